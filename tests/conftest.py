@@ -1,0 +1,57 @@
+"""Fixtures shared by every test."""
+
+import functools
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# TensorFlow reads this at import; without it every process opens with a page of notes.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Modules loaded from files (`--import-mode=importlib`) do not see their neighbours; the shared
+# layer check is imported as `from check_layer import check_layer`.
+sys.path.insert(0, str(ROOT / "tests"))
+
+
+def pytest_collection_finish(session):
+    """Splits the CPU into two logical devices, so that two replicas are tested on any machine.
+
+    Runs after collection: tests that never import TensorFlow stay fast.
+    """
+    if "tensorflow" not in sys.modules:
+        return
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
+    )
+
+
+@pytest.fixture(params=["eager", "graph", "xla"])
+def run_mode(request):
+    """Runs a function the three ways users can reach it."""
+    if request.param == "eager":
+        return lambda function: function
+    import tensorflow as tf
+
+    return functools.partial(tf.function, jit_compile=request.param == "xla")
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The repository's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """The folder of real data sets: `LMN_TF_DATA`, else `../shared/data`. Skips when absent."""
+    folder = Path(os.environ.get("LMN_TF_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: set LMN_TF_DATA to the folder that holds it")
+    return folder
