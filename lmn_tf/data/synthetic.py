@@ -1,0 +1,241 @@
+"""Writes the synthetic market as Parquet, with the ceiling that its causes allow."""
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lmn_tf.data.synthetic_market import CAUSES, SyntheticMarket, history_positions, split_of
+from lmn_tf.specs.errors import UserError, did_you_mean
+
+SPLITS = ("train", "valid", "test")
+EVENTS_FILE = "events.arrow"
+
+_BINS = 1 << 16
+_LIMIT = 16.0  # logits are binned within -16 and 16
+_ROW_GROUP = 50_000
+
+
+def generate(output_dir: str | os.PathLike, *, history: str = "inline", **options: Any) -> dict:
+    """Writes train, valid and test Parquet files of a synthetic market.
+
+    The rows of a split are those of its part of the time: the first 80 % of the moments for
+    training, then 10 % and 10 %. Beside the data stand `oracle.json` (AUC and log loss of the true
+    probabilities, and AUC without each of the causes: no model can expect more) and `report.json`
+    (arguments and counts), which is written last. Memory does not grow with the number of rows,
+    and the same arguments write the same files.
+
+    Args:
+        output_dir: Folder to write to; made when absent. Files of the same names are replaced.
+        history: String. `"inline"` writes each row's history as list columns; `"events"` writes
+            every user's events once, to `events.arrow`, and in each row how many of them precede
+            it (`event_count`). Defaults to `"inline"`.
+        **options: Arguments of `SyntheticMarket`, such as `rows` and `seed`.
+
+    Returns:
+        The report as a dict.
+
+    Raises:
+        UserError: If an option is unknown or out of range.
+
+    Example:
+
+    >>> import tempfile
+    >>> report = generate(tempfile.mkdtemp(), users=50, items=30, rows=500)
+    >>> sum(report["rows"].values())
+    500
+    """
+    market = _market(options)
+    if history not in ("inline", "events"):
+        raise UserError(f'`history` must be "inline" or "events". Received: history={history!r}')
+    output = Path(output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    # Everything is written aside first: a killed run leaves no half-written data set behind.
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
+    try:
+        report, oracle = _write(market, history, partial)
+        for name, content in (("oracle.json", oracle), ("report.json", report)):
+            (partial / name).write_text(json.dumps(content, indent=2) + "\n")
+        names = sorted(path.name for path in partial.iterdir())
+        for name in sorted(names, key=lambda name: name == "report.json"):
+            os.replace(partial / name, output / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return report
+
+
+def ensure(output_dir: str | os.PathLike, *, history: str = "inline", **options: Any) -> dict:
+    """Generates the market unless the folder already holds it.
+
+    Args:
+        output_dir: Folder of the data.
+        history: As in `generate`. Defaults to `"inline"`.
+        **options: As in `generate`.
+
+    Returns:
+        The report as a dict.
+
+    Raises:
+        UserError: If an option is unknown or out of range, or if the folder holds a market of
+            other arguments.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> ensure(folder, users=50, items=30, rows=500) == ensure(folder, users=50, items=30, rows=500)
+    True
+    """
+    path = Path(output_dir) / "report.json"
+    if not path.exists():
+        return generate(output_dir, history=history, **options)
+    wanted = {**dataclasses.asdict(_market(options)), "history": history}
+    found = json.loads(path.read_text())
+    held = found.get("arguments", {})
+    for name, value in wanted.items():
+        if held.get(name) != value:
+            raise UserError(
+                f"`{name}` must be the one the data in this folder were made with, "
+                f"{held.get(name)!r}. Received: {name}={value!r}. Delete the folder to make them "
+                "anew, or name another.",
+                file=str(path),
+            )
+    return found
+
+
+def _market(options: dict[str, Any]) -> SyntheticMarket:
+    known = [field.name for field in dataclasses.fields(SyntheticMarket)]
+    for name in options:
+        if name not in known:
+            raise UserError(
+                "The synthetic market's arguments must be known ones. "
+                f"Received: {name}={options[name]!r}.{did_you_mean(name, known)}"
+            )
+    return SyntheticMarket(**options)
+
+
+def _write(market: SyntheticMarket, history: str, folder: Path) -> tuple[dict, dict]:
+    price = np.exp(np.random.default_rng([market.seed, 2]).normal(3.0, 0.7, size=market.items))
+    price = price.round(2)
+    ceilings = {split: _Ceiling() for split in SPLITS}
+    writers: dict[str, Any] = {}
+    lengths = 0
+    try:
+        for chunk in market.chunks():
+            if history == "events":
+                _append_events(writers, folder, market, chunk)
+            table = _rows(market, chunk, price, history)
+            lengths += int(np.minimum(chunk["count"], market.history_length).sum())
+            part = split_of(chunk["time"])
+            order = np.argsort(chunk["time"], kind="stable")
+            for number, split in enumerate(SPLITS):
+                rows = order[part[order] == number]
+                ceilings[split].add(chunk, rows)
+                _append_rows(writers, folder, split, table.take(pa.array(rows)))
+    finally:
+        for writer in writers.values():
+            writer.close()
+    rows = {split: ceiling.rows for split, ceiling in ceilings.items()}
+    report = {
+        "dataset": "synthetic",
+        "arguments": {**dataclasses.asdict(market), "history": history},
+        "rows": rows,
+        "clicks": {split: ceiling.clicks for split, ceiling in ceilings.items()},
+        "mean_history_length": round(lengths / sum(rows.values()), 3),
+    }
+    return report, {split: ceilings[split].result() for split in ("valid", "test")}
+
+
+def _rows(market: SyntheticMarket, chunk: dict, price: np.ndarray, history: str) -> pa.Table:
+    """Rows of a chunk as the market would log them: causes and logits stay hidden."""
+    columns = {
+        "user_id": pa.array(chunk["user"]),
+        "segment": pa.array(chunk["segment"]),
+        "item_id": pa.array(chunk["item"]),
+        "category": pa.array(chunk["item"] % market.categories),
+        "price": pa.array(price[chunk["item"]]),
+        "time": pa.array(chunk["time"]),
+        "hour": pa.array(chunk["time"] // 3600 % 24),
+        "click": pa.array(chunk["click"]),
+    }
+    if history == "events":
+        columns["event_count"] = pa.array(chunk["count"])
+        return pa.table(columns)
+    row, position = history_positions(chunk["event"], chunk["count"], market.history_length)
+    ends = np.cumsum(np.bincount(row, minlength=len(chunk["event"])))
+    offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
+    for name, values in _event_columns(market, chunk).items():
+        columns[name] = pa.ListArray.from_arrays(offsets, pa.array(values[position]))
+    return pa.table(columns)
+
+
+def _event_columns(market: SyntheticMarket, chunk: dict) -> dict[str, np.ndarray]:
+    return {
+        "history_item_id": chunk["event_item"],
+        "history_category": chunk["event_item"] % market.categories,
+        "history_time": chunk["event_time"],
+    }
+
+
+def _append_events(writers: dict, folder: Path, market: SyntheticMarket, chunk: dict) -> None:
+    table = pa.table({"user_id": chunk["event_user"], **_event_columns(market, chunk)})
+    if EVENTS_FILE not in writers:
+        writers[EVENTS_FILE] = pa.ipc.new_file(str(folder / EVENTS_FILE), table.schema)
+    writers[EVENTS_FILE].write_table(table)
+
+
+def _append_rows(writers: dict, folder: Path, split: str, table: pa.Table) -> None:
+    if split not in writers:
+        path = folder / f"{split}-00000.parquet"
+        writers[split] = pq.ParquetWriter(path, table.schema, compression="zstd")
+    writers[split].write_table(table, row_group_size=_ROW_GROUP)
+
+
+class _Ceiling:
+    """AUC and log loss of the true probabilities, over any number of rows in bounded memory.
+
+    Logits are counted in 65,536 equal bins between -16 and 16; rows in one bin count as tied.
+    """
+
+    def __init__(self):
+        self.rows = self.clicks = 0
+        self._loss = 0.0
+        names = ("all", *CAUSES)
+        self._counts = {name: np.zeros((2, _BINS), dtype=np.int64) for name in names}
+
+    def add(self, chunk: dict[str, np.ndarray], rows: np.ndarray) -> None:
+        click, logit = chunk["click"][rows], chunk["logit"][rows]
+        self.rows += len(rows)
+        self.clicks += int(click.sum())
+        self._loss += float(np.logaddexp(0.0, np.where(click == 1, -logit, logit)).sum())
+        for name, counts in self._counts.items():
+            score = logit if name == "all" else logit - chunk[name][rows]
+            scaled = (score + _LIMIT) / (2 * _LIMIT) * _BINS
+            bins = np.clip(scaled, 0, _BINS - 1).astype(np.int64)
+            for label in (0, 1):
+                counts[label] += np.bincount(bins[click == label], minlength=_BINS)
+
+    def result(self) -> dict[str, Any]:
+        if self.clicks in (0, self.rows):  # no AUC without both labels
+            return {"rows": self.rows, "clicks": self.clicks, "auc": None, "logloss": None}
+        return {
+            "rows": self.rows,
+            "clicks": self.clicks,
+            "auc": _auc(self._counts["all"]),
+            "logloss": self._loss / self.rows,
+            "auc_without": {name: _auc(self._counts[name]) for name in CAUSES},
+        }
+
+
+def _auc(counts: np.ndarray) -> float:
+    negatives, positives = counts
+    below = np.cumsum(negatives) - negatives
+    wins = (positives * (below + negatives / 2)).sum()
+    return float(wins / (positives.sum() * negatives.sum()))
