@@ -1,0 +1,177 @@
+"""Checkpoints: everything training needs to go on, in one file that is whole or absent."""
+
+import json
+import re
+import warnings
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from lmn_tf.specs.errors import UserError
+from lmn_tf.training import atomic_files
+
+_STATE = "state.json"
+_STEP = re.compile(r"^step-(\d+)\.npz$")
+
+
+class DamagedCheckpoint(Exception):
+    """A checkpoint file that is cut off or whose checksum is wrong."""
+
+
+class Checkpoints:
+    """The checkpoints of one run: `step-N.npz` with the newest ones kept, and `best-N.npz`.
+
+    A file holds the value of every variable under a stable key and a state of plain JSON
+    values. It is written beside its place, flushed and renamed, so it is whole or absent. Each
+    member of the file carries a checksum that is verified on reading; when the newest checkpoint
+    is damaged, the one before it is used and a warning says so. Best weights are files of their
+    own, named in the state under `best_file`, kept while a kept checkpoint names them.
+
+    Args:
+        folder: Folder of the checkpoints; made when first written to.
+        keep: Number of newest checkpoints to keep. Defaults to `2`.
+    """
+
+    def __init__(self, folder, keep: int = 2):
+        if keep < 1:
+            raise ValueError(f"`keep` must be at least 1. Received: keep={keep}")
+        self.folder = Path(folder)
+        self.keep = keep
+
+    def save(self, step: int, values: Mapping[str, np.ndarray], state: Mapping) -> Path:
+        """Writes the checkpoint of `step` and removes those no longer kept."""
+        path = self.folder / f"step-{step:010d}.npz"
+        write_arrays(path, values, state)
+        self._remove_old()
+        return path
+
+    def save_best(self, epoch: int, values: Mapping[str, np.ndarray]) -> str:
+        """Writes the weights of the best epoch; returns the name for `best_file` of the state."""
+        name = f"best-{epoch:04d}.npz"
+        write_arrays(self.folder / name, values, {"best_file": name})
+        return name
+
+    def load_best(self, name: str) -> dict[str, np.ndarray]:
+        """Reads the weights of the best epoch."""
+        return read_arrays(self.folder / name)[0]
+
+    def latest(self) -> tuple[dict[str, np.ndarray], dict] | None:
+        """Reads the newest whole checkpoint: (values, state), or None when there is none."""
+        atomic_files.remove_leftovers(self.folder)
+        for path in reversed(self._steps()):
+            try:
+                values, state = read_arrays(path)
+                if state.get("best_file"):
+                    self.load_best(state["best_file"])
+            except DamagedCheckpoint as error:
+                warnings.warn(
+                    f"The checkpoint {path} is damaged ({error}); trying the one before it.",
+                    stacklevel=2,
+                )
+                continue
+            return values, state
+        return None
+
+    def _steps(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(path for path in self.folder.iterdir() if _STEP.match(path.name))
+
+    def _remove_old(self) -> None:
+        steps = self._steps()
+        for path in steps[: -self.keep]:
+            path.unlink()
+        named = set()
+        for path in steps[-self.keep :]:
+            try:
+                named.add(_read_state(path).get("best_file"))
+            except DamagedCheckpoint:
+                return  # It cannot say which best weights it needs: keep all.
+        for path in self.folder.glob("best-*.npz"):
+            if path.name not in named:
+                path.unlink()
+
+
+def write_arrays(path, values: Mapping[str, np.ndarray], state: Mapping) -> None:
+    """Writes arrays and a JSON state into one file, whole or not at all.
+
+    Args:
+        path: The file to write.
+        values: Arrays by key.
+        state: Plain JSON values, kept beside the arrays.
+    """
+    document = {"keys": list(values), "state": dict(state)}
+    with atomic_files.atomic_path(path) as temporary:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            archive.writestr(_STATE, json.dumps(document))
+            for index, value in enumerate(values.values()):
+                value = np.asarray(value)
+                with archive.open(f"{index:06d}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, _storable(value), allow_pickle=False)
+
+
+def read_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
+    """Reads what `write_arrays` wrote, verifying each checksum.
+
+    Args:
+        path: The file to read.
+
+    Returns:
+        (arrays by key, state).
+
+    Raises:
+        DamagedCheckpoint: When the file is missing, cut off or altered.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            document = json.loads(archive.read(_STATE))
+            values = {}
+            for index, key in enumerate(document["keys"]):
+                with archive.open(f"{index:06d}.npy") as member:
+                    values[key] = np.lib.format.read_array(member, allow_pickle=False)
+                    member.read()  # The checksum is verified at the end of the member.
+            return values, document["state"]
+    except (OSError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError) as error:
+        raise DamagedCheckpoint(f"{Path(path).name}: {error}") from error
+
+
+def assign(variables: Mapping[str, object], values: Mapping[str, np.ndarray], source: str) -> None:
+    """Puts checkpoint values into variables.
+
+    Args:
+        variables: Keras variables by stable key.
+        values: Arrays by stable key.
+        source: What to call the checkpoint in messages.
+
+    Raises:
+        UserError: When a key is missing on one side or a shape differs.
+    """
+    for key in variables:
+        if key not in values:
+            raise UserError(f"{source} must hold each variable of the model. Missing: {key}")
+    for key, value in values.items():
+        if key not in variables:
+            raise UserError(f"{source} must hold variables of this model only. Received: {key}")
+        if tuple(variables[key].shape) != value.shape:
+            raise UserError(
+                f"{source}: `{key}` must have the shape {tuple(variables[key].shape)}. "
+                f"Received: {value.shape}"
+            )
+    for key, value in values.items():
+        variables[key].assign(value)
+
+
+def _read_state(path) -> dict:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(_STATE))["state"]
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise DamagedCheckpoint(f"{Path(path).name}: {error}") from error
+
+
+def _storable(value: np.ndarray) -> np.ndarray:
+    # bfloat16 is no numpy type of its own; float32 holds it exactly.
+    return value.astype("float32") if value.dtype.kind == "V" else value

@@ -1,0 +1,242 @@
+"""Epochs of `model.fit` that can be killed at any moment and continued."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lmn_tf.training import checkpoints as checkpoint_files
+from lmn_tf.training.checkpoints import Checkpoints
+from lmn_tf.training.early_stopping import EarlyStopping
+from lmn_tf.training.input_clock import InputClock
+from lmn_tf.training.train_state import TrainState
+from lmn_tf.training.variable_paths import keyed_variables
+
+
+class TrainingLoop:
+    """Trains with `model.fit`, saving as it goes; a later loop goes on where an earlier one died.
+
+    A run is one `fit` over all epochs. After a kill within an epoch, the rest of that epoch is one
+    `fit` and the epochs after it another, since Keras takes the number of batches of an epoch as
+    the same for all epochs of a `fit`. Everything that decides the next step is in a checkpoint:
+    weights, optimizer slots, seed generators, sums of the running metrics, place in the data, early
+    stopping and best weights. So a continued run ends with the same weights, bit for bit, where
+    TensorFlow's ops are deterministic.
+
+    Args:
+        model: A built and compiled `keras.Model`; its optimizer is built too.
+        read: Function of (epoch, first batch) that gives the batches of one epoch as a
+            `tf.data.Dataset` or as an iterator together with `signature`.
+        num_rows: Rows of an epoch.
+        batch_size: Rows of a batch; the last batch of an epoch may be smaller.
+        epochs: Number of epochs.
+        checkpoints: Where the checkpoints go.
+        evaluate: Function without arguments giving the figures of the validation set, called at
+            the end of each epoch; None for no evaluation. Defaults to `None`.
+        early_stopping: Chooses the best epoch; None keeps the last weights. Defaults to `None`.
+        checkpoint_steps: Steps between two checkpoints. Defaults to `500`.
+        max_steps: Stop after so many steps; None for no limit. Defaults to `None`.
+        signature: Element spec of the batches that `read` yields. Defaults to `None`.
+        prefetch: Batches read ahead. Defaults to `2`.
+        listeners: Objects with any of `on_step(loop, loss)`, `on_epoch(loop, figures)` and
+            `on_message(text)`. Defaults to `()`.
+        callbacks: Keras callbacks to hand to `fit` as well. Defaults to `()`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        read: Callable,
+        *,
+        signature,
+        num_rows: int,
+        batch_size: int,
+        epochs: int,
+        checkpoints: Checkpoints,
+        evaluate: Callable[[], Mapping] | None = None,
+        early_stopping: EarlyStopping | None = None,
+        checkpoint_steps: int = 500,
+        max_steps: int | None = None,
+        prefetch: int = 2,
+        listeners=(),
+        callbacks=(),
+    ):
+        self.model = model
+        self.read = read
+        self.signature = signature
+        self.num_rows = num_rows
+        self.batch_size = batch_size
+        self.batches_per_epoch = -(-num_rows // batch_size)
+        self.epochs = epochs
+        self.checkpoints = checkpoints
+        self.evaluate = evaluate
+        self.early_stopping = early_stopping
+        self.checkpoint_steps = checkpoint_steps
+        self.max_steps = max_steps
+        self.prefetch = prefetch
+        self.listeners = list(listeners)
+        self.callbacks = list(callbacks)
+        self.state = TrainState()
+        self.clock = InputClock()
+        self._metric_values: list | None = None
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run, unless early stopping ends it before."""
+        total = self.epochs * self.batches_per_epoch
+        return min(total, self.max_steps) if self.max_steps else total
+
+    def restore(self) -> bool:
+        """Takes over the newest whole checkpoint; returns whether there was one."""
+        found = self.checkpoints.latest()
+        if found is None:
+            return False
+        values, state = found
+        metrics = [values.pop(key) for key in sorted(values) if key.startswith("metric/")]
+        variables = keyed_variables(self.model, self.model.optimizer)
+        checkpoint_files.assign(variables, values, f"The checkpoint in {self.checkpoints.folder}")
+        self.state = TrainState(**state)
+        if self.early_stopping and self.state.early_stopping:
+            self.early_stopping.restore(self.state.early_stopping)
+        self._metric_values = metrics if self.state.batch else None
+        return True
+
+    def run(self) -> TrainState:
+        """Trains to the end and leaves the final weights in the model.
+
+        Returns:
+            The final state; the weights are those of the best epoch where early stopping chose
+            one, else the last.
+        """
+        state = self.state
+        if not state.finished and state.batch >= self.batches_per_epoch:
+            self._finish_epoch(self._epoch_loss())
+        elif not state.finished and state.batch:
+            self._fit(state.epoch + 1)
+        if not state.finished:
+            self._fit(self.epochs)
+        if state.best_file:
+            best = self.checkpoints.load_best(state.best_file)
+            checkpoint_files.assign(keyed_variables(self.model), best, "The best weights")
+        return state
+
+    def _fit(self, epochs: int) -> None:
+        self.model.fit(
+            self._dataset(),
+            initial_epoch=self.state.epoch,
+            epochs=epochs,
+            verbose=0,
+            shuffle=False,
+            callbacks=[_Hooks(self), *self.callbacks],
+        )
+
+    def _dataset(self) -> tf.data.Dataset:
+        count = self.batches_per_epoch - self.state.batch
+
+        def batches():
+            # Keras makes the iterator of an epoch after `on_epoch_begin`, so the state is its own.
+            yield from self.read(self.state.epoch, self.state.batch)
+
+        dataset = tf.data.Dataset.from_generator(batches, output_signature=self.signature)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
+        return self.clock.wrap(dataset.prefetch(self.prefetch))
+
+    def _begin_epoch(self) -> None:
+        if self._metric_values:
+            for variable, value in zip(self._metrics(), self._metric_values, strict=True):
+                variable.assign(value)
+        self._metric_values = None
+
+    def _finish_step(self, seconds: float, loss) -> None:
+        state = self.state
+        first = state.batch * self.batch_size
+        state.examples += min(self.batch_size, self.num_rows - first)
+        state.batch += 1
+        state.step += 1
+        state.seconds += seconds
+        state.waited += self.clock.waited
+        self.clock.waited = 0.0
+        self._tell("on_step", self, loss)
+        if self.max_steps and state.step >= self.max_steps:
+            self.model.stop_training = True
+        elif state.step % self.checkpoint_steps == 0 and state.batch < self.batches_per_epoch:
+            self._save()
+
+    def _finish_epoch(self, loss: float) -> None:
+        state = self.state
+        if self.evaluate:
+            # Evaluation may take long: a kill within it must not cost the steps before it.
+            state.batch = self.batches_per_epoch
+            self._save()
+        figures = {"epoch": state.epoch, "step": state.step, "loss": loss}
+        if self.evaluate:
+            figures["valid"] = dict(self.evaluate())
+        state.history.append(figures)
+        self._judge(figures)
+        state.epoch, state.batch = state.epoch + 1, 0
+        out_of_steps = bool(self.max_steps) and state.step >= self.max_steps
+        stopped = bool(self.early_stopping) and self.early_stopping.should_stop
+        state.finished = out_of_steps or stopped or state.epoch >= self.epochs
+        self._save()
+        self._tell("on_epoch", self, figures)
+        if state.finished:
+            self.model.stop_training = True
+
+    def _judge(self, figures: dict) -> None:
+        if not self.early_stopping or "valid" not in figures:
+            return
+        value = figures["valid"].get(self.early_stopping.monitor)
+        value = float("nan") if value is None else float(value)
+        if self.early_stopping.update(self.state.epoch, value):
+            values = _read(keyed_variables(self.model))
+            self.state.best_file = self.checkpoints.save_best(self.state.epoch, values)
+        self.state.early_stopping = self.early_stopping.state()
+
+    def _save(self) -> None:
+        values = _read(keyed_variables(self.model, self.model.optimizer))
+        for index, variable in enumerate(self._metrics()):
+            values[f"metric/{index:04d}"] = np.asarray(variable)
+        self.checkpoints.save(self.state.step, values, self.state.to_dict())
+
+    def _metrics(self) -> list:
+        return list(self.model.metrics_variables)
+
+    def _epoch_loss(self) -> float:
+        self._begin_epoch()
+        return float(self.model.get_metrics_result().get("loss", float("nan")))
+
+    def _tell(self, event: str, *values) -> None:
+        for listener in self.listeners:
+            getattr(listener, event, lambda *_: None)(*values)
+
+
+class _Hooks(keras.callbacks.Callback):
+    """Calls the loop at the moments at which Keras calls a callback."""
+
+    def __init__(self, loop: TrainingLoop):
+        super().__init__()
+        self._loop = loop
+        self._started = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._loop._begin_epoch()
+        self._started = time.perf_counter()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._loop.clock.start_step()
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        seconds, self._started = now - self._started, now
+        self._loop._finish_step(seconds, logs["loss"])
+        # What listeners and checkpoints took is no part of the next step.
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._loop._finish_epoch(float(logs["loss"]))
+
+
+def _read(variables: Mapping) -> dict[str, np.ndarray]:
+    return {key: np.asarray(variable) for key, variable in variables.items()}

@@ -1,0 +1,180 @@
+"""The loop is tried with a plain Keras model: nothing in it knows of features or memories."""
+
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lmn_tf.training.checkpoints import Checkpoints
+from lmn_tf.training.early_stopping import EarlyStopping
+from lmn_tf.training.training_loop import TrainingLoop
+
+ROWS, BATCH = 70, 16
+
+
+def read(epoch, first):
+    rng = np.random.default_rng(epoch)
+    x = rng.normal(size=(ROWS, 4)).astype("float32")
+    y = (x.sum(axis=1, keepdims=True) > 0).astype("float32")
+    for start in range(first * BATCH, ROWS, BATCH):
+        yield x[start : start + BATCH], y[start : start + BATCH]
+
+
+def make_loop(folder, epochs=3, evaluate=None, **options):
+    keras.utils.set_random_seed(5)
+    model = keras.Sequential(
+        [keras.Input([4]), keras.layers.Dense(8), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+    )
+    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    model.optimizer.build(model.trainable_variables)
+    signature = (
+        tf.TensorSpec([None, 4], tf.float32),
+        tf.TensorSpec([None, 1], tf.float32),
+    )
+    return TrainingLoop(
+        model,
+        read,
+        signature=signature,
+        num_rows=ROWS,
+        batch_size=BATCH,
+        epochs=epochs,
+        checkpoints=Checkpoints(folder),
+        evaluate=evaluate,
+        **options,
+    )
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAt:
+    """Ends the process's part in the run at a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step(self, loop, loss):
+        if loop.state.step == self.step:
+            raise Killed
+
+
+def final(loop):
+    return [np.asarray(v) for v in [*loop.model.variables, *loop.model.optimizer.variables]]
+
+
+def test_trains_all_epochs_and_counts(tmp_path):
+    loop = make_loop(tmp_path)
+    state = loop.run()
+    assert (state.step, state.epoch, state.batch, state.finished) == (15, 3, 0, True)
+    assert state.examples == 3 * ROWS
+    assert [figures["epoch"] for figures in state.history] == [0, 1, 2]
+    assert state.history[2]["loss"] < state.history[0]["loss"] + 1
+    assert 0 <= state.input_wait <= 1 and state.examples_per_second > 0
+
+
+@pytest.mark.parametrize("kill_at", [1, 3, 4, 5, 6, 11, 15])
+def test_continues_bit_for_bit(tmp_path, kill_at):
+    want = make_loop(tmp_path / "whole", checkpoint_steps=3)
+    want_state = want.run()
+    broken = make_loop(tmp_path / "broken", checkpoint_steps=3, listeners=[KillAt(kill_at)])
+    with pytest.raises(Killed):
+        broken.run()
+    resumed = make_loop(tmp_path / "broken", checkpoint_steps=3)
+    assert resumed.restore() == (kill_at > 3)  # A kill in step 3 comes before its checkpoint.
+    state = resumed.run()
+    for a, b in zip(final(want), final(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [f["loss"] for f in state.history] == [f["loss"] for f in want_state.history]
+    assert state.examples == want_state.examples
+
+
+def test_a_kill_in_the_evaluation_costs_no_step(tmp_path):
+    def dies():
+        raise Killed
+
+    want = make_loop(tmp_path / "whole", evaluate=lambda: {"auc": 0.5})
+    want.run()
+    with pytest.raises(Killed):
+        make_loop(tmp_path / "broken", evaluate=dies).run()
+    resumed = make_loop(tmp_path / "broken", evaluate=lambda: {"auc": 0.5})
+    assert resumed.restore() and resumed.state.batch == resumed.batches_per_epoch
+    state = resumed.run()
+    assert state.history == want.state.history
+    for a, b in zip(final(want), final(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_keeps_the_best_weights(tmp_path):
+    values = iter([0.6, 0.8, 0.7, 0.75, 0.9])
+    seen = []
+
+    def evaluate():
+        seen.append([np.asarray(v) for v in loop.model.variables])
+        return {"auc": next(values)}
+
+    loop = make_loop(tmp_path, epochs=5, evaluate=evaluate, early_stopping=EarlyStopping("auc", 2))
+    state = loop.run()
+    assert state.finished and len(state.history) == 4
+    assert loop.early_stopping.best_epoch == 1
+    for a, b in zip(seen[1], loop.model.variables, strict=True):
+        np.testing.assert_array_equal(a, np.asarray(b))
+
+
+def test_early_stopping_goes_on_after_a_kill(tmp_path):
+    def at_epoch(values):
+        values = iter(values)
+
+        def evaluate():
+            value = next(values)
+            if value is None:
+                raise Killed
+            return {"auc": value}
+
+        return evaluate
+
+    stopping = lambda: EarlyStopping("auc", 2)  # noqa: E731
+    broken = make_loop(
+        tmp_path, epochs=9, evaluate=at_epoch([0.8, 0.7, None]), early_stopping=stopping()
+    )
+    with pytest.raises(Killed):
+        broken.run()
+    resumed = make_loop(tmp_path, epochs=9, evaluate=at_epoch([0.6]), early_stopping=stopping())
+    resumed.restore()
+    state = resumed.run()
+    assert state.finished and len(state.history) == 3 and state.best_file == "best-0000.npz"
+
+
+def test_max_steps_ends_within_an_epoch(tmp_path):
+    loop = make_loop(tmp_path, max_steps=7)
+    state = loop.run()
+    assert (state.step, state.finished, len(state.history)) == (7, True, 2)
+    assert loop.total_steps == 7
+    again = make_loop(tmp_path, max_steps=7)
+    again.restore()
+    assert again.run().step == 7
+
+
+def test_a_finished_run_takes_no_further_step(tmp_path):
+    first = make_loop(tmp_path)
+    first.run()
+    again = make_loop(tmp_path)
+    assert again.restore() and again.state.finished
+    again.run()
+    for a, b in zip(final(first), final(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_input_wait_is_seen(tmp_path):
+    import time
+
+    def slow(epoch, first):
+        for batch in read(epoch, first):
+            time.sleep(0.05)
+            yield batch
+
+    loop = make_loop(tmp_path, epochs=2)
+    loop.read = slow
+    slow_share = loop.run().input_wait
+    assert slow_share > 0.25
