@@ -1,0 +1,133 @@
+"""The files of the synthetic market."""
+
+import json
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from lmn_tf.data import synthetic, synthetic_market
+from lmn_tf.data.synthetic import ensure, generate
+from lmn_tf.data.synthetic_market import SyntheticMarket, split_of
+from lmn_tf.specs.errors import UserError
+
+SMALL = dict(users=60, items=40, rows=1500, history_length=8)
+
+
+def rows(folder, split):
+    return pq.read_table(folder / f"{split}-00000.parquet").to_pylist()
+
+
+def test_the_same_arguments_write_the_same_files(tmp_path):
+    for name in ("a", "b"):
+        generate(tmp_path / name, **SMALL)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == [
+        "oracle.json",
+        "report.json",
+        "test-00000.parquet",
+        "train-00000.parquet",
+        "valid-00000.parquet",
+    ]
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    generate(tmp_path / "c", **SMALL, seed=2)
+    assert rows(tmp_path / "a", "test") != rows(tmp_path / "c", "test")
+
+
+def test_splits_follow_time_and_histories_are_earlier(tmp_path):
+    report = generate(tmp_path, **SMALL)
+    splits = {split: rows(tmp_path, split) for split in synthetic.SPLITS}
+    assert report["rows"] == {split: len(found) for split, found in splits.items()}
+    latest = {split: max(row["time"] for row in found) for split, found in splits.items()}
+    earliest = {split: min(row["time"] for row in found) for split, found in splits.items()}
+    assert latest["train"] < earliest["valid"] and latest["valid"] < earliest["test"]
+    for row in splits["test"]:
+        times = row["history_time"]
+        assert len(times) == len(row["history_item_id"]) == len(row["history_category"]) <= 8
+        assert times == sorted(times) and all(moment < row["time"] for moment in times)
+
+
+def test_events_hold_the_same_histories(tmp_path):
+    generate(tmp_path / "inline", **SMALL)
+    generate(tmp_path / "events", **SMALL, history="events")
+    events = pa.ipc.open_file(str(tmp_path / "events" / "events.arrow")).read_all()
+    users = events["user_id"].to_numpy()
+    items = events["history_item_id"].to_numpy()
+    referenced, inline = (rows(tmp_path / name, "valid") for name in ("events", "inline"))
+    assert len(referenced) == len(inline)
+    for by_reference, row in zip(referenced, inline, strict=True):
+        first = np.searchsorted(users, by_reference["user_id"])
+        end = first + by_reference["event_count"]
+        history = items[max(first, end - 8) : end].tolist()
+        assert history == row["history_item_id"] and by_reference["click"] == row["click"]
+
+
+def test_the_oracle_equals_an_independent_computation(tmp_path):
+    generate(tmp_path, **SMALL)
+    (chunk,) = SyntheticMarket(**SMALL).chunks()
+    test = split_of(chunk["time"]) == 2
+    click, logit = chunk["click"][test], chunk["logit"][test]
+    oracle = json.loads((tmp_path / "oracle.json").read_text())["test"]
+    assert oracle["rows"] == test.sum() and oracle["clicks"] == click.sum()
+    assert oracle["auc"] == pytest.approx(roc_auc_score(click, logit), abs=2e-4)
+    assert oracle["logloss"] == pytest.approx(log_loss(click, 1 / (1 + np.exp(-logit))), abs=1e-9)
+    without = roc_auc_score(click, logit - chunk["pairs"][test])
+    assert oracle["auc_without"]["pairs"] == pytest.approx(without, abs=2e-4)
+    assert without < oracle["auc"] - 0.05
+
+
+def test_a_split_without_both_labels_has_no_auc(tmp_path):
+    generate(tmp_path, users=2, items=20, rows=3, bias=-100)
+    assert json.loads((tmp_path / "oracle.json").read_text())["test"]["auc"] is None
+
+
+def test_many_chunks_make_one_file_a_split(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic_market, "_CELLS", 2000)
+    report = generate(tmp_path, **SMALL)
+    assert sum(report["rows"].values()) == 1500
+    assert pq.ParquetFile(tmp_path / "train-00000.parquet").num_row_groups > 3
+    assert len(rows(tmp_path, "train")) == report["rows"]["train"]
+
+
+def test_sixty_thousand_rows_take_less_than_two_seconds(tmp_path):
+    generate(tmp_path, **SMALL)  # imports and first-use costs
+    start = time.perf_counter()
+    generate(tmp_path, rows=60_000)
+    assert time.perf_counter() - start < 2
+
+
+def test_a_failed_run_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("disk full")
+
+    monkeypatch.setattr(synthetic, "_append_rows", fail)
+    with pytest.raises(RuntimeError, match="disk full"):
+        generate(tmp_path, **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ensure_generates_once(tmp_path):
+    ensure(tmp_path, **SMALL)
+    before = (tmp_path / "train-00000.parquet").stat().st_mtime_ns
+    ensure(tmp_path, **SMALL)
+    assert (tmp_path / "train-00000.parquet").stat().st_mtime_ns == before
+
+
+def test_ensure_refuses_data_of_other_arguments(tmp_path):
+    ensure(tmp_path, **SMALL)
+    with pytest.raises(UserError, match=r"report.json: `seed` must be .* 1. Received: seed=2"):
+        ensure(tmp_path, **SMALL, seed=2)
+
+
+def test_unknown_option():
+    with pytest.raises(UserError, match=r"Received: usres=3. Did you mean `users`\?"):
+        generate("unused", usres=3)
+
+
+def test_unknown_history():
+    with pytest.raises(UserError, match=r'`history` must be "inline" or "events". .*\'lists\''):
+        generate("unused", history="lists")
