@@ -1,0 +1,43 @@
+# Two commands: `make quickstart` and `make test`. Each makes .venv and installs what it needs.
+
+SHELL := /bin/bash
+VENV ?= .venv
+# The first Python that TensorFlow has wheels for.
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+RUN := runs/quickstart_comparison
+# TensorFlow's own start-up notes are not news to the reader of a quick start.
+QUIET := TF_CPP_MIN_LOG_LEVEL=2
+
+.PHONY: help quickstart test clean
+
+help:
+	@echo "make quickstart   install, generate the synthetic market, train LMN beside its baselines, export"
+	@echo "make test         install with test extras, run every test"
+	@echo "make clean        remove .venv and what the quick start wrote"
+
+quickstart: $(VENV)/.installed
+	@rm -rf $(RUN) runs/quickstart_export
+	@$(QUIET) $(VENV)/bin/lmn-tf compare pipelines/quickstart_comparison.yaml
+	@$(QUIET) $(VENV)/bin/lmn-tf export $(RUN)/runs/lmn-1 runs/quickstart_export
+	@$(VENV)/bin/python pipelines/quickstart_summary.py $(RUN)
+
+test: $(VENV)/.installed-test
+	$(VENV)/bin/pytest
+
+clean:
+	rm -rf $(VENV) data/quickstart $(RUN) runs/quickstart_export
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 must be on the PATH." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet -e .
+	@touch $@
+
+$(VENV)/.installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet -e ".[test,notebooks]"
+	@touch $@ $(VENV)/.installed
