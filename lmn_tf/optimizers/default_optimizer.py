@@ -1,0 +1,38 @@
+"""The optimizer that models get when none is named."""
+
+import keras
+
+from lmn_tf.optimizers.group_optimizer import GroupOptimizer
+from lmn_tf.optimizers.row_wise_adagrad import RowWiseAdagrad
+
+
+def default(dense=0.001, tables=0.05, clip_norm=None):
+    """Returns Adam for the dense variables and row-wise Adagrad for the tables.
+
+    Args:
+        dense: A learning rate for Adam, or a `keras.optimizers.Optimizer`. Defaults to `0.001`.
+        tables: A learning rate for `RowWiseAdagrad`, or a `keras.optimizers.Optimizer`. Defaults
+            to `0.05`.
+        clip_norm: Float or `None`. The largest global norm of each group's gradient, dense
+            variables and tables apart. Given optimizers keep their own clipping. Defaults to
+            `None`.
+
+    Returns:
+        A `GroupOptimizer`; see `is_table` for which variables count as tables.
+
+    Example:
+
+    >>> optimizer = default(tables=0.1)
+    >>> type(optimizer.dense).__name__, type(optimizer.tables).__name__
+    ('Adam', 'RowWiseAdagrad')
+    """
+    if not isinstance(dense, keras.optimizers.Optimizer):
+        dense = keras.optimizers.Adam(_rate(dense), global_clipnorm=clip_norm)
+    if not isinstance(tables, keras.optimizers.Optimizer):
+        tables = RowWiseAdagrad(_rate(tables), global_clipnorm=clip_norm)
+    return GroupOptimizer(dense, tables)
+
+
+def _rate(value):
+    # Keras refuses `learning_rate=1`.
+    return float(value) if isinstance(value, int) else value

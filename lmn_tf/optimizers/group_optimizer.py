@@ -1,0 +1,120 @@
+"""Tables with one optimizer, everything else with another."""
+
+import keras
+
+from lmn_tf.optimizers.sparse_gradient import merge_gradient
+
+TABLE_NAMES = ("embeddings", "memory_values")
+
+
+def is_table(variable):
+    """Returns whether `variable` is a table whose rows are read by id.
+
+    Goes by name: true where the last part of the variable's path ends with `"embeddings"` (the
+    name that Keras and this package give to embedding tables) or with `"memory_values"` (the
+    value table of a large memory). Memory keys are not tables: every query scores all of them.
+
+    Args:
+        variable: `keras.Variable` or `tf.Variable`.
+
+    Returns:
+        Boolean.
+
+    Example:
+
+    >>> is_table(keras.Variable([[0.0]], name="embeddings"))
+    True
+    >>> is_table(keras.Variable([[0.0]], name="kernel"))
+    False
+    """
+    path = getattr(variable, "path", None) or variable.name
+    return path.split("/")[-1].split(":")[0].endswith(TABLE_NAMES)
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class GroupOptimizer(keras.optimizers.MultiOptimizer):
+    """Trains the tables of a model with one optimizer and all other variables with another.
+
+    Each group keeps its own learning rate, schedule, state and clipping: `global_clipnorm` of an
+    optimizer counts its own variables only. Sparse gradients are merged (parts that meet in one
+    row are added up) before either optimizer sees them, because the optimizers of Keras square
+    and clip the parts. `learning_rate` reads and sets the rate of `dense`, so callbacks that
+    schedule or log it work; `tables.learning_rate` is the other one.
+
+    Args:
+        dense: A `keras.optimizers.Optimizer` for every variable that is not a table.
+        tables: A `keras.optimizers.Optimizer` for the variables that `is_table` names.
+        named: Dictionary from the name of one table to its own `keras.optimizers.Optimizer`. A
+            table's name is any part of its variable's path. Defaults to `None`.
+        loss_scale_factor: Float or `None`. As in Keras. Defaults to `None`.
+        name: String. Defaults to `"group_optimizer"`.
+
+    Example:
+
+    >>> optimizer = GroupOptimizer(keras.optimizers.Adam(1e-3), keras.optimizers.SGD(0.1))
+    >>> table = keras.Variable([[1.0]], name="embeddings")
+    >>> kernel = keras.Variable([1.0], name="kernel")
+    >>> optimizer.apply([tf.constant([[1.0]]), tf.constant([1.0])], [table, kernel])
+    >>> round(float(table.numpy()[0, 0]), 3), round(float(kernel.numpy()[0]), 3)
+    (0.9, 0.999)
+    """
+
+    def __init__(
+        self, dense, tables, named=None, loss_scale_factor=None, name="group_optimizer"
+    ):
+        dense, tables = keras.optimizers.get(dense), keras.optimizers.get(tables)
+        named = {key: keras.optimizers.get(value) for key, value in (named or {}).items()}
+
+        def choose(variable):
+            if not is_table(variable):
+                return dense
+            parts = (getattr(variable, "path", None) or variable.name).split("/")
+            return next((named[part] for part in reversed(parts) if part in named), tables)
+
+        super().__init__(choose, loss_scale_factor=loss_scale_factor, name=name)
+        # In a fixed order, so that the weights of a checkpoint do not depend on which kind of
+        # variable a model happens to create first.
+        for optimizer in (dense, tables, *(named[key] for key in sorted(named))):
+            if optimizer not in self._inner_optimizers:
+                optimizer.loss_scale_factor = loss_scale_factor
+                self._inner_optimizers.append(optimizer)
+        self.dense = dense
+        self.tables = tables
+        self.named = named
+
+    def apply(self, grads, trainable_variables=None):
+        """Applies gradients, each by the optimizer of its variable."""
+        grads = [merge_gradient(gradient) for gradient in grads]
+        super().apply(grads, trainable_variables)
+
+    @property
+    def learning_rate(self):
+        """The learning rate of `dense`."""
+        return self.dense.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        self.dense.learning_rate = value
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "dense": serialize(self.dense),
+            "tables": serialize(self.tables),
+            "named": {key: serialize(value) for key, value in self.named.items()},
+            "loss_scale_factor": self.loss_scale_factor,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for key in ("dense", "tables"):
+            config[key] = keras.saving.deserialize_keras_object(
+                config[key], custom_objects=custom_objects
+            )
+        config["named"] = {
+            key: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+            for key, value in (config.get("named") or {}).items()
+        }
+        return cls(**config)
