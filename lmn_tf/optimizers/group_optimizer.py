@@ -59,9 +59,7 @@ class GroupOptimizer(keras.optimizers.MultiOptimizer):
     (0.9, 0.999)
     """
 
-    def __init__(
-        self, dense, tables, named=None, loss_scale_factor=None, name="group_optimizer"
-    ):
+    def __init__(self, dense, tables, named=None, loss_scale_factor=None, name="group_optimizer"):
         dense, tables = keras.optimizers.get(dense), keras.optimizers.get(tables)
         named = {key: keras.optimizers.get(value) for key, value in (named or {}).items()}
 

@@ -53,7 +53,5 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     def from_config(cls, config):
         config = dict(config)
         if isinstance(config["learning_rate"], dict):
-            config["learning_rate"] = keras.saving.deserialize_keras_object(
-                config["learning_rate"]
-            )
+            config["learning_rate"] = keras.saving.deserialize_keras_object(config["learning_rate"])
         return cls(**config)

@@ -1,0 +1,67 @@
+"""What the metrics of one label share: the choice of the label, weights, and logits."""
+
+import keras
+import tensorflow as tf
+
+
+class LabelMetric(keras.metrics.Metric):
+    """Base of the metrics that score one label of a model with one or more of them.
+
+    Args:
+        name: String.
+        label_index: Integer. Which column of `(batch, num_labels)` is scored. Defaults to `0`.
+        from_logits: Boolean. Whether predictions are logits, else probabilities. Defaults to
+            `True`.
+        dtype: Ignored but for the type of results. Defaults to `None`.
+
+    Raises:
+        ValueError: If `label_index` is negative.
+    """
+
+    def __init__(self, name, label_index=0, from_logits=True, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        if label_index < 0:
+            raise ValueError(
+                f"`label_index` must be zero or more. Received: label_index={label_index}"
+            )
+        self.label_index = label_index
+        self.from_logits = from_logits
+
+    def take_label(self, values, name):
+        """Returns the column of this metric's label as a tensor of shape `(batch,)`."""
+        values = tf.convert_to_tensor(values)
+        if values.shape.rank == 1:
+            return values
+        if values.shape.rank != 2:
+            raise ValueError(
+                f"`{name}` must have shape (batch,) or (batch, num_labels). "
+                f"Received: {name}.shape={values.shape}"
+            )
+        width = values.shape[1]
+        if width is not None and self.label_index >= width:
+            raise ValueError(
+                f"`label_index` must be below the number of labels, {width}. "
+                f"Received: label_index={self.label_index}"
+            )
+        return values[:, self.label_index]
+
+    def take_weight(self, sample_weight, like):
+        """Returns weights of shape `(batch,)`: ones where `sample_weight` is `None`."""
+        if sample_weight is None:
+            return tf.ones_like(like)
+        weight = tf.cast(sample_weight, like.dtype)
+        if weight.shape.rank == 2:
+            weight = weight[:, 0] if weight.shape[1] == 1 else self.take_label(weight, "weight")
+        return tf.broadcast_to(weight, tf.shape(like))
+
+    def take_probability(self, y_pred):
+        """Returns float64 probabilities of shape `(batch,)`, clipped to `[1e-7, 1 - 1e-7]`."""
+        prediction = tf.cast(self.take_label(y_pred, "y_pred"), tf.float64)
+        probability = tf.sigmoid(prediction) if self.from_logits else prediction
+        return tf.clip_by_value(probability, 1e-7, 1.0 - 1e-7)
+
+    def get_config(self):
+        config = super().get_config()
+        config["label_index"] = self.label_index
+        config["from_logits"] = self.from_logits
+        return config

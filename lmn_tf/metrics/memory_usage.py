@@ -1,0 +1,143 @@
+"""How evenly the slots of a memory are used."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class MemoryUsage(keras.metrics.Metric):
+    """Share of memory slots in use, and how far their use is from even.
+
+    Adds up, for each slot, how often it was read (`by="counts"`) or the weight it was read with
+    (`by="weights"`), and describes the sums with `usage_statistics`. Reads of queries whose mask
+    is false are left out. Give it evaluation data: one pass over all of them.
+
+    `result()` sorts the slots, so call it now and then, not each step.
+
+    Args:
+        memory_size: Integer. Number of slots, `num_keys ** 2`.
+        by: `"weights"` or `"counts"`. Defaults to `"weights"`.
+        name: String, and the prefix of the results' names. Defaults to `"memory"`.
+        dtype: Type of the results. Defaults to `None`.
+
+    Call arguments:
+        slots: Integers of shape `(..., top_k)`: the slots that each query read.
+        weights: Shaped like `slots`: zero or more. `None` counts every read as 1.
+        mask: Booleans shaped like the leading dimensions of `slots`, `(batch, length)` for
+            `(batch, length, heads, top_k)`. `None` means that every query counts.
+
+    Returns:
+        Dictionary of scalars: `{name}_used` (per cent), `{name}_kl`, `{name}_gini`,
+        `{name}_top50`, `{name}_top90` and `{name}_top99`. NaN before the first read.
+
+    Raises:
+        ValueError: If `memory_size` is not positive or `by` is unknown.
+
+    Example:
+
+    >>> metric = MemoryUsage(4, by="counts")
+    >>> metric.update_state([[0, 1], [0, 1], [0, 2], [0, 2]])
+    >>> float(metric.result()["memory_used"])
+    75.0
+    """
+
+    def __init__(self, memory_size, by="weights", name="memory", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        if memory_size < 1:
+            raise ValueError(
+                f"`memory_size` must be a positive integer. Received: memory_size={memory_size}"
+            )
+        if by not in ("weights", "counts"):
+            raise ValueError(f"`by` must be 'weights' or 'counts'. Received: by={by!r}")
+        self.memory_size = memory_size
+        self.by = by
+        self.reads = self.add_variable((memory_size,), "zeros", dtype="float64", name="reads")
+
+    def update_state(self, slots, weights=None, mask=None):
+        slots = tf.convert_to_tensor(slots)
+        if weights is None or self.by == "counts":
+            weights = tf.ones(tf.shape(slots), tf.float64)
+        weights = tf.cast(weights, tf.float64)
+        if mask is not None:
+            mask = tf.cast(mask, tf.float64)
+            for _ in range(slots.shape.rank - mask.shape.rank):
+                mask = mask[..., tf.newaxis]
+            # Not a product: the weights of padding may be NaN.
+            weights = tf.where(tf.broadcast_to(mask, tf.shape(weights)) > 0, weights, 0.0)
+        slots, weights = tf.reshape(slots, [-1]), tf.reshape(weights, [-1])
+        reads = self.reads.value
+        if isinstance(reads, tf.distribute.DistributedValues):
+            # A variable that replicas sum up has no scatter.
+            self.reads.assign_add(tf.math.unsorted_segment_sum(weights, slots, self.memory_size))
+        else:
+            reads.scatter_add(tf.IndexedSlices(weights, slots))
+
+    def result(self):
+        reads = tf.convert_to_tensor(self.reads)
+        total = tf.reduce_sum(reads)
+        nan = tf.constant(np.nan, tf.float64)
+        share = tf.sort(reads / tf.where(total > 0, total, 1.0))
+        held = tf.cumsum(share)
+        size = self.memory_size
+        log = tf.math.log(tf.where(share > 0, share, 1.0))
+        statistics = {
+            "used": 100.0 * tf.reduce_mean(tf.cast(share > 0, tf.float64)),
+            "kl": np.log(size) + tf.reduce_sum(share * log),
+            "gini": 1.0 - 2.0 * tf.reduce_mean(held),
+        }
+        from_top = tf.cumsum(share, reverse=True)[::-1]
+        for percent in (50, 90, 99):
+            short = tf.cast(from_top < percent / 100.0 - 1e-12, tf.float64)
+            statistics[f"top{percent}"] = tf.reduce_sum(short) + 1.0
+        return {
+            f"{self.name}_{key}": tf.cast(tf.where(total > 0, value, nan), self.dtype)
+            for key, value in statistics.items()
+        }
+
+    def compute(self):
+        """Returns `usage_statistics` of all reads so far: floats, without the name's prefix."""
+        return usage_statistics(keras.ops.convert_to_numpy(self.reads))
+
+    def get_config(self):
+        config = super().get_config()
+        config["memory_size"] = self.memory_size
+        config["by"] = self.by
+        return config
+
+
+def usage_statistics(reads):
+    """Describes how evenly `reads`, one number a slot, are spread.
+
+    With `z` the share of each of `n` slots: `used` is the percentage of slots with `z > 0`; `kl`
+    is `log(n) + sum(z * log(z))`, 0 for even use and `log(n)` for one slot only; `gini` is
+    `1 - 2 * mean(cumsum(sort(z)))`; `top50`, `top90` and `top99` are how many of the most used
+    slots hold that percentage.
+
+    Args:
+        reads: Array of shape `(n,)`, zero or more.
+
+    Returns:
+        Dictionary of floats, all NaN when nothing was read.
+
+    Example:
+
+    >>> statistics = usage_statistics([4, 2, 2, 0])
+    >>> statistics["used"], round(statistics["kl"], 6), statistics["top50"]
+    (75.0, 0.346574, 1.0)
+    """
+    reads = np.asarray(reads, np.float64)
+    total = reads.sum()
+    keys = ("used", "kl", "gini", "top50", "top90", "top99")
+    if not total > 0:
+        return dict.fromkeys(keys, float("nan"))
+    share = np.sort(reads / total)[::-1]
+    positive = share[share > 0]
+    held = np.cumsum(share)
+    values = [
+        100.0 * len(positive) / len(share),
+        np.log(len(share)) + np.sum(positive * np.log(positive)),
+        1.0 - 2.0 * np.mean(np.cumsum(share[::-1])),
+        *(np.sum(held < level - 1e-12) + 1 for level in (0.5, 0.9, 0.99)),
+    ]
+    return {key: float(value) for key, value in zip(keys, values, strict=True)}

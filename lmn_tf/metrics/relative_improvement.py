@@ -1,0 +1,53 @@
+"""How much better one result is than another, in per cent."""
+
+
+def rela_impr(auc, base):
+    """Returns by how many per cent `auc` lies further above chance than `base`.
+
+    `((auc - 0.5) / (base - 0.5) - 1) * 100`; a random ranking has an AUC of 0.5.
+
+    Args:
+        auc: Float. AUC of the model.
+        base: Float above 0.5. AUC of the model it is compared with.
+
+    Returns:
+        Float, in per cent; positive is better.
+
+    Raises:
+        ValueError: If `base` is not above 0.5, where the ratio means nothing.
+
+    Example:
+
+    >>> round(rela_impr(0.7371, 0.7265), 2)
+    4.68
+
+    Reference:
+        Yan et al. 2014, "Coupled group lasso for web-scale CTR prediction in display
+        advertising", section 4.2.
+    """
+    if not base > 0.5:
+        raise ValueError(f"`base` must be above 0.5, the AUC of chance. Received: base={base}")
+    return ((auc - 0.5) / (base - 0.5) - 1.0) * 100.0
+
+
+def logloss_improvement(logloss, base):
+    """Returns the relative change of the logarithmic loss in per cent; negative is better.
+
+    Args:
+        logloss: Float. Loss of the model.
+        base: Float above zero. Loss of the model it is compared with.
+
+    Returns:
+        Float, in per cent: `(logloss - base) / base * 100`.
+
+    Raises:
+        ValueError: If `base` is not above zero.
+
+    Example:
+
+    >>> round(logloss_improvement(0.6023, 0.6075), 2)
+    -0.86
+    """
+    if not base > 0:
+        raise ValueError(f"`base` must be above zero. Received: base={base}")
+    return (logloss - base) / base * 100.0
