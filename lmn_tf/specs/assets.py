@@ -1,0 +1,139 @@
+"""What training data told: vocabularies, statistics, sizes."""
+
+import json
+import os
+import pathlib
+import tempfile
+
+from lmn_tf.specs.errors import UserError
+
+
+class Assets:
+    """Mutable holder of what a spec leaves to be learned.
+
+    Keys are those of `FeatureSpec.lookup_key` (vocabularies, sizes) and of a column's `key`
+    (statistics).
+
+    Args:
+        vocabularies: Mapping of keys to lists of values; position `i` has id `i + 2`.
+        statistics: Mapping of keys to `{"mean", "std", "min", "max", "count", "quantiles"}`.
+        sizes: Mapping of keys to numbers of ids, the two reserved ones included.
+    """
+
+    def __init__(self, vocabularies=None, statistics=None, sizes=None):
+        self.vocabularies = dict(vocabularies or {})
+        self.statistics = dict(statistics or {})
+        self.sizes = dict(sizes or {})
+
+    def __eq__(self, other):
+        return isinstance(other, Assets) and vars(self) == vars(other)
+
+    __hash__ = None
+
+    def __repr__(self):
+        counts = ", ".join(f"{key}={len(value)}" for key, value in self.vocabularies.items())
+        return f"Assets(vocabularies=({counts}), statistics={sorted(self.statistics)})"
+
+    def save(self, folder):
+        """Writes `vocabularies/<key>.txt` or `.json`, and `statistics.json`, each file whole."""
+        folder = pathlib.Path(folder)
+        (folder / "vocabularies").mkdir(parents=True, exist_ok=True)
+        for key, values in self.vocabularies.items():
+            values = [_plain(value) for value in values]
+            suffix, text = _vocabulary_text(values)
+            for other in {".txt", ".json"} - {suffix}:
+                (folder / "vocabularies" / (key + other)).unlink(missing_ok=True)
+            _write(folder / "vocabularies" / (key + suffix), text)
+        statistics = {"statistics": self.statistics, "sizes": self.sizes}
+        text = json.dumps(statistics, indent=1, sort_keys=True, default=_plain)
+        _write(folder / "statistics.json", text + "\n")
+
+    @classmethod
+    def load(cls, folder):
+        """Reads what `save` wrote; a missing folder or file leaves its part empty."""
+        folder = pathlib.Path(folder)
+        assets = cls()
+        for path in sorted((folder / "vocabularies").glob("*")):
+            if path.suffix in (".txt", ".json"):
+                assets.vocabularies[path.stem] = read_vocabulary(path)
+        path = folder / "statistics.json"
+        if path.exists():
+            data = _read_json(path)
+            if not isinstance(data, dict):
+                raise UserError("`statistics.json` must hold a mapping.", file=path)
+            assets.statistics = data.get("statistics", {})
+            assets.sizes = data.get("sizes", {})
+        return assets
+
+
+def read_vocabulary(path):
+    """Returns the values of a vocabulary file: one text a line, or a JSON list.
+
+    Raises:
+        UserError: when the file is missing, not UTF-8, empty, or names a value twice.
+    """
+    path = pathlib.Path(path)
+    if path.suffix == ".json":
+        values = _read_json(path)
+        good = isinstance(values, list) and all(type(value) in (str, int) for value in values)
+        if not good:
+            raise UserError("vocabulary must be a JSON list of text or of integers.", file=path)
+    else:
+        values = _read_text(path).split("\n")
+        if values and values[-1] == "":
+            values.pop()
+        values = [value.removesuffix("\r") for value in values]
+    seen = {}
+    for index, value in enumerate(values):
+        if value in seen:
+            line = index + 1 if path.suffix != ".json" else None
+            raise UserError(
+                f"vocabulary must not repeat. Received: {value!r} twice", file=path, line=line
+            )
+        seen[value] = index
+    return values
+
+
+def _read_text(path):
+    from lmn_tf.specs.strict_yaml import read_text
+
+    return read_text(path)
+
+
+def _read_json(path):
+    try:
+        return json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"file must be JSON. Received: {error.msg}", path, error.lineno) from None
+    except (RecursionError, ValueError) as error:
+        raise UserError(f"file must be JSON. Received: {error}", file=path) from None
+
+
+def _plain(value):
+    """Returns numpy scalars and arrays as Python's own."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _vocabulary_text(values):
+    """Returns the suffix and the text of a vocabulary file that reads back as `values`."""
+    is_lines = all(isinstance(value, str) for value in values) and not any(
+        "\n" in value or value.endswith("\r") for value in values
+    )
+    if is_lines and values[:1] != [""] and not (values and values[0].startswith("\ufeff")):
+        return ".txt", "".join(value + "\n" for value in values)
+    return ".json", json.dumps(values, ensure_ascii=False, indent=0) + "\n"
+
+
+def _write(path, text):
+    """Writes `path` whole or not at all."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        pathlib.Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,20 @@
+"""One model of a comparison."""
+
+import pydantic
+
+from lmn_tf.specs.section import Options, Text, section
+
+
+@section
+class ComparisonModel:
+    """A row of the table of a comparison.
+
+    Args:
+        label: String. What the row is called.
+        model: Mapping with the model's `name` and its options, in place of the pipeline's.
+        train: Mapping that is written over the pipeline's `train`. Defaults to none.
+    """
+
+    label: Text
+    model: Options
+    train: Options = pydantic.Field(default_factory=dict)

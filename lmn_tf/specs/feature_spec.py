@@ -1,0 +1,217 @@
+"""The spec of a data set: what its columns mean."""
+
+import pathlib
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.assets import Assets, read_vocabulary
+from lmn_tf.specs.column import Width
+from lmn_tf.specs.cross_checks import check_feature_spec
+from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.feature import Feature
+from lmn_tf.specs.label import Label
+from lmn_tf.specs.parsing import parse
+from lmn_tf.specs.resolved_field import ResolvedField
+from lmn_tf.specs.section import Name, Text, Version, section, to_plain
+from lmn_tf.specs.sequence import Sequence
+from lmn_tf.specs.table import Table
+
+_LIKED = (
+    "kind", "lookup", "table", "transform", "default", "max_values", "separator", "size",
+    "num_buckets", "unit",
+)  # fmt: skip
+
+
+@section
+class FeatureSpec:
+    """What the columns of a data set mean: labels, features, histories, tables.
+
+    Args:
+        spec_version: `1`.
+        name: String. Name of the data set.
+        group: String. Column whose rows are ranked together. Defaults to `None`.
+        request_time: String. Column with the moment of the impression. Defaults to `None`.
+        weight: String. Column with a weight for each row. Defaults to `None`.
+        embedding_dim: Integer. Width of tables that are not listed. Defaults to `16`.
+        labels: Tuple of `Label`.
+        tables: Mapping of names to `Table`. Defaults to none.
+        features: Tuple of `Feature`.
+        sequences: Tuple of `Sequence`. Defaults to `()`.
+
+    Example:
+
+    >>> spec = FeatureSpec.from_dict({
+    ...     "spec_version": 1, "name": "tiny", "labels": [{"name": "click"}],
+    ...     "features": [{"name": "hour", "role": "context", "kind": "categorical",
+    ...                   "lookup": {"identity": 24}}]})
+    >>> spec.input_size(spec.feature("hour"))
+    26
+    """
+
+    spec_version: Version
+    name: Text
+    group: Text | None = None
+    request_time: Text | None = None
+    weight: Text | None = None
+    embedding_dim: Width = 16
+    labels: Annotated[tuple[Label, ...], Field(min_length=1)]
+    tables: dict[Name, Table] = Field(default_factory=dict)
+    features: Annotated[tuple[Feature, ...], Field(min_length=1)]
+    sequences: tuple[Sequence, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self):
+        check_feature_spec(self)
+        return self
+
+    # What is learned from data is no part of the spec: neither written, nor compared.
+
+    @property
+    def assets(self):
+        """The `Assets` learned for this spec; mutable, empty at first."""
+        return self.__dict__.setdefault("_assets", Assets())
+
+    @property
+    def base_dir(self):
+        """Folder that vocabulary files are relative to."""
+        return pathlib.Path(self.__dict__.get("_base_dir", "."))
+
+    @classmethod
+    def load(cls, path):
+        """Reads a YAML file.
+
+        Raises:
+            UserError: with file and line, for the first mistake in it.
+        """
+        data, marks = strict_yaml.load(pathlib.Path(path))
+        return cls.from_dict(data, base_dir=pathlib.Path(path).parent, file=path, marks=marks)
+
+    @classmethod
+    def from_dict(cls, data, base_dir=".", file=None, marks=None):
+        """Returns the spec that `to_dict` gave."""
+        spec = parse(cls, data, file=file, marks=marks)
+        spec.__dict__["_base_dir"] = str(base_dir)
+        return spec
+
+    def to_dict(self):
+        """Returns the spec as plain data with every default written out."""
+        return to_plain(self)
+
+    # Columns.
+
+    def feature(self, name):
+        """Returns the `Feature` called `name`."""
+        for feature in self.features:
+            if feature.name == name:
+                return feature
+        raise KeyError(
+            f"`{name}` must be a feature.{did_you_mean(name, [f.name for f in self.features])}"
+        )
+
+    def features_of(self, role):
+        """Returns the features of a role, in the order of the file."""
+        return tuple(feature for feature in self.features if feature.role == role)
+
+    def sequence(self, name):
+        """Returns the `Sequence` called `name`."""
+        for sequence in self.sequences:
+            if sequence.name == name:
+                return sequence
+        raise KeyError(
+            f"`{name}` must be a sequence.{did_you_mean(name, [s.name for s in self.sequences])}"
+        )
+
+    def resolved_field(self, sequence, field):
+        """Returns a field (or its name) of a sequence (or its name) as a `ResolvedField`."""
+        sequence = self.sequence(sequence) if isinstance(sequence, str) else sequence
+        field = sequence.field(field) if isinstance(field, str) else field
+        source = field if field.like is None else self.feature(field.like)
+        return ResolvedField(
+            sequence=sequence.name,
+            name=field.name,
+            column=field.column,
+            like=field.like,
+            weights=field.weights,
+            **{key: getattr(source, key) for key in _LIKED},
+        )
+
+    def views(self):
+        """Returns every feature and every resolved field, in the order of the file."""
+        fields = [
+            self.resolved_field(sequence, field)
+            for sequence in self.sequences
+            for field in sequence.fields
+        ]
+        return (*self.features, *fields)
+
+    def columns(self):
+        """Returns the names of all columns of the data that must be read, each once."""
+        names = [self.group, self.request_time, self.weight]
+        names += [label.data_column for label in self.labels]
+        for feature in self.features:
+            names += [None if feature.kind == "cross" else feature.data_column, feature.weights]
+        for sequence in self.sequences:
+            if sequence.events is not None:
+                names += [sequence.events.user, sequence.events.count]
+                continue
+            for field in sequence.fields:
+                names += [field.data_column, field.weights]
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+    # Tables and sizes.
+
+    def table_of(self, view):
+        """Returns the name and the `Table` of a feature or a resolved field."""
+        if view.table is not None:
+            return view.table, self.tables[view.table]
+        return view.key, Table(dim=self.embedding_dim)
+
+    def lookup_key(self, view):
+        """Returns the key of a column's vocabulary and size in `assets`.
+
+        It is the column's own `key`, but the table's name where several columns that learn their
+        vocabulary share a table.
+        """
+        if view.table is None or view.lookup is None or view.lookup.learn is None:
+            return view.key
+        sharers = {other.key for other in self.views() if other.table == view.table}
+        return view.table if len(sharers) > 1 else view.key
+
+    def vocabulary(self, view):
+        """Returns the values of a column's vocabulary as a list, or `None` where it has none.
+
+        Raises:
+            UserError: when it is still to be learned, or its file cannot be read.
+        """
+        lookup = view.lookup
+        if lookup is None or lookup.way not in ("vocabulary", "learn"):
+            return None
+        key = self.lookup_key(view)
+        if isinstance(lookup.vocabulary, tuple):
+            return list(lookup.vocabulary)
+        if key in self.assets.vocabularies:
+            return self.assets.vocabularies[key]
+        if lookup.vocabulary is not None:
+            return read_vocabulary(self.base_dir / lookup.vocabulary)
+        raise UserError(f"the vocabulary of `{view.name}` must be learned from training data first.")
+
+    def input_size(self, view):
+        """Returns the number of ids of a column, the two reserved ones included.
+
+        Raises:
+            UserError: when the vocabulary is still to be learned, or the column has no ids.
+        """
+        if not view.has_ids:
+            raise UserError(f"`{view.name}` must have ids. Received: kind {view.kind}")
+        if view.bucketize is not None:
+            return view.bucketize.size
+        if view.kind == "elapsed_time":
+            return view.num_buckets + 2
+        if view.lookup.size is not None:
+            return view.lookup.size
+        key = self.lookup_key(view)
+        if key not in self.assets.vocabularies and key in self.assets.sizes:
+            return self.assets.sizes[key]
+        return len(self.vocabulary(view)) + 2

@@ -1,0 +1,70 @@
+"""`KEY=VALUE` settings that replace values of a spec."""
+
+import copy
+
+from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.errors import UserError, did_you_mean, short
+from lmn_tf.specs.known_keys import known_keys
+
+
+def apply(data, settings, cls):
+    """Returns a copy of plain `data` of the section `cls` with `settings` written into it."""
+    data = copy.deepcopy(data)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            raise UserError(f"`--set` must be KEY=VALUE. Received: {short(setting)}")
+        _write(data, parts, _value(setting, text), cls)
+    return data
+
+
+def _value(setting, text):
+    try:
+        value, _ = strict_yaml.loads(text)
+    except UserError as error:
+        raise UserError(f"`--set {setting}`: {error.message}") from None
+    return value
+
+
+def _write(data, parts, value, cls):
+    place = data
+    for depth, part in enumerate(parts):
+        keys = known_keys(cls, parts[:depth])
+        if keys and part not in keys:
+            owner = f" in `{'.'.join(parts[:depth])}`" if depth else ""
+            raise UserError(
+                f"`--set {'.'.join(parts)}`: unknown key `{part}`{owner}.{did_you_mean(part, keys)}"
+            )
+        if depth == len(parts) - 1:
+            place[part] = value
+            return
+        if place.get(part) is None:
+            place[part] = {}
+        place = place[part]
+        if not isinstance(place, dict):
+            name = ".".join(parts[: depth + 1])
+            raise UserError(
+                f"`--set {'.'.join(parts)}`: `{name}` must be a mapping to set a key in it."
+                f" Received: {name}={short(place)}"
+            )
+
+
+def merge(data, changes):
+    """Returns a copy of `data` with the nested mapping `changes` written over it."""
+    merged = copy.deepcopy(data)
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def explained(settings, build):
+    """Returns `build()`; a `UserError` from it is told to come from `settings`."""
+    try:
+        return build()
+    except UserError as error:
+        named = " ".join(f"--set {setting}" for setting in settings)
+        raise UserError(f"`{named}`: {error.message}" if named else error.message) from None

@@ -1,0 +1,112 @@
+"""The spec of a run: data, model, training."""
+
+import pathlib
+
+import pydantic
+
+from lmn_tf.specs import overrides, strict_yaml
+from lmn_tf.specs.distribute import Distribute
+from lmn_tf.specs.errors import short
+from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.parsing import parse
+from lmn_tf.specs.pipeline_data import PipelineData
+from lmn_tf.specs.section import Options, PathText, Problem, Version, section, to_plain
+from lmn_tf.specs.train import Train
+
+
+def check_model(model, path=("model",)):
+    """Raises `Problem` unless `model` names a model; its options are the registry's to check."""
+    name = model.get("name")
+    if name is None:
+        raise Problem(path, "`name` must be given in `model`. Received: nothing")
+    if not isinstance(name, str) or not name:
+        raise Problem((*path, "name"), f"`name` must be text. Received: name={short(name)}")
+
+
+@section
+class PipelineSpec:
+    """A run from data to a trained model.
+
+    Args:
+        pipeline_version: `1`.
+        feature_spec: Path of the feature spec, relative to this file.
+        data: `PipelineData`.
+        model: Mapping with the model's `name` and its options.
+        train: `Train`.
+        distribute: `Distribute`.
+        run_dir: Folder for all that the run writes, relative to the current folder.
+
+    `${NAME}` and `${NAME:-default}` in paths are taken from the environment when the file is read.
+    """
+
+    pipeline_version: Version
+    feature_spec: PathText
+    data: PipelineData
+    model: Options
+    train: Train = pydantic.Field(default_factory=Train)
+    distribute: Distribute = pydantic.Field(default_factory=Distribute)
+    run_dir: PathText
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        check_model(self.model)
+        return self
+
+    @classmethod
+    def load(cls, path):
+        """Reads a YAML file.
+
+        Raises:
+            UserError: with file and line, for the first mistake in it.
+        """
+        data, marks = strict_yaml.load(pathlib.Path(path))
+        return cls.from_dict(data, base_dir=pathlib.Path(path).parent, file=path, marks=marks)
+
+    @classmethod
+    def from_dict(cls, data, base_dir=".", file=None, marks=None):
+        """Returns the spec that `to_dict` gave."""
+        spec = parse(cls, data, file=file, marks=marks)
+        spec.__dict__["_base_dir"] = str(base_dir)
+        return spec
+
+    def to_dict(self):
+        """Returns the spec as plain data with every default written out."""
+        return to_plain(self)
+
+    def with_overrides(self, settings):
+        """Returns the spec with some values replaced.
+
+        Args:
+            settings: Sequence of `"train.epochs=2"`; values are read as YAML.
+
+        Raises:
+            UserError: when a key is unknown (with the nearest one) or a value breaks its rule.
+        """
+        data = overrides.apply(self.to_dict(), settings, PipelineSpec)
+        return overrides.explained(
+            settings, lambda: PipelineSpec.from_dict(data, base_dir=self.base_dir)
+        )
+
+    @property
+    def base_dir(self):
+        """Folder that `feature_spec` is relative to."""
+        return pathlib.Path(self.__dict__.get("_base_dir", "."))
+
+    @property
+    def feature_spec_path(self):
+        """Path of the feature spec from the current folder."""
+        return self.base_dir / self.feature_spec
+
+    def load_feature_spec(self):
+        """Returns the `FeatureSpec` that the pipeline names."""
+        return FeatureSpec.load(self.feature_spec_path)
+
+    @property
+    def model_name(self):
+        """Name of the model in the registry."""
+        return self.model["name"]
+
+    @property
+    def model_options(self):
+        """Options of the model, without its name."""
+        return {key: value for key, value in self.model.items() if key != "name"}

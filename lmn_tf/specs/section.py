@@ -1,0 +1,99 @@
+"""What every section of a YAML file is made of: strict scalars, frozen records, plain dumps."""
+
+import dataclasses
+import os
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+MAX_IDS = 2**31 - 3  # ids are int32, and two of them are reserved
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
+
+_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+class Problem(ValueError):
+    """A broken rule at a path inside a section; reading the file turns it into a `UserError`.
+
+    Args:
+        path: Tuple of keys and indices, from the section that raises.
+        message: String. The whole sentence.
+    """
+
+    def __init__(self, path, message):
+        super().__init__(message)
+        self.path = tuple(path)
+        self.message = message
+
+
+def section(cls):
+    """Makes `cls` a frozen record that refuses unknown keys and values of another type."""
+    return dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)
+
+
+def _version_one(value):
+    if value != 1 or type(value) is not int:
+        raise Problem((), f"must be 1, the only version there is. Received: {value!r}")
+    return value
+
+
+def _expand(text):
+    """Replaces `${NAME}` and `${NAME:-default}` by the environment's value."""
+
+    def value(match):
+        name, default = match.groups()
+        found = os.environ.get(name)
+        if found:
+            return found
+        if default is not None:
+            return default
+        raise Problem((), f"needs the environment variable {name}, which is not set")
+
+    return _VARIABLE.sub(value, text)
+
+
+Text = Annotated[str, Field(strict=True, min_length=1)]
+AnyText = Annotated[str, Field(strict=True)]
+Name = Annotated[str, Field(strict=True, pattern=NAME_PATTERN, max_length=100)]
+PathText = Annotated[Text, AfterValidator(_expand)]
+Flag = Annotated[bool, Field(strict=True)]
+Integer = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
+Natural = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
+Positive = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
+Count = Annotated[int, Field(strict=True, ge=1, le=MAX_IDS)]
+Number = Annotated[float, Field(strict=True)]
+NonNegative = Annotated[float, Field(strict=True, ge=0)]
+PositiveNumber = Annotated[float, Field(strict=True, gt=0)]
+Version = Annotated[int, BeforeValidator(_version_one), Field(json_schema_extra={"const": 1})]
+Options = dict[Text, Any]
+
+
+def to_plain(value):
+    """Returns `value` as what YAML and JSON hold: mappings, lists, text, numbers, booleans.
+
+    Sections drop what they leave open (`None`), and what does not apply to their kind when they
+    define `relevant_keys()`.
+    """
+    if hasattr(value, "to_plain"):
+        return value.to_plain()
+    if dataclasses.is_dataclass(value):
+        return section_to_plain(value)
+    if isinstance(value, dict):
+        return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def section_to_plain(value):
+    """Returns a section as a plain mapping, in the order of its fields."""
+    keys = [field.name for field in dataclasses.fields(value)]
+    if hasattr(value, "relevant_keys"):
+        relevant = value.relevant_keys()
+        keys = [key for key in keys if key in relevant]
+    items = {key: getattr(value, key) for key in keys}
+    empty = (None, (), {})
+    return {key: to_plain(item) for key, item in items.items() if item not in empty}

@@ -1,0 +1,209 @@
+"""YAML read strictly: what is written twice, or by magic, is refused with its line."""
+
+import math
+import pathlib
+import re
+
+import yaml
+
+from lmn_tf.specs.errors import UserError, short
+
+_MAX_DEPTH = 32
+_MAX_DIGITS = 100
+# YAML 1.2 core schema. YAML 1.1 would read `no` as False, `12:30` as 750 and `1e-3` as text.
+_NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
+_BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
+_INT = re.compile(r"^[-+]?[0-9][0-9_]*$")
+_FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+_INFINITE = re.compile(r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Marks(dict):
+    """Lines of a YAML document: path of keys and indices → line, counted from 1."""
+
+    def line(self, path):
+        """Returns the line of `path`, or of its nearest ancestor that was written."""
+        path = tuple(path)
+        while path and path not in self:
+            path = path[:-1]
+        return self.get(path)
+
+
+class _Builder:
+    """Turns parser events into plain data. Iterative, so that no nesting can end the process."""
+
+    def __init__(self, file):
+        self.file = file
+        self.marks = Marks()
+        self.root = None
+        self.stack = []  # [container, path, pending key]
+
+    def fail(self, message, mark):
+        raise UserError(message, file=self.file, line=None if mark is None else mark.line + 1)
+
+    def path(self):
+        if not self.stack:
+            return ()
+        container, path, key = self.stack[-1]
+        return path + ((len(container) if isinstance(container, list) else key),)
+
+    def wants_key(self):
+        return bool(self.stack) and isinstance(self.stack[-1][0], dict) and self.stack[-1][2] is None
+
+    def add_key(self, key, mark):
+        container, path, _ = self.stack[-1]
+        if not isinstance(key, str):
+            self.fail(f"a key must be text. Received: {short(key)}", mark)
+        if key == "<<":
+            self.fail("merge keys must not be used: write the values out. Received: <<", mark)
+        if key in container:
+            first = self.marks[path + (key,)]
+            self.fail(f"key `{key}` must be written once. It stands in line {first} too.", mark)
+        self.marks[path + (key,)] = mark.line + 1
+        self.stack[-1][2] = key
+
+    def add_value(self, value, mark):
+        if not self.stack:
+            self.root = value
+            self.marks[()] = mark.line + 1
+            return
+        container, path, key = self.stack[-1]
+        if isinstance(container, list):
+            self.marks[path + (len(container),)] = mark.line + 1
+            container.append(value)
+        else:
+            container[key] = value
+            self.stack[-1][2] = None
+
+    def open(self, container, mark):
+        if self.wants_key():
+            self.fail("a key must be text. Received: a list or a mapping", mark)
+        if len(self.stack) >= _MAX_DEPTH:
+            self.fail(f"nesting must be at most {_MAX_DEPTH} deep.", mark)
+        path = self.path()
+        self.add_value(container, mark)
+        self.stack.append([container, path, None])
+
+    def scalar(self, event):
+        mark = event.start_mark
+        if event.tag is not None and not (event.tag == "!" and event.style):
+            self.fail(f"tags must not be used. Received: {short(event.tag)}", mark)
+        value = event.value if event.style else self.plain(event.value, mark)
+        if self.wants_key():
+            self.add_key(value, mark)
+        else:
+            self.add_value(value, mark)
+
+    def plain(self, text, mark):
+        if _NULL.match(text):
+            return None
+        if _BOOL.match(text):
+            return text.lower() == "true"
+        if _INT.match(text):
+            if len(text) > _MAX_DIGITS:
+                self.fail(f"a number must have at most {_MAX_DIGITS} digits.", mark)
+            return int(text.replace("_", ""))
+        if _FLOAT.match(text):
+            return float(text.replace("_", ""))
+        if _INFINITE.match(text):
+            return float(text.replace(".", ""))
+        return text
+
+
+def load(source):
+    """Reads one YAML document from a file (a path) or a text (a string with a line break).
+
+    Returns:
+        Pair of the plain data and their `Marks`.
+
+    Raises:
+        UserError: with file and line, for all that is not plain, single-valued YAML.
+
+    Example:
+
+    >>> data, marks = load("name: a\\nsizes: [1, 2]\\n")
+    >>> data, marks.line(("sizes", 1))
+    ({'name': 'a', 'sizes': [1, 2]}, 2)
+    """
+    if isinstance(source, str) and "\n" in source:
+        return loads(source)
+    return loads(read_text(source), file=source)
+
+
+def read_text(path):
+    """Returns the text of the file `path`, which must be UTF-8."""
+    path = pathlib.Path(path)
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"file must exist. Received: {short(path)}{_neighbour(path)}") from None
+    except IsADirectoryError:
+        raise UserError("path must be a file. Received: a folder", file=path) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"file must be UTF-8 text. Received: byte 0x{error.object[error.start]:02x}", path, line
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"file must be readable. Received: {reason}", file=path) from None
+
+
+def _neighbour(path):
+    from lmn_tf.specs.errors import did_you_mean
+
+    try:
+        names = [p.name for p in path.parent.iterdir() if p.suffix == path.suffix]
+    except OSError:
+        return ""
+    names = [str(path.parent / name) for name in names] if names else []
+    hint = did_you_mean(path, names)
+    return hint if "Did you mean" in hint else ""
+
+
+def loads(text, file=None):
+    """Reads one YAML document from `text`; `file` is named in errors."""
+    builder = _Builder(file)
+    documents = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            if getattr(event, "anchor", None) is not None:
+                builder.fail("anchors and aliases must not be used.", event.start_mark)
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    builder.fail("a file must hold one YAML document.", event.start_mark)
+            elif isinstance(event, yaml.ScalarEvent):
+                builder.scalar(event)
+            elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+                if event.tag is not None:
+                    builder.fail(
+                        f"tags must not be used. Received: {short(event.tag)}", event.start_mark
+                    )
+                empty = {} if isinstance(event, yaml.MappingStartEvent) else []
+                builder.open(empty, event.start_mark)
+            elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+                builder.stack.pop()
+    except yaml.YAMLError as error:
+        raise _syntax_error(error, text, file) from None
+    return builder.root, builder.marks
+
+
+def _syntax_error(error, text, file):
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    line = None if mark is None else mark.line + 1
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    if line is None and isinstance(getattr(error, "position", None), int):
+        line = text[: error.position].count("\n") + 1
+    lines = text.splitlines()
+    if line is not None and line <= len(lines) and re.match(r"^\s*\t", lines[line - 1]):
+        problem = "indentation must be spaces, not tabs"
+    return UserError(f"file must be valid YAML. Received: {problem}", file=file, line=line)
+
+
+def is_finite(value):
+    """Returns whether `value` is a finite number and not a boolean."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return isinstance(value, int) or math.isfinite(value)

@@ -1,0 +1,38 @@
+"""An embedding table."""
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from lmn_tf.specs.column import Width
+from lmn_tf.specs.optimizer_rules import check_one_rule
+from lmn_tf.specs.section import NonNegative, Options, section
+
+
+@section
+class Table:
+    """A table of vectors that one column or several look up.
+
+    Args:
+        dim: Integer. Width of a vector.
+        combiner: How the vectors of a multi_value column become one: `"mean"`, `"sum"` or
+            `"sqrtn"`. Defaults to `"mean"`.
+        initializer: `"uniform"`, `"normal"` or `"zeros"`. Defaults to `"normal"`.
+        regularizer: Float. L2 weight. Defaults to `0.0`.
+        placement: `"replicated"` or `"row_wise"`. Defaults to `"replicated"`.
+        optimizer: Mapping of one optimizer's name to its learning rate or arguments. Defaults to
+            `None`: the pipeline's optimizer of tables.
+    """
+
+    dim: Width
+    combiner: Literal["mean", "sum", "sqrtn"] = "mean"
+    initializer: Literal["uniform", "normal", "zeros"] = "normal"
+    regularizer: NonNegative = 0.0
+    placement: Literal["replicated", "row_wise"] = "replicated"
+    optimizer: Options | None = None
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.optimizer is not None:
+            check_one_rule("optimizer", self.optimizer)
+        return self
