@@ -1,0 +1,126 @@
+"""The command `lmn-tf`: subcommands that load when called, and errors in one line."""
+
+import importlib
+import os
+import sys
+import traceback
+
+import click
+
+from lmn_tf.specs.errors import UserError, did_you_mean
+
+# name → where it lives, and its line in `lmn-tf --help` (which so imports none of them)
+COMMANDS = {
+    "check": ("lmn_tf.cli.check:check", "Validate a feature spec, a pipeline or a comparison."),
+    "schema": ("lmn_tf.cli.schema:schema", "Print the JSON Schema of the YAML files."),
+    "prepare": ("lmn_tf.cli.prepare:prepare", "Turn a published data set into training files."),
+    "train": ("lmn_tf.cli.train:train", "Train and evaluate the model of a pipeline."),
+    "evaluate": ("lmn_tf.cli.evaluate:evaluate", "Evaluate a trained model."),
+    "predict": ("lmn_tf.cli.predict:predict", "Write a trained model's scores."),
+    "compare": ("lmn_tf.cli.compare:compare", "Train several models and print one table."),
+    "export": ("lmn_tf.cli.export:export", "Export a trained model for serving."),
+    "doctor": ("lmn_tf.cli.doctor:doctor", "Report versions, devices, and what is wrong with them."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a subcommand's module when it is called."""
+
+    def list_commands(self, ctx):
+        return list(COMMANDS)
+
+    def get_command(self, ctx, cmd_name):
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, function = COMMANDS[cmd_name][0].partition(":")
+        return getattr(importlib.import_module(module), function)
+
+    def resolve_command(self, ctx, args):
+        name = args[0] if args else ""
+        if args and name not in COMMANDS and not name.startswith("-"):
+            raise click.UsageError(
+                f"`{name}` must be a command of lmn-tf.{did_you_mean(name, COMMANDS)}"
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx, formatter):
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lmn-tf", prog_name="lmn-tf")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug):
+    """Click models whose users share a large trainable memory.
+
+    Example: lmn-tf train pipelines/quickstart.yaml
+    """
+
+
+def main(arguments=None):
+    """Runs the command line and returns its exit status: 0, or 2 for a user's mistake.
+
+    Args:
+        arguments: List of strings. Defaults to `None`: those of the process.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug, arguments = _take_debug(arguments)
+    try:
+        status = cli.main(args=arguments, prog_name="lmn-tf", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except BrokenPipeError:
+        # Who read our output has gone, as `head` does: what is left has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        _say("stopped.")
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        message, status = explain(error)
+        _say(message)
+        return status
+
+
+def _take_debug(arguments):
+    """Returns whether `--debug` stands anywhere among the options, and the other arguments."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = [argument for argument in arguments[:end] if argument != "--debug"]
+    return len(options) < end, options + arguments[end:]
+
+
+def explain(error):
+    """Returns the one line that tells of an exception, and the exit status that goes with it."""
+    if isinstance(error, UserError):
+        more = len(error.others)
+        also = f" ({more} more mistake{'s' if more > 1 else ''} in this file)" if more else ""
+        return _one_line(error) + also, 2
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        command = f"{context.command_path}: " if context and context.info_name else ""
+        return command.removeprefix("lmn-tf: ") + _one_line(error.format_message()), 2
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror or _one_line(error)}", 2
+    if isinstance(error, ValueError) and "Received:" in str(error):
+        return _one_line(error), 2
+    if isinstance(error, MemoryError):
+        return "memory must suffice for what was asked. Received: out of memory", 1
+    name = type(error).__name__
+    return f"{name}: {_one_line(error)} (--debug shows where)", 1
+
+
+def _one_line(error):
+    lines = str(error).strip().splitlines() or ["no message"]
+    return lines[0] if isinstance(error, Exception) and not isinstance(error, UserError) else " ".join(lines)
+
+
+def _say(message):
+    click.echo(f"lmn-tf: {message}", err=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
