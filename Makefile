@@ -22,7 +22,15 @@ quickstart: $(VENV)/.installed
 	@rm -rf $(RUN) runs/quickstart_export
 	@$(QUIET) $(VENV)/bin/lmn-tf compare pipelines/quickstart_comparison.yaml
 	@$(QUIET) $(VENV)/bin/lmn-tf export $(RUN)/runs/lmn-1 runs/quickstart_export
-	@$(VENV)/bin/python pipelines/quickstart_summary.py $(RUN)
+	@echo
+	@$(VENV)/bin/python -c \
+		"from lmn_tf.data.synthetic import ceiling_text; print(ceiling_text('data/quickstart'))"
+	@echo
+	@echo "What to try next:"
+	@echo "  $(VENV)/bin/tensorboard --logdir runs"
+	@echo "  $(VENV)/bin/lmn-tf compare pipelines/quickstart_comparison.yaml --seeds 3"
+	@echo "  $(VENV)/bin/lmn-tf train pipelines/quickstart.yaml --set model.num_keys=64"
+	@echo "  $(VENV)/bin/lmn-tf check pipelines/quickstart.yaml"
 
 test: $(VENV)/.installed-test
 	$(VENV)/bin/pytest

@@ -110,6 +110,34 @@ def ensure(output_dir: str | os.PathLike, *, history: str = "inline", **options:
     return found
 
 
+def ceiling_text(output_dir: str | os.PathLike) -> str:
+    """Says in two lines what no model can beat on the test rows of a generated market.
+
+    Args:
+        output_dir: Folder of the data.
+
+    Returns:
+        Text.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> report = generate(folder, users=50, items=30, rows=500)
+    >>> print(ceiling_text(folder))
+    Ceiling on the test rows (the true probabilities): AUC 0...., log loss 0....
+    Ceiling of a model blind to the pair effects: AUC 0....
+    """
+    oracle = json.loads((Path(output_dir) / "oracle.json").read_text())["test"]
+    if oracle["auc"] is None:
+        return "No ceiling: the test rows do not hold both labels."
+    return (
+        f"Ceiling on the test rows (the true probabilities): AUC {oracle['auc']:.4f}, "
+        f"log loss {oracle['logloss']:.4f}\n"
+        f"Ceiling of a model blind to the pair effects: AUC {oracle['auc_without']['pairs']:.4f}"
+    )
+
+
 def _market(options: dict[str, Any]) -> SyntheticMarket:
     known = [field.name for field in dataclasses.fields(SyntheticMarket)]
     for name in options:

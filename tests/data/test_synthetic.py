@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from lmn_tf.data import synthetic, synthetic_market
-from lmn_tf.data.synthetic import ensure, generate
+from lmn_tf.data.synthetic import ceiling_text, ensure, generate
 from lmn_tf.data.synthetic_market import SyntheticMarket, split_of
 from lmn_tf.specs.errors import UserError
 
@@ -121,6 +121,17 @@ def test_ensure_refuses_data_of_other_arguments(tmp_path):
     ensure(tmp_path, **SMALL)
     with pytest.raises(UserError, match=r"report.json: `seed` must be .* 1. Received: seed=2"):
         ensure(tmp_path, **SMALL, seed=2)
+
+
+def test_ceiling_text_says_when_there_is_none(tmp_path):
+    generate(tmp_path, users=2, items=20, rows=3, bias=-100)
+    assert ceiling_text(tmp_path).startswith("No ceiling")
+
+
+def test_ceiling_text(tmp_path):
+    generate(tmp_path, **SMALL)
+    oracle = json.loads((tmp_path / "oracle.json").read_text())["test"]
+    assert f"AUC {oracle['auc']:.4f}, log loss {oracle['logloss']:.4f}" in ceiling_text(tmp_path)
 
 
 def test_unknown_option():

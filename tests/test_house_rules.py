@@ -1,0 +1,351 @@
+"""The rules of the house that a machine can check, over every file of the package."""
+
+import ast
+import configparser
+import doctest
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "lmn_tf"
+FILES = sorted(PACKAGE.rglob("*.py"))
+SPEC_FILES = sorted((ROOT / "feature_specs").glob("*.yaml"))
+PIPELINE_FILES = sorted((ROOT / "pipelines").glob("*.yaml"))
+
+LEVEL = {
+    "version": -1,
+    "ops": 0,
+    "specs": 0,
+    "data": 1,
+    "distribute": 1,
+    "layers": 2,
+    "losses": 2,
+    "metrics": 2,
+    "optimizers": 2,
+    "features": 3,
+    "callbacks": 4,
+    "models": 4,
+    "integrations": 5,
+    "serving": 5,
+    "training": 5,
+    "cli": 6,
+}
+
+# Import name → name on the package index, where they differ.
+DISTRIBUTION = {"yaml": "pyyaml"}
+
+
+def relative(path):
+    return str(path.relative_to(ROOT))
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def each(paths):
+    return pytest.mark.parametrize("path", paths, ids=relative)
+
+
+def imported_modules(path):
+    """Full names of all modules a file imports, wherever in it."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports must be absolute"
+            if node.module == "lmn_tf":
+                yield from (f"lmn_tf.{name.name}" for name in node.names)
+            else:
+                yield node.module
+
+
+@each([path for path in FILES if path.parent != PACKAGE])
+def test_imports_only_point_down(path):
+    part = path.relative_to(PACKAGE).parts[0]
+    for module in imported_modules(path):
+        if module.split(".")[0] != "lmn_tf":
+            continue
+        other = module.split(".")[1]
+        assert other == part or LEVEL[other] < LEVEL[part], (
+            f"{relative(path)} (level {LEVEL[part]}) imports {module} (level {LEVEL[other]})"
+        )
+
+
+def test_every_import_is_a_declared_dependency():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    declared = {
+        re.split(r"[<>=\[]", line)[0]
+        for line in setup["options"]["install_requires"].splitlines()
+        if line
+    }
+    known = {"lmn_tf", *sys.stdlib_module_names}
+    used = {name.split(".")[0] for path in FILES for name in imported_modules(path)} - known
+    assert {DISTRIBUTION.get(name, name) for name in used} - declared == set()
+
+
+def test_specs_data_preparation_and_commands_do_not_import_tensorflow():
+    light = [
+        module_name(path)
+        for path in FILES
+        if path.relative_to(PACKAGE).parts[0] in ("specs", "cli")
+        or path.relative_to(PACKAGE).parts[:2] == ("data", "preparers")
+        or path.stem.startswith("synthetic")
+        or path.name in ("version.py", "registry.py")
+        or path.parent == PACKAGE
+    ]
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "    if 'tensorflow' in sys.modules or 'keras' in sys.modules:\n"
+        "        sys.exit(name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *light], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, f"imports TensorFlow or fails: {done.stderr}"
+
+
+@each(FILES)
+def test_files_and_functions_are_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef):
+            lines = node.end_lineno - node.lineno + 1
+            if ast.get_docstring(node):
+                lines -= node.body[0].end_lineno - node.body[0].lineno + 1
+            assert lines <= 50, f"{relative(path)}: {node.name} has {lines} lines"
+
+
+@each(FILES)
+def test_no_assert_in_shipped_code(path):
+    found = [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Assert)]
+    assert found == []
+
+
+@each([path for path in FILES if path.name != "__init__.py"])
+def test_each_source_file_has_its_mirror(path):
+    inner = path.relative_to(PACKAGE)
+    assert (ROOT / "tests" / inner.with_name(f"test_{inner.name}")).exists()
+
+
+@each(sorted((ROOT / "tests").rglob("test_*.py")))
+def test_expected_errors_are_told_apart_by_their_message(path):
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.raises":
+            given = {keyword.arg for keyword in node.keywords}
+            # Click ends a command with SystemExit: its message is what the test reads from stderr.
+            exempt = ast.unparse(node.args[0]) in ("SystemExit", "KeyboardInterrupt")
+            assert "match" in given or exempt, f"line {node.lineno}: pytest.raises without match="
+
+
+def public(nodes, kind):
+    return [node for node in nodes if isinstance(node, kind) and not node.name.startswith("_")]
+
+
+def documented():
+    """(path, name, docstring, signature) of every public class and function with arguments."""
+    for path in FILES:
+        body = tree(path).body
+        for node in public(body, ast.FunctionDef):
+            yield path, node.name, ast.get_docstring(node), arguments(node)
+        for node in public(body, ast.ClassDef):
+            inits = [item for item in node.body if getattr(item, "name", "") == "__init__"]
+            given = arguments(inits[0]) if inits else fields(node)
+            yield path, node.name, ast.get_docstring(node), given
+            for method in public(node.body, ast.FunctionDef):
+                name = f"{node.name}.{method.name}"
+                yield path, name, ast.get_docstring(method), arguments(method)
+
+
+def arguments(function):
+    """Argument names with their defaults as source text."""
+    spec = function.args
+    plain = [*spec.posonlyargs, *spec.args]
+    defaults = [None] * (len(plain) - len(spec.defaults)) + spec.defaults
+    pairs = [*zip(plain, defaults, strict=True), *zip(spec.kwonlyargs, spec.kw_defaults)]  # noqa: B905
+    return {name.arg: value for name, value in pairs}
+
+
+def fields(node):
+    """The same of a dataclass: its annotated fields."""
+    return {
+        item.target.id: item.value
+        for item in node.body
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    }
+
+
+def documented_defaults(docstring):
+    """Argument name → the source text that the docstring gives as its default."""
+    section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", docstring or "", re.S | re.M)
+    if not section:
+        return {}
+    text = inspect.cleandoc("\n" + section[1])
+    entries = re.split(r"^(?=\*{0,2}\w+(?: \([^)]*\))?:)", text, flags=re.M)
+    found = {}
+    for entry in entries:
+        default = re.search(r"Defaults\s+to\s+`([^`]*)`", entry)
+        if default:
+            found[re.match(r"\w+", entry)[0]] = default[1]
+    return found
+
+
+def value(node):
+    """A default's value: a literal, or its source text where it is a name."""
+    node = ast.parse(node, mode="eval").body if isinstance(node, str) else node
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("field"):
+        node = {item.arg: item.value for item in node.keywords}.get("default", node)
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return ast.unparse(node)
+
+
+def test_documented_defaults_equal_the_real_ones():
+    wrong = []
+    for path, name, docstring, real in documented():
+        for argument, text in documented_defaults(docstring).items():
+            where = f"{relative(path)}: {name}({argument})"
+            if real.get(argument) is None:
+                wrong.append(f"{where} has no default, documented as {text}")
+            elif value(text) != value(real[argument]):
+                wrong.append(f"{where} is {ast.unparse(real[argument])}, documented as {text}")
+    assert wrong == []
+
+
+def test_every_documented_argument_exists():
+    wrong = []
+    for path, name, docstring, real in documented():
+        for argument in documented_defaults(docstring):
+            if argument not in real:
+                wrong.append(f"{relative(path)}: {name} has no argument {argument}")
+    assert wrong == []
+
+
+KERAS_PARTS = ("layers", "features", "models", "metrics", "optimizers", "losses")
+
+
+def keras_classes():
+    import keras
+
+    kinds = (
+        keras.layers.Layer,
+        keras.metrics.Metric,
+        keras.losses.Loss,
+        keras.optimizers.Optimizer,
+        keras.optimizers.schedules.LearningRateSchedule,
+    )
+    for path in FILES:
+        if path.relative_to(PACKAGE).parts[0] not in KERAS_PARTS:
+            continue
+        for node in public(tree(path).body, ast.ClassDef):
+            found = getattr(importlib.import_module(module_name(path)), node.name)
+            if issubclass(found, kinds):
+                yield found
+
+
+def test_public_keras_classes_are_registered_and_documented():
+    import keras
+
+    wrong = []
+    for found in keras_classes():
+        if not keras.saving.get_registered_name(found).startswith("lmn_tf>"):
+            wrong.append(f"{found.__name__} is not registered in the package lmn_tf")
+        text = found.__doc__ or ""
+        given = set(inspect.signature(found.__init__).parameters) - {"self", "kwargs", "args"}
+        for section in (["Args:"] if given else []) + ["Example:"]:
+            if section not in text:
+                wrong.append(f"{found.__name__} has no section {section}")
+    assert wrong == []
+
+
+@each([path for path in FILES if path.name == "__init__.py"])
+def test_all_lists_what_is_exported(path):
+    module = importlib.import_module(module_name(path))
+    names = getattr(module, "__all__", None)
+    if names is None:
+        return
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert getattr(module, name) is not None
+    assert set(names) <= set(dir(module))
+
+
+@each([path for path in FILES if ">>>" in path.read_text(encoding="utf-8")])
+def test_examples_run(path, tmp_path, monkeypatch):
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    import lmn_tf
+
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(1)
+    names = {"np": np, "keras": keras, "tf": tf, "lmn_tf": lmn_tf}
+    module = importlib.import_module(module_name(path))
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    failed, _ = doctest.testmod(module, extraglobs=names, optionflags=flags)
+    assert failed == 0
+
+
+def load_with_any_environment(kind, path, monkeypatch):
+    for name in re.findall(r"\$\{(\w+)\}", path.read_text(encoding="utf-8")):
+        monkeypatch.setenv(name, os.environ.get(name, "data"))
+    return kind.load(path)
+
+
+@each(SPEC_FILES)
+def test_each_feature_spec_loads(path):
+    import lmn_tf
+
+    assert lmn_tf.FeatureSpec.load(path).features
+
+
+@each(PIPELINE_FILES)
+def test_each_pipeline_and_comparison_loads(path, monkeypatch):
+    import lmn_tf
+    from lmn_tf.models import registry
+    from lmn_tf.specs.comparison_spec import ComparisonSpec
+
+    if "comparison_version" not in path.read_text(encoding="utf-8"):
+        spec = load_with_any_environment(lmn_tf.PipelineSpec, path, monkeypatch)
+        models = [spec.model]
+    else:
+        spec = load_with_any_environment(ComparisonSpec, path, monkeypatch)
+        base = path.parent / spec.pipeline
+        load_with_any_environment(lmn_tf.PipelineSpec, base, monkeypatch)
+        models = [entry.model for entry in spec.models]
+    for model in models:
+        options = dict(model)
+        registry.check_options(options.pop("name"), options)
+
+
+def test_the_rules_find_what_they_look_for():
+    docstring = (
+        "Does.\n\nArgs:\n    k: Integer. Defaults\n        to `3`.\n    s: Text.\n\nReturns:\n"
+    )
+    assert documented_defaults(inspect.cleandoc(docstring)) == {"k": "3"}
+    function = ast.parse("def f(a, k=3, *, s='x', t): pass").body[0]
+    assert {name: node and value(node) for name, node in arguments(function).items()} == {
+        "a": None,
+        "k": 3,
+        "s": "x",
+        "t": None,
+    }
+    assert value('"x"') == value(ast.parse("'x'", mode="eval").body)
+    assert SPEC_FILES and PIPELINE_FILES and len(list(documented())) > 20
