@@ -1,0 +1,225 @@
+"""The layer that turns a batch of encoded columns into what models read."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.features.embedding_table import EmbeddingTable
+from lmn_tf.features.encoded_column import EncodedColumn
+from lmn_tf.specs.errors import did_you_mean
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+ROLES = ("user", "item", "context", "cross")
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class FeatureEncoder(keras.layers.Layer):
+    """Embeds every feature of a spec and concatenates them by role.
+
+    Ids are looked up in the embedding table that their column names; columns that name the same
+    table share it. A list of ids becomes one vector by the table's combiner. Numbers and given
+    vectors pass as they are.
+
+    The events of a sequence become vectors of the candidate's own kind: fields that are `like` an
+    item feature are concatenated in the order of the fields, and `"target"` holds the candidate's
+    same features in the same order. All other fields (elapsed time, say) are projected to that
+    width and added. A sequence with no field like an item feature sums its projected fields at
+    the spec's `embedding_dim`, and its target is a projection of the item group. Both are our
+    choices. Padded steps hold whatever their ids embed to: read them through `"mask"`.
+
+    Args:
+        spec: `FeatureSpec` whose vocabularies are known, or the dictionary it is made from.
+        sizes: Mapping from table name to number of rows, which overrides what `spec` knows.
+            Defaults to `None`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        features: Dictionary of the batch's columns, ids as integers. Shapes are `(batch,)`, with
+            `values` or `size` as last axis for lists and vectors, and `length` as second axis for
+            the fields of sequences. Other keys are ignored.
+
+    Returns:
+        Dictionary with `"user"`, `"item"`, `"context"` and `"cross"`, float tensors of shape
+        `(batch, widths[role])` where a width may be 0, and `"histories"`: for each sequence a
+        dictionary of `"history"` `(batch, length, width)`, `"mask"` `(batch, length)` and
+        `"target"` `(batch, width)`.
+
+    Raises:
+        ValueError: If a column is missing or has another number of axes.
+        UserError: If the spec has vocabularies that are still to be learned.
+
+    Example:
+
+    >>> encoder = FeatureEncoder(spec)
+    >>> sorted(encoder.widths)
+    ['context', 'cross', 'histories', 'item', 'user']
+    """
+
+    def __init__(self, spec, sizes=None, **kwargs):
+        super().__init__(**kwargs)
+        self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec.from_dict(spec)
+        self._columns = {
+            feature.name: EncodedColumn.from_view(self.spec, feature, feature.name)
+            for feature in self.spec.features
+        }
+        self._roles = {
+            role: [self._columns[feature.name] for feature in self.spec.features_of(role)]
+            for role in ROLES
+        }
+        self._events = {sequence.name: self._split(sequence) for sequence in self.spec.sequences}
+        self.sizes = {**_table_sizes(self.spec, sizes or {}), **(sizes or {})}
+        self.widths = {
+            **{role: sum(c.width for c in columns) for role, columns in self._roles.items()},
+            "histories": {name: self._event_width(name) for name in self._events},
+        }
+        self.tables = self._make_tables()
+        self.projections = self._make_projections()
+
+    def build(self, input_shape=None):
+        for table in self.tables.values():
+            table.build()
+        for name, (_, added) in self._events.items():
+            for column in added:
+                self.projections[column.key].build((None, column.width))
+            if name in self.projections:
+                self.projections[name].build((None, self.widths["item"]))
+        self.built = True
+
+    def call(self, features):
+        vectors = {
+            name: self._encode(features, column, lead=1) for name, column in self._columns.items()
+        }
+        batch = tf.shape(next(iter(features.values())))[0]
+        groups = {
+            role: self._concat([vectors[column.key] for column in columns], batch)
+            for role, columns in self._roles.items()
+        }
+        groups["histories"] = {
+            name: self._history(name, features, vectors, groups["item"]) for name in self._events
+        }
+        return groups
+
+    def signature(self):
+        """Returns the columns that the encoder reads: a dictionary of `tf.TensorSpec`."""
+        columns = [(column, 1) for column in self._columns.values()]
+        signature = {}
+        for name, (alike, added) in self._events.items():
+            columns += [(column, 2) for column in [*(pair[1] for pair in alike), *added]]
+            signature[f"{name}/mask"] = tf.TensorSpec((None, None), tf.bool, f"{name}/mask")
+        for column, lead in columns:
+            width = column.width if column.table is None else None
+            shape = (None,) * lead + (width,) * column.rank
+            dtype = tf.float32 if column.table is None else tf.int32
+            signature[column.key] = tf.TensorSpec(shape, dtype, column.key)
+            if column.weights is not None:
+                signature[column.weights] = tf.TensorSpec(shape, tf.float32, column.weights)
+        return signature
+
+    def _split(self, sequence):
+        """Returns a sequence's columns: pairs of (like an item feature, its column), and others."""
+        alike, added = [], []
+        for field in sequence.fields:
+            view = self.spec.resolved_field(sequence, field)
+            column = EncodedColumn.from_view(self.spec, view, f"{sequence.name}/{field.name}")
+            if field.like is not None and self.spec.feature(field.like).role == "item":
+                alike.append((field.like, column))
+            else:
+                added.append(column)
+        return alike, added
+
+    def _event_width(self, name):
+        alike, _ = self._events[name]
+        return sum(column.width for _, column in alike) or self.spec.embedding_dim
+
+    def _make_tables(self):
+        tables = {}
+        for name, table in _tables(self.spec).items():
+            tables[name] = EmbeddingTable(
+                self.sizes[name],
+                table.dim,
+                combiner=table.combiner,
+                initializer=table.initializer,
+                regularizer=table.regularizer,
+                placement=table.placement,
+                dtype=self.dtype_policy,
+                name=name,
+            )
+        return tables
+
+    def _make_projections(self):
+        projections = {}
+        for name, (alike, added) in self._events.items():
+            keys = [column.key for column in added]
+            if not alike and self.widths["item"]:
+                keys.append(name)
+            for key in keys:
+                projections[key] = keras.layers.Dense(
+                    self.widths["histories"][name],
+                    use_bias=False,
+                    dtype=self.dtype_policy,
+                    name=f"{key.replace('/', '_')}_projection",
+                )
+        return projections
+
+    def _encode(self, features, column, lead):
+        """Returns the vectors of a column whose cells stand behind `lead` axes."""
+        values = _column(features, column.key, lead + column.rank)
+        if column.table is None:
+            values = tf.cast(values, self.compute_dtype)
+            return values if column.rank else values[..., None]
+        weights = None
+        if column.weights is not None:
+            weights = _column(features, column.weights, lead + column.rank)
+        return self.tables[column.table](values, weights=weights, combine=column.rank > 0)
+
+    def _history(self, name, features, vectors, item):
+        alike, added = self._events[name]
+        parts = [self._encode(features, column, lead=2) for _, column in alike]
+        history = self._concat(parts, 0) if parts else 0.0
+        for column in added:
+            history += self.projections[column.key](self._encode(features, column, lead=2))
+        if alike:
+            target = self._concat([vectors[feature] for feature, _ in alike], 0)
+        elif self.widths["item"]:
+            target = self.projections[name](item)
+        else:
+            target = tf.zeros_like(history[:, 0])
+        mask = tf.cast(_column(features, f"{name}/mask", 2), tf.bool)
+        return {"history": history, "mask": mask, "target": target}
+
+    def _concat(self, parts, batch):
+        if not parts:
+            return tf.zeros((batch, 0), self.compute_dtype)
+        return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "spec": self.spec.to_dict(), "sizes": dict(self.sizes)}
+
+
+def _tables(spec):
+    """Returns the tables that columns look up, by name, in the order of the columns."""
+    return dict(spec.table_of(view) for view in spec.views() if view.has_ids)
+
+
+def _table_sizes(spec, known):
+    """Returns the number of rows of each table that is not already known."""
+    sizes = {}
+    for view in spec.views():
+        if view.has_ids:
+            name, _ = spec.table_of(view)
+            if name not in known:
+                sizes[name] = max(sizes.get(name, 0), spec.input_size(view))
+    return sizes
+
+
+def _column(features, key, rank):
+    if key not in features:
+        raise ValueError(
+            f"`features` must hold the column `{key}`. Received: keys={sorted(features)}."
+            f"{did_you_mean(key, features)}"
+        )
+    values = tf.convert_to_tensor(features[key])
+    if values.shape.rank is not None and values.shape.rank != rank:
+        raise ValueError(
+            f"`features[{key!r}]` must have {rank} axes. Received: shape={tuple(values.shape)}"
+        )
+    return values

@@ -1,0 +1,75 @@
+"""From the metric names that `compile` takes to metrics of each label."""
+
+import keras
+
+from lmn_tf.metrics.grouped_auc import GroupedAUC
+from lmn_tf.metrics.log_loss import LogLoss
+from lmn_tf.metrics.normalized_entropy import NormalizedEntropy
+from lmn_tf.metrics.streaming_auc import StreamingAUC
+
+_METRICS = {
+    "auc": StreamingAUC,
+    "gauc": lambda **kwargs: GroupedAUC(weight="impressions", **kwargs),
+    "qauc": lambda **kwargs: GroupedAUC(weight="uniform", **kwargs),
+    "logloss": LogLoss,
+    "normalized_entropy": NormalizedEntropy,
+    "ne": NormalizedEntropy,
+}
+
+
+def make_metrics(metrics, labels):
+    """Makes the metrics that a model is compiled with.
+
+    The names `"auc"`, `"gauc"`, `"qauc"`, `"logloss"` and `"normalized_entropy"` (or `"ne"`)
+    become one metric a label. With one label it is called as written; with several the label's
+    name comes first, as in `"like_auc"`. Anything else is passed on to Keras.
+
+    Args:
+        metrics: List of names and metrics, or `None`.
+        labels: Tuple of label names, in the order of the model's logits.
+
+    Returns:
+        Pair of lists: metrics for Keras, and those that need the rows' groups.
+
+    Raises:
+        ValueError: If two metrics have the same name.
+
+    Example:
+
+    >>> plain, grouped = make_metrics(["auc", "gauc"], ("like", "share"))
+    >>> [metric.name for metric in grouped]
+    ['like_gauc', 'share_gauc']
+    """
+    plain, grouped = [], []
+    for metric in _each(metrics):
+        if isinstance(metric, str) and metric in _METRICS:
+            made = [
+                _METRICS[metric](
+                    label_index=index,
+                    name=metric if len(labels) == 1 else f"{label}_{metric}",
+                )
+                for index, label in enumerate(labels)
+            ]
+        else:
+            made = [metric]
+        for one in made:
+            (grouped if isinstance(one, GroupedAUC) else plain).append(one)
+    _check_names(plain + grouped)
+    return plain, grouped
+
+
+def _each(metrics):
+    if metrics is None:
+        return []
+    return list(metrics) if isinstance(metrics, list | tuple) else [metrics]
+
+
+def _check_names(metrics):
+    seen = set()
+    for metric in metrics:
+        name = metric.name if isinstance(metric, keras.metrics.Metric) else metric
+        if isinstance(name, str) and name in seen:
+            raise ValueError(
+                f"`metrics` must have names of their own. Received: {name!r} twice"
+            )
+        seen.add(name if isinstance(name, str) else id(name))

@@ -1,0 +1,253 @@
+"""The base class of all click models."""
+
+import contextlib
+import inspect
+from typing import Literal
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
+from lmn_tf.models.ctr_head import CTRHead
+from lmn_tf.models.ctr_metrics import make_metrics
+from lmn_tf.optimizers.default_optimizer import default
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class CTRModel(keras.Model):
+    """A `keras.Model` that is built from a feature spec and scores clicks.
+
+    Computes `logits = MLP(concat[user, item, context, cross, *read_histories()])`. Subclasses say
+    what they read from the histories. The model trains with plain `fit` on what `make_dataset`
+    yields, and `predict` returns logits.
+
+    `compile` needs no argument: the loss is binary cross-entropy from logits, averaged over the
+    labels; the optimizer is `lmn_tf.optimizers.default()`. The metric names `"auc"`, `"gauc"`,
+    `"qauc"`, `"logloss"` and `"normalized_entropy"` are made for each label. Grouped metrics are
+    computed in `evaluate` (and in the validation of `fit`) only, as they keep every row.
+
+    Args:
+        spec: `FeatureSpec` whose vocabularies are known, or the dictionary it is made from.
+        hidden_units: Tuple of integers. Widths of the head's hidden layers. Defaults to
+            `(200, 80)`.
+        activation: Activation of the head's hidden layers. Defaults to `"prelu"`.
+        dropout: Float. Share of each hidden layer dropped in training. Defaults to `0.0`.
+        batch_norm: Boolean. Whether to batch-normalise the head's input. Defaults to `True`.
+        sizes: Mapping from table name to number of rows, which overrides what `spec` knows.
+            Defaults to `None`. Not an option of pipelines.
+        **kwargs: Base model arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        features: Dictionary of a batch's columns, as `make_dataset` yields it.
+        training: Boolean. Whether to drop units and use batch statistics.
+
+    Returns:
+        Float32 logits of shape `(batch, labels)`.
+
+    Raises:
+        UserError: If the spec has vocabularies that are still to be learned.
+
+    Example:
+
+    >>> model = CTRModel(spec, hidden_units=(16,))
+    >>> model.compile(metrics=["auc"])
+    >>> model(features).shape
+    TensorShape([2, 1])
+    """
+
+    def __init__(
+        self,
+        spec,
+        *,
+        hidden_units: tuple[int, ...] = (200, 80),
+        activation: Literal["prelu", "dice", "relu", "gelu", "silu"] = "prelu",
+        dropout: float = 0.0,
+        batch_norm: bool = True,
+        **kwargs,
+    ):
+        sizes = kwargs.pop("sizes", None)
+        super().__init__(**kwargs)
+        self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec.from_dict(spec)
+        self.hidden_units = tuple(hidden_units)
+        self.activation = activation
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.label_names = tuple(label.name for label in self.spec.labels)
+        self.encoder = FeatureEncoder(
+            self.spec, sizes=sizes, dtype=self.dtype_policy, name="feature_encoder"
+        )
+        self.head = CTRHead(
+            len(self.spec.labels),
+            hidden_units=self.hidden_units,
+            activation=activation,
+            dropout=dropout,
+            batch_norm=batch_norm,
+            dtype=self.dtype_policy,
+            name="head",
+        )
+        self._evaluating = False
+        self._grouped = _Untracked()
+
+    def build(self, input_shape=None):
+        """Creates every variable. The spec says all shapes, so no data are needed."""
+        if self.built:
+            return
+        inputs = {
+            key: keras.KerasTensor(one.shape, dtype=one.dtype.name)
+            for key, one in self.encoder.signature().items()
+        }
+        self.compute_output_spec(inputs)
+        self.built = True
+
+    def build_from_config(self, config):
+        self.build()
+
+    def call(self, features, training=None):
+        groups = self.encoder(features)
+        parts = [groups[role] for role in ROLES if self.encoder.widths[role]]
+        parts += self.read_histories(groups, training=training)
+        if not parts:
+            raise ValueError(
+                "`spec` must have features that the model reads. Received: sequences only"
+            )
+        return self.head(tf.concat(parts, axis=-1), training=training)
+
+    def read_histories(self, groups, training=None):
+        """What the head reads of the histories; for subclasses to override.
+
+        Args:
+            groups: What `FeatureEncoder` returns.
+            training: Boolean. Whether to use batch statistics.
+
+        Returns:
+            List of float tensors of shape `(batch, ...)`.
+        """
+        return []
+
+    def compile(
+        self, optimizer=None, loss=None, metrics=None, weighted_metrics=None, **kwargs
+    ):
+        """Configures training; see `keras.Model.compile` for further arguments.
+
+        Args:
+            optimizer: Keras optimizer. Defaults to `None`: `lmn_tf.optimizers.default()`.
+            loss: Keras loss. Defaults to `None`: binary cross-entropy from logits.
+            metrics: List of metrics and names. Defaults to `None`.
+            weighted_metrics: As `metrics`, with the sample weights. Defaults to `None`.
+            **kwargs: Passed on. `jit_compile` defaults to `False`: what gains from XLA is
+                compiled op by op, and lengths that change from batch to batch would compile the
+                whole step anew.
+
+        Raises:
+            ValueError: If a metric needs groups and the spec names no `group`.
+        """
+        plain, grouped = make_metrics(metrics, self.label_names)
+        plain_weighted, grouped_weighted = make_metrics(weighted_metrics, self.label_names)
+        if (grouped or grouped_weighted) and self.spec.group is None:
+            name = (grouped + grouped_weighted)[0].name
+            raise ValueError(
+                f"`group` must be given in the feature spec for the metric `{name}`. "
+                "Received: group=None"
+            )
+        super().compile(
+            optimizer=default() if optimizer is None else optimizer,
+            loss=keras.losses.BinaryCrossentropy(from_logits=True) if loss is None else loss,
+            metrics=plain or None,
+            weighted_metrics=plain_weighted or None,
+            **{"jit_compile": False, **kwargs},
+        )
+        self._grouped = _Untracked(grouped, grouped_weighted)
+
+    @property
+    def metrics(self):
+        """Metrics of the running phase: grouped metrics belong to evaluation."""
+        return super().metrics + (self.evaluation_metrics() if self._evaluating else [])
+
+    def evaluation_metrics(self):
+        """Returns the metrics that only evaluation computes."""
+        return [*self._grouped.plain, *self._grouped.weighted]
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates the metrics, the grouped ones by the feature `"group"` in evaluation."""
+        if self._evaluating:
+            self._update_grouped(x, y, y_pred, sample_weight)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def _update_grouped(self, x, y, y_pred, sample_weight):
+        if not (self._grouped.plain or self._grouped.weighted):
+            return
+        if "group" not in x:
+            raise ValueError(
+                f"`features` must hold `group` for grouped metrics. Received: keys={sorted(x)}"
+            )
+        for metric in self._grouped.plain:
+            metric.update_state(y, y_pred, groups=x["group"])
+        for metric in self._grouped.weighted:
+            metric.update_state(y, y_pred, sample_weight=sample_weight, groups=x["group"])
+
+    def test_step(self, data):
+        """One step of evaluation."""
+        with self._evaluation():
+            return super().test_step(data)
+
+    def evaluate(self, *args, **kwargs):
+        """As `keras.Model.evaluate`; grouped metrics are final in what it returns."""
+        with self._evaluation():
+            return super().evaluate(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _evaluation(self):
+        before = self._evaluating
+        self._evaluating = True
+        try:
+            yield
+        finally:
+            self._evaluating = before
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return {}
+        config = super().get_compile_config()
+        for key, metrics in vars(self._grouped).items():
+            config[f"grouped_{key}"] = [keras.saving.serialize_keras_object(m) for m in metrics]
+        return config
+
+    def compile_from_config(self, config):
+        config = keras.saving.deserialize_keras_object(config)
+        for key, kind in (("metrics", "plain"), ("weighted_metrics", "weighted")):
+            config[key] = [*(config.get(key) or []), *config.pop(f"grouped_{kind}", [])]
+        self.compile(**config)
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def get_config(self):
+        config = {
+            **super().get_config(),
+            "spec": self.spec.to_dict(),
+            "sizes": dict(self.encoder.sizes),
+        }
+        return {**config, **{name: getattr(self, name) for name in _options(type(self))}}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+class _Untracked:
+    """Metrics that Keras shall not find among the model's attributes."""
+
+    def __init__(self, plain=(), weighted=()):
+        self.plain = tuple(plain)
+        self.weighted = tuple(weighted)
+
+
+def _options(cls):
+    """Returns the names of the keyword-only arguments of a class and its bases."""
+    return {
+        name: None
+        for one in cls.__mro__
+        if issubclass(one, CTRModel) and "__init__" in vars(one)
+        for name, parameter in inspect.signature(one.__init__).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }

@@ -1,0 +1,32 @@
+"""The base model, without any history."""
+
+import keras
+
+from lmn_tf.models.ctr_model import CTRModel
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class DNN(CTRModel):
+    """The base click model: an MLP on all features but the histories.
+
+    Computes `logit = MLP(concat[user, item, context, cross])`.
+
+    Args:
+        spec: `FeatureSpec` whose vocabularies are known.
+        **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
+
+    Call arguments:
+        features: Dictionary of a batch's columns, as `make_dataset` yields it.
+        training: Boolean. Whether to drop units and use batch statistics.
+
+    Returns:
+        Float32 logits of shape `(batch, labels)`.
+
+    Example:
+
+    >>> DNN(spec, hidden_units=(16,))(features).shape
+    TensorShape([2, 1])
+
+    Reference:
+        - Covington et al., "Deep Neural Networks for YouTube Recommendations", RecSys 2016.
+    """

@@ -1,0 +1,48 @@
+"""The base model with pooled histories."""
+
+from typing import Literal
+
+import keras
+
+from lmn_tf.layers.sequence_pooling import SequencePooling
+from lmn_tf.models.ctr_model import CTRModel
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class Pooling(CTRModel):
+    """A click model that sees each history as the average of its events.
+
+    Computes `logit = MLP(concat[user, item, context, cross, pool(history)])`. Padding does not
+    enter the pool; an empty history gives 0.
+
+    Args:
+        spec: `FeatureSpec` whose vocabularies are known.
+        pooling: `"mean"` or `"sum"`. Defaults to `"mean"`.
+        **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
+
+    Call arguments:
+        features: Dictionary of a batch's columns, as `make_dataset` yields it.
+        training: Boolean. Whether to drop units and use batch statistics.
+
+    Returns:
+        Float32 logits of shape `(batch, labels)`.
+
+    Example:
+
+    >>> Pooling(spec, hidden_units=(16,))(features).shape
+    TensorShape([2, 1])
+
+    Reference:
+        - Covington et al., "Deep Neural Networks for YouTube Recommendations", RecSys 2016.
+    """
+
+    def __init__(self, spec, *, pooling: Literal["mean", "sum"] = "mean", **kwargs):
+        super().__init__(spec, **kwargs)
+        self.pooling = pooling
+        self.pool = SequencePooling(pooling, dtype=self.dtype_policy, name="pool")
+
+    def read_histories(self, groups, training=None):
+        return [
+            self.pool(history["history"], mask=history["mask"])
+            for history in groups["histories"].values()
+        ]
