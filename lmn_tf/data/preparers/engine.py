@@ -1,0 +1,110 @@
+"""Runs a plan's steps with DuckDB, out of core, and streams the results out."""
+
+import pathlib
+import time
+
+import duckdb
+
+from lmn_tf.data.preparers.plan import Step, quoted, text
+from lmn_tf.specs.errors import UserError
+
+
+class Engine:
+    """A DuckDB database in a work folder, with bounded memory, that runs named steps.
+
+    Args:
+        folder: path of the work folder; the database and what spills live there.
+        memory_limit: string, what DuckDB may hold in memory. Defaults to `"1GB"`.
+        threads: int, threads of DuckDB. Defaults to `2`.
+        on_step: function called with the name of each step before it runs, or None. Defaults to
+            `None`.
+
+    Example:
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, Engine(folder) as engine:
+    ...     engine.run(Step("numbers", "SELECT unnest(range(3)) AS n"))
+    ...     engine.value("SELECT sum(n) FROM numbers")
+    3
+    """
+
+    def __init__(self, folder, memory_limit="1GB", threads=2, on_step=None):
+        self.folder = pathlib.Path(folder)
+        self.on_step = on_step
+        self.seconds = {}
+        self.connection = duckdb.connect(str(self.folder / "plan.duckdb"))
+        spill = self.folder / "spill"
+        spill.mkdir(exist_ok=True)
+        try:
+            self.connection.execute(f"SET memory_limit = {text(memory_limit)}")
+        except duckdb.Error as error:
+            raise UserError(
+                "`memory_limit` must be a size such as '1GB'. "
+                f"Received: memory_limit={memory_limit!r}"
+            ) from error
+        for setting in (
+            f"temp_directory = {text(spill)}",
+            f"threads = {int(threads)}",
+            "preserve_insertion_order = true",
+            "enable_progress_bar = false",
+            "autoinstall_known_extensions = false",
+            "TimeZone = 'UTC'",
+        ):
+            self.connection.execute(f"SET {setting}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        """Closes the database."""
+        self.connection.close()
+
+    def run(self, step):
+        """Makes the table of one step."""
+        if self.on_step is not None:
+            self.on_step(step.name)
+        started = time.perf_counter()
+        self.connection.execute(f"CREATE OR REPLACE TABLE {quoted(step.name)} AS {step.sql}")
+        self.seconds[step.name] = time.perf_counter() - started
+
+    def table(self, name, sql):
+        """Makes the table `name` from a query."""
+        self.run(Step(name, sql))
+
+    def drop(self, *names):
+        """Drops tables that no later step reads, so that the database file can reuse their room."""
+        for name in names:
+            self.connection.execute(f"DROP TABLE IF EXISTS {quoted(name)}")
+
+    def has(self, name):
+        """Whether a table of that name was made."""
+        return name in {row[0] for row in self.rows("SELECT table_name FROM duckdb_tables()")}
+
+    def columns(self, name):
+        """Names of a table's columns, in order."""
+        return tuple(row[0] for row in self.rows(f"DESCRIBE {quoted(name)}"))
+
+    def rows(self, sql):
+        """All rows of a small result."""
+        return self.connection.execute(sql).fetchall()
+
+    def value(self, sql):
+        """The single value of a one-row, one-column result."""
+        return self.rows(sql)[0][0]
+
+    def batches(self, sql, rows=65_536):
+        """The result as a streaming `pyarrow.RecordBatchReader`."""
+        result = self.connection.sql(sql)
+        if hasattr(result, "to_arrow_reader"):
+            return result.to_arrow_reader(rows)
+        return result.fetch_record_batch(rows)  # its name in DuckDB 1
+
+    def copy_to_parquet(self, sql, path, row_group_rows=50_000):
+        """Writes a result as one zstd Parquet file."""
+        self.connection.execute(
+            f"COPY ({sql}) TO {text(path)} "
+            f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {row_group_rows})"
+        )

@@ -1,0 +1,165 @@
+"""Prepares a data set: publisher's files in, training files out, whole or not at all."""
+
+import contextlib
+import dataclasses
+import importlib
+import os
+import pathlib
+import shutil
+
+from lmn_tf.data.preparers.engine import Engine
+from lmn_tf.data.preparers.feature_specs import learn_vocabularies
+from lmn_tf.data.preparers.options import PrepareOptions
+from lmn_tf.data.preparers.plan import plan_steps
+from lmn_tf.data.preparers.report import build_report, missing_attributes, write_report
+from lmn_tf.data.preparers.sources import Sources
+from lmn_tf.data.preparers.writer import write_events, write_rows
+from lmn_tf.specs.errors import UserError, did_you_mean
+
+DATASETS = {
+    "movielens-1m": ("movielens", "read_1m"),
+    "movielens-100k": ("movielens", "read_100k"),
+    "amazon": ("amazon", "read"),
+    "online-retail": ("online_retail", "read"),
+    "mind": ("mind", "read"),
+    "taobao-userbehavior": ("taobao", "read"),
+    "interactions": ("interactions", "read"),
+}
+
+
+def prepare(dataset, input_dir, output_dir, spec=None, overwrite=False, on_step=None, **options):
+    """Turns a publisher's files into rows for training, validation and test.
+
+    Args:
+        dataset: string, a name of `DATASETS`.
+        input_dir: path of the folder with the publisher's files.
+        output_dir: path of the folder to write; it appears whole or not at all.
+        spec: path of a feature spec whose vocabularies are learned, or None for the one shipped
+            for the data set. Defaults to `None`.
+        overwrite: bool, whether a folder prepared earlier may be replaced. Defaults to `False`.
+        on_step: function called with the name of each step, or None. Defaults to `None`.
+        **options: fields of `PrepareOptions` and the data set's own options.
+
+    Returns:
+        The report, a dictionary.
+
+    Raises:
+        UserError: for an unknown data set or option, missing files, too many malformed rows, or an
+            output folder that is in the way.
+    """
+    read, own = _preparer(dataset)
+    options, own = _split_options(dataset, own, options)
+    output = pathlib.Path(output_dir)
+    _check_output(output, overwrite)
+    with _partial_folder(output) as folder:
+        work = folder / "work"
+        work.mkdir()
+        with Engine(work, options.memory_limit, options.threads, on_step) as engine:
+            sources = Sources(engine, input_dir, options.max_malformed)
+            plan = read(sources, options, **own)
+            _unique_keys(engine, sources)
+            report = _run(engine, sources, plan, options, own, folder)
+        shutil.rmtree(work)
+        if on_step is not None:
+            on_step("vocabularies")
+        report["vocabularies"] = learn_vocabularies(folder, spec, plan.dataset)
+        write_report(report, folder)
+        _publish(folder, output)
+    return report
+
+
+def _run(engine, sources, plan, options, own, folder):
+    before = None
+    if not plan.requests and options.min_history:
+        before = "rows with fewer than min_history earlier events"
+    for step in plan_steps(plan, options):
+        engine.run(step)
+        if step.name == "targets" and before:
+            labelled = "_label = 1" if plan.sampled else "_label IS NOT NULL"
+            every = engine.value(f"SELECT count(*) FROM events WHERE {labelled}")
+            sources.drop(before, every - engine.value("SELECT count(*) FROM targets"))
+        if step.name == "rows" and not engine.value("SELECT count(*) FROM rows"):
+            raise UserError("`input` must hold at least one row to train on. Received: none")
+    write_rows(engine, plan, options, folder)
+    events = engine.value("SELECT count(*) FROM numbered")
+    if options.history == "events":
+        write_events(engine, plan, folder)
+    report = build_report(engine, sources, plan, options, own, events)
+    report["rows_without_attributes"] = missing_attributes(engine, plan)
+    return report
+
+
+def _preparer(dataset):
+    if dataset not in DATASETS:
+        hint = did_you_mean(dataset, DATASETS)
+        raise UserError(
+            f"`dataset` must be one of {', '.join(DATASETS)}. Received: dataset={dataset!r}.{hint}"
+        )
+    module, function = DATASETS[dataset]
+    module = importlib.import_module(f"lmn_tf.data.preparers.{module}")
+    return getattr(module, function), module.OPTIONS
+
+
+def _split_options(dataset, own, options):
+    common = {field.name for field in dataclasses.fields(PrepareOptions)}
+    for name in options:
+        if name not in common and name not in own:
+            hint = did_you_mean(name, [*common, *own])
+            raise UserError(f"`{name}` must be an option of {dataset}.{hint}")
+    mine = {name: value for name, value in options.items() if name in own}
+    shared = {name: value for name, value in options.items() if name in common}
+    return PrepareOptions(**shared), own | mine
+
+
+def _unique_keys(engine, sources):
+    """Keeps the first row of an attribute table's key, and counts the others."""
+    for table, key in (("users", "_user"), ("items", "_item")):
+        if not engine.has(table):
+            continue
+        repeated = engine.value(f"SELECT count(*) - count(DISTINCT {key}) FROM {table}")
+        if repeated:
+            sources.drop(f"repeated rows of {table}", repeated)
+            engine.table(table, f"""
+SELECT * EXCLUDE (_place) FROM (
+  SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY _seq) AS _place FROM {table}
+) AS placed WHERE _place = 1""")
+
+
+def _check_output(output, overwrite):
+    if output.exists() and not output.is_dir():
+        raise UserError(f"`output` must be a folder. Received: output={str(output)!r}, a file")
+    if not output.is_dir() or not any(output.iterdir()):
+        return
+    if not overwrite:
+        raise UserError(
+            "`output` must be empty or new, unless `overwrite` is given. "
+            f"Received: output={str(output)!r}"
+        )
+    if not (output / "report.json").is_file():
+        raise UserError(
+            "`overwrite` must only replace a folder that was prepared before (with report.json). "
+            f"Received: output={str(output)!r}"
+        )
+
+
+@contextlib.contextmanager
+def _partial_folder(output):
+    """A fresh folder beside `output`, gone afterwards unless it was published."""
+    output.absolute().parent.mkdir(parents=True, exist_ok=True)
+    folder = output.absolute().parent / f".{output.name}.partial-{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(folder, output):
+    """Puts the finished folder in the place of `output` by renaming."""
+    output = output.absolute()
+    old = output.parent / f".{output.name}.old-{os.getpid()}"
+    if output.exists():
+        output.rename(old)
+    folder.rename(output)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,165 @@
+"""What a preparer did, as `report.json` and `report.md`."""
+
+import dataclasses
+import datetime
+import json
+
+import duckdb
+
+from lmn_tf.data.preparers.plan import SPLITS, quoted, splits_by_time
+
+_QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+
+
+def build_report(engine, sources, plan, options, dataset_options, events):
+    """The report as a dictionary; says nothing that differs between two equal runs."""
+    report = {
+        "dataset": plan.dataset,
+        "files": [{"name": name, "bytes": size} for name, size in sorted(sources.files.items())],
+        "options": {
+            name: value
+            for name, value in dataclasses.asdict(options).items()
+            if name not in ("threads", "memory_limit")
+        }
+        | {name: _plain(value) for name, value in dataset_options.items()},
+        "notes": list(plan.notes),
+        "split": _split(engine, plan, options),
+        "read": sources.tables,
+        "dropped": dict(sorted(sources.dropped.items())),
+        "events": events,
+        "rows": {},
+        "history_length": {},
+        "engine": f"duckdb {duckdb.__version__}",
+    }
+    for split in SPLITS:
+        report["rows"][split] = _rows(engine, split)
+        report["history_length"][split] = _history(engine, split)
+    if plan.sampled:
+        report["negatives"] = _negatives(engine, options)
+    return report
+
+
+def write_report(report, folder):
+    """Writes `report.json` and `report.md`."""
+    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (folder / "report.md").write_text(as_markdown(report), encoding="utf-8")
+
+
+def as_markdown(report):
+    """The report for people.
+
+    Example:
+
+    >>> as_markdown({"dataset": "tiny", "split": {"rule": "All rows train."}}).splitlines()[0]
+    '# tiny'
+    """
+    lines = [f"# {report['dataset']}", "", report["split"]["rule"], ""]
+    lines += [f"- {note}" for note in report.get("notes", ())]
+    rows = report.get("rows", {})
+    if rows:
+        lines += ["", "| split | rows | users | items | label rate | history median / p90 / max |"]
+        lines += ["|---|---:|---:|---:|---:|---:|"]
+    for split, row in rows.items():
+        length = report["history_length"][split]
+        history = " / ".join(str(length.get(key)) for key in ("0.5", "0.9", "1.0"))
+        rate = "-" if row["label_rate"] is None else f"{row['label_rate']:.4f}"
+        lines.append(
+            f"| {split} | {row['rows']} | {row['users']} | {row['items']} | {rate} | {history} |"
+        )
+    lines += ["", "| left out | rows |", "|---|---:|"]
+    for table, read in report.get("read", {}).items():
+        lines.append(f"| malformed rows of {table} (of {read['rows']}) | {read['malformed']} |")
+    lines += [f"| {reason} | {count} |" for reason, count in report.get("dropped", {}).items()]
+    for table, read in report.get("read", {}).items():
+        for row in read["malformed_rows"]:
+            lines.append(f"- `{row['file']}:{row['line']}` ({table}): {row['problem']}")
+    negatives = report.get("negatives")
+    if negatives:
+        lines += ["", f"Negatives: {negatives['rule']} Missing: {negatives['missing']}."]
+    if report.get("vocabularies"):
+        lines += ["", f"Vocabularies: {report['vocabularies']}"]
+    return "\n".join(lines) + "\n"
+
+
+def _split(engine, plan, options):
+    if splits_by_time(plan, options):
+        train_end, valid_end = engine.rows("SELECT train_end, valid_end FROM cuts")[0]
+        first, second = _moment(plan, train_end), _moment(plan, valid_end)
+        rule = (
+            f"Split by `{plan.time}` over all users: train up to and with {first}, valid up to and "
+            f"with {second}, test after it."
+        )
+        return {"rule": rule, "train_end": train_end, "valid_end": valid_end}
+    rule = (
+        f"Split by the order of each user's rows: the last {options.test_share:.0%} (rounded up) "
+        f"are the test, the {options.valid_share:.0%} before them (rounded up) valid, the rest "
+        "train; users with fewer than three rows are train."
+    )
+    return {"rule": rule}
+
+
+def _moment(plan, value):
+    if plan.ordered_by != "time":
+        return str(value)
+    moment = datetime.datetime.fromtimestamp(value, datetime.UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _rows(engine, split):
+    rows, users, items, positives, lowest, highest = engine.rows(f"""
+SELECT count(*), count(DISTINCT _user), count(DISTINCT _item), coalesce(sum(_label), 0),
+  min(_time), max(_time)
+FROM rows_{split}""")[0]
+    return {
+        "rows": rows,
+        "users": users,
+        "items": items,
+        "label_rate": round(int(positives) / rows, 6) if rows else None,
+        "first": lowest,
+        "last": highest,
+    }
+
+
+def _history(engine, split):
+    """Quantiles of history lengths, from counts by length: bounded by the longest history."""
+    counts = engine.rows(
+        f"SELECT _count, count(*) FROM rows_{split} GROUP BY _count ORDER BY _count"
+    )
+    total = sum(count for _, count in counts)
+    found, seen = {}, 0
+    wanted = list(_QUANTILES)
+    for length, count in counts:
+        seen += count
+        while wanted and seen >= max(1, wanted[0] * total):
+            found[str(wanted.pop(0))] = length
+    return found
+
+
+def _negatives(engine, options):
+    wanted = options.negatives_per_positive
+    positives = engine.value("SELECT count(*) FROM split")
+    found = engine.value("SELECT count(*) FROM negatives")
+    pool = "items, each as likely" if options.negatives == "uniform" else "training interactions"
+    rule = (
+        f"{wanted} a positive, drawn from {pool}, of items known by the end of the row's split that"
+        " the user never touched in the whole log; time and history are the positive's."
+    )
+    return {"rule": rule, "wanted": positives * wanted, "missing": positives * wanted - found}
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def missing_attributes(engine, plan):
+    """Rows by table of attributes (`users`, `items`) that does not name them."""
+    found = {}
+    for table, key, used in (
+        ("users", "_user", plan.user_columns),
+        ("items", "_item", plan.item_columns),
+    ):
+        if used:
+            found[table] = engine.value(f"""
+SELECT count(*) FROM rows WHERE NOT EXISTS (
+  SELECT 1 FROM {quoted(table)} AS t WHERE t.{key} = rows.{key})""")
+    return found

@@ -1,0 +1,296 @@
+"""Reads publishers' files into typed tables and keeps account of every row that is left out."""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+
+import pyarrow as pa
+
+from lmn_tf.data.preparers import text_files
+from lmn_tf.data.preparers.plan import quoted, text
+from lmn_tf.specs.errors import UserError, did_you_mean
+
+_SAMPLE = 20
+_FILE_STEP = 1 << 40  # `_seq` of a row: file number times this, plus the line
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One typed column of a publisher's file.
+
+    Args:
+        name: string, its name in the table.
+        type: string, an SQL type, or `""` to keep the file's own. Defaults to `"VARCHAR"`.
+        source: string or int, its header or its place from 0. Defaults to `None`, the name where
+            the file has a header, else the place in the list of columns.
+        required: bool, whether an empty cell is malformed. Defaults to `True`.
+        parse: string, an SQL expression of `{}`, the cell, or None for a cast. Defaults to `None`.
+        rule: string, an SQL condition of the typed column that must hold. Defaults to `None`.
+    """
+
+    name: str
+    type: str = "VARCHAR"
+    source: str | int | None = None
+    required: bool = True
+    parse: str | None = None
+    rule: str | None = None
+
+    def expression(self, cell):
+        """SQL of the typed value, NULL where it cannot be read."""
+        if self.parse is not None:
+            return self.parse.replace("{}", cell)
+        if self.type == "VARCHAR":
+            return f"nullif(trim(CAST({cell} AS VARCHAR)), '')"
+        return f"TRY_CAST({cell} AS {self.type})" if self.type else cell
+
+    def problem(self, cell):
+        """SQL `WHEN ... THEN ...` clauses that say what is wrong with the cell."""
+        name, shown = quoted(self.name), f"coalesce(CAST({cell} AS VARCHAR), 'nothing')"
+        filled = "" if self.required else f" AND coalesce(CAST({cell} AS VARCHAR), '') <> ''"
+        rules = [self.rule] if self.rule else []
+        if self.type == "DOUBLE":
+            rules.append(f"isfinite({name})")
+        clauses = [(f"{name} IS NULL{filled}", f"a readable {self.type or 'value'}")]
+        clauses += [(f"NOT ({rule})", f"such that {rule}") for rule in rules]
+        return "\n".join(
+            f"WHEN {condition} THEN {text(f'`{self.name}` must be {rule}. Received: ')} || {shown}"
+            for condition, rule in clauses
+        )
+
+
+class Sources:
+    """The publisher's folder: finds files, reads them, and counts what is left out.
+
+    Args:
+        engine: an `Engine`.
+        folder: path of the publisher's files.
+        max_malformed: float, largest share of malformed rows of one table. Defaults to `0.01`.
+    """
+
+    def __init__(self, engine, folder, max_malformed=0.01):
+        self.engine = engine
+        self.folder = pathlib.Path(folder)
+        self.max_malformed = max_malformed
+        self.tables = {}
+        self.dropped = {}
+        self.files = {}
+        self._failure = None
+        if not self.folder.is_dir():
+            raise UserError(f"`input` must be a folder. Received: input={str(self.folder)!r}")
+
+    def find(self, *patterns, required=True):
+        """Files that match the first pattern with any, compressed or not, sorted by name."""
+        endings = ("", *text_files.OPENERS)
+        for pattern in patterns:
+            found = sorted({f for end in endings for f in self.folder.glob(pattern + end)})
+            if found:
+                return found
+        if not required:
+            return []
+        present = ", ".join(sorted(path.name for path in self.folder.iterdir())[:10])
+        raise UserError(
+            f"`input` must hold {' or '.join(patterns)} (plain, .xz, .gz or .bz2). "
+            f"Received: input={str(self.folder)!r} with {present or 'no file'}"
+        )
+
+    def text(self, table, paths, columns, separator, encoding="utf-8", header=False, width=None):
+        """Reads lines whose cells are cut at `separator`, without quotes, into `table`."""
+        for index, path in enumerate(paths):
+            names = text_files.header_of(path, separator, encoding) if header else None
+            query = f"SELECT *, string_split(_text, {text(separator)}) AS _cells FROM lines"
+            wrong = f"WHEN _text IS NULL THEN 'a line must be {encoding} text'"
+            cells, wrong = _cells(path, columns, names, width, wrong)
+            lines = text_files.line_batches(path, encoding, skip=1 if header else 0)
+            where = " WHERE _text <> '' OR _text IS NULL"
+            self._load(table, index, path, columns, cells, query + where, wrong, lines)
+        self._settle(table)
+
+    def csv(self, table, paths, columns, separator=",", header=True, encoding="utf-8"):
+        """Reads CSV with quoted cells into `table`."""
+        for index, path in enumerate(paths):
+            names = text_files.header_of(path, separator, encoding, True) if header else None
+            query = f"SELECT *, array_to_string(_cells, {text(separator)}) AS _text FROM lines"
+            cells, wrong = _cells(path, columns, names, None, "")
+            lines = text_files.csv_batches(path, separator, encoding, skip=1 if header else 0)
+            self._load(table, index, path, columns, cells, query, wrong, lines)
+        self._settle(table)
+
+    def json_lines(self, table, paths, columns, batches=text_files.line_batches):
+        """Reads one JSON object a line into `table`."""
+        for index, path in enumerate(paths):
+            query = (
+                "SELECT *, CASE WHEN json_valid(_text) THEN CAST(_text AS JSON) END AS _json "
+                "FROM lines WHERE _text <> '' OR _text IS NULL"
+            )
+            keys = ["$." + json.dumps(_header(column)) for column in columns]
+            cells = [f"json_extract_string(_json, {text(key)})" for key in keys]
+            wrong = "WHEN _json IS NULL THEN 'a line must be a JSON object'"
+            self._load(table, index, path, columns, cells, query, wrong, batches(path))
+        self._settle(table)
+
+    def parquet(self, table, paths, columns):
+        """Reads Parquet files into `table`; the line of a row is its number from 1."""
+        for index, path in enumerate(paths):
+            source = f"read_parquet({text(path)}, file_row_number = true)"
+            names = [row[0] for row in self._execute(path, f"DESCRIBE SELECT * FROM {source}")]
+            cells = [quoted(names[_place(path, column, 0, names)]) for column in columns]
+            query = f"SELECT *, file_row_number + 1 AS _line, '' AS _text FROM {source}"
+            self._load(table, index, path, columns, cells, query, "", None)
+        self._settle(table)
+
+    def batches(self, table, path, batches):
+        """Loads the record batches of a preparer's own generator as they are."""
+        self._stream(path, batches, f"CREATE OR REPLACE TABLE {quoted(table)} AS FROM lines")
+        self.files[path.name] = path.stat().st_size
+
+    def drop(self, reason, count):
+        """Counts rows that a preparer left out, with its reason."""
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + int(count)
+
+    def delete(self, table, condition, reason):
+        """Deletes the rows of a table that satisfy a condition, and counts them."""
+        count = self.engine.value(f"SELECT count(*) FROM {quoted(table)} WHERE {condition}")
+        if count:
+            self.engine.connection.execute(f"DELETE FROM {quoted(table)} WHERE {condition}")
+        self.drop(reason, count)
+
+    def malformed(self, table, paths, found, total):
+        """Notes malformed rows `(seq, problem, text)` of a table and refuses too many of them."""
+        count, sample = found
+        shown = [
+            {
+                "file": paths[seq // _FILE_STEP].name,
+                "line": seq % _FILE_STEP,
+                "problem": problem,
+                "text": (line or "")[:200],
+            }
+            for seq, problem, line in sample
+        ]
+        self.tables[table] |= {"malformed": count, "malformed_rows": shown}
+        if count > self.max_malformed * total:
+            seq, problem, _ = sample[0]
+            raise UserError(
+                f"{problem}. {count} of {total} rows of {table} are malformed: more than "
+                f"max_malformed={self.max_malformed}",
+                file=paths[seq // _FILE_STEP],
+                line=seq % _FILE_STEP,
+            )
+
+    def _load(self, table, index, path, columns, cells, query, wrong, batches):
+        """Appends the typed rows of one file; malformed ones carry `_problem` and their text."""
+        raw = ", ".join(f"{cell} AS _raw_{i}" for i, cell in enumerate(cells))
+        places = [f"_raw_{i}" for i in range(len(columns))]
+        typed = ",\n  ".join(
+            f"{column.expression(place)} AS {quoted(column.name)}"
+            for column, place in zip(columns, places, strict=True)
+        )
+        clauses = "\n".join(
+            column.problem(place) for column, place in zip(columns, places, strict=True)
+        )
+        names = ", ".join(quoted(column.name) for column in columns)
+        wrong = f"CASE {wrong} END" if wrong else "NULL"
+        verb = "CREATE OR REPLACE TABLE {} AS" if index == 0 else "INSERT INTO {}"
+        sql = f"""{verb.format(quoted(table))}
+SELECT {index * _FILE_STEP} + _line AS _seq, {names}, _problem,
+  CASE WHEN _problem IS NOT NULL THEN _text END AS _text
+FROM (
+  SELECT *, CASE WHEN _wrong IS NOT NULL THEN _wrong {clauses} END AS _problem
+  FROM (
+    SELECT _line, _text, _wrong, {", ".join(places)}, {typed}
+    FROM (SELECT _line, _text, {wrong} AS _wrong, {raw} FROM ({query}) AS cells) AS raw
+  ) AS typed
+) AS checked"""
+        if self.engine.on_step is not None:
+            self.engine.on_step(f"read {path.name}")
+        if batches is None:
+            self._execute(path, sql)
+        else:
+            self._stream(path, batches, sql)
+        self.files[path.name] = path.stat().st_size
+        if index == 0:
+            self.tables[table] = {"paths": []}
+        self.tables[table]["paths"].append(path)
+
+    def _stream(self, path, batches, sql):
+        """Runs `sql` with the batches as the table `lines`."""
+        batches = self._remembered(batches)
+        first = next(batches, None)
+        if first is None:
+            raise UserError("the file must hold at least one row", file=path)
+        reader = pa.RecordBatchReader.from_batches(first.schema, itertools.chain([first], batches))
+        self.engine.connection.register("lines", reader)
+        try:
+            self._execute(path, sql)
+        finally:
+            self.engine.connection.unregister("lines")
+
+    def _remembered(self, batches):
+        """Keeps a user's mistake found while streaming: the engine hides it in its own error."""
+        try:
+            yield from batches
+        except UserError as error:
+            self._failure = error
+            raise
+
+    def _execute(self, path, sql):
+        try:
+            return self.engine.rows(sql)
+        except Exception as error:
+            if self._failure is not None:
+                raise self._failure from error
+            if "parquet" in str(error).lower() and "read_parquet" in sql:
+                received = str(error).splitlines()[0]
+                message = f"the file must be readable Parquet. Received: {received}"
+                raise UserError(message, file=path) from error
+            raise
+
+    def _settle(self, table):
+        """Counts the rows of a table and takes the malformed ones out."""
+        name, run = quoted(table), self.engine.connection.execute
+        total = self.engine.value(f"SELECT count(*) FROM {name}")
+        bad = self.engine.value(f"SELECT count(*) FROM {name} WHERE _problem IS NOT NULL")
+        sample = self.engine.rows(
+            f"SELECT _seq, _problem, _text FROM {name} WHERE _problem IS NOT NULL "
+            f"ORDER BY _seq LIMIT {_SAMPLE}"
+        )
+        paths = self.tables[table].pop("paths")
+        self.tables[table] |= {"rows": total, "malformed": 0, "malformed_rows": []}
+        if bad:
+            self.malformed(table, paths, (bad, sample), total)
+            run(f"DELETE FROM {name} WHERE _problem IS NOT NULL")
+        if total == bad:
+            raise UserError("the file must hold at least one readable row", file=paths[0])
+        run(f"ALTER TABLE {name} DROP COLUMN _problem")
+        run(f"ALTER TABLE {name} DROP COLUMN _text")
+
+
+def _header(column):
+    return column.name if column.source is None else column.source
+
+
+def _cells(path, columns, names, width, wrong):
+    """SQL of each column's cell, and of what is wrong with a line's number of cells."""
+    width = len(names) if names is not None else (width or len(columns))
+    places = [_place(path, column, place, names) for place, column in enumerate(columns)]
+    message = text(f"a line must have {width} cells. Received: ")
+    wrong += f" WHEN len(_cells) <> {width} THEN {message} || len(_cells)"
+    return [f"_cells[{place + 1}]" for place in places], wrong
+
+
+def _place(path, column, place, names):
+    """Place of a column among a file's cells."""
+    if isinstance(column.source, int):
+        return column.source
+    if names is None:
+        return place
+    wanted = _header(column)
+    if wanted in names:
+        return names.index(wanted)
+    hint = did_you_mean(wanted, names)
+    raise UserError(
+        f"column `{wanted}` must be in the file. Received: {', '.join(names)}.{hint}",
+        file=path,
+        line=1,
+    )

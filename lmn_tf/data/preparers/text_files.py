@@ -1,0 +1,135 @@
+"""Streams text files, compressed or not, as record batches of numbered lines."""
+
+import ast
+import bz2
+import csv
+import gzip
+import io
+import itertools
+import json
+import lzma
+import zlib
+
+import pyarrow as pa
+
+from lmn_tf.specs.errors import UserError
+
+OPENERS = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
+_BLOCK_BYTES = 4 << 20
+_BATCH_ROWS = 50_000
+_BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error)
+
+
+def open_bytes(path):
+    """Opens a plain, .xz, .gz or .bz2 file for reading bytes."""
+    return OPENERS.get(path.suffix, open)(path, "rb")
+
+
+def line_batches(path, encoding="utf-8", skip=0):
+    """Record batches of `_line` (from 1) and `_text` (null where the bytes are not text)."""
+    number = 1
+    for block in _blocks(path):
+        lines = _decoded(block, encoding)
+        batch = pa.RecordBatch.from_pydict({
+            "_line": pa.array(range(number, number + len(lines)), pa.int64()),
+            "_text": pa.array(lines, pa.string()),
+        })
+        yield batch.slice(max(0, skip + 1 - number))
+        number += len(lines)
+
+
+def csv_batches(path, separator=",", encoding="utf-8", skip=0):
+    """Record batches of `_line` (where the row ends) and `_cells`, quotes resolved."""
+    rows = itertools.islice(_csv_rows(path, separator, encoding), skip, None)
+    kinds = pa.int64(), pa.list_(pa.string())
+    while chunk := list(itertools.islice(rows, _BATCH_ROWS)):
+        columns = zip(*chunk, strict=True)
+        arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, names=["_line", "_cells"])
+
+
+def json_batches(path):
+    """Like `line_batches`; lines written as Python dictionaries become JSON, others null."""
+    for batch in line_batches(path):
+        texts = [_as_json(line) for line in batch["_text"].to_pylist()]
+        yield pa.RecordBatch.from_arrays(
+            [batch["_line"], pa.array(texts, pa.string())], names=["_line", "_text"]
+        )
+
+
+def header_of(path, separator, encoding="utf-8", quotes=False):
+    """The cells of a file's first line."""
+    if quotes:
+        for _, cells in _csv_rows(path, separator, encoding):
+            return cells
+    for batch in line_batches(path, encoding):
+        if batch.num_rows and batch["_text"][0].is_valid:
+            return batch["_text"][0].as_py().lstrip("\ufeff").split(separator)
+        break
+    raise UserError("the file must begin with a line of column names", file=path)
+
+
+def _blocks(path):
+    """Blocks of whole lines, without the last newline."""
+    rest = b""
+    try:
+        with open_bytes(path) as file:
+            while block := file.read(_BLOCK_BYTES):
+                block = rest + block
+                end = block.rfind(b"\n")
+                rest = block[end + 1 :]
+                if end >= 0:
+                    yield block[:end]
+    except _BROKEN as error:
+        raise _unreadable(path, error) from error
+    if rest:
+        yield rest
+
+
+def _decoded(block, encoding):
+    try:
+        lines = block.decode(encoding).split("\n")
+    except UnicodeDecodeError:
+        lines = [_decoded_line(line, encoding) for line in block.split(b"\n")]
+    if b"\r" in block:
+        lines = [line and line.rstrip("\r") for line in lines]
+    return lines
+
+
+def _decoded_line(line, encoding):
+    try:
+        return line.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
+def _csv_rows(path, separator, encoding):
+    try:
+        with open_bytes(path) as file:
+            lines = io.TextIOWrapper(file, encoding=encoding, newline="")
+            reader = csv.reader(lines, delimiter=separator)
+            for cells in reader:
+                if cells:
+                    if reader.line_num == 1:
+                        cells[0] = cells[0].lstrip("\ufeff")
+                    yield reader.line_num, cells
+    except csv.Error as error:
+        message = f"the file must be CSV. Received: {error}"
+        raise UserError(message, path, reader.line_num) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"the file must be {encoding} text. Received: {error}", path) from error
+    except _BROKEN as error:
+        raise _unreadable(path, error) from error
+
+
+def _as_json(line):
+    if not line or line.startswith('{"'):
+        return line
+    try:
+        return json.dumps(ast.literal_eval(line))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return line
+
+
+def _unreadable(path, error):
+    return UserError(f"the file must be readable to its end. Received: {error}", file=path)
