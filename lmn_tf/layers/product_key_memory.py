@@ -1,0 +1,287 @@
+"""A key-value memory of `num_keys ** 2` slots, searched by product keys."""
+
+import math
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.checks import check_choice, check_positive_integer
+from lmn_tf.layers.masked_batch_normalization import MaskedBatchNormalization
+from lmn_tf.ops.product_key_top_k import product_key_top_k
+from lmn_tf.ops.sequence import zero_padding
+from lmn_tf.ops.weighted_gather import weighted_gather
+
+
+class MemoryReading(NamedTuple):
+    """What one read of the memory gives, for `N` inputs and `H` heads.
+
+    Attributes:
+        read_out: Float tensor of shape `(N, dv)`.
+        slots: int32 tensor of shape `(N, H, top_k)`, best first.
+        weights: float32 tensor of shape `(N, H, top_k)` that sums to 1.
+        queries: float32 tensor of shape `(N, 2, H, key_dim)`: row, then column.
+    """
+
+    read_out: tf.Tensor
+    slots: tf.Tensor
+    weights: tf.Tensor
+    queries: tf.Tensor
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class ProductKeyMemory(keras.layers.Layer):
+    """Reads a large shared memory at the slots whose keys fit a query best.
+
+    Each of `num_keys ** 2` slots has a value, and a key made of one row key and
+    one column key. Two linear maps turn an input into a row query and a column
+    query; slot `row * num_keys + column` scores the sum of the two dot products,
+    and the read-out is `sum(softmax(scores / temperature) * values)` over the
+    `top_k` best slots ("two-axis activation"). Only keys and queries of selected
+    slots, and values that were read, receive a gradient. Heads have their own
+    queries and keys and share the values.
+
+    Padded inputs (mask false) read 0 and stay out of the query statistics.
+    Scores, search and softmax run in float32 under any precision.
+
+    The paper leaves number of slots read, heads, their merging, query
+    normalisation, temperature and initial values open: the defaults are those
+    of product-key memories, and batch normalisation of the queries because
+    without it nearly all reads collapse to a handful of slots.
+
+    Args:
+        num_keys: Integer above 1. Row keys, and column keys; the paper's √n.
+            Defaults to `300`.
+        top_k: Integer above 1 (the weight of one slot alone would be 1 whatever
+            the query). Slots read by each head, at most all. Defaults to `32`.
+        num_heads: Integer. Defaults to `1`.
+        key_dim: Integer. Width of a row key and of a column key, or `None` for
+            the width of the inputs. Defaults to `None`.
+        value_dim: Integer. Width of the values, or `None` for the width of the
+            inputs. Defaults to `None`.
+        query_norm: `"batch"`, `"layer"` or `"none"`. Normalisation of the two
+            query halves. Defaults to `"batch"`.
+        head_merge: `"sum"`, `"mean"` or `"concat"` (followed by a linear map to
+            `value_dim`). Defaults to `"sum"`.
+        temperature: Positive float that divides the scores; the square root of
+            `key_dim` gives the scaling of attention. Defaults to `1.0`.
+        value_initializer: Initializer of the values, or `None` for a normal
+            distribution of standard deviation `value_dim ** -0.5`. Defaults to
+            `None`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Float tensor of shape `(..., d)`.
+        mask: Optional boolean tensor of shape `(...)`, true where valid.
+        training: Boolean. Whether to use query statistics of the batch.
+
+    Returns:
+        Float tensor of shape `(..., value_dim)`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+
+    >>> ProductKeyMemory(num_keys=10, top_k=4)(np.ones((2, 3, 8))).shape
+    TensorShape([2, 3, 8])
+
+    Reference:
+        - Lu et al., "Large Memory Network for Recommendation", WWW 2025, eqs.
+          5-10; Lample et al., "Large Memory Layers with Product Keys", NeurIPS
+          2019.
+    """
+
+    def __init__(
+        self,
+        num_keys=300,
+        top_k=32,
+        num_heads=1,
+        key_dim=None,
+        value_dim=None,
+        query_norm="batch",
+        head_merge="sum",
+        temperature=1.0,
+        value_initializer=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive_integer("num_heads", num_heads)
+        for name, value in (("num_keys", num_keys), ("top_k", top_k)):
+            check_positive_integer(name, value)
+            if value < 2:
+                raise ValueError(f"`{name}` must be at least 2. Received: {name}={value}")
+        for name, value in (("key_dim", key_dim), ("value_dim", value_dim)):
+            if value is not None:
+                check_positive_integer(name, value)
+        check_choice("query_norm", query_norm, ("batch", "layer", "none"))
+        check_choice("head_merge", head_merge, ("sum", "mean", "concat"))
+        if temperature <= 0:
+            raise ValueError(
+                f"`temperature` must be a positive number. Received: temperature={temperature}"
+            )
+        self.num_keys = num_keys
+        self.top_k = top_k
+        self.num_heads = num_heads
+        self.key_dim = key_dim
+        self.value_dim = value_dim
+        self.query_norm = query_norm
+        self.head_merge = head_merge
+        self.temperature = temperature
+        self.value_initializer = (
+            None if value_initializer is None else keras.initializers.get(value_initializer)
+        )
+        self.supports_masking = True
+
+    @property
+    def memory_size(self):
+        """Number of slots, `num_keys ** 2`."""
+        return self.num_keys**2
+
+    def build(self, inputs_shape):
+        width = inputs_shape[-1]
+        self._key_dim = self.key_dim or width
+        self._value_dim = self.value_dim or width
+        self._top_k = min(self.top_k, self.memory_size)
+        self.row_query = self._dense(self.num_heads * self._key_dim, "row_query", width)
+        self.column_query = self._dense(self.num_heads * self._key_dim, "column_query", width)
+        self._build_query_norm()
+        limit = 1.0 / math.sqrt(self._key_dim)
+        self.row_keys, self.column_keys = (
+            self.add_weight(
+                shape=(self.num_heads, self.num_keys, self._key_dim),
+                initializer=keras.initializers.RandomUniform(-limit, limit),
+                name=name,
+                autocast=False,
+            )
+            for name in ("row_keys", "column_keys")
+        )
+        # Never cast as a whole: under mixed precision only rows that are read are.
+        self.memory_values = self.add_weight(
+            shape=(self.memory_size, self._value_dim),
+            initializer=self.value_initializer
+            or keras.initializers.RandomNormal(stddev=self._value_dim**-0.5),
+            name="memory_values",
+            autocast=False,
+        )
+        self.head_projection = None
+        if self.head_merge == "concat":
+            self.head_projection = self._dense(
+                self._value_dim, "head_projection", self.num_heads * self._value_dim
+            )
+
+    def _dense(self, units, name, width):
+        dense = keras.layers.Dense(units, name=name, dtype=self.dtype_policy)
+        dense.build((None, width))
+        return dense
+
+    def _build_query_norm(self):
+        self.query_normalization = None
+        if self.query_norm == "batch":
+            self.query_normalization = MaskedBatchNormalization(
+                name="query_normalization", dtype="float32"
+            )
+            self.query_normalization.build((None, 2 * self.num_heads * self._key_dim))
+        elif self.query_norm == "layer":
+            self.query_normalization = keras.layers.LayerNormalization(
+                name="query_normalization", dtype="float32"
+            )
+            self.query_normalization.build((None, 2, self.num_heads, self._key_dim))
+
+    def call(self, inputs, mask=None, training=None):
+        width = inputs.shape[-1]
+        leading = tf.shape(inputs)[:-1]
+        flat_mask = None if mask is None else tf.reshape(tf.cast(mask, tf.bool), [-1])
+        flat = zero_padding(tf.reshape(inputs, [-1, width]), flat_mask)
+        read_out = zero_padding(self.read(flat, flat_mask, training).read_out, flat_mask)
+        read_out = tf.reshape(read_out, tf.concat([leading, [self._value_dim]], 0))
+        return tf.ensure_shape(read_out, [*inputs.shape[:-1], self._value_dim])
+
+    def read(self, inputs, mask=None, training=None):
+        """Reads the memory and tells what was read.
+
+        Args:
+            inputs: Float tensor of shape `(N, d)`.
+            mask: Optional boolean tensor of shape `(N,)`; what is false stays
+                out of the query statistics, its read-out has no meaning.
+            training: Boolean. Whether to use query statistics of the batch.
+
+        Returns:
+            A `MemoryReading`.
+        """
+        queries = self._queries(inputs, mask, training)
+        row_scores, column_scores = self._axis_scores(queries)
+        scores, slots = product_key_top_k(row_scores, column_scores, self._top_k)
+        weights = tf.nn.softmax(scores / self.temperature, axis=-1)
+        return MemoryReading(self._read_out(slots, weights), slots, weights, queries)
+
+    def read_again(self, reading):
+        """Repeats a read so that its gradient stops at the queries.
+
+        Args:
+            reading: A `MemoryReading`.
+
+        Returns:
+            Float tensor equal to `reading.read_out`, through which a gradient
+            reaches keys and values (and the linear map of merged heads) only.
+        """
+        row_scores, column_scores = self._axis_scores(tf.stop_gradient(reading.queries))
+        slots = reading.slots
+        scores = tf.gather(row_scores, slots // self.num_keys, batch_dims=2) + tf.gather(
+            column_scores, slots % self.num_keys, batch_dims=2
+        )
+        return self._read_out(slots, tf.nn.softmax(scores / self.temperature, axis=-1))
+
+    def _queries(self, inputs, mask, training):
+        queries = tf.concat([self.row_query(inputs), self.column_query(inputs)], axis=-1)
+        queries = tf.cast(queries, tf.float32)
+        if self.query_norm == "batch":
+            queries = self.query_normalization(queries, mask=mask, training=training)
+        queries = tf.reshape(queries, [-1, 2, self.num_heads, self._key_dim])
+        if self.query_norm == "layer":
+            queries = self.query_normalization(queries)
+        return queries
+
+    def _axis_scores(self, queries):
+        """Row and column scores, each `(N, H, num_keys)`."""
+        return (
+            tf.einsum("nhd,hmd->nhm", queries[:, 0], tf.convert_to_tensor(self.row_keys)),
+            tf.einsum("nhd,hmd->nhm", queries[:, 1], tf.convert_to_tensor(self.column_keys)),
+        )
+
+    def _read_out(self, slots, weights):
+        if self.head_merge == "concat":
+            read_out = weighted_gather(self.memory_values, slots, weights)
+            read_out = tf.reshape(read_out, [-1, self.num_heads * self._value_dim])
+            return self.head_projection(tf.cast(read_out, self.compute_dtype))
+        # Heads share the values, so all that they read is one weighted sum.
+        hits = self.num_heads * self._top_k
+        read_out = weighted_gather(
+            self.memory_values, tf.reshape(slots, [-1, hits]), tf.reshape(weights, [-1, hits])
+        )
+        if self.head_merge == "mean":
+            read_out /= self.num_heads
+        return tf.cast(read_out, self.compute_dtype)
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask
+
+    def compute_output_shape(self, inputs_shape):
+        return (*inputs_shape[:-1], self.value_dim or inputs_shape[-1])
+
+    def get_config(self):
+        initializer = self.value_initializer
+        return {
+            **super().get_config(),
+            "num_keys": self.num_keys,
+            "top_k": self.top_k,
+            "num_heads": self.num_heads,
+            "key_dim": self.key_dim,
+            "value_dim": self.value_dim,
+            "query_norm": self.query_norm,
+            "head_merge": self.head_merge,
+            "temperature": self.temperature,
+            "value_initializer": None
+            if initializer is None
+            else keras.initializers.serialize(initializer),
+        }

@@ -1,0 +1,146 @@
+"""The attention unit of DIN."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.checks import check_choice, check_hidden_units
+from lmn_tf.layers.dice import Dice
+from lmn_tf.layers.mlp import make_activation
+from lmn_tf.ops.sequence import masked_softmax, zero_padding
+from lmn_tf.ops.valid_positions import ValidPositions
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class TargetAttention(keras.layers.Layer):
+    """Pools a history with weights that depend on the candidate.
+
+    Scores behaviour `e` against target `v` by an MLP of `[v; e; v - e; v * e]`
+    and returns the weighted sum of the behaviours. Padded positions get weight
+    exactly 0, and an empty history gives exactly 0. The concatenation of width
+    `4 * d` is never built: with the first kernel cut into four,
+    `(Wv + Wd) v + (We - Wd) e + Wp (v * e)` is the same number.
+
+    The paper leaves softmax out; code published with it uses softmax. Both are
+    here.
+
+    Args:
+        hidden_units: Tuple of integers. Widths of the hidden layers. Defaults to
+            `(80, 40)`.
+        activation: Activation of the hidden layers: `"dice"`, `"prelu"` or any
+            Keras activation. Defaults to `"sigmoid"`.
+        weight_normalization: `"softmax"` or `"raw"`. Defaults to `"softmax"`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`.
+        target: Float tensor of shape `(batch, d)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+        training: Boolean. Whether Dice uses the statistics of the batch.
+
+    Returns:
+        Float tensor of shape `(batch, d)`.
+
+    Raises:
+        ValueError: If an argument is not a known one, or the widths of history
+            and target differ.
+
+    Example:
+
+    >>> TargetAttention()(np.ones((2, 5, 8)), np.ones((2, 8))).shape
+    TensorShape([2, 8])
+
+    Reference:
+        - Zhou et al., "Deep Interest Network for Click-Through Rate
+          Prediction", KDD 2018, section 4.3.
+    """
+
+    def __init__(
+        self,
+        hidden_units=(80, 40),
+        activation="sigmoid",
+        weight_normalization="softmax",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.hidden_units = check_hidden_units("hidden_units", hidden_units)
+        if not self.hidden_units:
+            raise ValueError("`hidden_units` must not be empty. Received: hidden_units=()")
+        check_choice("weight_normalization", weight_normalization, ("softmax", "raw"))
+        self.activation = (
+            activation if activation in ("prelu", "dice") else keras.activations.get(activation)
+        )
+        self.weight_normalization = weight_normalization
+        self.supports_masking = True
+
+    def build(self, history_shape, target_shape):
+        width = history_shape[-1]
+        if target_shape[-1] != width:
+            raise ValueError(
+                "`target` must be as wide as `history`. "
+                f"Received: target width={target_shape[-1]}, history width={width}"
+            )
+        self.kernel = self.add_weight(
+            shape=(4 * width, self.hidden_units[0]), initializer="glorot_uniform", name="kernel"
+        )
+        self.bias = self.add_weight(shape=(self.hidden_units[0],), initializer="zeros", name="bias")
+        self.dense_layers, self.activations = [], []
+        for index, units in enumerate((*self.hidden_units[1:], 1)):
+            before = self.hidden_units[index]
+            activation = make_activation(self.activation, 2, f"activation_{index}")
+            activation.dtype_policy = self.dtype_policy
+            activation.build((None, before))
+            self.activations.append(activation)
+            dense = keras.layers.Dense(units, name=f"dense_{index}", dtype=self.dtype_policy)
+            dense.build((None, before))
+            self.dense_layers.append(dense)
+
+    def call(self, history, target, mask=None, training=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        weights = self.attention_weights(history, target, mask=mask, training=training)
+        history = zero_padding(history, mask)
+        return tf.squeeze(tf.matmul(weights[:, None, :], history), axis=1)
+
+    def attention_weights(self, history, target, mask=None, training=None):
+        """Weights of the behaviours, of shape `(batch, length)`; 0 at padding."""
+        positions = ValidPositions(mask, history)
+        scores = positions.put(self._scores(history, target, positions, training))[..., 0]
+        if self.weight_normalization == "softmax":
+            return masked_softmax(scores, positions.mask)
+        return scores
+
+    def _scores(self, history, target, positions, training):
+        """Scores of listed positions, `(N, 1)`."""
+        for_target, for_item, for_difference, for_product = tf.split(
+            tf.convert_to_tensor(self.kernel), 4, axis=0
+        )
+        items = positions.take(history)
+        target = tf.cast(target, items.dtype)
+        x = tf.matmul(items, for_item - for_difference)
+        x += positions.repeat(tf.matmul(target, for_target + for_difference) + self.bias)
+        x += tf.matmul(positions.repeat(target) * items, for_product)
+        for activation, dense in zip(self.activations, self.dense_layers, strict=True):
+            if isinstance(activation, Dice):
+                x = activation(x, mask=positions.valid, training=training)
+            else:
+                x = activation(x)
+            x = dense(x)
+        return x
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # positions are gone
+
+    def compute_output_shape(self, history_shape, target_shape):
+        return (history_shape[0], history_shape[-1])
+
+    def get_config(self):
+        activation = self.activation
+        if not isinstance(activation, str):
+            activation = keras.activations.serialize(activation)
+        return {
+            **super().get_config(),
+            "hidden_units": list(self.hidden_units),
+            "activation": activation,
+            "weight_normalization": self.weight_normalization,
+        }

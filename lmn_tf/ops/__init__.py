@@ -1,0 +1,34 @@
+"""Pure functions on tensors: no variables, no state, every one compilable by XLA.
+
+Imported at once, not on first use: functions share their names with their
+files, and a file imported later would replace the function of that name.
+"""
+
+from lmn_tf.ops.compile import is_compiling_with_xla
+from lmn_tf.ops.merge_duplicates import merge_duplicates
+from lmn_tf.ops.product_key_top_k import product_key_top_k
+from lmn_tf.ops.sequence import (
+    masked_mean,
+    masked_moments,
+    masked_softmax,
+    masked_sum,
+    zero_padding,
+)
+from lmn_tf.ops.smooth_l1 import smooth_l1
+from lmn_tf.ops.valid_positions import ValidPositions
+from lmn_tf.ops.weighted_gather import weighted_gather, weighted_sum
+
+__all__ = [
+    "ValidPositions",
+    "is_compiling_with_xla",
+    "masked_mean",
+    "masked_moments",
+    "masked_softmax",
+    "masked_sum",
+    "merge_duplicates",
+    "product_key_top_k",
+    "smooth_l1",
+    "weighted_gather",
+    "weighted_sum",
+    "zero_padding",
+]
