@@ -8,6 +8,7 @@ import traceback
 import click
 
 from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.version import __version__
 
 # name → where it lives, and its line in `lmn-tf --help` (which so imports none of them)
 COMMANDS = {
@@ -19,7 +20,10 @@ COMMANDS = {
     "predict": ("lmn_tf.cli.predict:predict", "Write a trained model's scores."),
     "compare": ("lmn_tf.cli.compare:compare", "Train several models and print one table."),
     "export": ("lmn_tf.cli.export:export", "Export a trained model for serving."),
-    "doctor": ("lmn_tf.cli.doctor:doctor", "Report versions, devices, and what is wrong with them."),
+    "doctor": (
+        "lmn_tf.cli.doctor:doctor",
+        "Report versions, devices, and what is wrong with them.",
+    ),
 }
 
 
@@ -49,7 +53,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="lmn-tf", prog_name="lmn-tf")
+@click.version_option(__version__, prog_name="lmn-tf")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug):
     """Click models whose users share a large trainable memory.
@@ -67,7 +71,7 @@ def main(arguments=None):
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug, arguments = _take_debug(arguments)
     try:
-        status = cli.main(args=arguments, prog_name="lmn-tf", standalone_mode=False)
+        status = cli.main(args=arguments or ["--help"], prog_name="lmn-tf", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except BrokenPipeError:
@@ -100,8 +104,8 @@ def explain(error):
         return _one_line(error) + also, 2
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
-        command = f"{context.command_path}: " if context and context.info_name else ""
-        return command.removeprefix("lmn-tf: ") + _one_line(error.format_message()), 2
+        command = context.command_path.partition(" ")[2] if context else ""
+        return (f"{command}: " if command else "") + _one_line(error.format_message()), 2
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror or _one_line(error)}", 2
@@ -113,9 +117,10 @@ def explain(error):
     return f"{name}: {_one_line(error)} (--debug shows where)", 1
 
 
-def _one_line(error):
-    lines = str(error).strip().splitlines() or ["no message"]
-    return lines[0] if isinstance(error, Exception) and not isinstance(error, UserError) else " ".join(lines)
+def _one_line(message):
+    """Returns the first line of a message: what TensorFlow adds below it is for `--debug`."""
+    lines = str(message).strip().splitlines()
+    return lines[0] if lines else "no message"
 
 
 def _say(message):

@@ -25,7 +25,9 @@ class Bucketize:
     def _check(self):
         if isinstance(self.bucketize, Quantiles):
             return self
-        for index, (left, right) in enumerate(zip(self.bucketize, self.bucketize[1:], strict=False)):
+        for index, (left, right) in enumerate(
+            zip(self.bucketize, self.bucketize[1:], strict=False)
+        ):
             if not left < right:
                 raise Problem(
                     ("bucketize", index + 1),

@@ -58,7 +58,8 @@ def _check_default(column):
         if not is_number:
             raise Problem(
                 ("default",),
-                f"`default` of a numeric column must be a number. Received: default={short(default)}",
+                "`default` of a numeric column must be a number."
+                f" Received: default={short(default)}",
             )
         return
     if isinstance(default, float):

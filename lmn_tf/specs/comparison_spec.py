@@ -49,9 +49,7 @@ class ComparisonSpec:
             check_model(entry.model, ("models", index, "model"))
         for index, seed in enumerate(self.seeds):
             if seed in self.seeds[:index]:
-                raise Problem(
-                    ("seeds", index), f"`seeds` must not repeat. Received: {seed} twice"
-                )
+                raise Problem(("seeds", index), f"`seeds` must not repeat. Received: {seed} twice")
         if self.base is not None and self.base not in labels:
             raise Problem(
                 ("base",),

@@ -19,7 +19,8 @@ def _check_names(spec):
         for index, item in enumerate(items):
             if item.name in seen:
                 raise Problem(
-                    (part, index, "name"), f"names of labels must differ. Received: {item.name!r} twice"
+                    (part, index, "name"),
+                    f"names of labels must differ. Received: {item.name!r} twice",
                 )
             seen.add(item.name)
     seen = set()
@@ -70,7 +71,8 @@ def _check_crosses(spec):
             path = ("features", index, "of", place)
             if name not in features:
                 raise Problem(
-                    path, f"`of` must name features. Received: {name!r}.{did_you_mean(name, features)}"
+                    path,
+                    f"`of` must name features. Received: {name!r}.{did_you_mean(name, features)}",
                 )
             part = features[name]
             if part.kind in ("cross", "vector") or not part.has_ids:

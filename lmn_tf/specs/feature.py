@@ -3,7 +3,14 @@
 from pydantic import model_validator
 
 from lmn_tf.specs.column import (
-    KIND_KEYS, ColumnMethods, Kind, MaxValues, NumBuckets, Role, Unit, Width,
+    KIND_KEYS,
+    ColumnMethods,
+    Kind,
+    MaxValues,
+    NumBuckets,
+    Role,
+    Unit,
+    Width,
 )  # fmt: skip
 from lmn_tf.specs.column_rules import check_column
 from lmn_tf.specs.lookup import Lookup
@@ -31,8 +38,8 @@ class Feature(ColumnMethods):
         separator: String that splits text cells into lists. Defaults to `"|"`.
         size: Integer. Width of a vector feature.
         num_buckets: Integer. Buckets of an elapsed_time feature. Defaults to `32`.
-        unit: `"second"`, `"minute"`, `"hour"` or `"day"`: what elapsed time is counted in. Defaults to
-            `"second"`.
+        unit: `"second"`, `"minute"`, `"hour"` or `"day"`: what elapsed time is counted in.
+            Defaults to `"second"`.
     """
 
     name: Name

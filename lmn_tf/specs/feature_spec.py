@@ -195,7 +195,9 @@ class FeatureSpec:
             return self.assets.vocabularies[key]
         if lookup.vocabulary is not None:
             return read_vocabulary(self.base_dir / lookup.vocabulary)
-        raise UserError(f"the vocabulary of `{view.name}` must be learned from training data first.")
+        raise UserError(
+            f"the vocabulary of `{view.name}` must be learned from training data first."
+        )
 
     def input_size(self, view):
         """Returns the number of ids of a column, the two reserved ones included.

@@ -5,7 +5,14 @@ from typing import Literal
 from pydantic import model_validator
 
 from lmn_tf.specs.column import (
-    DEFAULTS, KIND_KEYS, OPTIONAL_KEYS, ColumnMethods, MaxValues, NumBuckets, Unit, Width,
+    DEFAULTS,
+    KIND_KEYS,
+    OPTIONAL_KEYS,
+    ColumnMethods,
+    MaxValues,
+    NumBuckets,
+    Unit,
+    Width,
 )  # fmt: skip
 from lmn_tf.specs.column_rules import check_column
 from lmn_tf.specs.lookup import Lookup

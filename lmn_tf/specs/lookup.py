@@ -62,7 +62,8 @@ class Lookup:
         for index, value in enumerate(self.vocabulary):
             if value in seen:
                 raise Problem(
-                    ("vocabulary", index), f"`vocabulary` must not repeat. Received: {value!r} twice"
+                    ("vocabulary", index),
+                    f"`vocabulary` must not repeat. Received: {value!r} twice",
                 )
             seen[value] = index
 

@@ -2,8 +2,8 @@
 
 from pydantic import Field, model_validator
 
-from lmn_tf.specs.optimizer_rules import check_one_rule
-from lmn_tf.specs.section import Options, section
+from lmn_tf.specs.optimizer_rules import OptimizerRule, check_one_rule
+from lmn_tf.specs.section import section
 
 
 @section
@@ -17,8 +17,8 @@ class Optimizer:
         tables: Mapping. Defaults to `{row_wise_adagrad: 0.05}`.
     """
 
-    dense: Options = Field(default_factory=lambda: {"adam": 0.001})
-    tables: Options = Field(default_factory=lambda: {"row_wise_adagrad": 0.05})
+    dense: OptimizerRule = Field(default_factory=lambda: {"adam": 0.001})
+    tables: OptimizerRule = Field(default_factory=lambda: {"row_wise_adagrad": 0.05})
 
     @model_validator(mode="after")
     def _check(self):

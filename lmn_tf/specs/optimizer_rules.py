@@ -1,8 +1,37 @@
 """One optimizer, written `name: learning rate` or `name: {argument: value, ...}`."""
 
-from lmn_tf.specs.errors import short
-from lmn_tf.specs.section import Problem
+from typing import Annotated
+
+import pydantic
+
+from lmn_tf.specs.errors import did_you_mean, short
+from lmn_tf.specs.section import Options, Problem
 from lmn_tf.specs.strict_yaml import is_finite
+
+OPTIMIZER_NAMES = (
+    "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam",
+    "rmsprop", "row_wise_adagrad", "sgd",
+)  # fmt: skip
+
+OptimizerRule = Annotated[
+    Options,
+    pydantic.Field(
+        json_schema_extra={
+            "minProperties": 1,
+            "maxProperties": 1,
+            "propertyNames": {"enum": list(OPTIMIZER_NAMES)},
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "number", "exclusiveMinimum": 0},
+                    {
+                        "type": "object",
+                        "properties": {"learning_rate": {"type": "number", "exclusiveMinimum": 0}},
+                    },
+                ]
+            },
+        }
+    ),
+]
 
 
 def check_one_rule(key, rule):
@@ -11,18 +40,19 @@ def check_one_rule(key, rule):
         names = ", ".join(rule) or "none"
         raise Problem((key,), f"`{key}` must name exactly one optimizer. Received: {names}")
     name, value = next(iter(rule.items()))
-    if is_finite(value):
-        rate, path = value, (key, name)
-    elif isinstance(value, dict) and "learning_rate" in value:
-        rate, path = value["learning_rate"], (key, name, "learning_rate")
-    elif isinstance(value, dict):
-        return
-    else:
+    if name not in OPTIMIZER_NAMES:
         raise Problem(
             (key, name),
-            f"`{name}` must be a learning rate or a mapping of arguments. Received: {short(value)}",
+            f"`{key}` must name an optimizer. Received: {short(name)}."
+            f"{did_you_mean(name, OPTIMIZER_NAMES)}",
         )
-    if not is_finite(rate) or rate < 0:
+    if isinstance(value, dict):
+        path, rate = (key, name, "learning_rate"), value.get("learning_rate", 1.0)
+    else:
+        path, rate = (key, name), value
+    if not is_finite(rate) or rate <= 0:
         raise Problem(
-            path, f"the learning rate of `{name}` must be at least 0. Received: {short(rate)}"
+            path,
+            f"the learning rate of `{name}` must be a number greater than 0."
+            f" Received: learning_rate={short(rate)}",
         )

@@ -1,8 +1,11 @@
 """Plain data into sections; what pydantic finds wrong becomes one `UserError` with its line."""
 
+import re
+
 import pydantic
 
 from lmn_tf.specs.errors import UserError, did_you_mean, short
+from lmn_tf.specs.known_keys import known_keys
 from lmn_tf.specs.section import Problem
 from lmn_tf.specs.strict_yaml import Marks
 
@@ -15,7 +18,7 @@ _RULES = {
     "string_type": "text",
     "string_too_short": "text of {min_length} character or more",
     "string_too_long": "text of at most {max_length} characters",
-    "string_pattern_mismatch": "a name of letters, digits and underscores that starts with a letter",
+    "string_pattern_mismatch": "letters, digits and underscores, with a letter first",
     "tuple_type": "a list",
     "list_type": "a list",
     "dict_type": "a mapping",
@@ -123,8 +126,10 @@ def _message(cls, path, items, data):
             message = f"`{dotted(path)}` {message}"
         return path, message + _inside(path, data)
     if item["type"] in _UNKNOWN:
-        keys = _known_keys(cls, item, path, data)
-        message = f"unknown key `{path[-1]}`{_owner(path[:-1], data)}.{did_you_mean(path[-1], keys)}"
+        keys = known_keys(cls, path[:-1])
+        message = (
+            f"unknown key `{path[-1]}`{_owner(path[:-1], data)}.{did_you_mean(path[-1], keys)}"
+        )
         return path, message
     if item["type"] in _MISSING:
         present = _get(data, path[:-1])
@@ -135,7 +140,7 @@ def _message(cls, path, items, data):
     name = dotted(path) or "value"
     text = f"`{name}` must be {' or '.join(rules)}. Received: {name}={short(value)}"
     if item["type"] == "literal_error":
-        choices = [part.strip("' ") for part in item["ctx"]["expected"].replace(" or ", ",").split(",")]
+        choices = re.findall(r"'([^']*)'", item["ctx"]["expected"])
         hint = did_you_mean(value, choices)
         text += "." + hint if "Did you mean" in hint else ""
     return path, text + _inside(path, data)
@@ -185,10 +190,3 @@ def _owner(path, data):
         return ""
     name = _name_at(path, data)
     return f" in `{dotted(path)}`" + ("" if name is None else f" (`{name}`)")
-
-
-def _known_keys(cls, item, path, data):
-    """Returns the keys that the section at the error's place knows."""
-    from lmn_tf.specs.known_keys import known_keys
-
-    return known_keys(cls, path[:-1], data)

@@ -27,7 +27,5 @@ class Schedule:
     @model_validator(mode="after")
     def _check(self):
         if self.kind == "exponential" and self.decay_steps is None:
-            raise Problem(
-                (), "`decay_steps` must be given for kind exponential. Received: nothing"
-            )
+            raise Problem((), "`decay_steps` must be given for kind exponential. Received: nothing")
         return self

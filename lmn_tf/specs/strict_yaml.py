@@ -6,7 +6,7 @@ import re
 
 import yaml
 
-from lmn_tf.specs.errors import UserError, short
+from lmn_tf.specs.errors import UserError, nearest, short
 
 _MAX_DEPTH = 32
 _MAX_DIGITS = 100
@@ -49,7 +49,9 @@ class _Builder:
         return path + ((len(container) if isinstance(container, list) else key),)
 
     def wants_key(self):
-        return bool(self.stack) and isinstance(self.stack[-1][0], dict) and self.stack[-1][2] is None
+        return (
+            bool(self.stack) and isinstance(self.stack[-1][0], dict) and self.stack[-1][2] is None
+        )
 
     def add_key(self, key, mark):
         container, path, _ = self.stack[-1]
@@ -137,7 +139,7 @@ def read_text(path):
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"file must exist. Received: {short(path)}{_neighbour(path)}") from None
+        raise UserError(f"file must exist.{_neighbour(path)}", file=path) from None
     except IsADirectoryError:
         raise UserError("path must be a file. Received: a folder", file=path) from None
     except UnicodeDecodeError as error:
@@ -151,15 +153,13 @@ def read_text(path):
 
 
 def _neighbour(path):
-    from lmn_tf.specs.errors import did_you_mean
-
+    """Returns the hint at the file of the same folder whose name is nearest."""
     try:
-        names = [p.name for p in path.parent.iterdir() if p.suffix == path.suffix]
+        names = [other.name for other in path.parent.iterdir() if other.suffix == path.suffix]
     except OSError:
         return ""
-    names = [str(path.parent / name) for name in names] if names else []
-    hint = did_you_mean(path, names)
-    return hint if "Did you mean" in hint else ""
+    near = nearest(path.name, names)
+    return "" if near is None else f" Did you mean `{path.parent / near}`?"
 
 
 def loads(text, file=None):

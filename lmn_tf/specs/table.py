@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import model_validator
 
 from lmn_tf.specs.column import Width
-from lmn_tf.specs.optimizer_rules import check_one_rule
-from lmn_tf.specs.section import NonNegative, Options, section
+from lmn_tf.specs.optimizer_rules import OptimizerRule, check_one_rule
+from lmn_tf.specs.section import NonNegative, section
 
 
 @section
@@ -29,7 +29,7 @@ class Table:
     initializer: Literal["uniform", "normal", "zeros"] = "normal"
     regularizer: NonNegative = 0.0
     placement: Literal["replicated", "row_wise"] = "replicated"
-    optimizer: Options | None = None
+    optimizer: OptimizerRule | None = None
 
     @model_validator(mode="after")
     def _check(self):

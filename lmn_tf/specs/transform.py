@@ -75,4 +75,12 @@ def to_steps(value):
     return tuple(value)
 
 
-Transform = Annotated[tuple[Step, ...], BeforeValidator(to_steps)]
+class _OneOrMany:
+    """Lets the JSON Schema of a list accept its only item as well, as `to_steps` does."""
+
+    def __get_pydantic_json_schema__(self, schema, handler):
+        many = handler(schema)
+        return {"anyOf": [many["items"], many]}
+
+
+Transform = Annotated[tuple[Step, ...], BeforeValidator(to_steps), _OneOrMany()]

@@ -1,0 +1,215 @@
+"""`lmn-tf check`: validates a YAML file without TensorFlow."""
+
+import json
+
+import click
+
+from lmn_tf.specs import spec_file
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.strict_yaml import Marks
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.option("--data", metavar="GLOB", help="Also read the first 1,000 rows of these files.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(file, data, as_json):
+    """Validate the feature spec, pipeline or comparison in FILE.
+
+    With a pipeline or a comparison, the files that it names are validated too.
+
+    Example: lmn-tf check feature_specs/synthetic.yaml --data "data/quickstart/train-*.parquet"
+    """
+    try:
+        summary, report = check_file(file, data)
+    except UserError as error:
+        if as_json:
+            click.echo(json.dumps(failure(file, error), indent=2))
+        raise
+    if as_json:
+        click.echo(json.dumps({**summary, **_report_dict(report)}, indent=2, default=str))
+    else:
+        click.echo(sentence(summary))
+    if report is not None and not as_json:
+        _print_report(report)
+    problems = [] if report is None else list(report.problems)
+    if problems:
+        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UserError(f"{problems[0]}{more}")
+
+
+def check_file(path, data=None):
+    """Checks a YAML file and all that it names.
+
+    Args:
+        path: Path of the file.
+        data: Glob of data files to read the first rows of. Defaults to `None`.
+
+    Returns:
+        Pair of a summary (mapping) and the data's report, or `None` without `data`.
+
+    Raises:
+        UserError: for the first mistake, with its file and line.
+    """
+    kind, spec, marks = spec_file.load(path)
+    summary = {"file": str(path), "kind": kind, "ok": True}
+    if kind == "feature spec":
+        summary.update(check_feature_spec(spec, path, marks))
+        features = spec
+    elif kind == "pipeline":
+        features = check_pipeline(spec, path, marks)
+        summary.update(_pipeline_summary(spec))
+    else:
+        features = check_comparison(spec, path, marks)
+        summary.update(models=[entry.label for entry in spec.models], seeds=list(spec.seeds))
+    if data is None:
+        return summary, None
+    from lmn_tf.data.check import check_files
+
+    return summary, check_files(features, data)
+
+
+def check_feature_spec(spec, path=None, marks=None):
+    """Checks that the files a feature spec names can be read, and returns its summary."""
+    marks = Marks() if marks is None else marks
+    for part, columns in _columns(spec):
+        for place, column in columns:
+            lookup = getattr(column, "lookup", None)
+            if lookup is None or not isinstance(lookup.vocabulary, str):
+                continue
+            try:
+                spec.vocabulary(column)
+            except UserError as error:
+                where = marks.line((*part, *place, "lookup", "vocabulary"))
+                text = f"`vocabulary` of `{column.name}`: {error}"
+                raise UserError(text, path, where) from None
+    return {
+        "name": spec.name,
+        "labels": [label.name for label in spec.labels],
+        "features": [feature.name for feature in spec.features],
+        "sequences": [sequence.name for sequence in spec.sequences],
+        "tables": list(spec.tables),
+        "columns": list(spec.columns()),
+    }
+
+
+def _columns(spec):
+    yield ("features",), [((index,), feature) for index, feature in enumerate(spec.features)]
+    for number, sequence in enumerate(spec.sequences):
+        fields = [
+            ((index,), spec.resolved_field(sequence, field))
+            for index, field in enumerate(sequence.fields)
+            if field.like is None
+        ]
+        yield ("sequences", number, "fields"), fields
+
+
+def check_pipeline(spec, path=None, marks=None):
+    """Checks the feature spec and the model's options of a pipeline; returns the feature spec."""
+    marks = Marks() if marks is None else marks
+    check_model(spec.model, path, marks, ("model",))
+    features = _named_file(spec.feature_spec_path, "feature spec", path, marks, "feature_spec")
+    return features
+
+
+def check_comparison(spec, path=None, marks=None):
+    """Checks the pipeline and each model of a comparison; returns the feature spec."""
+    marks = Marks() if marks is None else marks
+    pipeline = _named_file(spec.pipeline_path, "pipeline", path, marks, "pipeline")
+    for index, entry in enumerate(spec.models):
+        check_model(entry.model, path, marks, ("models", index, "model"))
+        spec.run_pipeline(entry.label, seed=spec.seeds[0], base=pipeline)
+    return pipeline.load_feature_spec()
+
+
+def check_model(model, path, marks, place):
+    """Raises `UserError` with the line of the option when the registry refuses `model`."""
+    from lmn_tf.models import registry
+
+    options = {key: value for key, value in model.items() if key != "name"}
+    steps = [({}, (*place, "name"))]
+    steps += [({key: value}, (*place, key)) for key, value in options.items()]
+    for some, where in steps:
+        try:
+            registry.check_options(model["name"], some)
+        except UserError as error:
+            raise UserError(error.message, path, marks.line(where)) from None
+
+
+def _named_file(path, kind, owner, marks, key):
+    """Loads and checks the file that `key` of the file `owner` names."""
+    if not path.is_file():
+        raise UserError(
+            f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, no file",
+            owner,
+            marks.line((key,)),
+        )
+    found, spec, own_marks = spec_file.load(path)
+    if found != kind:
+        raise UserError(
+            f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, a {found}",
+            owner,
+            marks.line((key,)),
+        )
+    if kind == "feature spec":
+        check_feature_spec(spec, path, own_marks)
+    else:
+        check_pipeline(spec, path, own_marks)
+    return spec
+
+
+def _pipeline_summary(spec):
+    return {
+        "feature_spec": str(spec.feature_spec_path),
+        "model": spec.model_name,
+        "strategy": spec.distribute.strategy,
+        "run_dir": spec.run_dir,
+    }
+
+
+def sentence(summary):
+    """Returns a summary as the one line that `lmn-tf check` prints."""
+    start = f"{summary['file']}: valid {summary['kind']}"
+    if summary["kind"] == "feature spec":
+        counts = [_count(summary[part], part) for part in ("labels", "features", "sequences")]
+        return f"{start} `{summary['name']}`: {', '.join(counts)}"
+    if summary["kind"] == "pipeline":
+        return f"{start}: model `{summary['model']}` on {summary['feature_spec']}"
+    return f"{start}: {_count(summary['models'], 'models')}, {_count(summary['seeds'], 'seeds')}"
+
+
+def _count(items, plural):
+    return f"{len(items)} {plural if len(items) != 1 else plural.removesuffix('s')}"
+
+
+def failure(file, error):
+    """Returns a `UserError` as what `--json` prints."""
+    errors = (error, *error.others)
+    problems = [{"file": e.file, "line": e.line, "message": e.message} for e in errors]
+    return {"file": str(file), "ok": False, "problems": problems}
+
+
+def _report_dict(report):
+    if report is None:
+        return {}
+    problems = [str(problem) for problem in report.problems]
+    return {"ok": not problems, "rows": report.rows, "columns": report.columns, "data": problems}
+
+
+def _print_report(report):
+    """Prints what was found in the data, and one decoded batch as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    for problem in report.problems:
+        click.echo(f"problem: {problem}")
+    if not report.batch:
+        return
+    names = list(report.batch[0])
+    table = Table(title=f"{report.rows:,} rows read; the first ones, decoded", show_lines=True)
+    table.add_column("column", no_wrap=True)
+    for number in range(len(report.batch)):
+        table.add_column(f"row {number + 1}", overflow="fold")
+    for name in names:
+        table.add_row(name, *[str(row[name]) for row in report.batch])
+    Console(soft_wrap=False).print(table)

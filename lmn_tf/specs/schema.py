@@ -1,0 +1,103 @@
+"""The JSON Schema of the YAML files, for editors that check while one types."""
+
+import copy
+
+from pydantic import TypeAdapter
+
+from lmn_tf.specs.column import DEFAULTS, KIND_KEYS, KIND_NEEDS, OPTIONAL_KEYS
+from lmn_tf.specs.comparison_spec import ComparisonSpec
+from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.pipeline_spec import PipelineSpec
+
+_TITLES = {"feature spec": FeatureSpec, "pipeline": PipelineSpec, "comparison": ComparisonSpec}
+_WAYS = ("vocabulary", "learn", "hash", "identity")
+_GIVEN = {"not": {"type": "null"}}
+
+
+def json_schema(models=()):
+    """Returns one JSON Schema (Draft 2020-12) that accepts every kind of YAML file.
+
+    It knows the keys, types, ranges and choices, and which keys go with which kind of column.
+    What needs more than one place of the file (does `like` name a feature?) is for `lmn-tf check`.
+
+    Args:
+        models: Names of the models there are; `model.name` must be one. Defaults to `()`: any.
+
+    Example:
+
+    >>> json_schema()["$schema"]
+    'https://json-schema.org/draft/2020-12/schema'
+    """
+    definitions, kinds = {}, []
+    for title, cls in _TITLES.items():
+        schema = TypeAdapter(cls).json_schema(ref_template="#/$defs/{model}")
+        definitions.update(schema.pop("$defs", {}))
+        definitions[cls.__name__] = schema
+        kinds.append({"title": title, "$ref": f"#/$defs/{cls.__name__}"})
+    _add_rules(definitions)
+    for owner in ("PipelineSpec", "ComparisonModel"):
+        definitions[owner]["properties"]["model"] = _model_schema(models)
+    for definition in definitions.values():
+        _shorten(definition)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "lmn_tf",
+        "oneOf": kinds,
+        "$defs": definitions,
+    }
+
+
+def _shorten(definition):
+    """Keeps the first line of a docstring: an editor shows it in a small box."""
+    if "description" in definition:
+        definition["description"] = definition["description"].strip().splitlines()[0]
+
+
+def _model_schema(models):
+    name = {"type": "string", "minLength": 1}
+    if models:
+        name["enum"] = list(models)
+    return {"type": "object", "properties": {"name": name}, "required": ["name"]}
+
+
+def _add_rules(definitions):
+    definitions["Lookup"]["oneOf"] = [
+        {"required": [way], "properties": {way: _GIVEN}} for way in _WAYS
+    ]
+    definitions["Feature"]["allOf"] = [
+        _kind_rule(kind, definitions["Feature"]) for kind in KIND_KEYS
+    ]
+    field = definitions["Field"]
+    field["if"] = {"required": ["like"], "properties": {"like": _GIVEN}}
+    taken = [key for key in OPTIONAL_KEYS if key not in ("of", "weights")]
+    field["then"] = {"properties": {key: _unset(key) for key in ("kind", *taken)}}
+    field["else"] = {
+        "required": ["kind"],
+        "properties": {"kind": _GIVEN},
+        "allOf": [_kind_rule(kind, field) for kind in KIND_KEYS if kind != "cross"],
+    }
+
+
+def _kind_rule(kind, definition):
+    unused = [
+        key
+        for key in OPTIONAL_KEYS
+        if key in definition["properties"] and key not in KIND_KEYS[kind]
+    ]
+    needed = list(KIND_NEEDS.get(kind, ()))
+    return {
+        "if": {"required": ["kind"], "properties": {"kind": {"const": kind}}},
+        "then": {
+            "required": needed,
+            "properties": {
+                **{key: _unset(key) for key in unused},
+                **{key: copy.copy(_GIVEN) for key in needed},
+            },
+        },
+    }
+
+
+def _unset(key):
+    """Returns the schema of the only value that says no more than leaving `key` out."""
+    default = DEFAULTS.get(key)
+    return {"const": [] if default == () else default}

@@ -1,0 +1,50 @@
+"""A YAML file of any kind: which kind it is, and its spec."""
+
+import importlib
+import pathlib
+
+from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.errors import UserError, nearest
+
+# The key that tells the kind → what the kind is called, and its class.
+KINDS = {
+    "spec_version": ("feature spec", "lmn_tf.specs.feature_spec:FeatureSpec"),
+    "pipeline_version": ("pipeline", "lmn_tf.specs.pipeline_spec:PipelineSpec"),
+    "comparison_version": ("comparison", "lmn_tf.specs.comparison_spec:ComparisonSpec"),
+}
+
+
+def load(path):
+    """Returns the kind (`"feature spec"`, `"pipeline"`, `"comparison"`), the spec and its `Marks`.
+
+    Args:
+        path: Path of a YAML file; one of its keys, such as `spec_version`, tells the kind.
+
+    Raises:
+        UserError: with file and line, for the first mistake in it.
+    """
+    path = pathlib.Path(path)
+    data, marks = strict_yaml.load(path)
+    if data is None:
+        raise UserError("file must not be empty.", file=path)
+    if not isinstance(data, dict):
+        raise UserError("file must hold a mapping.", file=path, line=marks.line(()))
+    key = next((key for key in data if key in KINDS), None)
+    if key is None:
+        raise _no_kind(path, data, marks)
+    name, place = KINDS[key]
+    module, _, class_name = place.partition(":")
+    cls = getattr(importlib.import_module(module), class_name)
+    return name, cls.from_dict(data, base_dir=path.parent, file=path, marks=marks), marks
+
+
+def _no_kind(path, data, marks):
+    keys = ", ".join(f"`{key}`" for key in KINDS)
+    for key in data:
+        near = nearest(key, KINDS)
+        if near is not None:
+            return UserError(
+                f"unknown key `{key}`. Did you mean `{near}`?", file=path, line=marks.line((key,))
+            )
+    found = ", ".join(list(data)[:6]) or "nothing"
+    return UserError(f"file must have one of {keys}. Received: {found}", file=path)
