@@ -27,8 +27,9 @@ class TrainingLoop:
 
     Args:
         model: A built and compiled `keras.Model`; its optimizer is built too.
-        read: Function of (epoch, first batch) that gives the batches of one epoch as a
-            `tf.data.Dataset` or as an iterator together with `signature`.
+        make_dataset: Function that gives the batches of one epoch as a `tf.data.Dataset`. Its
+            argument is a function to be called whenever an iteration begins, which gives the epoch
+            and the first batch to read.
         num_rows: Rows of an epoch.
         batch_size: Rows of a batch; the last batch of an epoch may be smaller.
         epochs: Number of epochs.
@@ -38,8 +39,6 @@ class TrainingLoop:
         early_stopping: Chooses the best epoch; None keeps the last weights. Defaults to `None`.
         checkpoint_steps: Steps between two checkpoints. Defaults to `500`.
         max_steps: Stop after so many steps; None for no limit. Defaults to `None`.
-        signature: Element spec of the batches that `read` yields. Defaults to `None`.
-        prefetch: Batches read ahead. Defaults to `2`.
         listeners: Objects with any of `on_step(loop, loss)`, `on_epoch(loop, figures)` and
             `on_message(text)`. Defaults to `()`.
         callbacks: Keras callbacks to hand to `fit` as well. Defaults to `()`.
@@ -48,9 +47,8 @@ class TrainingLoop:
     def __init__(
         self,
         model: keras.Model,
-        read: Callable,
+        make_dataset: Callable[[Callable[[], tuple[int, int]]], tf.data.Dataset],
         *,
-        signature,
         num_rows: int,
         batch_size: int,
         epochs: int,
@@ -59,13 +57,11 @@ class TrainingLoop:
         early_stopping: EarlyStopping | None = None,
         checkpoint_steps: int = 500,
         max_steps: int | None = None,
-        prefetch: int = 2,
         listeners=(),
         callbacks=(),
     ):
         self.model = model
-        self.read = read
-        self.signature = signature
+        self.make_dataset = make_dataset
         self.num_rows = num_rows
         self.batch_size = batch_size
         self.batches_per_epoch = -(-num_rows // batch_size)
@@ -75,7 +71,6 @@ class TrainingLoop:
         self.early_stopping = early_stopping
         self.checkpoint_steps = checkpoint_steps
         self.max_steps = max_steps
-        self.prefetch = prefetch
         self.listeners = list(listeners)
         self.callbacks = list(callbacks)
         self.state = TrainState()
@@ -134,14 +129,9 @@ class TrainingLoop:
 
     def _dataset(self) -> tf.data.Dataset:
         count = self.batches_per_epoch - self.state.batch
-
-        def batches():
-            # Keras makes the iterator of an epoch after `on_epoch_begin`, so the state is its own.
-            yield from self.read(self.state.epoch, self.state.batch)
-
-        dataset = tf.data.Dataset.from_generator(batches, output_signature=self.signature)
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
-        return self.clock.wrap(dataset.prefetch(self.prefetch))
+        # Keras makes the iterator of an epoch after `on_epoch_begin`: the state is that epoch's.
+        dataset = self.make_dataset(lambda: (self.state.epoch, self.state.batch))
+        return self.clock.wrap(dataset.apply(tf.data.experimental.assert_cardinality(count)))
 
     def _begin_epoch(self) -> None:
         if self._metric_values:

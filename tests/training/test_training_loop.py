@@ -21,21 +21,25 @@ def read(epoch, first):
         yield x[start : start + BATCH], y[start : start + BATCH]
 
 
-def make_loop(folder, epochs=3, evaluate=None, **options):
+def dataset(start, reader):
+    signature = (
+        tf.TensorSpec([None, 4], tf.float32),
+        tf.TensorSpec([None, 1], tf.float32),
+    )
+    batches = tf.data.Dataset.from_generator(lambda: reader(*start()), output_signature=signature)
+    return batches.prefetch(2)
+
+
+def make_loop(folder, epochs=3, evaluate=None, reader=read, **options):
     keras.utils.set_random_seed(5)
     model = keras.Sequential(
         [keras.Input([4]), keras.layers.Dense(8), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
     )
     model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
     model.optimizer.build(model.trainable_variables)
-    signature = (
-        tf.TensorSpec([None, 4], tf.float32),
-        tf.TensorSpec([None, 1], tf.float32),
-    )
     return TrainingLoop(
         model,
-        read,
-        signature=signature,
+        lambda start: dataset(start, reader),
         num_rows=ROWS,
         batch_size=BATCH,
         epochs=epochs,
@@ -174,7 +178,6 @@ def test_input_wait_is_seen(tmp_path):
             time.sleep(0.05)
             yield batch
 
-    loop = make_loop(tmp_path, epochs=2)
-    loop.read = slow
+    loop = make_loop(tmp_path, epochs=2, reader=slow)
     slow_share = loop.run().input_wait
     assert slow_share > 0.25

@@ -1,0 +1,42 @@
+"""`lmn-tf evaluate`."""
+
+import json
+
+import click
+
+
+@click.command()
+@click.argument("run_dir")
+@click.option("--data", help="Glob of the files. Defaults to the test set of the run's pipeline.")
+@click.option("--batch-size", type=click.IntRange(1), help="Rows of a batch.")
+def evaluate(run_dir, data, batch_size):
+    """Evaluate a trained model and print its metrics as JSON.
+
+    \b
+    Example:
+      lmn-tf evaluate runs/quickstart --data "data/test-*.parquet"
+    """
+    from lmn_tf.cli.train import quiet_tensorflow
+    from lmn_tf.specs.errors import UserError
+    from lmn_tf.training.run_directory import RunDirectory
+
+    directory = RunDirectory.open(run_dir)
+    pipeline, spec = directory.load_pipeline(), directory.load_spec()
+    files = data or pipeline.data.test or pipeline.data.valid
+    if files is None:
+        raise UserError(f"`--data` must be given: the pipeline of {run_dir} names no test set.")
+    quiet_tensorflow()
+    from lmn_tf.data.dataset import make_dataset
+    from lmn_tf.training import atomic_files
+    from lmn_tf.training.evaluation import Evaluator
+    from lmn_tf.training.progress import Progress
+
+    dataset = make_dataset(spec, files, batch_size=batch_size or pipeline.data.eval_batch_size)
+    labels = [label.name for label in spec.labels]
+    evaluator = Evaluator(directory.load_model(), labels, spec.group is not None)
+    progress = Progress(title="evaluate")
+    try:
+        figures = evaluator.evaluate(dataset, progress)
+    finally:
+        progress.close()
+    click.echo(json.dumps(atomic_files.finite(figures), indent=2))

@@ -1,0 +1,36 @@
+"""`lmn-tf predict`."""
+
+import click
+
+
+@click.command()
+@click.argument("run_dir")
+@click.option("--data", required=True, help="Glob of the files to score; labels are not needed.")
+@click.option("--output", required=True, help="Parquet file to write.")
+@click.option("--batch-size", type=click.IntRange(1), help="Rows of a batch.")
+def predict(run_dir, data, output, batch_size):
+    """Write a trained model's probabilities, one row for each row of the data, in order.
+
+    The file has a column for each label, and before them the group column of the feature spec
+    where it has one.
+
+    \b
+    Example:
+      lmn-tf predict runs/quickstart --data "data/test-*.parquet" --output scores.parquet
+    """
+    from lmn_tf.cli.train import quiet_tensorflow
+    from lmn_tf.training.run_directory import RunDirectory
+
+    directory = RunDirectory.open(run_dir)
+    pipeline, spec = directory.load_pipeline(), directory.load_spec()
+    quiet_tensorflow()
+    from lmn_tf.training.prediction import write_predictions
+
+    rows = write_predictions(
+        directory.load_model(),
+        spec,
+        data,
+        output,
+        batch_size=batch_size or pipeline.data.eval_batch_size,
+    )
+    click.echo(f"{rows:,} rows written to {output}")

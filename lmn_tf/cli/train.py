@@ -1,0 +1,51 @@
+"""`lmn-tf train`."""
+
+import json
+import os
+
+import click
+
+
+@click.command()
+@click.argument("pipeline")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one value.")
+@click.option("--run-dir", help="Folder of the run. Defaults to the pipeline's.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
+@click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
+def train(pipeline, settings, run_dir, resume, as_json):
+    """Train and evaluate the model of a pipeline.
+
+    Fills the run directory and prints the metrics. A run that was killed goes on with --resume,
+    to the same result as if it had not been.
+
+    \b
+    Example:
+      lmn-tf train pipelines/quickstart.yaml --set train.epochs=2 --run-dir runs/two_epochs
+    """
+    from lmn_tf.models import registry
+    from lmn_tf.specs.pipeline_spec import PipelineSpec
+    from lmn_tf.training.run_directory import RunDirectory
+
+    settings = [*settings, *([f"run_dir={json.dumps(run_dir)}"] if run_dir else [])]
+    spec = PipelineSpec.load(pipeline).with_overrides(settings)
+    # All that can be refused is refused before the seconds that TensorFlow takes to load.
+    registry.check_options(spec.model_name, spec.model_options)
+    spec.load_feature_spec()
+    if not resume:
+        RunDirectory(spec.run_dir).check_free()
+    quiet_tensorflow()
+    from lmn_tf.training.trainer import Trainer
+
+    metrics = Trainer(spec, resume=resume).train()
+    if as_json:
+        click.echo(json.dumps(metrics, indent=2))
+        return
+    from lmn_tf.training.metrics_table import metrics_table
+
+    click.echo(metrics_table(metrics))
+    click.echo(f"Run directory: {spec.run_dir}")
+
+
+def quiet_tensorflow() -> None:
+    """Keeps TensorFlow's notes about the machine off the screen, unless the user asks for them."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -1,0 +1,182 @@
+"""A trained model as a SavedModel that is known to score like the model itself."""
+
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from lmn_tf.data.dataset import make_dataset
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.spec_folder import write_spec
+
+MODEL_FOLDER = "saved_model"
+REPORT_FILE = "parity.json"
+
+
+class ExportError(RuntimeError):
+    """An export that would not serve what was trained."""
+
+
+def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5) -> dict:
+    """Exports a model as a SavedModel, reloads it and compares both on real rows.
+
+    The folder gets `saved_model/` (signature `serving_default`: one input for each encoded
+    feature of the spec, `/` in its name written `__`; for each label a probability and a logit,
+    `LABEL` and `LABEL_logit`), the resolved `feature_spec.yaml` with `vocabularies/` and
+    `statistics.json`, and `parity.json`. Each variable is stored once, which is checked by size. The folder
+    appears only when the reloaded model agrees; otherwise nothing is left behind.
+
+    Args:
+        model: A trained model of this package.
+        spec: Its `FeatureSpec`, with its assets learned.
+        output: Folder to make; it must not exist, or be empty.
+        files: Glob or list of data files to compare on; labels are not needed.
+        rows: Rows to compare on, the first ones. Defaults to `1000`.
+        tolerance: Largest difference of two probabilities that counts as none. Defaults to
+            `1e-5`.
+
+    Returns:
+        The content of `parity.json`.
+
+    Raises:
+        UserError: When `output` is taken.
+        ExportError: When the reloaded model scores differently, or variables are stored twice.
+    """
+    output = pathlib.Path(output)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"`OUT_DIR` must be a new or empty folder. Received: {output}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = pathlib.Path(tempfile.mkdtemp(prefix=".partial-", dir=output.parent))
+    try:
+        write_spec(spec, partial)
+        save(model, partial / MODEL_FOLDER)
+        dataset = make_dataset(spec, files, batch_size=512, limit=rows, labels=False)
+        report = {
+            **check_size(model, partial / MODEL_FOLDER),
+            **check_parity(model, partial / MODEL_FOLDER, dataset, tolerance),
+            "tensorflow": tf.__version__,
+        }
+        (partial / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n")
+        os.chmod(partial, 0o755)
+        if output.is_dir():
+            output.rmdir()
+        os.replace(partial, output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return report
+
+
+def save(model, folder) -> None:
+    """Writes the SavedModel.
+
+    Keras' own `model.export` tracks each variable under two names, so a table of 2 GB would take
+    4 GB on the disk and in the server's memory. Here a plain module holds each variable once.
+
+    Args:
+        model: A built model of this package.
+        folder: Where to write.
+    """
+    names = {input_name(key): key for key in model.encoder.signature()}
+    labels = [label.name for label in model.spec.labels]
+
+    @tf.function
+    def serve(**inputs):
+        logits = model({names[name]: value for name, value in inputs.items()}, training=False)
+        logits = tf.cast(logits, tf.float32)
+        outputs = {label: tf.sigmoid(logits[:, index]) for index, label in enumerate(labels)}
+        for index, label in enumerate(labels):
+            outputs[f"{label}_logit"] = logits[:, index]
+        return outputs
+
+    signature = {
+        input_name(key): tf.TensorSpec(one.shape, one.dtype, input_name(key))
+        for key, one in model.encoder.signature().items()
+    }
+    module = tf.Module()
+    module.model_variables = [variable.value for variable in model.variables]
+    concrete = serve.get_concrete_function(**signature)
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": concrete})
+
+
+def input_name(key: str) -> str:
+    """Returns the name of a signature's input for the key of an encoded feature.
+
+    Example:
+
+    >>> input_name("history/item_id")
+    'history__item_id'
+    """
+    return key.replace("/", "__")
+
+
+def check_size(model, folder) -> dict:
+    """Checks that a SavedModel stores each variable once.
+
+    Args:
+        model: The model that was saved.
+        folder: The SavedModel.
+
+    Returns:
+        Dictionary of `variables`, `variable_bytes` and `stored_bytes`.
+
+    Raises:
+        ExportError: When the files of the variables hold more than the variables do.
+    """
+    variables = [np.asarray(variable) for variable in model.variables]
+    size = sum(value.nbytes for value in variables)
+    stored = sum(path.stat().st_size for path in pathlib.Path(folder, "variables").iterdir())
+    # Names, shapes and checksums take some kilobytes, however small the variables are.
+    if stored > 1.05 * size + 1000 * len(variables) + 100_000:
+        raise ExportError(
+            f"the export must store each variable once: {size:,} bytes. Received: {stored:,} bytes"
+        )
+    return {"variables": len(variables), "variable_bytes": size, "stored_bytes": stored}
+
+
+def check_parity(model, folder, dataset, tolerance: float) -> dict:
+    """Compares a SavedModel with the live model.
+
+    Args:
+        model: The live model.
+        folder: The SavedModel.
+        dataset: Batches of features.
+        tolerance: Largest difference of two probabilities that counts as none.
+
+    Returns:
+        Dictionary of `rows`, `largest_difference`, `mean_difference` (of probabilities) and
+        `tolerance`.
+
+    Raises:
+        ExportError: When the two differ, or there are no rows.
+    """
+    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    keys = list(model.encoder.signature())
+    largest = total = 0.0
+    rows = 0
+    for features in dataset:
+        logits = tf.cast(model(features, training=False), tf.float32)
+        outputs = serve(**{input_name(key): features[key] for key in keys})
+        served = tf.stack([outputs[label.name] for label in model.spec.labels], axis=1)
+        difference = np.abs(tf.sigmoid(logits).numpy() - served.numpy())
+        # A NaN on either side must count as a difference.
+        difference = np.where(np.isnan(difference), np.inf, difference)
+        largest = max(largest, float(difference.max(initial=0.0)))
+        total += float(difference.mean(axis=1).sum())
+        rows += len(difference)
+    if not rows:
+        raise ExportError("the export must be compared on real rows. Received: no row")
+    if not largest <= tolerance:
+        raise ExportError(
+            f"the reloaded export must score like the model, within {tolerance:g}. "
+            f"Received: a difference of {largest:g} on {rows:,} rows"
+        )
+    return {
+        "rows": rows,
+        "largest_difference": largest,
+        "mean_difference": total / rows,
+        "tolerance": tolerance,
+    }

@@ -1,0 +1,89 @@
+"""A feature spec in a folder of its own, with all that it needs to give ids their meaning."""
+
+import os
+import pathlib
+import tempfile
+
+import yaml
+
+from lmn_tf.specs.assets import Assets
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+SPEC_FILE = "feature_spec.yaml"
+
+
+def resolved_spec(spec):
+    """Returns a feature spec as it stands in a folder of its own.
+
+    Args:
+        spec: `FeatureSpec`.
+
+    Returns:
+        Pair: the spec as plain data whose vocabulary files lie in `vocabularies/`, and a
+        dictionary from the path there to the file that is read now.
+    """
+    document = spec.to_dict()
+    files = {}
+
+    def relocate(column, view):
+        given = (column.get("lookup") or {}).get("vocabulary")
+        if isinstance(given, str):
+            source = spec.base_dir / given
+            path = f"vocabularies/{spec.lookup_key(view)}{source.suffix}"
+            files[path] = source
+            column["lookup"]["vocabulary"] = path
+
+    for column, feature in zip(document["features"], spec.features, strict=True):
+        relocate(column, feature)
+    for part, sequence in zip(document.get("sequences", ()), spec.sequences, strict=True):
+        for column, field in zip(part["fields"], sequence.fields, strict=True):
+            if field.like is None:
+                relocate(column, spec.resolved_field(sequence, field))
+    return document, files
+
+
+def write_spec(spec, folder):
+    """Writes `vocabularies/`, `statistics.json` and, last, `feature_spec.yaml`, each file whole.
+
+    Args:
+        spec: `FeatureSpec` with its assets learned.
+        folder: Path. The folder to write to, made when absent.
+    """
+    folder = pathlib.Path(folder)
+    document, files = resolved_spec(spec)
+    spec.assets.save(folder)
+    for path, source in files.items():
+        _write(folder / path, source.read_bytes())
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    _write(folder / SPEC_FILE, text.encode("utf-8"))
+
+
+def load_spec(folder):
+    """Reads what `write_spec` wrote.
+
+    Args:
+        folder: Path. The folder.
+
+    Returns:
+        `FeatureSpec` with its assets.
+
+    Raises:
+        UserError: when a file is missing or not what it should be.
+    """
+    spec = FeatureSpec.load(pathlib.Path(folder) / SPEC_FILE)
+    vars(spec.assets).update(vars(Assets.load(folder)))
+    return spec
+
+
+def _write(path, content):
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        pathlib.Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,64 @@
+"""Figures of training for TensorBoard."""
+
+import tensorflow as tf
+
+
+class Board:
+    """Writes losses, learning rates, speed and input wait as TensorBoard scalars.
+
+    A listener of `TrainingLoop`. After a kill, steps since the newest checkpoint are written
+    again; TensorBoard shows the later ones.
+
+    Args:
+        folder: Where the event files go.
+        optimizer: The optimizer, whose `learning_rate` is written; of an optimizer with `dense`
+            and `tables`, both rates. Defaults to `None`.
+        every_steps: Steps between two points. Defaults to `10`.
+    """
+
+    def __init__(self, folder, optimizer=None, every_steps: int = 10):
+        self.every_steps = every_steps
+        self.optimizer = optimizer
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def on_step(self, loop, loss) -> None:
+        """Writes the figures of every so many steps."""
+        step = loop.state.step
+        if step % self.every_steps:
+            return
+        with self._writer.as_default(step):
+            tf.summary.scalar("train/loss", float(loss))
+            tf.summary.scalar("train/examples_per_second", loop.state.examples_per_second)
+            tf.summary.scalar("train/input_wait", loop.state.input_wait)
+            for name, rate in learning_rates(self.optimizer).items():
+                tf.summary.scalar(f"learning_rate/{name}", rate)
+
+    def on_epoch(self, loop, figures) -> None:
+        """Writes the figures of the validation set at the end of an epoch."""
+        with self._writer.as_default(figures["step"]):
+            tf.summary.scalar("train/epoch_loss", figures["loss"])
+            for name, value in _flat(figures.get("valid", {}), "valid"):
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Ends the event file."""
+        self._writer.close()
+
+
+def learning_rates(optimizer) -> dict[str, float]:
+    """Gives the learning rates of now by group: `dense` and `tables`, or `all`."""
+    if optimizer is None:
+        return {}
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # under loss scaling
+    groups = {name: getattr(optimizer, name, None) for name in ("dense", "tables")}
+    groups = {name: group for name, group in groups.items() if group is not None}
+    return {name: float(group.learning_rate) for name, group in (groups or {"all": optimizer}).items()}
+
+
+def _flat(figures: dict, prefix: str):
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}/{key}")
+        elif value is not None:
+            yield f"{prefix}/{key}", value

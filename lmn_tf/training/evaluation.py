@@ -1,0 +1,144 @@
+"""Figures of a model on a data set: ranking, calibration, memory usage, speed."""
+
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from lmn_tf import metrics
+from lmn_tf.training.memory_reads import memory_layers, recorded_reads
+
+ORDER = ("auc", "gauc", "qauc", "logloss", "normalized_entropy")
+
+
+class Evaluator:
+    """Computes the figures of a model on any data set, in one streaming pass.
+
+    `auc`, `logloss` and `normalized_entropy` come from all rows; `gauc` (groups weighted by rows)
+    and `qauc` (groups weighted alike) are there when the spec names a group. With several labels,
+    these are of the first label and `labels` holds those of each. A model with memories gets
+    `memory`: the share of slots used in per cent, the KL divergence of their use from uniform, and
+    how many slots hold 90 % of the read weight, since AUC does not show a memory that has
+    collapsed.
+
+    Args:
+        model: A model of this package, or any `keras.Model` from features to logits
+            `(batch, num_labels)`.
+        labels: Names of the labels, in the order of the logits. Defaults to `("label",)`.
+        grouped: Whether the features hold `group`. Defaults to `False`.
+    """
+
+    def __init__(self, model, labels=("label",), grouped: bool = False):
+        self.model = model
+        self.labels = tuple(labels)
+        self.grouped = grouped
+        self.memories = memory_layers(model)
+        self._forward = None
+
+    def evaluate(self, dataset: tf.data.Dataset, progress=None) -> dict:
+        """Runs through a data set once.
+
+        Args:
+            dataset: Batches of (features, labels) or (features, labels, weights).
+            progress: A `Progress` to keep informed. Defaults to `None`.
+
+        Returns:
+            The figures as plain numbers; one that does not exist, such as the AUC of rows of one
+            class, is None.
+        """
+        started = time.perf_counter()
+        scorers = [self._metrics(index) for index in range(len(self.labels))]
+        usage = [metrics.MemoryUsage(memory.memory_size) for memory in self.memories]
+        examples = 0
+        for step, (features, labels, weights, logits, reads) in enumerate(self._run(dataset), 1):
+            groups = features.get("group") if self.grouped else None
+            for scorer in scorers:
+                for metric in scorer.values():
+                    extra = {"groups": groups} if isinstance(metric, metrics.GroupedAUC) else {}
+                    metric.update_state(labels, logits, weights, **extra)
+            for metric, (slots, read_weights, mask) in zip(usage, reads, strict=True):
+                metric.update_state(slots, read_weights, mask)
+            examples += int(logits.shape[0])
+            if progress:
+                seconds = time.perf_counter() - started
+                progress.update(step, examples_per_second=examples / seconds)
+        figures = [_results(scorer) for scorer in scorers]
+        result = {**figures[0], "examples": examples}
+        result["examples_per_second"] = examples / (time.perf_counter() - started)
+        if len(figures) > 1:
+            result["labels"] = dict(zip(self.labels, figures, strict=True))
+        if usage:
+            result["memory"] = self._memory(usage)
+        return result
+
+    def predict(self, dataset: tf.data.Dataset) -> Iterator[np.ndarray]:
+        """Yields the probabilities of each batch, of shape `(batch, num_labels)`."""
+        for _, _, _, logits, _ in self._run(dataset):
+            yield tf.sigmoid(tf.cast(logits, tf.float32)).numpy()
+
+    def _run(self, dataset):
+        """Yields (features, labels, weights, logits, reads) of each batch."""
+        for batch in dataset:
+            features, labels, weights = (
+                (batch, None, None) if isinstance(batch, dict) else (*batch, None)[:3]
+            )
+            if self._forward is None:
+                self._forward = self._trace(dataset)
+            logits, reads = self._forward(features)
+            yield features, labels, weights, logits, reads
+
+    def _trace(self, dataset):
+        spec = dataset.element_spec
+        spec = spec if isinstance(spec, dict) else spec[0]
+
+        @tf.function(input_signature=[spec])
+        def forward(features):
+            with recorded_reads(self.memories) as reads:
+                logits = self.model(features, training=False)
+            return logits, list(reads)
+
+        return forward
+
+    def _metrics(self, index: int) -> dict:
+        scorer = {
+            "auc": metrics.StreamingAUC(label_index=index),
+            "logloss": metrics.LogLoss(label_index=index),
+            "normalized_entropy": metrics.NormalizedEntropy(label_index=index),
+        }
+        if self.grouped:
+            scorer["gauc"] = metrics.GroupedAUC("impressions", label_index=index)
+            scorer["qauc"] = metrics.GroupedAUC("uniform", label_index=index)
+        return scorer
+
+    def _memory(self, usage) -> dict:
+        found = []
+        for memory, metric in zip(self.memories, usage, strict=True):
+            statistics = metric.compute()
+            found.append(
+                {
+                    "slots": memory.memory_size,
+                    "slots_used_percent": statistics["used"],
+                    "kl": statistics["kl"],
+                    "slots_for_90_percent": statistics["top90"],
+                }
+            )
+        if len(found) == 1:
+            return found[0]
+        names = [memory.name for memory in self.memories]
+        return {**found[0], "layers": dict(zip(names, found, strict=True))}
+
+
+def _results(scorer: dict) -> dict:
+    values = {}
+    for name in ORDER:
+        if name not in scorer:
+            continue
+        value = float(scorer[name].result())
+        values[name] = value if math.isfinite(value) else None
+        if name == "gauc":
+            details = scorer[name].compute()
+            values["groups"] = details["groups"]
+            values["groups_skipped"] = details["skipped"]
+    return values

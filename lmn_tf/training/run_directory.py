@@ -1,0 +1,183 @@
+"""The folder of one run: what it holds, and what it refuses."""
+
+import json
+import os
+from pathlib import Path
+
+import yaml
+
+from lmn_tf.specs.errors import UserError, short
+from lmn_tf.specs.spec_folder import load_spec, resolved_spec, write_spec
+from lmn_tf.training import atomic_files
+
+# A resumed run may differ in these: they do not change what is learned.
+_FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps")
+_PATH_KEYS = ("train", "valid", "test", "directory")
+
+
+class RunDirectory:
+    """The folder of one run, written file by file, each whole or not at all.
+
+    `pipeline.yaml` and `feature_spec.yaml` are fully resolved: paths are absolute or within the
+    folder, vocabularies lie in `vocabularies/`, so that the folder alone is enough to repeat the
+    run. `pipeline.yaml` is the last of the opening files and `metrics.json` the last of all: the
+    first says that a run can be continued, the second that it is finished.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.pipeline_file = self.path / "pipeline.yaml"
+        self.feature_spec_file = self.path / "feature_spec.yaml"
+        self.metrics_file = self.path / "metrics.json"
+        self.model_file = self.path / "model.keras"
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+        self.data_file = self.checkpoints / "data.json"
+
+    @classmethod
+    def open(cls, path) -> "RunDirectory":
+        """Gives the directory of a run that has a trained model.
+
+        Raises:
+            UserError: When `path` is no run directory, or its training has not ended.
+        """
+        directory = cls(path)
+        if not directory.path.is_dir():
+            raise UserError(f"`RUN_DIR` must be the folder of a run. Received: {path}, not a folder")
+        if not directory.is_started:
+            raise UserError(
+                f"`RUN_DIR` must be the folder of a run. Received: {path}, without pipeline.yaml"
+            )
+        if not directory.model_file.exists():
+            raise UserError(
+                f"`RUN_DIR` must hold a trained model. Received: {path}, without model.keras. "
+                "Continue its training with `lmn-tf train --resume`."
+            )
+        return directory
+
+    @property
+    def is_started(self) -> bool:
+        """Whether there is a run to continue."""
+        return self.pipeline_file.exists()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has its metrics, which are written last."""
+        return self.metrics_file.exists()
+
+    def check_free(self) -> None:
+        """Raises a `UserError` when the folder already holds something."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"`run_dir` must be a folder. Received: {self.path}, a file")
+        if self.is_started:
+            raise UserError(
+                f"`run_dir` must be a new folder, and {self.path} holds a run. "
+                "Continue it with --resume, or name another folder with --run-dir."
+            )
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise UserError(
+                f"`run_dir` must be a new or empty folder, and {self.path} is not empty. "
+                "Name another folder with --run-dir, or continue a run that died at its very "
+                "start with --resume."
+            )
+
+    def check_same(self, pipeline, spec) -> None:
+        """Raises a `UserError` that names what differs from the run in the folder."""
+        self._compare(self.pipeline_file, resolved_pipeline(pipeline))
+        self._compare(self.feature_spec_file, resolved_spec(spec)[0])
+
+    def write_opening(self, pipeline, spec) -> None:
+        """Writes vocabularies and resolved specs, `pipeline.yaml` last.
+
+        Args:
+            pipeline: A `PipelineSpec`.
+            spec: A `FeatureSpec` with its assets learned.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        atomic_files.remove_leftovers(self.path)
+        write_spec(spec, self.path)
+        text = yaml.safe_dump(resolved_pipeline(pipeline), sort_keys=False, allow_unicode=True)
+        atomic_files.write_text(self.pipeline_file, text)
+
+    def check_data(self, files) -> None:
+        """Notes names and sizes of the training files, or refuses others than those noted."""
+        found = [[Path(file).name, os.path.getsize(file)] for file in files]
+        if not self.data_file.exists():
+            atomic_files.write_json(self.data_file, found)
+            return
+        noted = json.loads(self.data_file.read_text(encoding="utf-8"))
+        for before, now in zip(noted, found, strict=False):
+            if before != now:
+                raise UserError(
+                    f"The training data must be those of the run in {self.path}: {before[0]} of "
+                    f"{before[1]:,} bytes. Received: {now[0]} of {now[1]:,} bytes"
+                )
+        if len(noted) != len(found):
+            raise UserError(
+                f"The training data must be those of the run in {self.path}: {len(noted)} files. "
+                f"Received: {len(found)} files"
+            )
+
+    def load_pipeline(self):
+        """Reads `pipeline.yaml`."""
+        from lmn_tf.specs.pipeline_spec import PipelineSpec
+
+        return PipelineSpec.load(self.pipeline_file)
+
+    def load_spec(self):
+        """Reads `feature_spec.yaml` with what was learned."""
+        return load_spec(self.path)
+
+    def load_model(self):
+        """Loads `model.keras`."""
+        import importlib
+
+        import keras
+
+        from lmn_tf.models import registry
+
+        # Importing the class registers it with Keras.
+        importlib.import_module(registry.MODELS[self.load_pipeline().model_name].split(":")[0])
+        return keras.saving.load_model(self.model_file, compile=False)
+
+    def _compare(self, file: Path, document: dict) -> None:
+        before = _flat(yaml.safe_load(file.read_text(encoding="utf-8")))
+        now = _flat(document)
+        for key in sorted(before.keys() | now.keys()):
+            if key in _FREE_KEYS or before.get(key) == now.get(key):
+                continue
+            raise UserError(
+                f"`{key}` must stay as in the run to be continued, {short(before.get(key))} in "
+                f"{file}. Received: {key}={short(now.get(key))}. Take it back, or start a new run "
+                "with another --run-dir."
+            )
+
+
+def resolved_pipeline(pipeline) -> dict:
+    """Gives a pipeline as plain values that mean the same from any folder."""
+    document = pipeline.to_dict()
+    data = dict(document["data"])
+    for key in _PATH_KEYS:
+        if data.get(key):
+            data[key] = os.path.abspath(data[key])
+    document["data"] = data
+    document["feature_spec"] = "feature_spec.yaml"
+    document["run_dir"] = os.path.abspath(document["run_dir"])
+    return document
+
+
+def _flat(value, path: str = "") -> dict:
+    """Maps dotted keys to leaves; lists of named sections are keyed by the names."""
+    if isinstance(value, dict) and value:
+        items = value.items()
+    elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+        items = ((item.get("name", index), item) for index, item in enumerate(value))
+    else:
+        return {path: list(value) if isinstance(value, tuple) else value}
+    flat = {}
+    for key, item in items:
+        flat.update(_flat(item, f"{path}.{key}" if path else str(key)))
+    return flat

@@ -1,0 +1,306 @@
+"""From a pipeline to a finished run directory."""
+
+import contextlib
+import dataclasses
+import os
+import resource
+import sys
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.data.batch_reader import BatchReader
+from lmn_tf.data.dataset import make_dataset, reader_dataset
+from lmn_tf.data.formats import match_files
+from lmn_tf.models import registry
+from lmn_tf.optimizers import from_spec
+from lmn_tf.specs.errors import UserError
+from lmn_tf.training import atomic_files
+from lmn_tf.training.board import Board
+from lmn_tf.training.checkpoints import Checkpoints
+from lmn_tf.training.early_stopping import EarlyStopping
+from lmn_tf.training.evaluation import Evaluator
+from lmn_tf.training.progress import Progress
+from lmn_tf.training.run_directory import RunDirectory
+from lmn_tf.training.training_loop import TrainingLoop
+
+
+class Trainer:
+    """Trains the model of a pipeline and fills its run directory.
+
+    Learns the vocabularies from the training files, trains with `model.fit`, evaluates the
+    validation set after each epoch, keeps the weights of the best one where the pipeline has
+    early stopping (else the last), evaluates the test set, and writes `metrics.json` last. With
+    `resume` it goes on wherever an earlier process died, to the same result.
+
+    Args:
+        pipeline: A `PipelineSpec`.
+        resume: Whether to go on with the run in the pipeline's `run_dir`, where there is one.
+            Defaults to `False`.
+        stream: Where progress goes. Defaults to `None`, which is stderr.
+
+    Raises:
+        UserError: When the run directory is taken, or the run in it is another one.
+    """
+
+    def __init__(self, pipeline, resume: bool = False, stream=None):
+        if pipeline.distribute.strategy != "none":
+            raise UserError(
+                "`distribute.strategy` must be none for `lmn-tf train`. "
+                f"Received: distribute.strategy={pipeline.distribute.strategy}"
+            )
+        self.pipeline = pipeline
+        self.resume = resume
+        self.stream = stream if stream is not None else sys.stderr
+        self.directory = RunDirectory(pipeline.run_dir)
+        self.model = None
+        self.spec = None
+
+    def train(self) -> dict:
+        """Trains to the end.
+
+        Returns:
+            The content of `metrics.json`.
+        """
+        spec = self.pipeline.load_feature_spec()
+        self._open(spec)
+        if self.resume and self.directory.is_finished:
+            return self._read_metrics()
+        generate_missing(self.pipeline.data, self._say)
+        with _settings(self.pipeline.train):
+            return self._train(spec)
+
+    def _open(self, spec) -> None:
+        if not self.resume:
+            self.directory.check_free()
+        elif self.directory.is_started:
+            self.directory.check_same(self.pipeline, spec)
+        else:
+            self._say(f"No run to continue in {self.directory.path}: starting one.")
+
+    def _train(self, spec) -> dict:
+        self.spec = self._learn(spec)
+        data, train = self.pipeline.data, self.pipeline.train
+        reader = BatchReader(
+            self.spec,
+            data.train,
+            batch_size=data.batch_size,
+            shuffle=True,
+            seed=train.seed,
+            shuffle_buffer=data.shuffle_buffer,
+            limit=data.train_rows,
+        )
+        self.directory.check_data(match_files(data.train))
+        total = train.epochs * -(-reader.num_rows // data.batch_size)
+        total = min(total, train.max_steps) if train.max_steps else total
+        self.model = build_model(self.pipeline, self.spec, total)
+        evaluator = Evaluator(
+            self.model, [label.name for label in self.spec.labels], self.spec.group is not None
+        )
+        watcher = _Watcher(total, self.stream)
+        board = Board(self.directory.tensorboard / "train", self.model.optimizer)
+        loop = self._loop(reader, evaluator, [watcher, board])
+        if loop.restore():
+            self._say(f"Continuing at step {loop.state.step} of {total}.")
+        try:
+            state = loop.run()
+        finally:
+            watcher.close()
+            board.close()
+        return self._finish(loop, state, evaluator)
+
+    def _learn(self, spec):
+        """Gives the spec with its vocabularies; the run's own when it is being continued."""
+        if self.directory.is_started:
+            return self.directory.load_spec()
+        from lmn_tf.data import vocabulary
+
+        vocabulary.learn(spec, self.pipeline.data.train)
+        self.directory.write_opening(self.pipeline, spec)
+        return spec
+
+    def _loop(self, reader, evaluator, listeners) -> TrainingLoop:
+        data, train = self.pipeline.data, self.pipeline.train
+        valid = self._dataset(data.valid)
+        stopping = train.early_stopping
+        if stopping is not None and valid is None:
+            raise UserError("`data.valid` must be given for `train.early_stopping`.")
+        callbacks = []
+        if evaluator.memories:
+            from lmn_tf.callbacks import MemoryTensorBoard
+
+            callbacks.append(MemoryTensorBoard(str(self.directory.tensorboard / "memory")))
+        return TrainingLoop(
+            self.model,
+            lambda start: reader_dataset(reader, start=start),
+            num_rows=reader.num_rows,
+            batch_size=data.batch_size,
+            epochs=train.epochs,
+            checkpoints=Checkpoints(self.directory.checkpoints),
+            evaluate=None if valid is None else lambda: evaluator.evaluate(valid),
+            early_stopping=stopping and EarlyStopping(stopping.monitor, stopping.patience),
+            checkpoint_steps=train.checkpoint_steps,
+            max_steps=train.max_steps,
+            listeners=listeners,
+            callbacks=callbacks,
+        )
+
+    def _dataset(self, files):
+        if files is None:
+            return None
+        data = self.pipeline.data
+        return make_dataset(
+            self.spec, files, batch_size=data.eval_batch_size, limit=data.eval_rows
+        )
+
+    def _finish(self, loop, state, evaluator) -> dict:
+        with atomic_files.atomic_path(self.directory.model_file) as temporary:
+            self.model.save(temporary)
+        metrics = {
+            "model": self.pipeline.model_name,
+            "seed": self.pipeline.train.seed,
+            "parameters": int(self.model.count_params()),
+            "train": _train_figures(loop, state),
+        }
+        best = state.early_stopping.get("best_epoch") if state.best_file else None
+        epoch = state.history[-1] if best is None else state.history[best]
+        metrics["train"]["best_epoch"] = epoch["epoch"]
+        if "valid" in epoch:
+            metrics["valid"] = epoch["valid"]
+        test = self._dataset(self.pipeline.data.test)
+        if test is not None:
+            metrics["test"] = evaluator.evaluate(test)
+        metrics["train"]["peak_memory_mib"] = peak_memory_mib()
+        atomic_files.write_json(self.directory.metrics_file, metrics)
+        return self._read_metrics()
+
+    def _read_metrics(self) -> dict:
+        import json
+
+        return json.loads(self.directory.metrics_file.read_text(encoding="utf-8"))
+
+    def _say(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+
+def generate_missing(data, say=lambda text: None) -> None:
+    """Writes the synthetic market of a pipeline into its folder, unless it is there.
+
+    Args:
+        data: The `data` section of a `PipelineSpec`.
+        say: Function that gets a line to show. Defaults to one that shows nothing.
+
+    Raises:
+        UserError: When the section has `synthetic` without `directory`.
+    """
+    if data.synthetic is None:
+        return
+    if not data.directory:
+        raise UserError("`data.directory` must be given with `data.synthetic`.")
+    from lmn_tf.data import synthetic
+
+    if not os.path.exists(os.path.join(data.directory, "report.json")):
+        say(f"Generating the synthetic market in {data.directory}.")
+    synthetic.ensure(data.directory, **data.synthetic)
+
+
+def build_model(pipeline, spec, total_steps: int | None = None):
+    """Builds and compiles the model of a pipeline, with all its variables made.
+
+    Args:
+        pipeline: A `PipelineSpec`.
+        spec: A `FeatureSpec` with its assets learned.
+        total_steps: Steps of the whole run, for schedules. Defaults to `None`.
+
+    Returns:
+        The `keras.Model`, its optimizer built.
+    """
+    train = pipeline.train
+    model = registry.build(pipeline.model_name, spec, pipeline.model_options)
+    optimizer = from_spec(train.optimizer, train.schedule, train.clip_norm, total_steps)
+    # The loss alone: metrics of the training set would cost time at each step.
+    model.compile(optimizer=optimizer, metrics=[])
+    model.build()
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def peak_memory_mib() -> float:
+    """Gives the largest memory this process has held, in MiB; that of the first GPU when it has one."""
+    if tf.config.list_physical_devices("GPU"):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+@contextlib.contextmanager
+def _settings(train):
+    """Seeds, precision and determinism of a run; the precision is taken back afterwards."""
+    keras.utils.set_random_seed(train.seed)
+    if train.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(train.precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _train_figures(loop, state) -> dict:
+    return {
+        "steps": state.step,
+        "epochs": len(state.history),
+        "examples": state.examples,
+        "examples_per_second": state.examples_per_second,
+        "input_wait": state.input_wait,
+        "seconds": state.seconds,
+        "loss": state.history[-1]["loss"],
+        "history": [
+            {**figures, "valid": _brief(figures["valid"])} if "valid" in figures else figures
+            for figures in state.history
+        ],
+    }
+
+
+def _brief(figures: dict) -> dict:
+    return {key: value for key, value in figures.items() if not isinstance(value, dict)}
+
+
+@dataclasses.dataclass
+class _Watcher:
+    """Shows each step and each epoch."""
+
+    total: int
+    stream: object
+
+    def __post_init__(self):
+        self._progress = None
+
+    def on_step(self, loop, loss) -> None:
+        if self._progress is None:
+            self._progress = Progress(self.total, stream=self.stream)
+        step, state = loop.state.step, loop.state
+        if self._progress.wants(step):
+            self._progress.update(
+                step,
+                loss=float(loss),
+                examples_per_second=state.examples_per_second,
+                input_wait=state.input_wait,
+            )
+
+    def on_epoch(self, loop, figures) -> None:
+        valid = figures.get("valid", {})
+        words = [f"epoch {figures['epoch'] + 1}/{loop.epochs}", f"loss {figures['loss']:.4f}"]
+        for name in ("auc", "gauc", "logloss"):
+            if valid.get(name) is not None:
+                words.append(f"valid {name} {valid[name]:.4f}")
+        text = " | ".join(words)
+        if self._progress is None:
+            print(text, file=self.stream, flush=True)
+        else:
+            self._progress.line(text)
+
+    def close(self) -> None:
+        if self._progress:
+            self._progress.close()
