@@ -1,0 +1,145 @@
+"""Batches as a `tf.data.Dataset`."""
+
+import tensorflow as tf
+
+from lmn_tf.data.batch_reader import BatchReader
+from lmn_tf.data.vocabulary import is_learned, learn
+
+
+def make_dataset(
+    spec,
+    files,
+    batch_size=512,
+    shuffle=False,
+    seed=None,
+    epochs=1,
+    shuffle_buffer=100_000,
+    start=(0, 0),
+    shard=(0, 1),
+    drop_remainder=False,
+    limit=None,
+    prefetch=2,
+    labels=True,
+):
+    """Returns a dataset of encoded batches from Parquet, CSV or TFRecord files.
+
+    Vocabularies and statistics that the spec still has to learn are learned from these files
+    first: make the training dataset before any other. Batches depend on (seed, epoch) alone. Each
+    new iteration over a shuffled dataset goes on with the next epochs, as `tf.data`'s own shuffle
+    does, unless `start` is a function.
+
+    Args:
+        spec: `FeatureSpec`.
+        files: Glob, path, or list of them.
+        batch_size: Integer. Rows of a batch. Defaults to `512`.
+        shuffle: Boolean. Defaults to `False`.
+        seed: Integer or `None`. Seed of the order. Defaults to `None`: 0.
+        epochs: Integer. Passes over the data in one iteration. Defaults to `1`.
+        shuffle_buffer: Integer. Rows that are mixed at once. Defaults to `100_000`.
+        start: Pair (epoch, batch) where reading starts, or a function that returns it, called
+            whenever an iteration begins. Defaults to `(0, 0)`.
+        shard: Pair (index, count): the part of the rows to read. Defaults to `(0, 1)`.
+        drop_remainder: Boolean. Whether the last, smaller batch is left out. Defaults to `False`.
+        limit: Integer or `None`. Only the first rows are used. Defaults to `None`.
+        prefetch: Integer. Batches made ahead. Defaults to `2`.
+        labels: Boolean. Whether labels and row weights are read; without them an element is the
+            features alone. Defaults to `True`.
+
+    Returns:
+        `tf.data.Dataset` of `(features, labels)`, or `(features, labels, weights)` where the spec
+        names a weight column. `features` maps
+
+        - a categorical, cross, bucketized or elapsed_time feature to int32 `(batch,)`,
+        - a numeric feature to float32 `(batch,)`, a vector to float32 `(batch, size)`,
+        - a multi_value feature (or a cross with one) to int32 `(batch, values)`, 0 behind the
+          last value, and `NAME/weights` to float32 of that shape,
+        - `SEQUENCE/mask` to bool `(batch, length)` and `SEQUENCE/FIELD` to `(batch, length)`, with
+          `values` or `size` behind it; oldest event first, padding on the right,
+        - `group` to int64 `(batch,)` where the spec names a group column.
+
+        Labels are float32 `(batch, labels)`, weights float32 `(batch,)`.
+
+    Raises:
+        UserError: No file matches, or the data do not fit the spec.
+    """
+    if not is_learned(spec):
+        learn(spec, files, seed=seed)
+    reader = BatchReader(
+        spec,
+        files,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        shuffle_buffer=shuffle_buffer,
+        shard=shard,
+        drop_remainder=drop_remainder,
+        limit=limit,
+        labels=labels,
+    )
+    return reader_dataset(reader, epochs=epochs, start=start, prefetch=prefetch)
+
+
+def reader_dataset(reader: BatchReader, epochs=1, start=(0, 0), prefetch=2):
+    """Returns the batches of a `BatchReader` as a dataset; arguments as of `make_dataset`."""
+    iteration = 0
+
+    def batches():
+        nonlocal iteration
+        if callable(start):
+            first, batch = start()
+            last = first + epochs
+        else:
+            first, batch = start
+            last = max(first + 1, epochs)
+            if iteration:
+                first, last, batch = last + (iteration - 1) * epochs, last + iteration * epochs, 0
+            iteration += 1
+        for epoch in range(first, last):
+            for features, labels, weights in reader.read(epoch, batch):
+                if labels is None:
+                    yield features
+                else:
+                    yield (features, labels) if weights is None else (features, labels, weights)
+            batch = 0
+
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature(reader))
+    options = tf.data.Options()
+    if reader.is_sharded:
+        # The reader has its own share of the rows; a strategy must not cut it again.
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.prefetch(prefetch).with_options(options)
+
+
+def signature(reader: BatchReader):
+    """Returns the element spec of a reader's batches: batch, length and values may vary."""
+    spec, size = reader.spec, reader.batch_size if reader.drop_remainder else None
+    features: dict[str, tf.TensorSpec] = {}
+
+    def put(name, view, *outer):
+        dtype = tf.int32 if view.has_ids else tf.float32
+        inner = ()
+        if view.kind == "vector":
+            inner = (view.size,)
+        elif view.kind == "multi_value" or (
+            view.kind == "cross"
+            and any(spec.feature(part).kind == "multi_value" for part in view.of)
+        ):
+            inner = (None,)
+        features[name] = tf.TensorSpec((size, *outer, *inner), dtype)
+        if view.weights is not None:
+            features[f"{name}/weights"] = tf.TensorSpec((size, *outer, *inner), tf.float32)
+
+    for view in spec.features:
+        put(view.name, view)
+    if spec.group is not None:
+        features["group"] = tf.TensorSpec((size,), tf.int64)
+    for sequence in spec.sequences:
+        features[f"{sequence.name}/mask"] = tf.TensorSpec((size, None), tf.bool)
+        for field in sequence.fields:
+            put(f"{sequence.name}/{field.name}", spec.resolved_field(sequence, field), None)
+    if not reader.has_labels:
+        return features
+    labels = tf.TensorSpec((size, len(spec.labels)), tf.float32)
+    if spec.weight is None:
+        return features, labels
+    return features, labels, tf.TensorSpec((size,), tf.float32)

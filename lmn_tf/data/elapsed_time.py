@@ -1,0 +1,62 @@
+"""Time between an event and the request, in exponential buckets."""
+
+import numpy as np
+
+from lmn_tf.data.arrow_values import MISSING_TIME
+from lmn_tf.data.place import Place
+
+MICROSECONDS = {
+    "second": 1_000_000,
+    "minute": 60_000_000,
+    "hour": 3_600_000_000,
+    "day": 86_400_000_000,
+}
+
+
+def elapsed_ids(request: np.ndarray, event: np.ndarray, unit: str, num_buckets: int) -> np.ndarray:
+    """Returns `2 + min(bit_length(floor(elapsed / unit)), num_buckets - 1)`, 1 where unknown.
+
+    `[0, 1)` is bucket 0, `[1, 2)` bucket 1, `[2, 4)` bucket 2, `[2^k, 2^(k+1))` bucket `k + 1`.
+
+    Args:
+        request: int64 microseconds; a shape that broadcasts with `event`.
+        event: int64 microseconds, `MISSING_TIME` where unknown; none after `request`.
+        unit: `"second"`, `"minute"`, `"hour"` or `"day"`.
+        num_buckets: Integer. Later buckets fall into the last one.
+
+    Returns:
+        int32 array.
+
+    Reference: "Iterative Memory Network for Long Sequential User Behavior Modeling in Recommender
+    Systems", equation 1.
+
+    Example:
+
+    >>> times = -1_000_000 * np.array([0, 1, 2, 3, 4, 1023, 1024])
+    >>> elapsed_ids(np.int64(0), times, "second", 32).tolist()
+    [2, 3, 4, 4, 5, 12, 13]
+    """
+    with np.errstate(over="ignore"):
+        elapsed = np.subtract(request, event).astype(np.float64)
+    elapsed /= MICROSECONDS[unit]
+    # The exponent bits of a float64 are exact at the powers of two, where a logarithm is not.
+    ids = (elapsed.view(np.int64) >> 52) - 1020
+    np.clip(ids, 2, num_buckets + 1, out=ids)
+    ids = ids.astype(np.int32)
+    missing = (event == MISSING_TIME) | (request == MISSING_TIME)
+    if missing.any():
+        ids[missing] = 1
+    return ids
+
+
+def check_elapsed(request: np.ndarray, event: np.ndarray, place: Place) -> None:
+    """Raises a `UserError` when an event is later than the request: it would leak the future."""
+    later = (event > request) & (event != MISSING_TIME) & (request != MISSING_TIME)
+    if later.any():
+        at = int(np.argmax(later))
+        ahead = (int(event[at]) - int(request[at])) / MICROSECONDS["second"]
+        raise place.error(
+            at,
+            "an event must not be later than the request time (the future would leak in)",
+            f"{ahead:g} seconds later",
+        )

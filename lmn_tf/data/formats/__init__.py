@@ -1,0 +1,85 @@
+"""Data files as streams of Arrow tables, whatever their format."""
+
+import glob
+import os
+from collections.abc import Mapping, Sequence
+
+from lmn_tf.data.formats.unit import Unit
+from lmn_tf.specs.errors import UserError
+
+__all__ = ["Unit", "match_files", "open_files"]
+
+_FORMATS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tfrecord": "tfrecord",
+    ".tfrecords": "tfrecord",
+}
+
+
+def match_files(files) -> list[str]:
+    """Returns the files that a glob, a path or a list of them names, sorted by name.
+
+    Raises:
+        UserError: Nothing matches, or a file is empty.
+    """
+    patterns = [files] if isinstance(files, str | os.PathLike) else list(files)
+    found: set[str] = set()
+    for pattern in map(os.fspath, patterns):
+        matches = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
+        matches = [path for path in matches if os.path.isfile(path)]
+        if not matches:
+            folder = os.path.dirname(pattern) or "."
+            reason = "" if glob.glob(folder) else f" (folder {folder} does not exist)"
+            raise UserError(f"data files must exist. Received: no file matches {pattern}{reason}")
+        found.update(matches)
+    for path in sorted(found):
+        if os.path.getsize(path) == 0:
+            raise UserError("the file must not be empty. Received: 0 bytes", file=path)
+    return sorted(found)
+
+
+def open_files(
+    files, lists: Mapping[str, str] | None = None, numbers: Sequence[str] = ()
+) -> list[Unit]:
+    """Opens data files as units, in the order of their names.
+
+    The format follows from the name: `.parquet`, `.csv`, `.tsv` or `.tfrecord`, the last three
+    also compressed as `.gz`.
+
+    Args:
+        files: Glob, path, or list of them.
+        lists: Mapping from list column to the separator of its cells in CSV. Defaults to `None`.
+        numbers: Names of columns that must hold numbers. Defaults to `()`.
+
+    Returns:
+        List of `Unit`.
+
+    Raises:
+        UserError: No file matches, or one is empty, cut off or of an unknown format.
+    """
+    from lmn_tf.data.formats.csv import CsvTypes, open_csv
+    from lmn_tf.data.formats.parquet import open_parquet
+
+    types = CsvTypes(lists or {}, numbers)
+    units: list[Unit] = []
+    for path in match_files(files):
+        stem = path.removesuffix(".gz")
+        kind = _FORMATS.get(os.path.splitext(stem)[1].lower())
+        if kind == "parquet":
+            units += open_parquet(path)
+        elif kind == "csv":
+            units += open_csv(path, types)
+        elif kind == "tfrecord":
+            from lmn_tf.data.formats.tfrecord import open_tfrecord
+
+            units += open_tfrecord(path, lists or {})
+        else:
+            raise UserError(
+                "the file's name must end in .parquet, .csv, .tsv or .tfrecord. "
+                f"Received: {os.path.basename(path)}",
+                file=path,
+            )
+    return units

@@ -1,0 +1,179 @@
+"""CSV files: one unit a file, every column typed once by the first rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from lmn_tf.data.formats.unit import Unit
+from lmn_tf.specs.errors import UserError, short
+
+_BLOCK_BYTES = 4 << 20
+_TYPES = (pa.int64(), pa.float64(), pa.timestamp("us"))
+
+
+class CsvTypes:
+    """The type of every CSV column, found once and then kept for all files.
+
+    A column takes the first type that fits all cells of the first block of the first file:
+    integer, float, timestamp, else text. Columns in `numbers` are floats whatever comes first.
+
+    Args:
+        lists: Mapping from list column to the separator of its text cells.
+        numbers: Names of columns that must hold numbers.
+    """
+
+    def __init__(self, lists: Mapping[str, str], numbers: Sequence[str]):
+        self.lists = dict(lists)
+        self.numbers = frozenset(numbers)
+        self._types: dict[str, pa.DataType] = {}
+
+    def convert(self, name: str, cells: pa.Array, path: str, first_row: int) -> pa.Array:
+        """Returns text cells as the column's type, or as lists of it."""
+        if name not in self.lists:
+            return self._typed(name, cells, path, lambda i: first_row + i + 1)
+        lists = pc.split_pattern(cells, self.lists[name])
+        # An empty cell is an empty list, not a list of one empty text.
+        empty = pc.equal(pc.fill_null(cells, ""), "")
+        lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        values = lists.flatten()
+        blank = empty.to_numpy(zero_copy_only=False)
+        if blank.any():
+            keep = np.repeat(~blank, lengths)
+            values = values.filter(pa.array(keep))
+            offsets = np.concatenate([[0], np.cumsum(np.where(blank, 0, lengths))]).astype(np.int32)
+        values = pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
+
+        def row(i):
+            return first_row + int(np.searchsorted(offsets, i, side="right"))
+
+        return pa.ListArray.from_arrays(pa.array(offsets), self._typed(name, values, path, row))
+
+    def _typed(self, name, cells, path, row):
+        cells = pc.utf8_trim_whitespace(cells)
+        if name in self.numbers:
+            kind = pa.float64()
+        elif name not in self._types:
+            kind = _fitting_type(cells)
+            if kind is not None:
+                self._types[name] = kind
+        else:
+            kind = self._types[name]
+        if kind is None or pa.types.is_string(kind):
+            return cells
+        try:
+            return pc.cast(cells, kind)
+        except pa.ArrowInvalid:
+            at = _first_misfit(cells, kind)
+            rule = "a number" if name in self.numbers else f"{kind}, as in the first rows"
+            raise UserError(
+                f"column `{name}`, row {row(at)}: the value must be {rule}. "
+                f"Received: {short(cells[at].as_py())}",
+                file=path,
+            ) from None
+
+
+def _fitting_type(cells: pa.Array) -> pa.DataType | None:
+    if cells.null_count == len(cells):
+        return None  # says nothing: let a later block decide
+    for kind in _TYPES:
+        try:
+            pc.cast(cells, kind)
+        except pa.ArrowInvalid:
+            continue
+        return kind
+    return pa.string()
+
+
+def _first_misfit(cells: pa.Array, kind: pa.DataType) -> int:
+    low, high = 0, len(cells)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            pc.cast(cells.slice(low, middle - low), kind)
+        except pa.ArrowInvalid:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+class CsvUnit(Unit):
+    """One CSV file with a header line; tab-separated where its name ends in `.tsv`.
+
+    Args:
+        path: String. The file; `.gz` and other endings that Arrow knows are decompressed.
+        types: `CsvTypes` shared by all files.
+    """
+
+    def __init__(self, path: str, types: CsvTypes):
+        self.path = path
+        self._types = types
+        with self._reader(None) as reader:
+            names = reader.schema.names
+        super().__init__(path, names)
+        self._rows: int | None = None
+
+    @property
+    def rows(self) -> int:
+        if self._rows is None:
+            with self._reader(self.names[:1]) as reader:
+                self._rows = sum(batch.num_rows for batch in reader)
+        return self._rows
+
+    def _stream(self, columns: Sequence[str], skip: int) -> Iterator[pa.Table]:
+        row = 0
+        with self._reader(columns) as reader:
+            try:
+                for batch in reader:
+                    rows = batch.num_rows
+                    if row + rows > skip:
+                        start = max(skip - row, 0)
+                        batch = batch.slice(start)
+                        arrays = [
+                            self._types.convert(name, batch.column(name), self.path, row + start)
+                            for name in columns
+                        ]
+                        yield pa.Table.from_arrays(arrays, names=list(columns))
+                    row += rows
+            except pa.ArrowInvalid as error:
+                raise self._unreadable(error) from error
+
+    def _reader(self, columns):
+        tabs = ".tsv" in self.path.rsplit("/", 1)[-1]
+        names = list(columns or ())
+        try:
+            if not hasattr(self, "names"):
+                options = pa_csv.ConvertOptions()
+            else:
+                options = pa_csv.ConvertOptions(
+                    include_columns=names,
+                    column_types={name: pa.string() for name in names},
+                    strings_can_be_null=True,
+                    null_values=[""],
+                )
+            return pa_csv.open_csv(
+                self.path,
+                read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
+                parse_options=pa_csv.ParseOptions(delimiter="\t" if tabs else ","),
+                convert_options=options,
+            )
+        except (pa.ArrowException, OSError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error):
+        reason = " ".join(str(error).split())
+        return UserError(
+            f"the file must be CSV with a header line. Received: {reason}", file=self.path
+        )
+
+
+def open_csv(path: str, types: CsvTypes) -> list[Unit]:
+    """Returns the one unit of a CSV file; refuses a file without rows."""
+    unit = CsvUnit(path, types)
+    if next(iter(unit._stream(unit.names[:1], 0)), None) is None:
+        raise UserError("the file must hold at least one row. Received: 0 rows", file=path)
+    return [unit]

@@ -1,0 +1,84 @@
+"""Parquet files: one unit a row group."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lmn_tf.data.formats.unit import Unit
+from lmn_tf.specs.errors import UserError
+
+_CHUNK_ROWS = 32_768
+
+
+class ParquetUnit(Unit):
+    """One row group of a Parquet file; text columns stay dictionary-encoded.
+
+    Args:
+        path: String. The file.
+        names: Tuple of strings. Its columns.
+        group: Integer. Index of the row group.
+        rows: Integer. Rows of the group.
+        first_row: Integer. Rows of the file before the group.
+        texts: Tuple of strings. Paths of the leaf columns that hold text.
+    """
+
+    def __init__(self, path, names, group, rows, first_row, texts):
+        super().__init__(path, names, first_row)
+        self.group = group
+        self.texts = texts
+        self._rows = rows
+
+    @property
+    def rows(self) -> int:
+        return self._rows
+
+    def _stream(self, columns: Sequence[str], skip: int) -> Iterator[pa.Table]:
+        # Only the distinct texts of a dictionary page are looked up, not each cell.
+        texts = [leaf for leaf in self.texts if leaf.split(".")[0] in columns]
+        try:
+            with pq.ParquetFile(self.path, read_dictionary=texts, pre_buffer=False) as file:
+                batches = file.iter_batches(
+                    batch_size=_CHUNK_ROWS, row_groups=[self.group], columns=list(columns)
+                )
+                for batch in batches:
+                    if skip >= batch.num_rows:
+                        skip -= batch.num_rows
+                        continue
+                    yield pa.Table.from_batches([batch.slice(skip)])
+                    skip = 0
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(self.path, error) from error
+
+
+def open_parquet(path: str) -> list[Unit]:
+    """Returns the row groups of a Parquet file, in order; groups without rows are left out."""
+    try:
+        with pq.ParquetFile(path) as file:
+            metadata = file.metadata
+            names = tuple(file.schema_arrow.names)
+            texts = tuple(
+                leaf.path
+                for leaf in (file.schema.column(i) for i in range(len(file.schema)))
+                if leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type == "STRING"
+            )
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+    units: list[Unit] = []
+    first_row = 0
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group).num_rows
+        if rows:
+            units.append(ParquetUnit(path, names, group, rows, first_row, texts))
+        first_row += rows
+    if not units:
+        raise UserError("the file must hold at least one row. Received: 0 rows", file=path)
+    return units
+
+
+def _unreadable(path: str, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())
+    return UserError(
+        f"the file must be a whole Parquet file (was its writing cut off?). Received: {reason}",
+        file=path,
+    )

@@ -1,0 +1,114 @@
+"""TFRecord files of `tf.train.Example`: one unit a file."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from lmn_tf.data.formats.unit import Unit
+from lmn_tf.specs.errors import UserError
+
+_CHUNK_ROWS = 8_192
+
+
+class TFRecordUnit(Unit):
+    """One TFRecord file, decoded in blocks by TensorFlow's own parser.
+
+    Columns and types are those of the file's first record; a column in `lists` gives a list in
+    each row, any other a single value (missing where the record has none).
+
+    Args:
+        path: String. The file; gzip where its name ends in `.gz`.
+        lists: Mapping whose keys are the list columns. Defaults to none.
+    """
+
+    def __init__(self, path: str, lists: Mapping[str, str]):
+        self.path = path
+        self._lists = frozenset(lists)
+        self._kinds = self._first_record()
+        super().__init__(path, sorted(self._kinds))
+        self._rows: int | None = None
+
+    @property
+    def rows(self) -> int:
+        if self._rows is None:
+            blocks = self._records().batch(_CHUNK_ROWS)
+            self._rows = sum(len(block) for block in self._guarded(blocks))
+        return self._rows
+
+    def _stream(self, columns: Sequence[str], skip: int) -> Iterator[pa.Table]:
+        import tensorflow as tf
+
+        features = {name: tf.io.RaggedFeature(self._kinds[name]) for name in columns}
+        blocks = self._records().skip(skip).batch(_CHUNK_ROWS)
+        blocks = blocks.map(lambda block: tf.io.parse_example(block, features))
+        row = skip
+        for block in self._guarded(blocks.prefetch(1)):
+            arrays = [self._array(name, block[name], row) for name in columns]
+            yield pa.Table.from_arrays(arrays, names=list(columns))
+            row += len(arrays[0])
+
+    def _records(self):
+        import tensorflow as tf
+
+        zipped = "GZIP" if self.path.endswith(".gz") else ""
+        return tf.data.TFRecordDataset(self.path, compression_type=zipped)
+
+    def _guarded(self, dataset):
+        import tensorflow as tf
+
+        try:
+            yield from dataset
+        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+            reason = " ".join(str(error.message).split())
+            raise UserError(
+                f"the file must hold whole tf.train.Example records. Received: {reason}",
+                file=self.path,
+            ) from error
+
+    def _first_record(self):
+        import tensorflow as tf
+
+        for record in self._guarded(self._records().take(1)):
+            example = tf.train.Example()
+            try:
+                example.ParseFromString(record.numpy())
+            except Exception as error:  # protobuf's DecodeError has moved between its versions
+                raise UserError(
+                    "the file must hold tf.train.Example records. "
+                    f"Received: {type(error).__name__} in record 1",
+                    file=self.path,
+                ) from error
+            kinds = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
+            return {
+                name: kinds.get(feature.WhichOneof("kind"), tf.int64)
+                for name, feature in example.features.feature.items()
+            }
+        raise UserError("the file must hold at least one row. Received: 0 rows", file=self.path)
+
+    def _array(self, name, ragged, first_row):
+        offsets = ragged.row_splits.numpy()
+        values = ragged.flat_values.numpy()
+        if values.dtype == object:
+            values = pa.array(values, type=pa.binary()).cast(pa.string())
+        else:
+            values = pa.array(values)
+        if name in self._lists:
+            return pa.LargeListArray.from_arrays(pa.array(offsets.astype(np.int64)), values)
+        lengths = np.diff(offsets)
+        if (lengths > 1).any():
+            at = int(np.argmax(lengths > 1))
+            raise UserError(
+                f"column `{name}`, row {first_row + at + 1}: must hold one value. "
+                f"Received: {int(lengths[at])} values",
+                file=self.path,
+            )
+        if lengths.all():
+            return values
+        index = np.where(lengths > 0, offsets[:-1], 0)
+        return values.take(pa.array(index, mask=lengths == 0))
+
+
+def open_tfrecord(path: str, lists: Mapping[str, str]) -> list[Unit]:
+    """Returns the one unit of a TFRecord file; refuses a file without records."""
+    return [TFRecordUnit(path, lists)]

@@ -1,0 +1,71 @@
+"""One piece of a data file that is read on its own."""
+
+import abc
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from lmn_tf.specs.errors import UserError, did_you_mean
+
+
+class Unit(abc.ABC):
+    """The smallest piece of data that is shuffled, skipped and given to a worker as a whole.
+
+    A Parquet row group, or a whole CSV or TFRecord file. Its rows are streamed: memory is bounded
+    by a few ten thousand rows, whatever the size of the unit.
+
+    Args:
+        path: String. The file.
+        names: Tuple of strings. The columns that the file has.
+        first_row: Integer. Rows of the file before this unit. Defaults to `0`.
+    """
+
+    def __init__(self, path: str, names: Sequence[str], first_row: int = 0):
+        self.path = path
+        self.names = tuple(names)
+        self.first_row = first_row
+
+    @property
+    @abc.abstractmethod
+    def rows(self) -> int:
+        """Number of rows; counted on first use where the format does not store it."""
+
+    @abc.abstractmethod
+    def _stream(self, columns: Sequence[str], skip: int) -> Iterator[pa.Table]:
+        """Yields all rows from `skip` on, in order, with only `columns`."""
+
+    def tables(
+        self, columns: Sequence[str], start: int = 0, stop: int | None = None
+    ) -> Iterator[pa.Table]:
+        """Yields the rows `start` to `stop` as Arrow tables with only `columns`.
+
+        Args:
+            columns: Names of the wanted columns.
+            start: Integer. First row, counted from 0 in this unit. Defaults to `0`.
+            stop: Integer or `None`. Row after the last one. Defaults to `None`: the end.
+
+        Raises:
+            UserError: A column is missing, or the file can not be read.
+        """
+        self.check_columns(columns)
+        position = start
+        if stop is not None and position >= stop:
+            return
+        for table in self._stream(tuple(columns), start):
+            if stop is not None and position + table.num_rows > stop:
+                table = table.slice(0, stop - position)
+            position += table.num_rows
+            if table.num_rows:
+                yield table
+            if stop is not None and position >= stop:
+                return
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        """Raises a `UserError` when the file lacks one of `columns`."""
+        missing = [name for name in columns if name not in self.names]
+        if missing:
+            raise UserError(
+                f"column `{missing[0]}` must be in the file."
+                f"{did_you_mean(missing[0], self.names)} Received: {len(self.names)} other columns",
+                file=self.path,
+            )

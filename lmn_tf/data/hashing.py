@@ -1,0 +1,47 @@
+"""Hashes of values that are the same on every machine and in every run."""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def splitmix64(values: np.ndarray) -> np.ndarray:
+    """Returns the splitmix64 hash of unsigned 64-bit integers.
+
+    Reference: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators".
+    """
+    with np.errstate(over="ignore"):
+        x = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+
+def hash_values(values: pa.Array) -> np.ndarray:
+    """Returns 64-bit hashes: splitmix64 of integers, BLAKE2b of text; missing values give 0.
+
+    Args:
+        values: Arrow array of int64 or text.
+
+    Returns:
+        uint64 array of the same length.
+    """
+    if pa.types.is_integer(values.type):
+        numbers = values.fill_null(0).to_numpy(zero_copy_only=False)
+        hashes = splitmix64(numbers.astype(np.int64).view(np.uint64))
+    else:
+        if not pa.types.is_dictionary(values.type):
+            values = values.dictionary_encode()
+        texts = values.dictionary.to_pylist()
+        digests = b"".join(_digest(text) for text in texts) + bytes(8)
+        table = np.frombuffer(digests, dtype="<u8")
+        hashes = table[values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)]
+    if values.null_count:
+        hashes = np.where(pc.is_null(values).to_numpy(zero_copy_only=False), np.uint64(0), hashes)
+    return hashes
+
+
+def _digest(text: str | None) -> bytes:
+    return hashlib.blake2b((text or "").encode(), digest_size=8).digest()

@@ -1,0 +1,52 @@
+"""Where a value came from, for messages."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from lmn_tf.specs.errors import UserError, short
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A column of a file, and the row of each of its values.
+
+    Args:
+        file: Path of the data file.
+        column: Name of the column.
+        row: Function from the index of a value to its row in the file, counted from 1.
+    """
+
+    file: str
+    column: str
+    row: Callable[[int], int]
+
+    @classmethod
+    def of_rows(cls, file: str, column: str, first_row: int) -> "Place":
+        """A column with one value in each row, the first of them in row `first_row + 1`."""
+        return cls(file, column, lambda index: first_row + int(index) + 1)
+
+    def within(self, lengths: np.ndarray) -> "Place":
+        """The flat values of lists with these `lengths`."""
+        ends = np.cumsum(lengths)
+        return Place(
+            self.file,
+            self.column,
+            lambda index: self.row(int(np.searchsorted(ends, index, side="right"))),
+        )
+
+    def picked(self, index: np.ndarray) -> "Place":
+        """The values at `index`."""
+        return Place(self.file, self.column, lambda i: self.row(int(index[i])))
+
+    def error(self, index: int, rule: str, received) -> UserError:
+        """Returns the error that the value at `index` breaks `rule`."""
+        return UserError(
+            f"column `{self.column}`, row {self.row(index)}: {rule}. Received: {short(received)}",
+            file=self.file,
+        )
+
+    def column_error(self, rule: str, received) -> UserError:
+        """Returns the error that the whole column breaks `rule`."""
+        return UserError(f"column `{self.column}` {rule}. Received: {received}", file=self.file)

@@ -1,0 +1,105 @@
+"""Which rows a reader reads, and in which order."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from lmn_tf.data.formats import Unit
+
+
+class UnitOrder:
+    """The order of units and rows in each epoch, for one shard of the data.
+
+    Args:
+        units: List of `Unit`, in the order of the files.
+        shuffle: Boolean. Whether units and rows are permuted.
+        seed: Integer.
+        window: Integer. Rows that are permuted at once.
+        shard: Pair `(index, count)`.
+        limit: Integer or `None`. Only the first rows are used.
+    """
+
+    def __init__(self, units: list[Unit], shuffle, seed, window, shard, limit):
+        index, count = shard
+        if not 0 <= index < count:
+            raise ValueError(
+                f"`shard` must be (index, count), 0 <= index < count. Received: shard={shard}"
+            )
+        if limit is not None and limit < 1:
+            raise ValueError(f"`limit` must be at least 1. Received: limit={limit}")
+        self.shuffle = shuffle
+        self._window = window
+        self._entropy = (seed, index)
+        # A part is (unit, start, stop); `stop` is None for the whole unit, whose rows need then
+        # not be counted before they are read.
+        parts: list[tuple[Unit, int, int | None]] = [(unit, 0, None) for unit in units]
+        if limit is not None:
+            parts = _first_rows(parts, limit)
+        if len(parts) >= count:
+            parts = parts[index::count]
+        else:
+            parts = [_share(part, index, count) for part in parts]
+        self._parts = parts
+        self._num_rows: int | None = None
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of an epoch."""
+        if self._num_rows is None:
+            self._num_rows = sum(_rows(part) for part in self._parts)
+        return self._num_rows
+
+    @property
+    def is_one_window(self) -> bool:
+        """Whether all rows fit into one window, which is then kept."""
+        return self.num_rows <= self._window
+
+    def row_order(self, epoch: int, window: int, rows: int) -> np.ndarray:
+        """Returns the order of the `rows` rows of a window."""
+        if not self.shuffle:
+            return np.arange(rows)
+        return self._random(epoch, window + 1).permutation(rows)
+
+    def tables(self, epoch: int, skip: int, columns) -> Iterator[tuple[Unit, pa.Table, int]]:
+        """Yields (unit, table, row of the file) for an epoch without its first `skip` rows."""
+        parts = self._parts
+        if self.shuffle and not self.is_one_window:
+            order = self._random(epoch, 0).permutation(len(parts))
+            parts = [parts[i] for i in order]
+        for part in parts:
+            unit, start, stop = part
+            if skip:
+                rows = _rows(part)
+                if skip >= rows:
+                    skip -= rows
+                    continue
+            start, skip = start + skip, 0
+            for table in unit.tables(columns, start, stop):
+                yield unit, table, unit.first_row + start
+                start += table.num_rows
+
+    def _random(self, epoch, purpose):
+        return np.random.default_rng([*self._entropy, epoch, purpose])
+
+
+def _rows(part) -> int:
+    unit, start, stop = part
+    return (unit.rows if stop is None else stop) - start
+
+
+def _first_rows(parts, limit):
+    chosen = []
+    for unit, start, _ in parts:
+        if limit <= 0:
+            break
+        rows = min(unit.rows, limit)
+        chosen.append((unit, start, start + rows))
+        limit -= rows
+    return chosen
+
+
+def _share(part, index, count):
+    unit, start, _ = part
+    rows = _rows(part)
+    return unit, start + rows * index // count, start + rows * (index + 1) // count
