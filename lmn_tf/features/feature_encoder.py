@@ -26,8 +26,12 @@ class FeatureEncoder(keras.layers.Layer):
     the spec's `embedding_dim`, and its target is a projection of the item group. Both are our
     choices. Padded steps hold whatever their ids embed to: read them through `"mask"`.
 
+    Widths are known before any data: `widths` maps each role to the width of its group, and
+    `"histories"` to a dictionary of the widths of the sequences.
+
     Args:
         spec: `FeatureSpec` whose vocabularies are known, or the dictionary it is made from.
+        histories: Boolean. Whether sequences are encoded. Defaults to `True`.
         sizes: Mapping from table name to number of rows, which overrides what `spec` knows.
             Defaults to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
@@ -54,9 +58,10 @@ class FeatureEncoder(keras.layers.Layer):
     ['context', 'cross', 'histories', 'item', 'user']
     """
 
-    def __init__(self, spec, sizes=None, **kwargs):
+    def __init__(self, spec, histories=True, sizes=None, **kwargs):
         super().__init__(**kwargs)
         self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec.from_dict(spec)
+        self.histories = histories
         self._columns = {
             feature.name: EncodedColumn.from_view(self.spec, feature, feature.name)
             for feature in self.spec.features
@@ -65,8 +70,10 @@ class FeatureEncoder(keras.layers.Layer):
             role: [self._columns[feature.name] for feature in self.spec.features_of(role)]
             for role in ROLES
         }
-        self._events = {sequence.name: self._split(sequence) for sequence in self.spec.sequences}
-        self.sizes = {**_table_sizes(self.spec, sizes or {}), **(sizes or {})}
+        sequences = self.spec.sequences if histories else ()
+        self._events = {sequence.name: self._split(sequence) for sequence in sequences}
+        self._tables = _tables(self.spec, self._read_tables())
+        self.sizes = _table_sizes(self.spec, self._tables, sizes or {})
         self.widths = {
             **{role: sum(c.width for c in columns) for role, columns in self._roles.items()},
             "histories": {name: self._event_width(name) for name in self._events},
@@ -130,10 +137,16 @@ class FeatureEncoder(keras.layers.Layer):
         alike, _ = self._events[name]
         return sum(column.width for _, column in alike) or self.spec.embedding_dim
 
+    def _read_tables(self):
+        """Names of the tables that the encoder's columns look up."""
+        columns = list(self._columns.values())
+        for alike, added in self._events.values():
+            columns += [*(column for _, column in alike), *added]
+        return {column.table for column in columns}
+
     def _make_tables(self):
-        tables = {}
-        for name, table in _tables(self.spec).items():
-            tables[name] = EmbeddingTable(
+        return {
+            name: EmbeddingTable(
                 self.sizes[name],
                 table.dim,
                 combiner=table.combiner,
@@ -143,7 +156,8 @@ class FeatureEncoder(keras.layers.Layer):
                 dtype=self.dtype_policy,
                 name=name,
             )
-        return tables
+            for name, table in self._tables.items()
+        }
 
     def _make_projections(self):
         projections = {}
@@ -192,22 +206,27 @@ class FeatureEncoder(keras.layers.Layer):
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
 
     def get_config(self):
-        return {**super().get_config(), "spec": self.spec.to_dict(), "sizes": dict(self.sizes)}
+        return {
+            **super().get_config(),
+            "spec": self.spec.to_dict(),
+            "histories": self.histories,
+            "sizes": dict(self.sizes),
+        }
 
 
-def _tables(spec):
-    """Returns the tables that columns look up, by name, in the order of the columns."""
-    return dict(spec.table_of(view) for view in spec.views() if view.has_ids)
+def _tables(spec, names):
+    """Returns those of the spec's tables that are named, in the order of the columns."""
+    tables = dict(spec.table_of(view) for view in spec.views() if view.has_ids)
+    return {name: table for name, table in tables.items() if name in names}
 
 
-def _table_sizes(spec, known):
-    """Returns the number of rows of each table that is not already known."""
-    sizes = {}
+def _table_sizes(spec, tables, known):
+    """Returns the number of rows of each table."""
+    sizes = {name: known.get(name, 0) for name in tables}
     for view in spec.views():
-        if view.has_ids:
-            name, _ = spec.table_of(view)
-            if name not in known:
-                sizes[name] = max(sizes.get(name, 0), spec.input_size(view))
+        name = spec.table_of(view)[0] if view.has_ids else None
+        if name in sizes and name not in known:
+            sizes[name] = max(sizes[name], spec.input_size(view))
     return sizes
 
 

@@ -11,6 +11,7 @@ from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
 from lmn_tf.models.ctr_head import CTRHead
 from lmn_tf.models.ctr_metrics import make_metrics
 from lmn_tf.optimizers.default_optimizer import default
+from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 
@@ -46,7 +47,8 @@ class CTRModel(keras.Model):
         Float32 logits of shape `(batch, labels)`.
 
     Raises:
-        UserError: If the spec has vocabularies that are still to be learned.
+        UserError: If the spec has vocabularies that are still to be learned, or no sequence for a
+            model that reads one.
 
     Example:
 
@@ -55,6 +57,9 @@ class CTRModel(keras.Model):
     >>> model(features).shape
     TensorShape([2, 1])
     """
+
+    # Whether the model reads sequences; those that do override `read_histories`.
+    reads_histories = False
 
     def __init__(
         self,
@@ -74,8 +79,13 @@ class CTRModel(keras.Model):
         self.dropout = dropout
         self.batch_norm = batch_norm
         self.label_names = tuple(label.name for label in self.spec.labels)
+        self._check_spec()
         self.encoder = FeatureEncoder(
-            self.spec, sizes=sizes, dtype=self.dtype_policy, name="feature_encoder"
+            self.spec,
+            histories=self.reads_histories,
+            sizes=sizes,
+            dtype=self.dtype_policy,
+            name="feature_encoder",
         )
         self.head = CTRHead(
             len(self.spec.labels),
@@ -87,7 +97,14 @@ class CTRModel(keras.Model):
             name="head",
         )
         self._evaluating = False
-        self._grouped = _Untracked()
+        self._grouped = self._grouped_weighted = Untracked()
+
+    def _check_spec(self):
+        if self.reads_histories and not self.spec.sequences:
+            raise UserError(
+                f"`sequences` of the feature spec must not be empty for {type(self).__name__}. "
+                f"Received: sequences=() in {self.spec.name!r}"
+            )
 
     def build(self, input_shape=None):
         """Creates every variable. The spec says all shapes, so no data are needed."""
@@ -107,10 +124,6 @@ class CTRModel(keras.Model):
         groups = self.encoder(features)
         parts = [groups[role] for role in ROLES if self.encoder.widths[role]]
         parts += self.read_histories(groups, training=training)
-        if not parts:
-            raise ValueError(
-                "`spec` must have features that the model reads. Received: sequences only"
-            )
         return self.head(tf.concat(parts, axis=-1), training=training)
 
     def read_histories(self, groups, training=None):
@@ -157,7 +170,8 @@ class CTRModel(keras.Model):
             weighted_metrics=plain_weighted or None,
             **{"jit_compile": False, **kwargs},
         )
-        self._grouped = _Untracked(grouped, grouped_weighted)
+        self._grouped = Untracked(grouped)
+        self._grouped_weighted = Untracked(grouped_weighted)
 
     @property
     def metrics(self):
@@ -166,7 +180,7 @@ class CTRModel(keras.Model):
 
     def evaluation_metrics(self):
         """Returns the metrics that only evaluation computes."""
-        return [*self._grouped.plain, *self._grouped.weighted]
+        return [*self._grouped.metrics, *self._grouped_weighted.metrics]
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics, the grouped ones by the feature `"group"` in evaluation."""
@@ -175,15 +189,15 @@ class CTRModel(keras.Model):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _update_grouped(self, x, y, y_pred, sample_weight):
-        if not (self._grouped.plain or self._grouped.weighted):
+        if not (self._grouped.metrics or self._grouped_weighted.metrics):
             return
         if "group" not in x:
             raise ValueError(
                 f"`features` must hold `group` for grouped metrics. Received: keys={sorted(x)}"
             )
-        for metric in self._grouped.plain:
+        for metric in self._grouped.metrics:
             metric.update_state(y, y_pred, groups=x["group"])
-        for metric in self._grouped.weighted:
+        for metric in self._grouped_weighted.metrics:
             metric.update_state(y, y_pred, sample_weight=sample_weight, groups=x["group"])
 
     def test_step(self, data):
@@ -209,14 +223,18 @@ class CTRModel(keras.Model):
         if not self.compiled:
             return {}
         config = super().get_compile_config()
-        for key, metrics in vars(self._grouped).items():
-            config[f"grouped_{key}"] = [keras.saving.serialize_keras_object(m) for m in metrics]
+        for key, grouped in self._grouped_by_argument().items():
+            metrics = [keras.saving.serialize_keras_object(one) for one in grouped.metrics]
+            config[f"grouped_{key}"] = metrics
         return config
+
+    def _grouped_by_argument(self):
+        return {"metrics": self._grouped, "weighted_metrics": self._grouped_weighted}
 
     def compile_from_config(self, config):
         config = keras.saving.deserialize_keras_object(config)
-        for key, kind in (("metrics", "plain"), ("weighted_metrics", "weighted")):
-            config[key] = [*(config.get(key) or []), *config.pop(f"grouped_{kind}", [])]
+        for key in self._grouped_by_argument():
+            config[key] = [*(config.get(key) or []), *config.pop(f"grouped_{key}", [])]
         self.compile(**config)
         if self.built:
             self.optimizer.build(self.trainable_variables)
@@ -234,12 +252,20 @@ class CTRModel(keras.Model):
         return cls(**config)
 
 
-class _Untracked:
-    """Metrics that Keras shall not find among the model's attributes."""
+class Untracked:
+    """Metrics that Keras shall not find among a model's attributes.
 
-    def __init__(self, plain=(), weighted=()):
-        self.plain = tuple(plain)
-        self.weighted = tuple(weighted)
+    Args:
+        metrics: Iterable of metrics. Defaults to `()`.
+
+    Example:
+
+    >>> Untracked([keras.metrics.Mean()]).metrics[0].name
+    'mean'
+    """
+
+    def __init__(self, metrics=()):
+        self.metrics = tuple(metrics)
 
 
 def _options(cls):

@@ -36,6 +36,8 @@ class Pooling(CTRModel):
         - Covington et al., "Deep Neural Networks for YouTube Recommendations", RecSys 2016.
     """
 
+    reads_histories = True
+
     def __init__(self, spec, *, pooling: Literal["mean", "sum"] = "mean", **kwargs):
         super().__init__(spec, **kwargs)
         self.pooling = pooling
