@@ -1,7 +1,7 @@
 """Rules of a feature spec that look at more than one column."""
 
 from lmn_tf.specs.errors import did_you_mean, short
-from lmn_tf.specs.section import Problem
+from lmn_tf.specs.section import Problem, to_plain
 
 
 def check_feature_spec(spec):
@@ -190,5 +190,5 @@ def _ids(column):
     if column.kind == "elapsed_time":
         return {"num_buckets": column.num_buckets, "unit": column.unit}
     if column.bucketize is not None:
-        return {"transform": column.transform}
-    return {"lookup": column.lookup}
+        return {"transform": to_plain(column.transform)}
+    return {"lookup": to_plain(column.lookup)}

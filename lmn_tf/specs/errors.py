@@ -20,7 +20,7 @@ class UserError(ValueError):
     """
 
     def __init__(self, message, file=None, line=None, others=()):
-        self.message = str(message)
+        self.message = " ".join(str(message).split("\n"))
         self.file = None if file is None else str(file)
         self.line = line
         self.others = tuple(others)
@@ -44,13 +44,15 @@ def nearest(name, names):
     >>> nearest("vocabulary_sizes", ["vocabulary_size", "dim"])
     'vocabulary_size'
     """
-    by_text = {str(choice): choice for choice in names}
-    found = difflib.get_close_matches(str(name), list(by_text), n=1, cutoff=0.6)
-    if not found:
-        folded = {text.casefold(): text for text in by_text}
-        near = difflib.get_close_matches(str(name).casefold(), list(folded), n=1, cutoff=0.6)
-        found = [folded[text] for text in near]
-    return by_text[found[0]] if found else None
+    best = max(names, key=lambda other: _likeness(name, other), default=None)
+    return None if best is None or _likeness(name, best) < 0.6 else best
+
+
+def _likeness(one, other):
+    """Returns how alike two names are: swapped letters and the same start count for more."""
+    one, other = str(one)[:100].casefold(), str(other)[:100].casefold()
+    ratio = difflib.SequenceMatcher(None, one, other).ratio()
+    return ratio + 0.1 * (sorted(one) == sorted(other)) + 0.01 * (one[:1] == other[:1])
 
 
 def did_you_mean(name, names):

@@ -4,7 +4,7 @@ import re
 
 import pydantic
 
-from lmn_tf.specs.errors import UserError, did_you_mean, short
+from lmn_tf.specs.errors import UserError, did_you_mean, nearest, short
 from lmn_tf.specs.known_keys import known_keys
 from lmn_tf.specs.section import Problem
 from lmn_tf.specs.strict_yaml import Marks
@@ -34,7 +34,15 @@ _RULES = {
 }
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
-_WRONG_SHAPE = ("string_type", "tuple_type", "dataclass_type", "dict_type", "int_type")
+# What a union's branch says of a value of another shape, and the shape that it is for.
+_SHAPES = {
+    "string_type": str,
+    "tuple_type": list,
+    "too_short": list,
+    "too_long": list,
+    "dataclass_type": dict,
+    "dict_type": dict,
+}
 
 
 def parse(cls, data, file=None, marks=None):
@@ -79,20 +87,29 @@ def _shape(value):
 
 def _explain(cls, error, data):
     """Returns `(path, message)` of each mistake: misspelt keys first, then in the file's order."""
-    found = [(_path(item, data), item) for item in error.errors(include_url=False)]
     groups = {}
-    for path, item in found:
-        groups.setdefault(path, []).append(item)
+    for item in error.errors(include_url=False):
+        groups.setdefault(_path(item, data), []).append(item)
+    meant = set()  # what misspelt keys stand for is not missing
+    for path, items in groups.items():
+        if items[0]["type"] in _UNKNOWN:
+            meant.add((*path[:-1], nearest(path[-1], known_keys(cls, path[:-1]))))
     problems = []
     for path, items in groups.items():
         # Of a union's branches, the one that got furthest is the one that was meant.
         deeper = any(len(other) > len(path) and other[: len(path)] == path for other in groups)
-        if deeper and all(item["type"] in _WRONG_SHAPE for item in items):
+        if deeper or (items[0]["type"] in _MISSING and path in meant):
             continue
         rank = 0 if items[0]["type"] in _UNKNOWN else 1
-        problems.append((rank, *_message(cls, path, items, data)))
+        problems.append((rank, *_message(cls, path, _of_shape(items, _get(data, path)), data)))
     order = sorted(problems, key=lambda problem: (problem[0], _order(problem[1])))
     return [(path, message) for _, path, message in order]
+
+
+def _of_shape(items, value):
+    """Returns what the branches of a union say that are for a value of this shape."""
+    fitting = [item for item in items if isinstance(value, _SHAPES.get(item["type"], object))]
+    return fitting or items
 
 
 def _order(path):
@@ -117,32 +134,31 @@ def _path(item, data):
 
 
 def _message(cls, path, items, data):
+    """Returns the path that a message is about, and the message."""
     item = items[0]
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, Problem):
-        path = path + cause.path
-        message = cause.message
+        path, message = path + cause.path, cause.message
         if message.startswith(("must ", "needs ")):
             message = f"`{dotted(path)}` {message}"
         return path, message + _inside(path, data)
     if item["type"] in _UNKNOWN:
-        keys = known_keys(cls, path[:-1])
-        message = (
-            f"unknown key `{path[-1]}`{_owner(path[:-1], data)}.{did_you_mean(path[-1], keys)}"
-        )
-        return path, message
+        owner, key = _owner(path[:-1], data), path[-1]
+        return path, f"unknown key `{key}`{owner}.{did_you_mean(key, known_keys(cls, path[:-1]))}"
+    if item["type"] in _MISSING and isinstance(path[-1], str):
+        found = _get(data, path[:-1])
+        found = ", ".join(found) if isinstance(found, dict) and found else "nothing"
+        return path[:-1], f"`{path[-1]}` must be given{_owner(path[:-1], data)}. Received: {found}"
     if item["type"] in _MISSING:
-        present = _get(data, path[:-1])
-        keys = f" Received: {', '.join(present)}" if isinstance(present, dict) and present else ""
-        return path[:-1], f"`{path[-1]}` must be given{_owner(path[:-1], data)}.{keys}"
-    rules = list(dict.fromkeys(_rule(item) for item in items))
+        path, rules = path[:-1], [f"a list of {path[-1] + 1} or more"]
+    else:
+        rules = list(dict.fromkeys(_rule(item) for item in items))
     value = _get(data, path)
-    name = dotted(path) or "value"
-    text = f"`{name}` must be {' or '.join(rules)}. Received: {name}={short(value)}"
+    key = next((part for part in reversed(path) if isinstance(part, str)), "value")
+    text = f"`{dotted(path) or key}` must be {' or '.join(rules)}. Received: {key}={short(value)}"
     if item["type"] == "literal_error":
-        choices = re.findall(r"'([^']*)'", item["ctx"]["expected"])
-        hint = did_you_mean(value, choices)
-        text += "." + hint if "Did you mean" in hint else ""
+        near = nearest(value, re.findall(r"'([^']*)'", item["ctx"]["expected"]))
+        text += "" if near is None else f". Did you mean `{near}`?"
     return path, text + _inside(path, data)
 
 
@@ -176,17 +192,17 @@ def _name_at(path, data):
     for length in range(len(path), 0, -1):
         value = _get(data, path[:length])
         if isinstance(value, dict) and isinstance(value.get("name"), str):
-            return value["name"] if isinstance(path[length - 1], int) else None
+            return f"`{value['name'][:40]}`" if isinstance(path[length - 1], int) else None
     return None
 
 
 def _inside(path, data):
     name = _name_at(path[:-1], data)
-    return "" if name is None else f" (in `{name}`)"
+    return "" if name is None else f" (in {name})"
 
 
 def _owner(path, data):
     if not path:
         return ""
     name = _name_at(path, data)
-    return f" in `{dotted(path)}`" + ("" if name is None else f" (`{name}`)")
+    return f" in `{dotted(path)}`" + ("" if name is None else f" ({name})")

@@ -1,0 +1,85 @@
+import pytest
+
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.parsing import parse
+from lmn_tf.specs.section import (
+    Count, Flag, Integer, Name, Number, PathText, Positive, Problem, Text, Version, section, to_plain,
+)  # fmt: skip
+
+
+@section
+class Example:
+    """One of each."""
+
+    version: Version = 1
+    count: Count = 1
+    flag: Flag = False
+    integer: Integer = 0
+    name: Name = "a"
+    number: Number = 0.0
+    path: PathText = "a"
+    positive: Positive = 1
+    text: Text = "a"
+    inner: tuple[int, ...] = ()
+
+
+@pytest.mark.parametrize(
+    "key, value, rule",
+    [
+        ("version", 2, "must be 1, the only version there is. Received: 2"),
+        ("version", True, "must be 1"),
+        ("version", 1.0, "must be 1"),
+        ("count", 0, "must be at least 1"),
+        ("count", 2**31, "must be at most 2147483645"),
+        ("flag", 1, "must be true or false"),
+        ("flag", "yes", "must be true or false"),
+        ("integer", True, "must be an integer"),
+        ("integer", 1.0, "must be an integer"),
+        ("integer", "1", "must be an integer"),
+        ("integer", 2**63, "must be at most"),
+        ("integer", 10**90, "must be"),
+        ("name", "a b", "must be letters, digits and underscores"),
+        ("name", "", "must be letters, digits and underscores"),
+        ("name", 1, "must be text"),
+        ("number", float("nan"), "must be a finite number"),
+        ("number", float("inf"), "must be a finite number"),
+        ("number", False, "must be a number"),
+        ("number", "1", "must be a number"),
+        ("path", "${NO_SUCH_VARIABLE}/x", "needs the environment variable NO_SUCH_VARIABLE"),
+        ("positive", -1, "must be at least 1"),
+        ("text", "", "must be text of 1 character or more"),
+        ("text", None, "must be text"),
+    ],
+)
+def test_refuses(key, value, rule):
+    with pytest.raises(UserError, match=f"`{key}` ") as caught:
+        parse(Example, {key: value})
+    assert rule in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [("${A}/x", "1/x"), ("${A:-b}", "1"), ("${B:-b}/${A}", "b/1"), ("${B:-}x", "x"), ("$A", "$A")],
+)
+def test_paths_take_the_environment(text, value, monkeypatch):
+    monkeypatch.setenv("A", "1")
+    monkeypatch.delenv("B", raising=False)
+    assert parse(Example, {"path": text}).path == value
+
+
+def test_problems_keep_their_path():
+    problem = Problem(["a", 1], "no.")
+    assert (problem.path, str(problem)) == (("a", 1), "no.")
+
+
+def test_sections_are_frozen():
+    with pytest.raises(AttributeError, match="cannot assign"):
+        Example().count = 2
+
+
+def test_plain_data_leaves_out_what_is_open():
+    plain = to_plain({"a": Example(inner=(1, 2)), "b": (None, 1)})
+    assert plain["a"]["inner"] == [1, 2]
+    assert plain["b"] == [None, 1]
+    assert "inner" not in to_plain(Example())
+    assert to_plain(Example())["flag"] is False
