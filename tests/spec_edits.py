@@ -22,5 +22,5 @@ def check_refused(file, old, new, message, folder):
     edited.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(UserError, match=".") as caught:
         spec_file.load(edited)
-    assert message in caught.value.message
+    assert message in caught.value.message, caught.value.message
     assert (caught.value.file, caught.value.line) == (str(edited), line)

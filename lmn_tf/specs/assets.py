@@ -45,7 +45,7 @@ class Assets:
                 (folder / "vocabularies" / (key + other)).unlink(missing_ok=True)
             _write(folder / "vocabularies" / (key + suffix), text)
         statistics = {"statistics": self.statistics, "sizes": self.sizes}
-        text = json.dumps(statistics, indent=1, sort_keys=True, default=_plain)
+        text = json.dumps(statistics, indent=1, sort_keys=True, default=_json_value)
         _write(folder / "statistics.json", text + "\n")
 
     @classmethod
@@ -112,6 +112,12 @@ def _read_json(path):
 def _plain(value):
     """Returns numpy scalars and arrays as Python's own."""
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _json_value(value):
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"a statistic must be JSON serializable. Received: {type(value).__name__}")
 
 
 def _vocabulary_text(values):

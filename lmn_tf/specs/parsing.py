@@ -108,7 +108,7 @@ def _explain(cls, error, data):
 
 def _of_shape(items, value):
     """Returns what the branches of a union say that are for a value of this shape."""
-    fitting = [item for item in items if isinstance(value, _SHAPES.get(item["type"], object))]
+    fitting = [item for item in items if isinstance(value, _SHAPES.get(item["type"], ()))]
     return fitting or items
 
 
@@ -166,7 +166,8 @@ def _rule(item):
     rule = _RULES.get(item["type"])
     if rule is None:
         return item["msg"][:1].lower() + item["msg"][1:]
-    text = rule.format(**item.get("ctx", {}))
+    limits = {k: f"{v:g}" if isinstance(v, float) else v for k, v in item.get("ctx", {}).items()}
+    text = rule.format(**limits)
     return f"one of {text}" if item["type"] == "literal_error" and "or" in text else text
 
 

@@ -101,7 +101,9 @@ def test_reads_files(tmp_path):
 
 def test_missing_file_names_its_neighbour(tmp_path):
     (tmp_path / "movielens.yaml").write_text("a: 1\n")
-    with pytest.raises(UserError, match="movilens.yaml: file must exist. Did you mean `.*movielens"):
+    with pytest.raises(
+        UserError, match="movilens.yaml: file must exist. Did you mean `.*movielens"
+    ):
         strict_yaml.load(tmp_path / "movilens.yaml")
     with pytest.raises(UserError, match="file must exist.$"):
         strict_yaml.load(tmp_path / "none" / "a.yaml")
@@ -116,10 +118,14 @@ def test_unreadable_files(tmp_path):
         strict_yaml.load(tmp_path / "a\x00b")
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"a: 1\nb: caf\xe9\n")
-    with pytest.raises(UserError, match="latin.yaml:2: file must be UTF-8 text. Received: byte 0xe9"):
+    with pytest.raises(
+        UserError, match="latin.yaml:2: file must be UTF-8 text. Received: byte 0xe9"
+    ):
         strict_yaml.load(path)
 
 
-@pytest.mark.parametrize("value, finite", [(1, True), (0.5, True), (math.nan, False), (True, False)])
+@pytest.mark.parametrize(
+    "value, finite", [(1, True), (0.5, True), (math.nan, False), (True, False)]
+)
 def test_is_finite(value, finite):
     assert strict_yaml.is_finite(value) is finite

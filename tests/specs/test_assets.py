@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+from lmn_tf.specs.assets import Assets, read_vocabulary
+from lmn_tf.specs.errors import UserError
+
+
+@pytest.mark.parametrize(
+    "values, suffix",
+    [
+        (["a", "b c", "é", " x ", "#"], ".txt"),
+        ([3, 1, 2], ".json"),
+        (["a\nb"], ".json"),
+        (["a\r", "b"], ".json"),
+        (["", "a"], ".json"),
+        (["a", ""], ".txt"),
+        (["\ufeffa"], ".json"),
+        (["a\u2028b", "\x85"], ".txt"),
+        ([], ".txt"),
+    ],
+)
+def test_round_trip(values, suffix, tmp_path):
+    assets = Assets({"s.a": values}, {"x": {"mean": 0.5, "quantiles": [1.0]}}, {"s.a": 4})
+    assets.save(tmp_path)
+    assert (tmp_path / "vocabularies" / f"s.a{suffix}").exists()
+    loaded = Assets.load(tmp_path)
+    assert loaded == assets
+    assert loaded.vocabularies["s.a"] == values
+
+
+def test_saving_again_leaves_one_file_a_vocabulary(tmp_path):
+    Assets({"a": ["x"]}).save(tmp_path)
+    Assets({"a": [1]}).save(tmp_path)
+    assert sorted(p.name for p in tmp_path.rglob("*.*")) == ["a.json", "statistics.json"]
+
+
+def test_numpy_values_are_written_as_plain_ones(tmp_path):
+    np = pytest.importorskip("numpy")
+    Assets({"a": list(np.arange(3))}, {"x": {"mean": np.float32(0.5), "q": np.ones(2)}}).save(
+        tmp_path
+    )
+    loaded = Assets.load(tmp_path)
+    assert loaded.vocabularies["a"] == [0, 1, 2]
+    assert loaded.statistics["x"] == {"mean": 0.5, "q": [1.0, 1.0]}
+
+
+def test_nothing_is_loaded_from_nowhere(tmp_path):
+    assert Assets.load(tmp_path / "none") == Assets()
+    assert "vocabularies=(a=1)" in repr(Assets({"a": ["x"]}))
+
+
+def test_a_file_is_whole_or_absent(tmp_path):
+    Assets({"a": ["x"]}).save(tmp_path)
+    with pytest.raises(TypeError, match="must be JSON serializable"):
+        Assets({"a": ["y"]}, {"s": object()}).save(tmp_path)
+    assert not [p for p in tmp_path.rglob(".*")]
+    assert json.loads((tmp_path / "statistics.json").read_text())["statistics"] == {}
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("a.txt", "x\ny\nx\n", "a.txt:3: vocabulary must not repeat. Received: 'x' twice"),
+        ("a.json", '["x", "x"]', "vocabulary must not repeat"),
+        ("a.json", "{}", "must be a JSON list of text or of integers"),
+        ("a.json", "[1.5]", "must be a JSON list of text or of integers"),
+        ("a.json", "[true]", "must be a JSON list of text or of integers"),
+        ("a.json", "[1,\n", "a.json:2: file must be JSON"),
+        ("a.json", "[" * 100_000, "file must be JSON"),
+        ("a.json", "9" * 5000, "file must be JSON"),
+    ],
+)
+def test_bad_vocabularies(name, text, message, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=".") as caught:
+        read_vocabulary(tmp_path / name)
+    assert message in str(caught.value)
+
+
+def test_windows_line_ends(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"x\r\ny\r\n")
+    assert read_vocabulary(tmp_path / "a.txt") == ["x", "y"]
+
+
+def test_bad_statistics(tmp_path):
+    (tmp_path / "statistics.json").write_text("[]")
+    with pytest.raises(UserError, match="`statistics.json` must hold a mapping"):
+        Assets.load(tmp_path)

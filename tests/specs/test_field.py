@@ -1,0 +1,24 @@
+import pytest
+from spec_edits import FEATURES, check_refused
+
+from lmn_tf.specs.field import Field
+
+
+def test_relevant_keys():
+    assert Field(name="a", like="b").relevant_keys() == ("name", "column", "like", "weights")
+    assert "transform" in Field(name="a", kind="numeric").relevant_keys()
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("{name: item, like: item}", "{name: item}", "must have `like` or `kind`. Rec"),
+        ("like: item}", "like: item, table: tag}", "`table` must not be given with `like`"),
+        ("like: item}", "like: item, kind: numeric}", "`kind` must not be given with `like`"),
+        ("kind: vector, size: 2", "kind: vector", "`size` must be given for kind vector"),
+        ("kind: vector, size: 2", "kind: cross", "must be one of 'categorical', 'numeric'"),
+        ("kind: vector, size: 2", "kind: vector, size: 2, like: item", "must not be given with"),
+    ],
+)
+def test_refuses(old, new, message, tmp_path):
+    check_refused(FEATURES, old, new, message, tmp_path)

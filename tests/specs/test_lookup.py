@@ -1,0 +1,38 @@
+import pytest
+from spec_edits import FEATURES, check_refused
+
+from lmn_tf.specs.learn import Learn
+from lmn_tf.specs.lookup import Lookup
+
+
+@pytest.mark.parametrize(
+    "lookup, way, size",
+    [
+        (Lookup(identity=24), "identity", 26),
+        (Lookup(hash=10), "hash", 12),
+        (Lookup(vocabulary=("a", "b")), "vocabulary", 4),
+        (Lookup(vocabulary="genres.txt"), "vocabulary", None),
+        (Lookup(learn=Learn()), "learn", None),
+    ],
+)
+def test_way_and_size(lookup, way, size):
+    assert (lookup.way, lookup.size) == (way, size)
+
+
+@pytest.mark.parametrize(
+    "new, message",
+    [
+        ("{hash: 9, identity: 3}", "exactly one of"),
+        ("{unknown: padding}", "Received: none of them"),
+        ("{hash: 0}", "must be at least 1"),
+        ("{identity: 2147483646}", "must be at most"),
+        ("{vocabulary: []}", "must be a list of 1 or more"),
+        ("{vocabulary: [a, a]}", "`vocabulary` must not repeat. Received: 'a' twice"),
+        ("{vocabulary: [a, 1]}", "all text or all integers"),
+        ("{vocabulary: [1.5]}", "must be an integer or text"),
+        ("{vocabulary: 3}", "must be text or a list"),
+        ("{hash: 3, unknown: padd}", "Did you mean `padding`?"),
+    ],
+)
+def test_refuses(new, message, tmp_path):
+    check_refused(FEATURES, "{hash: 1000}", new, message, tmp_path)

@@ -1,0 +1,25 @@
+import pytest
+from spec_edits import FEATURES, check_refused
+
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+
+def test_finds_fields():
+    sequence = FeatureSpec.load(FEATURES).sequence("clicks")
+    assert sequence.field("price").kind == "numeric"
+    with pytest.raises(KeyError, match="`prise` must be a field of `clicks`. Did you mean `price`"):
+        sequence.field("prise")
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("name: action", "name: item", "names of fields must differ. Received: 'item' twice"),
+        ("name: action", "name: mask", "`name` must not be 'mask'"),
+        ("max_length: 50", "max_length: 0", "must be at least 1. Received: max_length=0"),
+        ("max_length: 50", "max_length: .inf", "must be an integer"),
+        ("keep: oldest", "keep: old", "must be one of 'newest' or 'oldest'"),
+    ],
+)
+def test_refuses(old, new, message, tmp_path):
+    check_refused(FEATURES, old, new, message, tmp_path)
