@@ -64,6 +64,7 @@ def _add_rules(definitions):
     definitions["Lookup"]["oneOf"] = [
         {"required": [way], "properties": {way: _GIVEN}} for way in _WAYS
     ]
+    definitions["FeatureSpec"]["properties"]["tables"]["additionalProperties"] = False
     definitions["Feature"]["allOf"] = [
         _kind_rule(kind, definitions["Feature"]) for kind in KIND_KEYS
     ]

@@ -1,25 +1,24 @@
 import pytest
 
+from lmn_tf.specs import section as s
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.parsing import parse
-from lmn_tf.specs.section import (
-    Count, Flag, Integer, Name, Number, PathText, Positive, Problem, Text, Version, section, to_plain,
-)  # fmt: skip
+from lmn_tf.specs.section import Problem, section, to_plain
 
 
 @section
 class Example:
     """One of each."""
 
-    version: Version = 1
-    count: Count = 1
-    flag: Flag = False
-    integer: Integer = 0
-    name: Name = "a"
-    number: Number = 0.0
-    path: PathText = "a"
-    positive: Positive = 1
-    text: Text = "a"
+    version: s.Version = 1
+    count: s.Count = 1
+    flag: s.Flag = False
+    integer: s.Integer = 0
+    name: s.Name = "a"
+    number: s.Number = 0.0
+    path: s.PathText = "a"
+    positive: s.Positive = 1
+    text: s.Text = "a"
     inner: tuple[int, ...] = ()
 
 

@@ -1,0 +1,20 @@
+import pytest
+from spec_edits import COMPARISON, check_refused
+
+from lmn_tf.specs.comparison_model import ComparisonModel
+
+
+def test_trains_as_the_pipeline_says_by_default():
+    assert ComparisonModel(label="A", model={"name": "dnn"}).train == {}
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("label: DNN, model", "model", "`label` must be given in `models[0]`"),
+        ("label: DNN, model", "label: DNN, modl", "Did you mean `model`?"),
+        ("label: DNN, model: {name: dnn}", "label: DNN, model: dnn", "must be a mapping"),
+    ],
+)
+def test_refuses(old, new, message, tmp_path):
+    check_refused(COMPARISON, old, new, message, tmp_path)

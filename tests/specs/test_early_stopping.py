@@ -1,0 +1,19 @@
+import pytest
+from spec_edits import PIPELINE, check_refused
+
+from lmn_tf.specs.early_stopping import EarlyStopping
+
+
+def test_defaults():
+    assert EarlyStopping() == EarlyStopping(monitor="auc", patience=2)
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("monitor: gauc", "monitor: gac", "Did you mean `gauc`?"),
+        ("patience: 0", "patience: -1", "must be at least 0. Received: patience=-1"),
+    ],
+)
+def test_refuses(old, new, message, tmp_path):
+    check_refused(PIPELINE, old, new, message, tmp_path)

@@ -1,0 +1,30 @@
+import pytest
+from spec_edits import PIPELINE, check_refused
+
+from lmn_tf.specs.pipeline_data import PipelineData
+
+
+def test_defaults():
+    data = PipelineData(train="a-*.parquet")
+    assert (data.batch_size, data.eval_batch_size, data.shuffle_buffer) == (512, 4096, 100_000)
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("train_rows: 900", "train_rows: 0", "`data.train_rows` must be at least 1"),
+        ("batch_size: 128", "batch_size: 1.5", "`data.batch_size` must be an integer"),
+        ("valid: data", "validation: data", "Did you mean `valid`?"),
+        ("synthetic: {rows: 1000, seed: 1}", "synthetic: 3", "must be a mapping"),
+    ],
+)
+def test_refuses(old, new, message, tmp_path):
+    check_refused(PIPELINE, old, new, message, tmp_path)
+
+
+def test_generated_data_need_a_folder(tmp_path):
+    edited = tmp_path / PIPELINE.name
+    text = PIPELINE.read_text(encoding="utf-8").replace("  directory: data/everything\n", "")
+    edited.write_text(text, encoding="utf-8")
+    message = "`directory` must be given with `synthetic`. Received: nothing"
+    check_refused(edited, "  synthetic:", "  synthetic:", message, tmp_path)

@@ -1,0 +1,85 @@
+import json
+
+import pytest
+import yaml
+from spec_edits import EXAMPLES, FEATURES, PIPELINE, check_refused
+
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.pipeline_spec import PipelineSpec
+
+MOVIELENS = EXAMPLES / "pipelines" / "movielens_1m_lmn.yaml"
+
+
+@pytest.mark.parametrize("path", [PIPELINE, MOVIELENS], ids=lambda path: path.stem)
+def test_round_trip(path, tmp_path):
+    spec = PipelineSpec.load(path)
+    plain = spec.to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert PipelineSpec.from_dict(plain) == spec
+    written = tmp_path / "pipeline.yaml"
+    written.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+    assert PipelineSpec.load(written) == spec
+
+
+def test_the_documented_example_reads_as_documented():
+    spec = PipelineSpec.load(MOVIELENS)
+    assert spec.model_name == "lmn"
+    assert spec.model_options == {"num_keys": 300, "top_k": 32, "memory_loss_weight": 0.1}
+    assert spec.data.train == "data/train-*.parquet"
+    assert spec.distribute.strategy == "none"
+
+
+def test_the_feature_spec_is_relative_to_the_file(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    spec = PipelineSpec.load(PIPELINE)
+    assert spec.feature_spec_path.resolve() == FEATURES.resolve()
+    assert spec.load_feature_spec() == FeatureSpec.load(FEATURES)
+
+
+def test_paths_take_the_environment(monkeypatch):
+    monkeypatch.delenv("LMN_TF_EXAMPLE_DATA", raising=False)
+    assert PipelineSpec.load(PIPELINE).data.train == "data/everything/train-*.parquet"
+    monkeypatch.setenv("LMN_TF_EXAMPLE_DATA", "/elsewhere")
+    assert PipelineSpec.load(PIPELINE).data.train == "/elsewhere/train-*.parquet"
+
+
+def test_overrides():
+    spec = PipelineSpec.load(PIPELINE)
+    changed = spec.with_overrides(["train.epochs=9", "model.dropout=0.5", "data.test=null"])
+    assert (changed.train.epochs, spec.train.epochs) == (9, 3)
+    assert changed.model_options == {"hidden_units": [64, 32], "dropout": 0.5}
+    assert changed.data.test is None
+    assert changed.feature_spec_path == spec.feature_spec_path
+    assert spec.with_overrides([]) == spec
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ("train.epochs=-1", "`--set train.epochs=-1`: `train.epochs` must be at least 1."),
+        ("train.epoch=1", "Did you mean `epochs`?"),
+        ("train.optimizer.dense.sgd=1", "must name exactly one optimizer. Received: adam, sgd"),
+        ("model.name=", "`name` must be given in `model`"),
+        ("run_dir=${NO_SUCH_VARIABLE}", "needs the environment variable NO_SUCH_VARIABLE"),
+    ],
+)
+def test_bad_overrides(setting, message):
+    with pytest.raises(UserError, match=".") as caught:
+        PipelineSpec.load(PIPELINE).with_overrides([setting])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("{name: din,", "{", "`name` must be given in `model`. Received: nothing"),
+        ("{name: din,", "{name: 3,", "`name` must be text. Received: name=3"),
+        ("model: {", "modle: {", "unknown key `modle`. Did you mean `model`?"),
+        ("${LMN_TF_EXAMPLE_DATA:-data/everything}", "${NO_SUCH_VARIABLE}", "NO_SUCH_VARIABLE"),
+        ("run_dir: runs/everything", "run_dir: [a]", "`run_dir` must be text."),
+        ("pipeline_version: 1", "pipeline_version: '1'", "must be 1, the only version there is"),
+    ],
+)
+def test_refuses(old, new, message, tmp_path):
+    check_refused(PIPELINE, old, new, message, tmp_path)

@@ -1,0 +1,21 @@
+import pytest
+from spec_edits import PIPELINE, check_refused
+
+from lmn_tf.specs.schedule import Schedule
+
+
+def test_defaults():
+    assert Schedule() == Schedule(kind="constant", warmup_steps=0, decay_steps=None, decay_rate=0.5)
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("kind: exponential", "kind: linear", "must be one of 'constant', 'cosine' or 'exponenti"),
+        ("warmup_steps: 10", "warmup_steps: -1", "must be at least 0"),
+        ("decay_rate: 0.9", "decay_rate: 2", "must be at most 1"),
+        (", decay_steps: 100", "", "`decay_steps` must be given for kind exponential"),
+    ],
+)
+def test_refuses(old, new, message, tmp_path):
+    check_refused(PIPELINE, old, new, message, tmp_path)
