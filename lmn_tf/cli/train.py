@@ -1,7 +1,6 @@
 """`lmn-tf train`."""
 
 import json
-import os
 
 import click
 
@@ -22,6 +21,7 @@ def train(pipeline, settings, run_dir, resume, as_json):
     Example:
       lmn-tf train pipelines/quickstart.yaml --set train.epochs=2 --run-dir runs/two_epochs
     """
+    from lmn_tf.cli.tensorflow_log import quiet_tensorflow
     from lmn_tf.models import registry
     from lmn_tf.specs.pipeline_spec import PipelineSpec
     from lmn_tf.training.run_directory import RunDirectory
@@ -44,8 +44,3 @@ def train(pipeline, settings, run_dir, resume, as_json):
 
     click.echo(metrics_table(metrics))
     click.echo(f"Run directory: {spec.run_dir}")
-
-
-def quiet_tensorflow() -> None:
-    """Keeps TensorFlow's notes about the machine off the screen, unless the user asks for them."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

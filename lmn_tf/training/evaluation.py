@@ -118,10 +118,10 @@ class Evaluator:
             statistics = metric.compute()
             found.append(
                 {
-                    "slots": memory.memory_size,
-                    "slots_used_percent": statistics["used"],
-                    "kl": statistics["kl"],
-                    "slots_for_90_percent": statistics["top90"],
+                    "memory_size": memory.memory_size,
+                    "slots_used": statistics["used"],
+                    "memory_kl": statistics["kl"],
+                    "slots_for_90": statistics["top90"],
                 }
             )
         if len(found) == 1:

@@ -9,9 +9,9 @@ _COLUMNS = (
     ("examples", "examples", "{:,}"),
 )
 _MEMORY_COLUMNS = (
-    ("slots_used_percent", "slots used", "{:.1f} %"),
-    ("kl", "KL", "{:.3f}"),
-    ("slots_for_90_percent", "slots for 90 %", "{:,.0f}"),
+    ("slots_used", "slots used", "{:.1f} %"),
+    ("memory_kl", "KL", "{:.3f}"),
+    ("slots_for_90", "slots for 90 %", "{:,.0f}"),
 )
 
 

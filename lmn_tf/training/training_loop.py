@@ -76,6 +76,7 @@ class TrainingLoop:
         self.state = TrainState()
         self.clock = InputClock()
         self._metric_values: list | None = None
+        self._is_warm = False
 
     @property
     def total_steps(self) -> int:
@@ -141,13 +142,17 @@ class TrainingLoop:
 
     def _finish_step(self, seconds: float, loss) -> None:
         state = self.state
-        first = state.batch * self.batch_size
-        state.examples += min(self.batch_size, self.num_rows - first)
+        rows = min(self.batch_size, self.num_rows - state.batch * self.batch_size)
+        state.examples += rows
         state.batch += 1
         state.step += 1
         state.seconds += seconds
-        state.waited += self.clock.waited
-        self.clock.waited = 0.0
+        waited = self.clock.take()
+        if self._is_warm:
+            state.timed_examples += rows
+            state.timed_seconds += seconds
+            state.waited += waited
+        self._is_warm = True
         self._tell("on_step", self, loss)
         if self.max_steps and state.step >= self.max_steps:
             self.model.stop_training = True
@@ -213,9 +218,6 @@ class _Hooks(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._loop._begin_epoch()
         self._started = time.perf_counter()
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._loop.clock.start_step()
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()

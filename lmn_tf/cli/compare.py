@@ -1,0 +1,38 @@
+"""`lmn-tf compare`."""
+
+import json
+
+import click
+
+
+@click.command()
+@click.argument("comparison")
+@click.option("--seeds", type=click.IntRange(1), help="Use seeds 1 to N instead of the file's.")
+@click.option("--output", help="Folder for runs and tables. Defaults to the file's.")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def compare(comparison, seeds, output, as_json):
+    """Train several models with several seeds on one data set, and print one table.
+
+    A comparison that was stopped goes on where it stopped. The table is written as Markdown, JSON
+    and a picture to the output folder.
+
+    \b
+    Example:
+      lmn-tf compare pipelines/quickstart_comparison.yaml --seeds 3
+    """
+    import dataclasses
+
+    from lmn_tf.specs.comparison_spec import ComparisonSpec
+    from lmn_tf.training.comparison import Comparison
+    from lmn_tf.training.comparison_report import markdown
+
+    spec = ComparisonSpec.load(comparison)
+    if output:
+        base_dir = spec.base_dir
+        spec = dataclasses.replace(spec, output=output)
+        spec.__dict__["_base_dir"] = str(base_dir)
+    runs = Comparison(spec, seeds=range(1, seeds + 1) if seeds else None)
+    result = runs.run()
+    click.echo(json.dumps(result, indent=2) if as_json else markdown(result))
+    if not as_json:
+        click.echo(f"Written to {runs.output}/comparison.md, comparison.json and comparison.png")
