@@ -51,8 +51,8 @@ class SequencePooling(keras.layers.Layer):
     def compute_mask(self, inputs, previous_mask):
         return None  # positions are gone
 
-    def compute_output_shape(self, inputs_shape):
-        return (inputs_shape[0], inputs_shape[-1])
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
 
     def get_config(self):
         return {**super().get_config(), "pooling": self.pooling}

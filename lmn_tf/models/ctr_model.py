@@ -205,6 +205,13 @@ class CTRModel(keras.Model):
         with self._evaluation():
             return super().test_step(data)
 
+    def fit(self, x=None, *args, **kwargs):
+        """As `keras.Model.fit`."""
+        # Keras asks to shuffle by default, and warns that it cannot shuffle a dataset.
+        if isinstance(x, tf.data.Dataset) and not args:
+            kwargs = {"shuffle": False, **kwargs}
+        return super().fit(x, *args, **kwargs)
+
     def evaluate(self, *args, **kwargs):
         """As `keras.Model.evaluate`; grouped metrics are final in what it returns."""
         with self._evaluation():

@@ -65,7 +65,9 @@ class DIN(CTRModel):
         self.attention_activation = attention_activation
         self.attention_weights = attention_weights
         self.add_pooling = add_pooling
-        self.pool = SequencePooling(dtype=self.dtype_policy, name="pool")
+        self.pool = None
+        if add_pooling or not attention:
+            self.pool = SequencePooling(dtype=self.dtype_policy, name="pool")
         self.attention_layers = {}
         if attention:
             self.attention_layers = {
@@ -88,6 +90,6 @@ class DIN(CTRModel):
                         one["history"], one["target"], mask=one["mask"], training=training
                     )
                 )
-            if self.add_pooling or not self.attention:
+            if self.pool is not None:
                 parts.append(self.pool(one["history"], mask=one["mask"]))
         return parts

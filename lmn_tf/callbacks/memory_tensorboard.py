@@ -1,0 +1,121 @@
+"""The state of a model's large memories, for TensorBoard."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.large_memory import LargeMemory
+
+_USAGE = ("slots_used", "memory_kl", "slots_for_90")
+
+
+class MemoryTensorBoard(keras.callbacks.Callback):
+    """Writes what the large memories of a model hold and how they are used.
+
+    While training, for each memory: `memory_loss` (without its weight), `query_norm` (mean length
+    of the queries `M_Q`) and `read_out_norm` (of `M_O`), all means since the epoch began. At the
+    end of each epoch a histogram of the lengths of the value rows. After each evaluation, that of
+    `fit` included: `slots_used` (per cent), `memory_kl` (distance from even use, in nats) and
+    `slots_for_90` (how many slots hold 90 % of the weight).
+
+    The step of every value is the optimizer's number of iterations. A model without a memory
+    writes nothing.
+
+    Args:
+        log_dir: Path of the folder for event files.
+        update_freq: Integer. Training values are written every so many steps.
+            Defaults to `100`.
+
+    Raises:
+        ValueError: If `update_freq` is not a positive integer.
+
+    Example:
+
+    >>> callback = MemoryTensorBoard(folder, update_freq=10)
+    >>> callback.update_freq
+    10
+    """
+
+    def __init__(self, log_dir, update_freq=100):
+        super().__init__()
+        if isinstance(update_freq, bool) or not isinstance(update_freq, int) or update_freq < 1:
+            raise ValueError(
+                f"`update_freq` must be a positive integer. Received: update_freq={update_freq!r}"
+            )
+        self.log_dir = str(log_dir)
+        self.update_freq = update_freq
+        self._writer = None
+        self._memories = []
+        self._batches = 0
+
+    def set_model(self, model):
+        super().set_model(model)
+        self._memories = _memories(model)
+
+    def on_train_begin(self, logs=None):
+        self._batches = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._batches += 1
+        if self._batches % self.update_freq == 0:
+            self._write(self._training_values())
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._write(self._training_values())
+        if self._memories:
+            with self._open().as_default(step=self._step()):
+                for memory in self._memories:
+                    values = tf.convert_to_tensor(memory.memory.memory_values)
+                    tf.summary.histogram(f"{memory.name}/value_norm", tf.norm(values, axis=-1))
+            self._writer.flush()
+
+    def on_test_end(self, logs=None):
+        self._write(
+            {f"usage/{key}": value for key, value in (logs or {}).items() if key.endswith(_USAGE)}
+        )
+
+    def on_train_end(self, logs=None):
+        self._close()
+
+    def _training_values(self):
+        return {
+            f"{memory.name}/{metric.name}": metric.result()
+            for memory in self._memories
+            for metric in (
+                memory.memory_loss_tracker,
+                memory.query_norm_tracker,
+                memory.read_out_norm_tracker,
+            )
+        }
+
+    def _write(self, values):
+        if not values or not self._memories:
+            return
+        with self._open().as_default(step=self._step()):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+
+    def _step(self):
+        optimizer = getattr(self.model, "optimizer", None)
+        return 0 if optimizer is None else int(keras.ops.convert_to_numpy(optimizer.iterations))
+
+    def _open(self):
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(self.log_dir)
+        return self._writer
+
+    def _close(self):
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def _memories(model):
+    """Returns the large memories of a model, those of nested models included."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, LargeMemory):
+            found.append(layer)
+        elif hasattr(layer, "layers"):
+            found += _memories(layer)
+    return found

@@ -1,0 +1,199 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from kitchen_sink import KITCHEN_SINK, kitchen_sink_spec, random_features
+
+from lmn_tf.features import FeatureEncoder
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+SPEC = kitchen_sink_spec()
+
+
+def table_of(encoder, name):
+    return encoder.tables[name].embeddings.numpy()
+
+
+def test_groups_have_their_published_widths(run_mode):
+    encoder = FeatureEncoder(SPEC)
+    encoder.build()
+    features = random_features(SPEC)
+    groups = run_mode(lambda f: encoder(f))(features)
+    assert encoder.widths == {
+        "user": 9,
+        "item": 17,
+        "context": 8,
+        "cross": 4,
+        "histories": {"clicks": 11},
+    }
+    for role in ("user", "item", "context", "cross"):
+        assert groups[role].shape == (6, encoder.widths[role])
+    clicks = groups["histories"]["clicks"]
+    assert clicks["history"].shape == (6, 5, 11)
+    assert clicks["target"].shape == (6, 11)
+    np.testing.assert_array_equal(clicks["mask"], features["clicks/mask"])
+
+
+def test_groups_are_what_their_tables_hold():
+    encoder = FeatureEncoder(SPEC)
+    features = random_features(SPEC)
+    groups = encoder(features)
+    np.testing.assert_array_equal(
+        groups["user"],
+        np.concatenate(
+            [
+                table_of(encoder, "user")[features["user"]],
+                table_of(encoder, "age")[features["age"]],
+                features["income"][:, None],
+            ],
+            axis=1,
+        ),
+    )
+    np.testing.assert_array_equal(groups["item"][:, 0], features["rank"])
+    np.testing.assert_array_equal(groups["item"][:, -5:], features["picture"])
+    target = groups["histories"]["clicks"]["target"]
+    np.testing.assert_array_equal(target, groups["item"][:, 1:12])
+
+
+def test_the_history_is_of_the_candidates_kind():
+    spec = FeatureSpec.from_dict(
+        {
+            **KITCHEN_SINK,
+            "sequences": [
+                {"name": "clicks", "max_length": 20, "fields": KITCHEN_SINK["sequences"][0]["fields"][:3]}
+            ],
+        }
+    )
+    encoder = FeatureEncoder(spec)
+    features = random_features(spec)
+    # The candidate's weights are not the history's.
+    features["tags/weights"] = np.ones_like(features["tags/weights"])
+    for name in ("item", "tags", "topics"):
+        features[f"clicks/{name}"][:, 2] = features[name]
+    clicks = encoder(features)["histories"]["clicks"]
+    np.testing.assert_allclose(clicks["history"][:, 2], clicks["target"], rtol=1e-6)
+
+
+def test_other_fields_are_projected_and_added():
+    encoder = FeatureEncoder(SPEC)
+    features = random_features(SPEC)
+    before = encoder(features)["histories"]["clicks"]["history"]
+    changed = {**features, "clicks/dwell": features["clicks/dwell"] + 1.0}
+    after = encoder(changed)["histories"]["clicks"]["history"]
+    kernel = encoder.projections["clicks/dwell"].kernel.numpy()
+    np.testing.assert_allclose(after - before, np.broadcast_to(kernel[0], before.shape), atol=1e-5)
+
+
+def test_events_without_fields_like_items_are_as_wide_as_the_spec_says():
+    spec = kitchen_sink_spec(
+        sequences=[
+            {
+                "name": "visits",
+                "max_length": 9,
+                "fields": [{"name": "elapsed", "column": "v_time", "kind": "elapsed_time"}],
+            }
+        ]
+    )
+    encoder = FeatureEncoder(spec)
+    visits = encoder(random_features(spec))["histories"]["visits"]
+    assert visits["history"].shape == (6, 5, 4)
+    assert visits["target"].shape == (6, 4)
+
+
+def test_events_have_a_zero_target_when_there_are_no_items():
+    spec = kitchen_sink_spec(
+        features=[KITCHEN_SINK["features"][0]],
+        tables={},
+        sequences=[
+            {
+                "name": "visits",
+                "max_length": 9,
+                "fields": [{"name": "elapsed", "column": "v_time", "kind": "elapsed_time"}],
+            }
+        ],
+    )
+    encoder = FeatureEncoder(spec)
+    groups = encoder(random_features(spec))
+    assert groups["item"].shape == (6, 0)
+    np.testing.assert_array_equal(groups["histories"]["visits"]["target"], np.zeros((6, 4)))
+
+
+def test_histories_can_be_left_out():
+    encoder = FeatureEncoder(SPEC, histories=False)
+    features = {k: v for k, v in random_features(SPEC).items() if not k.startswith("clicks")}
+    assert encoder(features)["histories"] == {}
+    assert "clicks.elapsed" not in encoder.tables
+    assert not any(key.startswith("clicks") for key in encoder.signature())
+
+
+def test_each_table_is_one_weight_that_carries_its_name():
+    encoder = FeatureEncoder(SPEC)
+    encoder.build()
+    paths = [weight.path for weight in encoder.weights if weight.path.endswith("embeddings")]
+    names = ["user", "age", "item", "tag", "topic", "since", "hour", "age_x_tags", "clicks.elapsed"]
+    assert paths == [f"feature_encoder/{name}/embeddings" for name in names]
+
+
+def test_batch_length_and_values_may_be_unknown():
+    encoder = FeatureEncoder(SPEC)
+    encoder.build()
+    signature = encoder.signature()
+    assert set(signature) == set(random_features(SPEC)) - {"group"}
+
+    @tf.function(input_signature=[signature])
+    def run(features):
+        return encoder(features)["histories"]["clicks"]["history"]
+
+    for length in (1, 4):
+        features = random_features(SPEC, length=length, values=1)
+        del features["group"]
+        assert run({k: tf.constant(v) for k, v in features.items()}).shape == (6, length, 11)
+
+
+def test_symbolic_shapes():
+    encoder = FeatureEncoder(SPEC)
+    inputs = {
+        key: keras.Input(spec.shape[1:], dtype=spec.dtype.name, name=key.replace("/", "_"))
+        for key, spec in encoder.signature().items()
+    }
+    assert encoder(inputs)["histories"]["clicks"]["history"].shape == (None, None, 11)
+
+
+def test_mixed_precision():
+    encoder = FeatureEncoder(SPEC, dtype="mixed_float16")
+    groups = encoder(random_features(SPEC))
+    assert groups["item"].dtype == tf.float16
+    assert groups["histories"]["clicks"]["history"].dtype == tf.float16
+
+
+def test_config_round_trip_needs_no_vocabulary():
+    lookup = {"learn": {"min_count": 2}}
+    features = [{**KITCHEN_SINK["features"][0], "lookup": lookup}, *KITCHEN_SINK["features"][1:]]
+    spec = kitchen_sink_spec(features=features)
+    with pytest.raises(UserError, match="vocabulary of `user` must be learned"):
+        FeatureEncoder(spec)
+    spec.assets.vocabularies["user"] = ["a", "b", "c"]
+    encoder = FeatureEncoder(spec)
+    assert encoder.sizes["user"] == 5
+    config = json.loads(json.dumps(encoder.get_config()))
+    again = FeatureEncoder.from_config(config)
+    assert again.sizes == encoder.sizes
+    again.build()
+    assert table_of(again, "user").shape == (5, 4)
+
+
+def test_a_missing_column_is_told_with_the_nearest_one():
+    features = random_features(SPEC)
+    features["itme"] = features.pop("item")
+    with pytest.raises(ValueError, match="must hold the column `item`.*Did you mean `itme`?"):
+        FeatureEncoder(SPEC)(features)
+
+
+def test_a_column_of_another_shape_is_told():
+    features = random_features(SPEC)
+    features["user"] = features["user"][:, None]
+    with pytest.raises(ValueError, match=r"features\['user'\]` must have 1 axes.*\(6, 1\)"):
+        FeatureEncoder(SPEC)(features)

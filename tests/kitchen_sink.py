@@ -1,0 +1,170 @@
+"""A feature spec with every kind, role and transform, and batches that fit it."""
+
+import copy
+
+import numpy as np
+
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+KITCHEN_SINK = {
+    "spec_version": 1,
+    "name": "kitchen-sink",
+    "group": "user",
+    "request_time": "time",
+    "labels": [{"name": "click"}],
+    "embedding_dim": 4,
+    "tables": {
+        "item": {"dim": 6},
+        "tag": {"dim": 3, "combiner": "sqrtn"},
+        "topic": {"dim": 2, "combiner": "sum", "initializer": "uniform"},
+    },
+    "features": [
+        {"name": "user", "role": "user", "kind": "categorical", "lookup": {"hash": 50}},
+        {
+            "name": "age",
+            "role": "user",
+            "kind": "numeric",
+            "transform": ["log1p", {"bucketize": [1, 2]}],
+        },
+        {"name": "income", "role": "user", "kind": "numeric", "transform": "standardize"},
+        {"name": "rank", "role": "item", "kind": "numeric", "transform": "min_max"},
+        {
+            "name": "item",
+            "role": "item",
+            "kind": "categorical",
+            "lookup": {"identity": 40},
+            "table": "item",
+        },
+        {
+            "name": "tags",
+            "role": "item",
+            "kind": "multi_value",
+            "lookup": {"identity": 9},
+            "table": "tag",
+            "weights": "tag_weights",
+        },
+        {
+            "name": "topics",
+            "role": "item",
+            "kind": "multi_value",
+            "lookup": {"hash": 200},
+            "table": "topic",
+        },
+        {"name": "picture", "role": "item", "kind": "vector", "size": 5},
+        {"name": "since", "role": "context", "kind": "elapsed_time"},
+        {
+            "name": "hour",
+            "role": "context",
+            "kind": "categorical",
+            "lookup": {"vocabulary": ["early", "late"]},
+        },
+        {
+            "name": "age_x_tags",
+            "role": "cross",
+            "kind": "cross",
+            "of": ["age", "tags"],
+            "lookup": {"hash": 30},
+        },
+    ],
+    "sequences": [
+        {
+            "name": "clicks",
+            "max_length": 20,
+            "fields": [
+                {"name": "item", "column": "c_item", "like": "item"},
+                {"name": "tags", "column": "c_tags", "like": "tags"},
+                {"name": "topics", "column": "c_topics", "like": "topics"},
+                {"name": "hour", "column": "c_hour", "like": "hour"},
+                {"name": "elapsed", "column": "c_time", "kind": "elapsed_time"},
+                {"name": "dwell", "column": "c_dwell", "kind": "numeric"},
+                {"name": "sound", "column": "c_sound", "kind": "vector", "size": 3},
+            ],
+        }
+    ],
+}
+
+SMALL = {"hidden_units": (8, 4)}
+SMALL_ATTENTION = {**SMALL, "attention_units": (6,)}
+SMALL_MEMORY = {**SMALL_ATTENTION, "num_keys": 6, "top_k": 4}
+SMALL_OPTIONS = {
+    "dnn": SMALL,
+    "pooling": SMALL,
+    "din": SMALL_ATTENTION,
+    "lmn": SMALL_MEMORY,
+    "lmn_control": SMALL_ATTENTION,
+}
+
+
+def kitchen_sink_spec(**changes):
+    """Returns the kitchen sink's spec, with top-level keys replaced."""
+    return FeatureSpec.from_dict({**copy.deepcopy(KITCHEN_SINK), **changes})
+
+
+def random_features(spec, rows=6, length=5, values=3, seed=0):
+    """Returns the features dictionary of random rows, padded on the right."""
+    rng = np.random.default_rng(seed)
+    features = {}
+    for feature in spec.features:
+        _add(features, spec, feature, feature.name, (rows,), values, rng)
+    for sequence in spec.sequences:
+        lengths = rng.integers(1, length + 1, rows)
+        lengths[0] = length
+        mask = np.arange(length) < lengths[:, None]
+        features[f"{sequence.name}/mask"] = mask
+        for field in sequence.fields:
+            view, key = spec.resolved_field(sequence, field), f"{sequence.name}/{field.name}"
+            _add(features, spec, view, key, (rows, length), values, rng)
+            for name in (key, f"{key}/weights"):
+                if name in features:
+                    cells = features[name]
+                    kept = mask.reshape(mask.shape + (1,) * (cells.ndim - 2))
+                    features[name] = (cells * kept).astype(cells.dtype)
+    features["group"] = rng.integers(0, 3, rows)
+    return features
+
+
+def _add(features, spec, view, key, shape, values, rng):
+    if view.kind == "vector":
+        features[key] = rng.normal(size=(*shape, view.size)).astype("float32")
+    elif not view.has_ids:
+        features[key] = rng.normal(size=shape).astype("float32")
+    else:
+        if view.kind in ("multi_value", "cross"):
+            shape = (*shape, values)
+        features[key] = rng.integers(1, spec.input_size(view), shape).astype("int32")
+        if view.kind in ("multi_value", "cross"):
+            features[key][..., 1:] *= rng.integers(0, 2, (*shape[:-1], values - 1)).astype("int32")
+        if view.weights is not None:
+            features[f"{key}/weights"] = rng.random(shape).astype("float32")
+
+
+def random_labels(rows=6, count=1, seed=0):
+    """Returns random labels of both classes, of shape `(rows, count)`."""
+    labels = np.random.default_rng(seed).integers(0, 2, (rows, count)).astype("float32")
+    labels[:2] = [[0.0] * count, [1.0] * count]
+    return labels
+
+
+def repadded(features, spec, left, extra, seed=1):
+    """Returns the same rows with `extra` more padded steps, full of junk, on one side."""
+    rng = np.random.default_rng(seed)
+    changed = dict(features)
+    for key, cells in features.items():
+        name = key.split("/")[0]
+        if name not in [sequence.name for sequence in spec.sequences]:
+            continue
+        mask = features[f"{name}/mask"]
+        rows, length = mask.shape
+        shape = (rows, length + extra, *cells.shape[2:])
+        if key.endswith("/mask"):
+            wide = np.zeros(shape, bool)
+        elif cells.dtype == np.int32:
+            wide = rng.integers(1, 4, shape).astype("int32")
+        else:
+            wide = rng.normal(size=shape).astype("float32")
+        for row in range(rows):
+            count = int(mask[row].sum())
+            start = length + extra - count if left else 0
+            wide[row, start : start + count] = cells[row, :count]
+        changed[key] = wide
+    return changed
