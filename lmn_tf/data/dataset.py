@@ -1,9 +1,16 @@
 """Batches as a `tf.data.Dataset`."""
 
+import collections
+import contextlib
+
+import numpy as np
 import tensorflow as tf
 
 from lmn_tf.data.batch_reader import BatchReader
 from lmn_tf.data.vocabulary import is_learned, learn
+from lmn_tf.specs.errors import UserError
+
+_MOST_RUNNING = 16
 
 
 def make_dataset(
@@ -63,7 +70,7 @@ def make_dataset(
         UserError: No file matches, or the data do not fit the spec.
     """
     if not is_learned(spec):
-        learn(spec, files, seed=seed)
+        learn(spec, files, seed=seed, limit=limit)
     reader = BatchReader(
         spec,
         files,
@@ -81,33 +88,116 @@ def make_dataset(
 
 def reader_dataset(reader: BatchReader, epochs=1, start=(0, 0), prefetch=2):
     """Returns the batches of a `BatchReader` as a dataset; arguments as of `make_dataset`."""
-    iteration = 0
+    iterations = _Iterations(reader, epochs, start)
+    structure = signature(reader)
+    specs = tf.nest.flatten(structure)
 
-    def batches():
-        nonlocal iteration
-        if callable(start):
-            first, batch = start()
-            last = first + epochs
-        else:
-            first, batch = start
-            last = max(first + 1, epochs)
-            if iteration:
-                first, last, batch = last + (iteration - 1) * epochs, last + iteration * epochs, 0
-            iteration += 1
-        for epoch in range(first, last):
-            for features, labels, weights in reader.read(epoch, batch):
-                if labels is None:
-                    yield features
-                else:
-                    yield (features, labels) if weights is None else (features, labels, weights)
-            batch = 0
+    def pull(key):
+        arrays = tf.numpy_function(iterations.pull, [key], [spec.dtype for spec in specs])
+        for array, spec in zip(arrays, specs, strict=True):
+            array.set_shape(spec.shape)
+        return tf.nest.pack_sequence_as(structure, arrays)
 
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature(reader))
+    def open_iteration(_):
+        key, count = tf.numpy_function(iterations.begin, [], [tf.int64, tf.int64])
+        key.set_shape(())
+        return tf.data.Dataset.from_tensors(key).repeat(count)
+
+    # One call into Python a batch, which hands its arrays over: a third of the cost of
+    # `from_generator`, that checks and converts each array in Python.
+    dataset = tf.data.Dataset.from_tensors(0).flat_map(open_iteration).map(pull)
     options = tf.data.Options()
     if reader.is_sharded:
         # The reader has its own share of the rows; a strategy must not cut it again.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    if not callable(start) and tuple(start) == (0, 0):
+        count = epochs * reader.batches_per_epoch
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
     return dataset.prefetch(prefetch).with_options(options)
+
+
+@contextlib.contextmanager
+def user_errors():
+    """Raises what a reader found wrong with the data as the `UserError` that it was.
+
+    TensorFlow wraps what a dataset raises into an error of its own with a long report. Put this
+    around whatever iterates over a dataset of `make_dataset`.
+
+    Example:
+
+    >>> with user_errors():
+    ...     pass  # model.fit(dataset)
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for found in list(_found_errors):
+            if str(found) in str(error):
+                raise found from None
+        raise
+
+
+# The last few mistakes that readers met, for `user_errors`.
+_found_errors: collections.deque = collections.deque(maxlen=8)
+
+
+class _Iterations:
+    """The Python side of a dataset: one running reader for each of its iterations."""
+
+    def __init__(self, reader, epochs, start):
+        self._reader, self._epochs, self._start = reader, epochs, start
+        self._begun = 0
+        self._running: dict[int, collections.abc.Iterator] = {}
+
+    def begin(self):
+        """Opens the next iteration; returns its key and its number of batches."""
+        first, last, batch = self._epoch_range()
+        key = self._begun
+        self._begun += 1
+        # TensorFlow does not tell when an iteration is given up; the oldest of many is.
+        if len(self._running) >= _MOST_RUNNING:
+            self._running.pop(min(self._running)).close()
+        count = max((last - first) * self._reader.batches_per_epoch - batch, 0)
+        if count:
+            self._running[key] = self._batches(first, last, batch, count)
+        return np.int64(key), np.int64(count)
+
+    def pull(self, key):
+        """Returns the arrays of the next batch of an iteration."""
+        key = int(key)
+        if key not in self._running:
+            raise RuntimeError(
+                f"at most {_MOST_RUNNING} iterations over one dataset must run at the same time."
+            )
+        try:
+            arrays, is_last = next(self._running[key])
+        except UserError as error:
+            _found_errors.append(error)
+            raise
+        if is_last:
+            self._running.pop(key).close()
+        return arrays
+
+    def _epoch_range(self):
+        if callable(self._start):
+            first, batch = self._start()
+            return first, first + self._epochs, batch
+        first, batch = self._start
+        last = max(first + 1, self._epochs)
+        if not self._begun:
+            return first, last, batch
+        first = last + (self._begun - 1) * self._epochs
+        return first, first + self._epochs, 0
+
+    def _batches(self, first, last, batch, count):
+        for epoch in range(first, last):
+            for features, labels, weights in self._reader.read(epoch, batch):
+                count -= 1
+                parts = (features,)
+                if labels is not None:
+                    parts = (features, labels) if weights is None else (features, labels, weights)
+                yield tf.nest.flatten(parts), count == 0
+            batch = 0
 
 
 def signature(reader: BatchReader):

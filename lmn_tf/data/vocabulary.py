@@ -28,10 +28,10 @@ def is_learned(spec) -> bool:
 def learn(spec, files, seed=None, limit=None, reuse=True) -> None:
     """Fills `spec.assets` with what the spec has to learn and does not hold yet.
 
-    Where the folder of the files has `vocabularies/` and `statistics.json` learned under the same
-    rules, they are read; otherwise one pass over the files is made. A value counts as often as
-    training reads it: once for each row with it, and once for each history that keeps its event.
-    Columns that share a vocabulary add up. Of events by reference only those count that precede a
+    Where the folder of the files has `vocabularies/` and `statistics.json`, learned under the same
+    rules and not older than the data, they are read; otherwise one pass over the files is made. A
+    value counts as often as training reads it: once for each row with it, and once for each
+    history that keeps its event. Columns that share a vocabulary add up. Of events by reference only those count that precede a
     row of these files, as often as rows keep them: events of later rows stay unseen, and both
     forms of a history give the same vocabulary. Statistics of a feature come from its own column.
 
@@ -47,7 +47,7 @@ def learn(spec, files, seed=None, limit=None, reuse=True) -> None:
     """
     folder = os.path.dirname(match_files(files)[0])
     if reuse and limit is None:
-        _reuse(spec, folder)
+        _reuse(spec, folder, match_files(files))
     wanted = _wanted(spec)
     if not wanted:
         return
@@ -267,9 +267,14 @@ def _plain_rule(view):
     return [step if isinstance(step, str) else repr(step) for step in view.transform]
 
 
-def _reuse(spec, folder):
+def _reuse(spec, folder, files):
     """Takes over learned files beside the data whose rules are the spec's."""
-    if not os.path.exists(os.path.join(folder, "statistics.json")):
+    path = os.path.join(folder, "statistics.json")
+    read = [*files, *(os.path.join(folder, s.events.file) for s in spec.sequences if s.events)]
+    # Older than the data, they were learned from something else.
+    if not os.path.exists(path) or any(
+        os.path.exists(file) and os.path.getmtime(file) > os.path.getmtime(path) for file in read
+    ):
         return
     beside = Assets.load(folder)
     rules = _rules(spec)

@@ -1,0 +1,179 @@
+"""Compares data files with a feature spec before anything is trained."""
+
+import copy
+import dataclasses
+
+import numpy as np
+
+from lmn_tf.data.batch_reader import BatchReader, open_spec_files
+from lmn_tf.data.vocabulary import learn
+from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+_SHOWN_ROWS = 3
+_SHOWN_VALUES = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `check_files` found.
+
+    Args:
+        rows: Integer. Rows that were read.
+        columns: List of `{"name", "type", "used_by"}`, one for each column of the files.
+        problems: List of messages, each naming file, column, row, rule and value.
+        batch: List of the first rows as mappings from a batch's keys to short texts; a value of a
+            vocabulary reads `value→id`. Empty when there are problems.
+    """
+
+    rows: int
+    columns: list
+    problems: list
+    batch: list
+
+
+def check_files(spec, files, rows: int = 1000) -> Report:
+    """Checks the columns and the first rows of data files against a spec, without TensorFlow.
+
+    What the spec learns and does not hold yet is learned from the checked rows, for the report
+    alone. TFRecord files need TensorFlow, as nothing else reads them here.
+
+    Args:
+        spec: `FeatureSpec`; it is left as it is.
+        files: Glob, path, or list of them.
+        rows: Integer. How many rows are read. Defaults to `1000`.
+
+    Returns:
+        A `Report`; one problem for each column that does not fit, all columns told at once.
+
+    Raises:
+        UserError: No file matches, or one can not be read at all.
+    """
+    units = open_spec_files(spec, files)
+    problems = []
+    for unit in units:
+        for name in spec.columns():
+            if name not in unit.names:
+                hint = did_you_mean(name, unit.names)
+                problems.append(f"{unit.path}: column `{name}` must be in the file.{hint}")
+    missing = {name for name in spec.columns() if name not in units[0].names}
+    count, columns = _columns(spec, units[0], rows)
+    for part in _parts(spec):
+        if not missing.intersection(part.columns()):
+            try:
+                _first_batch(part, files, rows)
+            except UserError as error:
+                problems.append(str(error))
+    problems = list(dict.fromkeys(problems))
+    batch = []
+    if not problems:
+        whole = _clone(spec, spec.to_dict())
+        (features, labels, weights), count = _first_batch(whole, files, rows)
+        batch = [_texts(whole, features, labels, weights, row) for row in range(_SHOWN_ROWS)]
+        batch = batch[: min(count, _SHOWN_ROWS)]
+    return Report(count, columns, problems, batch)
+
+
+def _columns(spec, unit, rows):
+    table = next(unit.tables(unit.names, 0, rows))
+    users: dict[str, list[str]] = {}
+    for view in spec.views():
+        if view.kind != "cross":
+            users.setdefault(view.data_column, []).append(view.name)
+    for label in spec.labels:
+        users.setdefault(label.data_column, []).append(label.name)
+    for key in ("group", "request_time", "weight"):
+        if getattr(spec, key) is not None:
+            users.setdefault(getattr(spec, key), []).append(key)
+    columns = [
+        {
+            "name": field.name,
+            "type": str(getattr(field.type, "value_type", field.type))
+            if str(field.type).startswith("dictionary")
+            else str(field.type),
+            "used_by": users.get(field.name, []),
+        }
+        for field in table.schema
+    ]
+    return table.num_rows, columns
+
+
+def _parts(spec):
+    """Yields specs with one feature or one sequence each, and what that one refers to."""
+    plain = spec.to_dict()
+    for feature in spec.features:
+        yield _part(spec, plain, {feature.name, *feature.of}, None)
+    for sequence in spec.sequences:
+        liked = {field.like for field in sequence.fields if field.like is not None}
+        yield _part(spec, plain, liked or {spec.features[0].name}, sequence.name)
+
+
+def _part(spec, plain, features, sequence):
+    part = copy.deepcopy(plain)
+    part["features"] = [one for one in part["features"] if one["name"] in features]
+    part["sequences"] = [one for one in part.get("sequences", ()) if one["name"] == sequence]
+    columns = [*part["features"], *(field for s in part["sequences"] for field in s["fields"])]
+    used = {one.get("table") for one in columns}
+    part["tables"] = {name: table for name, table in part["tables"].items() if name in used}
+    return _clone(spec, part)
+
+
+def _clone(spec, plain):
+    clone = FeatureSpec.from_dict(plain, base_dir=spec.base_dir)
+    clone.assets.vocabularies.update(spec.assets.vocabularies)
+    clone.assets.statistics.update(spec.assets.statistics)
+    return clone
+
+
+def _first_batch(spec, files, rows):
+    learn(spec, files, limit=rows)
+    reader = BatchReader(spec, files, batch_size=rows, limit=rows)
+    return next(reader.read()), reader.num_rows
+
+
+def _texts(spec, features, labels, weights, row):
+    """Returns one row of a batch as short texts."""
+    if row >= len(labels):
+        return {}
+    vocabularies = _vocabularies(spec)
+    texts = {}
+    for name, values in features.items():
+        if name.endswith("/mask"):
+            texts[name] = f"{int(values[row].sum())} events"
+            continue
+        value = values[row]
+        mask = features.get(f"{name.split('/')[0]}/mask")
+        if mask is not None:
+            value = value[: int(mask[row].sum())]
+        texts[name] = _text(value, vocabularies.get(name))
+    for index, label in enumerate(spec.labels):
+        texts[f"label {label.name}"] = f"{labels[row, index]:g}"
+    if weights is not None:
+        texts["weight"] = f"{weights[row]:g}"
+    return texts
+
+
+def _vocabularies(spec):
+    found = {}
+    for feature in spec.features:
+        found[feature.name] = spec.vocabulary(feature)
+    for sequence in spec.sequences:
+        for field in sequence.fields:
+            view = spec.resolved_field(sequence, field)
+            found[f"{sequence.name}/{field.name}"] = spec.vocabulary(view)
+    return found
+
+
+def _text(value, vocabulary):
+    if np.ndim(value) == 0:
+        if vocabulary is None:
+            return f"{value:g}" if isinstance(value, np.floating) else str(value)
+        return f"{vocabulary[value - 2]}→{value}" if value > 1 else ("-", "unknown→1")[int(value)]
+    if np.ndim(value) > 1:
+        texts = [f"[{_text(one, vocabulary)}]" for one in value[-_SHOWN_VALUES:]]
+    else:
+        known = [one for one in value if one or vocabulary is None]
+        texts = [_text(one, vocabulary) for one in known[-_SHOWN_VALUES:]]
+        value = known
+    more = "… " if len(value) > _SHOWN_VALUES else ""
+    return more + ", ".join(texts)
