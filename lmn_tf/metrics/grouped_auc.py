@@ -7,6 +7,7 @@ import tensorflow as tf
 from lmn_tf.metrics.grouped_rows import GroupedRows, group_aucs
 from lmn_tf.metrics.label_metric import LabelMetric
 
+# In the order of the weights in `_compute`.
 _NAMES = {"impressions": "gauc", "uniform": "qauc", "clicks": "click_gauc"}
 
 
@@ -123,8 +124,8 @@ class GroupedAUC(LabelMetric):
 
         Returns:
             Dictionary: `value` (float), `groups` (how many there are), `skipped` (how many of
-            them have one class only), `skipped_share` (their share of groups, NaN without any)
-            and `rows`.
+            them have one class only), `skipped_share` (their share of groups, NaN without any),
+            `rows`, and `by_weight` (the value with each of the three weights).
         """
         if self._cached is None:
             self._cached = self._compute()
@@ -132,28 +133,26 @@ class GroupedAUC(LabelMetric):
         return dict(self._cached)
 
     def _compute(self):
-        total = weight = 0.0
+        totals, weights = np.zeros(len(_NAMES)), np.zeros(len(_NAMES))
         groups = skipped = 0
         for rows in self._rows.parts():
             aucs, impressions, clicks = group_aucs(rows)
             valid = ~np.isnan(aucs)
-            weights = {
-                "impressions": impressions,
-                "clicks": clicks,
-                "uniform": np.ones_like(impressions),
-            }[self.weight][valid]
-            total += float(np.sum(weights * aucs[valid]))
-            weight += float(np.sum(weights))
+            per_group = np.stack([impressions, np.ones_like(impressions), clicks])[:, valid]
+            totals += per_group @ aucs[valid]
+            weights += per_group.sum(axis=1)
             groups += len(aucs)
             skipped += int(len(aucs) - valid.sum())
-        value = total / weight if weight > 0 and not self._broken else float("nan")
-        share = skipped / groups if groups else float("nan")
+        broken = self._broken or not weights.all()
+        values = np.full(len(_NAMES), np.nan) if broken else totals / weights
+        by_weight = dict(zip(_NAMES, values.tolist(), strict=True))
         return {
-            "value": value,
+            "value": by_weight[self.weight],
             "groups": groups,
             "skipped": skipped,
-            "skipped_share": share,
+            "skipped_share": skipped / groups if groups else float("nan"),
             "rows": self._rows.num_rows,
+            "by_weight": by_weight,
         }
 
     def reset_state(self):

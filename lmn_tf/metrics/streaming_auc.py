@@ -64,7 +64,7 @@ class StreamingAUC(LabelMetric):
         if not self.from_logits:
             logits = tf.math.log(logits) - tf.math.log1p(-logits)
         self.broken.assign_add(tf.reduce_sum(tf.cast(tf.math.is_nan(logits), self.broken.dtype)))
-        # The width is a power of two, so the product is exact and no order is lost but in a bin.
+        # Rounding keeps order, so rows trade places with rows of their own bin only.
         logits = tf.clip_by_value(logits, -_MAX_LOGIT, _MAX_LOGIT)
         bins = tf.cast(
             tf.floor((logits + _MAX_LOGIT) * (self.num_bins / (2 * _MAX_LOGIT))), "int32"

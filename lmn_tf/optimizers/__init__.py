@@ -4,6 +4,7 @@ import importlib
 
 _EXPORTS = {
     "GroupOptimizer": "group_optimizer",
+    "LossScaleOptimizer": "loss_scale_optimizer",
     "RowWiseAdagrad": "row_wise_adagrad",
     "WarmUp": "warm_up",
     "default": "default_optimizer",
@@ -15,6 +16,7 @@ _EXPORTS = {
 
 __all__ = [
     "GroupOptimizer",
+    "LossScaleOptimizer",
     "RowWiseAdagrad",
     "WarmUp",
     "default",

@@ -2,6 +2,7 @@
 
 import keras
 
+from lmn_tf.optimizers.row_wise_adagrad import RowWiseAdagrad
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
 
 TABLE_NAMES = ("embeddings", "memory_values")
@@ -38,8 +39,12 @@ class GroupOptimizer(keras.optimizers.MultiOptimizer):
     Each group keeps its own learning rate, schedule, state and clipping: `global_clipnorm` of an
     optimizer counts its own variables only. Sparse gradients are merged (parts that meet in one
     row are added up) before either optimizer sees them, because the optimizers of Keras square
-    and clip the parts. `learning_rate` reads and sets the rate of `dense`, so callbacks that
-    schedule or log it work; `tables.learning_rate` is the other one.
+    and clip the parts. `learning_rate` reads and sets the rate of `dense`, for callbacks that know
+    of one rate only; `tables.learning_rate` is the other one, and `optimizers` lists all.
+
+    Under a strategy with several replicas, the optimizers of Keras clip each replica's gradient
+    before the sum, and see rows that two replicas read as two parts; `RowWiseAdagrad` does
+    neither.
 
     Args:
         dense: A `keras.optimizers.Optimizer` for every variable that is not a table.
@@ -82,7 +87,17 @@ class GroupOptimizer(keras.optimizers.MultiOptimizer):
 
     def apply(self, grads, trainable_variables=None):
         """Applies gradients, each by the optimizer of its variable."""
-        grads = [merge_gradient(gradient) for gradient in grads]
+        variables = (
+            self._trainable_variables if trainable_variables is None else trainable_variables
+        )
+        if len(variables) == len(grads):  # else Keras says what is wrong
+            # Row-wise Adagrad merges on its own, and later: after the sum over replicas.
+            grads = [
+                gradient
+                if isinstance(self._optimizer_map(variable), RowWiseAdagrad)
+                else merge_gradient(gradient)
+                for gradient, variable in zip(grads, variables, strict=True)
+            ]
         super().apply(grads, trainable_variables)
 
     @property

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from lmn_tf.ops.merge_duplicates import merge_duplicates
+
 
 def merge_gradient(gradient):
     """Returns `gradient` with each row named once, or as it is when it is dense or `None`.
@@ -25,7 +27,6 @@ def merge_gradient(gradient):
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
-    ids, places = tf.unique(gradient.indices)
-    rows = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(ids))
+    ids, rows = merge_duplicates(gradient.indices, gradient.values)
     rows = tf.ensure_shape(rows, [None, *gradient.values.shape[1:]])
     return tf.IndexedSlices(rows, ids, gradient.dense_shape)

@@ -1,0 +1,26 @@
+import keras
+import pytest
+
+from lmn_tf.optimizers import RowWiseAdagrad, default
+
+
+def test_adam_for_the_dense_part_and_row_wise_adagrad_for_tables():
+    optimizer = default()
+    assert type(optimizer.dense) is keras.optimizers.Adam
+    assert type(optimizer.tables) is RowWiseAdagrad
+    assert float(optimizer.dense.learning_rate) == pytest.approx(0.001)
+    assert float(optimizer.tables.learning_rate) == pytest.approx(0.05)
+
+
+def test_takes_rates_schedules_and_optimizers():
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    sgd = keras.optimizers.SGD(1.0)
+    optimizer = default(dense=sgd, tables=schedule, clip_norm=2.0)
+    assert optimizer.dense is sgd and sgd.global_clipnorm is None
+    assert optimizer.tables.global_clipnorm == 2.0
+    assert float(optimizer.tables.learning_rate) == pytest.approx(0.1)
+    assert float(default(dense=1).dense.learning_rate) == 1.0
+
+
+def test_each_call_makes_new_optimizers():
+    assert default().dense is not default().dense

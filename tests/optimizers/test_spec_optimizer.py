@@ -1,0 +1,100 @@
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from lmn_tf.optimizers import GroupOptimizer, RowWiseAdagrad, from_spec, make_optimizer
+from lmn_tf.optimizers.spec_optimizer import OPTIMIZERS
+from lmn_tf.specs.errors import UserError
+
+
+def rates(optimizer, steps):
+    schedule = optimizer._learning_rate
+    return [float(schedule(step)) for step in steps]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_name_makes_an_optimizer(name):
+    optimizer = make_optimizer({name: 0.25}, clip_norm=3.0)
+    assert type(optimizer) is OPTIMIZERS[name]
+    assert float(optimizer.learning_rate) == 0.25
+    assert optimizer.global_clipnorm == 3.0
+    again = make_optimizer(name)
+    assert float(again.learning_rate) == pytest.approx(type(again)().get_config()["learning_rate"])
+
+
+def test_arguments_are_passed_on():
+    optimizer = make_optimizer({"adam": {"learning_rate": 1, "beta_1": 0.8, "clipnorm": 2.0}})
+    assert (float(optimizer.learning_rate), optimizer.beta_1, optimizer.clipnorm) == (1, 0.8, 2)
+    own = make_optimizer({"adam": {"clipnorm": 2.0}}, clip_norm=1.0)
+    assert own.global_clipnorm is None
+
+
+def test_a_pipeline_s_optimizer_has_two_groups():
+    spec = types.SimpleNamespace(dense={"sgd": 0.1}, tables={"row_wise_adagrad": 0.2})
+    optimizer = from_spec(spec, clip_norm=5.0, named={"item": {"sgd": 0.3}})
+    assert isinstance(optimizer, GroupOptimizer)
+    assert type(optimizer.dense) is keras.optimizers.SGD
+    assert type(optimizer.tables) is RowWiseAdagrad
+    assert optimizer.dense.global_clipnorm == optimizer.tables.global_clipnorm == 5.0
+    assert float(optimizer.named["item"].learning_rate) == pytest.approx(0.3)
+
+
+def test_defaults_are_those_of_the_default_optimizer():
+    optimizer = from_spec()
+    assert float(optimizer.dense.learning_rate) == pytest.approx(0.001)
+    assert float(optimizer.tables.learning_rate) == pytest.approx(0.05)
+
+
+def test_schedules_scale_both_groups():
+    schedule = types.SimpleNamespace(
+        kind="cosine", warmup_steps=10, decay_steps=None, decay_rate=0.5
+    )
+    optimizer = from_spec(schedule=schedule, total_steps=110)
+    for group, rate in ((optimizer.dense, 0.001), (optimizer.tables, 0.05)):
+        got = rates(group, [0, 9, 10, 60, 110, 500])
+        np.testing.assert_allclose(got, np.multiply(rate, [0.1, 1, 1, 0.5, 0, 0]), atol=1e-8)
+
+
+def test_exponential_and_constant_schedules():
+    schedule = {"kind": "exponential", "decay_steps": 10, "decay_rate": 0.5}
+    got = rates(make_optimizer({"sgd": 0.8}, schedule), [0, 10, 20])
+    np.testing.assert_allclose(got, [0.8, 0.4, 0.2], rtol=1e-6)
+    warm = make_optimizer({"sgd": 0.8}, {"kind": "constant", "warmup_steps": 4})
+    np.testing.assert_allclose(rates(warm, [0, 3, 99]), [0.2, 0.8, 0.8], rtol=1e-6)
+    plain = make_optimizer({"sgd": 0.8}, {"kind": "constant"})
+    assert isinstance(plain._learning_rate, keras.Variable)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"adamm": 0.1}, "unknown optimizer `adamm`. Did you mean `adam`?"),
+        ({"adam": {"beta1": 0.1}}, "`adam` has no argument `beta1`. Did you mean `beta_1`?"),
+        ({"adam": -1.0}, "must be a number above zero. Received: learning_rate=-1.0"),
+        ({"adam": "fast"}, "must be a number above zero. Received: learning_rate='fast'"),
+        ({"adam": 0.1, "sgd": 0.1}, "must be one `NAME: learning rate`"),
+        ({"row_wise_adagrad": {"epsilon": -1.0}}, "refuses its arguments: `epsilon` must be"),
+        ({"sgd": {"momentum": 7}}, "refuses its arguments: `momentum` must be"),
+    ],
+)
+def test_mistakes_are_named(spec, message):
+    import re
+
+    with pytest.raises(UserError, match=re.escape(message)):
+        make_optimizer(spec)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ({"kind": "cosin", "decay_steps": 3}, "must be one of .* Did you mean `cosine`?"),
+        ({"kind": "cosine"}, "`decay_steps` must be a positive integer .* decay_steps=None"),
+        ({"kind": "cosine", "decay_steps": 0}, "`decay_steps` must be a positive integer"),
+        ({"warmup_steps": -1}, "`warmup_steps` must be zero or more"),
+    ],
+)
+def test_mistakes_in_schedules_are_named(schedule, message):
+    with pytest.raises(UserError, match=message):
+        make_optimizer({"sgd": 0.1}, schedule)
