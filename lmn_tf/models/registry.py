@@ -114,7 +114,7 @@ def build(name, spec, options=None):
         A `keras.Model`.
 
     Raises:
-        UserError: If the model or an option does not exist, or a value has another type.
+        UserError: If the model or an option does not exist, or a value is not allowed.
 
     Example:
 
@@ -123,7 +123,13 @@ def build(name, spec, options=None):
     """
     checked = check_options(name, options or {})
     module, class_name = _class_path(name).split(":")
-    return getattr(importlib.import_module(module), class_name)(spec, **checked)
+    model_class = getattr(importlib.import_module(module), class_name)
+    try:
+        return model_class(spec, **checked)
+    except UserError:
+        raise
+    except ValueError as error:  # a value that an option's type allows and its layer does not
+        raise UserError(f"model `{name}`: {error}") from error
 
 
 def _known_options(name):

@@ -130,11 +130,11 @@ def test_histories_can_be_left_out():
 
 
 def test_each_table_is_one_weight_that_carries_its_name():
-    encoder = FeatureEncoder(SPEC)
+    encoder = FeatureEncoder(SPEC, name="encoder")
     encoder.build()
     paths = [weight.path for weight in encoder.weights if weight.path.endswith("embeddings")]
     names = ["user", "age", "item", "tag", "topic", "since", "hour", "age_x_tags", "clicks.elapsed"]
-    assert paths == [f"feature_encoder/{name}/embeddings" for name in names]
+    assert paths == [f"encoder/{name}/embeddings" for name in names]
 
 
 def test_batch_length_and_values_may_be_unknown():

@@ -1,0 +1,40 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lmn_tf.models import CTRHead
+
+X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
+
+
+def test_one_float32_logit_a_label():
+    head = CTRHead(2, hidden_units=(8,), dtype="mixed_float16")
+    logits = head(X)
+    assert logits.shape == (6, 2)
+    assert logits.dtype == tf.float32
+
+
+def test_logits_are_not_squashed():
+    head = CTRHead(1, hidden_units=(4,), batch_norm=False)
+    head(X)
+    head.set_weights([100 * np.abs(weight) for weight in head.get_weights()])
+    assert float(tf.reduce_max(tf.abs(head(X)))) > 1.0
+
+
+@pytest.mark.parametrize("activation", ["prelu", "dice", "relu", "gelu", "silu"])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_config_round_trip(activation, batch_norm):
+    head = CTRHead(2, (8, 4), activation, dropout=0.1, batch_norm=batch_norm)
+    logits = head(X)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(head))
+    again.set_weights(head.get_weights())
+    np.testing.assert_allclose(again(X), logits, rtol=1e-6)
+    assert ("normalization" in " ".join(w.path for w in head.weights)) == (
+        batch_norm or activation == "dice"
+    )
+
+
+def test_mistakes_are_told():
+    with pytest.raises(ValueError, match="`num_labels` must be a positive integer. Received: .*=0"):
+        CTRHead(0)
