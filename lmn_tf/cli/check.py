@@ -1,12 +1,13 @@
 """`lmn-tf check`: validates a YAML file without TensorFlow."""
 
+import dataclasses
 import json
 
 import click
 
 from lmn_tf.specs import spec_file
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.strict_yaml import Marks
+from lmn_tf.specs.strict_yaml import Marks, nearest_file
 
 
 @click.command()
@@ -18,24 +19,24 @@ def check(file, data, as_json):
 
     With a pipeline or a comparison, the files that it names are validated too.
 
-    Example: lmn-tf check feature_specs/synthetic.yaml --data "data/quickstart/train-*.parquet"
+    \b
+    Example:
+      lmn-tf check feature_specs/synthetic.yaml --data "data/quickstart/train-*.parquet"
     """
     try:
         summary, report = check_file(file, data)
+        if not as_json:
+            click.echo(sentence(summary))
+        if report is not None:
+            summary["data"] = dataclasses.asdict(report)
+            _print_report(report, as_json)
+            _raise_problems(report)
     except UserError as error:
         if as_json:
             click.echo(json.dumps(failure(file, error), indent=2))
         raise
     if as_json:
-        click.echo(json.dumps({**summary, **_report_dict(report)}, indent=2, default=str))
-    else:
-        click.echo(sentence(summary))
-    if report is not None and not as_json:
-        _print_report(report)
-    problems = [] if report is None else list(report.problems)
-    if problems:
-        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise UserError(f"{problems[0]}{more}")
+        click.echo(json.dumps(summary, indent=2))
 
 
 def check_file(path, data=None):
@@ -140,7 +141,8 @@ def _named_file(path, kind, owner, marks, key):
     """Loads and checks the file that `key` of the file `owner` names."""
     if not path.is_file():
         raise UserError(
-            f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, no file",
+            f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, no file."
+            f"{nearest_file(path)}",
             owner,
             marks.line((key,)),
         )
@@ -189,27 +191,28 @@ def failure(file, error):
     return {"file": str(file), "ok": False, "problems": problems}
 
 
-def _report_dict(report):
-    if report is None:
-        return {}
-    problems = [str(problem) for problem in report.problems]
-    return {"ok": not problems, "rows": report.rows, "columns": report.columns, "data": problems}
+def _raise_problems(report):
+    """Raises the first problem of the data as a `UserError`, with the others in `others`."""
+    if report.problems:
+        first, *others = [UserError(problem) for problem in report.problems]
+        raise UserError(first.message, others=others)
 
 
-def _print_report(report):
+def _print_report(report, as_json):
     """Prints what was found in the data, and one decoded batch as a table."""
+    if as_json:
+        return
+    for problem in report.problems[1:]:  # the first one goes where errors go
+        click.echo(problem)
+    if not report.batch:
+        return
     from rich.console import Console
     from rich.table import Table
 
-    for problem in report.problems:
-        click.echo(f"problem: {problem}")
-    if not report.batch:
-        return
-    names = list(report.batch[0])
-    table = Table(title=f"{report.rows:,} rows read; the first ones, decoded", show_lines=True)
-    table.add_column("column", no_wrap=True)
+    table = Table(title=f"{report.rows:,} rows fit. The first ones, as the model sees them:")
+    table.add_column("key", no_wrap=True)
     for number in range(len(report.batch)):
         table.add_column(f"row {number + 1}", overflow="fold")
-    for name in names:
-        table.add_row(name, *[str(row[name]) for row in report.batch])
-    Console(soft_wrap=False).print(table)
+    for key in report.batch[0]:
+        table.add_row(key, *[str(row[key]) for row in report.batch])
+    Console().print(table)

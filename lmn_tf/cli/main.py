@@ -100,7 +100,7 @@ def explain(error):
     """Returns the one line that tells of an exception, and the exit status that goes with it."""
     if isinstance(error, UserError):
         more = len(error.others)
-        also = f" ({more} more mistake{'s' if more > 1 else ''} in this file)" if more else ""
+        also = f" (and {more} more mistake{'s' if more > 1 else ''})" if more else ""
         return _one_line(error) + also, 2
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)

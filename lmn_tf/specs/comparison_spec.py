@@ -10,7 +10,7 @@ from lmn_tf.specs.comparison_model import ComparisonModel
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.parsing import parse
 from lmn_tf.specs.pipeline_spec import PipelineSpec, check_model
-from lmn_tf.specs.section import PathText, Problem, Text, Version, section, to_plain
+from lmn_tf.specs.section import PathText, Problem, Text, Version, path_beside, section, to_plain
 
 Seed = Annotated[int, pydantic.Field(strict=True, ge=0, le=2**32 - 1)]
 
@@ -93,7 +93,7 @@ class ComparisonSpec:
     @property
     def pipeline_path(self):
         """Path of the base pipeline from the current folder."""
-        return self.base_dir / self.pipeline
+        return path_beside(self.base_dir, self.pipeline)
 
     def load_pipeline(self):
         """Returns the `PipelineSpec` that all runs start from."""

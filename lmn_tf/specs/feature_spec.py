@@ -14,7 +14,7 @@ from lmn_tf.specs.feature import Feature
 from lmn_tf.specs.label import Label
 from lmn_tf.specs.parsing import parse
 from lmn_tf.specs.resolved_field import ResolvedField
-from lmn_tf.specs.section import Name, Text, Version, section, to_plain
+from lmn_tf.specs.section import Name, Text, Version, path_beside, section, to_plain
 from lmn_tf.specs.sequence import Sequence
 from lmn_tf.specs.table import Table
 
@@ -194,7 +194,7 @@ class FeatureSpec:
         if key in self.assets.vocabularies:
             return self.assets.vocabularies[key]
         if lookup.vocabulary is not None:
-            return read_vocabulary(self.base_dir / lookup.vocabulary)
+            return read_vocabulary(path_beside(self.base_dir, lookup.vocabulary))
         raise UserError(
             f"the vocabulary of `{view.name}` must be learned from training data first."
         )

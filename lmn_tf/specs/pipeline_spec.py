@@ -10,7 +10,7 @@ from lmn_tf.specs.errors import short
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.parsing import parse
 from lmn_tf.specs.pipeline_data import PipelineData
-from lmn_tf.specs.section import Options, PathText, Problem, Version, section, to_plain
+from lmn_tf.specs.section import Options, PathText, Problem, Version, path_beside, section, to_plain
 from lmn_tf.specs.train import Train
 
 
@@ -95,7 +95,7 @@ class PipelineSpec:
     @property
     def feature_spec_path(self):
         """Path of the feature spec from the current folder."""
-        return self.base_dir / self.feature_spec
+        return path_beside(self.base_dir, self.feature_spec)
 
     def load_feature_spec(self):
         """Returns the `FeatureSpec` that the pipeline names."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 import re
 from typing import Annotated, Any
 
@@ -95,5 +96,12 @@ def section_to_plain(value):
         relevant = value.relevant_keys()
         keys = [key for key in keys if key in relevant]
     items = {key: getattr(value, key) for key in keys}
-    empty = (None, (), {})
-    return {key: to_plain(item) for key, item in items.items() if item not in empty}
+    return {key: to_plain(item) for key, item in items.items() if item is not None}
+
+
+def path_beside(folder, path):
+    """Returns `path`, relative to `folder`, without the `..` that can be told from the text."""
+    joined = pathlib.Path(folder) / path
+    plain = pathlib.Path(os.path.normpath(joined))
+    # Where a folder is a link, `..` leads elsewhere than the text says.
+    return plain if plain.resolve() == joined.resolve() else joined

@@ -139,7 +139,7 @@ def read_text(path):
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"file must exist.{_neighbour(path)}", file=path) from None
+        raise UserError(f"file must exist.{nearest_file(path)}", file=path) from None
     except IsADirectoryError:
         raise UserError("path must be a file. Received: a folder", file=path) from None
     except UnicodeDecodeError as error:
@@ -152,7 +152,7 @@ def read_text(path):
         raise UserError(f"file must be readable. Received: {reason}", file=path) from None
 
 
-def _neighbour(path):
+def nearest_file(path):
     """Returns the hint at the file of the same folder whose name is nearest."""
     try:
         names = [other.name for other in path.parent.iterdir() if other.suffix == path.suffix]

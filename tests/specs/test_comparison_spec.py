@@ -12,7 +12,7 @@ def spec():
 
 def test_round_trip(spec):
     assert ComparisonSpec.from_dict(spec.to_dict()) == spec
-    assert spec.to_dict()["models"][0] == {"label": "DNN", "model": {"name": "dnn"}}
+    assert spec.to_dict()["models"][0] == {"label": "DNN", "model": {"name": "dnn"}, "train": {}}
 
 
 def test_the_base_is_the_first_unless_named(spec):

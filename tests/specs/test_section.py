@@ -1,9 +1,11 @@
+import pathlib
+
 import pytest
 
 from lmn_tf.specs import section as s
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.parsing import parse
-from lmn_tf.specs.section import Problem, section, to_plain
+from lmn_tf.specs.section import Problem, path_beside, section, to_plain
 
 
 @section
@@ -19,7 +21,7 @@ class Example:
     path: s.PathText = "a"
     positive: s.Positive = 1
     text: s.Text = "a"
-    inner: tuple[int, ...] = ()
+    inner: tuple[int, ...] | None = None
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,15 @@ def test_paths_take_the_environment(text, value, monkeypatch):
 def test_problems_keep_their_path():
     problem = Problem(["a", 1], "no.")
     assert (problem.path, str(problem)) == (("a", 1), "no.")
+
+
+def test_paths_beside_a_file(tmp_path):
+    assert path_beside("a/b", "../c") == pathlib.Path("a/c")
+    assert path_beside("a/b", "/c") == pathlib.Path("/c")
+    (tmp_path / "deep" / "real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "real")
+    kept = path_beside(tmp_path / "link", "../c")
+    assert kept.resolve() == tmp_path / "deep" / "c"
 
 
 def test_sections_are_frozen():

@@ -1,0 +1,180 @@
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from spec_edits import COMPARISON, EXAMPLES, FEATURES, PIPELINE
+
+from lmn_tf.cli.check import check_file
+from lmn_tf.cli.main import main
+from lmn_tf.specs.errors import UserError
+
+MOVIELENS = EXAMPLES / "feature_specs" / "movielens_1m.yaml"
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of the example files, to be edited."""
+    shutil.copytree(EXAMPLES, tmp_path / "examples")
+    return tmp_path / "examples"
+
+
+def edit(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return text[: text.index(old)].count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    "path, words",
+    [
+        (FEATURES, "valid feature spec `everything`: 2 labels, 15 features, 2 sequences"),
+        (MOVIELENS, "valid feature spec `movielens-1m`: 1 label, 6 features, 1 sequence"),
+        (PIPELINE, "valid pipeline: model `din` on "),
+        (COMPARISON, "valid comparison: 3 models, 3 seeds"),
+    ],
+)
+def test_valid_files(path, words, capsys):
+    assert main(["check", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{path}: {words}")
+    assert err == ""
+
+
+def test_committed_files_are_valid(root, monkeypatch):
+    monkeypatch.chdir(root)
+    for path in sorted([*root.glob("feature_specs/*.yaml"), *root.glob("pipelines/*.yaml")]):
+        check_file(path)
+
+
+def test_json(capsys):
+    assert main(["check", str(MOVIELENS), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["kind"], told["labels"]) == (True, "feature spec", ["like"])
+    assert main(["check", str(PIPELINE), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "din"
+
+
+def test_json_of_mistakes(copied, capsys):
+    path = copied / "feature_specs" / "movielens_1m.yaml"
+    line = edit(path, "kind: categorical", "knd: categorical")
+    edit(path, "max_length: 200", "max_length: 0")
+    assert main(["check", str(path), "--json"]) == 2
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert told["ok"] is False
+    assert told["problems"][0]["line"] == line
+    assert len(told["problems"]) == 2
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "file, old, new, message",
+    [
+        ("movielens_1m_lmn", "top_k: 32", "topk: 32", "Did you mean `top_k`?"),
+        ("movielens_1m_lmn", "top_k: 32", "top_k: many", "`top_k` of model `lmn` must be an integ"),
+        ("movielens_1m_lmn", "name: lmn", "name: lmm", "Did you mean `lmn`?"),
+        (
+            "movielens_1m_lmn",
+            "specs/movielens_1m",
+            "specs/movilens",
+            "Did you mean `.*movielens_1m",
+        ),
+        ("movielens_1m_lmn", "../feature_specs/movielens_1m", "comparison", "a comparison"),
+        ("comparison", "name: dnn", "name: dn", "Did you mean `dnn`?"),
+        ("comparison", "num_keys: 300", "num_key: 300", "Did you mean `num_keys`?"),
+        ("comparison", "epochs: 2", "epoch: 2", "model `DIN`: unknown key `epoch` in `train`"),
+        ("comparison", "pipeline: movielens_1m_lmn", "pipeline: none", "path of a pipeline"),
+    ],
+)
+def test_mistakes_in_what_a_pipeline_names(file, old, new, message, copied):
+    path = copied / "pipelines" / f"{file}.yaml"
+    line = edit(path, old, new)
+    with pytest.raises(UserError, match=message) as caught:
+        check_file(path)
+    assert (caught.value.file, caught.value.line) == (str(path), line)
+
+
+def test_a_mistake_in_the_feature_spec_is_told_of_that_file(copied):
+    line = edit(copied / "feature_specs" / "movielens_1m.yaml", "role: user", "role: usr")
+    for name in ("movielens_1m_lmn", "comparison"):
+        with pytest.raises(UserError, match=f"movielens_1m.yaml:{line}: .*Did you mean `user`"):
+            check_file(copied / "pipelines" / f"{name}.yaml")
+
+
+def test_vocabulary_files_are_read(copied):
+    (copied / "feature_specs" / "vocabularies" / "genres.txt").unlink()
+    path = copied / "feature_specs" / "movielens_1m.yaml"
+    with pytest.raises(UserError, match="yaml:15: `vocabulary` of `genres`: .*file must exist"):
+        check_file(path)
+
+
+def test_vocabulary_files_of_fields_are_read(copied):
+    path = copied / "feature_specs" / "everything.yaml"
+    line = edit(path, "lookup: {learn: {}}", "lookup: {vocabulary: none.txt}")
+    with pytest.raises(UserError, match=f"yaml:{line}: `vocabulary` of `action`: "):
+        check_file(path)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A glob of rows that the tiny spec `spec.yaml` beside them fits."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = {"click": [0, 1] * 10, "hour": list(range(20)), "age": [30.5] * 20}
+    parquet.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    (tmp_path / "spec.yaml").write_text(
+        "spec_version: 1\nname: tiny\nlabels:\n  - {name: click}\nfeatures:\n"
+        "  - {name: hour, role: context, kind: categorical, lookup: {identity: 24}}\n"
+        "  - {name: age, role: user, kind: numeric}\n"
+    )
+    return str(tmp_path / "*.parquet")
+
+
+def test_data_that_fit_are_shown_decoded(data, tmp_path, capsys):
+    assert main(["check", str(tmp_path / "spec.yaml"), "--data", data]) == 0
+    out = capsys.readouterr().out
+    assert "20 rows fit" in out
+    assert "30.5" in out
+    assert main(["check", str(tmp_path / "spec.yaml"), "--data", data, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["rows"] == 20
+
+
+def test_data_that_do_not_fit_are_refused(data, tmp_path, capsys):
+    path = tmp_path / "spec.yaml"
+    edit(path, "name: hour,", "name: our,")
+    edit(path, "name: age,", "name: ages,")
+    assert main(["check", str(path), "--data", data]) == 2
+    out, err = capsys.readouterr()
+    assert "column `our` must be in the file. Did you mean `hour`?" in err
+    assert err.count("\n") == 1
+    assert "column `ages` must be in the file. Did you mean `age`?" in out
+    assert main(["check", str(path), "--data", data, "--json"]) == 2
+    assert len(json.loads(capsys.readouterr().out)["problems"]) == 2
+
+
+CODE = """
+import sys
+from lmn_tf.cli.main import main
+status = main(["check", sys.argv[1]])
+heavy = {"tensorflow", "keras", "numpy", "pyarrow", "rich"} & set(sys.modules)
+sys.exit(f"imported {heavy}" if heavy else status)
+"""
+
+
+@pytest.mark.parametrize("path", [FEATURES, PIPELINE, COMPARISON], ids=lambda path: path.stem)
+def test_answers_at_once_and_without_tensorflow(path, root):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", CODE, str(path)], capture_output=True, text=True, cwd=root
+        )
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+    # Half a second on a quiet machine; the test must not fail on a busy one.
+    assert min(seconds) < 2.0
