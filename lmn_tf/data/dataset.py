@@ -101,7 +101,9 @@ def reader_dataset(reader: BatchReader, epochs=1, start=(0, 0), prefetch=2):
     def open_iteration(_):
         key, count = tf.numpy_function(iterations.begin, [], [tf.int64, tf.int64])
         key.set_shape(())
-        return tf.data.Dataset.from_tensors(key).repeat(count)
+        count.set_shape(())
+        # Not `from_tensors(key).repeat(count)`: TensorFlow 2.21 crashes on it.
+        return tf.data.Dataset.range(count).map(lambda _: key)
 
     # One call into Python a batch, which hands its arrays over: a third of the cost of
     # `from_generator`, that checks and converts each array in Python.

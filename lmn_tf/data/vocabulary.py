@@ -31,9 +31,10 @@ def learn(spec, files, seed=None, limit=None, reuse=True) -> None:
     Where the folder of the files has `vocabularies/` and `statistics.json`, learned under the same
     rules and not older than the data, they are read; otherwise one pass over the files is made. A
     value counts as often as training reads it: once for each row with it, and once for each
-    history that keeps its event. Columns that share a vocabulary add up. Of events by reference only those count that precede a
-    row of these files, as often as rows keep them: events of later rows stay unseen, and both
-    forms of a history give the same vocabulary. Statistics of a feature come from its own column.
+    history that keeps its event. Columns that share a vocabulary add up. Of events by reference
+    only those count that precede a row of these files, as often as rows keep them: events of
+    later rows stay unseen, and both forms of a history give the same vocabulary. Statistics of a
+    feature come from its own column.
 
     Args:
         spec: `FeatureSpec`.
