@@ -24,6 +24,7 @@ def train(pipeline, settings, run_dir, resume, as_json):
     from lmn_tf.cli.tensorflow_log import quiet_tensorflow
     from lmn_tf.models import registry
     from lmn_tf.specs.pipeline_spec import PipelineSpec
+    from lmn_tf.training.generated_data import generate_missing
     from lmn_tf.training.run_directory import RunDirectory
 
     settings = [*settings, *([f"run_dir={json.dumps(run_dir)}"] if run_dir else [])]
@@ -33,6 +34,7 @@ def train(pipeline, settings, run_dir, resume, as_json):
     spec.load_feature_spec()
     if not resume:
         RunDirectory(spec.run_dir).check_free()
+    generate_missing(spec.data, lambda text: click.echo(text, err=True))
     quiet_tensorflow()
     from lmn_tf.training.trainer import Trainer
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import resource
 import sys
 
@@ -20,6 +19,7 @@ from lmn_tf.training.board import Board
 from lmn_tf.training.checkpoints import Checkpoints
 from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.evaluation import Evaluator
+from lmn_tf.training.generated_data import generate_missing
 from lmn_tf.training.progress import Progress
 from lmn_tf.training.run_directory import RunDirectory
 from lmn_tf.training.training_loop import TrainingLoop
@@ -181,27 +181,6 @@ class Trainer:
 
     def _say(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
-
-
-def generate_missing(data, say=lambda text: None) -> None:
-    """Writes the synthetic market of a pipeline into its folder, unless it is there.
-
-    Args:
-        data: The `data` section of a `PipelineSpec`.
-        say: Function that gets a line to show. Defaults to one that shows nothing.
-
-    Raises:
-        UserError: When the section has `synthetic` without `directory`.
-    """
-    if data.synthetic is None:
-        return
-    if not data.directory:
-        raise UserError("`data.directory` must be given with `data.synthetic`.")
-    from lmn_tf.data import synthetic
-
-    if not os.path.exists(os.path.join(data.directory, "report.json")):
-        say(f"Generating the synthetic market in {data.directory}.")
-    synthetic.ensure(data.directory, **data.synthetic)
 
 
 def build_model(pipeline, spec, total_steps: int | None = None):

@@ -1,0 +1,48 @@
+"""`lmn-tf doctor`."""
+
+import json
+
+import click
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def doctor(as_json):
+    """Report versions, devices, XLA and limits, and what is wrong with them.
+
+    The exit status is 1 when something is broken, 0 when all is well or merely slow.
+
+    \b
+    Example:
+      lmn-tf doctor --json
+    """
+    from lmn_tf.cli.tensorflow_log import quiet_tensorflow
+    from lmn_tf.training.diagnosis import diagnose
+
+    report = diagnose()
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        for line in _lines(report):
+            click.echo(line)
+    if any(problem["severity"] == "error" for problem in report["problems"]):
+        click.get_current_context().exit(1)
+
+
+def _lines(report: dict):
+    from lmn_tf.training.metrics_table import aligned
+
+    for section in ("versions", "devices", "xla", "limits"):
+        rows = [[f"  {key}", _text(value)] for key, value in report[section].items()]
+        yield section
+        yield from aligned(rows)
+    problems = report["problems"]
+    yield "problems" if problems else "no problems"
+    for problem in problems:
+        yield f"  {problem['severity']}: {problem['message']}"
+
+
+def _text(value) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:,.1f}" if isinstance(value, float) else str(value)

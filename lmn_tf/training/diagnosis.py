@@ -1,0 +1,175 @@
+"""What this machine has for training, and what is wrong with it."""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+
+_PACKAGES = (
+    "lmn_tf", "tensorflow", "keras", "numpy", "pyarrow", "duckdb", "pydantic", "click", "rich",
+    "matplotlib", "tensorboard",
+)  # fmt: skip
+_NEEDED = {"tensorflow": (2, 18), "keras": (3, 10)}
+
+
+def diagnose() -> dict:
+    """Looks at versions, devices, XLA and limits.
+
+    Returns:
+        Dictionary of `versions`, `devices`, `xla`, `limits` and `problems`: each problem has a
+        `severity`, `"error"` (training will not work) or `"warning"`, and a `message` that says
+        what to do. Where TensorFlow cannot be imported, that is a problem like others.
+    """
+    problems: list[dict] = []
+    versions = _versions(problems)
+    _check_environment(problems)
+    try:
+        devices, xla = _tensorflow(problems)
+    except Exception as error:  # Whatever it is, it is what the user came here for.
+        _add(problems, "error", f"TensorFlow must be importable. Received: {_brief(error)}")
+        devices, xla = {}, {}
+    return {
+        "versions": versions,
+        "devices": devices,
+        "xla": xla,
+        "limits": _limits(problems),
+        "problems": problems,
+    }
+
+
+def _versions(problems) -> dict:
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    if sys.version_info < (3, 11):
+        _add(problems, "error", f"Python must be 3.11 or later. Received: {versions['python']}")
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            if name == "lmn_tf":
+                from lmn_tf.version import __version__
+
+                versions[name] = f"{__version__} (not installed)"
+            else:
+                versions[name] = "missing"
+                _add(problems, "error", f"`{name}` must be installed: pip install {name}")
+    for name, least in _NEEDED.items():
+        found = versions[name]
+        if found != "missing" and _numbers(found) < least:
+            wanted = ".".join(map(str, least))
+            _add(problems, "error", f"`{name}` must be {wanted} or later. Received: {found}")
+    return versions
+
+
+def _check_environment(problems) -> None:
+    if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
+        _add(
+            problems,
+            "error",
+            "`TF_USE_LEGACY_KERAS` must not be set: it puts Keras 2 in the place of Keras 3. "
+            f"Received: TF_USE_LEGACY_KERAS={os.environ['TF_USE_LEGACY_KERAS']}",
+        )
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        _add(
+            problems, "error", f"`KERAS_BACKEND` must be tensorflow. Received: {backend}"
+        )
+
+
+def _tensorflow(problems) -> tuple[dict, dict]:
+    started = time.perf_counter()
+    import keras
+    import tensorflow as tf
+
+    seconds = time.perf_counter() - started
+    if seconds > 30:
+        _add(problems, "warning", f"importing TensorFlow took {seconds:.0f} s: is the disk slow?")
+    if keras.backend.backend() != "tensorflow":
+        _add(
+            problems,
+            "error",
+            f"Keras must run on tensorflow. Received: {keras.backend.backend()}; see "
+            "~/.keras/keras.json",
+        )
+    gpus = tf.config.list_physical_devices("GPU")
+    devices = {
+        "cpu_cores": _cores(),
+        "gpus": [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus],
+        "cuda_build": tf.test.is_built_with_cuda(),
+    }
+    if not gpus and devices["cuda_build"] and shutil.which("nvidia-smi"):
+        _add(
+            problems,
+            "warning",
+            "a GPU driver is here, but TensorFlow sees no GPU: pip install 'lmn_tf[gpu]'",
+        )
+    return devices, _xla(tf, problems)
+
+
+def _xla(tf, problems) -> dict:
+    @tf.function(jit_compile=True)
+    def double(x):
+        return tf.math.top_k(x * 2.0, 2).values
+
+    started = time.perf_counter()
+    try:
+        works = double(tf.constant([1.0, 3.0, 2.0])).numpy().tolist() == [6.0, 4.0]
+    except Exception as error:  # XLA fails in many ways, all of them worth telling.
+        _add(problems, "warning", f"XLA must compile a small function. Received: {_brief(error)}")
+        return {"works": False}
+    if not works:
+        _add(problems, "error", "XLA must double numbers. Received: wrong results")
+    return {
+        "works": works,
+        "compile_seconds": round(time.perf_counter() - started, 3),
+        "flags": os.environ.get("XLA_FLAGS", "none"),
+    }
+
+
+def _limits(problems) -> dict:
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files < 1024:
+        _add(problems, "warning", f"`ulimit -n` should be 1024 or more. Received: {files}")
+    free = shutil.disk_usage(".").free / 2**30
+    if free < 1:
+        _add(problems, "warning", f"the disk should have a GiB free. Received: {free:.2f} GiB")
+    memory = _memory_gib()
+    if memory is not None and memory < 2:
+        _add(problems, "warning", f"memory should be 2 GiB or more. Received: {memory:.1f} GiB")
+    if not os.access(".", os.W_OK):
+        _add(problems, "warning", f"the current folder should be writable. Received: {os.getcwd()}")
+    return {
+        "memory_gib": None if memory is None else round(memory, 1),
+        "open_files": files,
+        "disk_free_gib": round(free, 1),
+        "determinism": "train.deterministic (on by default) gives the same bits for the same seed",
+    }
+
+
+def _memory_gib() -> float | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (ValueError, OSError):
+        return None
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = version.split(".")[:2]
+    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in parts)
+
+
+def _brief(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}"
+
+
+def _add(problems: list, severity: str, message: str) -> None:
+    problems.append({"severity": severity, "message": message})
