@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from lmn_tf.metrics import StreamingAUC
+
+
+def pairs_auc(labels, scores, weights):
+    """Looks at every pair: slow and obvious."""
+    wins = total = 0.0
+    for i in np.flatnonzero(labels == 1):
+        for j in np.flatnonzero(labels == 0):
+            wins += (
+                weights[i] * weights[j] * ((scores[i] > scores[j]) + (scores[i] == scores[j]) / 2)
+            )
+            total += weights[i] * weights[j]
+    return wins / total
+
+
+def test_is_exact_where_all_ties_are_real():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 80)
+    scores = rng.integers(-4, 5, 80) / 4
+    weights = rng.integers(1, 4, 80).astype("float32")
+    metric = StreamingAUC(dtype="float64")
+    metric.update_state(labels, scores, weights)
+    want = pairs_auc(labels, scores, weights)
+    assert float(metric.result()) == pytest.approx(want, abs=1e-12)
+    assert want == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights))
+
+
+@pytest.mark.parametrize("num_bins", [64, 65536])
+@pytest.mark.parametrize("scale", [0.3, 1.0, 40.0])
+def test_the_rank_auc_lies_within_the_bound(num_bins, scale):
+    rng = np.random.default_rng(1)
+    labels = (rng.random(20_000) < 0.1).astype("float32")
+    scores = (scale * (labels + rng.normal(size=20_000)) - 2).astype("float32")
+    metric = StreamingAUC(num_bins, dtype="float64")
+    for part in range(0, 20_000, 1_000):
+        metric.update_state(labels[part : part + 1_000], scores[part : part + 1_000])
+    error = abs(float(metric.result()) - roc_auc_score(labels, scores))
+    assert error <= metric.error_bound() + 1e-12
+    if num_bins == 65536 and scale <= 1.0:
+        assert error < 1e-5 and metric.error_bound() < 2e-4
+
+
+def test_the_order_is_all_that_counts():
+    rng = np.random.default_rng(2)
+    labels, scores = rng.integers(0, 2, 500), rng.integers(-9, 9, 500) / 2
+    first, second = StreamingAUC(), StreamingAUC()
+    first.update_state(labels, scores)
+    second.update_state(labels, np.tanh(scores / 9) * 9)
+    assert float(first.result()) == float(second.result())
+
+
+def test_the_toy_example():
+    labels = [1, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0]
+    scores = [0.9, 0.8, 0.1, 0.2, 0.7, 0.3, 0.4, 0.6, 0.6, 0.9, 0.1]
+    metric = StreamingAUC(from_logits=False)
+    metric.update_state(labels, scores)
+    assert float(metric.result()) == pytest.approx(0.732143, abs=1e-6)
+
+
+def test_infinite_scores_are_the_extremes():
+    metric = StreamingAUC(from_logits=False)
+    metric.update_state([1, 0, 1, 0], [1.0, 0.0, 0.5, 0.5])
+    assert float(metric.result()) == 0.875
+
+
+@pytest.mark.parametrize("labels", [[0.0, 0.0], [1.0, 1.0]])
+def test_one_class_has_no_auc(labels):
+    metric = StreamingAUC()
+    metric.update_state(labels, [0.0, 1.0])
+    assert np.isnan(float(metric.result())) and np.isnan(metric.error_bound())
+
+
+def test_a_nan_score_is_not_passed_over():
+    metric = StreamingAUC()
+    metric.update_state([1, 0, 1], [0.0, 1.0, np.nan])
+    assert np.isnan(float(metric.result()))
+    metric.reset_state()
+    metric.update_state([1, 0], [0.0, 1.0])
+    assert float(metric.result()) == 0.0
+
+
+def test_counts_past_what_float32_can_hold():
+    metric = StreamingAUC(2, dtype="float64")
+    metric.update_state([0.0, 1.0], [-1.0, 1.0], [2.0**24, 1.0])
+    metric.update_state([0.0, 0.0], [1.0, -1.0], [1.0, 1.0])
+    assert float(metric.result()) == pytest.approx(1 - 0.5 / (2**24 + 2), abs=1e-12)
+
+
+def test_bins_must_be_a_power_of_two():
+    with pytest.raises(ValueError, match="`num_bins` must be a power of two.*num_bins=1000"):
+        StreamingAUC(1000)
