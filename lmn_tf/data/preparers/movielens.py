@@ -64,11 +64,11 @@ def read_100k(sources, options, rating_threshold=OPTIONS["rating_threshold"]):
     files = sources.find("u.item")
     sources.text("movies", files, columns, "|", encoding="latin-1", width=width)
     genres = ", ".join(
-        f"CASE WHEN {quoted(genre)} = 1 THEN {text(genre)} END"
-        for genre in _GENRES
+        f"CASE WHEN {quoted(genre)} = 1 THEN {text(genre)} END" for genre in _GENRES
     )
     sources.engine.table("items", f"""
-SELECT _seq, _item, list_filter([{genres}], genre -> genre IS NOT NULL) AS genres, {_YEAR} AS year
+SELECT _seq, _item, string_split(nullif(concat_ws('|', {genres}), ''), '|') AS genres,
+  {_YEAR} AS year
 FROM movies""")
     return _plan("movielens_100k", "time", rating_threshold)
 

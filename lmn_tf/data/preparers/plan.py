@@ -38,6 +38,7 @@ class Plan:
             and order. Defaults to `()`.
         user_columns: tuple of strings, columns of `users` copied to rows. Defaults to `()`.
         item_columns: tuple of strings, columns of `items` copied to rows. Defaults to `()`.
+        history_time: bool, whether events carry the order column. Defaults to `True`.
         history_key: string or None, name of the column that names the owner of a history.
             Defaults to `None`, the user column.
         notes: tuple of strings, sentences for the report. Defaults to `()`.
@@ -55,6 +56,7 @@ class Plan:
     history: tuple[str, ...] = ()
     user_columns: tuple[str, ...] = ()
     item_columns: tuple[str, ...] = ()
+    history_time: bool = True
     history_key: str | None = None
     notes: tuple[str, ...] = ()
 

@@ -69,15 +69,12 @@ def prepare(dataset, input_dir, output_dir, spec=None, overwrite=False, on_step=
 
 
 def _run(engine, sources, plan, options, own, folder):
-    before = None
-    if not plan.requests and options.min_history:
-        before = "rows with fewer than min_history earlier events"
     for step in plan_steps(plan, options):
         engine.run(step)
-        if step.name == "targets" and before:
-            labelled = "_label = 1" if plan.sampled else "_label IS NOT NULL"
-            every = engine.value(f"SELECT count(*) FROM events WHERE {labelled}")
-            sources.drop(before, every - engine.value("SELECT count(*) FROM targets"))
+        if step.name == "targets" and options.min_history:
+            every = engine.value(f"SELECT count(*) FROM {_candidates(plan)}")
+            kept = engine.value("SELECT count(*) FROM targets")
+            sources.drop("rows with fewer than min_history earlier events", every - kept)
         if step.name == "rows" and not engine.value("SELECT count(*) FROM rows"):
             raise UserError("`input` must hold at least one row to train on. Received: none")
     write_rows(engine, plan, options, folder)
@@ -87,6 +84,12 @@ def _run(engine, sources, plan, options, own, folder):
     report = build_report(engine, sources, plan, options, own, events)
     report["rows_without_attributes"] = missing_attributes(engine, plan)
     return report
+
+
+def _candidates(plan):
+    if plan.requests:
+        return "requests"
+    return f"events WHERE {'_label = 1' if plan.sampled else '_label IS NOT NULL'}"
 
 
 def _preparer(dataset):

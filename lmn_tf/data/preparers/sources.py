@@ -22,8 +22,9 @@ class Column:
     Args:
         name: string, its name in the table.
         type: string, an SQL type, or `""` to keep the file's own. Defaults to `"VARCHAR"`.
-        source: string or int, its header or its place from 0. Defaults to `None`, the name where
-            the file has a header, else the place in the list of columns.
+        source: string or int, its header or its place from 0; a tuple of headers of which the
+            first present counts; in JSON a key, or a path that starts with `$`. Defaults to `None`,
+            the name where the file has a header, else the place in the list of columns.
         required: bool, whether an empty cell is malformed. Defaults to `True`.
         parse: string, an SQL expression of `{}`, the cell, or None for a cast. Defaults to `None`.
         rule: string, an SQL condition of the typed column that must hold. Defaults to `None`.
@@ -31,7 +32,7 @@ class Column:
 
     name: str
     type: str = "VARCHAR"
-    source: str | int | None = None
+    source: str | int | tuple[str, ...] | None = None
     required: bool = True
     parse: str | None = None
     rule: str | None = None
@@ -123,7 +124,7 @@ class Sources:
                 "SELECT *, CASE WHEN json_valid(_text) THEN CAST(_text AS JSON) END AS _json "
                 "FROM lines WHERE _text <> '' OR _text IS NULL"
             )
-            keys = ["$." + json.dumps(_header(column)) for column in columns]
+            keys = [_json_path(column) for column in columns]
             cells = [f"json_extract_string(_json, {text(key)})" for key in keys]
             wrong = "WHEN _json IS NULL THEN 'a line must be a JSON object'"
             self._load(table, index, path, columns, cells, query, wrong, batches(path))
@@ -266,8 +267,14 @@ FROM (
         run(f"ALTER TABLE {name} DROP COLUMN _text")
 
 
-def _header(column):
-    return column.name if column.source is None else column.source
+def _headers(column):
+    source = column.name if column.source is None else column.source
+    return source if isinstance(source, tuple) else (source,)
+
+
+def _json_path(column):
+    key = _headers(column)[0]
+    return key if key.startswith("$") else "$." + json.dumps(key)
 
 
 def _cells(path, columns, names, width, wrong):
@@ -285,9 +292,9 @@ def _place(path, column, place, names):
         return column.source
     if names is None:
         return place
-    wanted = _header(column)
-    if wanted in names:
-        return names.index(wanted)
+    for wanted in _headers(column):
+        if wanted in names:
+            return names.index(wanted)
     hint = did_you_mean(wanted, names)
     raise UserError(
         f"column `{wanted}` must be in the file. Received: {', '.join(names)}.{hint}",

@@ -5,21 +5,23 @@ import pyarrow as pa
 from lmn_tf.data.preparers.plan import SPLITS, quoted
 
 EVENTS_FILE = "events.arrow"
-_INLINE_ROWS = 50_000  # rows joined with their histories at a time
+_INLINE_ROWS = 100_000  # rows of a shard with inline histories
+_INLINE_EVENTS = 2_000_000  # events gathered into lists at a time, which the engine cannot spill
 
 
 def write_rows(engine, plan, options, folder):
     """Writes `SPLIT-NNNNN.parquet` for every split and returns `{split: rows}`."""
     counts = {}
-    inline = options.history == "inline"
+    longest = options.max_history if options.history == "inline" else None
+    size = options.rows_per_file if longest is None else min(options.rows_per_file, _INLINE_ROWS)
     for split in SPLITS:
         counts[split] = total = engine.value(f"SELECT count(*) FROM rows_{split}")
-        step = min(options.rows_per_file, _INLINE_ROWS * 4) if inline else options.rows_per_file
-        for shard, start in enumerate(range(0, max(total, 1), step)):
-            part = f"SELECT *, rowid AS _row FROM rows_{split} " + (
-                f"WHERE rowid >= {start} AND rowid < {start + step}"
-            )
-            sql = _rows_query(engine, plan, part, options.max_history if inline else None)
+        for shard, start in enumerate(range(0, max(total, 1), size)):
+            stop = min(start + size, total)
+            if longest is None:
+                sql = _rows_query(engine, plan, split, start, stop)
+            else:
+                sql = _gather(engine, plan, split, start, stop, longest)
             engine.copy_to_parquet(sql, folder / f"{split}-{shard:05d}.parquet")
     return counts
 
@@ -28,13 +30,10 @@ def write_events(engine, plan, folder):
     """Streams `events.arrow`, every user's events in order, and returns the number of events."""
     if engine.on_step is not None:
         engine.on_step(EVENTS_FILE)
-    key = plan.history_key or plan.user
-    names = [(f"numbered.{name}", as_name) for name, as_name in
-             (("_user", key), ("_item", plan.item), ("_time", plan.time))]
-    columns = ", ".join(f"{name} AS {quoted(as_name)}" for name, as_name in names)
-    extra = "".join(f", {_source(engine, name)} AS {quoted(name)}" for name in plan.history)
+    fields = {plan.history_key or plan.user: "numbered._user"} | _history_fields(engine, plan)
+    columns = ", ".join(f"{source} AS {quoted(name)}" for name, source in fields.items())
     sql = (
-        f"SELECT {columns}{extra} FROM numbered {_items_join(engine, plan.history, 'numbered')} "
+        f"SELECT {columns} FROM numbered {_items_join(engine, plan)} "
         "ORDER BY numbered._user, numbered._position"
     )
     count = 0
@@ -47,7 +46,18 @@ def write_events(engine, plan, folder):
     return count
 
 
-def _rows_query(engine, plan, part, inline):
+def _gather(engine, plan, split, start, stop, longest):
+    """Makes `inline` from some rows, a bounded number of their events at a time."""
+    step = max(1, _INLINE_EVENTS // longest)
+    verb = "CREATE OR REPLACE TABLE inline AS"
+    for first in range(start, max(stop, start + 1), step):
+        query = _rows_query(engine, plan, split, first, min(first + step, stop), longest)
+        engine.rows(f"{verb} {query}")
+        verb = "INSERT INTO inline"
+    return "FROM inline"
+
+
+def _rows_query(engine, plan, split, start, stop, inline=None):
     """The published columns of some rows; with list columns of up to `inline` events each."""
     columns = [f"r._user AS {quoted(plan.user)}"]
     if plan.history_key:
@@ -65,14 +75,15 @@ def _rows_query(engine, plan, part, inline):
         joins += " LEFT JOIN users ON users._user = r._user"
     if plan.item_columns:
         joins += " LEFT JOIN items ON items._item = r._item"
+    part = f"SELECT *, rowid AS _row FROM rows_{split} WHERE rowid >= {start} AND rowid < {stop}"
     with_part = f"WITH part AS ({part})"
     if inline is not None:
         with_part += f", histories AS ({_histories(engine, plan, inline)})"
         joins += " LEFT JOIN histories ON histories._row = r._row"
-        names = (plan.item, plan.time, *plan.history)
         columns += [
-            f"coalesce(histories.{quoted('history_' + name)}, []) AS {quoted('history_' + name)}"
-            for name in names
+            f"coalesce([event.{quoted(name)} for event in _events], []) AS "
+            + quoted(f"history_{name}")
+            for name in _history_fields(engine, plan)
         ]
     columns.append(f"r._label AS {quoted(plan.label)}")
     return f"{with_part} SELECT {', '.join(columns)} FROM part AS r{joins} ORDER BY r._row"
@@ -80,26 +91,28 @@ def _rows_query(engine, plan, part, inline):
 
 def _histories(engine, plan, longest):
     """Lists of the newest strictly earlier events of some rows."""
-    sources = {plan.item: "numbered._item", plan.time: "numbered._time"}
-    sources |= {name: _source(engine, name) for name in plan.history}
-    lists = ", ".join(
-        f"list({source} ORDER BY numbered._position) AS {quoted('history_' + name)}"
-        for name, source in sources.items()
+    fields = ", ".join(
+        f"{quoted(name)} := {source}" for name, source in _history_fields(engine, plan).items()
     )
     return f"""
-SELECT part._row, {lists} FROM part
+SELECT part._row, list(struct_pack({fields}) ORDER BY numbered._position) AS _events FROM part
 JOIN numbered ON numbered._user = part._history
   AND numbered._position < part._count AND numbered._position >= part._count - {longest}
-{_items_join(engine, plan.history, "numbered")}
+{_items_join(engine, plan)}
 GROUP BY part._row"""
 
 
-def _source(engine, name):
-    """Where a history column comes from: the event itself, else its item."""
-    table = "numbered" if name in engine.columns("numbered") else "items"
-    return f"{table}.{quoted(name)}"
+def _history_fields(engine, plan):
+    """SQL of each published column of an event: of the event itself, else of its item."""
+    fields = {plan.item: "numbered._item"}
+    if plan.history_time:
+        fields[plan.time] = "numbered._time"
+    own = engine.columns("numbered")
+    for name in plan.history:
+        fields[name] = f"{'numbered' if name in own else 'items'}.{quoted(name)}"
+    return fields
 
 
-def _items_join(engine, names, table):
-    needed = any(name not in engine.columns(table) for name in names)
-    return f"LEFT JOIN items ON items._item = {table}._item" if needed else ""
+def _items_join(engine, plan):
+    needed = any(source.startswith("items.") for source in _history_fields(engine, plan).values())
+    return "LEFT JOIN items ON items._item = numbered._item" if needed else ""

@@ -1,0 +1,46 @@
+"""Relational chores that several preparers share."""
+
+from lmn_tf.data.preparers.plan import quoted
+
+
+def merge_repeats(sources, table="events"):
+    """Drops events that repeat another in every column, and counts them."""
+    engine = sources.engine
+    columns = ", ".join(quoted(name) for name in engine.columns(table) if name != "_seq")
+    before = engine.value(f"SELECT count(*) FROM {quoted(table)}")
+    query = f"SELECT {columns}, min(_seq) AS _seq FROM {quoted(table)} GROUP BY {columns}"
+    engine.table(table, query)
+    after = engine.value(f"SELECT count(*) FROM {quoted(table)}")
+    sources.drop("events that repeat another in every column", before - after)
+
+
+def first_of_item(engine, columns, table="events"):
+    """Makes `items` from events: each attribute as the item's first event, in time, gives it."""
+    names = ", ".join(quoted(name) for name in columns)
+    engine.table("items", f"""
+SELECT _item, {names}, _seq FROM (
+  SELECT _item, {names}, _seq,
+    row_number() OVER (PARTITION BY _item ORDER BY _time, _seq) AS _place
+  FROM {quoted(table)}
+) AS placed WHERE _place = 1""")
+
+
+def infer_types(engine, table, columns):
+    """Turns text columns into integers, or else numbers, where every value is written as one.
+
+    A text such as `007` is no integer: turned into 7 it could meet another value.
+    """
+    kinds = {row[0]: row[1] for row in engine.rows(f"DESCRIBE {quoted(table)}")}
+    for column in columns:
+        if kinds[column] != "VARCHAR":
+            continue
+        name = quoted(column)
+        integers, numbers = engine.rows(f"""
+SELECT count(*) = sum(CASE WHEN CAST(TRY_CAST({name} AS BIGINT) AS VARCHAR) = {name}
+    THEN 1 ELSE 0 END),
+  count(*) = sum(CASE WHEN isfinite(TRY_CAST({name} AS DOUBLE))
+    AND NOT regexp_matches({name}, '^[+-]?0[0-9]') THEN 1 ELSE 0 END)
+FROM {quoted(table)} WHERE {name} IS NOT NULL""")[0]
+        if integers or numbers:
+            kind = "BIGINT" if integers else "DOUBLE"
+            engine.connection.execute(f"ALTER TABLE {quoted(table)} ALTER {name} TYPE {kind}")
