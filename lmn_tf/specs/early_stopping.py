@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from lmn_tf.specs.section import Natural, section
+from lmn_tf.specs.section import Positive, section
 
 
 @section
@@ -11,8 +11,8 @@ class EarlyStopping:
 
     Args:
         monitor: `"auc"`, `"gauc"` or `"logloss"`. Defaults to `"auc"`.
-        patience: Integer. Epochs without improvement that are forgiven. Defaults to `2`.
+        patience: Integer. Training ends after so many epochs without improvement. Defaults to `2`.
     """
 
     monitor: Literal["auc", "gauc", "logloss"] = "auc"
-    patience: Natural = 2
+    patience: Positive = 2

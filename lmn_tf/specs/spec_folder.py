@@ -4,8 +4,7 @@ import os
 import pathlib
 import tempfile
 
-import yaml
-
+from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.assets import Assets
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -54,7 +53,7 @@ def write_spec(spec, folder):
     spec.assets.save(folder)
     for path, source in files.items():
         _write(folder / path, source.read_bytes())
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    text = strict_yaml.dump(document)
     _write(folder / SPEC_FILE, text.encode("utf-8"))
 
 

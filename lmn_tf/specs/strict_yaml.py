@@ -19,6 +19,24 @@ _INFINITE = re.compile(r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes all text that `load` would not read as text, and writes no anchors."""
+
+    def ignore_aliases(self, data):
+        return True
+
+
+def _represent_text(dumper, text):
+    # PyYAML folds these line breaks to spaces unless they are escaped.
+    style = '"' if any(sign in text for sign in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+
+
 class Marks(dict):
     """Lines of a YAML document: path of keys and indices → line, counted from 1."""
 
@@ -200,6 +218,17 @@ def _syntax_error(error, text, file):
     if line is not None and line <= len(lines) and re.match(r"^\s*\t", lines[line - 1]):
         problem = "indentation must be spaces, not tabs"
     return UserError(f"file must be valid YAML. Received: {problem}", file=file, line=line)
+
+
+def dump(data):
+    """Returns plain data as the text that `load` reads back as the same data.
+
+    Example:
+
+    >>> dump({"values": ["08", "1e-3", "no"], "rate": 1e-3})
+    "values:\\n- '08'\\n- '1e-3'\\n- 'no'\\nrate: 0.001\\n"
+    """
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def is_finite(value):

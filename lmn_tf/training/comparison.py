@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from lmn_tf.models import registry
+from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training import atomic_files
 from lmn_tf.training.comparison_report import markdown, picture, summary
@@ -91,7 +90,7 @@ class Comparison:
         document["run_dir"] = os.path.abspath(folder)
         document["feature_spec"] = os.path.abspath(self.pipelines[label, seed].feature_spec_path)
         file = self.output / "pipelines" / f"{folder.name}.yaml"
-        atomic_files.write_text(file, yaml.safe_dump(document, sort_keys=False))
+        atomic_files.write_text(file, strict_yaml.dump(document))
         command = [sys.executable, "-m", "lmn_tf.cli.main", "train", str(file), "--resume"]
         done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
         if done.returncode == 2:

@@ -4,8 +4,7 @@ import json
 import os
 from pathlib import Path
 
-import yaml
-
+from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError, short
 from lmn_tf.specs.spec_folder import load_spec, resolved_spec, write_spec
 from lmn_tf.training import atomic_files
@@ -99,7 +98,7 @@ class RunDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         atomic_files.remove_leftovers(self.path)
         write_spec(spec, self.path)
-        text = yaml.safe_dump(resolved_pipeline(pipeline), sort_keys=False, allow_unicode=True)
+        text = strict_yaml.dump(resolved_pipeline(pipeline))
         atomic_files.write_text(self.pipeline_file, text)
 
     def check_data(self, files) -> None:
@@ -144,7 +143,7 @@ class RunDirectory:
         return keras.saving.load_model(self.model_file, compile=False)
 
     def _compare(self, file: Path, document: dict) -> None:
-        before = _flat(yaml.safe_load(file.read_text(encoding="utf-8")))
+        before = _flat(strict_yaml.load(file)[0])
         now = _flat(document)
         for key in sorted(before.keys() | now.keys()):
             if key in _FREE_KEYS or before.get(key) == now.get(key):

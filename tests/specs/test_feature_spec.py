@@ -3,9 +3,9 @@ import json
 import pickle
 
 import pytest
-import yaml
 from spec_edits import EXAMPLES, FEATURES, check_refused
 
+from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -24,7 +24,7 @@ def test_round_trip(path, tmp_path):
     assert json.loads(json.dumps(plain)) == plain
     assert FeatureSpec.from_dict(plain) == spec
     written = tmp_path / "spec.yaml"
-    written.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+    written.write_text(strict_yaml.dump(plain), encoding="utf-8")
     assert FeatureSpec.load(written) == spec
     assert FeatureSpec.load(written).to_dict() == plain
 

@@ -1,9 +1,9 @@
 import json
 
 import pytest
-import yaml
 from spec_edits import EXAMPLES, FEATURES, PIPELINE, check_refused
 
+from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -18,7 +18,7 @@ def test_round_trip(path, tmp_path):
     assert json.loads(json.dumps(plain)) == plain
     assert PipelineSpec.from_dict(plain) == spec
     written = tmp_path / "pipeline.yaml"
-    written.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+    written.write_text(strict_yaml.dump(plain), encoding="utf-8")
     assert PipelineSpec.load(written) == spec
 
 

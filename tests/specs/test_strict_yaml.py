@@ -129,3 +129,28 @@ def test_unreadable_files(tmp_path):
 )
 def test_is_finite(value, finite):
     assert strict_yaml.is_finite(value) is finite
+
+
+TEXTS = [
+    "08", "1e-3", "1e5", "-1", "+.5", "1_000", "1.", "no", "y", "on", "true", "True", "null", "~",
+    "", " ", ".nan", ".inf", "-.Inf", "12:30", "2020-01-01", "<<", "=", "0x10", "0o7", "a: b", "#",
+    "- a", "'", '"', "a\nb", "a\n", "\t", "é", "\u2028", "\x85", "\ufeff", "a" * 300, "a " * 100,
+    "!x", "&x", "*x", "?", "|", "%", "@", "`", "[", "{", "---", "...",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_dumped_text_reads_back_as_text(text):
+    assert strict_yaml.loads(strict_yaml.dump({"a": [text], "b": text}))[0] == {
+        "a": [text],
+        "b": text,
+    }
+    assert strict_yaml.loads(strict_yaml.dump({"k" + text: 1}))[0] == {"k" + text: 1}
+
+
+def test_dumped_data_read_back_as_they_were():
+    shared = [1, 2.5, 1e-30, 1e300, -7, True, None, {}]
+    data = {"a": shared, "b": shared, "c": {"d": [], "e": {"f": 10**18}}}
+    again = strict_yaml.loads(strict_yaml.dump(data))[0]
+    assert again == data
+    assert [type(value) for value in again["a"]] == [type(value) for value in shared]
