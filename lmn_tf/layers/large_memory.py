@@ -139,6 +139,9 @@ class LargeMemory(keras.layers.Layer):
         self.smooth_l1_beta = smooth_l1_beta
         self.query_target = query_target
         self.supports_masking = True
+        # XLA is right here, but slower on the CPU, and compiles again for each length:
+        # Keras must not choose it by itself.
+        self.supports_jit = False
         self.user_aware_query = UserAwareQuery(
             hidden_units, user_merge, name="user_aware_query", dtype=self.dtype_policy
         )

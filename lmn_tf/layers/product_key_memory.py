@@ -132,6 +132,9 @@ class ProductKeyMemory(keras.layers.Layer):
             None if value_initializer is None else keras.initializers.get(value_initializer)
         )
         self.supports_masking = True
+        # XLA is right here, but slower on the CPU, and compiles again for each length:
+        # Keras must not choose it by itself.
+        self.supports_jit = False
 
     @property
     def memory_size(self):

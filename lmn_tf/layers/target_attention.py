@@ -72,6 +72,9 @@ class TargetAttention(keras.layers.Layer):
         )
         self.weight_normalization = weight_normalization
         self.supports_masking = True
+        # XLA is right here, but slower on the CPU, and compiles again for each length:
+        # Keras must not choose it by itself.
+        self.supports_jit = False
 
     def build(self, history_shape, target_shape):
         width = history_shape[-1]

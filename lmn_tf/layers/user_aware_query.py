@@ -57,6 +57,9 @@ class UserAwareQuery(keras.layers.Layer):
         self.merge = merge
         self.activation = keras.activations.get(activation)
         self.supports_masking = True
+        # XLA is right here, but slower on the CPU, and compiles again for each length:
+        # Keras must not choose it by itself.
+        self.supports_jit = False
 
     def build(self, inputs_shape, user_shape=None):
         width = inputs_shape[-1]

@@ -13,7 +13,9 @@ def is_compiling_with_xla():
 
     Returns:
         `True` while a function with `jit_compile=True` is traced, itself or as
-        the caller of the function being traced; `False` otherwise.
+        the caller of the function being traced; `False` otherwise. A
+        `tf.function` traced outside of XLA keeps that trace when a compiled
+        function calls it later with the same kinds of arguments.
     """
     if tf.executing_eagerly():
         return False

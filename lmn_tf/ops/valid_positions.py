@@ -49,6 +49,7 @@ class ValidPositions:
 
     def take(self, sequence):
         """Lists the positions of a `(B, L, ...)` tensor as `(N, ...)`."""
+        sequence = tf.convert_to_tensor(sequence)
         if self.is_compact:
             return tf.gather_nd(sequence, self._indices)
         if sequence.shape.rank > 2:

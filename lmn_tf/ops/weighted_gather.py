@@ -3,14 +3,18 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.ops.compile import is_compiling_with_xla
+
 
 @tf.custom_gradient
 def weighted_sum(rows, weights):
     """Sums rows with weights: `(..., k, d), (..., k) → (..., d)`.
 
-    Written as product and `reduce_sum`, which XLA fuses with the gather before
-    it (it does not fuse an `einsum`), with its gradient given in closed form:
-    `weights * upstream` for the rows, dot products for the weights.
+    Inside XLA it is a product and a `reduce_sum`, which XLA fuses with the
+    gather before it (it does not fuse a matrix product). Outside, a batched
+    matrix product needs no temporary and takes about a third of the time. The
+    gradient is given in closed form: `weights * upstream` for the rows, dot
+    products for the weights.
 
     Args:
         rows: Float tensor of shape `(..., k, d)`.
@@ -19,14 +23,17 @@ def weighted_sum(rows, weights):
     Returns:
         Float tensor of shape `(..., d)`.
     """
+    is_fused = is_compiling_with_xla()
 
     def gradient(upstream):
-        return (
-            weights[..., None] * upstream[..., None, :],
-            tf.reduce_sum(rows * upstream[..., None, :], axis=-1),
-        )
+        rows_gradient = weights[..., None] * upstream[..., None, :]
+        if is_fused:
+            return rows_gradient, tf.reduce_sum(rows * upstream[..., None, :], axis=-1)
+        return rows_gradient, tf.matmul(rows, upstream[..., None])[..., 0]
 
-    return tf.reduce_sum(weights[..., None] * rows, axis=-2), gradient
+    if is_fused:
+        return tf.reduce_sum(weights[..., None] * rows, axis=-2), gradient
+    return tf.matmul(weights[..., None, :], rows)[..., 0, :], gradient
 
 
 def weighted_gather(values, slots, weights):

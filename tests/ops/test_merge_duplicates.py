@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lmn_tf.ops import merge_duplicates
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("tail", [(3,), (), (2, 3)])
+def test_agrees_with_a_loop(dtype, tail):
+    rng = np.random.default_rng(0)
+    indices = rng.integers(0, 7, 40)
+    values = rng.integers(-8, 8, (40, *tail)).astype(dtype)
+    want = np.zeros((7, *tail))
+    np.add.at(want, indices, values)
+    for merge in (merge_duplicates, tf.function(merge_duplicates)):
+        rows, sums = merge(indices, values)
+        assert len(set(rows.numpy())) == len(rows) == len(set(indices))
+        np.testing.assert_array_equal(sums, want[rows.numpy()])
+        assert sums.dtype == dtype
+
+
+def test_order_is_that_of_first_appearance():
+    rows, sums = merge_duplicates([4, 2, 4, 0], [[1.0], [2.0], [3.0], [4.0]])
+    np.testing.assert_array_equal(rows, [4, 2, 0])
+    np.testing.assert_array_equal(sums, [[4.0], [2.0], [4.0]])
+
+
+def test_nothing_to_merge():
+    rows, sums = merge_duplicates(tf.zeros([0], tf.int32), tf.zeros([0, 3]))
+    assert rows.shape == (0,) and sums.shape == (0, 3)
+
+
+def test_inside_xla_where_the_number_of_rows_is_unknown():
+    @tf.function(jit_compile=True)
+    def total(indices, values):
+        return tf.reduce_sum(merge_duplicates(indices, values)[1], axis=0)
+
+    np.testing.assert_allclose(total(tf.constant([1, 1, 2]), tf.ones([3, 2])), [3.0, 3.0])
+
+
+def test_repeats_to_the_bit():
+    rng = np.random.default_rng(0)
+    indices = rng.integers(0, 50, 20_000)
+    values = rng.normal(size=(20_000, 8)).astype("float32")
+    first, second = (merge_duplicates(indices, values)[1].numpy() for _ in range(2))
+    np.testing.assert_array_equal(first, second)

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmn_tf.ops import product_key_top_k
+
+
+def brute_force(row_scores, column_scores, k):
+    """Scores every slot: slow, obvious, independent of the real code."""
+    all_scores = row_scores[..., :, None] + column_scores[..., None, :]
+    all_scores = all_scores.reshape(*row_scores.shape[:-1], row_scores.shape[-1] ** 2)
+    slots = np.argsort(-all_scores, axis=-1, kind="stable")[..., :k]
+    return np.take_along_axis(all_scores, slots, axis=-1), slots
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 11, 40, 121])
+def test_agrees_with_scoring_every_slot(run_mode, k):
+    rng = np.random.default_rng(7)
+    rows, columns = rng.normal(size=(2, 5, 11)).astype("float32")
+    scores, slots = run_mode(lambda r, c: product_key_top_k(r, c, k=k))(rows, columns)
+    want_scores, want_slots = brute_force(rows, columns, k)
+    np.testing.assert_array_equal(scores, want_scores)
+    np.testing.assert_array_equal(slots, want_slots)
+    assert slots.dtype == tf.int32
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 144), st.integers(0, 10_000))
+def test_is_exact_for_any_size_and_lowest_slots_win_ties(num_keys, k, seed):
+    k = min(k, num_keys**2)
+    rng = np.random.default_rng(seed)
+    # Few distinct values, negative zero among them: nearly every score is tied.
+    rows, columns = rng.integers(-2, 3, size=(2, 4, num_keys)) * np.float32(-0.5)
+    scores, slots = product_key_top_k(rows, columns, k)
+    want_scores, want_slots = brute_force(rows, columns, k)
+    np.testing.assert_array_equal(scores, want_scores)
+    np.testing.assert_array_equal(slots, want_slots)
+
+
+def test_rounding_ties_keep_the_scores_exact():
+    # 1e8 + 1 and 1e8 + 2 are one float32: different pairs tie by rounding only.
+    rng = np.random.default_rng(3)
+    rows = (1e8 + 8 * rng.integers(0, 2, size=(50, 6))).astype("float32")
+    columns = rng.normal(size=(50, 6)).astype("float32")
+    scores, slots = (t.numpy() for t in product_key_top_k(rows, columns, 5))
+    np.testing.assert_array_equal(scores, brute_force(rows, columns, 5)[0])
+    tied = scores[:, 1:] == scores[:, :-1]
+    assert (slots[:, 1:] > slots[:, :-1])[tied].all()
+    assert all(len(set(row)) == 5 for row in slots)
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 6), (2, 3, 6), (2, 0, 3, 6)])
+def test_takes_any_leading_shape(run_mode, shape):
+    rng = np.random.default_rng(1)
+    rows, columns = rng.normal(size=(2, *shape)).astype("float32")
+    scores, slots = run_mode(lambda r, c: product_key_top_k(r, c, k=4))(rows, columns)
+    want_scores, want_slots = brute_force(rows, columns, 4)
+    np.testing.assert_array_equal(scores, want_scores)
+    np.testing.assert_array_equal(slots, want_slots)
+
+
+def test_shapes_are_static_where_inputs_are():
+    @tf.function(input_signature=[tf.TensorSpec([None, 3, 9])] * 2)
+    def search(rows, columns):
+        scores, slots = product_key_top_k(rows, columns, 5)
+        assert scores.shape.as_list() == slots.shape.as_list() == [None, 3, 5]
+        return scores
+
+    assert search(tf.zeros([2, 3, 9]), tf.zeros([2, 3, 9])).shape == (2, 3, 5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_other_precisions(run_mode, dtype):
+    rng = np.random.default_rng(2)
+    rows, columns = (tf.cast(x, dtype) for x in rng.normal(size=(2, 20, 9)))
+    scores, slots = run_mode(lambda r, c: product_key_top_k(r, c, k=6))(rows, columns)
+    # Half precisions are searched in float32, where these sums are exact.
+    wide = "float64" if dtype == "float64" else "float32"
+    want = brute_force(tf.cast(rows, wide).numpy(), tf.cast(columns, wide).numpy(), 6)
+    np.testing.assert_array_equal(slots, want[1])
+    assert scores.dtype == dtype
+    np.testing.assert_array_equal(scores, tf.cast(want[0], dtype))
+
+
+def test_float64_ties_go_to_the_lowest_slot():
+    rows, columns = np.random.default_rng(5).integers(0, 2, size=(2, 30, 7)).astype("float64")
+    scores, slots = product_key_top_k(rows, columns, 9)
+    want_scores, want_slots = brute_force(rows, columns, 9)
+    np.testing.assert_array_equal(scores, want_scores)
+    np.testing.assert_array_equal(slots, want_slots)
+
+
+def test_infinite_scores_are_ordered():
+    rows = np.array([[-np.inf, 0.0, 1.0]], "float32")
+    columns = np.array([[np.inf, 0.0, 2.0]], "float32")
+    scores, slots = product_key_top_k(rows, columns, 6)
+    np.testing.assert_array_equal(scores, [[np.inf, np.inf, 3.0, 2.0, 1.0, 0.0]])
+    np.testing.assert_array_equal(slots, [[3, 6, 8, 5, 7, 4]])
+
+
+def test_gradient_reaches_selected_scores_only(run_mode):
+    rng = np.random.default_rng(4)
+    rows, columns = rng.normal(size=(2, 3, 8)).astype("float32")
+    upstream = rng.normal(size=(3, 5)).astype("float32")
+
+    def gradients(r, c):
+        with tf.GradientTape() as tape:
+            tape.watch([r, c])
+            scores, _ = product_key_top_k(r, c, 5)
+            loss = tf.reduce_sum(scores * upstream)
+        return tape.gradient(loss, [r, c])
+
+    row_gradient, column_gradient = run_mode(gradients)(tf.constant(rows), tf.constant(columns))
+    _, slots = brute_force(rows, columns, 5)
+    want_rows, want_columns = np.zeros((2, 3, 8))
+    for query in range(3):
+        for place, slot in enumerate(slots[query]):
+            want_rows[query, slot // 8] += upstream[query, place]
+            want_columns[query, slot % 8] += upstream[query, place]
+    np.testing.assert_allclose(row_gradient, want_rows, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(column_gradient, want_columns, rtol=1e-6, atol=1e-6)
+
+
+def test_two_axis_activation_of_the_paper():
+    scores, slots = product_key_top_k([[2.0, 0.0]], [[1.0, 0.0]], k=4)
+    np.testing.assert_array_equal(scores, [[3.0, 2.0, 1.0, 0.0]])
+    np.testing.assert_array_equal(slots, [[0, 1, 2, 3]])
+
+
+@pytest.mark.parametrize("k", [0, 10, -1])
+def test_k_out_of_range(k):
+    with pytest.raises(ValueError, match=rf"`k` must be from 1 to .* 9\. Received: k={k}"):
+        product_key_top_k(tf.zeros([1, 3]), tf.zeros([1, 3]), k)
+
+
+def test_axes_must_agree():
+    with pytest.raises(ValueError, match=r"must have the same known last axis. Received: row_sc"):
+        product_key_top_k(tf.zeros([1, 3]), tf.zeros([1, 4]), 2)
+
+
+def test_slots_must_fit_int32():
+    with pytest.raises(ValueError, match="at most 46340 keys an axis"):
+        product_key_top_k(tf.zeros([1, 46341]), tf.zeros([1, 46341]), 2)
