@@ -1,6 +1,7 @@
 """What every section of a YAML file is made of: strict scalars, frozen records, plain dumps."""
 
 import dataclasses
+import math
 import os
 import pathlib
 import re
@@ -56,6 +57,17 @@ def _expand(text):
     return _VARIABLE.sub(value, text)
 
 
+def _finite(options, path=()):
+    """Refuses NaN and infinity anywhere in options whose keys are for others to check."""
+    items = options.items() if isinstance(options, dict) else enumerate(options)
+    for key, value in items:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise Problem((*path, key), f"must be a finite number. Received: {key}={value}")
+        if isinstance(value, (dict, list, tuple)):
+            _finite(value, (*path, key))
+    return options
+
+
 Text = Annotated[str, Field(strict=True, min_length=1)]
 AnyText = Annotated[str, Field(strict=True)]
 Name = Annotated[str, Field(strict=True, pattern=NAME_PATTERN, max_length=100)]
@@ -69,7 +81,7 @@ Number = Annotated[float, Field(strict=True)]
 NonNegative = Annotated[float, Field(strict=True, ge=0)]
 PositiveNumber = Annotated[float, Field(strict=True, gt=0)]
 Version = Annotated[int, BeforeValidator(_version_one), Field(json_schema_extra={"const": 1})]
-Options = dict[Text, Any]
+Options = Annotated[dict[Text, Any], AfterValidator(_finite)]
 
 
 def to_plain(value):

@@ -97,12 +97,13 @@ def spec_class(path):
 def test_damaged_trees_load_or_are_refused(path):
     rng = random.Random(str(path.name))
     cls, (data, marks) = spec_class(path), strict_yaml.load(path)
-    loaded, rounds = 0, 4000 // len(FILES)
+    loaded, rounds = 0, 3000 // len(FILES)
     for _ in range(rounds):
         spec = outcome(mutate_tree(data, rng), lambda tree: cls.from_dict(tree, marks=marks))
         if spec is not None:
             loaded += 1
-            assert cls.from_dict(spec.to_dict()) == spec
+            written = strict_yaml.dump(spec.to_dict())
+            assert cls.from_dict(strict_yaml.loads(written)[0]) == spec
     assert loaded < rounds
 
 
@@ -110,7 +111,7 @@ def test_damaged_trees_load_or_are_refused(path):
 def test_damaged_texts_load_or_are_refused(path, tmp_path):
     rng = random.Random(str(path.name))
     text, damaged = path.read_text(encoding="utf-8"), tmp_path / path.name
-    for _ in range(2000 // len(FILES)):
+    for _ in range(1500 // len(FILES)):
         damaged.write_text(mutate_text(text, rng), encoding="utf-8", newline="")
         outcome(damaged, spec_file.load)
 

@@ -21,6 +21,7 @@ class Example:
     path: s.PathText = "a"
     positive: s.Positive = 1
     text: s.Text = "a"
+    options: s.Options | None = None
     inner: tuple[int, ...] | None = None
 
 
@@ -50,10 +51,13 @@ class Example:
         ("positive", -1, "must be at least 1"),
         ("text", "", "must be text of 1 character or more"),
         ("text", None, "must be text"),
+        ("options", {"options": float("nan")}, "must be a finite number. Received: options=nan"),
+        ("options", {"options": [{"a": float("inf")}]}, ".options[0].a` must be a finite number"),
+        ("options", {1: 2}, "must be text"),
     ],
 )
 def test_refuses(key, value, rule):
-    with pytest.raises(UserError, match=f"`{key}` ") as caught:
+    with pytest.raises(UserError, match=f"`.*{key}.*` ") as caught:
         parse(Example, {key: value})
     assert rule in str(caught.value)
 
