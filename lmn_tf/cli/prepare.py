@@ -1,0 +1,143 @@
+"""`lmn-tf prepare`."""
+
+import contextlib
+import json
+import sys
+
+import click
+
+# Flag, type, and help of every option; those that are not given keep the preparer's default.
+_COMMON = (
+    ("--history", click.Choice(["events", "inline"]), "By reference (default), or list columns."),
+    ("--max-history", int, "Longest inline history. Default: 200."),
+    ("--min-history", int, "Leave out rows with fewer earlier events. Default: 0."),
+    ("--negatives", click.Choice(["uniform", "popularity"]), "How negatives are sampled."),
+    ("--negatives-per-positive", int, "Sampled negatives of one positive. Default: 1."),
+    ("--split", click.Choice(["auto", "time", "position"]), "Default: time where there is one."),
+    ("--valid-share", float, "Share of rows for validation. Default: 0.1."),
+    ("--test-share", float, "Share of rows for the test. Default: 0.1."),
+    ("--seed", int, "Of sampled negatives and row order. Default: 1."),
+    ("--max-malformed", float, "Largest share of unreadable rows. Default: 0.01."),
+    ("--rows-per-file", int, "Rows of a Parquet file. Default: 1000000."),
+    ("--memory-limit", str, "What the SQL engine may hold in memory. Default: 1GB."),
+    ("--threads", int, "Threads of the SQL engine. Default: 2."),
+)
+_OWN = (
+    ("--rating-threshold", float, "movielens, interactions: the label is 1 from this rating on."),
+    ("--positive-behaviors", "list", "taobao-userbehavior: of pv, fav, cart, buy. Default: pv."),
+    ("--user", str, "interactions: column of the user."),
+    ("--item", str, "interactions: column of the item."),
+    ("--time", str, "interactions: column of the time."),
+    ("--order", str, "interactions: column of a position, where there is no time."),
+    ("--label", str, "interactions: column of the label. Without it negatives are sampled."),
+    ("--category", "list", "interactions: columns that describe the item."),
+    ("--columns", "list", "interactions: columns known at the request."),
+    ("--event-columns", "list", "interactions: columns known only afterwards, for histories."),
+    ("--time-unit", str, "interactions: second (default), millisecond or microsecond."),
+    ("--files", str, "interactions: which files of the folder, such as 'log-*.csv'."),
+)
+
+
+def _options(function):
+    """Adds the options of the tables above; those of several names are split at commas."""
+    for flag, kind, text in reversed(_COMMON + _OWN):
+        if kind == "list":
+            text += " Several are parted by commas."
+            decorate = click.option(flag, metavar="NAMES", help=text)
+        else:
+            decorate = click.option(flag, type=kind, help=text)
+        function = decorate(function)
+    return function
+
+
+@click.command()
+@click.argument("dataset")
+@click.option("--input", "input_dir", metavar="DIR", help="Folder of the publisher's files.")
+@click.option("--output", "output_dir", metavar="DIR", required=True, help="Folder to write.")
+@click.option("--spec", metavar="FILE", help="Feature spec to learn vocabularies for.")
+@click.option("--overwrite", is_flag=True, help="Replace a folder prepared earlier.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="synthetic: arguments.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@_options
+def prepare(dataset, input_dir, output_dir, spec, overwrite, settings, as_json, **options):
+    """Turn a published data set into rows for training, validation and test.
+
+    DATASET is movielens-1m, movielens-100k, amazon, online-retail, mind, taobao-userbehavior,
+    interactions (any table of users, items and times), or synthetic (made up, no input).
+    Nothing a row may not know at its request reaches it; report.md says what was done.
+
+    \b
+    Example:
+      lmn-tf prepare movielens-1m --input ml-1m --output data/movielens_1m
+      lmn-tf prepare interactions --input logs --output data/logs --user user_id \\
+        --item item_id --time time --category category
+      lmn-tf prepare synthetic --output data/market --set rows=20000
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if dataset == "synthetic":
+        report = _synthetic(output_dir, settings, given, input_dir, spec)
+        click.echo(json.dumps(report, indent=2))
+        return
+    from lmn_tf.data import preparers
+    from lmn_tf.data.preparers.report import as_markdown
+
+    _check(dataset, preparers.DATASETS, input_dir, settings)
+    for flag, kind, _ in _OWN:
+        name = flag[2:].replace("-", "_")
+        if kind == "list" and name in given:
+            given[name] = tuple(part.strip() for part in given[name].split(",") if part.strip())
+    with _progress() as on_step:
+        report = preparers.prepare(
+            dataset, input_dir, output_dir, spec, overwrite, on_step=on_step, **given
+        )
+    click.echo(json.dumps(report, indent=2) if as_json else as_markdown(report), nl=as_json)
+
+
+def _check(dataset, known, input_dir, settings):
+    from lmn_tf.specs.errors import UserError, did_you_mean
+
+    names = (*known, "synthetic")
+    if dataset not in names:
+        raise UserError(
+            f"`DATASET` must be one of {', '.join(names)}. Received: {dataset!r}."
+            + did_you_mean(dataset, names)
+        )
+    if input_dir is None:
+        raise UserError(f"`--input` must name the folder with the files of {dataset}")
+    if settings:
+        raise UserError(f"`--set` must come with synthetic only. Received: {settings[0]!r}")
+
+
+def _synthetic(output_dir, settings, given, input_dir, spec):
+    """Generates the synthetic market from `--set` and the options it shares."""
+    import yaml
+
+    from lmn_tf.data.synthetic import generate
+    from lmn_tf.specs.errors import UserError
+
+    arguments = {name: given.pop(name) for name in ("seed", "history") if name in given}
+    refused = [*given, *(["input"] if input_dir else []), *(["spec"] if spec else [])]
+    if refused:
+        flag = "--" + refused[0].replace("_", "-")
+        raise UserError(f"`{flag}` must not come with synthetic: use --set KEY=VALUE")
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise UserError(f"`--set` must be KEY=VALUE. Received: {setting!r}")
+        try:
+            arguments[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"`--set` must have a YAML value. Received: {setting!r}") from error
+    return generate(output_dir, **arguments)
+
+
+@contextlib.contextmanager
+def _progress():
+    """Yields a function that shows the step: on one line of a terminal, else a line each."""
+    if not sys.stderr.isatty():
+        yield lambda step: click.echo(step, err=True)
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("reading") as status:
+        yield lambda step: status.update(step)
