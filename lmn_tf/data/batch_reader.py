@@ -113,6 +113,8 @@ class BatchReader:
 
     def _windows(self, epoch, first):
         """Yields blocks and the order of their rows, one block ahead of the reader."""
+        if not self.num_rows:
+            return
         if self._order.is_one_window:
             if self._kept is None:
                 self._kept = next(self._blocks(epoch, 0))[1]

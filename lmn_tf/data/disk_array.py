@@ -25,10 +25,14 @@ class DiskArray:
         self._file.write(np.ascontiguousarray(values).data)
         self._rows += len(values)
 
+    def close(self) -> None:
+        """Closes the file; nothing can be added any more."""
+        self._file.close()
+
     def finish(self) -> np.ndarray:
         """Returns all values and one zero item, the padding, behind them."""
         self.append(np.zeros((1, *self._shape), self._dtype))
-        self._file.close()
+        self.close()
         shape = (self._rows, *self._shape)
         mapped = np.memmap(self._path, dtype=self._dtype, mode="r", shape=shape)
         os.unlink(self._path)  # the map keeps the space until it is dropped

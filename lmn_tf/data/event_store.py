@@ -36,9 +36,8 @@ class EventStore:
         for field in sequence.fields:
             encoder = ColumnEncoder(spec, spec.resolved_field(sequence, field))
             self._encoders[field.name] = encoder
-        self._clock = next(
-            (name for name, e in self._encoders.items() if e.kind == "elapsed_time"), None
-        )
+        self._clocks = [name for name, e in self._encoders.items() if e.kind == "elapsed_time"]
+        self._last_times: dict[str, np.int64] = {}
         columns = [column for e in self._encoders.values() for column in e.columns]
         self.file.check_columns(columns)
         with tempfile.TemporaryDirectory(prefix="lmn_tf_events_") as scratch:
@@ -59,53 +58,59 @@ class EventStore:
         """
         first, available = self.file.find(*users)
         precede = self.file.checked_counts(counts, users, available)
-        if self._clock is not None:
-            times = self.fields[self._clock].values
+        for clock in self._clocks:
+            times = self.fields[clock].values
             last = np.where(precede > 0, first + precede - 1, len(times) - 1)
             newest = np.where(precede > 0, times.take(last), MISSING_TIME)
             check_elapsed(request, newest, counts[1])
         lengths = np.minimum(precede, sequence.max_length)
         if sequence.keep == "newest":
             first = first + precede - lengths
-        has_times = self._clock is not None
         return SequenceRows(
             sequence.max_length,
             first,
             lengths.astype(np.int32),
             self.fields,
-            request if has_times else None,
+            request if self._clocks else None,
             shared=True,
         )
 
     def _encode_all(self, scratch, columns):
-        writers: dict[str, _FieldWriter] = {}
-        for row, batch in self.file.batches(columns):
-            for name, encoder in self._encoders.items():
-                place = Place.of_rows(self.file.path, encoder.column, row)
-                weights = None
-                if encoder.view.weights is not None:
-                    weights = batch.column(encoder.view.weights)
-                encoded = encoder.encode(batch.column(encoder.column), place, weights)
-                if encoder.kind == "elapsed_time":
-                    self._check_order(encoded, row, place)
-                if name not in writers:
-                    writers[name] = _FieldWriter(os.path.join(scratch, name))
-                writers[name].append(encoded)
-        fields = {}
+        writers = {name: _FieldWriter(os.path.join(scratch, name)) for name in self._encoders}
+        try:
+            for row, batch in self.file.batches(columns):
+                for name, encoder in self._encoders.items():
+                    writers[name].append(self._encode(encoder, batch, row))
+            fields = {name: writer.finish() for name, writer in writers.items()}
+        finally:
+            for writer in writers.values():
+                writer.close()
         for name, encoder in self._encoders.items():
-            fields[name] = writers[name].finish()
             if encoder.kind == "elapsed_time":
                 view = encoder.view
                 fields[name] = Times(fields[name], view.unit, view.num_buckets)
         return fields
 
+    def _encode(self, encoder, batch, row):
+        place = Place.of_rows(self.file.path, encoder.column, row)
+        weights = None
+        if encoder.view.weights is not None:
+            weights = batch.column(encoder.view.weights)
+        encoded = encoder.encode(batch.column(encoder.column), place, weights)
+        if encoder.kind == "elapsed_time":
+            self._check_order(encoded, row, place)
+        return encoded
+
     def _check_order(self, times, row, place):
         """Raises where an event is earlier than the one before it of the same user."""
-        earlier = np.flatnonzero((times[1:] < times[:-1]) & (times[1:] != MISSING_TIME))
-        within = earlier[~np.isin(earlier + 1 + row, self.file.starts)]
+        last = self._last_times.get(place.column, MISSING_TIME)
+        before = np.concatenate([[last], times[:-1]])
+        self._last_times[place.column] = times[-1]
+        earlier = np.flatnonzero((times < before) & (times != MISSING_TIME))
+        within = earlier[~np.isin(earlier + row, self.file.starts)]
         if len(within):
             raise place.error(
-                int(within[0]) + 1,
+                int(within[0]),
                 "events must be sorted by user, then time",
                 "an earlier time than in the row before",
             )
@@ -131,6 +136,10 @@ class _FieldWriter:
         if part not in self._arrays:
             self._arrays[part] = DiskArray(f"{self._path}.{part}")
         self._arrays[part].append(values)
+
+    def close(self):
+        for array in self._arrays.values():
+            array.close()
 
     def finish(self):
         arrays = {part: array.finish() for part, array in self._arrays.items()}

@@ -141,10 +141,10 @@ class _ReadEvents:
         self.file = EventFile.of(sequence, folder)
         self.columns = (sequence.events.user, sequence.events.count)
         # Ups and downs of the number of rows that keep an event: their running sum is the number.
-        scratch = tempfile.TemporaryFile()
         size = self.file.num_events + 1
-        scratch.truncate(size * 4)
-        self._changes = np.memmap(scratch, np.int32, "r+", shape=(size,))
+        with tempfile.TemporaryFile() as scratch:
+            scratch.truncate(size * 4)
+            self._changes = np.memmap(scratch, np.int32, "r+", shape=(size,))
 
     def take_table(self, table, path, row):
         user, count = self.columns
