@@ -1,0 +1,85 @@
+"""A tiny market and a tiny trained run that the tests of training, serving and commands share."""
+
+import atexit
+import functools
+import io
+import shutil
+import tempfile
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@functools.cache
+def scratch() -> Path:
+    """A folder that lives as long as the process."""
+    folder = Path(tempfile.mkdtemp(prefix="lmn_tf_tests_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def market() -> Path:
+    """The folder of a generated market of 3,000 rows."""
+    from lmn_tf.data.synthetic import generate
+
+    folder = scratch() / "market"
+    generate(folder, users=120, items=60, rows=3000, history_length=5, seed=3)
+    return folder
+
+
+def document(run_dir, **train) -> dict:
+    """A pipeline over the market, as plain data."""
+    return {
+        "pipeline_version": 1,
+        "feature_spec": str(ROOT / "feature_specs" / "synthetic.yaml"),
+        "data": {
+            "train": f"{market()}/train-*.parquet",
+            "valid": f"{market()}/valid-*.parquet",
+            "test": f"{market()}/test-*.parquet",
+            "batch_size": 256,
+            "eval_batch_size": 256,
+        },
+        "model": {"name": "lmn", "num_keys": 6, "top_k": 4, "hidden_units": [8], "dropout": 0.2},
+        # Determinism holds for a whole process and would reach other tests.
+        "train": {"epochs": 2, "deterministic": False, "checkpoint_steps": 3, **train},
+        "run_dir": str(run_dir),
+    }
+
+
+def write_pipeline(path, run_dir, **train) -> Path:
+    """Writes that pipeline to a file."""
+    Path(path).write_text(yaml.safe_dump(document(run_dir, **train)))
+    return Path(path)
+
+
+def pipeline(run_dir, **train):
+    """That pipeline as a `PipelineSpec`."""
+    from lmn_tf.specs.pipeline_spec import PipelineSpec
+
+    return PipelineSpec.from_dict(document(run_dir, **train))
+
+
+@functools.cache
+def trained_run() -> Path:
+    """The run directory of a finished run; tests must leave it as it is."""
+    from lmn_tf.training.trainer import Trainer
+
+    folder = scratch() / "run"
+    Trainer(pipeline(folder), stream=io.StringIO()).train()
+    return folder
+
+
+@functools.cache
+def exported() -> Path:
+    """The export of that run."""
+    from lmn_tf.serving.export import export
+    from lmn_tf.training.run_directory import RunDirectory
+
+    directory = RunDirectory.open(trained_run())
+    folder = scratch() / "export"
+    files = f"{market()}/test-*.parquet"
+    export(directory.load_model(), directory.load_spec(), folder, files)
+    return folder

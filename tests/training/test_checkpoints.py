@@ -1,0 +1,133 @@
+import keras
+import numpy as np
+import pytest
+
+from lmn_tf.specs.errors import UserError
+from lmn_tf.training import checkpoints as module
+from lmn_tf.training.checkpoints import Checkpoints, DamagedCheckpoint, read_arrays, write_arrays
+
+
+def values(step):
+    return {
+        "model/a": np.full((3, 2), step, "float32"),
+        "model/odd name:0": np.array(step, "int64"),
+        "empty": np.zeros((0, 4)),
+    }
+
+
+def same(found, want):
+    assert list(found) == list(want)
+    for key, value in want.items():
+        np.testing.assert_array_equal(found[key], value)
+        assert found[key].dtype == value.dtype
+
+
+def damage(path, how):
+    content = bytearray(path.read_bytes())
+    if how == "cut":
+        content = content[: len(content) // 2]
+    elif how == "empty":
+        content = b""
+    else:
+        place = content.find(np.full((3, 2), 9, "float32").tobytes())
+        content[place] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def test_round_trip(tmp_path):
+    write_arrays(tmp_path / "a.npz", values(9), {"step": 9})
+    found, state = read_arrays(tmp_path / "a.npz")
+    same(found, values(9))
+    assert state == {"step": 9}
+
+
+def test_bfloat16_is_kept_as_float32(tmp_path):
+    variable = keras.Variable([1.5, -2.0], dtype="bfloat16")
+    write_arrays(tmp_path / "a.npz", {"a": np.asarray(variable)}, {})
+    found, _ = read_arrays(tmp_path / "a.npz")
+    np.testing.assert_array_equal(found["a"], np.array([1.5, -2.0], "float32"))
+
+
+@pytest.mark.parametrize("how", ["cut", "bit", "empty"])
+def test_damage_is_found(tmp_path, how):
+    write_arrays(tmp_path / "a.npz", values(9), {})
+    damage(tmp_path / "a.npz", how)
+    with pytest.raises(DamagedCheckpoint, match="a.npz"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    assert checkpoints.latest() is None
+    for step in (1, 2, 10):
+        checkpoints.save(step, values(step), {"step": step})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-0000000002.npz",
+        "step-0000000010.npz",
+    ]
+    found, state = checkpoints.latest()
+    same(found, values(10))
+    assert state == {"step": 10}
+
+
+@pytest.mark.parametrize("how", ["cut", "bit", "empty"])
+def test_a_damaged_newest_falls_back_with_a_warning(tmp_path, how):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(8, values(8), {"step": 8})
+    damage(checkpoints.save(9, values(9), {"step": 9}), how)
+    with pytest.warns(UserWarning, match="step-0000000009.npz is damaged .* the one before"):
+        found, state = checkpoints.latest()
+    same(found, values(8))
+    assert state == {"step": 8}
+
+
+def test_all_damaged_is_as_if_there_were_none(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    damage(checkpoints.save(9, values(9), {}), "cut")
+    with pytest.warns(UserWarning, match="damaged"):
+        assert checkpoints.latest() is None
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, values(1), {"step": 1})
+    (tmp_path / ".partial-0000abcd-step-0000000002.npz").write_bytes(b"half")
+    assert checkpoints.latest()[1] == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["step-0000000001.npz"]
+
+
+def test_best_weights_live_as_long_as_a_kept_checkpoint_names_them(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    first = checkpoints.save_best(0, values(0))
+    checkpoints.save(1, values(1), {"best_file": first})
+    second = checkpoints.save_best(1, values(9))
+    checkpoints.save(2, values(2), {"best_file": second})
+    same(checkpoints.load_best(first), values(0))
+    checkpoints.save(3, values(3), {"best_file": second})
+    assert sorted(path.name for path in tmp_path.glob("best-*")) == [second]
+    damage(tmp_path / second, "bit")
+    with pytest.warns(UserWarning, match="damaged"):
+        assert checkpoints.latest() is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v.pop("a"), "Missing: a"),
+        (lambda v: v.update(c=np.zeros(2)), "this model only. Received: c"),
+        (lambda v: v.update(a=np.zeros(3)), r"`a` must have the shape \(2,\). Received: \(3,\)"),
+    ],
+)
+def test_another_models_checkpoint_is_refused(change, message):
+    variables = {"a": keras.Variable([1.0, 2.0]), "b": keras.Variable(3.0)}
+    given = {"a": np.zeros(2), "b": np.array(0.0)}
+    module.assign(variables, given, "The file")
+    assert float(variables["b"]) == 0.0
+    change(given)
+    with pytest.raises(UserError, match=message):
+        module.assign(variables, given, "The file")
+
+
+def test_keep_must_be_positive(tmp_path):
+    with pytest.raises(ValueError, match="`keep` must be at least 1. Received: keep=0"):
+        Checkpoints(tmp_path, keep=0)
