@@ -21,7 +21,7 @@ help:
 quickstart: $(VENV)/.installed
 	@rm -rf $(RUN) runs/quickstart_export
 	@$(QUIET) $(VENV)/bin/lmn-tf compare pipelines/quickstart_comparison.yaml
-	@$(QUIET) $(VENV)/bin/lmn-tf export $(RUN)/runs/lmn-1 runs/quickstart_export
+	@$(QUIET) $(VENV)/bin/lmn-tf export $(RUN)/lmn-seed1 runs/quickstart_export
 	@echo
 	@$(VENV)/bin/python -c \
 		"from lmn_tf.data.synthetic import ceiling_text; print(ceiling_text('data/quickstart'))"
