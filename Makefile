@@ -8,8 +8,6 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python;
 	&& echo $$python && break; done)
 
 RUN := runs/quickstart_comparison
-# TensorFlow's own start-up notes are not news to the reader of a quick start.
-QUIET := TF_CPP_MIN_LOG_LEVEL=2
 
 .PHONY: help quickstart test clean
 
@@ -20,8 +18,8 @@ help:
 
 quickstart: $(VENV)/.installed
 	@rm -rf $(RUN) runs/quickstart_export
-	@$(QUIET) $(VENV)/bin/lmn-tf compare pipelines/quickstart_comparison.yaml
-	@$(QUIET) $(VENV)/bin/lmn-tf export $(RUN)/lmn-seed1 runs/quickstart_export
+	@$(VENV)/bin/lmn-tf compare pipelines/quickstart_comparison.yaml
+	@$(VENV)/bin/lmn-tf export $(RUN)/lmn-seed1 runs/quickstart_export
 	@echo
 	@$(VENV)/bin/python -c \
 		"from lmn_tf.data.synthetic import ceiling_text; print(ceiling_text('data/quickstart'))"
