@@ -140,9 +140,8 @@ def as_times(values: pa.Array, place: Place) -> np.ndarray:
         small = as_numbers(values, place)
         missing = np.isnan(small)
         small = np.where(missing, 0.0, small)
-    wrong = np.abs(small) > _LATEST
-    if wrong.any():
-        at = int(np.argmax(wrong))
+    if len(small) and (small.min() < -_LATEST or small.max() > _LATEST):
+        at = int(np.argmax(np.abs(small) > _LATEST))
         raise place.error(at, "a time must be in seconds or a timestamp", small[at].item())
     if small.dtype == np.int64:
         times = small * _SECOND

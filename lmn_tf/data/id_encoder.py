@@ -70,8 +70,7 @@ class IdEncoder:
         elif lookup.identity is not None:
             ids = self._identity(values, place)
         else:
-            found = self._index(values.type, place).find(values)
-            ids = np.where(found < 0, np.int32(self._unknown), found + np.int32(2))
+            ids = self._index(values.type, place).find(values)
         if values.null_count:
             missing = pc.is_null(values).to_numpy(zero_copy_only=False)
             ids = np.where(missing, np.int32(self._missing_id(values.type, place)), ids)
@@ -89,7 +88,7 @@ class IdEncoder:
         is_integer = pa.types.is_integer(kind)
         if is_integer not in self._indexes:
             values = list(self.vocabulary)
-            if is_integer:
+            if is_integer and not all(type(value) is int for value in values):
                 values = [_as_integer(value) for value in values]
                 if None in values:
                     at = values.index(None)
@@ -98,10 +97,10 @@ class IdEncoder:
                         f"{short(self.vocabulary[at])}",
                         kind,
                     )
-            else:
+            elif not is_integer:
                 values = [str(value) for value in values]
             arrow = pa.array(values, pa.int64() if is_integer else pa.string())
-            self._indexes[is_integer] = ValueIndex(arrow)
+            self._indexes[is_integer] = ValueIndex(arrow, first=2, absent=self._unknown)
         return self._indexes[is_integer]
 
     def _missing_id(self, kind, place) -> int:

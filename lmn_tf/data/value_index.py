@@ -16,10 +16,14 @@ class ValueIndex:
 
     Args:
         values: Arrow array of distinct int64 or text values.
+        first: Integer. Number of the first value. Defaults to `0`.
+        absent: Integer. Number of anything that is not in the list. Defaults to `-1`.
     """
 
-    def __init__(self, values: pa.Array):
+    def __init__(self, values: pa.Array, first: int = 0, absent: int = -1):
         self.values = values
+        self.first = first
+        self.absent = absent
         self.is_integer = pa.types.is_integer(values.type)
         self._table = None
         self._positions: dict | None = None
@@ -29,36 +33,38 @@ class ValueIndex:
                 numbers = values.to_numpy()
                 self._low = low
                 # One cell more on each side, which stands for everything beyond.
-                self._table = np.full(high - low + 3, -1, np.int32)
-                self._table[numbers - low + 1] = np.arange(len(values), dtype=np.int32)
+                self._table = np.full(high - low + 3, absent, np.int32)
+                self._table[numbers - low + 1] = np.arange(first, first + len(values))
 
     def __len__(self):
         return len(self.values)
 
     def find(self, values: pa.Array) -> np.ndarray:
-        """Returns the int32 position of each value, -1 where it is missing or not in the list.
+        """Returns `first` plus the position of each value, `absent` where missing or not listed.
 
         Args:
             values: Arrow array of the list's own type (int64 or text), not dictionary-encoded.
         """
         if not len(self.values):
-            return np.full(len(values), -1, np.int32)
+            return np.full(len(values), self.absent, np.int32)
         if self._table is not None:
             top = self._low + len(self._table) - 2
             numbers = values.fill_null(top) if values.null_count else values
             numbers = numbers.to_numpy(zero_copy_only=False)
-            cells = np.clip(numbers, self._low - 1, top)
-            cells -= self._low - 1
-            return self._table.take(cells)
+            return self._table.take(numbers - (self._low - 1), mode="clip")
         if len(values) * 8 < len(self.values):
             return self._find_few(values)
         found = pc.index_in(values, value_set=self.values)
-        return found.fill_null(-1).to_numpy(zero_copy_only=False)
+        if self.first:
+            found = pc.add(found, pa.scalar(self.first, pa.int32()))
+        return found.fill_null(self.absent).to_numpy(zero_copy_only=False)
 
     def _find_few(self, values):
         if self._positions is None:
-            self._positions = {value: i for i, value in enumerate(self.values.to_pylist())}
+            numbered = enumerate(self.values.to_pylist(), self.first)
+            self._positions = {value: number for number, value in numbered}
         coded = values.dictionary_encode()
-        places = [self._positions.get(value, -1) for value in coded.dictionary.to_pylist()]
-        table = np.asarray([*places, -1], np.int32)
-        return table[coded.indices.fill_null(len(places)).to_numpy(zero_copy_only=False)]
+        asked = coded.dictionary.to_pylist()
+        found = [self._positions.get(value, self.absent) for value in asked]
+        table = np.asarray([*found, self.absent], np.int32)
+        return table[coded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)]

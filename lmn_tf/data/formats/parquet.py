@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from lmn_tf.data.formats.unit import Unit
 from lmn_tf.specs.errors import UserError
 
-_CHUNK_ROWS = 32_768
+_CHUNK_ROWS = 8_192
 
 
 class ParquetUnit(Unit):
