@@ -1,0 +1,68 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from lmn_tf.cli.main import main
+from lmn_tf.cli.prepare import prepare
+
+
+@pytest.fixture
+def log(tmp_path):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    lines = [f"{user},{item},{user + item},c" for user in range(6) for item in range(user, 12)]
+    (folder / "log.csv").write_text("user_id,item_id,time,category\n" + "\n".join(lines) + "\n")
+    return folder
+
+
+def arguments(log, output, *more):
+    named = ["--user", "user_id", "--item", "item_id", "--time", "time", "--category", "category"]
+    return ["interactions", "--input", str(log), "--output", str(output), *named, *more]
+
+
+def test_prints_steps_and_report(log, tmp_path):
+    result = CliRunner().invoke(prepare, arguments(log, tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    assert "read log.csv" in result.stderr
+    assert result.stdout == (tmp_path / "out" / "report.md").read_text()
+
+
+def test_json(log, tmp_path):
+    result = CliRunner().invoke(prepare, arguments(log, tmp_path / "out", "--json", "--seed", "3"))
+    report = json.loads(result.stdout)
+    assert report == json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["options"]["seed"] == 3 and report["options"]["category"] == ["category"]
+
+
+def test_synthetic_is_generated(tmp_path):
+    made = ["--set", "users=50", "--set", "items=30", "--set", "rows=500", "--seed", "2"]
+    result = CliRunner().invoke(prepare, ["synthetic", "--output", str(tmp_path / "out"), *made])
+    assert result.exit_code == 0, result.output
+    assert sum(json.loads(result.stdout)["rows"].values()) == 500
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["movielens"], "`DATASET` must be one of .*Did you mean `movielens-1m`"),
+        (["mind"], "`--input` must name the folder with the files of mind"),
+        (["mind", "--input", ".", "--set", "rows=5"], "`--set` must come with synthetic only"),
+        (["synthetic", "--input", "."], "`--input` must not come with synthetic"),
+        (["synthetic", "--threads", "2"], "`--threads` must not come with synthetic"),
+        (["synthetic", "--set", "rows"], "`--set` must be KEY=VALUE. Received: 'rows'"),
+        (["synthetic", "--set", "rows=["], "`--set` must have a YAML value. Received: 'rows=\\['"),
+    ],
+)
+def test_mistakes_take_one_line_and_status_2(tmp_path, capsys, given, message):
+    import re
+
+    status = main(["prepare", *given, "--output", str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert status == 2 and said.count("\n") == 1
+    assert re.search(message, said)
+
+
+def test_help_has_an_example():
+    result = CliRunner().invoke(prepare, ["--help"])
+    assert "lmn-tf prepare movielens-1m --input ml-1m" in result.output

@@ -1,0 +1,138 @@
+import gzip
+import json
+import lzma
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lmn_tf.data.preparers import text_files
+from lmn_tf.data.preparers.engine import Engine
+from lmn_tf.data.preparers.sources import Column, Sources
+from lmn_tf.specs.errors import UserError
+
+COLUMNS = [Column("user", "BIGINT"), Column("score", "DOUBLE", rule="score >= 0")]
+
+
+@pytest.fixture
+def sources(tmp_path):
+    (tmp_path / "work").mkdir()
+    with Engine(tmp_path / "work") as engine:
+        yield Sources(engine, tmp_path, max_malformed=0.5)
+
+
+def test_malformed_rows_are_counted_and_shown(tmp_path, sources):
+    path = tmp_path / "log.tsv"
+    path.write_bytes(b"1\t2\nx\t1\n1\t-1\n1\t2\t3\n2\tnan\n\xff\t1\n3\t\r\n" + b"7\t1\r\n" * 9)
+    sources.text("log", [path], COLUMNS, "\t")
+    assert sources.engine.value("SELECT count(*) FROM log") == 10
+    read = sources.tables["log"]
+    assert (read["rows"], read["malformed"]) == (16, 6)
+    assert [row["line"] for row in read["malformed_rows"]] == [2, 3, 4, 5, 6, 7]
+    problems = [row["problem"] for row in read["malformed_rows"]]
+    assert problems[0] == "`user` must be a readable BIGINT. Received: x"
+    assert problems[1] == "`score` must be such that score >= 0. Received: -1"
+    assert problems[2] == "a line must have 2 cells. Received: 3"
+    assert problems[4] == "a line must be utf-8 text"
+
+
+def test_at_most_twenty_malformed_rows_are_shown(tmp_path, sources):
+    path = tmp_path / "log.tsv"
+    path.write_text("x\t1\n" * 30 + "1\t1\n" * 30)
+    sources.text("log", [path], COLUMNS, "\t")
+    assert sources.tables["log"]["malformed"] == 30
+    assert len(sources.tables["log"]["malformed_rows"]) == 20
+
+
+def test_too_many_malformed_rows_name_the_first(tmp_path, sources):
+    path = tmp_path / "log.tsv"
+    path.write_text("1\t1\n" + "x\t1\n" * 2)
+    with pytest.raises(UserError, match="log.tsv:2: `user` must be .* 2 of 3 rows of log are mal"):
+        sources.text("log", [path], COLUMNS, "\t")
+
+
+def test_no_readable_row(tmp_path, sources):
+    path = tmp_path / "log.tsv"
+    path.write_text("user\tscore\n")
+    with pytest.raises(UserError, match="the file must hold at least one readable row"):
+        sources.text("log", [path], COLUMNS, "\t", header=True)
+
+
+def test_empty_file(tmp_path, sources):
+    path = tmp_path / "log.tsv"
+    path.write_text("")
+    with pytest.raises(UserError, match="log.tsv: the file must hold at least one row"):
+        sources.text("log", [path], COLUMNS, "\t")
+    with pytest.raises(UserError, match="the file must begin with a line of column names"):
+        sources.text("log", [path], COLUMNS, "\t", header=True)
+
+
+@pytest.mark.parametrize(("ending", "compress"), [(".xz", lzma.compress), (".gz", gzip.compress)])
+def test_truncated_files(tmp_path, sources, ending, compress):
+    path = tmp_path / f"log.tsv{ending}"
+    data = "".join(f"{n * 7919 % 1000}\t{n % 10}\n" for n in range(200_000)).encode()
+    path.write_bytes(compress(data))
+    sources.text("log", [path], COLUMNS, "\t")
+    assert sources.engine.value("SELECT count(*) FROM log") == 200_000
+    path.write_bytes(compress(data)[:-2_000])
+    with pytest.raises(UserError, match="the file must be readable to its end"):
+        sources.text("log", [path], COLUMNS, "\t")
+
+
+def test_csv_quotes_columns_and_line_numbers(tmp_path, sources):
+    path = tmp_path / "log.csv"
+    path.write_text('\ufeffnote,user,score\n"two\nlines, ""quoted""",1,2\nplain,x,3\n')
+    sources.csv("log", [path], [Column("note"), *COLUMNS])
+    assert sources.engine.rows("SELECT note FROM log") == [('two\nlines, "quoted"',)]
+    assert sources.tables["log"]["malformed_rows"][0]["line"] == 4
+
+
+def test_csv_mistakes(tmp_path, sources):
+    path = tmp_path / "log.csv"
+    path.write_text("user,score\n1," + "9" * 200_000 + "\n")
+    with pytest.raises(UserError, match="log.csv:2: the file must be CSV"):
+        sources.csv("log", [path], COLUMNS)
+    path.write_bytes(b"user,score\n\xff,1\n")
+    with pytest.raises(UserError, match="log.csv: the file must be utf-8 text"):
+        sources.csv("log", [path], COLUMNS)
+
+
+def test_missing_column_names_the_nearest(tmp_path, sources):
+    path = tmp_path / "log.csv"
+    path.write_text("users,score\n1,2\n")
+    with pytest.raises(UserError, match="log.csv:1: column `user` must be .* Did you mean `users`"):
+        sources.csv("log", [path], COLUMNS)
+
+
+def test_json_lines(tmp_path, sources):
+    path = tmp_path / "log.json"
+    path.write_text('{"user": 1, "score": 2.5}\n{"user": 1}\n[1\n\n{"user": "9", "score": "1"}\n')
+    sources.json_lines("log", [path], COLUMNS)
+    assert sources.engine.rows("SELECT user, score FROM log") == [(1, 2.5), (9, 1.0)]
+    assert [row["line"] for row in sources.tables["log"]["malformed_rows"]] == [2, 3]
+
+
+def test_python_lines_become_json(tmp_path):
+    path = tmp_path / "meta.json"
+    path.write_text("{'asin': 'B', 'also': ['x'], 'none': None}\n{\"asin\": 1}\n{'broken'\n")
+    texts = [line for batch in text_files.json_batches(path) for line in batch["_text"].to_pylist()]
+    assert json.loads(texts[0]) == {"asin": "B", "also": ["x"], "none": None}
+    assert texts[1:] == ['{"asin": 1}', "{'broken'"]
+
+
+def test_parquet(tmp_path, sources):
+    path = tmp_path / "log.parquet"
+    pq.write_table(pa.table({"score": [1.0, None, 2.0], "user": ["1", "2", "x"]}), path)
+    with pytest.raises(UserError, match="log.parquet:2: `score` must be a readable DOUBLE"):
+        sources.parquet("log", [path], COLUMNS)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match="log.parquet: the file must be readable Parquet"):
+        sources.parquet("log", [path], COLUMNS)
+
+
+def test_folder_and_files_must_be_there(tmp_path, sources):
+    with pytest.raises(UserError, match="`input` must be a folder"):
+        Sources(sources.engine, tmp_path / "nowhere")
+    with pytest.raises(UserError, match="must hold a.tsv or b.tsv .*Received: .* with work"):
+        sources.find("a.tsv", "b.tsv")
+    assert sources.find("a.tsv", required=False) == []
