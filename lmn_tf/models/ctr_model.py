@@ -173,6 +173,15 @@ class CTRModel(keras.Model):
         self._grouped = Untracked(grouped)
         self._grouped_weighted = Untracked(grouped_weighted)
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Under a distribution strategy Keras learns the shapes from the first batch, averaged over
+        # the replicas, which boolean masks refuse. The spec tells the shapes.
+        if self._distribute_strategy is None:
+            return
+        labels = tf.TensorSpec((None, len(self.label_names)), tf.float32)
+        with self._distribute_strategy.scope(), self._phase(evaluating=False):
+            self._symbolic_build(data_batch=(self.encoder.signature(), labels))
+
     @property
     def metrics(self):
         """Metrics of the running phase: grouped metrics belong to evaluation."""
@@ -202,7 +211,7 @@ class CTRModel(keras.Model):
 
     def test_step(self, data):
         """One step of evaluation."""
-        with self._evaluation():
+        with self._phase(evaluating=True):
             return super().test_step(data)
 
     def fit(self, x=None, *args, **kwargs):
@@ -214,13 +223,13 @@ class CTRModel(keras.Model):
 
     def evaluate(self, *args, **kwargs):
         """As `keras.Model.evaluate`; grouped metrics are final in what it returns."""
-        with self._evaluation():
+        with self._phase(evaluating=True):
             return super().evaluate(*args, **kwargs)
 
     @contextlib.contextmanager
-    def _evaluation(self):
+    def _phase(self, evaluating):
         before = self._evaluating
-        self._evaluating = True
+        self._evaluating = evaluating
         try:
             yield
         finally:

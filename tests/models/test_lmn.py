@@ -1,0 +1,159 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from kitchen_sink import (
+    KITCHEN_SINK,
+    SMALL_MEMORY,
+    kitchen_sink_spec,
+    random_features,
+    random_labels,
+)
+
+from lmn_tf.metrics import usage_statistics
+from lmn_tf.models import LMN
+
+SPEC = kitchen_sink_spec()
+
+
+def make(spec=SPEC, **options):
+    keras.utils.set_random_seed(1)
+    model = LMN(spec, **{**SMALL_MEMORY, **options})
+    model.build()
+    return model
+
+
+def read_out(model, features):
+    return model.read_histories(model.encoder(features))[-1].numpy()
+
+
+def test_two_users_with_one_history_read_differently():
+    model, features = make(), random_features(SPEC)
+    alike = {
+        key: np.repeat(value[:1], 6, axis=0) if key.startswith("clicks/") else value
+        for key, value in features.items()
+    }
+    features = {**alike, "user": np.array([2, 3, 4, 5, 6, 7], "int32")}
+    outs = read_out(model, features)
+    assert np.abs(outs[1:] - outs[:1]).max(axis=1).min() > 1e-7
+    for name in ("user", "age", "income"):
+        features[name] = np.repeat(features[name][:1], 6)
+    outs = read_out(model, features)
+    np.testing.assert_allclose(outs, np.repeat(outs[:1], 6, axis=0), rtol=1e-5, atol=1e-7)
+
+
+def test_a_spec_without_user_features_reads_without_a_user():
+    kept = [f for f in KITCHEN_SINK["features"] if f["name"] not in ("user", "income")]
+    kept = [{**f, "role": "context"} if f["name"] == "age" else f for f in kept]
+    spec = kitchen_sink_spec(features=kept)
+    assert np.isfinite(make(spec)(random_features(spec))).all()
+
+
+def test_no_weight_no_loss():
+    features = random_features(SPEC)
+    for weight, count in ((0.0, 0), (0.5, 1)):
+        model = make(memory_loss_weight=weight)
+        model(features)
+        assert len(model.losses) == count
+
+
+def test_the_loss_weight_scales_the_memory_loss():
+    losses = []
+    for weight in (0.1, 0.4):
+        model = make(memory_loss_weight=weight)
+        model(random_features(SPEC))
+        losses.append(float(model.losses[0]))
+    assert losses[1] == pytest.approx(4 * losses[0], rel=1e-5)
+
+
+def test_a_batch_of_empty_histories_has_no_memory_loss():
+    model, features = make(), random_features(SPEC)
+    features["clicks/mask"][:] = False
+    model(features)
+    assert float(model.losses[0]) == 0.0
+    np.testing.assert_array_equal(read_out(model, features), np.zeros((6, 11)))
+
+
+def test_the_interest_is_that_of_din():
+    from lmn_tf.models import DIN
+
+    model, features = make(), random_features(SPEC)
+    din = DIN(SPEC, hidden_units=(8, 4), attention_units=(6,))
+    din.build()
+    din.encoder.set_weights(model.encoder.get_weights())
+    din.attention_layers["clicks"].set_weights(model.attention_layers["clicks"].get_weights())
+    np.testing.assert_allclose(
+        model.read_histories(model.encoder(features))[0],
+        din.read_histories(din.encoder(features))[0],
+        rtol=1e-6,
+    )
+
+
+def data(rows=24, batch=8):
+    features, labels = random_features(SPEC, rows=rows), random_labels(rows)
+    return tf.data.Dataset.from_tensor_slices((features, labels)).batch(batch), features
+
+
+def test_evaluate_tells_how_the_memory_was_used():
+    model = make()
+    model.compile()
+    batches, features = data()
+    logs = model.evaluate(batches, verbose=0, return_dict=True)
+    reads = np.zeros(36)
+    one = model.encoder(features)
+    clicks = one["histories"]["clicks"]
+    _, slots, weights = model.memories["clicks"].read(
+        clicks["history"], user=one["user"], mask=clicks["mask"]
+    )
+    np.add.at(reads, slots.numpy()[features["clicks/mask"]], weights.numpy()[features["clicks/mask"]])
+    want = usage_statistics(reads)
+    assert logs["slots_used"] == pytest.approx(want["used"])
+    assert logs["memory_kl"] == pytest.approx(want["kl"], rel=1e-5)
+    assert logs["slots_for_90"] == want["top90"]
+    assert model.memory_usage()["clicks"]["used"] == pytest.approx(want["used"])
+
+
+def test_nothing_is_counted_outside_evaluation():
+    model, features = make(), random_features(SPEC)
+    model.compile(run_eagerly=True)
+    model.train_on_batch(features, random_labels())
+    model.predict(features, verbose=0)
+    model(features)
+    assert np.isnan(model.memory_usage()["clicks"]["used"])
+
+
+def test_training_and_evaluation_log_their_own_values():
+    model, (batches, _) = make(query_target=True), data()
+    model.compile()
+    history = model.fit(batches, validation_data=batches, verbose=0).history
+    assert {"memory_loss", "query_norm", "read_out_norm", "val_slots_used"} <= set(history)
+    assert not {"val_memory_loss", "slots_used"} & set(history)
+
+
+def test_each_sequence_has_a_memory():
+    second = {**KITCHEN_SINK["sequences"][0], "name": "buys"}
+    spec = kitchen_sink_spec(sequences=[*KITCHEN_SINK["sequences"], second])
+    model = make(spec)
+    model.compile(run_eagerly=True)
+    model.evaluate(random_features(spec), random_labels(), verbose=0)
+    assert set(model.memory_usage()) == {"clicks", "buys"}
+    logs = model.evaluate(random_features(spec), random_labels(), verbose=0, return_dict=True)
+    assert {"clicks_slots_used", "buys_slots_used"} <= set(logs)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_heads": 2, "head_merge": "concat", "key_dim": 3},
+        {"query_norm": "layer", "memory_pooling": "sum"},
+        {"query_norm": "none", "memory_pooling": "target_attention", "query_target": True},
+        {"stop_gradient": "memory_only", "memory_hidden_units": (5,), "attention": False},
+        {"stop_gradient": "none", "temperature": 2.0, "smooth_l1_beta": 0.5},
+    ],
+)
+def test_options(options):
+    model = make(**options)
+    model.compile(run_eagerly=True)
+    assert np.isfinite(model.train_on_batch(random_features(SPEC), random_labels())).all()
+    again = LMN.from_config(model.get_config())
+    assert again.get_config() == model.get_config()
