@@ -35,7 +35,7 @@ class Dice(keras.layers.Layer):
     Example:
 
     >>> x = np.array([[-1.0], [0.0], [1.0], [4.0]])
-    >>> Dice()(x, training=True).numpy().round(4).ravel().tolist()
+    >>> [round(value, 4) for value in Dice()(x, training=True).numpy().ravel().tolist()]
     [-0.2556, 0.0, 0.5, 3.3301]
 
     Reference:

@@ -33,7 +33,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     >>> folder = tempfile.mkdtemp()
     >>> with atomic_path(f"{folder}/a.txt") as temporary:
     ...     _ = temporary.write_text("whole")
-    >>> open(f"{folder}/a.txt").read()
+    >>> Path(f"{folder}/a.txt").read_text()
     'whole'
     """
     path = Path(path)

@@ -19,7 +19,7 @@ class InputClock:
     Example:
 
     >>> clock = InputClock()
-    >>> sum(1 for _ in clock.wrap(tf.data.Dataset.range(3))), clock.waited < 1.0
+    >>> sum(1 for _ in clock.wrap(tf.data.Dataset.range(3))), bool(clock.waited < 1.0)
     (3, True)
     """
 
