@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import yaml
+from lmn_tf.specs import strict_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,7 +51,7 @@ def document(run_dir, **train) -> dict:
 
 def write_pipeline(path, run_dir, **train) -> Path:
     """Writes that pipeline to a file."""
-    Path(path).write_text(yaml.safe_dump(document(run_dir, **train)))
+    Path(path).write_text(strict_yaml.dump(document(run_dir, **train)))
     return Path(path)
 
 

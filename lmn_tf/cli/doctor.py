@@ -16,7 +16,6 @@ def doctor(as_json):
     Example:
       lmn-tf doctor --json
     """
-    from lmn_tf.cli.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.diagnosis import diagnose
 
     report = diagnose()

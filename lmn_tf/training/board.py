@@ -53,7 +53,9 @@ def learning_rates(optimizer) -> dict[str, float]:
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # under loss scaling
     groups = {name: getattr(optimizer, name, None) for name in ("dense", "tables")}
     groups = {name: group for name, group in groups.items() if group is not None}
-    return {name: float(group.learning_rate) for name, group in (groups or {"all": optimizer}).items()}
+    return {
+        name: float(group.learning_rate) for name, group in (groups or {"all": optimizer}).items()
+    }
 
 
 def _flat(figures: dict, prefix: str):

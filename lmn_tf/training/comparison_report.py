@@ -34,9 +34,7 @@ def summary(spec, seeds, metrics: dict, oracle: dict | None = None) -> dict:
         and `test`, the paired t-test of the AUC against the base.
     """
     which = "test" if all("test" in run for runs in metrics.values() for run in runs) else "valid"
-    models = {
-        label: _model(runs, which) for label, runs in metrics.items()
-    }
+    models = {label: _model(runs, which) for label, runs in metrics.items()}
     base = models[spec.base_label]
     for label, model in models.items():
         model["rela_impr"] = _rela_impr(model, base)

@@ -73,9 +73,7 @@ def _check_environment(problems) -> None:
         )
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
-        _add(
-            problems, "error", f"`KERAS_BACKEND` must be tensorflow. Received: {backend}"
-        )
+        _add(problems, "error", f"`KERAS_BACKEND` must be tensorflow. Received: {backend}")
 
 
 def _tensorflow(problems) -> tuple[dict, dict]:
@@ -96,7 +94,10 @@ def _tensorflow(problems) -> tuple[dict, dict]:
     gpus = tf.config.list_physical_devices("GPU")
     devices = {
         "cpu_cores": _cores(),
-        "gpus": [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus],
+        "gpus": [
+            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+            for gpu in gpus
+        ],
         "cuda_build": tf.test.is_built_with_cuda(),
     }
     if not gpus and devices["cuda_build"] and shutil.which("nvidia-smi"):

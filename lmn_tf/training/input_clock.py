@@ -56,4 +56,4 @@ class InputClock:
         return waited
 
     def _note(self, asked) -> None:
-        self.waited += time.perf_counter() - asked
+        self.waited += time.perf_counter() - float(asked)

@@ -36,7 +36,8 @@ def metrics_table(metrics: dict) -> str:
     sets = {name: metrics[name] for name in ("valid", "test") if name in metrics}
     if sets:
         rows = [dict(_cells(figures)) for figures in sets.values()]
-        titles = list(dict.fromkeys(title for row in rows for title in row))
+        known = [title for _, title, _ in (*_COLUMNS, *_MEMORY_COLUMNS)]
+        titles = [title for title in known if any(title in row for row in rows)]
         table = [["set", *titles]]
         table += [
             [name, *(row.get(title, "-") for title in titles)]

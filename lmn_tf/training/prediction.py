@@ -42,43 +42,51 @@ def write_predictions(model, spec, files, output, batch_size: int = 4096) -> int
     evaluator = Evaluator(model, labels)
     keys = _Keys(files, spec.group)
     progress = Progress(title="predict")
-    rows, writer = 0, None
+    rows = 0
     try:
         with atomic_files.atomic_path(output) as temporary:
-            for step, scores in enumerate(evaluator.predict(dataset), 1):
-                columns = {name: pa.array(scores[:, i]) for i, name in enumerate(labels)}
-                table = keys.take(len(scores))
-                for name, column in columns.items():
-                    table = table.append_column(name, column) if table else pa.table({name: column})
-                writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
-                writer.write_table(table, row_group_size=_ROW_GROUP)
-                rows += len(scores)
-                progress.update(step)
-            if writer is not None:
-                writer.close()
+            writer = pq.ParquetWriter(temporary, _schema(keys, labels), compression="zstd")
+            with writer:
+                for step, scores in enumerate(evaluator.predict(dataset), 1):
+                    columns = {name: pa.array(scores[:, i]) for i, name in enumerate(labels)}
+                    table = pa.table({**keys.take(len(scores)), **columns})
+                    writer.write_table(table, row_group_size=_ROW_GROUP)
+                    rows += len(scores)
+                    progress.update(step)
     finally:
         progress.close()
     return rows
+
+
+def _schema(keys, labels) -> pa.Schema:
+    return pa.schema([*keys.fields, *(pa.field(label, pa.float32()) for label in labels)])
 
 
 class _Keys:
     """The group column of the files, handed out as many rows at a time as are asked for."""
 
     def __init__(self, files, group: str | None):
-        self._tables = self._stream(files, group) if group else None
-        self._rest = None
+        self.fields = []
+        self._tables = self._rest = None
+        if group is None:
+            return
+        self._tables = self._stream(files, group)
+        self._rest = next(self._tables)  # There is a row: empty files were refused before.
+        self.fields = [self._rest.schema.field(group)]
 
-    def take(self, count: int) -> pa.Table | None:
+    def take(self, count: int) -> dict[str, pa.ChunkedArray]:
         if self._tables is None:
-            return None
-        parts, missing = [], count
-        while missing:
-            if self._rest is None or not self._rest.num_rows:
-                self._rest = next(self._tables)
-            parts.append(self._rest.slice(0, missing))
+            return {}
+        parts = []
+        while count:
+            if not self._rest.num_rows:
+                # The first file's type holds for all: the schema of the output is fixed.
+                self._rest = next(self._tables).cast(pa.schema(self.fields))
+            parts.append(self._rest.slice(0, count))
             self._rest = self._rest.slice(parts[-1].num_rows)
-            missing -= parts[-1].num_rows
-        return pa.concat_tables(parts)
+            count -= parts[-1].num_rows
+        table = pa.concat_tables(parts)
+        return {name: table[name] for name in table.column_names}
 
     @staticmethod
     def _stream(files, group: str) -> Iterator[pa.Table]:

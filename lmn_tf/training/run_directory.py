@@ -45,7 +45,9 @@ class RunDirectory:
         """
         directory = cls(path)
         if not directory.path.is_dir():
-            raise UserError(f"`RUN_DIR` must be the folder of a run. Received: {path}, not a folder")
+            raise UserError(
+                f"`RUN_DIR` must be the folder of a run. Received: {path}, not a folder"
+            )
         if not directory.is_started:
             raise UserError(
                 f"`RUN_DIR` must be the folder of a run. Received: {path}, without pipeline.yaml"

@@ -149,9 +149,7 @@ class Trainer:
         if files is None:
             return None
         data = self.pipeline.data
-        return make_dataset(
-            self.spec, files, batch_size=data.eval_batch_size, limit=data.eval_rows
-        )
+        return make_dataset(self.spec, files, batch_size=data.eval_batch_size, limit=data.eval_rows)
 
     def _finish(self, loop, state, evaluator) -> dict:
         with atomic_files.atomic_path(self.directory.model_file) as temporary:

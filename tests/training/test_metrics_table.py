@@ -22,10 +22,10 @@ def test_memory_and_missing_figures():
         "peak memory 1,280 MiB"
     )
     assert lines[1].split() == (
-        "set AUC LogLoss examples GAUC slots used KL slots for 90 %".split()
+        "set AUC GAUC LogLoss examples slots used KL slots for 90 %".split()
     )
-    assert lines[2].split() == "valid - 0.5000 10 - - - -".split()
-    assert lines[3].split() == "test 0.8000 0.5000 10 0.7000 44.1 % 2.516 1,098".split()
+    assert lines[2].split() == "valid - - 0.5000 10 - - -".split()
+    assert lines[3].split() == "test 0.8000 0.7000 0.5000 10 44.1 % 2.516 1,098".split()
 
 
 def test_a_run_without_evaluation():

@@ -15,7 +15,9 @@ def test_agrees_with_scipy(seed):
     assert found["t"] == pytest.approx(want.statistic)
     assert found["p"] == pytest.approx(want.pvalue, rel=1e-9)
     certain = want.pvalue < 0.05
-    assert found["verdict"] == (("better" if want.statistic > 0 else "worse") if certain else "inconclusive")
+    assert found["verdict"] == (
+        ("better" if want.statistic > 0 else "worse") if certain else "inconclusive"
+    )
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 9, 200])

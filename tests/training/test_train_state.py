@@ -9,7 +9,9 @@ def test_goes_through_plain_values():
 
 
 def test_speed_leaves_the_building_of_the_graph_out():
-    state = TrainState(examples=300, seconds=13.0, timed_examples=200, timed_seconds=2.0, waited=0.5)
+    state = TrainState(
+        examples=300, seconds=13.0, timed_examples=200, timed_seconds=2.0, waited=0.5
+    )
     assert state.examples_per_second == 100
     assert state.input_wait == 0.25
 

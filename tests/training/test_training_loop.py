@@ -1,6 +1,5 @@
 """The loop is tried with a plain Keras model: nothing in it knows of features or memories."""
 
-
 import keras
 import numpy as np
 import pytest

@@ -1,0 +1,113 @@
+"""Trains in child processes that are killed at chosen moments; run by `test_resume.py`.
+
+TensorFlow is imported once and each child is forked before TensorFlow has started anything.
+"""
+
+import io
+import os
+import signal
+import sys
+import traceback
+
+import keras  # noqa: F401
+import tensorflow as tf  # noqa: F401
+
+from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.training import atomic_files, checkpoints
+from lmn_tf.training.evaluation import Evaluator
+from lmn_tf.training.trainer import Trainer
+from lmn_tf.training.training_loop import TrainingLoop
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_at_step(step):
+    """Dies right after a step, before anything of it is written."""
+    finish = TrainingLoop._finish_step
+
+    def finish_step(self, seconds, loss):
+        if self.state.step + 1 == step:
+            die()
+        finish(self, seconds, loss)
+
+    TrainingLoop._finish_step = finish_step
+
+
+def kill_in_write(name):
+    """Dies with half of a file on the disk: the one whose name starts so."""
+
+    write = checkpoints.write_arrays
+
+    def write_half(path, values, state):
+        if path.name.startswith(name):
+            half = path.with_name(f".partial-00000000-{path.name}")
+            write(half, values, state)
+            content = half.read_bytes()
+            half.write_bytes(content[: len(content) // 2])
+            die()
+        write(path, values, state)
+
+    checkpoints.write_arrays = write_half
+
+
+def kill_before_rename(name):
+    """Dies when a file is written and flushed, but not yet in its place."""
+    flush = atomic_files._flush
+
+    def flush_and_die(path):
+        flush(path)
+        if path.name.startswith(".partial-") and path.name.split("-", 2)[2].startswith(name):
+            die()
+
+    atomic_files._flush = flush_and_die
+
+
+def kill_in_evaluation(number):
+    """Dies within an evaluation, counted from 1."""
+    memory = Evaluator._memory
+    count = [0]
+
+    def die_in_memory(self, usage):
+        count[0] += 1
+        if count[0] == number:
+            die()
+        return memory(self, usage)
+
+    Evaluator._memory = die_in_memory
+
+
+def in_child(work):
+    """Runs a function in a forked process; returns how that ended."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def train(pipeline, moment):
+    if moment:
+        globals()[moment[0]](moment[1])
+    Trainer(PipelineSpec.load(pipeline), resume=True, stream=io.StringIO()).train()
+
+
+def main(whole, broken, *moments):
+    """Trains `whole` undisturbed and `broken` with a kill at each of `moments`, then to its end."""
+    status = in_child(lambda: train(whole, None))
+    print(f"whole {status}", flush=True)
+    for moment in [*moments, ""]:
+        name, _, value = moment.partition("=")
+        value = int(value) if value.isdigit() else value
+        status = in_child(lambda: train(broken, (name, value) if name else None))  # noqa: B023
+        print(f"{moment or 'end'} {status}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,67 @@
+"""A run that is killed again and again ends with the weights of a run that was not."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_run import write_pipeline
+
+from lmn_tf.training.checkpoints import Checkpoints, read_arrays
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# 8 or 9 steps an epoch of 2,100 to 2,400 rows, a checkpoint each 3 steps.
+MOMENTS = [
+    "kill_at_step=2",  # before the first checkpoint
+    "kill_in_write=step-0000000006",  # half a checkpoint on the disk
+    "kill_at_step=8",  # between two checkpoints
+    "kill_in_evaluation=1",  # all steps of the epoch done
+    "kill_before_rename=best-0001",  # the best weights written, not in place
+    "kill_before_rename=model.keras",  # training done
+    "kill_before_rename=metrics.json",  # all done but one name
+]
+
+
+@pytest.mark.slow
+def test_kills_leave_no_trace(tmp_path):
+    options = {"deterministic": True, "early_stopping": {"monitor": "auc"}, "epochs": 2}
+    whole, broken = (
+        write_pipeline(tmp_path / f"{name}.yaml", tmp_path / name, **options)
+        for name in ("whole", "broken")
+    )
+    driver = Path(__file__).with_name("resume_driver.py")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = [sys.executable, str(driver), str(whole), str(broken), *MOMENTS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    want = ["whole 0", *(f"{moment} -9" for moment in MOMENTS), "end 0"]
+    assert done.stdout.splitlines() == want, done.stderr[-4000:]
+
+    (a, state_a), (b, state_b) = (
+        Checkpoints(tmp_path / name / "checkpoints").latest() for name in ("whole", "broken")
+    )
+    assert list(a) == list(b) and len(a) > 50
+    for key, value in a.items():
+        np.testing.assert_array_equal(value, b[key], err_msg=key)
+    for key in ("epoch", "step", "examples", "early_stopping", "best_file", "finished"):
+        assert state_a[key] == state_b[key], key
+    best = [
+        read_arrays(tmp_path / n / "checkpoints" / state_a["best_file"])[0]
+        for n in ("whole", "broken")
+    ]
+    for key, value in best[0].items():
+        np.testing.assert_array_equal(value, best[1][key], err_msg=key)
+
+    first, second = (
+        json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "broken")
+    )
+    for part in ("valid", "test"):
+        for figures in (first, second):
+            figures[part].pop("examples_per_second")
+        assert first[part] == second[part]
+    losses = [[epoch["loss"] for epoch in m["train"]["history"]] for m in (first, second)]
+    assert losses[0] == losses[1]
+    assert not list(tmp_path.rglob(".partial-*"))

@@ -1,0 +1,134 @@
+import json
+
+import pytest
+import yaml
+from tiny_run import document, market, pipeline, trained_run
+
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.training.run_directory import RunDirectory, resolved_pipeline
+
+
+@pytest.fixture
+def started(tmp_path):
+    from lmn_tf.data.vocabulary import learn
+
+    spec = pipeline(tmp_path / "run").load_feature_spec()
+    learn(spec, f"{market()}/train-*.parquet")
+    directory = RunDirectory(tmp_path / "run")
+    directory.write_opening(pipeline(tmp_path / "run"), spec)
+    return directory, spec
+
+
+def test_opening_is_enough_to_repeat_the_run(started, tmp_path, monkeypatch):
+    directory, spec = started
+    monkeypatch.chdir(tmp_path)
+    again = directory.load_pipeline()
+    assert again.model == pipeline("x").model
+    assert again.feature_spec_path == directory.feature_spec_file
+    loaded = directory.load_spec()
+    assert loaded == spec and loaded.assets == spec.assets
+    assert again.load_feature_spec() == spec
+
+
+def test_paths_become_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    data = document("runs/a")
+    data["data"]["train"] = "data/train-*.parquet"
+    resolved = resolved_pipeline(PipelineSpec.from_dict(data))
+    assert resolved["data"]["train"] == f"{tmp_path}/data/train-*.parquet"
+    assert resolved["run_dir"] == f"{tmp_path}/runs/a"
+    assert resolved["feature_spec"] == "feature_spec.yaml"
+
+
+def test_same_pipeline_may_go_on(started, tmp_path):
+    directory, spec = started
+    directory.check_same(pipeline(tmp_path / "moved", checkpoint_steps=99), spec)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["train.epochs=9"], r"`train.epochs` must stay .* 2 in .*epochs=9.* --run-dir"),
+        (["model.top_k=3"], r"`model.top_k` must stay .* 4 in .*model.top_k=3"),
+        (["model.pooling=sum"], r"`model.pooling` must stay .* None in .*pooling='sum'"),
+        (["data.batch_size=8"], r"`data.batch_size` must stay .* 256 in .*batch_size=8"),
+        (["data.train=elsewhere.parquet"], r"`data.train` must stay .*elsewhere.parquet"),
+        (["train.seed=2"], r"`train.seed` must stay"),
+    ],
+)
+def test_another_pipeline_may_not(started, tmp_path, settings, message):
+    directory, spec = started
+    changed = pipeline(tmp_path / "run").with_overrides(settings)
+    with pytest.raises(UserError, match=message):
+        directory.check_same(changed, spec)
+
+
+def test_another_feature_spec_may_not(started, tmp_path):
+    directory, spec = started
+    data = spec.to_dict()
+    data["sequences"][0]["max_length"] = 3
+    with pytest.raises(UserError, match=r"`sequences.history.max_length` must stay .* 20 in"):
+        directory.check_same(pipeline(tmp_path / "run"), type(spec).from_dict(data))
+
+
+def test_a_folder_that_is_taken_is_refused(started, tmp_path):
+    directory, _ = started
+    with pytest.raises(UserError, match="holds a run. Continue it with --resume, .* --run-dir"):
+        directory.check_free()
+    directory.pipeline_file.unlink()
+    with pytest.raises(UserError, match="is not empty"):
+        directory.check_free()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="`run_dir` must be a folder"):
+        RunDirectory(tmp_path / "file").check_free()
+    (tmp_path / "empty").mkdir()
+    RunDirectory(tmp_path / "empty").check_free()
+    RunDirectory(tmp_path / "absent").check_free()
+
+
+def test_other_data_are_refused(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for file in files:
+        file.write_text("1234")
+    directory.check_data(files)
+    directory.check_data(files)
+    with pytest.raises(UserError, match="2 files. Received: 1 files"):
+        directory.check_data(files[:1])
+    files[1].write_text("12345")
+    with pytest.raises(UserError, match="b.csv of 4 bytes. Received: b.csv of 5 bytes"):
+        directory.check_data(files)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: None, "not a folder"),
+        (lambda p: p.mkdir(), "without pipeline.yaml"),
+        (lambda p: (p.mkdir(), (p / "pipeline.yaml").write_text("a: 1")), "without model.keras"),
+    ],
+)
+def test_only_a_trained_run_is_opened(tmp_path, make, message):
+    make(tmp_path / "run")
+    with pytest.raises(UserError, match=message):
+        RunDirectory.open(tmp_path / "run")
+
+
+def test_a_finished_run_holds_what_was_promised():
+    folder = trained_run()
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "pipeline.yaml",
+        "feature_spec.yaml",
+        "vocabularies",
+        "statistics.json",
+        "metrics.json",
+        "checkpoints",
+        "model.keras",
+        "tensorboard",
+    }
+    assert RunDirectory(folder).is_finished
+    assert json.loads((folder / "metrics.json").read_text())["model"] == "lmn"
+    assert yaml.safe_load((folder / "pipeline.yaml").read_text())["train"]["epochs"] == 2
+    assert RunDirectory.open(folder).load_model().name.startswith("lmn")

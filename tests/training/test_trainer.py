@@ -1,0 +1,112 @@
+import io
+import json
+
+import keras
+import numpy as np
+import pytest
+from tiny_run import document, market, pipeline, trained_run
+
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.training.trainer import Trainer, build_model
+
+
+def test_metrics_of_a_finished_run():
+    metrics = json.loads((trained_run() / "metrics.json").read_text())
+    assert (metrics["model"], metrics["seed"]) == ("lmn", 1)
+    train = metrics["train"]
+    rows = train["examples"] // 2
+    assert train["steps"] == 2 * -(-rows // 256) and train["epochs"] == 2
+    assert train["examples_per_second"] > 0 and 0 <= train["input_wait"] <= 1
+    assert train["peak_memory_mib"] > 10 and train["best_epoch"] == 1
+    assert [epoch["epoch"] for epoch in train["history"]] == [0, 1]
+    for part in ("valid", "test"):
+        figures = metrics[part]
+        for key in ("auc", "gauc", "qauc", "logloss", "normalized_entropy"):
+            assert 0 < figures[key] < 2, key
+        assert figures["examples"] > 100 and figures["memory"]["memory_size"] == 36
+        assert figures["memory"]["slots_used"] > 0
+    assert metrics["parameters"] > 1000
+
+
+def test_the_saved_model_scores_as_the_metrics_say():
+    from lmn_tf.data.dataset import make_dataset
+    from lmn_tf.training.evaluation import Evaluator
+    from lmn_tf.training.run_directory import RunDirectory
+
+    directory = RunDirectory.open(trained_run())
+    metrics = json.loads(directory.metrics_file.read_text())
+    data = make_dataset(directory.load_spec(), f"{market()}/test-*.parquet", batch_size=99)
+    found = Evaluator(directory.load_model(), ("click",), True).evaluate(data)
+    for key in ("auc", "gauc", "logloss"):
+        assert found[key] == pytest.approx(metrics["test"][key], abs=1e-5)
+
+
+def test_resuming_a_finished_run_gives_its_metrics():
+    before = {path: path.stat().st_mtime_ns for path in trained_run().rglob("*")}
+    metrics = Trainer(pipeline(trained_run()), resume=True, stream=io.StringIO()).train()
+    assert metrics == json.loads((trained_run() / "metrics.json").read_text())
+    assert {path: path.stat().st_mtime_ns for path in trained_run().rglob("*")} == before
+
+
+def test_a_taken_folder_is_refused():
+    with pytest.raises(UserError, match="holds a run. Continue it with --resume"):
+        Trainer(pipeline(trained_run())).train()
+
+
+def test_resuming_another_model_is_refused():
+    other = pipeline(trained_run()).with_overrides(["model.num_keys=7"])
+    with pytest.raises(UserError, match="`model.num_keys` must stay"):
+        Trainer(other, resume=True).train()
+
+
+def test_early_stopping_needs_a_validation_set(tmp_path):
+    data = document(tmp_path / "run", early_stopping={"monitor": "auc"})
+    del data["data"]["valid"]
+    with pytest.raises(UserError, match="`data.valid` must be given for `train.early_stopping`"):
+        Trainer(PipelineSpec.from_dict(data), stream=io.StringIO()).train()
+
+
+def test_only_one_device_yet(tmp_path):
+    other = pipeline(tmp_path).with_overrides(["distribute.strategy=mirrored"])
+    with pytest.raises(
+        UserError,
+        match="`distribute.strategy` must be none for .*Received: distribute.strategy=mirrored",
+    ):
+        Trainer(other)
+
+
+def test_options_of_training_are_heeded(tmp_path):
+    """A short run that uses what the others leave alone, and no validation set."""
+    data = document(
+        tmp_path / "run",
+        epochs=3,
+        max_steps=4,
+        clip_norm=1.0,
+        schedule={"kind": "cosine", "warmup_steps": 2},
+        precision="mixed_bfloat16",
+    )
+    del data["data"]["valid"], data["data"]["test"]
+    data["data"]["train_rows"] = 700
+    data["model"] = {"name": "dnn", "hidden_units": [8]}
+    stream = io.StringIO()
+    metrics = Trainer(PipelineSpec.from_dict(data), stream=stream).train()
+    assert (metrics["train"]["steps"], metrics["train"]["examples"]) == (4, 700 + 256)
+    assert "valid" not in metrics and "test" not in metrics
+    assert keras.config.dtype_policy().name == "float32"
+    assert "No run to continue" not in stream.getvalue()
+    assert "epoch 2/3 | loss" in stream.getvalue()
+
+
+def test_equal_seeds_start_with_equal_weights(tmp_path):
+    from lmn_tf.training.run_directory import RunDirectory
+
+    spec = RunDirectory(trained_run()).load_spec()
+
+    def weights(seed):
+        keras.utils.set_random_seed(seed)
+        return [np.asarray(v) for v in build_model(pipeline(tmp_path), spec, 10).trainable_weights]
+
+    first, again, other = weights(1), weights(1), weights(2)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
