@@ -32,6 +32,19 @@ def pytest_collection_finish(session):
     )
 
 
+@pytest.fixture(autouse=True)
+def separate_collectives():
+    """Gives the strategies of each test collectives of their own.
+
+    TensorFlow numbers them by strategy, from the same start: the second strategy of a process would
+    meet the shapes of the first one's.
+    """
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        tf.distribute.MirroredStrategy._collective_key_base += 10
+
+
 @pytest.fixture(params=["eager", "graph", "xla"])
 def run_mode(request):
     """Runs a function the three ways users can reach it."""
