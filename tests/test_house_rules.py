@@ -79,6 +79,7 @@ def test_imports_only_point_down(path):
     for module in imported_modules(path):
         if module.split(".")[0] != "lmn_tf":
             continue
+        assert module != "lmn_tf", f"{relative(path)}: import the part that is used, not lmn_tf"
         other = module.split(".")[1]
         assert other == part or LEVEL[other] < LEVEL[part], (
             f"{relative(path)} (level {LEVEL[part]}) imports {module} (level {LEVEL[other]})"

@@ -5,14 +5,13 @@ import pathlib
 import pyarrow.ipc
 import pyarrow.parquet
 
-import lmn_tf
 from lmn_tf.data.preparers.writer import EVENTS_FILE
 from lmn_tf.specs.errors import UserError, did_you_mean
 
 
 def shipped_spec(name):
     """Path of `feature_specs/NAME.yaml` in the current folder or beside the package, or None."""
-    for root in (pathlib.Path.cwd(), pathlib.Path(lmn_tf.__file__).resolve().parent.parent):
+    for root in (pathlib.Path.cwd(), pathlib.Path(__file__).resolve().parents[3]):
         path = root / "feature_specs" / f"{name}.yaml"
         if path.is_file():
             return path
