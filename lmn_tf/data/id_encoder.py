@@ -49,7 +49,11 @@ class IdEncoder:
             UserError: A value is of the wrong type, or unknown under `unknown: error`.
         """
         values = as_keys(values, place)
-        if pa.types.is_dictionary(values.type):
+        if values.null_count == len(values):
+            # The type of a column without any value says nothing.
+            kind = pa.int64() if isinstance(self.default, int) else pa.string()
+            ids = np.full(len(values), self._missing_id(kind, place), np.int32)
+        elif pa.types.is_dictionary(values.type):
             texts = one_text_type(values.dictionary)
             table = np.append(self._ids(texts, place), self._missing_id(texts.type, place))
             cells = values.indices

@@ -131,7 +131,8 @@ def _carried(figures, step, offset, scale):
         carried = {key: float(np.log1p(figures[key])) for key in ("min", "max")}
         carried["quantiles"] = np.log1p(figures.get("quantiles", ()))
         return carried
-    carried = {key: (figures[key] - offset) / scale for key in ("mean", "min", "max")}
-    carried["std"] = figures["std"] / scale
+    moved = [key for key in ("mean", "min", "max") if key in figures]
+    carried = {key: (figures[key] - offset) / scale for key in moved}
+    carried["std"] = figures.get("std", 0.0) / scale
     carried["quantiles"] = (np.asarray(figures.get("quantiles", ())) - offset) / scale
     return carried

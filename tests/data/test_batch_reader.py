@@ -189,7 +189,7 @@ def test_all_formats_give_identical_batches(folder, files, tmp_path):
 
 
 def rows_of(batches):
-    return [tuple(row) for features, _, _ in batches for row in zip(*_columns(features), strict=True)]
+    return [row for features, _, _ in batches for row in zip(*_columns(features), strict=True)]
 
 
 def _columns(features):

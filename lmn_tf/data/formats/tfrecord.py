@@ -9,13 +9,14 @@ from lmn_tf.data.formats.unit import Unit
 from lmn_tf.specs.errors import UserError
 
 _CHUNK_ROWS = 8_192
+_TYPED_ROWS = 1_000
 
 
 class TFRecordUnit(Unit):
     """One TFRecord file, decoded in blocks by TensorFlow's own parser.
 
-    Columns and types are those of the file's first record; a column in `lists` gives a list in
-    each row, any other a single value (missing where the record has none).
+    Columns and types are those of the file's first 1,000 records; a column in `lists` gives a list
+    in each row, any other a single value (missing where the record has none).
 
     Args:
         path: String. The file; gzip where its name ends in `.gz`.
@@ -25,7 +26,7 @@ class TFRecordUnit(Unit):
     def __init__(self, path: str, lists: Mapping[str, str]):
         self.path = path
         self._lists = frozenset(lists)
-        self._kinds = self._first_record()
+        self._kinds = self._first_records()
         super().__init__(path, sorted(self._kinds))
         self._rows: int | None = None
 
@@ -66,25 +67,38 @@ class TFRecordUnit(Unit):
                 file=self.path,
             ) from error
 
-    def _first_record(self):
+    def _first_records(self):
+        """Returns the type of each column; one without any value yet counts as integers."""
         import tensorflow as tf
 
-        for record in self._guarded(self._records().take(1)):
-            example = tf.train.Example()
-            try:
-                example.ParseFromString(record.numpy())
-            except Exception as error:  # protobuf's DecodeError has moved between its versions
-                raise UserError(
-                    "the file must hold tf.train.Example records. "
-                    f"Received: {type(error).__name__} in record 1",
-                    file=self.path,
-                ) from error
-            kinds = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
-            return {
-                name: kinds.get(feature.WhichOneof("kind"), tf.int64)
-                for name, feature in example.features.feature.items()
-            }
-        raise UserError("the file must hold at least one row. Received: 0 rows", file=self.path)
+        types = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
+        kinds: dict[str, tf.DType] = {}
+        known: set[str] = set()
+        number = 0
+        for number, record in enumerate(self._guarded(self._records().take(_TYPED_ROWS)), 1):
+            for name, feature in self._parsed(record, number).items():
+                kind = feature.WhichOneof("kind")
+                if name not in known:
+                    kinds[name] = types.get(kind, kinds.get(name, tf.int64))
+                    if kind is not None and getattr(feature, kind).value:
+                        known.add(name)
+        if not number:
+            raise UserError("the file must hold at least one row. Received: 0 rows", file=self.path)
+        return kinds
+
+    def _parsed(self, record, number):
+        import tensorflow as tf
+
+        example = tf.train.Example()
+        try:
+            example.ParseFromString(record.numpy())
+        except Exception as error:  # protobuf's DecodeError has moved between its versions
+            raise UserError(
+                "the file must hold tf.train.Example records. "
+                f"Received: {type(error).__name__} in record {number}",
+                file=self.path,
+            ) from error
+        return example.features.feature
 
     def _array(self, name, ragged, first_row):
         offsets = ragged.row_splits.numpy()

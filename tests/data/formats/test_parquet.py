@@ -1,0 +1,74 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lmn_tf.data.formats.parquet import open_parquet
+
+
+@pytest.fixture
+def path(tmp_path):
+    table = pa.table(
+        {
+            "x": list(range(100)),
+            "name": [f"n{i % 7}" for i in range(100)],
+            "tags": [["a", "b"][: i % 3] for i in range(100)],
+        }
+    )
+    path = str(tmp_path / "a.parquet")
+    pq.write_table(table, path, row_group_size=40)
+    return path
+
+
+def test_row_groups_are_units(path):
+    units = open_parquet(path)
+    assert [(unit.rows, unit.first_row) for unit in units] == [(40, 0), (40, 40), (20, 80)]
+    assert units[0].names == ("x", "name", "tags")
+
+
+def test_projection_and_dictionaries(path):
+    (table,) = open_parquet(path)[1].tables(["tags", "name"])
+    assert table.column_names == ["tags", "name"]
+    assert pa.types.is_dictionary(table.schema.field("name").type)
+    assert pa.types.is_dictionary(table.schema.field("tags").type.value_type)
+    assert table["name"].to_pylist() == [f"n{i % 7}" for i in range(40, 80)]
+    assert table["tags"].to_pylist() == [["a", "b"][: i % 3] for i in range(40, 80)]
+
+
+@pytest.mark.parametrize("chunk", [7, 40, 1000])
+@pytest.mark.parametrize("start", [0, 7, 13, 39, 40])
+@pytest.mark.parametrize("stop", [None, 14, 39, 40])
+def test_parts_of_a_unit(path, monkeypatch, chunk, start, stop):
+    monkeypatch.setattr("lmn_tf.data.formats.parquet._CHUNK_ROWS", chunk)
+    tables = list(open_parquet(path)[1].tables(["x"], start, stop))
+    assert all(0 < table.num_rows <= chunk for table in tables)
+    rows = [x for table in tables for x in table["x"].to_pylist()]
+    assert rows == list(range(40, 80))[start:stop]
+
+
+def test_a_missing_column(path):
+    with pytest.raises(
+        ValueError, match="a.parquet: column `nam` must be in the file. Did you mean `name`"
+    ):
+        next(open_parquet(path)[0].tables(["nam"]))
+
+
+def test_truncated(path):
+    with open(path, "rb+") as file:
+        file.truncate(file.seek(0, 2) - 20)
+    with pytest.raises(ValueError, match="a.parquet: the file must be a whole Parquet file"):
+        open_parquet(path)
+
+
+def test_broken_in_the_middle(path):
+    with open(path, "rb+") as file:
+        file.seek(4)
+        file.write(b"\xff" * 300)
+    with pytest.raises(ValueError, match="a.parquet: the file must be a whole Parquet file"):
+        for unit in open_parquet(path):
+            list(unit.tables(["x", "name", "tags"]))
+
+
+def test_no_rows(tmp_path):
+    pq.write_table(pa.table({"x": pa.array([], pa.int64())}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match="a.parquet: the file must hold at least one row"):
+        open_parquet(str(tmp_path / "a.parquet"))

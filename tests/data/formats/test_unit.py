@@ -1,0 +1,68 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lmn_tf.data.formats import match_files, open_files
+from lmn_tf.data.formats.unit import Unit
+
+
+class Numbers(Unit):
+    """A unit of the numbers 0..9 in tables of 4."""
+
+    @property
+    def rows(self):
+        return 10
+
+    def _stream(self, columns, skip):
+        for start in range(skip, 10, 4):
+            yield pa.table({"x": list(range(start, min(start + 4, 10)))}).select(columns)
+
+
+@pytest.mark.parametrize("start", range(11))
+def test_any_part_can_be_read(start):
+    unit = Numbers("numbers", ["x"])
+    for stop in [*range(start, 11), None]:
+        tables = list(unit.tables(["x"], start, stop))
+        assert [x for table in tables for x in table["x"].to_pylist()] == list(range(10))[
+            start:stop
+        ]
+        assert all(table.num_rows for table in tables)
+
+
+def test_a_missing_column():
+    with pytest.raises(ValueError, match="^numbers: column `y` must be in the file."):
+        Numbers("numbers", ["x"]).check_columns(["x", "y"])
+
+
+def test_files_are_sorted_and_named_once(tmp_path):
+    for name in ("b.csv", "a.csv", "c.txt"):
+        (tmp_path / name).write_text("x\n1\n")
+    found = match_files([str(tmp_path / "*.csv"), tmp_path / "b.csv"])
+    assert found == [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
+
+
+def test_formats_can_be_mixed(tmp_path):
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    pq.write_table(pa.table({"x": [2, 3]}), tmp_path / "b.parquet")
+    assert [unit.rows for unit in open_files(str(tmp_path / "*"))] == [1, 2]
+
+
+def test_no_file_matches(tmp_path):
+    with pytest.raises(ValueError, match=r"no file matches .*train-\*.parquet$"):
+        match_files(str(tmp_path / "train-*.parquet"))
+    with pytest.raises(ValueError, match=r"no file matches .*\(folder .*nowhere does not exist\)"):
+        match_files(str(tmp_path / "nowhere" / "*.parquet"))
+
+
+def test_an_empty_file(tmp_path):
+    (tmp_path / "a.parquet").touch()
+    with pytest.raises(
+        ValueError, match="a.parquet: the file must not be empty. Received: 0 bytes"
+    ):
+        open_files(str(tmp_path / "*"))
+
+
+def test_an_unknown_ending(tmp_path):
+    (tmp_path / "a.xlsx").write_text("x")
+    with pytest.raises(ValueError, match="name must end in .parquet, .csv, .*Received: a.xlsx"):
+        open_files(str(tmp_path / "*"))

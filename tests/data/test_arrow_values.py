@@ -1,0 +1,141 @@
+import datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lmn_tf.data.arrow_values import (
+    MISSING_TIME,
+    as_keys,
+    as_lists,
+    as_numbers,
+    as_times,
+    one_chunk,
+    pick_lists,
+)
+from lmn_tf.data.place import Place
+
+PLACE = Place.of_rows("a.parquet", "x", 0)
+
+
+def test_one_chunk():
+    array = pa.array([1, 2])
+    assert one_chunk(array) is array
+    assert one_chunk(pa.chunked_array([array])).to_pylist() == [1, 2]
+    assert one_chunk(pa.chunked_array([array, array])).to_pylist() == [1, 2, 1, 2]
+    assert one_chunk(pa.chunked_array([], pa.int64())).to_pylist() == []
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (pa.array([1, None], pa.uint8()), [1, None]),
+        (pa.array([True, False]), [1, 0]),
+        (pa.array([1.0, float("nan"), None]), [1, None, None]),
+        (pa.array([None, None]), [None, None]),
+        (pa.array([5, 6]).dictionary_encode(), [5, 6]),
+        (pa.array(["a"], pa.large_string()), ["a"]),
+        (pa.array(["a"], pa.string_view()), ["a"]),
+    ],
+)
+def test_keys_are_int64_or_text(values, wanted):
+    keys = as_keys(values, PLACE)
+    assert keys.type in (pa.int64(), pa.string()) and keys.to_pylist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (pa.array([1.0, 2.5]), "row 2: the value must be an integer or text. Received: 2.5"),
+        (pa.array([[1]]), "column `x` must hold one value, not lists. Received: list<"),
+        (pa.array([datetime.date.today()]), "must hold integers or text. Received: date32"),
+    ],
+)
+def test_no_keys(values, message):
+    with pytest.raises(ValueError, match=message):
+        as_keys(values, PLACE)
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (pa.array([1, None]), [1, np.nan]),
+        (pa.array([True, False]), [1, 0]),
+        (pa.array(["1.5", " 2 ", None]), [1.5, 2, np.nan]),
+        (pa.array(["1.5", "2"]).dictionary_encode(), [1.5, 2]),
+        (pa.array([None]), [np.nan]),
+        (pa.array([1.5], pa.float32()), [1.5]),
+        (pa.array([1.25]).cast(pa.decimal128(5, 2)), [1.25]),
+    ],
+)
+def test_numbers(values, wanted):
+    np.testing.assert_array_equal(as_numbers(values, PLACE), np.array(wanted, np.float64))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (pa.array(["1", "2", "x", "y"]), "row 3: the value must be a number. Received: 'x'"),
+        (pa.array([[1.0]]), "must hold one number, not lists. Received: list<"),
+        (pa.array([datetime.date.today()]), "column `x` must hold numbers. Received: date32"),
+    ],
+)
+def test_no_numbers(values, message):
+    with pytest.raises(ValueError, match=message):
+        as_numbers(values, PLACE)
+
+
+def test_times_are_microseconds():
+    moment = datetime.datetime(2020, 1, 1, 0, 0, 0, 250)
+    seconds = int(datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC).timestamp())
+    wanted = [seconds * 1_000_000 + 250, MISSING_TIME]
+    for unit in ("us", "ns"):
+        assert as_times(pa.array([moment, None], pa.timestamp(unit)), PLACE).tolist() == wanted
+    assert as_times(pa.array([seconds, None]), PLACE).tolist() == [wanted[0] - 250, MISSING_TIME]
+    assert as_times(pa.array([1.5, None]), PLACE).tolist() == [1_500_000, MISSING_TIME]
+    assert as_times(pa.array([3], pa.int32()), PLACE).tolist() == [3_000_000]
+    assert as_times(pa.array([datetime.date(1970, 1, 2)]), PLACE).tolist() == [86_400_000_000]
+
+
+def test_times_too_large_to_be_seconds():
+    with pytest.raises(ValueError, match="row 2: a time must be in seconds .*Received: 1600000000"):
+        as_times(pa.array([1, 1_600_000_000_000_000]), PLACE)
+
+
+LISTS = [[1, 2], None, [], [3]]
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.large_list(pa.int64())])
+def test_lists(kind):
+    flat, lengths = as_lists(pa.array(LISTS, kind), PLACE)
+    assert flat.to_pylist() == [1, 2, 3] and lengths.tolist() == [2, 0, 0, 1]
+    flat, lengths = as_lists(pa.array(LISTS, kind).slice(1), PLACE)
+    assert flat.to_pylist() == [3] and lengths.tolist() == [0, 0, 1]
+
+
+def test_lists_of_fixed_size_of_nothing_and_of_text():
+    flat, lengths = as_lists(pa.array([[1, 2], None], pa.list_(pa.int64(), 2)), PLACE)
+    assert flat.to_pylist() == [1, 2] and lengths.tolist() == [2, 0]
+    flat, lengths = as_lists(pa.array([None, None]), PLACE)
+    assert len(flat) == 0 and lengths.tolist() == [0, 0]
+    for texts in (
+        pa.array(["a|b", "", None, "c"]),
+        pa.array(["a|b", "", None, "c"]).dictionary_encode(),
+    ):
+        flat, lengths = as_lists(texts, PLACE, "|")
+        assert flat.to_pylist() == ["a", "b", "c"] and lengths.tolist() == [2, 0, 0, 1]
+
+
+def test_no_lists():
+    for values in (pa.array([1]), pa.array(["a|b"])):
+        with pytest.raises(ValueError, match="column `x` must hold a list in each row. Received:"):
+            as_lists(values, PLACE)
+
+
+def test_pick_lists():
+    values, lengths = pa.array([1, 2, 3, 4, 5]), np.array([3, 0, 2])
+    assert pick_lists(values, lengths, 3, True) == (values, lengths, None)
+    newest, kept, index = pick_lists(values, lengths, 2, True)
+    assert newest.to_pylist() == [2, 3, 4, 5] and kept.tolist() == [2, 0, 2]
+    assert index.tolist() == [1, 2, 3, 4]
+    assert pick_lists(values, lengths, 2, False)[0].to_pylist() == [1, 2, 4, 5]

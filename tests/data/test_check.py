@@ -1,0 +1,92 @@
+import subprocess
+import sys
+
+import pytest
+from small_shop import shop_dict, shop_rows, shop_spec, write_csv, write_events, write_parquet
+
+from lmn_tf.data.check import check_files
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+ROWS, EVENTS = shop_rows(60)
+
+
+@pytest.mark.parametrize("by_reference", [False, True])
+def test_data_that_fit(tmp_path, by_reference):
+    write_events(tmp_path, EVENTS)
+    spec = shop_spec(by_reference=by_reference)
+    report = check_files(spec, write_parquet(tmp_path, ROWS, files=1), rows=50)
+    assert report.problems == [] and report.rows == 50
+    assert {"name": "age", "type": "int64", "used_by": ["age"]} in report.columns
+    assert {"name": "agent", "type": "string", "used_by": ["agent"]} in report.columns
+    user = next(column for column in report.columns if column["name"] == "user")
+    assert user["used_by"] == ["user", "group"]
+    assert spec.assets.vocabularies == {}
+    assert len(report.batch) == 3
+    for row, texts in zip(ROWS, report.batch, strict=False):
+        vocabulary_text, number = texts["user"].split("→")
+        assert vocabulary_text == row["user"] and int(number) >= 2
+        assert texts["hour"] == str(row["hour"] + 2)
+        assert texts["history/mask"] == f"{min(len(row['h_item']), 12)} events"
+        assert texts["label click"] == str(row["click"])
+        assert float(texts["weight"]) == row["weight"]
+
+
+def test_values_of_a_vocabulary_are_shown(tmp_path):
+    rows = [{**row, "tags": ["blue", "grey"], "tag_weights": [0.5, 1.0]} for row in ROWS]
+    report = check_files(shop_spec(), write_parquet(tmp_path, rows))
+    assert report.batch[0]["tags"] == "blue→4, unknown→1"
+    assert report.batch[0]["tags/weights"] == "0.5, 1"
+
+
+def test_every_column_that_does_not_fit_is_told_at_once(tmp_path):
+    rows = [dict(row) for row in ROWS]
+    rows[4]["look"] = [1.0]
+    rows[6]["click"] = 2
+    rows[9]["since"] = 10**6
+    for row in rows:
+        row["price"] = "cheap"
+        row["hours"] = row.pop("hour")
+    report = check_files(shop_spec(), write_parquet(tmp_path, rows, files=1))
+    text = "\n".join(report.problems)
+    assert "column `hour` must be in the file. Did you mean `hours`?" in text
+    assert "column `look`, row 5: a vector must have 3 numbers" in text
+    assert "column `click`, row 7: label `click` must be 0 or 1. Received: 2" in text
+    assert "column `since`, row 10: an event must not be later than the request time" in text
+    assert "column `price`, row 1: the value must be a number. Received: 'cheap'" in text
+    assert len(report.problems) == 5 and report.batch == []
+
+
+def test_a_reference_beyond_the_events(tmp_path):
+    write_events(tmp_path, EVENTS)
+    rows = [dict(row) for row in ROWS]
+    rows[0]["count"] = 999
+    report = check_files(shop_spec(by_reference=True), write_parquet(tmp_path, rows))
+    assert len(report.problems) == 1
+    assert "column `count`, row 1: the count must be at most" in report.problems[0]
+
+
+def test_fewer_rows_than_are_shown(tmp_path):
+    report = check_files(shop_spec(), write_parquet(tmp_path, ROWS[:2], files=1))
+    assert report.rows == 2 and len(report.batch) == 2
+
+
+def test_csv(tmp_path):
+    report = check_files(shop_spec(nested=False), write_csv(tmp_path, ROWS))
+    assert report.problems == []
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(ValueError, match="no file matches"):
+        check_files(shop_spec(), str(tmp_path / "*.parquet"))
+
+
+def test_learned_vocabularies_are_kept(tmp_path):
+    spec = FeatureSpec.from_dict(shop_dict())
+    spec.assets.vocabularies.update(user=["nobody"], item=[1])
+    report = check_files(spec, write_parquet(tmp_path, ROWS))
+    assert report.batch[0]["user"] == "unknown→1"
+
+
+def test_tensorflow_is_not_needed(tmp_path):
+    code = "import sys; import lmn_tf.data.check; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,164 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_shop import shop_dict, shop_rows, shop_spec, write_csv, write_events, write_parquet
+
+from lmn_tf.data.batch_reader import BatchReader
+from lmn_tf.data.dataset import make_dataset, reader_dataset, user_errors
+from lmn_tf.data.vocabulary import learn
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+ROWS, EVENTS = shop_rows()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    write_events(folder, EVENTS)
+    return write_parquet(folder, ROWS)
+
+
+def assert_same(left, right):
+    assert len(left) == len(right)
+    for one, other in zip(left, right, strict=True):
+        tf.nest.map_structure(np.testing.assert_array_equal, one, tuple(other))
+
+
+def batches_of(dataset):
+    return [tf.nest.map_structure(lambda tensor: tensor.numpy(), batch) for batch in dataset]
+
+
+@pytest.mark.parametrize("by_reference", [False, True])
+def test_batches_are_those_of_the_reader_and_fit_the_element_spec(files, by_reference):
+    spec = shop_spec(by_reference=by_reference)
+    dataset = make_dataset(spec, files, batch_size=64)
+    batches = batches_of(dataset)
+    assert_same(batches, list(BatchReader(spec, files, batch_size=64).read()))
+    assert len(dataset) == len(batches) == 4
+    features, labels, weights = dataset.element_spec
+    assert list(features) == list(batches[0][0])
+    for batch in batches:
+        for spec_, array in zip(
+            tf.nest.flatten(dataset.element_spec), tf.nest.flatten(batch), strict=True
+        ):
+            assert spec_.dtype == array.dtype
+            assert spec_.shape.is_compatible_with(array.shape) and spec_.shape.rank == array.ndim
+    assert features["history/tags"].shape.as_list() == [None, None, None]
+    assert features["look"].shape.as_list() == [None, 3]
+    assert labels.shape.as_list() == [None, 2] and weights.shape.as_list() == [None]
+
+
+def test_elements_without_weights_or_labels(files):
+    plain = shop_dict()
+    del plain["weight"]
+    spec = FeatureSpec.from_dict(plain)
+    assert len(make_dataset(spec, files).element_spec) == 2
+    features = next(iter(make_dataset(spec, files, labels=False)))
+    assert isinstance(features, dict) and features["user"].shape == (len(ROWS),)
+
+
+def test_a_fixed_batch_size_without_remainder(files):
+    dataset = make_dataset(shop_spec(), files, batch_size=64, drop_remainder=True)
+    assert dataset.element_spec[1].shape.as_list() == [64, 2] and len(list(dataset)) == 3
+
+
+def orders(dataset):
+    return [tuple(batch[0]["since"]) for batch in batches_of(dataset)]
+
+
+def test_each_iteration_goes_on_with_the_next_epochs(files):
+    spec = shop_spec()
+    dataset = make_dataset(spec, files, batch_size=64, shuffle=True, seed=5, epochs=2)
+    reader = BatchReader(spec, files, batch_size=64, shuffle=True, seed=5)
+    wanted = [
+        [tuple(features["since"]) for epoch in pair for features, _, _ in reader.read(epoch)]
+        for pair in ((0, 1), (2, 3), (4, 5))
+    ]
+    assert [orders(dataset) for _ in range(3)] == wanted
+    assert len({tuple(order) for order in wanted}) == 3
+    again = make_dataset(spec, files, batch_size=64, shuffle=True, seed=5, epochs=2)
+    assert orders(again) == wanted[0]
+
+
+def test_starting_in_the_middle(files):
+    spec = shop_spec()
+    options = {"batch_size": 64, "shuffle": True, "seed": 5}
+    reader = BatchReader(spec, files, **options)
+    wanted = [tuple(f["since"]) for f, _, _ in [*reader.read(3, 2), *reader.read(4)]]
+    assert orders(make_dataset(spec, files, epochs=5, start=(3, 2), **options)) == wanted
+
+
+def test_start_may_be_asked_for_when_an_iteration_begins(files):
+    spec = shop_spec()
+    learn(spec, files)
+    reader = BatchReader(spec, files, batch_size=64, shuffle=True, seed=5)
+    start = [0, 0]
+    dataset = reader_dataset(reader, start=lambda: tuple(start))
+    for start[:] in ([0, 0], [2, 3], [2, 4], [1, 0]):
+        assert orders(dataset) == [tuple(f["since"]) for f, _, _ in reader.read(*start)]
+
+
+def test_the_training_data_are_learned_from(files):
+    spec = shop_spec()
+    make_dataset(spec, files, limit=20)
+    assert set(spec.assets.vocabularies["user"]) == {row["user"] for row in ROWS[:20]}
+
+
+def test_many_iterations_can_be_given_up(files):
+    dataset = make_dataset(shop_spec(), files, batch_size=16, prefetch=0)
+    for _ in range(40):
+        next(iter(dataset))
+    assert len(list(dataset)) == len(dataset)
+
+
+def test_too_many_iterations_at_once(files):
+    dataset = make_dataset(shop_spec(), files, batch_size=16, prefetch=0)
+    iterators = [iter(dataset) for _ in range(17)]
+    for iterator in iterators:
+        next(iterator)
+    with pytest.raises(tf.errors.OpError, match="at most 16 iterations over one dataset"):
+        next(iterators[0])
+
+
+def test_shards_are_left_to_the_reader(files):
+    policy = tf.data.experimental.AutoShardPolicy
+    parts = [make_dataset(shop_spec(), files, shard=(i, 2)) for i in range(2)]
+    assert sum(len(batch[1]) for part in parts for batch in part) == len(ROWS)
+    options = parts[0].options().experimental_distribute
+    assert options.auto_shard_policy == policy.OFF
+    whole = make_dataset(shop_spec(), files).options().experimental_distribute
+    assert whole.auto_shard_policy != policy.OFF
+
+
+def test_wrong_data_are_told_as_the_user_error_that_they_are(tmp_path):
+    rows = [dict(row) for row in ROWS]
+    rows[150]["click"] = 2
+    dataset = make_dataset(shop_spec(nested=False), write_csv(tmp_path, rows, files=1))
+    message = "train-0.csv: column `click`, row 151: label `click` must be 0 or 1. Received: 2$"
+    with pytest.raises(UserError, match=message):
+        with user_errors():
+            list(dataset)
+    with pytest.raises(tf.errors.OpError, match="label `click` must be 0 or 1"):
+        list(dataset)
+
+
+def test_other_errors_stay_as_they_are():
+    with pytest.raises(tf.errors.NotFoundError, match="gone"):
+        with user_errors():
+            raise tf.errors.NotFoundError(None, None, "gone")
+
+
+@pytest.mark.parametrize("strategy", [None, "mirrored"])
+def test_a_model_fits(files, strategy):
+    spec = shop_spec()
+    dataset = make_dataset(spec, files, batch_size=64, shuffle=True)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]) if strategy else None
+    with strategy.scope() if strategy else tf.distribute.get_strategy().scope():
+        look = keras.Input((3,), name="look")
+        model = keras.Model({"look": look}, keras.layers.Dense(2, activation="sigmoid")(look))
+        model.compile("sgd", "binary_crossentropy")
+    chosen = dataset.map(lambda features, labels, weights: ({"look": features["look"]}, labels))
+    history = model.fit(chosen, epochs=2, verbose=0)
+    assert len(history.history["loss"]) == 2 and np.isfinite(history.history["loss"]).all()
