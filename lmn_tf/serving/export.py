@@ -1,6 +1,7 @@
 """A trained model as a SavedModel that is known to score like the model itself."""
 
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -27,8 +28,8 @@ def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5
     The folder gets `saved_model/` (signature `serving_default`: one input for each encoded
     feature of the spec, `/` in its name written `__`; for each label a probability and a logit,
     `LABEL` and `LABEL_logit`), the resolved `feature_spec.yaml` with `vocabularies/` and
-    `statistics.json`, and `parity.json`. Each variable is stored once, which is checked by size. The folder
-    appears only when the reloaded model agrees; otherwise nothing is left behind.
+    `statistics.json`, and `parity.json`. Each variable is stored once, which is checked by size.
+    The folder appears only when the reloaded model agrees; otherwise nothing is left behind.
 
     Args:
         model: A trained model of this package.
@@ -102,6 +103,28 @@ def save(model, folder) -> None:
     tf.saved_model.save(module, str(folder), signatures={"serving_default": concrete})
 
 
+def load(folder):
+    """Loads a SavedModel for scoring.
+
+    TensorFlow warns that gradients of the model's custom ops were not saved; an export is for
+    scoring, so the warnings are turned off while it loads.
+
+    Args:
+        folder: The SavedModel.
+
+    Returns:
+        The loaded object, which owns the variables; its function is
+        `signatures["serving_default"]`.
+    """
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        return tf.saved_model.load(str(folder))
+    finally:
+        logger.setLevel(before)
+
+
 def input_name(key: str) -> str:
     """Returns the name of a signature's input for the key of an encoded feature.
 
@@ -153,7 +176,8 @@ def check_parity(model, folder, dataset, tolerance: float) -> dict:
     Raises:
         ExportError: When the two differ, or there are no rows.
     """
-    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    loaded = load(folder)
+    serve = loaded.signatures["serving_default"]
     keys = list(model.encoder.signature())
     largest = total = 0.0
     rows = 0

@@ -12,7 +12,7 @@ from lmn_tf.data.dataset import make_dataset
 from lmn_tf.data.event_store import EventStore
 from lmn_tf.data.row_block import RowBlock
 from lmn_tf.data.table_encoder import TableEncoder
-from lmn_tf.serving.export import MODEL_FOLDER, input_name
+from lmn_tf.serving.export import MODEL_FOLDER, input_name, load
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.spec_folder import load_spec
 
@@ -46,7 +46,7 @@ class Scorer:
         self.batch_size = batch_size
         self.events_dir = events_dir
         # The loaded model must live as long as its function: it owns the variables.
-        self._model = tf.saved_model.load(str(folder / MODEL_FOLDER))
+        self._model = load(folder / MODEL_FOLDER)
         self._serve = self._model.signatures["serving_default"]
         self._inputs = set(self._serve.structured_input_signature[1])
         self._encoder = None

@@ -87,7 +87,7 @@ def write_json(path: str | os.PathLike, value) -> None:
 
 
 def finite(value):
-    """Replaces each NaN or infinity in nested lists and dicts by None, as JSON has no word for them."""
+    """Replaces each NaN or infinity in nested lists and dicts by None, as JSON has neither."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -5,7 +5,6 @@ import os
 import platform
 import resource
 import shutil
-import sys
 import time
 
 _PACKAGES = (
@@ -42,8 +41,6 @@ def diagnose() -> dict:
 
 def _versions(problems) -> dict:
     versions = {"python": platform.python_version(), "platform": platform.platform()}
-    if sys.version_info < (3, 11):
-        _add(problems, "error", f"Python must be 3.11 or later. Received: {versions['python']}")
     for name in _PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)

@@ -37,7 +37,8 @@ class EarlyStopping:
     def __post_init__(self):
         if self.patience < 1:
             raise ValueError(
-                f"`patience` must be a positive number of epochs. Received: patience={self.patience}"
+                "`patience` must be a positive number of epochs. "
+                f"Received: patience={self.patience}"
             )
 
     @property

@@ -49,7 +49,7 @@ def metrics_table(metrics: dict) -> str:
 
 def aligned(rows: list[list[str]]) -> list[str]:
     """Gives rows of cells as lines whose columns stand below each other."""
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows

@@ -203,7 +203,7 @@ def build_model(pipeline, spec, total_steps: int | None = None):
 
 
 def peak_memory_mib() -> float:
-    """Gives the largest memory this process has held, in MiB; that of the first GPU when it has one."""
+    """Gives the largest memory held so far in MiB: of the first GPU, else of the process."""
     if tf.config.list_physical_devices("GPU"):
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,37 @@
+import json
+
+from tiny_run import exported, market, trained_run
+
+from lmn_tf.cli.main import main
+
+
+def test_exports_and_compares(tmp_path, capsys):
+    out = tmp_path / "export"
+    assert main(["export", str(trained_run()), str(out), "--rows", "50"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"Exported to {out}: ") and "On 50 rows" in said
+    assert json.loads((out / "parity.json").read_text())["rows"] == 50
+
+
+def test_report_as_json(tmp_path, capsys):
+    arguments = ["--rows", "20", "--json", "--data", f"{market()}/valid-*.parquet"]
+    assert main(["export", str(trained_run()), str(tmp_path / "export"), *arguments]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads((tmp_path / "export" / "parity.json").read_text())
+
+
+def test_a_taken_folder_is_refused(capsys):
+    assert main(["export", str(trained_run()), str(exported())]) == 2
+    assert "`OUT_DIR` must be a new or empty folder" in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_exported_is_no_mistake_of_the_user(tmp_path, capsys, monkeypatch):
+    from lmn_tf.serving import export
+
+    def differs(*_, **__):
+        raise export.ExportError("the reloaded export must score like the model")
+
+    monkeypatch.setattr(export, "check_parity", differs)
+    assert main(["export", str(trained_run()), str(tmp_path / "out")]) == 1
+    assert "must score like the model" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,71 @@
+import json
+
+import pytest
+from tiny_run import trained_run, write_pipeline
+
+from lmn_tf.cli.main import main
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    return str(write_pipeline(tmp_path / "pipeline.yaml", tmp_path / "run"))
+
+
+def test_trains_and_prints_the_metrics(pipeline, tmp_path, capsys):
+    settings = ["--set", "model={name: dnn, hidden_units: [8]}", "--set", "train.epochs=1"]
+    status = main(["train", pipeline, *settings, "--run-dir", str(tmp_path / "other")])
+    out, err = capsys.readouterr()
+    assert status == 0
+    assert out.startswith("model dnn, seed 1, ") and "\ntest " in out
+    assert out.endswith(f"Run directory: {tmp_path}/other\n")
+    assert "train: step 1/" in err and "epoch 1/1 | loss" in err
+    assert (tmp_path / "other" / "model.keras").exists() and not (tmp_path / "run").exists()
+
+
+def test_resuming_a_finished_run_prints_its_metrics(tmp_path, capsys):
+    pipeline = str(write_pipeline(tmp_path / "pipeline.yaml", trained_run()))
+    assert main(["train", pipeline, "--resume", "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics == json.loads((trained_run() / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "train.epoch=2"], "Did you mean `epochs`"),
+        (["--set", "model.topk=2"], "Did you mean `top_k`"),
+        (["--set", "data.train=absent/*.parquet"], "no file matches absent/*.parquet"),
+        (["--run-dir", "RUN"], "holds a run. Continue it with --resume"),
+        (["--run-dir", "RUN", "--resume", "--set", "train.seed=9"], "`train.seed` must stay"),
+        (["--sett", "a=1"], "--set"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(pipeline, arguments, message, capsys):
+    arguments = [str(trained_run()) if a == "RUN" else a for a in arguments]
+    assert main(["train", pipeline, *arguments]) == 2
+    err = capsys.readouterr().err
+    assert message in err and "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_missing_pipeline_is_told(tmp_path, capsys):
+    assert main(["train", str(tmp_path / "absent.yaml")]) == 2
+    assert "absent.yaml" in capsys.readouterr().err
+
+
+def test_generated_data_are_made(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = str(write_pipeline(tmp_path / "pipeline.yaml", tmp_path / "run"))
+    settings = {
+        "data.directory": "market",
+        "data.synthetic": "{users: 40, items: 20, rows: 400, history_length: 3}",
+        "data.train": "market/train-*.parquet",
+        "data.valid": "market/valid-*.parquet",
+        "data.test": "market/test-*.parquet",
+        "model": "{name: dnn, hidden_units: [4]}",
+    }
+    arguments = [part for pair in settings.items() for part in ("--set", "=".join(pair))]
+    assert main(["train", path, *arguments, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["train"]["examples"] > 500
+    assert "Generating the synthetic market in market." in err

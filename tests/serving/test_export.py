@@ -1,0 +1,111 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_run import exported, market, trained_run
+
+from lmn_tf.data.dataset import make_dataset
+from lmn_tf.serving import export as module
+from lmn_tf.serving.export import ExportError, export, input_name
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.spec_folder import load_spec
+from lmn_tf.training.run_directory import RunDirectory
+
+FILES = f"{market()}/test-*.parquet"
+
+
+@pytest.fixture(scope="module")
+def run():
+    directory = RunDirectory.open(trained_run())
+    return directory.load_model(), directory.load_spec()
+
+
+def test_what_an_export_holds(run):
+    names = {path.name for path in exported().iterdir()}
+    assert names == {
+        "saved_model",
+        "feature_spec.yaml",
+        "vocabularies",
+        "statistics.json",
+        "parity.json",
+    }
+    report = json.loads((exported() / "parity.json").read_text())
+    assert report["rows"] > 100 and report["largest_difference"] <= report["tolerance"] == 1e-5
+    model, spec = run
+    assert report["variables"] == len(model.variables)
+    assert load_spec(exported()) == spec and load_spec(exported()).assets == spec.assets
+
+
+def test_signature_is_that_of_the_feature_spec(run):
+    model, _ = run
+    serve = tf.saved_model.load(str(exported() / "saved_model")).signatures["serving_default"]
+    inputs = serve.structured_input_signature[1]
+    assert set(inputs) == {input_name(key) for key in model.encoder.signature()}
+    assert inputs["history__item_id"].dtype == tf.int32
+    assert set(serve.structured_outputs) == {"click", "click_logit"}
+
+
+def test_scores_and_logits_of_the_export(run):
+    model, spec = run
+    serve = tf.saved_model.load(str(exported() / "saved_model")).signatures["serving_default"]
+    features = next(iter(make_dataset(spec, FILES, batch_size=50)))[0]
+    outputs = serve(**{input_name(key): features[key] for key in model.encoder.signature()})
+    want = model(features, training=False).numpy()[:, 0]
+    np.testing.assert_allclose(outputs["click_logit"], want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs["click"], 1 / (1 + np.exp(-want)), atol=1e-5)
+
+
+def test_each_variable_is_stored_once(run):
+    model, _ = run
+    reader = tf.train.load_checkpoint(str(exported() / "saved_model/variables/variables"))
+    stored = [key for key in reader.get_variable_to_shape_map() if "VARIABLE_VALUE" in key]
+    assert len(stored) == len(model.variables)
+
+
+def test_a_folder_that_is_taken_is_refused(run, tmp_path):
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(UserError, match="`OUT_DIR` must be a new or empty folder"):
+        export(*run, tmp_path, FILES)
+
+
+def test_an_export_that_differs_is_refused_and_removed(run, tmp_path, monkeypatch):
+    model, spec = run
+    save = module.save
+
+    def save_and_train_on(model, folder):
+        save(model, folder)
+        bias = model.head.trainable_variables[-1]
+        bias.assign(bias + 0.5)
+
+    weights = model.get_weights()
+    monkeypatch.setattr(module, "save", save_and_train_on)
+    with pytest.raises(ExportError, match="must score like the model, within 1e-05. Received: a"):
+        export(model, spec, tmp_path / "out", FILES, rows=20)
+    model.set_weights(weights)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_not_a_number_is_a_difference(run, tmp_path, monkeypatch):
+    model, spec = run
+    weights = model.get_weights()
+    bias = model.head.trainable_variables[-1]
+    bias.assign(bias * float("nan"))
+    with pytest.raises(ExportError, match="Received: a difference of inf"):
+        export(model, spec, tmp_path / "out", FILES, rows=20)
+    model.set_weights(weights)
+
+
+def test_doubled_variables_are_refused(run, tmp_path):
+    model, _ = run
+    folder = tmp_path / "saved_model"
+    (folder / "variables").mkdir(parents=True)
+    (folder / "variables" / "data").write_bytes(b"0" * 1_000_000)
+    with pytest.raises(ExportError, match="must store each variable once: .* 1,000,000 bytes"):
+        module.check_size(model, folder)
+
+
+def test_no_rows_cannot_be_compared(run):
+    model, _ = run
+    with pytest.raises(ExportError, match="must be compared on real rows. Received: no row"):
+        module.check_parity(model, exported() / "saved_model", [], 1e-5)

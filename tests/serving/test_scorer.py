@@ -1,0 +1,98 @@
+import glob
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from tiny_run import exported, market, trained_run
+
+from lmn_tf.data.dataset import make_dataset
+from lmn_tf.serving.scorer import Scorer
+from lmn_tf.specs.errors import UserError
+from lmn_tf.training.evaluation import Evaluator
+from lmn_tf.training.run_directory import RunDirectory
+
+FILES = f"{market()}/test-*.parquet"
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    return Scorer(exported(), batch_size=64)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return pq.read_table(glob.glob(FILES)[0])
+
+
+@pytest.fixture(scope="module")
+def want():
+    directory = RunDirectory.open(trained_run())
+    data = make_dataset(directory.load_spec(), FILES, batch_size=500)
+    return np.concatenate(list(Evaluator(directory.load_model()).predict(data)))[:, 0]
+
+
+def as_rows(table):
+    return table.to_pylist()
+
+
+@pytest.mark.parametrize("form", [lambda t: FILES, lambda t: t, as_rows, lambda t: t.to_pydict()])
+def test_raw_rows_score_as_in_training(scorer, table, want, form):
+    found = scorer.score(form(table))
+    assert list(found) == ["click"] and found["click"].dtype == np.float32
+    np.testing.assert_allclose(found["click"], want, atol=1e-5)
+
+
+def test_labels_are_not_needed(scorer, table, want):
+    rows = table.slice(3, 2).drop_columns(["click"]).to_pylist()
+    np.testing.assert_allclose(scorer.score(rows)["click"], want[3:5], atol=1e-5)
+
+
+def test_no_rows_give_no_scores(scorer, table):
+    assert scorer.score(table.slice(0, 0))["click"].shape == (0,)
+
+
+def test_unknown_items_are_scored(scorer, table):
+    row = {**table.slice(0, 1).to_pylist()[0], "item_id": 10**9, "history_item_id": [10**9]}
+    row |= {"history_category": [1], "history_time": [row["time"] - 60]}
+    assert 0 < scorer.score([row])["click"][0] < 1
+
+
+def test_a_missing_column_is_named(scorer, table):
+    rows = table.slice(0, 1).rename_columns(
+        ["item" if name == "item_id" else name for name in table.column_names]
+    )
+    with pytest.raises(UserError, match="`rows` must have the column `item_id`. Did you mean"):
+        scorer.score(rows)
+
+
+def test_a_broken_value_is_told_with_its_row(scorer, table):
+    rows = table.slice(0, 3).to_pylist()
+    rows[1]["price"] = None
+    with pytest.raises(UserError, match="price"):
+        scorer.score(rows)
+
+
+@pytest.mark.parametrize("rows", [7, [1, 2], {"a": 3}])
+def test_what_is_no_table_is_refused(scorer, rows):
+    with pytest.raises(UserError, match="`rows` must be a list of dicts, a dict of columns"):
+        scorer.score(rows)
+
+
+def test_only_an_export_is_loaded(tmp_path):
+    with pytest.raises(UserError, match="must be a folder that `lmn-tf export` wrote"):
+        Scorer(tmp_path)
+
+
+def test_histories_by_reference_need_their_events(tmp_path, table):
+    scorer = Scorer(exported())
+    data = scorer.spec.to_dict()
+    data["sequences"][0]["events"] = {
+        "file": "events.arrow",
+        "user": "user_id",
+        "count": "event_count",
+    }
+    assets = scorer.spec.assets
+    scorer.spec = type(scorer.spec).from_dict(data)
+    vars(scorer.spec.assets).update(vars(assets))
+    with pytest.raises(UserError, match="`events_dir` must be given: the history `history`"):
+        scorer.score(table.append_column("event_count", table["hour"]))
