@@ -5,7 +5,7 @@ import importlib
 _EXPORTS = {
     "DATASETS": "lmn_tf.data.preparers.preparation",
     "prepare": "lmn_tf.data.preparers.preparation",
-    "PrepareOptions": "lmn_tf.data.preparers.options",
+    "PrepareOptions": "lmn_tf.data.preparers.prepare_options",
 }
 
 __all__ = ["DATASETS", "PrepareOptions", "prepare"]

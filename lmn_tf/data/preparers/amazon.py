@@ -4,8 +4,8 @@ import json
 
 import pyarrow as pa
 
+from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.plan import Plan
-from lmn_tf.data.preparers.sources import Column
 from lmn_tf.data.preparers.tables import infer_types
 from lmn_tf.data.preparers.text_files import json_batches, open_bytes
 from lmn_tf.specs.errors import UserError
@@ -67,11 +67,14 @@ def _sequences(sources):
         )
     whole = Column("line", rule="regexp_matches(trim(line), '^\\S+( +\\S+)+$')")
     sources.text("sequences", files, [whole], "\n")
-    engine.table("events", """
+    engine.table(
+        "events",
+        """
 SELECT _user, _item, _time, 1 AS _label, _seq FROM (
   SELECT _seq, cells[1] AS _user, unnest(cells[2:]) AS _item, unnest(range(len(cells) - 1)) AS _time
   FROM (SELECT _seq, regexp_split_to_array(trim(line), ' +') AS cells FROM sequences) AS lines
-) AS events""")
+) AS events""",
+    )
     infer_types(engine, "events", ("_user", "_item"))
     attributes = sources.find("*item2attributes.json", required=False)
     if attributes:

@@ -1,7 +1,8 @@
 """Any table of interactions: CSV, TSV, Parquet or JSON lines, with the columns the user names."""
 
-from lmn_tf.data.preparers.plan import Plan, quoted
-from lmn_tf.data.preparers.sources import Column
+from lmn_tf.data.preparers.column import Column
+from lmn_tf.data.preparers.plan import Plan
+from lmn_tf.data.preparers.sql import quoted
 from lmn_tf.data.preparers.tables import first_of_item, infer_types, merge_repeats
 from lmn_tf.specs.errors import UserError
 
@@ -35,8 +36,11 @@ def read(sources, options, **own):
     if own["rating_threshold"] is not None:
         label = f"CASE WHEN _label_value >= {own['rating_threshold']} THEN 1 ELSE 0 END"
     names = "".join(f", {quoted(name)}" for name in extra)
-    engine.table("events", f"""
-SELECT _user, _item, _time, CAST({label} AS BIGINT) AS _label{names}, _seq FROM log""")
+    engine.table(
+        "events",
+        f"""
+SELECT _user, _item, _time, CAST({label} AS BIGINT) AS _label{names}, _seq FROM log""",
+    )
     engine.drop("log")
     merge_repeats(sources)
     if own["category"]:
@@ -84,8 +88,10 @@ def _columns(own):
     number = "TRY_CAST(CAST({} AS VARCHAR) AS DOUBLE)"
     seconds = f"floor({number} / {_UNITS[own['time_unit']]})" if own["time"] else number
     moment = "floor(epoch(TRY_CAST(CAST({} AS VARCHAR) AS TIMESTAMP)))"
-    parse = f"TRY_CAST(coalesce({seconds}, {moment}) AS BIGINT)" if own["time"] else (
-        f"TRY_CAST({seconds} AS BIGINT)"
+    parse = (
+        f"TRY_CAST(coalesce({seconds}, {moment}) AS BIGINT)"
+        if own["time"]
+        else (f"TRY_CAST({seconds} AS BIGINT)")
     )
     columns = [
         Column("_user", "", source=own["user"], parse=_filled("{}")),

@@ -1,64 +1,31 @@
 """MIND: impressions of news with click labels and the user's click history."""
 
+from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.plan import Plan
-from lmn_tf.data.preparers.sources import Column
 
 OPTIONS = {}
 
 
+_BEHAVIORS = [
+    Column("impression_id", "BIGINT"),
+    Column("user_id"),
+    Column(
+        "time",
+        "time",
+        parse="CAST(epoch(try_strptime({}, '%m/%d/%Y %I:%M:%S %p')) AS BIGINT)",
+    ),
+    Column("history", required=False),
+    Column("candidates", rule="regexp_matches(candidates, '^\\S+-[01]( +\\S+-[01])*$')"),
+]
+_NEWS = [Column("_item"), Column("category"), Column("subcategory")]
+
+
 def read(sources, options):
     """Reads `behaviors.tsv` and `news.tsv`, in the folder itself or in folders inside it."""
-    engine = sources.engine
-    behaviors = [
-        Column("impression_id", "BIGINT"),
-        Column("user_id"),
-        Column(
-            "time",
-            "time",
-            parse="CAST(epoch(try_strptime({}, '%m/%d/%Y %I:%M:%S %p')) AS BIGINT)",
-        ),
-        Column("history", required=False),
-        Column("candidates", rule="regexp_matches(candidates, '^\\S+-[01]( +\\S+-[01])*$')"),
-    ]
-    files = sources.find("behaviors.tsv", "*/behaviors.tsv")
-    sources.text("behaviors", files, behaviors, "\t")
-    news = [
-        Column("_item"),
-        Column("category"),
-        Column("subcategory"),
-    ]
-    files = sources.find("news.tsv", "*/news.tsv")
-    sources.text("items", files, news, "\t", width=8)
-    engine.table("histories", """
-SELECT user_id, coalesce(history, '') AS history,
-  row_number() OVER (ORDER BY min(_seq)) - 1 AS _history
-FROM behaviors GROUP BY user_id, coalesce(history, '')""")
-    engine.table("numbered", """
-SELECT _history AS _user, _item, _position, _position AS _time, _position AS _count FROM (
-  SELECT _history, unnest(cells) AS _item, unnest(range(len(cells))) AS _position
-  FROM (
-    SELECT _history, regexp_split_to_array(history, ' +') AS cells
-    FROM histories WHERE history <> ''
-  ) AS split
-) AS events""")
-    engine.table("requests", """
-SELECT user_id AS _user, _history, time AS _time, impression,
-  time // 3600 % 24 AS hour, coalesce(clicks, 0) AS _count,
-  regexp_extract(candidate, '^(.*)-([01])$', 1) AS _item,
-  CAST(regexp_extract(candidate, '^(.*)-([01])$', 2) AS BIGINT) AS _label,
-  row_number() OVER (ORDER BY impression, place) - 1 AS _seq
-FROM (
-  SELECT user_id, coalesce(history, '') AS history, time, impression,
-    unnest(cells) AS candidate, unnest(range(len(cells))) AS place
-  FROM (
-    SELECT *, row_number() OVER (ORDER BY _seq) - 1 AS impression,
-      regexp_split_to_array(candidates, ' +') AS cells
-    FROM behaviors
-  ) AS split
-) AS exposures
-JOIN histories USING (user_id, history)
-LEFT JOIN (SELECT _user, count(*) AS clicks FROM numbered GROUP BY _user) AS lengths
-  ON lengths._user = _history""")
+    sources.text("behaviors", sources.find("behaviors.tsv", "*/behaviors.tsv"), _BEHAVIORS, "\t")
+    sources.text("items", sources.find("news.tsv", "*/news.tsv"), _NEWS, "\t", width=8)
+    _histories(sources.engine)
+    _requests(sources.engine)
     return Plan(
         dataset="mind",
         user="user_id",
@@ -77,4 +44,51 @@ LEFT JOIN (SELECT _user, count(*) AS clicks FROM numbered GROUP BY _user) AS len
             "Every candidate of an impression is a row; its history is the impression's own list "
             "of clicks, oldest first, as published.",
         ),
+    )
+
+
+def _histories(engine):
+    """Each list of clicks once, as a log of its own: events of a made-up user, in order."""
+    engine.table(
+        "histories",
+        """
+SELECT user_id, coalesce(history, '') AS history,
+  row_number() OVER (ORDER BY min(_seq)) - 1 AS _history
+FROM behaviors GROUP BY user_id, coalesce(history, '')""",
+    )
+    engine.table(
+        "numbered",
+        """
+SELECT _history AS _user, _item, _position, _position AS _time, _position AS _count FROM (
+  SELECT _history, unnest(cells) AS _item, unnest(range(len(cells))) AS _position
+  FROM (
+    SELECT _history, regexp_split_to_array(history, ' +') AS cells
+    FROM histories WHERE history <> ''
+  ) AS split
+) AS events""",
+    )
+
+
+def _requests(engine):
+    """One row a candidate of an impression."""
+    engine.table(
+        "requests",
+        """
+SELECT user_id AS _user, _history, time AS _time, impression,
+  time // 3600 % 24 AS hour, coalesce(clicks, 0) AS _count,
+  regexp_extract(candidate, '^(.*)-([01])$', 1) AS _item,
+  CAST(regexp_extract(candidate, '^(.*)-([01])$', 2) AS BIGINT) AS _label,
+  row_number() OVER (ORDER BY impression, place) - 1 AS _seq
+FROM (
+  SELECT user_id, coalesce(history, '') AS history, time, impression,
+    unnest(cells) AS candidate, unnest(range(len(cells))) AS place
+  FROM (
+    SELECT *, row_number() OVER (ORDER BY _seq) - 1 AS impression,
+      regexp_split_to_array(candidates, ' +') AS cells
+    FROM behaviors
+  ) AS split
+) AS exposures
+JOIN histories USING (user_id, history)
+LEFT JOIN (SELECT _user, count(*) AS clicks FROM numbered GROUP BY _user) AS lengths
+  ON lengths._user = _history""",
     )

@@ -1,7 +1,8 @@
 """MovieLens 1M and 100K in the publisher's layout, and MovieLens 1M as ordered likes."""
 
-from lmn_tf.data.preparers.plan import Plan, quoted, text
-from lmn_tf.data.preparers.sources import Column
+from lmn_tf.data.preparers.column import Column
+from lmn_tf.data.preparers.plan import Plan
+from lmn_tf.data.preparers.sql import quoted, text
 from lmn_tf.specs.errors import UserError
 
 OPTIONS = {"rating_threshold": 4.0}
@@ -39,8 +40,11 @@ def read_1m(sources, options, rating_threshold=OPTIONS["rating_threshold"]):
     sources.text("users", sources.find("users.dat"), users, "::", encoding="latin-1")
     movies = [Column("_item", "BIGINT"), Column("title"), Column("genres_text")]
     sources.text("movies", sources.find("movies.dat"), movies, "::", encoding="latin-1")
-    engine.table("items", f"""
-SELECT _seq, _item, string_split(genres_text, '|') AS genres, {_YEAR} AS year FROM movies""")
+    engine.table(
+        "items",
+        f"""
+SELECT _seq, _item, string_split(genres_text, '|') AS genres, {_YEAR} AS year FROM movies""",
+    )
     return _plan("movielens_1m", "time" if ratings else "position", rating_threshold)
 
 
@@ -63,13 +67,14 @@ def read_100k(sources, options, rating_threshold=OPTIONS["rating_threshold"]):
     width = 5 + len(_GENRES)
     files = sources.find("u.item")
     sources.text("movies", files, columns, "|", encoding="latin-1", width=width)
-    genres = ", ".join(
-        f"CASE WHEN {quoted(genre)} = 1 THEN {text(genre)} END" for genre in _GENRES
-    )
-    sources.engine.table("items", f"""
+    genres = ", ".join(f"CASE WHEN {quoted(genre)} = 1 THEN {text(genre)} END" for genre in _GENRES)
+    sources.engine.table(
+        "items",
+        f"""
 SELECT _seq, _item, string_split(nullif(concat_ws('|', {genres}), ''), '|') AS genres,
   {_YEAR} AS year
-FROM movies""")
+FROM movies""",
+    )
     return _plan("movielens_100k", "time", rating_threshold)
 
 

@@ -1,7 +1,7 @@
 """UCI Online Retail and Online Retail II: invoices of a gift shop, as Parquet or CSV."""
 
+from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.plan import Plan
-from lmn_tf.data.preparers.sources import Column
 from lmn_tf.data.preparers.tables import first_of_item
 
 OPTIONS = {}
@@ -37,9 +37,12 @@ def read(sources, options):
     else:
         sources.csv("lines", sources.find("*.csv", "*.parquet"), _COLUMNS)
     engine = sources.engine
-    engine.table("invoices", """
+    engine.table(
+        "invoices",
+        """
 SELECT invoice AS _invoice, min(_seq // 1099511627776) AS _file, min(invoice_time) AS _time
-FROM lines GROUP BY invoice""")
+FROM lines GROUP BY invoice""",
+    )
     for condition, reason in (
         (
             "_seq // 1099511627776 > "
@@ -52,12 +55,15 @@ FROM lines GROUP BY invoice""")
         ("price <= 0", "lines without a price"),
     ):
         sources.delete("lines", condition, reason)
-    engine.table("events", """
+    engine.table(
+        "events",
+        """
 SELECT customer_id AS _user, upper(stock_code) AS _item, _time, 1 AS _label, min(_seq) AS _seq,
   CAST(sum(quantity) AS BIGINT) AS quantity, arg_min(price, _seq) AS paid,
   min(country) AS country, _time // 3600 % 24 AS hour, (_time // 86400 + 3) % 7 AS weekday
 FROM lines JOIN invoices ON invoices._invoice = lines.invoice
-GROUP BY customer_id, invoice, upper(stock_code), _time""")
+GROUP BY customer_id, invoice, upper(stock_code), _time""",
+    )
     merged = engine.value("SELECT (SELECT count(*) FROM lines) - (SELECT count(*) FROM events)")
     sources.drop("lines merged with another of the same invoice and product", merged)
     first_of_item(engine, ("paid",))

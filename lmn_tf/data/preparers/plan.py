@@ -16,6 +16,9 @@ Canonical tables (columns that start with `_` belong to the plan):
 
 import dataclasses
 
+from lmn_tf.data.preparers.sql import quoted, seeded_hash
+from lmn_tf.data.preparers.step import Step
+
 SPLITS = ("train", "valid", "test")
 _ROUNDS = ((1, 1), (8, 8), (64, 256))  # draws of a round: times the wanted number, plus
 
@@ -61,30 +64,6 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """One named table and the query that makes it."""
-
-    name: str
-    sql: str
-
-
-def quoted(name):
-    """`name` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text(value):
-    """`value` as an SQL string."""
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def seeded_hash(seed, purpose, *columns):
-    """SQL of a 64-bit number that depends on the seed, a purpose and the columns only."""
-    parts = ", ".join(f"coalesce(CAST({column} AS VARCHAR), '')" for column in columns)
-    return f"md5_number_lower(concat_ws('|', {text(f'{seed}/{purpose}')}, {parts}))"
-
-
 def plan_steps(plan, options):
     """Steps from canonical tables to `rows`, one row an example, split and numbered by user."""
     steps = [] if plan.requests else [Step("numbered", _numbered())]
@@ -115,9 +94,8 @@ def _targets(plan, options):
     enough = f"_count >= {options.min_history}"
     if plan.requests:
         return f"SELECT *, _seq AS _position FROM requests WHERE {enough}"
-    return (
-        "SELECT *, _user AS _history FROM numbered "
-        f"WHERE _label IS NOT NULL AND {enough}" + (" AND _label = 1" if plan.sampled else "")
+    return f"SELECT *, _user AS _history FROM numbered WHERE _label IS NOT NULL AND {enough}" + (
+        " AND _label = 1" if plan.sampled else ""
     )
 
 

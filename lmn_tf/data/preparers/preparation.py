@@ -9,8 +9,8 @@ import shutil
 
 from lmn_tf.data.preparers.engine import Engine
 from lmn_tf.data.preparers.feature_specs import learn_vocabularies
-from lmn_tf.data.preparers.options import PrepareOptions
 from lmn_tf.data.preparers.plan import plan_steps
+from lmn_tf.data.preparers.prepare_options import PrepareOptions
 from lmn_tf.data.preparers.report import build_report, missing_attributes, write_report
 from lmn_tf.data.preparers.sources import Sources
 from lmn_tf.data.preparers.writer import write_events, write_rows
@@ -122,10 +122,13 @@ def _unique_keys(engine, sources):
         repeated = engine.value(f"SELECT count(*) - count(DISTINCT {key}) FROM {table}")
         if repeated:
             sources.drop(f"repeated rows of {table}", repeated)
-            engine.table(table, f"""
+            engine.table(
+                table,
+                f"""
 SELECT * EXCLUDE (_place) FROM (
   SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY _seq) AS _place FROM {table}
-) AS placed WHERE _place = 1""")
+) AS placed WHERE _place = 1""",
+            )
 
 
 def _check_output(output, overwrite):

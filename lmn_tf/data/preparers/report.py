@@ -6,7 +6,8 @@ import json
 
 import duckdb
 
-from lmn_tf.data.preparers.plan import SPLITS, quoted, splits_by_time
+from lmn_tf.data.preparers.plan import SPLITS, splits_by_time
+from lmn_tf.data.preparers.sql import quoted
 
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 

@@ -1,63 +1,16 @@
 """Reads publishers' files into typed tables and keeps account of every row that is left out."""
 
-import dataclasses
 import itertools
-import json
 import pathlib
 
 import pyarrow as pa
 
 from lmn_tf.data.preparers import text_files
-from lmn_tf.data.preparers.plan import quoted, text
+from lmn_tf.data.preparers.sql import quoted, text
 from lmn_tf.specs.errors import UserError, did_you_mean
 
 _SAMPLE = 20
 _FILE_STEP = 1 << 40  # `_seq` of a row: file number times this, plus the line
-
-
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """One typed column of a publisher's file.
-
-    Args:
-        name: string, its name in the table.
-        type: string, an SQL type, or `""` to keep the file's own. Defaults to `"VARCHAR"`.
-        source: string or int, its header or its place from 0; a tuple of headers of which the
-            first present counts; in JSON a key, or a path that starts with `$`. Defaults to `None`,
-            the name where the file has a header, else the place in the list of columns.
-        required: bool, whether an empty cell is malformed. Defaults to `True`.
-        parse: string, an SQL expression of `{}`, the cell, or None for a cast. Defaults to `None`.
-        rule: string, an SQL condition of the typed column that must hold. Defaults to `None`.
-    """
-
-    name: str
-    type: str = "VARCHAR"
-    source: str | int | tuple[str, ...] | None = None
-    required: bool = True
-    parse: str | None = None
-    rule: str | None = None
-
-    def expression(self, cell):
-        """SQL of the typed value, NULL where it cannot be read."""
-        if self.parse is not None:
-            return self.parse.replace("{}", cell)
-        if self.type == "VARCHAR":
-            return f"nullif(trim(CAST({cell} AS VARCHAR)), '')"
-        return f"TRY_CAST({cell} AS {self.type})" if self.type else cell
-
-    def problem(self, cell):
-        """SQL `WHEN ... THEN ...` clauses that say what is wrong with the cell."""
-        name, shown = quoted(self.name), f"coalesce(CAST({cell} AS VARCHAR), 'nothing')"
-        filled = "" if self.required else f" AND coalesce(CAST({cell} AS VARCHAR), '') <> ''"
-        rules = [self.rule] if self.rule else []
-        if self.type == "DOUBLE":
-            rules.append(f"isfinite({name})")
-        clauses = [(f"{name} IS NULL{filled}", f"a readable {self.type or 'value'}")]
-        clauses += [(f"NOT ({rule})", f"such that {rule}") for rule in rules]
-        return "\n".join(
-            f"WHEN {condition} THEN {text(f'`{self.name}` must be {rule}. Received: ')} || {shown}"
-            for condition, rule in clauses
-        )
 
 
 class Sources:
@@ -124,7 +77,7 @@ class Sources:
                 "SELECT *, CASE WHEN json_valid(_text) THEN CAST(_text AS JSON) END AS _json "
                 "FROM lines WHERE _text <> '' OR _text IS NULL"
             )
-            keys = [_json_path(column) for column in columns]
+            keys = [column.json_path for column in columns]
             cells = [f"json_extract_string(_json, {text(key)})" for key in keys]
             wrong = "WHEN _json IS NULL THEN 'a line must be a JSON object'"
             self._load(table, index, path, columns, cells, query, wrong, batches(path))
@@ -267,16 +220,6 @@ FROM (
         run(f"ALTER TABLE {name} DROP COLUMN _text")
 
 
-def _headers(column):
-    source = column.name if column.source is None else column.source
-    return source if isinstance(source, tuple) else (source,)
-
-
-def _json_path(column):
-    key = _headers(column)[0]
-    return key if key.startswith("$") else "$." + json.dumps(key)
-
-
 def _cells(path, columns, names, width, wrong):
     """SQL of each column's cell, and of what is wrong with a line's number of cells."""
     width = len(names) if names is not None else (width or len(columns))
@@ -292,7 +235,7 @@ def _place(path, column, place, names):
         return column.source
     if names is None:
         return place
-    for wanted in _headers(column):
+    for wanted in column.headers:
         if wanted in names:
             return names.index(wanted)
     hint = did_you_mean(wanted, names)

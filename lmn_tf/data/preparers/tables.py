@@ -1,6 +1,6 @@
 """Relational chores that several preparers share."""
 
-from lmn_tf.data.preparers.plan import quoted
+from lmn_tf.data.preparers.sql import quoted
 
 
 def merge_repeats(sources, table="events"):
@@ -17,12 +17,15 @@ def merge_repeats(sources, table="events"):
 def first_of_item(engine, columns, table="events"):
     """Makes `items` from events: each attribute as the item's first event, in time, gives it."""
     names = ", ".join(quoted(name) for name in columns)
-    engine.table("items", f"""
+    engine.table(
+        "items",
+        f"""
 SELECT _item, {names}, _seq FROM (
   SELECT _item, {names}, _seq,
     row_number() OVER (PARTITION BY _item ORDER BY _time, _seq) AS _place
   FROM {quoted(table)}
-) AS placed WHERE _place = 1""")
+) AS placed WHERE _place = 1""",
+    )
 
 
 def infer_types(engine, table, columns):

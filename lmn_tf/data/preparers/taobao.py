@@ -1,7 +1,8 @@
 """Taobao UserBehavior: views, favourites, carts and purchases in one CSV without a header."""
 
-from lmn_tf.data.preparers.plan import Plan, text
-from lmn_tf.data.preparers.sources import Column
+from lmn_tf.data.preparers.column import Column
+from lmn_tf.data.preparers.plan import Plan
+from lmn_tf.data.preparers.sql import text
 from lmn_tf.data.preparers.tables import first_of_item, merge_repeats
 from lmn_tf.specs.errors import UserError, did_you_mean
 
@@ -30,10 +31,13 @@ def read(sources, options, positive_behaviors=OPTIONS["positive_behaviors"]):
     outside = f"_time < {_FIRST} OR _time >= {_LAST}"
     sources.delete("log", outside, "events outside 2017-11-25 to 2017-12-03, Beijing time")
     chosen = ", ".join(text(behavior) for behavior in positive_behaviors)
-    sources.engine.table("events", f"""
+    sources.engine.table(
+        "events",
+        f"""
 SELECT *, CASE WHEN behavior IN ({chosen}) THEN 1 END AS _label,
   (_time // 3600 + 8) % 24 AS hour
-FROM log""")
+FROM log""",
+    )
     merge_repeats(sources)
     first_of_item(sources.engine, ("category_id",))
     return Plan(

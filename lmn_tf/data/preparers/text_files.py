@@ -30,10 +30,12 @@ def line_batches(path, encoding="utf-8", skip=0):
     number = 1
     for block in _blocks(path):
         lines = _decoded(block, encoding)
-        batch = pa.RecordBatch.from_pydict({
-            "_line": pa.array(range(number, number + len(lines)), pa.int64()),
-            "_text": pa.array(lines, pa.string()),
-        })
+        batch = pa.RecordBatch.from_pydict(
+            {
+                "_line": pa.array(range(number, number + len(lines)), pa.int64()),
+                "_text": pa.array(lines, pa.string()),
+            }
+        )
         yield batch.slice(max(0, skip + 1 - number))
         number += len(lines)
 

@@ -7,6 +7,7 @@ import fractions
 import gzip
 import lzma
 import math
+import random
 import types
 import typing
 
@@ -179,3 +180,17 @@ def prepared(tmp_path, monkeypatch):
         return folder
 
     return run
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A folder with a small CSV of interactions."""
+    draw = random.Random(0)
+    lines = ["user_id,item_id,time,category"]
+    for user in range(20):
+        for item in draw.sample(range(60), 12):
+            lines.append(f"{user},{item},{1_600_000_000 + draw.randrange(90)},c{item % 4}")
+    folder = tmp_path / "log"
+    folder.mkdir()
+    (folder / "log.csv").write_text("\n".join(lines) + "\n")
+    return folder

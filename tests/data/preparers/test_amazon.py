@@ -58,7 +58,7 @@ def write_reviews(folder, python_lines=True):
     metadata = [
         {
             "asin": f"B{item:03}",
-            "title": "Kid's \"toy\"",
+            "title": 'Kid\'s "toy"',
             "price": 1.5 * item,
             "categories": [["Toys", "Games"], ["Toys", f"Kind {item % 4}"]],
         }

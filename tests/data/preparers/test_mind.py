@@ -9,9 +9,7 @@ def write(folder, seed=0):
     """Writes impressions; half of the users keep one history, others get longer ones."""
     draw = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    news = [
-        f'N{n}\tkind{n % 3}\tsub{n % 5}\tA "title"\tText\thttps://x\t[]\t[]' for n in range(40)
-    ]
+    news = [f'N{n}\tkind{n % 3}\tsub{n % 5}\tA "title"\tText\thttps://x\t[]\t[]' for n in range(40)]
     (folder / "news.tsv").write_text("\n".join(news) + "\n")
     lines = []
     for impression in range(60):

@@ -1,14 +1,13 @@
 import gzip
-import json
 import lzma
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lmn_tf.data.preparers import text_files
+from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.engine import Engine
-from lmn_tf.data.preparers.sources import Column, Sources
+from lmn_tf.data.preparers.sources import Sources
 from lmn_tf.specs.errors import UserError
 
 COLUMNS = [Column("user", "BIGINT"), Column("score", "DOUBLE", rule="score >= 0")]
@@ -110,14 +109,6 @@ def test_json_lines(tmp_path, sources):
     sources.json_lines("log", [path], COLUMNS)
     assert sources.engine.rows("SELECT user, score FROM log") == [(1, 2.5), (9, 1.0)]
     assert [row["line"] for row in sources.tables["log"]["malformed_rows"]] == [2, 3]
-
-
-def test_python_lines_become_json(tmp_path):
-    path = tmp_path / "meta.json"
-    path.write_text("{'asin': 'B', 'also': ['x'], 'none': None}\n{\"asin\": 1}\n{'broken'\n")
-    texts = [line for batch in text_files.json_batches(path) for line in batch["_text"].to_pylist()]
-    assert json.loads(texts[0]) == {"asin": "B", "also": ["x"], "none": None}
-    assert texts[1:] == ['{"asin": 1}', "{'broken'"]
 
 
 def test_parquet(tmp_path, sources):

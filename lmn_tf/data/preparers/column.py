@@ -1,0 +1,63 @@
+"""One typed column of a publisher's file."""
+
+import dataclasses
+import json
+
+from lmn_tf.data.preparers.sql import quoted, text
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One typed column of a publisher's file.
+
+    Args:
+        name: string, its name in the table.
+        type: string, an SQL type, or `""` to keep the file's own. Defaults to `"VARCHAR"`.
+        source: string or int, its header or its place from 0; a tuple of headers of which the
+            first present counts; in JSON a key, or a path that starts with `$`. Defaults to `None`,
+            the name where the file has a header, else the place in the list of columns.
+        required: bool, whether an empty cell is malformed. Defaults to `True`.
+        parse: string, an SQL expression of `{}`, the cell, or None for a cast. Defaults to `None`.
+        rule: string, an SQL condition of the typed column that must hold. Defaults to `None`.
+    """
+
+    name: str
+    type: str = "VARCHAR"
+    source: str | int | tuple[str, ...] | None = None
+    required: bool = True
+    parse: str | None = None
+    rule: str | None = None
+
+    def expression(self, cell):
+        """SQL of the typed value, NULL where it cannot be read."""
+        if self.parse is not None:
+            return self.parse.replace("{}", cell)
+        if self.type == "VARCHAR":
+            return f"nullif(trim(CAST({cell} AS VARCHAR)), '')"
+        return f"TRY_CAST({cell} AS {self.type})" if self.type else cell
+
+    def problem(self, cell):
+        """SQL `WHEN ... THEN ...` clauses that say what is wrong with the cell."""
+        name, shown = quoted(self.name), f"coalesce(CAST({cell} AS VARCHAR), 'nothing')"
+        filled = "" if self.required else f" AND coalesce(CAST({cell} AS VARCHAR), '') <> ''"
+        rules = [self.rule] if self.rule else []
+        if self.type == "DOUBLE":
+            rules.append(f"isfinite({name})")
+        clauses = [(f"{name} IS NULL{filled}", f"a readable {self.type or 'value'}")]
+        clauses += [(f"NOT ({rule})", f"such that {rule}") for rule in rules]
+        return "\n".join(
+            f"WHEN {condition} THEN {text(f'`{self.name}` must be {rule}. Received: ')} || {shown}"
+            for condition, rule in clauses
+        )
+
+    @property
+    def headers(self):
+        """What may name the column in a file's header."""
+        source = self.name if self.source is None else self.source
+        return source if isinstance(source, tuple) else (source,)
+
+    @property
+    def json_path(self):
+        """Path of the value in a JSON object."""
+        key = self.headers[0]
+        return key if key.startswith("$") else "$." + json.dumps(key)
