@@ -27,6 +27,17 @@ _COLUMNS = [
     ),
     Column("country", source="Country"),
 ]
+_LEFT_OUT = (
+    (
+        "_seq // 1099511627776 > "
+        "(SELECT _file FROM invoices WHERE invoices._invoice = lines.invoice)",
+        "lines of an invoice that an earlier file has",
+    ),
+    ("customer_id IS NULL", "lines without a customer"),
+    ("invoice LIKE 'C%' OR quantity <= 0", "returns and cancellations"),
+    ("NOT regexp_matches(stock_code, '^[0-9]{5}')", "lines that are no product (postage, ...)"),
+    ("price <= 0", "lines without a price"),
+)
 
 
 def read(sources, options):
@@ -43,17 +54,7 @@ def read(sources, options):
 SELECT invoice AS _invoice, min(_seq // 1099511627776) AS _file, min(invoice_time) AS _time
 FROM lines GROUP BY invoice""",
     )
-    for condition, reason in (
-        (
-            "_seq // 1099511627776 > "
-            "(SELECT _file FROM invoices WHERE invoices._invoice = lines.invoice)",
-            "lines of an invoice that an earlier file has",
-        ),
-        ("customer_id IS NULL", "lines without a customer"),
-        ("invoice LIKE 'C%' OR quantity <= 0", "returns and cancellations"),
-        ("NOT regexp_matches(stock_code, '^[0-9]{5}')", "lines that are no product (postage, ...)"),
-        ("price <= 0", "lines without a price"),
-    ):
+    for condition, reason in _LEFT_OUT:
         sources.delete("lines", condition, reason)
     engine.table(
         "events",
