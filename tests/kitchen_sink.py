@@ -100,6 +100,20 @@ def kitchen_sink_spec(**changes):
     return FeatureSpec.from_dict({**copy.deepcopy(KITCHEN_SINK), **changes})
 
 
+def slim_spec(**changes):
+    """Returns a spec of the few columns that a model with a memory needs: quick to trace."""
+    kept = ("user", "item", "tags")
+    clicks = KITCHEN_SINK["sequences"][0]
+    return kitchen_sink_spec(
+        **{
+            "tables": {name: KITCHEN_SINK["tables"][name] for name in ("item", "tag")},
+            "features": [f for f in KITCHEN_SINK["features"] if f["name"] in kept],
+            "sequences": [{**clicks, "fields": [clicks["fields"][i] for i in (0, 1, 4)]}],
+            **changes,
+        }
+    )
+
+
 def random_features(spec, rows=6, length=5, values=3, seed=0):
     """Returns the features dictionary of random rows, padded on the right."""
     rng = np.random.default_rng(seed)

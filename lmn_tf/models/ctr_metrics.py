@@ -69,7 +69,5 @@ def _check_names(metrics):
     for metric in metrics:
         name = metric.name if isinstance(metric, keras.metrics.Metric) else metric
         if isinstance(name, str) and name in seen:
-            raise ValueError(
-                f"`metrics` must have names of their own. Received: {name!r} twice"
-            )
+            raise ValueError(f"`metrics` must have names of their own. Received: {name!r} twice")
         seen.add(name if isinstance(name, str) else id(name))

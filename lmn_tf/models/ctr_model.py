@@ -138,9 +138,7 @@ class CTRModel(keras.Model):
         """
         return []
 
-    def compile(
-        self, optimizer=None, loss=None, metrics=None, weighted_metrics=None, **kwargs
-    ):
+    def compile(self, optimizer=None, loss=None, metrics=None, weighted_metrics=None, **kwargs):
         """Configures training; see `keras.Model.compile` for further arguments.
 
         Args:

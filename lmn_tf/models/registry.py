@@ -164,9 +164,7 @@ def _class_options(module, class_name):
     own = {}
     for node in definition.body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-            for argument, default in zip(
-                node.args.kwonlyargs, node.args.kw_defaults, strict=True
-            ):
+            for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
                 own[argument.arg] = Option(
                     argument.arg, ast.unparse(argument.annotation), ast.literal_eval(default)
                 )

@@ -2,14 +2,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import SMALL, SMALL_MEMORY, kitchen_sink_spec, random_features, random_labels
+from kitchen_sink import SMALL, SMALL_MEMORY, random_features, random_labels, slim_spec
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmn_tf.callbacks import MemoryTensorBoard
 from lmn_tf.layers import LargeMemory
 from lmn_tf.models import DNN, LMN
 
-SPEC = kitchen_sink_spec()
+SPEC = slim_spec()
 
 
 def data(batches=3):

@@ -8,7 +8,6 @@ from kitchen_sink import KITCHEN_SINK, kitchen_sink_spec, random_features
 
 from lmn_tf.features import FeatureEncoder
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.feature_spec import FeatureSpec
 
 SPEC = kitchen_sink_spec()
 
@@ -59,14 +58,8 @@ def test_groups_are_what_their_tables_hold():
 
 
 def test_the_history_is_of_the_candidates_kind():
-    spec = FeatureSpec.from_dict(
-        {
-            **KITCHEN_SINK,
-            "sequences": [
-                {"name": "clicks", "max_length": 20, "fields": KITCHEN_SINK["sequences"][0]["fields"][:3]}
-            ],
-        }
-    )
+    clicks = KITCHEN_SINK["sequences"][0]
+    spec = kitchen_sink_spec(sequences=[{**clicks, "fields": clicks["fields"][:3]}])
     encoder = FeatureEncoder(spec)
     features = random_features(spec)
     # The candidate's weights are not the history's.

@@ -12,12 +12,14 @@ from kitchen_sink import (
     random_features,
     random_labels,
     repadded,
+    slim_spec,
 )
 
 from lmn_tf.models import registry
 from lmn_tf.models.ctr_model import CTRModel
 
 SPEC = kitchen_sink_spec()
+SLIM = slim_spec()
 TWO_LABELS = kitchen_sink_spec(labels=[{"name": "like"}, {"name": "share"}])
 
 pytestmark = pytest.mark.parametrize("name", registry.names())
@@ -158,8 +160,8 @@ def test_a_seed_decides_everything(name):
 
 
 def test_overfits_a_few_rows(name):
-    features, labels = random_features(SPEC, rows=64), random_labels(rows=64)
-    model = make(name, hidden_units=[32, 16])
+    features, labels = random_features(SLIM, rows=64), random_labels(rows=64)
+    model = make(name, spec=SLIM, hidden_units=[32, 16])
     model.compile(keras.optimizers.Adam(0.01), metrics=["auc"])
     data = tf.data.Dataset.from_tensors((features, labels)).repeat(60)
     model.fit(data, verbose=0)
@@ -192,19 +194,17 @@ def test_mixed_precision(name, policy):
 
 
 def test_two_replicas_take_the_same_step_as_one(name):
-    if name not in ("lmn", "lmn_control"):
-        pytest.skip("the parts of this model are parts of LMN and its control")
     devices = tf.config.list_logical_devices("CPU")
     strategy = tf.distribute.MirroredStrategy([device.name for device in devices[:2]])
-    features, labels = random_features(SPEC, rows=8), random_labels(rows=8)
+    features, labels = random_features(SLIM, rows=8), random_labels(rows=8)
     # Statistics are of each replica's part, so both replicas get the same rows.
     both = {key: np.concatenate([value, value]) for key, value in features.items()}
     with strategy.scope():
-        model = make(name)
+        model = make(name, spec=SLIM)
         model.compile(keras.optimizers.SGD(0.1), metrics=["auc", "gauc"])
     data = tf.data.Dataset.from_tensor_slices((both, np.concatenate([labels, labels]))).batch(16)
     model.fit(data, verbose=0)
-    alone = make(name)
+    alone = make(name, spec=SLIM)
     alone.compile(keras.optimizers.SGD(0.1))
     alone.train_on_batch(features, labels)
     for one, other in zip(model.weights, alone.weights, strict=True):

@@ -8,12 +8,14 @@ from kitchen_sink import (
     kitchen_sink_spec,
     random_features,
     random_labels,
+    slim_spec,
 )
 
 from lmn_tf.metrics import usage_statistics
 from lmn_tf.models import LMN
 
 SPEC = kitchen_sink_spec()
+SLIM = slim_spec()
 
 
 def make(spec=SPEC, **options):
@@ -90,12 +92,12 @@ def test_the_interest_is_that_of_din():
 
 
 def data(rows=24, batch=8):
-    features, labels = random_features(SPEC, rows=rows), random_labels(rows)
+    features, labels = random_features(SLIM, rows=rows), random_labels(rows)
     return tf.data.Dataset.from_tensor_slices((features, labels)).batch(batch), features
 
 
 def test_evaluate_tells_how_the_memory_was_used():
-    model = make()
+    model = make(SLIM)
     model.compile()
     batches, features = data()
     logs = model.evaluate(batches, verbose=0, return_dict=True)
@@ -105,7 +107,8 @@ def test_evaluate_tells_how_the_memory_was_used():
     _, slots, weights = model.memories["clicks"].read(
         clicks["history"], user=one["user"], mask=clicks["mask"]
     )
-    np.add.at(reads, slots.numpy()[features["clicks/mask"]], weights.numpy()[features["clicks/mask"]])
+    mask = features["clicks/mask"]
+    np.add.at(reads, slots.numpy()[mask], weights.numpy()[mask])
     want = usage_statistics(reads)
     assert logs["slots_used"] == pytest.approx(want["used"])
     assert logs["memory_kl"] == pytest.approx(want["kl"], rel=1e-5)
@@ -123,7 +126,7 @@ def test_nothing_is_counted_outside_evaluation():
 
 
 def test_training_and_evaluation_log_their_own_values():
-    model, (batches, _) = make(query_target=True), data()
+    model, (batches, _) = make(SLIM, query_target=True), data()
     model.compile()
     history = model.fit(batches, validation_data=batches, verbose=0).history
     assert {"memory_loss", "query_norm", "read_out_norm", "val_slots_used"} <= set(history)
