@@ -73,7 +73,9 @@ class Trainer:
     def _open(self, spec) -> None:
         if not self.resume:
             self.directory.check_free()
-        elif self.directory.is_started:
+            return
+        atomic_files.remove_leftovers(self.directory.path)
+        if self.directory.is_started:
             self.directory.check_same(self.pipeline, spec)
         else:
             self._say(f"No run to continue in {self.directory.path}: starting one.")
