@@ -191,23 +191,3 @@ def test_mixed_precision(name, policy):
     np.testing.assert_allclose(half(features), model(features), rtol=0.1, atol=0.05)
     half.compile(run_eagerly=True)
     assert np.isfinite(half.train_on_batch(features, random_labels())).all()
-
-
-def test_two_replicas_take_the_same_step_as_one(name):
-    devices = tf.config.list_logical_devices("CPU")
-    strategy = tf.distribute.MirroredStrategy([device.name for device in devices[:2]])
-    features, labels = random_features(SLIM, rows=8), random_labels(rows=8)
-    # Statistics are of each replica's part, so both replicas get the same rows.
-    both = {key: np.concatenate([value, value]) for key, value in features.items()}
-    with strategy.scope():
-        model = make(name, spec=SLIM)
-        model.compile(keras.optimizers.SGD(0.1), metrics=["auc", "gauc"])
-    data = tf.data.Dataset.from_tensor_slices((both, np.concatenate([labels, labels]))).batch(16)
-    model.fit(data, verbose=0)
-    alone = make(name, spec=SLIM)
-    alone.compile(keras.optimizers.SGD(0.1))
-    alone.train_on_batch(features, labels)
-    for one, other in zip(model.weights, alone.weights, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=one.path)
-    logs = model.evaluate(data, verbose=0, return_dict=True)
-    assert 0.0 <= logs["gauc"] <= 1.0
