@@ -115,24 +115,8 @@ class LargeMemory(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_choice("pooling", pooling, ("mean", "sum", "target_attention", "none"))
         check_choice("user_merge", user_merge, ("concat", "add"))
-        check_choice("stop_gradient", stop_gradient, ("target", "none", "memory_only"))
-        if memory_loss_weight < 0:
-            raise ValueError(
-                "`memory_loss_weight` must not be negative. "
-                f"Received: memory_loss_weight={memory_loss_weight}"
-            )
-        if smooth_l1_beta <= 0:
-            raise ValueError(
-                f"`smooth_l1_beta` must be a positive number. "
-                f"Received: smooth_l1_beta={smooth_l1_beta}"
-            )
-        if query_target and pooling == "none":
-            raise ValueError(
-                "`query_target` must be False with `pooling='none'`: a sequence has no place "
-                "for the candidate's read-out. Received: query_target=True"
-            )
+        _check(pooling, stop_gradient, memory_loss_weight, smooth_l1_beta, query_target)
         self.pooling = pooling
         self.memory_loss_weight = memory_loss_weight
         self.stop_gradient = stop_gradient
@@ -306,3 +290,22 @@ class LargeMemory(keras.layers.Layer):
             if initializer is None
             else keras.initializers.serialize(initializer),
         }
+
+
+def _check(pooling, stop_gradient, memory_loss_weight, smooth_l1_beta, query_target):
+    check_choice("pooling", pooling, ("mean", "sum", "target_attention", "none"))
+    check_choice("stop_gradient", stop_gradient, ("target", "none", "memory_only"))
+    if memory_loss_weight < 0:
+        raise ValueError(
+            "`memory_loss_weight` must not be negative. "
+            f"Received: memory_loss_weight={memory_loss_weight}"
+        )
+    if smooth_l1_beta <= 0:
+        raise ValueError(
+            f"`smooth_l1_beta` must be a positive number. Received: smooth_l1_beta={smooth_l1_beta}"
+        )
+    if query_target and pooling == "none":
+        raise ValueError(
+            "`query_target` must be False with `pooling='none'`: a sequence has no place "
+            "for the candidate's read-out. Received: query_target=True"
+        )

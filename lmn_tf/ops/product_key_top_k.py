@@ -91,6 +91,8 @@ def rank_pairs(k, num_keys):
         for row in range(min(k, num_keys))
         for column in range(min(k // (row + 1), num_keys))
     ]
+    # Likely winners first: the search then turns most of the others away at one comparison.
+    ranks.sort(key=lambda pair: (pair[0] + 1) * (pair[1] + 1))
     row_ranks, column_ranks = np.array(ranks, "int32").T
     return row_ranks, column_ranks
 
