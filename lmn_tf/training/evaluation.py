@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf import metrics
+from lmn_tf.data.dataset import user_errors
 from lmn_tf.training.memory_reads import memory_layers, recorded_reads
 
 ORDER = ("auc", "gauc", "qauc", "logloss", "normalized_entropy")
@@ -80,7 +81,7 @@ class Evaluator:
 
     def _run(self, dataset):
         """Yields (features, labels, weights, logits, reads) of each batch."""
-        for batch in dataset:
+        for batch in self._batches(dataset):
             features, labels, weights = (
                 (batch, None, None) if isinstance(batch, dict) else (*batch, None)[:3]
             )
@@ -88,6 +89,16 @@ class Evaluator:
                 self._forward = self._trace(dataset)
             logits, reads = self._forward(features)
             yield features, labels, weights, logits, reads
+
+    def _batches(self, dataset):
+        # Not around the caller's work: what goes wrong there is not the data's fault.
+        batches = iter(dataset)
+        while True:
+            with user_errors():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
     def _trace(self, dataset):
         spec = dataset.element_spec

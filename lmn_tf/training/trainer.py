@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.data.batch_reader import BatchReader
-from lmn_tf.data.dataset import make_dataset, reader_dataset
+from lmn_tf.data.dataset import make_dataset, reader_dataset, user_errors
 from lmn_tf.data.formats import match_files
 from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
@@ -67,7 +67,7 @@ class Trainer:
         if self.resume and self.directory.is_finished:
             return self._read_metrics()
         generate_missing(self.pipeline.data, self._say)
-        with _settings(self.pipeline.train):
+        with _settings(self.pipeline.train), user_errors():
             return self._train(spec)
 
     def _open(self, spec) -> None:
@@ -117,7 +117,7 @@ class Trainer:
             return self.directory.load_spec()
         from lmn_tf.data import vocabulary
 
-        vocabulary.learn(spec, self.pipeline.data.train)
+        vocabulary.learn(spec, self.pipeline.data.train, limit=self.pipeline.data.train_rows)
         self.directory.write_opening(self.pipeline, spec)
         return spec
 

@@ -1,12 +1,16 @@
 import io
 import json
+import shutil
 
 import keras
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from tiny_run import document, market, pipeline, trained_run
+from tiny_run import ROOT, document, market, pipeline, trained_run
 
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training.trainer import Trainer, build_model
 
@@ -64,6 +68,24 @@ def test_early_stopping_needs_a_validation_set(tmp_path):
     data = document(tmp_path / "run", early_stopping={"monitor": "auc"})
     del data["data"]["valid"]
     with pytest.raises(UserError, match="`data.valid` must be given for `train.early_stopping`"):
+        Trainer(PipelineSpec.from_dict(data), stream=io.StringIO()).train()
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_a_mistake_in_the_data_is_told_as_such(tmp_path, split):
+    market_copy = tmp_path / "market"
+    shutil.copytree(market(), market_copy)
+    (path,) = market_copy.glob(f"{split}-*.parquet")
+    table = pq.read_table(path)
+    label = FeatureSpec.load(ROOT / "feature_specs" / "synthetic.yaml").labels[0].data_column
+    place = table.column_names.index(label)
+    labels = table[label].to_numpy().copy()
+    labels[16] = 2
+    pq.write_table(table.set_column(place, label, pa.array(labels)), path)
+    data = document(tmp_path / "run", epochs=1)
+    data["data"][split] = str(path)
+    data["model"] = {"name": "dnn", "hidden_units": [8]}
+    with pytest.raises(UserError, match=f"{split}-.*row 17: label .* must be 0 or 1. Received: 2"):
         Trainer(PipelineSpec.from_dict(data), stream=io.StringIO()).train()
 
 
