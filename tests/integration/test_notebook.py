@@ -9,7 +9,6 @@ nbformat = pytest.importorskip("nbformat", reason="install with the extra `noteb
 nbclient = pytest.importorskip("nbclient", reason="install with the extra `notebooks`")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["quickstart.ipynb"])
 # Jupyter's own notes about its message loop and file locations.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")

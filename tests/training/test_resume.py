@@ -27,7 +27,6 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.slow
 def test_kills_leave_no_trace(tmp_path):
     options = {"deterministic": True, "early_stopping": {"monitor": "auc"}, "epochs": 2}
     whole, broken = (
