@@ -4,30 +4,14 @@ Every public name is loaded on first use, so `import lmn_tf` (and with it `lmn-t
 wait for TensorFlow.
 """
 
-import importlib
-from typing import Any
-
+from lmn_tf.lazy_exports import lazy_exports
 from lmn_tf.version import __version__
 
 _EXPORTS = {
-    "FeatureSpec": ("lmn_tf.specs.feature_spec", "FeatureSpec"),
-    "PipelineSpec": ("lmn_tf.specs.pipeline_spec", "PipelineSpec"),
-    "make_dataset": ("lmn_tf.data.dataset", "make_dataset"),
+    "FeatureSpec": "specs.feature_spec",
+    "PipelineSpec": "specs.pipeline_spec",
+    "make_dataset": "data.dataset",
 }
-
-_MODULES = frozenset(
-    {
-        "callbacks",
-        "features",
-        "layers",
-        "metrics",
-        "models",
-        "ops",
-        "optimizers",
-        "serving",
-        "training",
-    }
-)
 
 __all__ = [
     "FeatureSpec",
@@ -45,15 +29,4 @@ __all__ = [
     "training",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"lmn_tf.{name}")
-    if name in _EXPORTS:
-        module, attribute = _EXPORTS[name]
-        return getattr(importlib.import_module(module), attribute)
-    raise AttributeError(f"module 'lmn_tf' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -1,17 +1,16 @@
 """Keras layers: the large memory, and what click models are built from."""
 
-import importlib
-from typing import Any
+from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
-    "Dice": "lmn_tf.layers.dice",
-    "LargeMemory": "lmn_tf.layers.large_memory",
-    "MLP": "lmn_tf.layers.mlp",
-    "MaskedBatchNormalization": "lmn_tf.layers.masked_batch_normalization",
-    "ProductKeyMemory": "lmn_tf.layers.product_key_memory",
-    "SequencePooling": "lmn_tf.layers.sequence_pooling",
-    "TargetAttention": "lmn_tf.layers.target_attention",
-    "UserAwareQuery": "lmn_tf.layers.user_aware_query",
+    "Dice": "dice",
+    "LargeMemory": "large_memory",
+    "MLP": "mlp",
+    "MaskedBatchNormalization": "masked_batch_normalization",
+    "ProductKeyMemory": "product_key_memory",
+    "SequencePooling": "sequence_pooling",
+    "TargetAttention": "target_attention",
+    "UserAwareQuery": "user_aware_query",
 }
 
 __all__ = [
@@ -25,12 +24,4 @@ __all__ = [
     "UserAwareQuery",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module 'lmn_tf.layers' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

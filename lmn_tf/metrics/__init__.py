@@ -1,6 +1,6 @@
 """Metrics of ranking, of calibration and of memory usage."""
 
-import importlib
+from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
     "GroupedAUC": "grouped_auc",
@@ -24,14 +24,4 @@ __all__ = [
     "usage_statistics",
 ]
 
-
-def __getattr__(name):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -1,6 +1,6 @@
 """Optimizers of tables, and which variable gets which optimizer."""
 
-import importlib
+from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
     "GroupOptimizer": "group_optimizer",
@@ -26,14 +26,4 @@ __all__ = [
     "merge_gradient",
 ]
 
-
-def __getattr__(name):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -1,6 +1,6 @@
 """YAML files as frozen records; nothing here imports TensorFlow."""
 
-import importlib
+from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
     "Assets": "assets",
@@ -42,14 +42,4 @@ __all__ = [
     "UserError",
 ]
 
-
-def __getattr__(name):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

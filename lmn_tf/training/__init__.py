@@ -1,16 +1,15 @@
 """Training: the trainer, its run directory, checkpoints, evaluation and comparisons."""
 
-import importlib
-from typing import Any
+from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
-    "Checkpoints": "lmn_tf.training.checkpoints",
-    "Comparison": "lmn_tf.training.comparison",
-    "EarlyStopping": "lmn_tf.training.early_stopping",
-    "Evaluator": "lmn_tf.training.evaluation",
-    "RunDirectory": "lmn_tf.training.run_directory",
-    "Trainer": "lmn_tf.training.trainer",
-    "TrainingLoop": "lmn_tf.training.training_loop",
+    "Checkpoints": "checkpoints",
+    "Comparison": "comparison",
+    "EarlyStopping": "early_stopping",
+    "Evaluator": "evaluation",
+    "RunDirectory": "run_directory",
+    "Trainer": "trainer",
+    "TrainingLoop": "training_loop",
 }
 
 __all__ = [
@@ -23,12 +22,4 @@ __all__ = [
     "TrainingLoop",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module 'lmn_tf.training' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

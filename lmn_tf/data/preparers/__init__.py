@@ -1,17 +1,13 @@
 """Preparers: publishers' files in, rows for training, validation and test out."""
 
-import importlib
+from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
-    "DATASETS": "lmn_tf.data.preparers.preparation",
-    "prepare": "lmn_tf.data.preparers.preparation",
-    "PrepareOptions": "lmn_tf.data.preparers.prepare_options",
+    "DATASETS": "preparation",
+    "prepare": "preparation",
+    "PrepareOptions": "prepare_options",
 }
 
 __all__ = ["DATASETS", "PrepareOptions", "prepare"]
 
-
-def __getattr__(name):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_EXPORTS[name]), name)
+__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -1,0 +1,44 @@
+"""Public names of a package that load on first use, so that importing it stays quick."""
+
+import importlib
+
+
+def lazy_exports(package, names, places):
+    """Gives a package the functions that find its names when they are first asked for.
+
+    Args:
+        package: String. The package's `__name__`.
+        names: List of strings. Its `__all__`.
+        places: Dictionary from a name to the module inside the package that holds it. A name
+            without a place is a module of the package.
+
+    Returns:
+        Pair of functions, the package's `__getattr__` and `__dir__`.
+
+    Raises:
+        ValueError: If a place is given for what is not among `names`, or is a module of the
+            same name, which would stand for the name once it is loaded.
+
+    Example:
+
+    >>> find, listed = lazy_exports("lmn_tf.specs", ["Label", "errors"], {"Label": "label"})
+    >>> find("Label")
+    <class 'lmn_tf.specs.label.Label'>
+    >>> listed()
+    ['Label', 'errors']
+    """
+    unlisted = sorted(places.keys() - set(names))
+    if unlisted:
+        raise ValueError(f"`places` must be of `names`. Received: {', '.join(unlisted)}")
+
+    for name, place in places.items():
+        if name == place:
+            raise ValueError(f"`places` must differ from their names. Received: {name}={place!r}")
+
+    def find(name):
+        if name not in names:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{package}.{places.get(name, name)}")
+        return getattr(module, name) if name in places else module
+
+    return find, lambda: sorted(names)
