@@ -75,7 +75,7 @@ def trained_run() -> Path:
 @functools.cache
 def exported() -> Path:
     """The export of that run."""
-    from lmn_tf.serving.export import export
+    from lmn_tf.serving.saved_model import export
     from lmn_tf.training.run_directory import RunDirectory
 
     directory = RunDirectory.open(trained_run())

@@ -24,7 +24,7 @@ def export(run_dir, out_dir, data, rows, as_json):
     directory = RunDirectory.open(run_dir)
     pipeline, spec = directory.load_pipeline(), directory.load_spec()
     quiet_tensorflow()
-    from lmn_tf.serving.export import export as export_model
+    from lmn_tf.serving.saved_model import export as export_model
 
     files = data or pipeline.data.test or pipeline.data.valid or pipeline.data.train
     report = export_model(directory.load_model(), spec, out_dir, files, rows=rows)

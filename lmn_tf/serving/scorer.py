@@ -12,7 +12,7 @@ from lmn_tf.data.dataset import make_dataset
 from lmn_tf.data.event_store import EventStore
 from lmn_tf.data.row_block import RowBlock
 from lmn_tf.data.table_encoder import TableEncoder
-from lmn_tf.serving.export import MODEL_FOLDER, input_name, load
+from lmn_tf.serving.saved_model import MODEL_FOLDER, input_name, load
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.spec_folder import load_spec
 

@@ -26,12 +26,12 @@ def test_a_taken_folder_is_refused(capsys):
 
 
 def test_a_model_that_cannot_be_exported_is_no_mistake_of_the_user(tmp_path, capsys, monkeypatch):
-    from lmn_tf.serving import export
+    from lmn_tf.serving import saved_model
 
     def differs(*_, **__):
-        raise export.ExportError("the reloaded export must score like the model")
+        raise saved_model.ExportError("the reloaded export must score like the model")
 
-    monkeypatch.setattr(export, "check_parity", differs)
+    monkeypatch.setattr(saved_model, "check_parity", differs)
     assert main(["export", str(trained_run()), str(tmp_path / "out")]) == 1
     assert "must score like the model" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 from tiny_run import exported, market, trained_run
 
+import lmn_tf
 from lmn_tf.data.dataset import make_dataset
-from lmn_tf.serving import export as module
-from lmn_tf.serving.export import ExportError, export, input_name
+from lmn_tf.serving import saved_model as module
+from lmn_tf.serving.saved_model import ExportError, export, input_name
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.spec_folder import load_spec
 from lmn_tf.training.run_directory import RunDirectory
@@ -109,3 +110,7 @@ def test_no_rows_cannot_be_compared(run):
     model, _ = run
     with pytest.raises(ExportError, match="must be compared on real rows. Received: no row"):
         module.check_parity(model, exported() / "saved_model", [], 1e-5)
+
+
+def test_the_package_exports_the_function():
+    assert lmn_tf.serving.export is export
