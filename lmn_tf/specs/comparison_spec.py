@@ -1,22 +1,21 @@
 """The spec of a comparison: several models on one data set."""
 
-import pathlib
 from typing import Annotated
 
 import pydantic
 
-from lmn_tf.specs import overrides, strict_yaml
+from lmn_tf.specs import overrides
 from lmn_tf.specs.comparison_model import ComparisonModel
+from lmn_tf.specs.document import Document
 from lmn_tf.specs.errors import UserError, did_you_mean
-from lmn_tf.specs.parsing import parse
 from lmn_tf.specs.pipeline_spec import PipelineSpec, check_model
-from lmn_tf.specs.section import PathText, Problem, Text, Version, path_beside, section, to_plain
+from lmn_tf.specs.section import PathText, Problem, Text, Version, path_beside, section
 
 Seed = Annotated[int, pydantic.Field(strict=True, ge=0, le=2**32 - 1)]
 
 
 @section
-class ComparisonSpec:
+class ComparisonSpec(Document):
     """Several models on one data set, each trained with several seeds.
 
     Args:
@@ -58,33 +57,6 @@ class ComparisonSpec:
             )
         return self
 
-    @classmethod
-    def load(cls, path):
-        """Reads a YAML file.
-
-        Raises:
-            UserError: with file and line, for the first mistake in it.
-        """
-        data, marks = strict_yaml.load(pathlib.Path(path))
-        return cls.from_dict(data, base_dir=pathlib.Path(path).parent, file=path, marks=marks)
-
-    @classmethod
-    def from_dict(cls, data, base_dir=".", file=None, marks=None):
-        """Returns the spec that `to_dict` gave."""
-        spec = parse(cls, data, file=file, marks=marks)
-        spec.__dict__["_base_dir"] = str(base_dir)
-        spec.__dict__["_place"] = (file, marks)
-        return spec
-
-    def to_dict(self):
-        """Returns the spec as plain data with every default written out."""
-        return to_plain(self)
-
-    @property
-    def base_dir(self):
-        """Folder that `pipeline` is relative to."""
-        return pathlib.Path(self.__dict__.get("_base_dir", "."))
-
     @property
     def base_label(self):
         """Label of the model that the others are compared with."""
@@ -123,6 +95,6 @@ class ComparisonSpec:
         try:
             return PipelineSpec.from_dict(data, base_dir=base.base_dir)
         except UserError as error:
-            file, marks = self.__dict__.get("_place", (None, None))
+            file, marks = self.place
             line = None if marks is None else marks.line(("models", index, "train"))
             raise UserError(f"model `{label}`: {error.message}", file, line) from None

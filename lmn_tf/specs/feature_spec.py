@@ -1,20 +1,18 @@
 """The spec of a data set: what its columns mean."""
 
-import pathlib
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.assets import Assets, read_vocabulary
 from lmn_tf.specs.column import Width
 from lmn_tf.specs.cross_checks import check_feature_spec
+from lmn_tf.specs.document import Document
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.feature import Feature
 from lmn_tf.specs.label import Label
-from lmn_tf.specs.parsing import parse
 from lmn_tf.specs.resolved_field import ResolvedField
-from lmn_tf.specs.section import Name, Text, Version, path_beside, section, to_plain
+from lmn_tf.specs.section import Name, Text, Version, path_beside, section
 from lmn_tf.specs.sequence import Sequence
 from lmn_tf.specs.table import Table
 
@@ -25,7 +23,7 @@ _LIKED = (
 
 
 @section
-class FeatureSpec:
+class FeatureSpec(Document):
     """What the columns of a data set mean: labels, features, histories, tables.
 
     Args:
@@ -72,32 +70,6 @@ class FeatureSpec:
     def assets(self):
         """The `Assets` learned for this spec; mutable, empty at first."""
         return self.__dict__.setdefault("_assets", Assets())
-
-    @property
-    def base_dir(self):
-        """Folder that vocabulary files are relative to."""
-        return pathlib.Path(self.__dict__.get("_base_dir", "."))
-
-    @classmethod
-    def load(cls, path):
-        """Reads a YAML file.
-
-        Raises:
-            UserError: with file and line, for the first mistake in it.
-        """
-        data, marks = strict_yaml.load(pathlib.Path(path))
-        return cls.from_dict(data, base_dir=pathlib.Path(path).parent, file=path, marks=marks)
-
-    @classmethod
-    def from_dict(cls, data, base_dir=".", file=None, marks=None):
-        """Returns the spec that `to_dict` gave."""
-        spec = parse(cls, data, file=file, marks=marks)
-        spec.__dict__["_base_dir"] = str(base_dir)
-        return spec
-
-    def to_dict(self):
-        """Returns the spec as plain data with every default written out."""
-        return to_plain(self)
 
     # Columns.
 

@@ -1,16 +1,14 @@
 """The spec of a run: data, model, training."""
 
-import pathlib
-
 import pydantic
 
-from lmn_tf.specs import overrides, strict_yaml
+from lmn_tf.specs import overrides
 from lmn_tf.specs.distribute import Distribute
+from lmn_tf.specs.document import Document
 from lmn_tf.specs.errors import short
 from lmn_tf.specs.feature_spec import FeatureSpec
-from lmn_tf.specs.parsing import parse
 from lmn_tf.specs.pipeline_data import PipelineData
-from lmn_tf.specs.section import Options, PathText, Problem, Version, path_beside, section, to_plain
+from lmn_tf.specs.section import Options, PathText, Problem, Version, path_beside, section
 from lmn_tf.specs.train import Train
 
 
@@ -24,7 +22,7 @@ def check_model(model, path=("model",)):
 
 
 @section
-class PipelineSpec:
+class PipelineSpec(Document):
     """A run from data to a trained model.
 
     Args:
@@ -52,27 +50,6 @@ class PipelineSpec:
         check_model(self.model)
         return self
 
-    @classmethod
-    def load(cls, path):
-        """Reads a YAML file.
-
-        Raises:
-            UserError: with file and line, for the first mistake in it.
-        """
-        data, marks = strict_yaml.load(pathlib.Path(path))
-        return cls.from_dict(data, base_dir=pathlib.Path(path).parent, file=path, marks=marks)
-
-    @classmethod
-    def from_dict(cls, data, base_dir=".", file=None, marks=None):
-        """Returns the spec that `to_dict` gave."""
-        spec = parse(cls, data, file=file, marks=marks)
-        spec.__dict__["_base_dir"] = str(base_dir)
-        return spec
-
-    def to_dict(self):
-        """Returns the spec as plain data with every default written out."""
-        return to_plain(self)
-
     def with_overrides(self, settings):
         """Returns the spec with some values replaced.
 
@@ -86,11 +63,6 @@ class PipelineSpec:
         return overrides.explained(
             settings, lambda: PipelineSpec.from_dict(data, base_dir=self.base_dir)
         )
-
-    @property
-    def base_dir(self):
-        """Folder that `feature_spec` is relative to."""
-        return pathlib.Path(self.__dict__.get("_base_dir", "."))
 
     @property
     def feature_spec_path(self):
