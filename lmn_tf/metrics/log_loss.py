@@ -45,16 +45,19 @@ class LogLoss(LabelMetric):
     def update_state(self, y_true, y_pred, sample_weight=None):
         labels = tf.cast(self.take_label(y_true, "y_true"), tf.float64)
         weights = self.take_weight(sample_weight, labels)
-        probability = self.take_probability(y_pred)
+        self.add_rows(labels, self.take_probability(y_pred), weights)
+
+    def add_rows(self, labels, probability, weights):
+        """Counts rows; all three are float64 of shape `(batch,)`."""
         losses = -labels * tf.math.log(probability) - (1.0 - labels) * tf.math.log1p(-probability)
         self.total.assign_add(tf.reduce_sum(weights * losses))
         self.weight.assign_add(tf.reduce_sum(weights))
 
     def result(self):
-        return tf.cast(self.mean_loss(), self.dtype)
+        return tf.cast(self.mean(self.total), self.dtype)
 
-    def mean_loss(self):
-        """Returns the mean loss in float64."""
+    def mean(self, total):
+        """Returns a sum over the rows divided by their weight, in float64."""
         weight = tf.convert_to_tensor(self.weight)
-        mean = tf.convert_to_tensor(self.total) / tf.where(weight > 0, weight, 1.0)
+        mean = tf.convert_to_tensor(total) / tf.where(weight > 0, weight, 1.0)
         return tf.where(weight > 0, mean, tf.constant(np.nan, tf.float64))

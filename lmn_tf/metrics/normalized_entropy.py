@@ -44,16 +44,14 @@ class NormalizedEntropy(LogLoss):
         super().__init__(label_index=label_index, from_logits=from_logits, name=name, dtype=dtype)
         self.positives = self.add_variable((), "zeros", dtype="float64", name="positives")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        super().update_state(y_true, y_pred, sample_weight)
-        labels = tf.cast(self.take_label(y_true, "y_true"), tf.float64)
-        self.positives.assign_add(tf.reduce_sum(self.take_weight(sample_weight, labels) * labels))
+    def add_rows(self, labels, probability, weights):
+        super().add_rows(labels, probability, weights)
+        self.positives.assign_add(tf.reduce_sum(weights * labels))
 
     def result(self):
-        weight = tf.convert_to_tensor(self.weight)
-        rate = tf.convert_to_tensor(self.positives) / tf.where(weight > 0, weight, 1.0)
+        rate = self.mean(self.positives)
         valid = tf.logical_and(rate > 0, rate < 1)
         rate = tf.where(valid, rate, 0.5)
         entropy = -rate * tf.math.log(rate) - (1.0 - rate) * tf.math.log1p(-rate)
-        result = tf.where(valid, self.mean_loss() / entropy, tf.constant(np.nan, tf.float64))
+        result = tf.where(valid, self.mean(self.total) / entropy, tf.constant(np.nan, tf.float64))
         return tf.cast(result, self.dtype)
