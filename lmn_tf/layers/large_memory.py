@@ -150,8 +150,6 @@ class LargeMemory(keras.layers.Layer):
         self.value_initializer = self.memory.value_initializer
         self.hidden_units = self.user_aware_query.hidden_units
         self.user_merge = user_merge
-        # Given by who wants to count reads: called with each `MemoryReading` and its mask.
-        self.on_read = None
         self.memory_loss_tracker = keras.metrics.Mean(name="memory_loss")
         self.query_norm_tracker = keras.metrics.Mean(name="query_norm")
         self.read_out_norm_tracker = keras.metrics.Mean(name="read_out_norm")
@@ -194,8 +192,6 @@ class LargeMemory(keras.layers.Layer):
             if valid is not None:
                 valid = tf.concat([valid, tf.ones([tf.shape(candidates)[0]], tf.bool)], axis=0)
         reading = self.memory.read(inputs, valid, training)
-        if self.on_read is not None:
-            self.on_read(reading, valid)
         read_out = reading.read_out[:history_size]
         self._add_memory_loss(queries, read_out, reading, positions, training)
         pooled = self._pool(read_out, positions, target, training)

@@ -1,5 +1,6 @@
 """A key-value memory of `num_keys ** 2` slots, searched by product keys."""
 
+import contextlib
 import math
 from typing import NamedTuple
 
@@ -131,6 +132,7 @@ class ProductKeyMemory(keras.layers.Layer):
         self.value_initializer = (
             None if value_initializer is None else keras.initializers.get(value_initializer)
         )
+        self._watcher = None
         self.supports_masking = True
         # XLA is right here, but slower on the CPU, and compiles again for each length:
         # Keras must not choose it by itself.
@@ -216,7 +218,27 @@ class ProductKeyMemory(keras.layers.Layer):
         row_scores, column_scores = self._axis_scores(queries)
         scores, slots = product_key_top_k(row_scores, column_scores, self._top_k)
         weights = tf.nn.softmax(scores / self.temperature, axis=-1)
-        return MemoryReading(self._read_out(slots, weights), slots, weights, queries)
+        reading = MemoryReading(self._read_out(slots, weights), slots, weights, queries)
+        if self._watcher is not None:
+            self._watcher(reading, mask)
+        return reading
+
+    @contextlib.contextmanager
+    def watched(self, watcher):
+        """Has each read told while a block runs the memory, or a model with it.
+
+        Reads outside the block cost nothing more. Within a `tf.function` the block runs while
+        the function is traced, and the tensors are those of the graph.
+
+        Args:
+            watcher: Function called with the `MemoryReading` and the mask, which
+                is `None` where every input counts.
+        """
+        before, self._watcher = self._watcher, watcher
+        try:
+            yield
+        finally:
+            self._watcher = before
 
     def read_again(self, reading):
         """Repeats a read so that its gradient stops at the queries.
@@ -247,9 +269,11 @@ class ProductKeyMemory(keras.layers.Layer):
 
     def _axis_scores(self, queries):
         """Row and column scores, each `(N, H, num_keys)`."""
+        # Not `queries[:, 0]`: the gradient of a slice writes zeros as large as all queries.
+        row_queries, column_queries = tf.unstack(queries, num=2, axis=1)
         return (
-            tf.einsum("nhd,hmd->nhm", queries[:, 0], tf.convert_to_tensor(self.row_keys)),
-            tf.einsum("nhd,hmd->nhm", queries[:, 1], tf.convert_to_tensor(self.column_keys)),
+            tf.einsum("nhd,hmd->nhm", row_queries, tf.convert_to_tensor(self.row_keys)),
+            tf.einsum("nhd,hmd->nhm", column_queries, tf.convert_to_tensor(self.column_keys)),
         )
 
     def _read_out(self, slots, weights):

@@ -1,5 +1,6 @@
 """Large memory network."""
 
+import contextlib
 from typing import Literal
 
 import keras
@@ -129,19 +130,24 @@ class LMN(DIN):
         for usage, (name, one) in zip(
             self._usage.metrics, groups["histories"].items(), strict=True
         ):
-            memory = self.memories[name]
-            memory.on_read = _counter(usage) if self._evaluating and not training else None
-            parts.append(
-                memory(
-                    one["history"],
-                    user=user,
-                    mask=one["mask"],
-                    target=one["target"],
-                    training=training,
+            with self._counted(name, usage, training):
+                parts.append(
+                    self.memories[name](
+                        one["history"],
+                        user=user,
+                        mask=one["mask"],
+                        target=one["target"],
+                        training=training,
+                    )
                 )
-            )
-            memory.on_read = None
         return parts
+
+    def _counted(self, name, usage, training):
+        if training or not self._evaluating:
+            return contextlib.nullcontext()
+        return self.memories[name].memory.watched(
+            lambda reading, valid: usage.update_state(reading.slots, reading.weights, mask=valid)
+        )
 
     @property
     def metrics(self):
@@ -165,7 +171,3 @@ class LMN(DIN):
             name: usage.compute()
             for name, usage in zip(self.memories, self._usage.metrics, strict=True)
         }
-
-
-def _counter(usage):
-    return lambda reading, valid: usage.update_state(reading.slots, reading.weights, mask=valid)

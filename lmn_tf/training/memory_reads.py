@@ -21,9 +21,8 @@ def memory_layers(model) -> list[ProductKeyMemory]:
 def recorded_reads(memories):
     """Collects what each memory reads while the block runs the model.
 
-    A memory's `read` is watched for the length of the block only, so counting costs training
-    nothing. Within a `tf.function` the block runs while the function is traced, and the tensors
-    are those of the graph.
+    Within a `tf.function` the block runs while the function is traced, and the tensors are those
+    of the graph.
 
     Args:
         memories: Layers from `memory_layers`.
@@ -35,27 +34,19 @@ def recorded_reads(memories):
     Raises:
         RuntimeError: When a memory was not read in the block, or twice.
     """
-    reads = []
+    reads = [[] for _ in memories]
 
-    def watch(index, read):
-        def watched(inputs, mask=None, training=None):
-            reading = read(inputs, mask, training)
-            reads.append((index, (reading.slots, reading.weights, mask)))
-            return reading
-
-        return watched
+    def recorder(found):
+        return lambda reading, mask: found.append((reading.slots, reading.weights, mask))
 
     ordered = []
-    for index, memory in enumerate(memories):
-        # Past Keras' attribute tracking: nothing of the layer is changed for good.
-        object.__setattr__(memory, "read", watch(index, memory.read))
-    try:
+    with contextlib.ExitStack() as stack:
+        for memory, found in zip(memories, reads, strict=True):
+            stack.enter_context(memory.watched(recorder(found)))
         yield ordered
-    finally:
-        for memory in memories:
-            memory.__dict__.pop("read", None)
-    if sorted(index for index, _ in reads) != list(range(len(memories))):
+    if any(len(found) != 1 for found in reads):
+        count = sum(len(found) for found in reads)
         raise RuntimeError(
-            f"each memory must be read once. Received: {len(reads)} reads of {len(memories)}"
+            f"each memory must be read once. Received: {count} reads of {len(memories)}"
         )
-    ordered.extend(read for _, read in sorted(reads, key=lambda pair: pair[0]))
+    ordered.extend(found[0] for found in reads)
