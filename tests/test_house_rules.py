@@ -21,6 +21,7 @@ SPEC_FILES = sorted((ROOT / "feature_specs").glob("*.yaml"))
 PIPELINE_FILES = sorted((ROOT / "pipelines").glob("*.yaml"))
 
 LEVEL = {
+    "atomic_files": -1,
     "lazy_exports": -1,
     "version": -1,
     "ops": 0,

@@ -26,8 +26,8 @@ def evaluate(run_dir, data, batch_size):
     if files is None:
         raise UserError(f"`--data` must be given: the pipeline of {run_dir} names no test set.")
     quiet_tensorflow()
+    from lmn_tf import atomic_files
     from lmn_tf.data.dataset import make_dataset
-    from lmn_tf.training import atomic_files
     from lmn_tf.training.evaluation import Evaluator
     from lmn_tf.training.progress import Progress
 

@@ -1,10 +1,9 @@
 """What training data told: vocabularies, statistics, sizes."""
 
 import json
-import os
 import pathlib
-import tempfile
 
+from lmn_tf import atomic_files
 from lmn_tf.specs.errors import UserError
 
 
@@ -43,17 +42,18 @@ class Assets:
             suffix, text = _vocabulary_text(values)
             for other in {".txt", ".json"} - {suffix}:
                 (folder / "vocabularies" / (key + other)).unlink(missing_ok=True)
-            _write(folder / "vocabularies" / (key + suffix), text)
+            atomic_files.write_text(folder / "vocabularies" / (key + suffix), text)
         statistics = {"statistics": self.statistics, "sizes": self.sizes}
         text = json.dumps(statistics, indent=1, sort_keys=True, default=_json_value)
-        _write(folder / "statistics.json", text + "\n")
+        atomic_files.write_text(folder / "statistics.json", text + "\n")
 
     @classmethod
     def load(cls, folder):
         """Reads what `save` wrote; a missing folder or file leaves its part empty."""
         folder = pathlib.Path(folder)
         assets = cls()
-        for path in sorted((folder / "vocabularies").glob("*")):
+        # A name with a dot first is what a killed run left of a file.
+        for path in sorted((folder / "vocabularies").glob("[!.]*")):
             if path.suffix in (".txt", ".json"):
                 assets.vocabularies[path.stem] = read_vocabulary(path)
         path = folder / "statistics.json"
@@ -128,18 +128,3 @@ def _vocabulary_text(values):
     if is_lines and values[:1] != [""] and not (values and values[0].startswith("\ufeff")):
         return ".txt", "".join(value + "\n" for value in values)
     return ".json", json.dumps(values, ensure_ascii=False, indent=0) + "\n"
-
-
-def _write(path, text):
-    """Writes `path` whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        pathlib.Path(name).unlink(missing_ok=True)
-        raise

@@ -1,9 +1,8 @@
 """A feature spec in a folder of its own, with all that it needs to give ids their meaning."""
 
-import os
 import pathlib
-import tempfile
 
+from lmn_tf import atomic_files
 from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.assets import Assets
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -52,9 +51,9 @@ def write_spec(spec, folder):
     document, files = resolved_spec(spec)
     spec.assets.save(folder)
     for path, source in files.items():
-        _write(folder / path, source.read_bytes())
-    text = strict_yaml.dump(document)
-    _write(folder / SPEC_FILE, text.encode("utf-8"))
+        with atomic_files.atomic_path(folder / path) as temporary:
+            temporary.write_bytes(source.read_bytes())
+    atomic_files.write_text(folder / SPEC_FILE, strict_yaml.dump(document))
 
 
 def load_spec(folder):
@@ -72,17 +71,3 @@ def load_spec(folder):
     spec = FeatureSpec.load(pathlib.Path(folder) / SPEC_FILE)
     vars(spec.assets).update(vars(Assets.load(folder)))
     return spec
-
-
-def _write(path, content):
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        pathlib.Path(name).unlink(missing_ok=True)
-        raise

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lmn_tf import atomic_files
 from lmn_tf.specs.errors import UserError
-from lmn_tf.training import atomic_files
 
 _STATE = "state.json"
 _STEP = re.compile(r"^step-(\d+)\.npz$")

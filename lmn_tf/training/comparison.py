@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lmn_tf import atomic_files
 from lmn_tf.models import registry
 from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
-from lmn_tf.training import atomic_files
 from lmn_tf.training.comparison_report import markdown, picture, summary
 from lmn_tf.training.run_directory import RunDirectory
 

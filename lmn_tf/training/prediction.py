@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lmn_tf import atomic_files
 from lmn_tf.data import formats
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.specs.errors import UserError
-from lmn_tf.training import atomic_files
 from lmn_tf.training.evaluation import Evaluator
 from lmn_tf.training.progress import Progress
 

@@ -4,10 +4,10 @@ import json
 import os
 from pathlib import Path
 
+from lmn_tf import atomic_files
 from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError, short
 from lmn_tf.specs.spec_folder import load_spec, resolved_spec, write_spec
-from lmn_tf.training import atomic_files
 
 # A resumed run may differ in these: they do not change what is learned.
 _FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps")

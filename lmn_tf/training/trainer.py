@@ -8,13 +8,13 @@ import sys
 import keras
 import tensorflow as tf
 
+from lmn_tf import atomic_files
 from lmn_tf.data.batch_reader import BatchReader
 from lmn_tf.data.dataset import make_dataset, reader_dataset, user_errors
 from lmn_tf.data.formats import match_files
 from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
 from lmn_tf.specs.errors import UserError
-from lmn_tf.training import atomic_files
 from lmn_tf.training.board import Board
 from lmn_tf.training.checkpoints import Checkpoints
 from lmn_tf.training.early_stopping import EarlyStopping

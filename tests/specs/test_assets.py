@@ -58,6 +58,12 @@ def test_a_file_is_whole_or_absent(tmp_path):
     assert json.loads((tmp_path / "statistics.json").read_text())["statistics"] == {}
 
 
+def test_what_a_killed_run_left_of_a_file_is_no_vocabulary(tmp_path):
+    Assets({"a": ["x"]}).save(tmp_path)
+    (tmp_path / "vocabularies" / ".partial-00000000-a.txt").write_text("x\nx\n")
+    assert list(Assets.load(tmp_path).vocabularies) == ["a"]
+
+
 @pytest.mark.parametrize(
     "name, text, message",
     [

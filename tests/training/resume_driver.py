@@ -12,8 +12,9 @@ import traceback
 import keras  # noqa: F401
 import tensorflow as tf  # noqa: F401
 
+from lmn_tf import atomic_files
 from lmn_tf.specs.pipeline_spec import PipelineSpec
-from lmn_tf.training import atomic_files, checkpoints
+from lmn_tf.training import checkpoints
 from lmn_tf.training.evaluation import Evaluator
 from lmn_tf.training.trainer import Trainer
 from lmn_tf.training.training_loop import TrainingLoop

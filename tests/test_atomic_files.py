@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from lmn_tf.training import atomic_files
+from lmn_tf import atomic_files
 
 
 def test_a_file_appears_whole(tmp_path):
