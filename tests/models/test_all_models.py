@@ -118,9 +118,7 @@ def test_every_weight_learns(name):
         logits = model(features, training=True)
         loss = tf.reduce_mean(logits**2) + tf.add_n([tf.constant(0.0), *model.losses])
     gradients = tape.gradient(loss, model.trainable_weights)
-    lacking = [
-        w.path for w, g in zip(model.trainable_weights, gradients, strict=True) if g is None
-    ]
+    lacking = [w.path for w, g in zip(model.trainable_weights, gradients, strict=True) if g is None]
     assert lacking == []
 
 

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from tiny_run import write_pipeline
 
 from lmn_tf.training.checkpoints import Checkpoints, read_arrays
