@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.checks import check_choice
 from lmn_tf.layers.product_key_memory import ProductKeyMemory
+from lmn_tf.layers.running_mean import RunningMean
 from lmn_tf.layers.target_attention import TargetAttention
 from lmn_tf.layers.user_aware_query import UserAwareQuery
 from lmn_tf.ops.smooth_l1 import smooth_l1
@@ -150,9 +151,9 @@ class LargeMemory(keras.layers.Layer):
         self.value_initializer = self.memory.value_initializer
         self.hidden_units = self.user_aware_query.hidden_units
         self.user_merge = user_merge
-        self.memory_loss_tracker = keras.metrics.Mean(name="memory_loss")
-        self.query_norm_tracker = keras.metrics.Mean(name="query_norm")
-        self.read_out_norm_tracker = keras.metrics.Mean(name="read_out_norm")
+        self.memory_loss_tracker = RunningMean(name="memory_loss")
+        self.query_norm_tracker = RunningMean(name="query_norm")
+        self.read_out_norm_tracker = RunningMean(name="read_out_norm")
 
     @property
     def memory_size(self):

@@ -52,7 +52,18 @@ class MemoryUsage(keras.metrics.Metric):
             raise ValueError(f"`by` must be 'weights' or 'counts'. Received: by={by!r}")
         self.memory_size = memory_size
         self.by = by
-        self.reads = self.add_variable((memory_size,), "zeros", dtype="float64", name="reads")
+        # As `add_variable` makes it, but never cast: reads are counted while a layer runs, which
+        # under mixed precision sees half-precision copies of its variables.
+        self.reads = keras.Variable(
+            initializer="zeros",
+            shape=(memory_size,),
+            dtype="float64",
+            trainable=False,
+            autocast=False,
+            aggregation="sum",
+            synchronization="on_read",
+            name="reads",
+        )
 
     def update_state(self, slots, weights=None, mask=None):
         slots = tf.convert_to_tensor(slots)

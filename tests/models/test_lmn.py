@@ -180,3 +180,16 @@ def test_two_replicas_take_the_same_step_as_one():
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=one.path)
     logs = model.evaluate(data, verbose=0, return_dict=True)
     assert 0.0 <= logs["gauc"] <= 1.0
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_evaluates_in_mixed_precision(policy):
+    model = make(dtype=policy)
+    model.compile(metrics=["auc", "gauc"])
+    data = tf.data.Dataset.from_tensors((random_features(SPEC), random_labels()))
+    logs = model.evaluate(data, verbose=0, return_dict=True)
+    plain = make()
+    plain.compile()
+    want = plain.evaluate(data, verbose=0, return_dict=True)
+    assert logs["slots_used"] > 0
+    assert logs["memory_kl"] == pytest.approx(want["memory_kl"], rel=0.2)
