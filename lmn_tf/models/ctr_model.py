@@ -11,6 +11,7 @@ from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
 from lmn_tf.models.ctr_head import CTRHead
 from lmn_tf.models.ctr_metrics import make_metrics
 from lmn_tf.optimizers.default_optimizer import default
+from lmn_tf.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -162,7 +163,7 @@ class CTRModel(keras.Model):
                 "Received: group=None"
             )
         super().compile(
-            optimizer=default() if optimizer is None else optimizer,
+            optimizer=self._scaled(default() if optimizer is None else optimizer, kwargs),
             loss=keras.losses.BinaryCrossentropy(from_logits=True) if loss is None else loss,
             metrics=plain or None,
             weighted_metrics=plain_weighted or None,
@@ -170,6 +171,17 @@ class CTRModel(keras.Model):
         )
         self._grouped = Untracked(grouped)
         self._grouped_weighted = Untracked(grouped_weighted)
+
+    def _scaled(self, optimizer, kwargs):
+        """Wraps an optimizer as Keras would, but so that tables' gradients stay sparse."""
+        optimizer = keras.optimizers.get(optimizer)
+        if (
+            self.dtype_policy.name != "mixed_float16"
+            or not kwargs.get("auto_scale_loss", True)
+            or isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        ):
+            return optimizer
+        return LossScaleOptimizer(optimizer)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Under a distribution strategy Keras learns the shapes from the first batch, averaged over

@@ -7,6 +7,7 @@ from kitchen_sink import SMALL, kitchen_sink_spec, random_features, random_label
 from lmn_tf.metrics import GroupedAUC, LogLoss
 from lmn_tf.models import DNN
 from lmn_tf.optimizers.group_optimizer import GroupOptimizer
+from lmn_tf.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -149,3 +150,16 @@ def test_a_model_of_histories_must_have_one():
 
     with pytest.raises(UserError, match="`sequences` of the feature spec must not be empty"):
         Pooling(TINY)
+
+
+def test_half_precision_scales_the_loss_without_unfolding_tables():
+    model = tiny_model(dtype="mixed_float16")
+    model.compile("sgd")
+    assert type(model.optimizer) is LossScaleOptimizer
+    assert isinstance(model.optimizer.inner_optimizer, keras.optimizers.SGD)
+    model.fit(tiny_data()[0], verbose=0)
+    model.compile("sgd", auto_scale_loss=False)
+    assert isinstance(model.optimizer, keras.optimizers.SGD)
+    model = tiny_model(dtype="mixed_bfloat16")
+    model.compile("sgd")
+    assert isinstance(model.optimizer, keras.optimizers.SGD)
