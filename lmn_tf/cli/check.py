@@ -110,6 +110,11 @@ def check_pipeline(spec, path=None, marks=None):
     marks = Marks() if marks is None else marks
     check_model(spec.model, path, marks, ("model",))
     features = _named_file(spec.feature_spec_path, "feature spec", path, marks, "feature_spec")
+    try:
+        spec.check_features(features)
+    except UserError as error:
+        where = marks.line(("train", "early_stopping", "monitor"))
+        raise UserError(error.message, path, where) from None
     return features
 
 
@@ -117,10 +122,16 @@ def check_comparison(spec, path=None, marks=None):
     """Checks the pipeline and each model of a comparison; returns the feature spec."""
     marks = Marks() if marks is None else marks
     pipeline = _named_file(spec.pipeline_path, "pipeline", path, marks, "pipeline")
+    features = pipeline.load_feature_spec()
     for index, entry in enumerate(spec.models):
         check_model(entry.model, path, marks, ("models", index, "model"))
-        spec.run_pipeline(entry.label, seed=spec.seeds[0], base=pipeline)
-    return pipeline.load_feature_spec()
+        run = spec.run_pipeline(entry.label, seed=spec.seeds[0], base=pipeline)
+        try:
+            run.check_features(features)
+        except UserError as error:
+            where = marks.line(("models", index, "train"))
+            raise UserError(error.message, path, where) from None
+    return features
 
 
 def check_model(model, path, marks, place):

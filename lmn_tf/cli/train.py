@@ -31,7 +31,7 @@ def train(pipeline, settings, run_dir, resume, as_json):
     spec = PipelineSpec.load(pipeline).with_overrides(settings)
     # All that can be refused is refused before the seconds that TensorFlow takes to load.
     registry.check_options(spec.model_name, spec.model_options)
-    spec.load_feature_spec()
+    spec.check_features(spec.load_feature_spec())
     if not resume:
         RunDirectory(spec.run_dir).check_free()
     generate_missing(spec.data, lambda text: click.echo(text, err=True))

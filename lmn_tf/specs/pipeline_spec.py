@@ -5,7 +5,7 @@ import pydantic
 from lmn_tf.specs import overrides
 from lmn_tf.specs.distribute import Distribute
 from lmn_tf.specs.document import Document
-from lmn_tf.specs.errors import short
+from lmn_tf.specs.errors import UserError, short
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_data import PipelineData
 from lmn_tf.specs.section import Options, PathText, Problem, Version, path_beside, section
@@ -48,6 +48,11 @@ class PipelineSpec(Document):
     @pydantic.model_validator(mode="after")
     def _check(self):
         check_model(self.model)
+        if self.train.early_stopping is not None and self.data.valid is None:
+            raise Problem(
+                ("train", "early_stopping"),
+                "`data.valid` must be given for `train.early_stopping`. Received: nothing",
+            )
         return self
 
     def with_overrides(self, settings):
@@ -72,6 +77,15 @@ class PipelineSpec(Document):
     def load_feature_spec(self):
         """Returns the `FeatureSpec` that the pipeline names."""
         return FeatureSpec.load(self.feature_spec_path)
+
+    def check_features(self, features):
+        """Raises `UserError` when the run needs what the `FeatureSpec` does not have."""
+        stopping = self.train.early_stopping
+        if stopping is not None and stopping.monitor == "gauc" and features.group is None:
+            raise UserError(
+                "`train.early_stopping.monitor` must be auc or logloss where the feature spec names"
+                " no `group`. Received: monitor='gauc'"
+            )
 
     @property
     def model_name(self):

@@ -37,7 +37,7 @@ class Comparison:
         self.output = Path(spec.output)
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         base = spec.load_pipeline()
-        base.load_feature_spec()
+        features = base.load_feature_spec()
         self.pipelines = {
             (entry.label, seed): spec.run_pipeline(entry.label, seed, base)
             for entry in spec.models
@@ -45,6 +45,7 @@ class Comparison:
         }
         for pipeline in self.pipelines.values():
             registry.check_options(pipeline.model_name, pipeline.model_options)
+            pipeline.check_features(features)
         folders = {self.folder(*key).name: key for key in self.pipelines}
         if len(folders) < len(self.pipelines):
             raise UserError("labels of models must differ in their letters and digits.")

@@ -63,6 +63,7 @@ class Trainer:
             The content of `metrics.json`.
         """
         spec = self.pipeline.load_feature_spec()
+        self.pipeline.check_features(spec)
         self._open(spec)
         if self.resume and self.directory.is_finished:
             return self._read_metrics()
@@ -92,16 +93,20 @@ class Trainer:
             shuffle_buffer=data.shuffle_buffer,
             limit=data.train_rows,
         )
-        self.directory.check_data(match_files(data.train))
         total = train.epochs * -(-reader.num_rows // data.batch_size)
         total = min(total, train.max_steps) if train.max_steps else total
         self.model = build_model(self.pipeline, self.spec, total)
+        valid, test = self._dataset(data.valid), self._dataset(data.test)
+        # All that can be refused has been, so that a mistake does not leave the folder taken.
+        if not self.directory.is_started:
+            self.directory.write_opening(self.pipeline, self.spec)
+        self.directory.check_data(match_files(data.train))
         evaluator = Evaluator(
             self.model, [label.name for label in self.spec.labels], self.spec.group is not None
         )
         watcher = _Watcher(total, self.stream)
         board = Board(self.directory.tensorboard / "train", self.model.optimizer)
-        loop = self._loop(reader, evaluator, [watcher, board])
+        loop = self._loop(reader, valid, evaluator, [watcher, board])
         if loop.restore():
             self._say(f"Continuing at step {loop.state.step} of {total}.")
         try:
@@ -109,7 +114,7 @@ class Trainer:
         finally:
             watcher.close()
             board.close()
-        return self._finish(loop, state, evaluator)
+        return self._finish(loop, state, test, evaluator)
 
     def _learn(self, spec):
         """Gives the spec with its vocabularies; the run's own when it is being continued."""
@@ -118,15 +123,11 @@ class Trainer:
         from lmn_tf.data import vocabulary
 
         vocabulary.learn(spec, self.pipeline.data.train, limit=self.pipeline.data.train_rows)
-        self.directory.write_opening(self.pipeline, spec)
         return spec
 
-    def _loop(self, reader, evaluator, listeners) -> TrainingLoop:
+    def _loop(self, reader, valid, evaluator, listeners) -> TrainingLoop:
         data, train = self.pipeline.data, self.pipeline.train
-        valid = self._dataset(data.valid)
         stopping = train.early_stopping
-        if stopping is not None and valid is None:
-            raise UserError("`data.valid` must be given for `train.early_stopping`.")
         callbacks = []
         if evaluator.memories:
             from lmn_tf.callbacks import MemoryTensorBoard
@@ -153,7 +154,7 @@ class Trainer:
         data = self.pipeline.data
         return make_dataset(self.spec, files, batch_size=data.eval_batch_size, limit=data.eval_rows)
 
-    def _finish(self, loop, state, evaluator) -> dict:
+    def _finish(self, loop, state, test, evaluator) -> dict:
         with atomic_files.atomic_path(self.directory.model_file) as temporary:
             self.model.save(temporary)
         metrics = {
@@ -167,7 +168,6 @@ class Trainer:
         metrics["train"]["best_epoch"] = epoch["epoch"]
         if "valid" in epoch:
             metrics["valid"] = epoch["valid"]
-        test = self._dataset(self.pipeline.data.test)
         if test is not None:
             metrics["test"] = evaluator.evaluate(test)
         metrics["train"]["peak_memory_mib"] = peak_memory_mib()
@@ -196,7 +196,8 @@ def build_model(pipeline, spec, total_steps: int | None = None):
     """
     train = pipeline.train
     model = registry.build(pipeline.model_name, spec, pipeline.model_options)
-    optimizer = from_spec(train.optimizer, train.schedule, train.clip_norm, total_steps)
+    named = {name: table.optimizer for name, table in spec.tables.items() if table.optimizer}
+    optimizer = from_spec(train.optimizer, train.schedule, train.clip_norm, total_steps, named)
     # The loss alone: metrics of the training set would cost time at each step.
     model.compile(optimizer=optimizer, metrics=[])
     model.build()

@@ -105,6 +105,15 @@ def test_a_mistake_in_the_feature_spec_is_told_of_that_file(copied):
             check_file(copied / "pipelines" / f"{name}.yaml")
 
 
+def test_early_stopping_by_group_needs_a_group(copied):
+    edit(copied / "feature_specs" / "everything.yaml", "group: session\n", "")
+    path = copied / "pipelines" / "everything.yaml"
+    line = edit(path, "monitor: gauc", "monitor:  gauc")
+    with pytest.raises(UserError, match="`train.early_stopping.monitor` must be auc") as caught:
+        check_file(path)
+    assert (caught.value.file, caught.value.line) == (str(path), line)
+
+
 def test_vocabulary_files_are_read(copied):
     (copied / "feature_specs" / "vocabularies" / "genres.txt").unlink()
     path = copied / "feature_specs" / "movielens_1m.yaml"

@@ -58,6 +58,7 @@ def test_overrides():
     "setting, message",
     [
         ("train.epochs=-1", "`--set train.epochs=-1`: `train.epochs` must be at least 1."),
+        ("data.valid=null", "`data.valid` must be given for `train.early_stopping`."),
         ("train.epoch=1", "Did you mean `epochs`?"),
         ("train.optimizer.dense.sgd=1", "must name exactly one optimizer. Received: adam, sgd"),
         ("model.name=", "`name` must be given in `model`"),
@@ -83,3 +84,13 @@ def test_bad_overrides(setting, message):
 )
 def test_refuses(old, new, message, tmp_path):
     check_refused(PIPELINE, old, new, message, tmp_path)
+
+
+def test_early_stopping_by_group_needs_a_group():
+    spec = PipelineSpec.load(PIPELINE)
+    features = FeatureSpec.load(FEATURES)
+    spec.check_features(features)
+    ungrouped = FeatureSpec.from_dict({**features.to_dict(), "group": None})
+    with pytest.raises(UserError, match="`train.early_stopping.monitor` must be auc or logloss"):
+        spec.check_features(ungrouped)
+    spec.with_overrides(["train.early_stopping.monitor=auc"]).check_features(ungrouped)

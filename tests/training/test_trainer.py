@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_run import ROOT, document, market, pipeline, trained_run
 
+from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -64,11 +65,44 @@ def test_resuming_another_model_is_refused():
         Trainer(other, resume=True).train()
 
 
-def test_early_stopping_needs_a_validation_set(tmp_path):
-    data = document(tmp_path / "run", early_stopping={"monitor": "auc"})
-    del data["data"]["valid"]
-    with pytest.raises(UserError, match="`data.valid` must be given for `train.early_stopping`"):
+def test_early_stopping_by_group_needs_a_group(tmp_path):
+    spec = FeatureSpec.load(ROOT / "feature_specs" / "synthetic.yaml").to_dict()
+    file = tmp_path / "spec.yaml"
+    file.write_text(strict_yaml.dump({**spec, "group": None}))
+    data = document(tmp_path / "run", early_stopping={"monitor": "gauc"})
+    data["feature_spec"] = str(file)
+    with pytest.raises(UserError, match="monitor` must be auc or logloss .* no `group`"):
         Trainer(PipelineSpec.from_dict(data), stream=io.StringIO()).train()
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "message"),
+    [
+        ("data", "test", "nowhere/*.parquet", "no file matches nowhere"),
+        ("model", "num_keys", 1, "`num_keys` must be at least 2"),
+    ],
+)
+def test_a_refused_run_leaves_its_folder_free(tmp_path, part, key, value, message):
+    data = document(tmp_path / "run")
+    data[part][key] = value
+    with pytest.raises((UserError, ValueError), match=message):
+        Trainer(PipelineSpec.from_dict(data), stream=io.StringIO()).train()
+    assert not (tmp_path / "run").exists()
+
+
+def test_tables_have_the_optimizers_that_the_feature_spec_names(tmp_path):
+    from lmn_tf.training.run_directory import RunDirectory
+
+    spec = RunDirectory(trained_run()).load_spec()
+    document = spec.to_dict()
+    name = next(iter(document["tables"]))
+    document["tables"][name]["optimizer"] = {"sgd": 0.125}
+    changed = FeatureSpec.from_dict(document)
+    changed.assets.vocabularies.update(spec.assets.vocabularies)
+    changed.assets.statistics.update(spec.assets.statistics)
+    optimizer = build_model(pipeline(tmp_path), changed, 10).optimizer
+    assert isinstance(optimizer.named[name], keras.optimizers.SGD)
+    assert float(optimizer.named[name].learning_rate) == 0.125
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])
