@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from replicas import replicas
 from sklearn.metrics import roc_auc_score
 
 from lmn_tf.metrics import GroupedAUC
@@ -9,14 +10,6 @@ from lmn_tf.metrics import GroupedAUC
 GROUPS = np.array([10, 10, 10, 20, 20, 30, 30, 40, 40, 40, 40])
 LABELS = np.array([1, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0], "float32")
 SCORES = np.array([0.9, 0.8, 0.1, 0.2, 0.7, 0.3, 0.4, 0.6, 0.6, 0.9, 0.1], "float32")
-
-
-def replicas(count):
-    """A strategy of `count` logical CPUs, without collectives (see `test_label_metric`)."""
-    return tf.distribute.MirroredStrategy(
-        [f"CPU:{index}" for index in range(count)],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
-    )
 
 
 def brute_force(groups, labels, scores, weight):

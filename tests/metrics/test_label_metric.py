@@ -2,22 +2,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from replicas import replicas
 
 from lmn_tf.metrics import GroupedAUC, LogLoss, NormalizedEntropy, StreamingAUC
 
 KINDS = [StreamingAUC, LogLoss, NormalizedEntropy]
-
-
-def replicas(count):
-    """A strategy of `count` logical CPUs.
-
-    Without collectives: TensorFlow keeps the shapes of one strategy's collectives and trips over
-    them in the next strategy of the process.
-    """
-    return tf.distribute.MirroredStrategy(
-        [f"CPU:{index}" for index in range(count)],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
-    )
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from replicas import replicas
 
 from lmn_tf.metrics import MemoryUsage, usage_statistics
 
@@ -20,14 +21,6 @@ def slow_statistics(reads):
             count += 1
         found[f"top{percent}"] = count
     return found
-
-
-def replicas(count):
-    """A strategy of `count` logical CPUs, without collectives (see `test_label_metric`)."""
-    return tf.distribute.MirroredStrategy(
-        [f"CPU:{index}" for index in range(count)],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
-    )
 
 
 def test_the_oracle():

@@ -2,20 +2,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from replicas import replicas
 
 from lmn_tf.optimizers import RowWiseAdagrad
-
-
-def replicas(count):
-    """A strategy of `count` logical CPUs.
-
-    Without collectives: TensorFlow keeps the shapes of one strategy's collectives and trips over
-    them in the next strategy of the process.
-    """
-    return tf.distribute.MirroredStrategy(
-        [f"CPU:{index}" for index in range(count)],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
-    )
 
 
 class SlowAdagrad:
