@@ -22,6 +22,9 @@ def splitmix64(values: np.ndarray) -> np.ndarray:
 def hash_values(values: pa.Array) -> np.ndarray:
     """Returns 64-bit hashes: splitmix64 of integers, BLAKE2b of text; missing values give 0.
 
+    Text that is an integer as Python writes it is hashed as that integer: whether a column of ids
+    comes as text or as numbers (CSV has no types) must not change its hashes.
+
     Args:
         values: Arrow array of int64 or text.
 
@@ -35,8 +38,11 @@ def hash_values(values: pa.Array) -> np.ndarray:
         if not pa.types.is_dictionary(values.type):
             values = values.dictionary_encode()
         texts = values.dictionary.to_pylist()
-        digests = b"".join(_digest(text) for text in texts) + bytes(8)
-        table = np.frombuffer(digests, dtype="<u8")
+        digests = b"".join(map(_digest, texts)) + bytes(8)
+        table = np.frombuffer(digests, dtype="<u8").copy()
+        numbers = {at: int(text) for at, text in enumerate(texts) if _is_integer(text)}
+        whole = np.fromiter(numbers.values(), np.int64, len(numbers))
+        table[np.fromiter(numbers, np.int64, len(numbers))] = splitmix64(whole.view(np.uint64))
         hashes = table[values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)]
     if values.null_count:
         hashes = np.where(pc.is_null(values).to_numpy(zero_copy_only=False), np.uint64(0), hashes)
@@ -45,3 +51,11 @@ def hash_values(values: pa.Array) -> np.ndarray:
 
 def _digest(text: str | None) -> bytes:
     return hashlib.blake2b((text or "").encode(), digest_size=8).digest()
+
+
+def _is_integer(text: str | None) -> bool:
+    """Returns whether a text is an int64 in its usual form: no zeros in front, no sign but `-`."""
+    digits = (text or "").removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 19:
+        return False
+    return str(int(text)) == text and -(2**63) <= int(text) < 2**63

@@ -19,8 +19,8 @@ class IdEncoder:
 
     Id 0 is padding and 1 is unknown; value `i` of a vocabulary becomes `i + 2`, a number `v` under
     `identity` becomes `v + 2`, and under `hash: B` a value becomes `2 + h mod B`, where `h` is
-    splitmix64 of an integer and BLAKE2b of text. A missing value becomes what `default` becomes,
-    or without a default what an unknown value becomes.
+    splitmix64 of an integer and BLAKE2b of other text. A missing value becomes what `default`
+    becomes, or without a default what an unknown value becomes.
 
     Args:
         name: String. Name of the feature or field, for messages.

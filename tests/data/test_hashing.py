@@ -36,3 +36,15 @@ def test_integers(values):
         0 if value is None else splitmix64(np.array([value]).view(np.uint64))[0] for value in values
     ]
     assert hashes.tolist() == wanted
+
+
+def test_ids_hash_alike_as_text_and_as_numbers():
+    numbers = [0, 7, -5, 2**63 - 1, -(2**63), None]
+    texts = pa.array([None if value is None else str(value) for value in numbers])
+    wanted = hash_values(pa.array(numbers, pa.int64())).tolist()
+    assert hash_values(texts).tolist() == wanted
+    assert hash_values(texts.dictionary_encode()).tolist() == wanted
+    other = ["007", "+7", "-0", " 7", "7.0", "٧", "-", str(2**63), "9" * 40]
+    for text, found in zip(other, hash_values(pa.array(other)).tolist(), strict=True):
+        digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+        assert found == int.from_bytes(digest, "little"), text
