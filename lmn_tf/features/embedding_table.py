@@ -151,8 +151,11 @@ class EmbeddingTable(keras.layers.Layer):
         table = tf.cast(self.embeddings.value, self.compute_dtype)
         if self.regularizer:
             squares = tf.reduce_sum(tf.square(tf.cast(table, tf.float32)), axis=-1)
-            read = tf.reduce_sum(tf.cast(by_row != 0, tf.float32), axis=0)
-            self._add_decay(tf.reduce_sum(squares * read), shape[0])
+            rows_read = tf.reshape(tf.where(tf.equal(ids, 0), -1, tf.cast(ids, tf.int32)), [-1])
+            times = tf.math.unsorted_segment_sum(
+                tf.ones_like(rows_read, tf.float32), rows_read, rows
+            )
+            self._add_decay(tf.reduce_sum(squares * times), shape[0])
         combined = tf.matmul(by_row, table)
         combined = tf.reshape(combined, tf.concat([shape[:-1], [self.embedding_dim]], axis=0))
         return tf.ensure_shape(combined, [*ids.shape[:-1], self.embedding_dim])

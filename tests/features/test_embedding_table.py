@@ -97,8 +97,8 @@ def test_the_regularizer_counts_rows_as_often_as_they_are_read(rows):
     table(np.array([[0, 2, 2], [3, 0, 0]]))
     np.testing.assert_allclose(table.losses[0], 0.1 * (2 * squares[2] + squares[3]) / 2, rtol=1e-5)
     table, weights = make(rows=rows, regularizer=0.1)
-    table(np.array([[0, 2], [3, 0]]), combine=True)
-    np.testing.assert_allclose(table.losses[0], 0.1 * (squares[2] + squares[3]) / 2, rtol=1e-5)
+    table(np.array([[0, 2, 2], [3, 0, 0]]), combine=True)
+    np.testing.assert_allclose(table.losses[0], 0.1 * (2 * squares[2] + squares[3]) / 2, rtol=1e-5)
 
 
 def test_no_regularizer_adds_no_loss():
