@@ -1,7 +1,6 @@
 """The files of the synthetic market."""
 
 import json
-import time
 
 import numpy as np
 import pyarrow as pa
@@ -91,13 +90,6 @@ def test_many_chunks_make_one_file_a_split(tmp_path, monkeypatch):
     assert sum(report["rows"].values()) == 1500
     assert pq.ParquetFile(tmp_path / "train-00000.parquet").num_row_groups > 3
     assert len(rows(tmp_path, "train")) == report["rows"]["train"]
-
-
-def test_sixty_thousand_rows_take_less_than_two_seconds(tmp_path):
-    generate(tmp_path, **SMALL)  # imports and first-use costs
-    start = time.perf_counter()
-    generate(tmp_path, rows=60_000)
-    assert time.perf_counter() - start < 2
 
 
 def test_a_failed_run_leaves_nothing_behind(tmp_path, monkeypatch):

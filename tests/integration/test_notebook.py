@@ -1,7 +1,6 @@
 """The notebooks run from top to bottom."""
 
 import shutil
-import time
 
 import pytest
 
@@ -18,12 +17,10 @@ def test_the_notebook_runs(name, root, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(root))
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     notebook = nbformat.read(tmp_path / "notebooks" / name, as_version=4)
-    start = time.perf_counter()
     client = nbclient.NotebookClient(
         notebook, timeout=300, resources={"metadata": {"path": str(tmp_path / "notebooks")}}
     )
     client.execute()
-    assert time.perf_counter() - start < 60
     events = list((tmp_path / "notebooks").rglob("*tfevents*"))
     assert events, "the notebook must write TensorBoard files"
 
