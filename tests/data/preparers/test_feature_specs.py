@@ -34,6 +34,9 @@ def test_the_shipped_spec_may_not_fit(log, tmp_path, root, monkeypatch):
 
 def test_shipped_spec_is_found_here_or_beside_the_package(tmp_path, root, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # As in a checkout, wherever the tested package is installed.
+    module = root / "lmn_tf" / "data" / "preparers" / "feature_specs.py"
+    monkeypatch.setattr(feature_specs, "__file__", str(module))
     shipped = root / "feature_specs" / "mind.yaml"
     assert feature_specs.shipped_spec("mind").samefile(shipped)
     (tmp_path / "feature_specs").mkdir()
