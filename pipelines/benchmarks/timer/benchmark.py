@@ -1,0 +1,206 @@
+"""One run of a benchmark script."""
+
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from timer.figures import summarise
+from timer.machine import machine, versions
+from timer.table import markdown
+from timer.worker import FOLDER, Failure, Here, Worker
+
+_MOST_STEPS = 50  # of one turn
+
+
+class Benchmark:
+    """One run of a benchmark script: reads its command line, collects its cases, writes its table.
+
+    Args:
+        script: Path of the script, `__file__`.
+        description: The script's docstring.
+        argv: List of strings. Defaults to `None`: those of the process.
+    """
+
+    def __init__(self, script, description, argv=None):
+        self.script = Path(script).resolve()
+        self.name = self.script.stem
+        self.description = (description or "").strip()
+        self.argv = list(sys.argv[1:] if argv is None else argv)
+        self.options = _parser(self.name, self.description).parse_args(self.argv)
+        self.quick = self.options.quick
+        self.rounds = self.options.rounds or (3 if self.quick else 11)
+        self.cases = []
+        self.notes = []
+        self._started = datetime.datetime.now(datetime.UTC)
+        self._load = os.getloadavg()[0]
+
+    def compare(self, case, *contenders, ratio="speed", agree=None, rounds=None, seconds=None):
+        """Times the contenders of one case in turns, and keeps the figures.
+
+        Args:
+            case: String. What the contenders do, with its sizes.
+            *contenders: `Contender`s; the first that can run is what the others are held against.
+            ratio: `"speed"` (time of the first / time of this) or `"time"` (the inverse). Defaults
+                to `"speed"`.
+            agree: Float. Largest difference allowed between the first output and the others, as a
+                part of the first's largest value; more is an error. Defaults to `None`: outputs
+                are not compared.
+            rounds: Integer. Turns of each contender. Defaults to `None`: 11, or what `--rounds`
+                says.
+            seconds: Float. How long a turn shall take about; it has one measured step at least.
+                Defaults to `None`: 0.5, or 0.02 with `--quick`.
+
+        Returns:
+            Dictionary of the case as in the JSON file, or `None` if `--only` leaves it out.
+        """
+        if self.options.only and self.options.only not in case:
+            return None
+        rounds = self.options.rounds or rounds or self.rounds
+        seconds = seconds or (0.02 if self.quick else 0.5)
+        runners, rows = [], []
+        try:
+            for contender in contenders:
+                self._say(f"{case}: {contender.label}")
+                row = {"contender": contender.label}
+                rows.append(row)
+                runner = self._open(contender, row)
+                if runner is not None:
+                    runners.append((runner, contender, row))
+            self._agree(case, runners, agree)
+            turns = self._take_turns(runners, rounds, seconds)
+            for runner, _, row in runners:
+                _attempt(row, lambda runner=runner, row=row: row.update(runner.finish()))
+        finally:
+            for runner, _, _ in runners:
+                runner.close()
+        summarise(runners, turns, ratio)
+        result = {"case": case, "ratio": ratio, "contenders": rows}
+        self.cases.append(result)
+        return result
+
+    def note(self, text):
+        """Adds a sentence below the table."""
+        self.notes.append(text)
+
+    def finish(self):
+        """Prints the table, writes it where it belongs, and returns the exit status."""
+        if not self.cases:
+            print(f"`--only` must be in the title of a case. Received: {self.options.only!r}")
+            return 2
+        result = {
+            "name": self.name,
+            "description": self.description.splitlines()[0],
+            "quick": self.quick,
+            "command": shlex.join(["lmn-tf", "benchmark", self.name, *self.argv]),
+            "date": self._started.isoformat(timespec="seconds"),
+            "machine": {**machine(), "load_before": round(self._load, 2)},
+            "versions": versions(),
+            "rounds": self.rounds,
+            "cases": self.cases,
+            "notes": self.notes,
+        }
+        text = markdown(result)
+        print(json.dumps(result, indent=2) if self.options.json else text, flush=True)
+        output = self.options.output or (None if self.quick else FOLDER / "results")
+        if output:
+            from lmn_tf.atomic_files import write_json, write_text
+
+            write_json(Path(output) / f"{self.name}.json", result)
+            write_text(Path(output) / f"{self.name}.md", text)
+            self._say(f"written to {output}/{self.name}.md and {self.name}.json")
+        failed = [row for case in self.cases for row in case["contenders"] if "failed" in row]
+        return 1 if failed else 0
+
+    def _open(self, contender, row):
+        missing = [name for name in contender.needs if not _has(name, contender.python)]
+        if missing:
+            row["skipped"] = f"needs {' and '.join(missing)}: `pip install -e .[bench]`"
+            return None
+        kind = Here if self.options.in_process else Worker
+        return _attempt(row, lambda: kind(self.script, contender))
+
+    def _agree(self, case, runners, agree):
+        if agree is None:
+            return
+        import numpy as np
+
+        with tempfile.TemporaryDirectory() as folder:
+            first = None
+            for number, (runner, contender, row) in enumerate(runners):
+                path = f"{folder}/{number}.npy"
+                found = _attempt(row, lambda runner=runner, path=path: runner.output(path))
+                if found is None:
+                    continue
+                if first is None:
+                    first = found
+                    continue
+                scale = max(float(np.abs(first).max()), 1e-30)
+                row["difference"] = float(np.abs(found - first).max()) / scale
+                if not row["difference"] <= agree:
+                    raise RuntimeError(
+                        f"{case}: the output of {contender.label} must agree with the first "
+                        f"contender's to {agree}. Received: {row['difference']}"
+                    )
+
+    def _take_turns(self, runners, rounds, seconds):
+        turns = {id(row): [] for _, _, row in runners}
+        steps = {}
+        for number in range(rounds):
+            self._say(f"turn {number + 1} of {rounds}")
+            for runner, _, row in runners:
+                if "failed" in row:
+                    continue
+                key = id(row)
+                if key not in steps:
+                    _attempt(row, lambda runner=runner: runner.run(1))  # traces and compiles
+                    found = _attempt(row, lambda runner=runner: runner.run(1))
+                    if not found:
+                        continue
+                    steps[key] = min(max(int(seconds / max(found[0], 1e-9)), 1), _MOST_STEPS)
+                found = _attempt(row, lambda runner=runner, key=key: runner.run(steps[key] + 1))
+                if found:
+                    turns[key].append(statistics.median(found[1:]))
+        return turns
+
+    def _say(self, text):
+        if not self.options.quiet:
+            print(f"[{self.name}] {text}", file=sys.stderr, flush=True)
+
+
+def _parser(name, description):
+    parser = argparse.ArgumentParser(
+        prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--quick", action="store_true", help="tiny sizes and few turns: does it run at all?")
+    add("--output", help="folder of the table; default: results/ here, none with --quick")
+    add("--json", action="store_true", help="print the figures as JSON")
+    add("--rounds", type=int, help="turns of each contender")
+    add("--only", help="only the cases whose title holds this text")
+    add("--quiet", action="store_true", help="no progress on stderr")
+    add("--in-process", action="store_true", help="no workers: for tests, and to find a fault")
+    return parser
+
+
+def _has(module, python):
+    if python is None:
+        return importlib.util.find_spec(module) is not None
+    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    return subprocess.run([python, "-c", code]).returncode == 0
+
+
+def _attempt(row, function):
+    """Calls a function of a runner; what goes wrong becomes the row's, and ends its turns."""
+    try:
+        return function()
+    except Failure as error:
+        row["failed"] = str(error)
+        return None

@@ -1,0 +1,52 @@
+"""What the figures were measured on."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+
+PACKAGES = ("lmn_tf", "tensorflow", "keras", "torch", "numpy", "pyarrow", "fuxictr")
+
+
+def machine():
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        pass
+    return {"processor": model, "cores": cores(), "system": platform.system()}
+
+
+def cores():
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def versions():
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            if name == "lmn_tf":
+                from lmn_tf.version import __version__
+
+                found[name] = __version__
+    return found
+
+
+def peak_mib():
+    """Most memory that this process has held, in MiB."""
+    try:
+        # Not `getrusage`: there a child starts from the peak of its parent.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    except (OSError, StopIteration):
+        import resource
+
+        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return size / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,79 @@
+"""The result of a benchmark as Markdown."""
+
+
+def markdown(result):
+    """The result of a benchmark as Markdown."""
+    machine, versions = result["machine"], result["versions"]
+    lines = [f"# {result['name']}", "", result["description"], ""]
+    if result["quick"]:
+        lines += ["Tiny sizes (`--quick`): these figures mean nothing.", ""]
+    lines += [f"    {result['command']}", ""]
+    rows = [cells(case, row) for case in result["cases"] for row in case["contenders"]]
+    lines += _table(rows)
+    lines += ["", *(f"- {note}" for note in result["notes"])] if result["notes"] else []
+    lines += [
+        "",
+        f"{result['date'][:10]}, {machine['cores']} cores of {machine['processor']}, load "
+        f"{machine['load_before']} before; "
+        + ", ".join(f"{name} {version}" for name, version in versions.items())
+        + ".",
+        "",
+        "Median and quartiles over turns; ratios against the first contender of the case, turn by "
+        "turn; peak memory of the whole process of a contender.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def cells(case, row):
+    """One line of the table, as a mapping from column to text."""
+    line = {"case": case["case"], "contender": row["contender"]}
+    for kind in ("skipped", "failed"):
+        if kind in row:
+            return {**line, "ms": row[kind] if kind == "skipped" else f"failed: {row[kind]}"}
+    if "seconds" in row:
+        line["ms"] = _number(1000 * row["seconds"]["median"])
+        line["ms quartiles"] = _range(row["seconds"], 1000)
+    if "examples_per_second" in row:
+        line["examples/s"] = f"{row['examples_per_second']:,.0f}"
+    if "ratio" in row:
+        line[f"{case['ratio']} ×"] = f"{row['ratio']['median']:.2f}"
+        line[f"{case['ratio']} × quartiles"] = _range(row["ratio"], 1, "{:.2f}")
+    if "target" in row:
+        sign = "≥" if "at_least" in row["target"] else "≤"
+        target = row["target"].get("at_least", row["target"].get("at_most"))
+        line["target"] = f"{sign} {target:g} {'met' if row['target']['met'] else 'missed'}"
+    if row.get("peak_mib"):
+        line["peak MiB"] = f"{row['peak_mib']:,.0f}"
+    if "difference" in row:
+        line["output differs by"] = f"{row['difference']:.1e}"
+    for name, value in row.get("facts", {}).items():
+        line[name] = _number(value)
+    return line
+
+
+def _table(rows):
+    columns = {name: None for row in rows for name in row}
+    # Facts and targets of later cases come last; the usual columns keep their order.
+    usual = ("case", "contender", "ms", "ms quartiles", "examples/s")
+    columns = [*(c for c in usual if c in columns), *(c for c in columns if c not in usual)]
+    table = [columns, *([row.get(name, "") for name in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in table
+    ]
+    rule = ["-" * width for width in widths]
+    return [f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:])]
+
+
+def _range(found, factor, form=None):
+    low, high = found["q1"] * factor, found["q3"] * factor
+    return " - ".join(form.format(x) if form else _number(x) for x in (low, high))
+
+
+def _number(value):
+    """A number with about three digits, or other values as they are."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"

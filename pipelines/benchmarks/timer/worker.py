@@ -1,0 +1,159 @@
+"""Runs a contender: in a worker process, or in this one."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from timer.contender import Contender, Work
+from timer.machine import peak_mib
+
+FOLDER = Path(__file__).resolve().parent.parent
+_SERVE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from timer.worker import serve; serve(*sys.argv[2:])"
+)
+
+
+class Failure(Exception):
+    """What a contender died of."""
+
+
+class Here:
+    """A contender built in this process."""
+
+    def __init__(self, script, contender):
+        work = contender.build(**contender.arguments)
+        self._work = work if hasattr(work, "step") else Work(work)
+
+    def output(self, path):
+        return None if self._work.output is None else self._work.output()
+
+    def run(self, count):
+        times = []
+        for _ in range(count):
+            started = time.perf_counter()
+            self._work.step()
+            times.append(time.perf_counter() - started)
+        return times
+
+    def finish(self):
+        facts = dict(self._work.facts)
+        if self._work.finish is not None:
+            facts.update(self._work.finish())
+        return {"examples": self._work.examples, "facts": facts}
+
+    def close(self):
+        pass
+
+
+class Worker:
+    """A contender built in a process of its own, driven by lines of JSON."""
+
+    def __init__(self, script, contender):
+        self._log = tempfile.TemporaryFile()
+        command = [
+            contender.python or sys.executable,
+            "-c",
+            _SERVE,
+            str(FOLDER),
+            str(script),
+            contender.build.__name__,
+            json.dumps(dict(contender.arguments)),
+        ]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env={"TF_CPP_MIN_LOG_LEVEL": "2", **_environment(), **contender.environment},
+        )
+        try:
+            self._answer()
+        except BaseException:
+            self.close()
+            raise
+
+    def output(self, path):
+        if not self._ask("output", path):
+            return None
+        import numpy as np
+
+        return np.load(path)
+
+    def run(self, count):
+        return self._ask("run", count)
+
+    def finish(self):
+        return self._ask("finish")
+
+    def close(self):
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.stdout.close()
+        self._log.close()
+
+    def _ask(self, *command):
+        with contextlib.suppress(BrokenPipeError):  # it has died: the answer says of what
+            print(json.dumps(command), file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        if line:
+            return json.loads(line)["result"]
+        status = self._process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        if status < 0:
+            raise Failure(f"ended by signal {-status}: out of memory?")
+        raise Failure(lines[-1] if lines else f"ended with status {status}")
+
+
+def _environment():
+    """The environment of workers: they find the package where this process has found it."""
+    environment = dict(os.environ)
+    found = importlib.util.find_spec("lmn_tf")
+    if found is not None:
+        root = str(Path(found.origin).resolve().parent.parent)
+        paths = [root, *filter(None, [environment.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+    return environment
+
+
+def serve(script, function, arguments):
+    """The worker's side: builds a contender, then answers commands until its input ends."""
+    # What libraries print must not mix with the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(result):
+        print(json.dumps({"result": result}), file=answers, flush=True)
+
+    sys.path.insert(0, str(Path(script).parent))
+    build = runpy.run_path(script, run_name="worker")[function]
+    here = Here(script, Contender("", build, json.loads(arguments)))
+    answer(None)
+    for line in sys.stdin:
+        command, *rest = json.loads(line)
+        if command == "run":
+            answer(here.run(*rest))
+        elif command == "output":
+            found = here.output(*rest)
+            if found is not None:
+                import numpy as np
+
+                np.save(*rest, np.asarray(found))
+            answer(found is not None)
+        else:
+            answer({**here.finish(), "peak_mib": peak_mib()})
