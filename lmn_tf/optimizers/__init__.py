@@ -5,7 +5,10 @@ from lmn_tf.lazy_exports import lazy_exports
 _EXPORTS = {
     "GroupOptimizer": "group_optimizer",
     "LossScaleOptimizer": "loss_scale_optimizer",
+    "RowOptimizer": "row_optimizer",
     "RowWiseAdagrad": "row_wise_adagrad",
+    "RowWiseAdam": "row_wise_adam",
+    "SparseAdagrad": "sparse_adagrad",
     "WarmUp": "warm_up",
     "default": "default_optimizer",
     "from_spec": "spec_optimizer",
@@ -17,7 +20,10 @@ _EXPORTS = {
 __all__ = [
     "GroupOptimizer",
     "LossScaleOptimizer",
+    "RowOptimizer",
     "RowWiseAdagrad",
+    "RowWiseAdam",
+    "SparseAdagrad",
     "WarmUp",
     "default",
     "from_spec",

@@ -2,7 +2,7 @@
 
 import keras
 
-from lmn_tf.optimizers.row_wise_adagrad import RowWiseAdagrad
+from lmn_tf.optimizers.row_optimizer import RowOptimizer
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
 
 TABLE_NAMES = ("embeddings", "memory_values")
@@ -43,7 +43,7 @@ class GroupOptimizer(keras.optimizers.MultiOptimizer):
     of one rate only; `tables.learning_rate` is the other one, and `optimizers` lists all.
 
     Under a strategy with several replicas, the optimizers of Keras clip each replica's gradient
-    before the sum, and see rows that two replicas read as two parts; `RowWiseAdagrad` does
+    before the sum, and see rows that two replicas read as two parts; a `RowOptimizer` does
     neither.
 
     Args:
@@ -91,10 +91,10 @@ class GroupOptimizer(keras.optimizers.MultiOptimizer):
             self._trainable_variables if trainable_variables is None else trainable_variables
         )
         if len(variables) == len(grads):  # else Keras says what is wrong
-            # Row-wise Adagrad merges on its own, and later: after the sum over replicas.
+            # Row optimizers merge on their own, and later: after the sum over replicas.
             grads = [
                 gradient
-                if isinstance(self._optimizer_map(variable), RowWiseAdagrad)
+                if isinstance(self._optimizer_map(variable), RowOptimizer)
                 else merge_gradient(gradient)
                 for gradient, variable in zip(grads, variables, strict=True)
             ]

@@ -6,6 +6,8 @@ import keras
 
 from lmn_tf.optimizers.group_optimizer import GroupOptimizer
 from lmn_tf.optimizers.row_wise_adagrad import RowWiseAdagrad
+from lmn_tf.optimizers.row_wise_adam import RowWiseAdam
+from lmn_tf.optimizers.sparse_adagrad import SparseAdagrad
 from lmn_tf.optimizers.warm_up import WarmUp
 from lmn_tf.specs.errors import UserError, did_you_mean
 
@@ -21,7 +23,9 @@ OPTIMIZERS = {
     "nadam": keras.optimizers.Nadam,
     "rmsprop": keras.optimizers.RMSprop,
     "row_wise_adagrad": RowWiseAdagrad,
+    "row_wise_adam": RowWiseAdam,
     "sgd": keras.optimizers.SGD,
+    "sparse_adagrad": SparseAdagrad,
 }
 
 SCHEDULES = ("constant", "cosine", "exponential")

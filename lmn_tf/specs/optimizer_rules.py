@@ -10,7 +10,7 @@ from lmn_tf.specs.strict_yaml import is_finite
 
 OPTIMIZER_NAMES = (
     "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam",
-    "rmsprop", "row_wise_adagrad", "sgd",
+    "rmsprop", "row_wise_adagrad", "row_wise_adam", "sgd", "sparse_adagrad",
 )  # fmt: skip
 
 OptimizerRule = Annotated[

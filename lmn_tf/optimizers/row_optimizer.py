@@ -1,0 +1,249 @@
+"""What the optimizers of tables share: the flow of a step over the rows that were read."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.optimizers.sparse_gradient import merge_gradient
+
+
+class RowOptimizer(keras.optimizers.Optimizer):
+    """Base of the optimizers that move only those rows of a table that were read.
+
+    A step adds up the gradient parts that meet in one row, after the sum over replicas, clips
+    what is left, and gives each row and its state to the formula of the subclass. A row counts as
+    read where the mean square of its gradient is not zero; all others, and their state, keep
+    their bits. A sparse gradient (`tf.IndexedSlices`) costs time in proportion to its rows, a
+    dense one in proportion to the table; both take the same step. A variable of rank 1 has rows
+    of one element, a scalar is one row.
+
+    Clipping (`clipnorm`, `global_clipnorm`, `clipvalue`) sees the merged rows: a row read twice
+    counts with its total gradient, and two replicas clip as one would.
+
+    `weight_decay` is decoupled and lazy: a row that was read first loses `learning_rate *
+    weight_decay` of itself, as in AdamW, and a row that was not loses nothing. So a row decays as
+    often as it is read (our choice: decay of the whole table would cost time in proportion to
+    it). `exclude_from_weight_decay` works.
+
+    `use_ema` and `gradient_accumulation_steps` work, but touch the whole table at each step.
+    State is held and computed in float32, or in float64 for float64 variables.
+
+    Subclasses define `state_shapes` and `step_rows`.
+
+    Args:
+        learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable.
+        epsilon: Float above zero. What the formula adds to its denominator.
+        **kwargs: Base optimizer arguments.
+
+    Raises:
+        ValueError: If `epsilon` is not positive or `weight_decay` is negative.
+    """
+
+    def __init__(self, learning_rate, epsilon, **kwargs):
+        if not epsilon > 0:
+            raise ValueError(f"`epsilon` must be above zero. Received: epsilon={epsilon}")
+        check_not_negative("weight_decay", kwargs.get("weight_decay") or 0.0)
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.epsilon = epsilon
+
+    def state_shapes(self, shape):
+        """Returns what the formula remembers of a variable.
+
+        Args:
+            shape: Tuple, the shape of the variable.
+
+        Returns:
+            Dictionary from a name to `(shape, initial value)`. The first axis is that of the rows.
+        """
+        raise NotImplementedError("`state_shapes` must be defined")
+
+    def step_rows(self, gradient, state, rate):
+        """Takes one step on some rows; pure.
+
+        Args:
+            gradient: Tensor of shape `(rows, ...)`.
+            state: Dictionary of tensors, each of shape `(rows, ...)`.
+            rate: Scalar tensor.
+
+        Returns:
+            Tuple `(step, state)`: what to subtract from the rows, and the new state.
+        """
+        raise NotImplementedError("`step_rows` must be defined")
+
+    def build(self, variables):
+        """Creates the state of each of `variables`."""
+        if self.built:
+            return
+        super().build(variables)
+        self._state = [self._add_state(variable) for variable in variables]
+
+    def _add_state(self, variable):
+        path = getattr(variable, "path", variable.name).replace("/", "_").replace(":", "_")
+        dtype = _state_dtype(variable)
+        with tf.distribute.get_strategy().extended.colocate_vars_with(_resource(variable)):
+            return {
+                name: self.add_variable(
+                    shape=shape,
+                    initializer=keras.initializers.Constant(value),
+                    dtype=dtype,
+                    name=f"{path}_{name}",
+                )
+                for name, (shape, value) in self.state_shapes(tuple(variable.shape)).items()
+            }
+
+    def state_of(self, variable):
+        """Returns a dictionary from name to `keras.Variable`: what is remembered of `variable`."""
+        return self._state[self._get_variable_index(variable)]
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Applies one gradient, sparse or dense, to one variable.
+
+        Args:
+            gradient: `tf.IndexedSlices`, or a tensor shaped like `variable`.
+            variable: The `keras.Variable` or `tf.Variable` to update.
+            learning_rate: Scalar.
+        """
+        self._update(merge_gradient(gradient), variable, learning_rate)
+
+    def _update(self, gradient, variable, learning_rate):
+        state = {name: each.value for name, each in self.state_of(variable).items()}
+        variable = _resource(variable)
+        dtype = tf.as_dtype(_state_dtype(variable))
+        rate = tf.cast(learning_rate, dtype)
+        if isinstance(gradient, tf.IndexedSlices):
+            rows = _RowsRead(gradient.indices)
+            gradient = gradient.values
+        else:
+            rows = _AllRows()
+        gradient = tf.cast(gradient, dtype)
+        old = {name: rows.read(each) for name, each in state.items()}
+        step, new = self.step_rows(gradient, old, rate)
+        for name, each in state.items():
+            rows.write(each, new[name])
+        values = tf.cast(rows.read(variable), dtype)
+        if self.weight_decay and self._use_weight_decay(variable):
+            read = over_rows(were_read(gradient), values)
+            step += tf.where(read, values * (rate * self.weight_decay), 0)
+        rows.write(variable, tf.cast(values - step, variable.dtype))
+
+    def _apply_weight_decay(self, variables):
+        # Keras would decay the whole table here; see `_update`.
+        pass
+
+    def _clip_gradients(self, grads):
+        # Keras would clip here, each replica on its own; see `_backend_update_step`.
+        if self.gradient_accumulation_steps:
+            return self._clip_merged([merge_gradient(gradient) for gradient in grads])
+        return grads
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        # Same flow as Keras' own, with the merge and the clip between the sum over replicas and
+        # the update: duplicates also arise between replicas.
+        variables = [_resource(variable) for variable in trainable_variables]
+        summed = self._all_reduce_sum_gradients(list(zip(grads, variables, strict=True)))
+        grads = self._clip_merged([merge_gradient(gradient) for gradient, _ in summed])
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            self._update_all,
+            self._distribution_strategy,
+            list(zip(grads, variables, strict=True)),
+            learning_rate,
+        )
+
+    def _update_all(self, distribution, grads_and_variables, learning_rate):
+        for gradient, variable in grads_and_variables:
+            distribution.extended.update(
+                variable,
+                lambda variable, gradient, rate: self._update(gradient, variable, rate),
+                args=(gradient, learning_rate),
+                group=False,
+            )
+
+    def _clip_merged(self, grads):
+        if self.clipvalue is not None and self.clipvalue > 0:
+            low, high = -self.clipvalue, self.clipvalue
+            return [_map_values(g, lambda v: tf.clip_by_value(v, low, high)) for g in grads]
+        if self.clipnorm is not None and self.clipnorm > 0:
+            return [_scale_to_norm(g, self.clipnorm, _square_sum(g)) for g in grads]
+        if self.global_clipnorm is not None and self.global_clipnorm > 0:
+            total = tf.add_n([_square_sum(g) for g in grads if g is not None])
+            return [_scale_to_norm(g, self.global_clipnorm, total) for g in grads]
+        return grads
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+class _RowsRead:
+    """Reads and writes the rows of `ids`, all different."""
+
+    def __init__(self, ids):
+        self.ids = ids
+
+    def read(self, variable):
+        return tf.gather(variable, self.ids)
+
+    def write(self, variable, rows):
+        # Read, subtract, write: `scatter_sub` would do the same on one core, several times slower.
+        variable.scatter_update(tf.IndexedSlices(rows, self.ids))
+
+
+class _AllRows:
+    """Reads and writes whole variables."""
+
+    def read(self, variable):
+        return tf.convert_to_tensor(variable)
+
+    def write(self, variable, rows):
+        variable.assign(rows)
+
+
+def check_not_negative(name, value):
+    """Raises `ValueError` unless `value` is zero or more."""
+    if not value >= 0:
+        raise ValueError(f"`{name}` must be zero or more. Received: {name}={value}")
+
+
+def row_mean_square(rows):
+    """Returns the mean of the squares of each row: one number a row."""
+    axes = list(range(1, rows.shape.rank))
+    return tf.reduce_mean(tf.square(rows), axis=axes) if axes else tf.square(rows)
+
+
+def were_read(gradient):
+    """Returns for each row of a gradient whether it counts as read; NaN counts."""
+    return tf.not_equal(row_mean_square(gradient), 0)
+
+
+def over_rows(scale, rows):
+    """Gives `scale`, one number a row, the rank of `rows`."""
+    for _ in range(rows.shape.rank - scale.shape.rank):
+        scale = scale[..., tf.newaxis]
+    return scale
+
+
+def _resource(variable):
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def _state_dtype(variable):
+    return "float64" if tf.as_dtype(variable.dtype) == tf.float64 else "float32"
+
+
+def _map_values(gradient, function):
+    if gradient is None:
+        return None
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(function(gradient.values), gradient.indices, gradient.dense_shape)
+    return function(gradient)
+
+
+def _square_sum(gradient):
+    if gradient is None:
+        return tf.constant(0.0)
+    values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+    return tf.reduce_sum(tf.square(tf.cast(values, tf.float32)))
+
+
+def _scale_to_norm(gradient, norm, square_sum):
+    # A NaN or infinite norm makes the scale NaN, as in Keras: a broken gradient stays visible.
+    scale = norm / tf.maximum(tf.sqrt(square_sum), norm) + (square_sum - square_sum)
+    return _map_values(gradient, lambda values: values * tf.cast(scale, values.dtype))

@@ -1,0 +1,70 @@
+"""Adagrad with an accumulator for each element, which touches only the rows that were read."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.optimizers.row_optimizer import RowOptimizer, check_not_negative
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class SparseAdagrad(RowOptimizer):
+    """Adagrad as Keras has it, at the cost of the rows that were read.
+
+    With `g` the gradient of one row, summed over every time that the row was read in the batch:
+    `accumulator += g ** 2`, then `row -= learning_rate * g / sqrt(accumulator + epsilon)`, element
+    by element. Equal to `keras.optimizers.Adagrad` on the dense gradient, which takes a time in
+    proportion to the table, and on sparse ones squares each part of a row apart. The accumulators
+    take as much memory as the table; `RowWiseAdagrad` needs one a row. Clipping, weight decay,
+    moving averages and gradient accumulation: see `RowOptimizer`.
+
+    Args:
+        learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable.
+            Defaults to `0.05` (ours; Keras has `0.001`).
+        initial_accumulator_value: Float, zero or more. What each accumulator starts from: the
+            larger, the smaller the first steps. Defaults to `0.1`.
+        epsilon: Float above zero. Added under the root. Defaults to `1e-7`.
+        name: String. Defaults to `"sparse_adagrad"`.
+        **kwargs: Base optimizer arguments.
+
+    Raises:
+        ValueError: If `initial_accumulator_value` or `weight_decay` is negative, or `epsilon` is
+            not positive.
+
+    Example:
+
+    >>> table = keras.Variable(np.ones((3, 2)), name="embeddings")
+    >>> gradient = tf.IndexedSlices(tf.ones((2, 2)), tf.constant([1, 1]), tf.constant([3, 2]))
+    >>> SparseAdagrad(0.5, initial_accumulator_value=0.0).apply([gradient], [table])
+    >>> table.numpy().round(3).tolist()
+    [[1.0, 1.0], [0.5, 0.5], [1.0, 1.0]]
+
+    Reference:
+        Duchi et al. 2011, "Adaptive subgradient methods", figure 1.
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.05,
+        initial_accumulator_value=0.1,
+        epsilon=1e-7,
+        name="sparse_adagrad",
+        **kwargs,
+    ):
+        check_not_negative("initial_accumulator_value", initial_accumulator_value)
+        super().__init__(learning_rate=learning_rate, epsilon=epsilon, name=name, **kwargs)
+        self.initial_accumulator_value = initial_accumulator_value
+
+    def state_shapes(self, shape):
+        """One accumulator an element."""
+        return {"accumulator": (shape, self.initial_accumulator_value)}
+
+    def step_rows(self, gradient, state, rate):
+        """The formula above."""
+        accumulator = state["accumulator"] + tf.square(gradient)
+        step = gradient * rate * tf.math.rsqrt(accumulator + self.epsilon)
+        return step, {"accumulator": accumulator}
+
+    def get_config(self):
+        config = super().get_config()
+        config["initial_accumulator_value"] = self.initial_accumulator_value
+        return config
