@@ -28,8 +28,11 @@ def is_table(variable):
     >>> is_table(keras.Variable([[0.0]], name="kernel"))
     False
     """
-    path = getattr(variable, "path", None) or variable.name
-    return path.split("/")[-1].split(":")[0].endswith(TABLE_NAMES)
+    return _path(variable).split("/")[-1].split(":")[0].endswith(TABLE_NAMES)
+
+
+def _path(variable):
+    return getattr(variable, "path", None) or variable.name
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -50,7 +53,10 @@ class GroupOptimizer(keras.optimizers.MultiOptimizer):
         dense: A `keras.optimizers.Optimizer` for every variable that is not a table.
         tables: A `keras.optimizers.Optimizer` for the variables that `is_table` names.
         named: Dictionary from the name of one table to its own `keras.optimizers.Optimizer`. A
-            table's name is any part of its variable's path. Defaults to `None`.
+            table's name is that of the layer that holds it: `"item"` names the variable
+            `feature_encoder/item/embeddings`, and neither `item/title/embeddings` nor
+            `my_item/embeddings`. More of the path tells layers of one name apart:
+            `"feature_encoder/item"`; the longest name that fits wins. Defaults to `None`.
         loss_scale_factor: Float or `None`. As in Keras. Defaults to `None`.
         name: String. Defaults to `"group_optimizer"`.
 
@@ -71,8 +77,9 @@ class GroupOptimizer(keras.optimizers.MultiOptimizer):
         def choose(variable):
             if not is_table(variable):
                 return dense
-            parts = (getattr(variable, "path", None) or variable.name).split("/")
-            return next((named[part] for part in reversed(parts) if part in named), tables)
+            layer = "/" + _path(variable).rpartition("/")[0]
+            fitting = [key for key in named if layer.endswith(f"/{key}")]
+            return named[max(fitting, key=len)] if fitting else tables
 
         super().__init__(choose, loss_scale_factor=loss_scale_factor, name=name)
         # In a fixed order, so that the weights of a checkpoint do not depend on which kind of

@@ -1,3 +1,5 @@
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -79,6 +81,44 @@ def test_a_named_table_has_an_optimizer_of_its_own():
     )
     optimizer.apply([tf.constant([[1.0]])] * 3, variables)
     np.testing.assert_allclose([float(v.numpy()[0, 0]) for v in variables], [0.5, 0.5, 0.75])
+
+
+@pytest.mark.parametrize(
+    ("path", "want"),
+    [
+        ("item/embeddings", "item"),
+        ("feature_encoder/item/embeddings", "encoder"),
+        ("other/feature_encoder/item/embeddings", "encoder"),
+        ("other_encoder/item/embeddings", "item"),
+        ("item/title/embeddings", "tables"),
+        ("my_item/embeddings", "tables"),
+        ("item_1/embeddings", "tables"),
+        ("memory/memory_values", "tables"),
+        ("clicks_memory/memory/memory_values", "memory"),
+        ("embeddings", "tables"),
+        ("item/kernel", "dense"),
+    ],
+)
+def test_a_name_is_that_of_the_layer_which_holds_the_table(path, want):
+    optimizers = {name: keras.optimizers.SGD() for name in ("dense", "tables", "item")}
+    optimizers |= {name: keras.optimizers.SGD() for name in ("encoder", "memory")}
+    optimizer = GroupOptimizer(
+        optimizers["dense"],
+        optimizers["tables"],
+        named={
+            "item": optimizers["item"],
+            "feature_encoder/item": optimizers["encoder"],
+            "clicks_memory/memory": optimizers["memory"],
+        },
+    )
+    *layers, name = path.split("/")
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(keras.name_scope(layer))
+        variable = keras.Variable([[1.0]], name=name)
+    optimizer.build([variable])
+    [chosen] = [one for one in optimizer.optimizers if one.built]
+    assert chosen is optimizers[want]
 
 
 def test_the_learning_rate_is_that_of_the_dense_group(data):

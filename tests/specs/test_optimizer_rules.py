@@ -7,7 +7,15 @@ from lmn_tf.specs.section import Problem
 
 
 @pytest.mark.parametrize(
-    "rule", [{"adam": 0.1}, {"sgd": 1}, {"adam": {"learning_rate": 0.1}}, {"adam": {"beta_1": 0.5}}]
+    "rule",
+    [
+        {"adam": 0.1},
+        {"sgd": 1},
+        {"adam": {"learning_rate": 0.1}},
+        {"adam": {"beta_1": 0.5}},
+        {"row_wise_adam": 0.001},
+        {"sparse_adagrad": {"weight_decay": 0.1}},
+    ],
 )
 def test_accepts(rule):
     check_one_rule("dense", rule)
