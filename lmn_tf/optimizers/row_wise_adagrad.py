@@ -41,7 +41,7 @@ class RowWiseAdagrad(RowOptimizer):
     >>> table = keras.Variable(np.ones((3, 2)), name="embeddings")
     >>> gradient = tf.IndexedSlices(tf.ones((2, 2)), tf.constant([1, 1]), tf.constant([3, 2]))
     >>> RowWiseAdagrad(0.5).apply([gradient], [table])
-    >>> table.numpy().tolist()
+    >>> table.numpy().round(3).tolist()
     [[1.0, 1.0], [0.5, 0.5], [1.0, 1.0]]
 
     Reference:

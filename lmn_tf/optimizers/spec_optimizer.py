@@ -56,9 +56,7 @@ def make_optimizer(spec, schedule=None, clip_norm=None, total_steps=None):
     """
     name, arguments = _name_and_arguments(spec)
     optimizer_class = OPTIMIZERS[name]
-    known = inspect.signature(optimizer_class.__init__).parameters
-    known = sorted({*known, *inspect.signature(keras.optimizers.Optimizer).parameters})
-    known = [key for key in known if key not in ("self", "kwargs", "name")]
+    known = _arguments_of(optimizer_class)
     for key in arguments:
         if key not in known:
             raise UserError(f"`{name}` has no argument `{key}`.{did_you_mean(key, known)}")
@@ -77,6 +75,17 @@ def make_optimizer(spec, schedule=None, clip_norm=None, total_steps=None):
         return optimizer_class(**arguments)
     except (TypeError, ValueError) as error:
         raise UserError(f"`{name}` refuses its arguments: {error}") from error
+
+
+def _arguments_of(optimizer_class):
+    """Returns the names of the arguments that an optimizer class and its bases take."""
+    parameters = [
+        parameter
+        for base in optimizer_class.__mro__
+        for parameter in list(inspect.signature(base.__init__).parameters.values())[1:]
+    ]
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return sorted({each.name for each in parameters if each.kind in named} - {"name"})
 
 
 def _own_learning_rate(optimizer_class):
