@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": ("lmn_tf.cli.predict:predict", "Write a trained model's scores."),
     "compare": ("lmn_tf.cli.compare:compare", "Train several models and print one table."),
     "export": ("lmn_tf.cli.export:export", "Export a trained model for serving."),
+    "benchmark": ("lmn_tf.cli.benchmark:benchmark", "Time contenders side by side."),
     "doctor": (
         "lmn_tf.cli.doctor:doctor",
         "Report versions, devices, and what is wrong with them.",

@@ -27,14 +27,19 @@ class Benchmark:
         script: Path of the script, `__file__`.
         description: The script's docstring.
         argv: List of strings. Defaults to `None`: those of the process.
+        add_options: Function that adds the script's own options to an `argparse` parser; their
+            values are then in `options`. Defaults to `None`.
     """
 
-    def __init__(self, script, description, argv=None):
+    def __init__(self, script, description, argv=None, add_options=None):
         self.script = Path(script).resolve()
         self.name = self.script.stem
         self.description = (description or "").strip()
         self.argv = list(sys.argv[1:] if argv is None else argv)
-        self.options = _parser(self.name, self.description).parse_args(self.argv)
+        parser = _parser(self.name, self.description)
+        if add_options is not None:
+            add_options(parser)
+        self.options = parser.parse_args(self.argv)
         self.quick = self.options.quick
         self.rounds = self.options.rounds or (3 if self.quick else 11)
         self.cases = []
@@ -74,10 +79,13 @@ class Benchmark:
                 runner = self._open(contender, row)
                 if runner is not None:
                     runners.append((runner, contender, row))
+            for runner, _, row in runners:  # meanwhile they were built side by side
+                _attempt(row, runner.ready)
             self._agree(case, runners, agree)
             turns = self._take_turns(runners, rounds, seconds)
             for runner, _, row in runners:
-                _attempt(row, lambda runner=runner, row=row: row.update(runner.finish()))
+                if "failed" not in row:
+                    _attempt(row, lambda runner=runner, row=row: row.update(runner.finish()))
         finally:
             for runner, _, _ in runners:
                 runner.close()
@@ -93,7 +101,8 @@ class Benchmark:
     def finish(self):
         """Prints the table, writes it where it belongs, and returns the exit status."""
         if not self.cases:
-            print(f"`--only` must be in the title of a case. Received: {self.options.only!r}")
+            said = f"`--only` must be in the title of a case. Received: only={self.options.only!r}"
+            print(f"lmn-tf: benchmark {self.name}: {said}", file=sys.stderr)
             return 2
         result = {
             "name": self.name,
@@ -125,7 +134,7 @@ class Benchmark:
             row["skipped"] = f"needs {' and '.join(missing)}: `pip install -e .[bench]`"
             return None
         kind = Here if self.options.in_process else Worker
-        return _attempt(row, lambda: kind(self.script, contender))
+        return kind(self.script, contender)
 
     def _agree(self, case, runners, agree):
         if agree is None:
@@ -135,9 +144,11 @@ class Benchmark:
         with tempfile.TemporaryDirectory() as folder:
             first = None
             for number, (runner, contender, row) in enumerate(runners):
+                if "failed" in row:
+                    continue
                 path = f"{folder}/{number}.npy"
                 found = _attempt(row, lambda runner=runner, path=path: runner.output(path))
-                if found is None:
+                if found is None:  # it has no output, or has failed
                     continue
                 if first is None:
                     first = found
@@ -175,13 +186,29 @@ class Benchmark:
             print(f"[{self.name}] {text}", file=sys.stderr, flush=True)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, with the nearest option."""
+
+    def error(self, message):
+        from lmn_tf.specs.errors import did_you_mean
+
+        wrong = message.removeprefix("unrecognized arguments: ").split()[0]
+        if wrong in message.split()[2:] and wrong.startswith("-"):
+            known = [option for option in self._option_string_actions if option.startswith("--")]
+            message = f"`{wrong}` must be an option.{did_you_mean(wrong, known)}"
+        self.exit(2, f"lmn-tf: benchmark {self.prog}: {message}\n")
+
+
 def _parser(name, description):
-    parser = argparse.ArgumentParser(
-        prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog=name,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="tiny sizes and few turns: does it run at all?")
-    add("--output", help="folder of the table; default: results/ here, none with --quick")
+    add("--output", help="folder of the table; default: results/ beside it, none with --quick")
     add("--json", action="store_true", help="print the figures as JSON")
     add("--rounds", type=int, help="turns of each contender")
     add("--only", help="only the cases whose title holds this text")

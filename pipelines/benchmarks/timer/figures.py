@@ -4,6 +4,13 @@ import statistics
 
 
 def summarise(runners, turns, ratio):
+    """Puts the figures of each contender's turns into its row.
+
+    Args:
+        runners: List of (runner, `Contender`, row).
+        turns: Mapping from `id(row)` to the seconds of a step, one number a turn.
+        ratio: `"speed"` or `"time"`.
+    """
     first = None
     for _, contender, row in runners:
         times = turns[id(row)]
@@ -14,14 +21,22 @@ def summarise(runners, turns, ratio):
         if row.get("examples"):
             row["examples_per_second"] = row["examples"] / row["seconds"]["median"]
         if first is None:
-            first = times
+            first = row
             continue
-        pairs = zip(first, times, strict=True)
-        row["ratio"] = spread([a / b if ratio == "speed" else b / a for a, b in pairs])
+        row["ratio"] = spread(_ratios(first, row, ratio))
         for sign, target in ((1, contender.at_least), (-1, contender.at_most)):
             if target is not None:
                 met = sign * row["ratio"]["median"] >= sign * target
                 row["target"] = {"at_least" if sign > 0 else "at_most": target, "met": met}
+
+
+def _ratios(first, row, ratio):
+    """Ratios turn by turn; of examples a second, where steps may differ in their examples."""
+    share = 1.0
+    if first.get("examples") and row.get("examples"):
+        share = row["examples"] / first["examples"]
+    speeds = [share * a / b for a, b in zip(first["turns"], row["turns"], strict=True)]
+    return speeds if ratio == "speed" else [1.0 / speed for speed in speeds]
 
 
 def spread(numbers):

@@ -19,7 +19,7 @@ def markdown(result):
         + ".",
         "",
         "Median and quartiles over turns; ratios against the first contender of the case, turn by "
-        "turn; peak memory of the whole process of a contender.",
+        "turn; most memory that the process of a contender has held, until built and in all.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -42,8 +42,9 @@ def cells(case, row):
         sign = "≥" if "at_least" in row["target"] else "≤"
         target = row["target"].get("at_least", row["target"].get("at_most"))
         line["target"] = f"{sign} {target:g} {'met' if row['target']['met'] else 'missed'}"
-    if row.get("peak_mib"):
-        line["peak MiB"] = f"{row['peak_mib']:,.0f}"
+    for key in ("built", "peak"):
+        if f"{key}_mib" in row:
+            line[f"{key} MiB"] = f"{row[f'{key}_mib']:,.0f}"
     if "difference" in row:
         line["output differs by"] = f"{row['difference']:.1e}"
     for name, value in row.get("facts", {}).items():

@@ -32,6 +32,9 @@ class Here:
         work = contender.build(**contender.arguments)
         self._work = work if hasattr(work, "step") else Work(work)
 
+    def ready(self):
+        pass
+
     def output(self, path):
         return None if self._work.output is None else self._work.output()
 
@@ -75,11 +78,10 @@ class Worker:
             text=True,
             env={"TF_CPP_MIN_LOG_LEVEL": "2", **_environment(), **contender.environment},
         )
-        try:
-            self._answer()
-        except BaseException:
-            self.close()
-            raise
+
+    def ready(self):
+        """Waits until the contender is built."""
+        self._answer()
 
     def output(self, path):
         if not self._ask("output", path):
@@ -143,6 +145,7 @@ def serve(script, function, arguments):
     sys.path.insert(0, str(Path(script).parent))
     build = runpy.run_path(script, run_name="worker")[function]
     here = Here(script, Contender("", build, json.loads(arguments)))
+    built = peak_mib()
     answer(None)
     for line in sys.stdin:
         command, *rest = json.loads(line)
@@ -156,4 +159,4 @@ def serve(script, function, arguments):
                 np.save(*rest, np.asarray(found))
             answer(found is not None)
         else:
-            answer({**here.finish(), "peak_mib": peak_mib()})
+            answer({**here.finish(), "built_mib": built, "peak_mib": peak_mib()})

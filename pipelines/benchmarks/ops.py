@@ -1,0 +1,175 @@
+"""What the ops save: each against a plain TensorFlow twin, as a graph and under XLA.
+
+The twins are what one would write first: the full k x k grid of candidates, gather and einsum,
+`tf.unique` and `unsorted_segment_sum`. Outputs are compared before anything is timed. The last
+cases are about memory: their peak matters, not their time.
+"""
+
+import sys
+
+from timer import Benchmark, Contender, Work, cores
+
+LEAST = 1e-5  # float32 sums in another order
+
+
+def build_search(twin, compiled, num_keys, k, queries):
+    """Two-stage search by `product_key_top_k`, or over the full grid of k x k candidates."""
+    import tensorflow as tf
+
+    from lmn_tf.ops import product_key_top_k
+
+    def full_grid(rows, columns, k):
+        best_rows, row_ids = tf.math.top_k(rows, k)
+        best_columns, column_ids = tf.math.top_k(columns, k)
+        sums = tf.reshape(best_rows[:, :, None] + best_columns[:, None, :], [-1, k * k])
+        slots = tf.reshape(row_ids[:, :, None] * num_keys + column_ids[:, None, :], [-1, k * k])
+        scores, places = tf.math.top_k(sums, k)
+        return scores, tf.gather(slots, places, batch_dims=1)
+
+    search = full_grid if twin else product_key_top_k
+    run = tf.function(lambda rows, columns: search(rows, columns, k), jit_compile=compiled)
+    inputs = [_normal(seed, queries, num_keys) for seed in (1, 2)]
+    return _work(run, inputs, lambda found: found[0])
+
+
+def build_gather(twin, compiled, size, dim, k, queries, backward):
+    """Weighted sum of rows by `weighted_gather`, or by gather and einsum."""
+    import tensorflow as tf
+
+    from lmn_tf.ops import weighted_gather
+
+    def gather_and_einsum(table, slots, weights):
+        return tf.einsum("nk,nkd->nd", weights, tf.gather(table, slots))
+
+    read = gather_and_einsum if twin else weighted_gather
+    table = tf.Variable(_normal(0, size, dim))
+
+    def forward(slots, weights, upstream):
+        return read(table, slots, weights)
+
+    def forward_and_backward(slots, weights, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            found = read(table, slots, weights)
+        return found, *tape.gradient(found, [table, weights], output_gradients=upstream)
+
+    run = tf.function(forward_and_backward if backward else forward, jit_compile=compiled)
+    slots = tf.random.stateless_uniform([queries, k], [0, 2], 0, size, tf.int32)
+    inputs = [slots, tf.nn.softmax(_normal(3, queries, k)), _normal(4, queries, dim)]
+    return _work(run, inputs, lambda found: found[2] if backward else found)
+
+
+def build_merge(twin, hits, size, dim):
+    """Sum of the rows that share an id, by `merge_duplicates` or by `unsorted_segment_sum`."""
+    import tensorflow as tf
+
+    from lmn_tf.ops import merge_duplicates
+
+    def unique_and_segment_sum(ids, rows):
+        unique, places = tf.unique(ids)
+        return unique, tf.math.unsorted_segment_sum(rows, places, tf.size(unique))
+
+    run = tf.function(unique_and_segment_sum if twin else merge_duplicates)
+    # Squared: some slots are read often, as it is in a trained memory.
+    shares = tf.random.stateless_uniform([hits], [0, 5]) ** 2
+    ids = tf.cast(shares * size, tf.int32)
+    return _work(run, [ids, _normal(6, hits, dim)], lambda found: _by_id(*found))
+
+
+def build_torch_search(num_keys, k, queries):
+    """The same search with `torch.topk`."""
+    import torch
+
+    torch.set_num_threads(cores())
+    rows, columns = (torch.from_numpy(_normal(seed, queries, num_keys)) for seed in (1, 2))
+
+    @torch.no_grad()
+    def search():
+        best_rows, row_ids = rows.topk(k)
+        best_columns, column_ids = columns.topk(k)
+        sums = (best_rows[:, :, None] + best_columns[:, None, :]).view(-1, k * k)
+        slots = (row_ids[:, :, None] * num_keys + column_ids[:, None, :]).view(-1, k * k)
+        scores, places = sums.topk(k)
+        return scores, slots.gather(1, places)
+
+    return Work(search, output=lambda: search()[0].numpy())
+
+
+def _normal(seed, *shape):
+    import numpy as np
+
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def _by_id(ids, rows):
+    import tensorflow as tf
+
+    return tf.gather(rows, tf.argsort(ids))
+
+
+def _work(run, inputs, shown):
+    import tensorflow as tf
+
+    inputs = [tf.convert_to_tensor(one) for one in inputs]
+
+    def step():
+        run(*inputs)
+        tf.test.experimental.sync_devices()
+
+    return Work(step, output=lambda: shown(run(*inputs)).numpy())
+
+
+def contenders(build, compiled=(False, True), **arguments):
+    """The twin and the op, as a graph and under XLA."""
+    return [
+        Contender(
+            f"{'twin' if twin else 'lmn_tf'}, {'XLA' if one else 'graph'}",
+            build,
+            {"twin": twin, "compiled": one, **arguments},
+        )
+        for one in compiled
+        for twin in (True, False)
+    ]
+
+
+def main(argv=None):
+    benchmark = Benchmark(__file__, __doc__, argv)
+    quick = benchmark.quick
+    queries, k = (64, 4) if quick else (6_400, 32)
+    widths = (8,) if quick else (32, 64)
+    for num_keys in (20,) if quick else (300, 1_000):
+        size = num_keys**2
+        found = contenders(build_search, num_keys=num_keys, k=k, queries=queries)
+        torch = {"num_keys": num_keys, "k": k, "queries": queries}
+        found.append(Contender("torch", build_torch_search, torch, needs=("torch",)))
+        title = f"√n {num_keys:,}, k {k}, {queries:,} queries"
+        benchmark.compare(f"search, {title}", *found, agree=LEAST)
+        for dim in widths:
+            for backward in (False, True):
+                found = contenders(
+                    build_gather, size=size, dim=dim, k=k, queries=queries, backward=backward
+                )
+                kind = "read-out, forward + backward" if backward else "read-out, forward"
+                benchmark.compare(f"{kind}, {title}, d {dim}", *found, agree=LEAST)
+            hits = queries * k
+            merge = {"hits": hits, "size": size, "dim": dim}
+            benchmark.compare(
+                f"merge, {hits:,} hits of {size:,} rows, d {dim}",
+                Contender("twin", build_merge, {"twin": True, **merge}),
+                Contender("lmn_tf", build_merge, {"twin": False, **merge}),
+                agree=LEAST,
+            )
+    large = {"size": 400, "dim": 8, "k": 8, "queries": 512}
+    if not quick:
+        large = {"size": 1_000_000, "dim": 64, "k": 128, "queries": 51_200}
+    for backward in (False, True):
+        kind = "forward + backward" if backward else "forward"
+        title = f"memory of the read-out, {kind}, {large['queries']:,} queries, k {large['k']}"
+        found = contenders(build_gather, backward=backward, **large)
+        benchmark.compare(f"{title}, d {large['dim']}", *found, rounds=1 if quick else 3)
+    benchmark.note("`search` returns scores and slots; its twin breaks ties in another order.")
+    return benchmark.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
