@@ -6,6 +6,7 @@ import tensorflow as tf
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
 
 
+@keras.saving.register_keras_serializable(package="lmn_tf")
 class RowOptimizer(keras.optimizers.Optimizer):
     """Base of the optimizers that move only those rows of a table that were read.
 
@@ -36,6 +37,20 @@ class RowOptimizer(keras.optimizers.Optimizer):
 
     Raises:
         ValueError: If `epsilon` is not positive or `weight_decay` is negative.
+
+    Example:
+
+    >>> class SignOfRows(RowOptimizer):
+    ...     def state_shapes(self, shape):
+    ...         return {}
+    ...
+    ...     def step_rows(self, gradient, state, rate):
+    ...         return rate * tf.sign(gradient), state
+    >>> table = keras.Variable(np.ones((3, 2)), name="embeddings")
+    >>> gradient = tf.IndexedSlices(tf.ones((2, 2)), tf.constant([1, 1]), tf.constant([3, 2]))
+    >>> SignOfRows(0.5, epsilon=1e-8).apply([gradient], [table])
+    >>> table.numpy().tolist()
+    [[1.0, 1.0], [0.5, 0.5], [1.0, 1.0]]
     """
 
     def __init__(self, learning_rate, epsilon, **kwargs):

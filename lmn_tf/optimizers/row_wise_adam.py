@@ -80,8 +80,8 @@ class RowWiseAdam(RowOptimizer):
 
     def state_shapes(self, shape):
         """A first moment for each element, a second moment and a count of reads for each row."""
-        # The count is a float: integers of 32 bits have no GPU kernels to read and write rows. It
-        # stops at 2 ** 24, where the corrections have long been 1.
+        # The count is a float as the rest of the state. It stops at 2 ** 24, where the corrections
+        # have long been 1.
         return {
             "first_moment": (shape, 0.0),
             "second_moment": (shape[:1], 0.0),
