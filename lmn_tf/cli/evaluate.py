@@ -31,9 +31,15 @@ def evaluate(run_dir, data, batch_size):
     from lmn_tf.training.evaluation import Evaluator
     from lmn_tf.training.progress import Progress
 
-    dataset = make_dataset(spec, files, batch_size=batch_size or pipeline.data.eval_batch_size)
+    model = directory.load_model()
+    dataset = make_dataset(
+        spec,
+        files,
+        batch_size=batch_size or pipeline.data.eval_batch_size,
+        histories=model.reads_histories,
+    )
     labels = [label.name for label in spec.labels]
-    evaluator = Evaluator(directory.load_model(), labels, spec.group is not None)
+    evaluator = Evaluator(model, labels, spec.group is not None)
     progress = Progress(title="evaluate")
     try:
         figures = evaluator.evaluate(dataset, progress)

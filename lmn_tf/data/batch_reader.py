@@ -36,6 +36,8 @@ class BatchReader:
         drop_remainder: Boolean. Whether the last, smaller batch is left out. Defaults to `False`.
         limit: Integer or `None`. Only the first rows are used. Defaults to `None`: all.
         labels: Boolean. Whether labels and row weights are read. Defaults to `True`.
+        histories: Boolean. Whether sequences are read; without them their columns and event files
+            need not exist. Defaults to `True`.
 
     Raises:
         UserError: No file matches, a file or a column is missing or broken, or something is still
@@ -54,6 +56,7 @@ class BatchReader:
         drop_remainder=False,
         limit=None,
         labels=True,
+        histories=True,
     ):
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
@@ -61,18 +64,19 @@ class BatchReader:
         self.batch_size = batch_size
         self.drop_remainder = drop_remainder
         self.has_labels = labels
+        self.sequences = spec.sequences if histories else ()
         self.is_sharded = shard[1] > 1
-        self.columns = read_columns(spec, labels)
+        self.columns = spec.columns(labels=labels, histories=histories)
         units = open_spec_files(spec, files)
         for unit in units:
             unit.check_columns(self.columns)
         folder = os.path.dirname(units[0].path)
         stores = {
             sequence.name: EventStore(spec, sequence, folder)
-            for sequence in spec.sequences
+            for sequence in self.sequences
             if sequence.events is not None
         }
-        self._encoder = TableEncoder(spec, stores, labels)
+        self._encoder = TableEncoder(spec, stores, labels, histories)
         window = shuffle_buffer if shuffle else _READ_ROWS
         # Windows hold whole batches, so no batch needs rows of two windows.
         self._window = max(-(-window // batch_size), 1) * batch_size
@@ -144,16 +148,6 @@ class BatchReader:
                     parts, rows, window = [], 0, window + 1
         if rows:
             yield window, RowBlock.join(parts), rows
-
-
-def read_columns(spec, labels=True) -> tuple[str, ...]:
-    """Returns the columns of the data that are read, with or without labels and row weights."""
-    if labels:
-        return spec.columns()
-    left_out = {label.data_column for label in spec.labels} | {spec.weight}
-    used = [view.data_column for view in spec.views() if view.kind != "cross"]
-    used += [spec.group, spec.request_time]
-    return tuple(name for name in spec.columns() if name not in left_out or name in used)
 
 
 def open_spec_files(spec, files):

@@ -27,6 +27,7 @@ def make_dataset(
     limit=None,
     prefetch=2,
     labels=True,
+    histories=True,
 ):
     """Returns a dataset of encoded batches from Parquet, CSV or TFRecord files.
 
@@ -51,6 +52,8 @@ def make_dataset(
         prefetch: Integer. Batches made ahead. Defaults to `2`.
         labels: Boolean. Whether labels and row weights are read; without them an element is the
             features alone. Defaults to `True`.
+        histories: Boolean. Whether sequences are read. A model whose `reads_histories` is `False`
+            does without them, which saves the time to gather them. Defaults to `True`.
 
     Returns:
         `tf.data.Dataset` of `(features, labels)`, or `(features, labels, weights)` where the spec
@@ -82,6 +85,7 @@ def make_dataset(
         drop_remainder=drop_remainder,
         limit=limit,
         labels=labels,
+        histories=histories,
     )
     return reader_dataset(reader, epochs=epochs, start=start, prefetch=prefetch)
 
@@ -92,23 +96,32 @@ def reader_dataset(reader: BatchReader, epochs=1, start=(0, 0), prefetch=2):
     structure = signature(reader)
     specs = tf.nest.flatten(structure)
 
-    def pull(key):
-        arrays = tf.numpy_function(iterations.pull, [key], [spec.dtype for spec in specs])
+    # Calls into Python count as stateless, which they are for TensorFlow's purposes: each batch is
+    # pulled once, by its number. Of stateful ones `enable_op_determinism` fears that running them
+    # ahead would disturb their order, and takes every prefetch out of the pipeline.
+    def pull(key, number):
+        arrays = tf.numpy_function(
+            iterations.pull, [key, number], [spec.dtype for spec in specs], stateful=False
+        )
         for array, spec in zip(arrays, specs, strict=True):
             array.set_shape(spec.shape)
         return tf.nest.pack_sequence_as(structure, arrays)
 
-    def open_iteration(_):
-        key, count = tf.numpy_function(iterations.begin, [], [tf.int64, tf.int64])
+    def open_iteration(zero):
+        key, count = tf.numpy_function(
+            iterations.begin, [zero], [tf.int64, tf.int64], stateful=False
+        )
         key.set_shape(())
         count.set_shape(())
         # Not `from_tensors(key).repeat(count)`: TensorFlow 2.21 crashes on it.
-        return tf.data.Dataset.range(count).map(lambda _: key)
+        return tf.data.Dataset.range(count).map(lambda number: (key, number))
 
     # One call into Python a batch, which hands its arrays over: a third of the cost of
     # `from_generator`, that checks and converts each array in Python.
     dataset = tf.data.Dataset.from_tensors(0).flat_map(open_iteration).map(pull)
     options = tf.data.Options()
+    # TensorFlow would pull several batches at once from a reader that gives one after the other.
+    options.experimental_optimization.map_parallelization = False
     if reader.is_sharded:
         # The reader has its own share of the rows; a strategy must not cut it again.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -151,7 +164,7 @@ class _Iterations:
         self._begun = 0
         self._running: dict[int, collections.abc.Iterator] = {}
 
-    def begin(self):
+    def begin(self, _=None):
         """Opens the next iteration; returns its key and its number of batches."""
         first, last, batch = self._epoch_range()
         key = self._begun
@@ -164,18 +177,23 @@ class _Iterations:
             self._running[key] = self._batches(first, last, batch, count)
         return np.int64(key), np.int64(count)
 
-    def pull(self, key):
-        """Returns the arrays of the next batch of an iteration."""
+    def pull(self, key, number):
+        """Returns the arrays of the next batch of an iteration, which is batch `number`."""
         key = int(key)
         if key not in self._running:
             raise RuntimeError(
                 f"at most {_MOST_RUNNING} iterations over one dataset must run at the same time."
             )
         try:
-            arrays, is_last = next(self._running[key])
+            found, arrays, is_last = next(self._running[key])
         except UserError as error:
             _found_errors.append(error)
             raise
+        if found != number:
+            raise RuntimeError(
+                "batches must be pulled one after the other: leave `map_parallelization` off. "
+                f"Received: batch {int(number)} when {found} was next"
+            )
         if is_last:
             self._running.pop(key).close()
         return arrays
@@ -192,13 +210,14 @@ class _Iterations:
         return first, first + self._epochs, 0
 
     def _batches(self, first, last, batch, count):
+        number = 0
         for epoch in range(first, last):
             for features, labels, weights in self._reader.read(epoch, batch):
-                count -= 1
                 parts = (features,)
                 if labels is not None:
                     parts = (features, labels) if weights is None else (features, labels, weights)
-                yield tf.nest.flatten(parts), count == 0
+                yield number, tf.nest.flatten(parts), number == count - 1
+                number += 1
             batch = 0
 
 
@@ -225,7 +244,7 @@ def signature(reader: BatchReader):
         put(view.name, view)
     if spec.group is not None:
         features["group"] = tf.TensorSpec((size,), tf.int64)
-    for sequence in spec.sequences:
+    for sequence in reader.sequences:
         features[f"{sequence.name}/mask"] = tf.TensorSpec((size, None), tf.bool)
         for field in sequence.fields:
             put(f"{sequence.name}/{field.name}", spec.resolved_field(sequence, field), None)

@@ -19,10 +19,12 @@ class TableEncoder:
         spec: `FeatureSpec` whose vocabularies and statistics are learned.
         stores: Mapping from the name of each sequence by reference to its `EventStore`.
         labels: Boolean. Whether labels and row weights are read. Defaults to `True`.
+        histories: Boolean. Whether sequences are read. Defaults to `True`.
     """
 
-    def __init__(self, spec, stores, labels=True):
+    def __init__(self, spec, stores, labels=True, histories=True):
         self.spec = spec
+        self.sequences = spec.sequences if histories else ()
         self.stores = stores
         self.labels = labels
         self._features = {
@@ -34,7 +36,7 @@ class TableEncoder:
                 field.name: ColumnEncoder(spec, spec.resolved_field(sequence, field))
                 for field in sequence.fields
             }
-            for sequence in spec.sequences
+            for sequence in self.sequences
             if sequence.events is None
         }
 
@@ -64,8 +66,7 @@ class TableEncoder:
             values, place = reader.column(self.spec.group)
             features["group"] = hash_values(as_keys(values, place)).view(np.int64)
         sequences = {
-            sequence.name: self._sequence(sequence, reader, request)
-            for sequence in self.spec.sequences
+            sequence.name: self._sequence(sequence, reader, request) for sequence in self.sequences
         }
         labels, weights = self._targets(reader)
         return RowBlock(features, sequences, labels, weights)

@@ -59,7 +59,8 @@ class CTRModel(keras.Model):
     TensorShape([2, 1])
     """
 
-    # Whether the model reads sequences; those that do override `read_histories`.
+    # Whether the model reads sequences; those that do override `read_histories`. For those that
+    # do not, training, evaluation and serving leave the sequences unread.
     reads_histories = False
 
     def __init__(

@@ -122,14 +122,33 @@ def build(name, spec, options=None):
     'dnn'
     """
     checked = check_options(name, options or {})
-    module, class_name = _class_path(name).split(":")
-    model_class = getattr(importlib.import_module(module), class_name)
     try:
-        return model_class(spec, **checked)
+        return model_class(name)(spec, **checked)
     except UserError:
         raise
     except ValueError as error:  # a value that an option's type allows and its layer does not
         raise UserError(f"model `{name}`: {error}") from error
+
+
+def model_class(name):
+    """The class of a registered model; this imports TensorFlow.
+
+    Args:
+        name: String. A registered model name.
+
+    Returns:
+        A subclass of `CTRModel`.
+
+    Raises:
+        UserError: If no such model exists.
+
+    Example:
+
+    >>> model_class("dnn").reads_histories
+    False
+    """
+    module, class_name = _class_path(name).split(":")
+    return getattr(importlib.import_module(module), class_name)
 
 
 def _known_options(name):

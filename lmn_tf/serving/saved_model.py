@@ -26,7 +26,8 @@ def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5
     """Exports a model as a SavedModel, reloads it and compares both on real rows.
 
     The folder gets `saved_model/` (signature `serving_default`: one input for each encoded
-    feature of the spec, `/` in its name written `__`; for each label a probability and a logit,
+    feature of the spec that the model reads, so no histories for a model without, `/` in its name
+    written `__`; for each label a probability and a logit,
     `LABEL` and `LABEL_logit`), the resolved `feature_spec.yaml` with `vocabularies/` and
     `statistics.json`, and `parity.json`. Each variable is stored once, which is checked by size.
     The folder appears only when the reloaded model agrees; otherwise nothing is left behind.
@@ -55,7 +56,14 @@ def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5
     try:
         write_spec(spec, partial)
         save(model, partial / MODEL_FOLDER)
-        dataset = make_dataset(spec, files, batch_size=512, limit=rows, labels=False)
+        dataset = make_dataset(
+            spec,
+            files,
+            batch_size=512,
+            limit=rows,
+            labels=False,
+            histories=model.reads_histories,
+        )
         report = {
             **check_size(model, partial / MODEL_FOLDER),
             **check_parity(model, partial / MODEL_FOLDER, dataset, tolerance),

@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from lmn_tf.data.batch_reader import read_columns
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.data.event_store import EventStore
 from lmn_tf.data.row_block import RowBlock
@@ -49,6 +48,10 @@ class Scorer:
         self._model = load(folder / MODEL_FOLDER)
         self._serve = self._model.signatures["serving_default"]
         self._inputs = set(self._serve.structured_input_signature[1])
+        # A model that reads no histories was exported without these inputs.
+        self._histories = any(
+            input_name(f"{sequence.name}/mask") in self._inputs for sequence in self.spec.sequences
+        )
         self._encoder = None
 
     def score(self, rows) -> dict[str, np.ndarray]:
@@ -56,7 +59,8 @@ class Scorer:
 
         Args:
             rows: A list of dicts, a dict of columns, a `pyarrow.Table`, or the glob of data
-                files. Columns are those of the feature spec; labels are not needed.
+                files. Columns are those of the feature spec; labels are not needed, nor histories
+                where the model reads none.
 
         Returns:
             For each label its probabilities: float32, shape `(rows,)`, in the order of the rows.
@@ -65,7 +69,13 @@ class Scorer:
             UserError: When a column is missing, or a value breaks a rule of the spec.
         """
         if isinstance(rows, str | os.PathLike):
-            batches = make_dataset(self.spec, rows, batch_size=self.batch_size, labels=False)
+            batches = make_dataset(
+                self.spec,
+                rows,
+                batch_size=self.batch_size,
+                labels=False,
+                histories=self._histories,
+            )
         else:
             batches = self._encode(_table(rows))
         names = [label.name for label in self.spec.labels]
@@ -80,13 +90,15 @@ class Scorer:
         return {name: np.concatenate(parts) for name, parts in scores.items()}
 
     def _encode(self, table: pa.Table):
-        columns = read_columns(self.spec, labels=False)
+        columns = self.spec.columns(labels=False, histories=self._histories)
         for name in columns:
             if name not in table.column_names:
                 near = did_you_mean(name, table.column_names)
                 raise UserError(f"`rows` must have the column `{name}`.{near}")
         if self._encoder is None:
-            self._encoder = TableEncoder(self.spec, self._stores(), labels=False)
+            self._encoder = TableEncoder(
+                self.spec, self._stores(), labels=False, histories=self._histories
+            )
         table = table.select(columns)
         for start in range(0, table.num_rows, self.batch_size):
             piece = table.slice(start, self.batch_size)
@@ -94,7 +106,8 @@ class Scorer:
             yield block.batch(np.arange(piece.num_rows))[0]
 
     def _stores(self) -> dict:
-        sequences = [sequence for sequence in self.spec.sequences if sequence.events is not None]
+        sequences = self.spec.sequences if self._histories else ()
+        sequences = [sequence for sequence in sequences if sequence.events is not None]
         if sequences and self.events_dir is None:
             raise UserError(
                 f"`events_dir` must be given: the history `{sequences[0].name}` is read by "

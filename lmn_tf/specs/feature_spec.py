@@ -118,13 +118,19 @@ class FeatureSpec(Document):
         ]
         return (*self.features, *fields)
 
-    def columns(self):
-        """Returns the names of all columns of the data that must be read, each once."""
-        names = [self.group, self.request_time, self.weight]
-        names += [label.data_column for label in self.labels]
+    def columns(self, labels=True, histories=True):
+        """Returns the names of all columns of the data that must be read, each once.
+
+        Args:
+            labels: Boolean. Whether labels and row weights are read. Defaults to `True`.
+            histories: Boolean. Whether sequences are read. Defaults to `True`.
+        """
+        names = [self.group, self.request_time]
+        if labels:
+            names += [self.weight, *(label.data_column for label in self.labels)]
         for feature in self.features:
             names += [None if feature.kind == "cross" else feature.data_column, feature.weights]
-        for sequence in self.sequences:
+        for sequence in self.sequences if histories else ():
             if sequence.events is not None:
                 names += [sequence.events.user, sequence.events.count]
                 continue

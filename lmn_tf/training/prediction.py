@@ -38,7 +38,9 @@ def write_predictions(model, spec, files, output, batch_size: int = 4096) -> int
     if os.path.isdir(output) or not os.path.isdir(folder):
         raise UserError(f"`--output` must be a file in a folder that exists. Received: {output}")
     labels = [label.name for label in spec.labels]
-    dataset = make_dataset(spec, files, batch_size=batch_size, labels=False)
+    dataset = make_dataset(
+        spec, files, batch_size=batch_size, labels=False, histories=model.reads_histories
+    )
     evaluator = Evaluator(model, labels)
     keys = _Keys(files, spec.group)
     progress = Progress(title="predict")

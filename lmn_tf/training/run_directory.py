@@ -134,14 +134,12 @@ class RunDirectory:
 
     def load_model(self):
         """Loads `model.keras`."""
-        import importlib
-
         import keras
 
         from lmn_tf.models import registry
 
         # Importing the class registers it with Keras.
-        importlib.import_module(registry.MODELS[self.load_pipeline().model_name].split(":")[0])
+        registry.model_class(self.load_pipeline().model_name)
         return keras.saving.load_model(self.model_file, compile=False)
 
     def _compare(self, file: Path, document: dict) -> None:

@@ -92,6 +92,7 @@ class Trainer:
             seed=train.seed,
             shuffle_buffer=data.shuffle_buffer,
             limit=data.train_rows,
+            histories=self._reads_histories,
         )
         total = train.epochs * -(-reader.num_rows // data.batch_size)
         total = min(total, train.max_steps) if train.max_steps else total
@@ -152,7 +153,17 @@ class Trainer:
         if files is None:
             return None
         data = self.pipeline.data
-        return make_dataset(self.spec, files, batch_size=data.eval_batch_size, limit=data.eval_rows)
+        return make_dataset(
+            self.spec,
+            files,
+            batch_size=data.eval_batch_size,
+            limit=data.eval_rows,
+            histories=self._reads_histories,
+        )
+
+    @property
+    def _reads_histories(self) -> bool:
+        return registry.model_class(self.pipeline.model_name).reads_histories
 
     def _finish(self, loop, state, test, evaluator) -> dict:
         with atomic_files.atomic_path(self.directory.model_file) as temporary:

@@ -15,7 +15,7 @@ from small_shop import (
     write_tfrecord,
 )
 
-from lmn_tf.data.batch_reader import BatchReader, read_columns
+from lmn_tf.data.batch_reader import BatchReader
 from lmn_tf.data.length_buckets import length_buckets
 from lmn_tf.data.vocabulary import learn
 
@@ -285,11 +285,29 @@ def test_limit_and_remainder(files):
 
 def test_without_labels_their_columns_are_not_read(tmp_path, files):
     spec = learned(files)
-    assert {"click", "bought", "weight"}.isdisjoint(read_columns(spec, labels=False))
+    assert {"click", "bought", "weight"}.isdisjoint(spec.columns(labels=False))
     rows = [{k: v for k, v in row.items() if k not in ("click", "bought")} for row in ROWS]
     pattern = write_parquet(tmp_path, rows)
     features, labels, weights = next(BatchReader(spec, pattern, labels=False).read())
     assert labels is None and weights is None and len(features["user"]) == len(ROWS)
+
+
+@pytest.mark.parametrize("by_reference", [False, True])
+def test_without_histories_their_columns_and_files_are_not_read(tmp_path, by_reference):
+    write_events(tmp_path, EVENTS)
+    spec = learned(write_parquet(tmp_path, ROWS), by_reference=by_reference)
+    whole = next(BatchReader(spec, str(tmp_path / "*.parquet")).read())
+    (tmp_path / "events.arrow").unlink()
+    rows = [{k: v for k, v in row.items() if k[:2] != "h_" and k != "count"} for row in ROWS]
+    pattern = write_parquet(tmp_path, rows)
+    with pytest.raises(ValueError, match="events.arrow|h_item|count"):
+        BatchReader(spec, pattern)
+    features, labels, weights = next(BatchReader(spec, pattern, histories=False).read())
+    assert list(features) == [key for key in whole[0] if not key.startswith("history/")]
+    for key, values in features.items():
+        np.testing.assert_array_equal(values, whole[0][key])
+    np.testing.assert_array_equal(labels, whole[1])
+    np.testing.assert_array_equal(weights, whole[2])
 
 
 def test_data_of_one_window_are_decoded_once(files, monkeypatch):

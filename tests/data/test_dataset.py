@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -5,7 +8,7 @@ import tensorflow as tf
 from small_shop import shop_dict, shop_rows, shop_spec, write_csv, write_events, write_parquet
 
 from lmn_tf.data.batch_reader import BatchReader
-from lmn_tf.data.dataset import make_dataset, reader_dataset, user_errors
+from lmn_tf.data.dataset import _Iterations, make_dataset, reader_dataset, user_errors
 from lmn_tf.data.vocabulary import learn
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -48,6 +51,52 @@ def test_batches_are_those_of_the_reader_and_fit_the_element_spec(files, by_refe
     assert features["history/tags"].shape.as_list() == [None, None, None]
     assert features["look"].shape.as_list() == [None, 3]
     assert labels.shape.as_list() == [None, 2] and weights.shape.as_list() == [None]
+
+
+def test_elements_without_histories(files):
+    features = make_dataset(shop_spec(), files, histories=False).element_spec[0]
+    assert "user" in features and not [key for key in features if key.startswith("history/")]
+
+
+def test_batches_are_made_ahead_where_ops_are_deterministic():
+    # In a process of its own: determinism can not be turned off again.
+    code = """if True:
+        import time
+        import numpy as np, tensorflow as tf
+        from lmn_tf.data import dataset
+        from lmn_tf.training.input_clock import InputClock
+
+        tf.config.experimental.enable_op_determinism()
+        pulled = []
+
+        class Reader:
+            batches_per_epoch, is_sharded = 9, False
+            def read(self, epoch, start):
+                for number in range(9):
+                    pulled.append(number)
+                    yield {"x": np.full(2, number)}, None, None
+
+        dataset.signature = lambda reader: {"x": tf.TensorSpec((2,), tf.int64)}
+        batches = iter(InputClock().wrap(dataset.reader_dataset(Reader())))
+        assert next(batches)["x"].numpy().tolist() == [0, 0]
+        deadline = time.monotonic() + 20
+        while len(pulled) < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert 4 <= len(pulled) < 9, pulled
+        assert [int(batch["x"][0]) for batch in batches] == list(range(1, 9))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_batches_are_pulled_one_after_the_other(files):
+    spec = shop_spec()
+    learn(spec, files)
+    iterations = _Iterations(BatchReader(spec, files, batch_size=64), 1, (0, 0))
+    key, _ = iterations.begin()
+    iterations.pull(key, 0)
+    with pytest.raises(RuntimeError, match="Received: batch 2 when 1 was next"):
+        iterations.pull(key, 2)
 
 
 def test_elements_without_weights_or_labels(files):

@@ -82,6 +82,14 @@ def test_columns_by_reference_are_not_columns_of_the_data(spec):
     assert len(columns) == len(set(columns))
 
 
+def test_columns_of_what_is_read(spec):
+    left_out = {"row_weight", "click", "bought"}
+    assert spec.columns(labels=False) == tuple(c for c in spec.columns() if c not in left_out)
+    histories = set(spec.columns()) - set(spec.columns(histories=False))
+    assert {"num_events", "search_words"} <= histories
+    assert not histories & {"session", "time", "last_visit", "tag_weights", *left_out}
+
+
 def test_tables(spec):
     assert spec.table_of(spec.feature("item")) == ("item", spec.tables["item"])
     name, table = spec.table_of(spec.feature("country"))

@@ -54,6 +54,36 @@ def test_resuming_a_finished_run_gives_its_metrics():
     assert {path: path.stat().st_mtime_ns for path in trained_run().rglob("*")} == before
 
 
+def test_a_model_without_histories_needs_none_but_to_learn_ids(tmp_path):
+    from lmn_tf.serving.saved_model import export
+    from lmn_tf.serving.scorer import Scorer
+    from lmn_tf.training.prediction import write_predictions
+    from lmn_tf.training.run_directory import RunDirectory
+
+    for part in ("valid", "test"):
+        table = pq.read_table(next(market().glob(f"{part}-*.parquet")))
+        kept = [name for name in table.column_names if not name.startswith("history_")]
+        assert len(kept) < table.num_columns
+        pq.write_table(table.select(kept), tmp_path / f"{part}-0.parquet")
+    plain = document(tmp_path / "run", epochs=1)
+    plain["model"] = {"name": "dnn", "hidden_units": [8]}
+    plain["data"] |= {"valid": f"{tmp_path}/valid-*", "test": f"{tmp_path}/test-*"}
+    metrics = Trainer(PipelineSpec.from_dict(plain), stream=io.StringIO()).train()
+    assert metrics["test"]["examples"] > 100
+    directory = RunDirectory.open(tmp_path / "run")
+    spec, model = directory.load_spec(), directory.load_model()
+    assert spec.sequences
+    files = plain["data"]["test"]
+    write_predictions(model, spec, files, tmp_path / "scores.parquet", batch_size=64)
+    export(model, spec, tmp_path / "export", files)
+    scorer = Scorer(tmp_path / "export")
+    assert not [key for key in scorer._inputs if key.startswith("history")]
+    want = pq.read_table(tmp_path / "scores.parquet")["click"].to_numpy()
+    rows = pq.read_table(tmp_path / "test-0.parquet")
+    for form in (files, rows):
+        np.testing.assert_allclose(scorer.score(form)["click"], want, atol=1e-5)
+
+
 def test_a_taken_folder_is_refused():
     with pytest.raises(UserError, match="holds a run. Continue it with --resume"):
         Trainer(pipeline(trained_run())).train()
