@@ -18,7 +18,7 @@ help:
 
 quickstart: $(VENV)/.installed
 	@rm -rf $(RUN) runs/quickstart_export
-	@$(VENV)/bin/lmn-tf compare pipelines/quickstart_comparison.yaml
+	@$(VENV)/bin/lmn-tf compare pipelines/quickstart_comparison.yaml --in-process
 	@$(VENV)/bin/lmn-tf export $(RUN)/lmn-seed1 runs/quickstart_export
 	@echo
 	@$(VENV)/bin/python -c \

@@ -16,25 +16,32 @@ from lmn_tf.training.run_directory import RunDirectory
 
 
 class Comparison:
-    """Runs a comparison: each model and seed in a process of its own, then one table.
+    """Runs a comparison: each model and seed, then one table.
 
     Runs go to `OUTPUT/LABEL-seedK` with `lmn-tf train --resume`, so a comparison that was stopped
     goes on where it stopped, and a finished run is not repeated. Then come `comparison.json`,
     `comparison.md` and `comparison.png`.
 
+    Each run has a process of its own, so that one which dies takes no other with it and none
+    finds memory taken. `in_process` runs them here, to the same results, which spares small
+    comparisons the seconds that each process takes to load TensorFlow; the peak memory of a run
+    then counts the runs before it.
+
     Args:
         spec: A `ComparisonSpec`.
         seeds: Seeds to use instead of those of the spec. Defaults to `None`.
         say: Function that gets a line to show. Defaults to `None`, which prints to stderr.
+        in_process: Whether runs share this process. Defaults to `False`.
 
     Raises:
         UserError: When a model, an option or a training key of any run is not valid.
     """
 
-    def __init__(self, spec, seeds=None, say=None):
+    def __init__(self, spec, seeds=None, say=None, in_process: bool = False):
         self.spec = spec
         self.seeds = tuple(seeds or spec.seeds)
         self.output = Path(spec.output)
+        self.in_process = in_process
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         base = spec.load_pipeline()
         features = base.load_feature_spec()
@@ -92,6 +99,9 @@ class Comparison:
         document["feature_spec"] = os.path.abspath(self.pipelines[label, seed].feature_spec_path)
         file = self.output / "pipelines" / f"{folder.name}.yaml"
         atomic_files.write_text(file, strict_yaml.dump(document))
+        if self.in_process:
+            _train_here(file)
+            return
         command = [sys.executable, "-m", "lmn_tf.cli.main", "train", str(file), "--resume"]
         done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
         if done.returncode == 2:
@@ -119,3 +129,14 @@ class Comparison:
             return None
         oracle = json.loads(path.read_text(encoding="utf-8"))
         return oracle.get("test" if data.test else "valid")
+
+
+def _train_here(file) -> None:
+    import keras
+
+    from lmn_tf.specs.pipeline_spec import PipelineSpec
+    from lmn_tf.training.trainer import Trainer
+
+    # Frees the run before, and counts the names of layers from the start as a new process does.
+    keras.backend.clear_session()
+    Trainer(PipelineSpec.load(file), resume=True).train()

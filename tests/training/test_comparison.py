@@ -129,6 +129,70 @@ def test_labels_that_give_one_folder_are_refused(tmp_path):
         Comparison(make_spec(tmp_path, twins))
 
 
+def test_runs_in_this_process_start_none(tmp_path, monkeypatch):
+    from lmn_tf.training import trainer
+
+    training = FakeTraining(monkeypatch)
+
+    class Trainer:
+        def __init__(self, pipeline, resume):
+            self.folder = Path(pipeline.run_dir)
+            assert resume
+
+        def train(self):
+            training.run(
+                [sys.executable, "-m", "lmn_tf.cli.main", "train", self._file(), "--resume"]
+            )
+
+        def _file(self):
+            return str(self.folder.parent / "pipelines" / f"{self.folder.name}.yaml")
+
+    monkeypatch.setattr(trainer, "Trainer", Trainer)
+    monkeypatch.setattr(module.subprocess, "run", None)
+    Comparison(make_spec(tmp_path), say=lambda text: None, in_process=True).run()
+    assert training.ran == ["dnn-seed1", "dnn-seed2", "a_pool_-seed1", "a_pool_-seed2"]
+
+
+@pytest.mark.slow
+def test_one_process_gives_the_results_of_many(tmp_path):
+    models = [
+        {"label": "dnn", "model": {"name": "dnn", "hidden_units": [8]}},
+        {
+            "label": "lmn",
+            "model": {
+                "name": "lmn",
+                "num_keys": 6,
+                "top_k": 4,
+                "hidden_units": [8],
+                "dropout": 0.2,
+            },
+        },
+    ]
+    make_spec(tmp_path, models, seeds=[1])
+    base = yaml.safe_load((tmp_path / "base.yaml").read_text())
+    base["train"]["deterministic"] = True
+    (tmp_path / "base.yaml").write_text(strict_yaml.dump(base))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = []
+    for options in ([], ["--in-process"]):
+        output = tmp_path / f"out{len(found)}"
+        command = [sys.executable, "-m", "lmn_tf.cli.main", "compare"]
+        command += [str(tmp_path / "comparison.yaml"), "--output", str(output), *options]
+        subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+        found.append({label: _figures(output / f"{label}-seed1") for label in ("dnn", "lmn")})
+    assert found[0] == found[1]
+
+
+def _figures(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for part in ("valid", "test"):
+        metrics[part].pop("examples_per_second")
+    history = [
+        {key: epoch[key] for key in ("step", "loss")} for epoch in metrics["train"]["history"]
+    ]
+    return metrics["valid"], metrics["test"], metrics["train"]["loss"], history
+
+
 @pytest.mark.slow
 def test_real_processes(tmp_path):
     """Two real runs; a second comparison finds them finished."""
