@@ -1,6 +1,41 @@
-"""Knows whether the graph being built will be compiled by XLA."""
+"""Where XLA compiles: the switch, and what is being traced now."""
+
+import contextlib
+import threading
 
 import tensorflow as tf
+
+_state = threading.local()
+
+
+@contextlib.contextmanager
+def without_xla():
+    """Has the ops traced in a block use TensorFlow's own kernels only.
+
+    The ops compile by themselves with XLA where that was measured to be faster
+    (the search of long rows of scores on a CPU), and nowhere else. A graph that
+    is to run where XLA may be missing is traced inside this block: an export is.
+    """
+    before = getattr(_state, "is_off", False)
+    _state.is_off = True
+    try:
+        yield
+    finally:
+        _state.is_off = before
+
+
+def compiles_with_xla():
+    """Says whether an op may compile a part of itself with XLA on its own.
+
+    Returns:
+        `False` inside `without_xla`, where XLA compiles the caller already, and
+        where the work would go to a GPU, whose kernels need no help; else `True`.
+    """
+    return not (
+        getattr(_state, "is_off", False)
+        or is_compiling_with_xla()
+        or tf.config.list_physical_devices("GPU")
+    )
 
 
 def is_compiling_with_xla():

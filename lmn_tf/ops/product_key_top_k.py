@@ -1,9 +1,17 @@
 """Exact product-key search: the best slots of a grid of row and column scores."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf.ops.compile import compiles_with_xla
+from lmn_tf.ops.filtered_top_k import filtered_top_k
+from lmn_tf.ops.row_chunks import map_row_chunks
+from lmn_tf.ops.sortable import from_sortable, to_sortable
+
 _MAX_KEYS = 46340  # the largest axis whose square still fits an int32 slot id
+_CHUNK = 512  # rows searched at a time: their scores stay in the cache of a core
 
 
 def product_key_top_k(row_scores, column_scores, k):
@@ -22,8 +30,8 @@ def product_key_top_k(row_scores, column_scores, k):
     order still holds among the slots that are returned, but the last place may
     go to another slot of that rounded score.
 
-    Scores in float16 and bfloat16 are searched in float32. The gradient reaches
-    the scores that were selected, and no other.
+    NaN counts as minus infinity. Scores in float16 and bfloat16 are searched in
+    float32. The gradient reaches the scores that were selected, and no other.
 
     Args:
         row_scores: Float tensor of shape `(..., m)`.
@@ -118,33 +126,91 @@ def _check(row_scores, column_scores, k):
 
 def _search(row_scores, column_scores, k):
     """Best sums of `(N, m)` rows and columns, as `(N, k)` scores and slots."""
+    if row_scores.dtype == tf.float64:
+        return _top_k_float64(*_candidates(row_scores, column_scores, k), k)
+    if is_filtered(row_scores.shape[-1], k) and compiles_with_xla():
+        keys = _filtered_keys(row_scores.shape[-1], k)(row_scores, column_scores)
+    else:
+        keys = _keys(row_scores, column_scores, k)
+    return _unpack(tf.math.top_k(keys, k)[0])
+
+
+def is_filtered(num_keys, k):
+    """Says whether counting beats the heap: on long rows and for a `k` that is not small or large.
+
+    Args:
+        num_keys: Integer. Keys an axis.
+        k: Integer. Slots searched for.
+    """
+    return 128 <= num_keys < 32768 and 8 <= k <= 64 and num_keys >= 4 * k
+
+
+@functools.cache
+def _filtered_keys(num_keys, k):
+    """Returns the function that finds candidates in chunks of rows compiled by XLA."""
+    spec = tf.TensorSpec([_CHUNK, num_keys], tf.float32)
+
+    @tf.function(jit_compile=True, input_signature=[spec, spec], autograph=False)
+    def chunk_keys(row_scores, column_scores):
+        best_rows, row_ids, is_left = filtered_top_k(row_scores, k)
+        best_columns, column_ids, is_also_left = filtered_top_k(column_scores, k)
+        best_rows, best_columns = from_sortable(best_rows), from_sortable(best_columns)
+        best = best_rows, row_ids, best_columns, column_ids
+        return _pack(*_pair(best, num_keys, k)), is_left | is_also_left
+
+    @tf.function(input_signature=[tf.TensorSpec([None, num_keys], tf.float32)] * 2, autograph=False)
+    def all_keys(row_scores, column_scores):
+        scores = row_scores, column_scores
+        keys, is_left = map_row_chunks(chunk_keys, scores, _CHUNK, (tf.int64, tf.bool))
+        left = tf.where(is_left)
+
+        def mended():
+            rest = _keys(*(tf.gather(axis, left[:, 0]) for axis in scores), k)
+            return tf.tensor_scatter_nd_update(keys, left, rest)
+
+        return tf.cond(tf.size(left) > 0, mended, lambda: keys)
+
+    return all_keys
+
+
+def _keys(row_scores, column_scores, k):
+    return _pack(*_candidates(row_scores, column_scores, k))
+
+
+def _candidates(row_scores, column_scores, k):
+    """Sums and slots of the pairs that can be among the best, as `(N, pairs)` tensors."""
     num_keys = row_scores.shape[-1]
-    best_rows, row_ids = tf.math.top_k(row_scores, min(k, num_keys))
-    best_columns, column_ids = tf.math.top_k(column_scores, min(k, num_keys))
+    best = (
+        *tf.math.top_k(_nan_last(row_scores), min(k, num_keys)),
+        *tf.math.top_k(_nan_last(column_scores), min(k, num_keys)),
+    )
+    return _pair(best, num_keys, k)
+
+
+def _nan_last(scores):
+    return tf.where(tf.math.is_nan(scores), tf.constant(-float("inf"), scores.dtype), scores)
+
+
+def _pair(best, num_keys, k):
+    best_rows, row_ids, best_columns, column_ids = best
     row_ranks, column_ranks = rank_pairs(k, num_keys)
     sums = tf.gather(best_rows, row_ranks, axis=1) + tf.gather(best_columns, column_ranks, axis=1)
     slots = tf.gather(row_ids * num_keys, row_ranks, axis=1) + tf.gather(
         column_ids, column_ranks, axis=1
     )
-    if sums.dtype == tf.float64:
-        return _top_k_float64(sums, slots, k)
-    return _top_k_float32(sums, slots, k)
+    return _nan_last(sums), slots
 
 
-def _top_k_float32(scores, slots, k):
-    """Top-k by score, then by lowest slot: both packed into one int64 that sorts so."""
-    flip = tf.constant(0x7FFFFFFF, tf.int32)
-    # Adding 0 turns -0.0 into 0.0. Read as integers, floats sort like floats once
-    # the lower bits of the negative ones are flipped.
-    bits = tf.bitcast(scores + 0.0, tf.int32)
-    order = tf.where(bits < 0, tf.bitwise.bitwise_xor(bits, flip), bits)
+def _pack(scores, slots):
+    """One int64 that sorts by score, then by lowest slot."""
     low = tf.cast(tf.int32.max - slots, tf.int64)
-    keys = tf.cast(order, tf.int64) * 2**32 + low
-    keys, _ = tf.math.top_k(keys, k)
+    return tf.cast(to_sortable(scores), tf.int64) * 2**32 + low
+
+
+def _unpack(keys):
     order = tf.cast(tf.bitwise.right_shift(keys, tf.constant(32, tf.int64)), tf.int32)
     low = tf.cast(tf.bitwise.bitwise_and(keys, tf.constant(2**32 - 1, tf.int64)), tf.int32)
-    bits = tf.where(order < 0, tf.bitwise.bitwise_xor(order, flip), order)
-    return tf.bitcast(bits, tf.float32), tf.int32.max - low
+    return from_sortable(order), tf.int32.max - low
 
 
 def _top_k_float64(scores, slots, k):

@@ -1,0 +1,58 @@
+"""Runs a function of a fixed number of rows on any number of rows."""
+
+import tensorflow as tf
+
+
+def map_row_chunks(function, tensors, rows_at_a_time, dtypes):
+    """Applies `function` to all rows, a fixed number at a time.
+
+    What XLA compiles has static shapes, and the rows of a batch are as many as
+    there happen to be valid positions: one compilation for chunks of one size
+    replaces one for each number. A chunk stays in the cache of the core that
+    works on it, and chunks run side by side. The last chunk overlaps the one
+    before; only fewer rows than one chunk are filled up.
+
+    Args:
+        function: Function of tensors `(rows_at_a_time, ...)` that returns a tuple
+            of such tensors; each row must be computed from the same row.
+        tensors: Tuple of tensors of shape `(N, ...)`.
+        rows_at_a_time: Integer.
+        dtypes: Tuple with the dtype of each tensor that `function` returns.
+
+    Returns:
+        Tuple of tensors of shape `(N, ...)`.
+    """
+    count = tf.shape(tensors[0])[0]
+    total = tf.maximum(count, rows_at_a_time)
+    missing = total - count
+    tensors = [_fill_up(tensor, missing) for tensor in tensors]
+    num_chunks = (total + rows_at_a_time - 1) // rows_at_a_time
+
+    def one_chunk(index):
+        start = tf.minimum(index * rows_at_a_time, total - rows_at_a_time)
+        return function(
+            *(
+                tf.ensure_shape(
+                    tensor[start : start + rows_at_a_time], [rows_at_a_time, *tensor.shape[1:]]
+                )
+                for tensor in tensors
+            )
+        )
+
+    chunks = tf.map_fn(one_chunk, tf.range(num_chunks), fn_output_signature=tuple(dtypes))
+    in_last = count - (num_chunks - 1) * rows_at_a_time
+    return tuple(_join(chunk, in_last, missing, rows_at_a_time) for chunk in chunks)
+
+
+def _fill_up(tensor, missing):
+    paddings = [[0, missing]] + [[0, 0]] * (tensor.shape.rank - 1)
+    return tf.cond(missing > 0, lambda: tf.pad(tensor, paddings), lambda: tensor)
+
+
+def _join(chunks, in_last, missing, rows_at_a_time):
+    shape = chunks.shape[2:]
+    before = tf.reshape(chunks[:-1], [-1, *shape])
+    # Rows that were filled up stand at the end, rows done before at the beginning.
+    last = chunks[-1]
+    last = tf.cond(missing > 0, lambda: last[:in_last], lambda: last[rows_at_a_time - in_last :])
+    return tf.concat([before, last], axis=0)
