@@ -1,0 +1,40 @@
+"""Models on the click log, and the step that `fit` takes for each batch."""
+
+_HEAD = {"hidden_units": (200, 80)}
+
+
+def compiled_model(name, spec, **options):
+    """A model of the registry, built and compiled as users do.
+
+    Args:
+        name: String. `"LMN"` or `"DIN"`.
+        spec: `FeatureSpec` whose vocabularies are learned.
+        **options: Options of the model.
+    """
+    import lmn_tf
+
+    model = getattr(lmn_tf.models, name)(spec, **{**_HEAD, **options})
+    model.compile()
+    model.build()
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def training_steps(model, dataset, batches):
+    """The function that trains on the next of the first `batches`, over and over, as `fit` does.
+
+    Args:
+        model: A compiled `keras.Model`.
+        dataset: `tf.data.Dataset`; its batches are kept in memory.
+        batches: Integer. How many are used.
+    """
+    import tensorflow as tf
+
+    iterator = iter(dataset.take(batches).cache().repeat())
+    model.make_train_function()
+
+    def step():
+        model.train_function(iterator)
+        tf.test.experimental.sync_devices()
+
+    return step

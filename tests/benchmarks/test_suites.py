@@ -1,0 +1,80 @@
+"""Each benchmark runs at tiny sizes; what it finds there means nothing, that it finds it does."""
+
+import pytest
+
+
+def rows(result):
+    return [row for case in result["cases"] for row in case["contenders"]]
+
+
+def check(result):
+    """Everything was timed, or left out because a peer is not installed."""
+    assert result["quick"] is True
+    for row in rows(result):
+        assert "skipped" in row or row["seconds"]["median"] > 0
+        if "skipped" in row:
+            assert row["skipped"].startswith("needs torch")
+
+
+@pytest.mark.parametrize("kind", ["search", "read-out, forward +", "merge"])
+def test_ops(kind, run_quick):
+    result = run_quick("ops", "--only", kind)
+    check(result)
+    assert all(row["difference"] < 1e-5 for row in rows(result)[1:] if "difference" in row)
+    assert len(rows(result)) == {"search": 5, "merge": 2}.get(kind, 4)
+
+
+@pytest.mark.parametrize("kind", ["forward", "step"])
+def test_product_key_layer(kind, run_quick):
+    result = run_quick("product_key_layer", "--only", kind)
+    check(result)
+    ours = [row for row in rows(result) if row["contender"].startswith("lmn_tf")]
+    assert len(ours) == {"forward": 1, "step": 3}[kind]
+    peers = [row for row in rows(result) if "skipped" not in row and row not in ours]
+    assert len([row for row in ours if row.get("difference", 1) < 1e-4]) >= (1 if peers else 0)
+
+
+def test_row_wise_optimizers(run_quick):
+    result = run_quick("row_wise_optimizers", "--only", "1,000 x")
+    check(result)
+    names = [row["contender"] for row in rows(result)]
+    assert names[:3] == ["keras Adam", "keras Adagrad", "RowWiseAdagrad"]
+    assert rows(result)[2]["target"]["at_least"] == 10.0
+
+
+def test_growing_tables(run_quick):
+    result = run_quick("row_wise_optimizers", "--only", "RowWiseAdagrad, growing")
+    check(result)
+    assert [row["facts"]["rows"] for row in rows(result)] == [500, 1000]
+
+
+def test_memory_sizes(run_quick):
+    result = run_quick("memory_sizes")
+    check(result)
+    assert [row["facts"]["slots"] for row in rows(result)] == [100, 400, 900]
+    assert set(result["cases"][0]["growth"]) == {"all sizes", "√n 10 and more"}
+    assert "the time grew as (√n)^" in result["notes"][0]
+
+
+def test_input(run_quick):
+    result = run_quick("input")
+    check(result)
+    assert [row["contender"] for row in rows(result)] == [
+        "train LMN",
+        "train DIN",
+        "BatchReader, by reference",
+        "BatchReader, inline",
+        "make_dataset, by reference",
+        "make_dataset, inline",
+    ]
+    assert [row["examples"] for row in rows(result)] == [16, 16, 200, 200, 200, 200]
+
+
+def test_retraces(run_quick):
+    result = run_quick("retraces")
+    check(result)
+    for row in rows(result):
+        facts = row["facts"]
+        assert 1 <= facts["traces, first epoch"] <= facts["buckets"]
+        assert facts["traces, further epochs"] == 0
+        assert facts["lengths seen"] > 1

@@ -1,0 +1,35 @@
+"""The click log of the benchmarks."""
+
+import numpy as np
+import pytest
+from workload import spec_of, write_log
+
+from lmn_tf.data.batch_reader import BatchReader
+from lmn_tf.data.vocabulary import learn
+
+
+def batch(folder, inline, **options):
+    write_log(folder, 40, 6, inline=inline, **options)
+    spec = spec_of(6, inline)
+    files = str(folder / "train-*.parquet")
+    learn(spec, files)
+    [(features, labels, _)] = BatchReader(spec, files, batch_size=40).read()
+    return features, labels
+
+
+@pytest.mark.parametrize("shortest, lengths", [(None, {6}), (0, {0, 1, 2, 3, 4, 5, 6})])
+def test_histories_by_reference_and_inline_are_the_same(tmp_path, shortest, lengths):
+    found = []
+    for inline in (False, True):
+        folder = tmp_path / str(inline)
+        folder.mkdir()
+        found.append(batch(folder, inline, shortest=shortest))
+    (by_reference, labels), (inline, inline_labels) = found
+    assert set(by_reference) == set(inline)
+    for name in by_reference:
+        np.testing.assert_array_equal(by_reference[name], inline[name], err_msg=name)
+    np.testing.assert_array_equal(labels, inline_labels)
+    counts = by_reference["history/mask"].sum(axis=1)
+    assert set(counts.tolist()) == lengths
+    if shortest is not None:
+        assert (np.diff(counts) >= 0).all()
