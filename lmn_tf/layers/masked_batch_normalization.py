@@ -88,11 +88,8 @@ class MaskedBatchNormalization(keras.layers.Layer):
         mean = tf.convert_to_tensor(self.moving_mean)
         variance = tf.convert_to_tensor(self.moving_variance)
         if training and self.trainable:
-            count, batch_mean, batch_variance = masked_moments(x, mask)
-            kept = tf.where(count > 0, float(self.momentum), 1.0)
-            self.moving_mean.assign(mean * kept + batch_mean * (1.0 - kept))
-            self.moving_variance.assign(variance * kept + batch_variance * (1.0 - kept))
-            mean, variance = batch_mean, batch_variance
+            count, mean, variance = masked_moments(x, mask)
+            self.update_averages(count, mean, variance)
         gain = tf.math.rsqrt(variance + self.epsilon)
         if self.gamma is not None:
             gain *= self.gamma
@@ -100,6 +97,12 @@ class MaskedBatchNormalization(keras.layers.Layer):
         if self.beta is not None:
             x += self.beta
         return tf.cast(x, self.compute_dtype)
+
+    def update_averages(self, count, mean, variance):
+        """Moves the averages towards the statistics of a batch of `count` valid positions."""
+        kept = tf.where(count > 0, float(self.momentum), 1.0)
+        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            average.assign(tf.convert_to_tensor(average) * kept + value * (1.0 - kept))
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape

@@ -108,6 +108,26 @@ def test_gradient_agrees_with_finite_differences():
     np.testing.assert_allclose(theory[0], numeric[0], atol=2e-3)
 
 
+def test_gradients_are_those_of_the_padded_form():
+    # XLA works on all positions, TensorFlow's kernels on the valid ones with gradients of our own.
+    history, target = INPUTS.values()
+    mask = MASK[[3, 0, 2, 0]]
+    layer = TargetAttention((5, 4))
+    layer(history, target)
+
+    def gradients(history, target):
+        with tf.GradientTape() as tape:
+            tape.watch([history, target])
+            loss = tf.reduce_sum(layer(history, target, mask=mask) ** 2)
+        return tape.gradient(loss, [history, target, *layer.trainable_variables])
+
+    inputs = tf.constant(history), tf.constant(target)
+    compact = tf.function(gradients)(*inputs)
+    padded = tf.function(gradients, jit_compile=True)(*inputs)
+    for found, want in zip(compact, padded, strict=True):
+        np.testing.assert_allclose(found, want, rtol=1e-3, atol=1e-6)
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`hidden_units` must not be empty. Received"):
         TargetAttention(())
