@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.layers.masked_batch_normalization import MaskedBatchNormalization
-from lmn_tf.ops.product_key_top_k import product_key_top_k
+from lmn_tf.ops.product_key_search import product_key_search
 from lmn_tf.ops.sequence import zero_padding
 from lmn_tf.ops.weighted_gather import weighted_gather
 
@@ -215,8 +215,7 @@ class ProductKeyMemory(keras.layers.Layer):
             A `MemoryReading`.
         """
         queries = self._queries(inputs, mask, training)
-        row_scores, column_scores = self._axis_scores(queries)
-        scores, slots = product_key_top_k(row_scores, column_scores, self._top_k)
+        scores, slots = self._search(queries)
         weights = tf.nn.softmax(scores / self.temperature, axis=-1)
         reading = MemoryReading(self._read_out(slots, weights), slots, weights, queries)
         if self._watcher is not None:
@@ -250,10 +249,10 @@ class ProductKeyMemory(keras.layers.Layer):
             Float tensor equal to `reading.read_out`, through which a gradient
             reaches keys and values (and the linear map of merged heads) only.
         """
-        row_scores, column_scores = self._axis_scores(tf.stop_gradient(reading.queries))
+        row_queries, column_queries = tf.unstack(tf.stop_gradient(reading.queries), axis=1)
         slots = reading.slots
-        scores = tf.gather(row_scores, slots // self.num_keys, batch_dims=2) + tf.gather(
-            column_scores, slots % self.num_keys, batch_dims=2
+        scores = _scores_at(slots // self.num_keys, row_queries, self.row_keys) + _scores_at(
+            slots % self.num_keys, column_queries, self.column_keys
         )
         return self._read_out(slots, tf.nn.softmax(scores / self.temperature, axis=-1))
 
@@ -267,14 +266,21 @@ class ProductKeyMemory(keras.layers.Layer):
             queries = self.query_normalization(queries)
         return queries
 
-    def _axis_scores(self, queries):
-        """Row and column scores, each `(N, H, num_keys)`."""
+    def _search(self, queries):
+        """Scores and slots of each head, `(N, H, top_k)`."""
         # Not `queries[:, 0]`: the gradient of a slice writes zeros as large as all queries.
-        row_queries, column_queries = tf.unstack(queries, num=2, axis=1)
-        return (
-            tf.einsum("nhd,hmd->nhm", row_queries, tf.convert_to_tensor(self.row_keys)),
-            tf.einsum("nhd,hmd->nhm", column_queries, tf.convert_to_tensor(self.column_keys)),
+        queries = tf.unstack(tf.reshape(queries, [-1, 2 * self.num_heads, self._key_dim]), axis=1)
+        row_keys = tf.unstack(tf.convert_to_tensor(self.row_keys))
+        column_keys = tf.unstack(tf.convert_to_tensor(self.column_keys))
+        heads = zip(
+            queries[: self.num_heads],
+            queries[self.num_heads :],
+            row_keys,
+            column_keys,
+            strict=True,
         )
+        found = [product_key_search(*head, self._top_k) for head in heads]
+        return tuple(tf.stack(parts, axis=1) for parts in zip(*found, strict=True))
 
     def _read_out(self, slots, weights):
         if self.head_merge == "concat":
@@ -312,3 +318,9 @@ class ProductKeyMemory(keras.layers.Layer):
             if initializer is None
             else keras.initializers.serialize(initializer),
         }
+
+
+def _scores_at(ids, queries, keys):
+    """Scores of some keys: `(N, H, k)` ids, `(N, H, d)` queries, `(H, m, d)` keys."""
+    scores = tf.einsum("nhd,hmd->nhm", queries, tf.convert_to_tensor(keys))
+    return tf.gather(scores, ids, batch_dims=2)

@@ -4,8 +4,9 @@ Imported at once, not on first use: functions share their names with their
 files, and a file imported later would replace the function of that name.
 """
 
-from lmn_tf.ops.compile import is_compiling_with_xla
+from lmn_tf.ops.compile import is_compiling_with_xla, without_xla
 from lmn_tf.ops.merge_duplicates import merge_duplicates
+from lmn_tf.ops.product_key_search import product_key_search
 from lmn_tf.ops.product_key_top_k import product_key_top_k
 from lmn_tf.ops.sequence import (
     masked_mean,
@@ -26,9 +27,11 @@ __all__ = [
     "masked_softmax",
     "masked_sum",
     "merge_duplicates",
+    "product_key_search",
     "product_key_top_k",
     "smooth_l1",
     "weighted_gather",
     "weighted_sum",
+    "without_xla",
     "zero_padding",
 ]

@@ -38,6 +38,19 @@ def compiles_with_xla():
     )
 
 
+def runs_sparse_products(dtype):
+    """Says whether products with sparse matrices may be used: on CPUs and outside of XLA.
+
+    Args:
+        dtype: `tf.DType` of the matrices.
+    """
+    return (
+        dtype in (tf.float32, tf.float64)
+        and not is_compiling_with_xla()
+        and not tf.config.list_physical_devices("GPU")
+    )
+
+
 def is_compiling_with_xla():
     """Says whether the code now being traced will be compiled by XLA.
 

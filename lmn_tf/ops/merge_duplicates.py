@@ -31,7 +31,12 @@ def merge_duplicates(indices, values):
     unique, positions = tf.unique(indices)
     num_rows = tf.size(unique)
     if _has_fast_sparse_product(values):
-        return unique, _sum_by_sparse_product(positions, values, num_rows)
+        # In a graph, TensorFlow's product of a matrix without elements ends the process.
+        return unique, tf.cond(
+            num_rows > 0,
+            lambda: _sum_by_sparse_product(positions, values, num_rows),
+            lambda: tf.zeros_like(values),
+        )
     return unique, tf.math.unsorted_segment_sum(values, positions, num_rows)
 
 

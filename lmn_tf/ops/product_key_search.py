@@ -1,0 +1,80 @@
+"""The product-key search from queries and keys, without a gradient of all scores."""
+
+import tensorflow as tf
+
+from lmn_tf.ops.compile import runs_sparse_products
+from lmn_tf.ops.product_key_top_k import product_key_top_k
+from lmn_tf.ops.slot_search import check_search, search_slots
+from lmn_tf.ops.sparse_product import SparseRows
+
+
+def product_key_search(row_queries, column_queries, row_keys, column_keys, k):
+    """Finds the `k` slots whose keys fit each query best.
+
+    The same as `product_key_top_k(row_queries @ row_keys^T, column_queries @
+    column_keys^T, k)`, ties, NaN and gradient included, at a lower cost. Only
+    `k` of `m` scores of a query have a gradient: here it goes to queries and keys
+    as sparse products of `N * k` entries, and the `(N, m)` matrices of scores and
+    of their gradients are never written.
+
+    Args:
+        row_queries: Float32 tensor of shape `(N, d)`.
+        column_queries: Float32 tensor of shape `(N, d)`.
+        row_keys: Float32 tensor of shape `(m, d)`.
+        column_keys: Float32 tensor of shape `(m, d)`.
+        k: Integer. Number of slots, from 1 to `m * m`.
+
+    Returns:
+        Tuple `(scores, slots)`: float32 and int32 tensors of shape `(N, k)`, best
+        first.
+
+    Raises:
+        ValueError: If the numbers of keys differ or are unknown, or `k` is out of
+            range.
+
+    Example:
+
+    >>> keys = tf.eye(3)
+    >>> scores, slots = product_key_search([[2.0, 1.0, 0.0]], [[0.0, 0.0, 5.0]], keys, keys, k=2)
+    >>> scores.numpy(), slots.numpy()
+    (array([[7., 6.]], dtype=float32), array([[2, 5]], dtype=int32))
+
+    Reference:
+        - Lample et al., "Large Memory Layers with Product Keys", NeurIPS 2019;
+          Lu et al., "Large Memory Network for Recommendation", WWW 2025, eqs. 7-9.
+    """
+    row_queries, column_queries, row_keys, column_keys = (
+        tf.convert_to_tensor(tensor)
+        for tensor in (row_queries, column_queries, row_keys, column_keys)
+    )
+    num_keys = check_search(tf.transpose(row_keys), tf.transpose(column_keys), k)
+    if not runs_sparse_products(row_queries.dtype):
+        scores = _score(row_queries, column_queries, row_keys, column_keys)
+        return product_key_top_k(*scores, k)
+
+    @tf.custom_gradient
+    def search(row_queries, column_queries, row_keys, column_keys):
+        queries, keys = (row_queries, column_queries), (row_keys, column_keys)
+        scores, slots = search_slots(_score, queries, keys, num_keys, k)
+
+        def gradient(upstream, _):
+            by_row = SparseRows(slots // num_keys, upstream, num_keys)
+            by_column = SparseRows(slots % num_keys, upstream, num_keys)
+            return (
+                by_row.product(row_keys),
+                by_column.product(column_keys),
+                by_row.transposed_product(row_queries),
+                by_column.transposed_product(column_queries),
+            )
+
+        return (scores, slots), gradient
+
+    scores, slots = search(row_queries, column_queries, row_keys, column_keys)
+    return tf.ensure_shape(scores, [None, k]), tf.ensure_shape(slots, [None, k])
+
+
+def _score(row_queries, column_queries, row_keys, column_keys):
+    return (
+        tf.matmul(row_queries, row_keys, transpose_b=True),
+        tf.matmul(column_queries, column_keys, transpose_b=True),
+    )
