@@ -1,6 +1,18 @@
-"""A click log of any size, and the training step of a model on it."""
+"""A click log of any size, MovieLens 1M for two packages, and training steps on them."""
 
+from workload.auc import auc
 from workload.click_log import spec_of, write_log
+from workload.movielens import GENRES, movielens_spec, write_for_fuxictr, write_tiny_movielens
 from workload.training import compiled_model, training_steps
 
-__all__ = ["compiled_model", "spec_of", "training_steps", "write_log"]
+__all__ = [
+    "GENRES",
+    "auc",
+    "compiled_model",
+    "movielens_spec",
+    "spec_of",
+    "training_steps",
+    "write_for_fuxictr",
+    "write_log",
+    "write_tiny_movielens",
+]

@@ -1,0 +1,75 @@
+"""DIN against FuxiCTR's at tiny sizes: what it finds there means nothing, that it finds it does."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from workload import auc, movielens_spec, write_for_fuxictr, write_tiny_movielens
+
+import lmn_tf
+
+
+@pytest.fixture(scope="module")
+def movielens(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("movielens") / "prepared"
+    write_tiny_movielens(folder)
+    return folder
+
+
+def test_auc_counts_pairs_in_order():
+    assert auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]) == 0.75
+    assert auc([0, 1, 0, 1], [0.5, 0.5, 0.5, 0.5]) == 0.5
+    assert auc([1, 0], [0.2, 0.9]) == 0.0
+
+
+def test_both_read_the_same_rows(movielens, tmp_path):
+    from pyarrow import parquet
+
+    write_for_fuxictr(movielens, tmp_path, length=8, dim=4)
+    rows, users = (
+        parquet.read_table(tmp_path / f"{name}.parquet").to_pydict() for name in ("train", "users")
+    )
+    spec = movielens_spec(length=8, dim=4)
+    files = str(movielens / "train-*.parquet")
+    [(features, labels)] = lmn_tf.make_dataset(spec, files, batch_size=10_000)
+    assert len(labels) == len(rows["like"]) > 500
+    np.testing.assert_array_equal(labels[:, 0], rows["like"])
+    np.testing.assert_array_equal(features["movie_id"], rows["item_index"])
+    np.testing.assert_array_equal(features["user_id"], rows["user_id"])
+    width = features["genres"].shape[1]
+    np.testing.assert_array_equal(features["genres"], np.array(rows["genres"])[:, :width])
+    # The newest 8 of the user's events before the row, as FuxiCTR's loader cuts them.
+    pairs = zip(rows["user_index"], rows["seq_len"], strict=True)
+    kept = [users["full_item_seq"][user][:count][-8:] for user, count in pairs]
+    lengths = np.count_nonzero(features["history/mask"], axis=1)
+    for one, found, length in zip(kept, features["history/movie_id"].numpy(), lengths, strict=True):
+        assert found[:length].tolist() == one
+
+
+def test_limited_rows(movielens, tmp_path):
+    from pyarrow import parquet
+
+    write_for_fuxictr(movielens, tmp_path, length=8, dim=4, rows=50)
+    assert [parquet.read_table(tmp_path / f"{name}.parquet").num_rows for name in
+            ("train", "test")] == [50, 50]  # fmt: skip
+
+
+def test_ours_trains_and_scores(run_quick):
+    result = run_quick("din_fuxictr", "--only", "as FuxiCTR sets it up", "--seeds", "2")
+    ours = [row for case in result["cases"] for row in case["contenders"]][1::2]
+    assert [row["contender"] for row in ours] == ["lmn_tf DIN"] * 2
+    assert all(row["seconds"]["median"] > 0 for row in ours)
+    assert len(ours[0]["facts"]["AUC by seed"].split()) == 2
+    assert result["notes"] == []
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("fuxictr") is None, reason="fuxictr is not installed: extra `bench`"
+)
+def test_theirs_trains_and_scores(run_quick):
+    result = run_quick("din_fuxictr", "--only", "as lmn_tf sets it up", "--seeds", "1")
+    for case in result["cases"]:
+        theirs, ours = case["contenders"]
+        assert theirs["examples_per_second"] > 0
+        assert ours["ratio"]["median"] > 0
+        assert ours["target"]["at_least"] == 2.0
