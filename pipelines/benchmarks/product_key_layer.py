@@ -69,6 +69,8 @@ def build_torch(num_keys, dim, k, queries, optimizer=None):
     import torch.nn.functional as F
 
     torch.set_num_threads(cores())
+    # They cost time and are off by default; said in words, PyTorch does not warn of it.
+    torch.sparse.check_sparse_tensor_invariants.disable()
     given = {key: torch.from_numpy(value) for key, value in _weights(num_keys, dim).items()}
     projection = torch.nn.Linear(dim, 2 * dim)
     with torch.no_grad():
