@@ -1,5 +1,7 @@
 """The folder of one run: what it holds, and what it refuses."""
 
+import contextlib
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -84,6 +86,52 @@ class RunDirectory:
                 "Name another folder with --run-dir, or continue a run that died at its very "
                 "start with --resume."
             )
+
+    @contextlib.contextmanager
+    def held(self):
+        """Makes the folder where it is missing, and keeps every other process from training in it.
+
+        The lock is the operating system's and ends with the process, however that ends. On file
+        systems that know no such locks there is none. When the block raises and left the folder
+        empty, a folder that was made is taken away again.
+
+        Raises:
+            UserError: When the folder can not be made or written to, or another process holds it.
+        """
+        is_new = not self.path.exists()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            folder = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise UserError(
+                f"`run_dir` must be a folder that can be made. Received: {self.path}: "
+                f"{error.strerror}"
+            ) from error
+        try:
+            self._lock(folder)
+            yield
+        except BaseException:
+            if is_new:
+                with contextlib.suppress(OSError):  # Not empty: it holds a run to continue.
+                    self.path.rmdir()
+            raise
+        finally:
+            os.close(folder)
+
+    def _lock(self, folder: int) -> None:
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise UserError(
+                f"`run_dir` must be a folder that can be written to. Received: {self.path}"
+            )
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"`run_dir` must be trained by one process at a time, and another one trains in "
+                f"{self.path}. Wait for its end, or name another folder with --run-dir."
+            ) from None
+        except OSError:
+            return
 
     def check_same(self, pipeline, spec) -> None:
         """Raises a `UserError` that names what differs from the run in the folder."""

@@ -40,7 +40,8 @@ class Trainer:
         stream: Where progress goes. Defaults to `None`, which is stderr.
 
     Raises:
-        UserError: When the run directory is taken, or the run in it is another one.
+        UserError: When the run directory is taken or can not be written to, another process
+            trains in it, or the run in it is another one.
     """
 
     def __init__(self, pipeline, resume: bool = False, stream=None):
@@ -64,16 +65,20 @@ class Trainer:
         """
         spec = self.pipeline.load_feature_spec()
         self.pipeline.check_features(spec)
-        self._open(spec)
         if self.resume and self.directory.is_finished:
+            self.directory.check_same(self.pipeline, spec)
             return self._read_metrics()
-        generate_missing(self.pipeline.data, self._say)
-        with _settings(self.pipeline.train), user_errors():
-            return self._train(spec)
+        if not self.resume:
+            self.directory.check_free()
+        with self.directory.held():
+            self._open(spec)
+            generate_missing(self.pipeline.data, self._say)
+            with _settings(self.pipeline.train), user_errors():
+                return self._train(spec)
 
     def _open(self, spec) -> None:
         if not self.resume:
-            self.directory.check_free()
+            self.directory.check_free()  # Again: now no other process can take it.
             return
         atomic_files.remove_leftovers(self.directory.path)
         if self.directory.is_started:

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -132,3 +134,33 @@ def test_a_finished_run_holds_what_was_promised():
     assert json.loads((folder / "metrics.json").read_text())["model"] == "lmn"
     assert yaml.safe_load((folder / "pipeline.yaml").read_text())["train"]["epochs"] == 2
     assert RunDirectory.open(folder).load_model().name.startswith("lmn")
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path):
+    first, second = RunDirectory(tmp_path / "a" / "run"), RunDirectory(tmp_path / "a" / "run")
+    with first.held():
+        with pytest.raises(UserError, match="must be trained by one process at a time"):
+            with second.held():
+                pass
+    with second.held():
+        pass
+    assert not list(first.path.iterdir())
+
+
+def test_the_lock_of_a_killed_process_ends_with_it(tmp_path):
+    code = (
+        "import os, signal; from lmn_tf.training.run_directory import RunDirectory\n"
+        f"with RunDirectory({str(tmp_path)!r}).held(): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    with RunDirectory(tmp_path).held():
+        pass
+
+
+def test_file_systems_without_locks_are_held_without(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError("no locks here")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with RunDirectory(tmp_path).held():
+        pass

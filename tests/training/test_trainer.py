@@ -84,6 +84,29 @@ def test_a_model_without_histories_needs_none_but_to_learn_ids(tmp_path):
         np.testing.assert_allclose(scorer.score(form)["click"], want, atol=1e-5)
 
 
+def test_two_processes_do_not_train_one_run(tmp_path):
+    from lmn_tf.training.run_directory import RunDirectory
+
+    with RunDirectory(tmp_path / "run").held():
+        with pytest.raises(UserError, match="and another one trains in .*/run"):
+            Trainer(pipeline(tmp_path / "run"), resume=True, stream=io.StringIO()).train()
+
+
+def test_a_folder_that_can_not_be_written_is_refused_before_the_data_are_read(
+    tmp_path, monkeypatch
+):
+    from lmn_tf.data import vocabulary
+
+    monkeypatch.setattr(vocabulary, "learn", None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="`run_dir` must be a folder that can be made. Received: "):
+        Trainer(pipeline(tmp_path / "file" / "run")).train()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(UserError, match="`run_dir` must be a folder that can be written to"):
+        Trainer(pipeline(tmp_path / "run")).train()
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_taken_folder_is_refused():
     with pytest.raises(UserError, match="holds a run. Continue it with --resume"):
         Trainer(pipeline(trained_run())).train()
