@@ -32,6 +32,38 @@ def build_search(twin, compiled, num_keys, k, queries):
     return _work(run, inputs, lambda found: found[0])
 
 
+def build_scored_search(kind, compiled, num_keys, dim, k, queries):
+    """Scores of queries and keys, search, and the gradient back to both."""
+    import tensorflow as tf
+
+    from lmn_tf.ops import product_key_search, product_key_top_k
+
+    def scored(row_queries, column_queries, row_keys, column_keys):
+        rows = tf.matmul(row_queries, row_keys, transpose_b=True)
+        columns = tf.matmul(column_queries, column_keys, transpose_b=True)
+        if kind == "product_key_top_k":
+            return product_key_top_k(rows, columns, k)[0]
+        best = tf.math.top_k(rows, k)[0][:, :, None] + tf.math.top_k(columns, k)[0][:, None, :]
+        return tf.math.top_k(tf.reshape(best, [-1, k * k]), k)[0]
+
+    def search(*inputs):
+        return (
+            product_key_search(*inputs, k)[0] if kind == "product_key_search" else scored(*inputs)
+        )
+
+    def forward_and_backward(upstream, *inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            scores = search(*inputs)
+        return scores, *tape.gradient(scores, inputs, output_gradients=upstream)
+
+    run = tf.function(forward_and_backward, jit_compile=compiled)
+    inputs = [_normal(0, queries, k)]
+    inputs += [_normal(seed, queries, dim) for seed in (1, 2)]
+    inputs += [_normal(seed, num_keys, dim) for seed in (3, 4)]
+    return _work(run, inputs, lambda found: found[0])
+
+
 def build_gather(twin, compiled, size, dim, k, queries, backward):
     """Weighted sum of rows by `weighted_gather`, or by gather and einsum."""
     import tensorflow as tf
@@ -145,6 +177,18 @@ def main(argv=None):
         title = f"√n {num_keys:,}, k {k}, {queries:,} queries"
         benchmark.compare(f"search, {title}", *found, agree=LEAST)
         for dim in widths:
+            sizes = {"num_keys": num_keys, "dim": dim, "k": k, "queries": queries}
+            found = [
+                Contender(
+                    f"{kind}, {'XLA' if compiled else 'graph'}",
+                    build_scored_search,
+                    {"kind": kind, "compiled": compiled, **sizes},
+                )
+                for kind in ("twin", "product_key_top_k", "product_key_search")
+                for compiled in (False, True)
+            ]
+            title_d = f"scores + search, forward + backward, {title}, d {dim}"
+            benchmark.compare(title_d, *found, agree=LEAST)
             for backward in (False, True):
                 found = contenders(
                     build_gather, size=size, dim=dim, k=k, queries=queries, backward=backward

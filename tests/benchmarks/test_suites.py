@@ -16,12 +16,14 @@ def check(result):
             assert row["skipped"].startswith("needs torch")
 
 
-@pytest.mark.parametrize("kind", ["search", "read-out, forward,", "merge"])
+@pytest.mark.parametrize("kind", ["search, √n", "scores + search", "read-out, forward,", "merge"])
 def test_ops(kind, run_quick):
     result = run_quick("ops", "--only", kind)
     check(result)
     assert all(row["difference"] < 1e-5 for row in rows(result)[1:] if "difference" in row)
-    assert len(rows(result)) == {"search": 5, "merge": 2}.get(kind, 8)  # and the one of memory
+    # The read-out's include those of its memory.
+    many = {"search, √n": 5, "scores + search": 6, "read-out, forward,": 8, "merge": 2}
+    assert len(rows(result)) == many[kind]
 
 
 @pytest.mark.parametrize("kind", ["forward", "step"])
