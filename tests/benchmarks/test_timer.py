@@ -198,6 +198,20 @@ def test_medians_ratios_and_targets(script, monkeypatch, capsys):
     assert cells[6][-2:] == ["0.50", "0.33 - 0.50"]
 
 
+def test_other_work_is_told(monkeypatch):
+    from timer import machine
+    from timer.table import _others
+
+    seconds = iter([(100.0, 50.0, 5.0), (200.0, 110.0, 25.0), None])
+    monkeypatch.setattr(machine, "_seconds", lambda: next(seconds))
+    others = machine.OtherWork()
+    assert others.share() == pytest.approx(0.4)  # 60 busy, of which 20 ours, of 100
+    assert others.share() is None
+    assert _others(0.4) == "other processes took 40% of its time: too much to trust these figures"
+    assert _others(0.01) == "other processes took 1% of its time"
+    assert _others(None) == "it is not known what else it did"
+
+
 def test_numbers_in_tables():
     from timer.table import _number
 

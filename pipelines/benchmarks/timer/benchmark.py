@@ -4,7 +4,6 @@ import argparse
 import datetime
 import importlib.util
 import json
-import os
 import shlex
 import statistics
 import subprocess
@@ -13,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from timer.figures import summarise
-from timer.machine import machine, versions
+from timer.machine import OtherWork, machine, versions
 from timer.table import markdown
 from timer.worker import FOLDER, Failure, Here, Worker
 
@@ -45,7 +44,7 @@ class Benchmark:
         self.cases = []
         self.notes = []
         self._started = datetime.datetime.now(datetime.UTC)
-        self._load = os.getloadavg()[0]
+        self._others = OtherWork()
 
     def compare(self, case, *contenders, ratio="speed", agree=None, rounds=None, seconds=None):
         """Times the contenders of one case in turns, and keeps the figures.
@@ -110,7 +109,7 @@ class Benchmark:
             "quick": self.quick,
             "command": shlex.join(["lmn-tf", "benchmark", self.name, *self.argv]),
             "date": self._started.isoformat(timespec="seconds"),
-            "machine": {**machine(), "load_before": round(self._load, 2)},
+            "machine": {**machine(), "share_of_others": self._others.share()},
             "versions": versions(),
             "rounds": self.rounds,
             "cases": self.cases,

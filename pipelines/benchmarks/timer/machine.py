@@ -26,6 +26,35 @@ def cores():
     return os.cpu_count() or 1
 
 
+class OtherWork:
+    """Tells which share of the processor's time others have taken since it was made."""
+
+    def __init__(self):
+        self._before = _seconds()
+
+    def share(self):
+        """A number from 0 to 1, or `None` where the system does not tell."""
+        now = _seconds()
+        if self._before is None or now is None:
+            return None
+        total, busy, own = (b - a for a, b in zip(self._before, now, strict=True))
+        return min(max((busy - own) / max(total, 1e-9), 0.0), 1.0)
+
+
+def _seconds():
+    """Processor seconds of the machine, those that were busy, and those of us and our workers."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    except OSError:
+        return None
+    ticks = [int(field) for field in fields]
+    tick = os.sysconf("SC_CLK_TCK")
+    total, idle = sum(ticks), ticks[3] + ticks[4]
+    times = os.times()
+    own = times.user + times.system + times.children_user + times.children_system
+    return total / tick, (total - idle) / tick, own
+
+
 def versions():
     found = {"python": platform.python_version()}
     for name in PACKAGES:

@@ -1,5 +1,7 @@
 """The result of a benchmark as Markdown."""
 
+_QUIET = 0.05  # of the machine's time; what others may take while we measure
+
 
 def markdown(result):
     """The result of a benchmark as Markdown."""
@@ -13,8 +15,8 @@ def markdown(result):
     lines += ["", *(f"- {note}" for note in result["notes"])] if result["notes"] else []
     lines += [
         "",
-        f"{result['date'][:10]}, {machine['cores']} cores of {machine['processor']}, load "
-        f"{machine['load_before']} before; "
+        f"{result['date'][:10]}, {machine['cores']} cores of {machine['processor']}; "
+        f"{_others(machine['share_of_others'])}; "
         + ", ".join(f"{name} {version}" for name, version in versions.items())
         + ".",
         "",
@@ -22,6 +24,14 @@ def markdown(result):
         "turn; most memory that the process of a contender has held, until built and in all.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _others(share):
+    """How quiet the machine was, and what that means."""
+    if share is None:
+        return "it is not known what else it did"
+    text = f"other processes took {share:.0%} of its time"
+    return text if share < _QUIET else f"{text}: too much to trust these figures"
 
 
 def cells(case, row):
