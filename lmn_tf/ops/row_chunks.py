@@ -50,8 +50,7 @@ def _fill_up(tensor, missing):
 
 
 def _join(chunks, in_last, missing, rows_at_a_time):
-    shape = chunks.shape[2:]
-    before = tf.reshape(chunks[:-1], [-1, *shape])
+    before = tf.reshape(chunks[:-1], tf.concat([[-1], tf.shape(chunks)[2:]], axis=0))
     # Rows that were filled up stand at the end, rows done before at the beginning.
     last = chunks[-1]
     last = tf.cond(missing > 0, lambda: last[:in_last], lambda: last[rows_at_a_time - in_last :])

@@ -20,27 +20,33 @@ class SparseRows:
         columns = tf.cast(columns, tf.int64)
         shape = tf.shape(columns, out_type=tf.int64)
         rows = tf.broadcast_to(tf.range(shape[0])[:, None], shape)
+        self._shape = tf.stack([shape[0], tf.cast(width, tf.int64)])
+        self._has_entries = tf.size(columns) > 0
         self._dtype = weights.dtype
-        self._rows, self._width = shape[0], tf.cast(width, tf.int64)
         self._matrix = tf.raw_ops.SparseTensorToCSRSparseMatrix(
             indices=tf.stack([tf.reshape(rows, [-1]), tf.reshape(columns, [-1])], axis=1),
             values=tf.reshape(weights, [-1]),
-            dense_shape=tf.stack([self._rows, self._width]),
+            dense_shape=self._shape,
         )
 
     def product(self, dense):
         """Multiplies with `(width, d)`: weighted sums of rows of `dense`, as `(N, d)`."""
-        return self._times(self._matrix, dense, self._rows)
+        return self._product(lambda: self._matrix, dense, self._shape[0])
 
     def transposed_product(self, dense):
         """Multiplies the transpose with `(N, d)`, as `(width, d)`."""
-        transposed = tf.raw_ops.SparseMatrixTranspose(input=self._matrix, type=self._dtype)
-        return self._times(transposed, dense, self._width)
 
-    def _times(self, matrix, dense, rows):
-        # In a graph, TensorFlow's product with a matrix without rows ends the process.
-        return tf.cond(
-            self._rows > 0,
-            lambda: tf.raw_ops.SparseMatrixMatMul(a=matrix, b=dense),
-            lambda: tf.zeros(tf.stack([rows, tf.shape(dense, tf.int64)[1]]), self._dtype),
+        def transposed():
+            return tf.raw_ops.SparseMatrixTranspose(input=self._matrix, type=self._dtype)
+
+        return self._product(transposed, dense, self._shape[1])
+
+    def _product(self, matrix, dense, num_rows):
+        # In a graph, TensorFlow's product of a matrix without elements ends the process.
+        shape = tf.stack([num_rows, tf.shape(dense, tf.int64)[1]])
+        product = tf.cond(
+            self._has_entries,
+            lambda: tf.raw_ops.SparseMatrixMatMul(a=matrix(), b=dense),
+            lambda: tf.zeros(shape, dense.dtype),
         )
+        return tf.ensure_shape(product, [None, dense.shape[1]])
