@@ -4,7 +4,8 @@ Imported at once, not on first use: functions share their names with their
 files, and a file imported later would replace the function of that name.
 """
 
-from lmn_tf.ops.compile import is_compiling_with_xla, without_xla
+from lmn_tf.ops.compile import is_compiling_with_xla, plain_kernels
+from lmn_tf.ops.distinct_ids import distinct_ids
 from lmn_tf.ops.merge_duplicates import merge_duplicates
 from lmn_tf.ops.product_key_search import product_key_search
 from lmn_tf.ops.product_key_top_k import product_key_top_k
@@ -21,17 +22,18 @@ from lmn_tf.ops.weighted_gather import weighted_gather, weighted_sum
 
 __all__ = [
     "ValidPositions",
+    "distinct_ids",
     "is_compiling_with_xla",
     "masked_mean",
     "masked_moments",
     "masked_softmax",
     "masked_sum",
     "merge_duplicates",
+    "plain_kernels",
     "product_key_search",
     "product_key_top_k",
     "smooth_l1",
     "weighted_gather",
     "weighted_sum",
-    "without_xla",
     "zero_padding",
 ]

@@ -1,4 +1,4 @@
-"""Where XLA compiles: the switch, and what is being traced now."""
+"""Which kernels the ops may use: the switch, and what is being traced now."""
 
 import contextlib
 import threading
@@ -9,45 +9,49 @@ _state = threading.local()
 
 
 @contextlib.contextmanager
-def without_xla():
-    """Has the ops traced in a block use TensorFlow's own kernels only.
+def plain_kernels():
+    """Has the ops traced in a block use only kernels that TensorFlow has everywhere.
 
-    The ops compile by themselves with XLA where that was measured to be faster
-    (the search of long rows of scores on a CPU), and nowhere else. A graph that
-    is to run where XLA may be missing is traced inside this block: an export is.
+    On CPUs the ops compile parts of themselves with XLA and multiply with sparse
+    matrices, where that was measured to be faster. A graph that is to run elsewhere
+    (under a server without XLA, on a GPU, compiled as a whole) is traced inside
+    this block: an export is.
     """
-    before = getattr(_state, "is_off", False)
-    _state.is_off = True
+    before = getattr(_state, "is_plain", False)
+    _state.is_plain = True
     try:
         yield
     finally:
-        _state.is_off = before
+        _state.is_plain = before
 
 
 def compiles_with_xla():
     """Says whether an op may compile a part of itself with XLA on its own.
 
     Returns:
-        `False` inside `without_xla`, where XLA compiles the caller already, and
+        `False` inside `plain_kernels`, where XLA compiles the caller already, and
         where the work would go to a GPU, whose kernels need no help; else `True`.
     """
-    return not (
-        getattr(_state, "is_off", False)
-        or is_compiling_with_xla()
-        or tf.config.list_physical_devices("GPU")
-    )
+    return _is_tuned_for_cpu()
 
 
 def runs_sparse_products(dtype):
-    """Says whether products with sparse matrices may be used: on CPUs and outside of XLA.
+    """Says whether an op may multiply with sparse matrices.
 
     Args:
         dtype: `tf.DType` of the matrices.
+
+    Returns:
+        `True` where `compiles_with_xla` is, for float32 and float64.
     """
-    return (
-        dtype in (tf.float32, tf.float64)
-        and not is_compiling_with_xla()
-        and not tf.config.list_physical_devices("GPU")
+    return _is_tuned_for_cpu() and dtype in (tf.float32, tf.float64)
+
+
+def _is_tuned_for_cpu():
+    return not (
+        getattr(_state, "is_plain", False)
+        or is_compiling_with_xla()
+        or tf.config.list_physical_devices("GPU")
     )
 
 

@@ -47,7 +47,7 @@ def product_key_search(row_queries, column_queries, row_keys, column_keys, k):
         tf.convert_to_tensor(tensor)
         for tensor in (row_queries, column_queries, row_keys, column_keys)
     )
-    num_keys = check_search(tf.transpose(row_keys), tf.transpose(column_keys), k)
+    num_keys = check_search(("row_keys", row_keys, 0), ("column_keys", column_keys, 0), k)
     if not runs_sparse_products(row_queries.dtype):
         scores = _score(row_queries, column_queries, row_keys, column_keys)
         return product_key_top_k(*scores, k)

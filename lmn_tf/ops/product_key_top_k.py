@@ -48,7 +48,7 @@ def product_key_top_k(row_scores, column_scores, k):
     """
     row_scores = tf.convert_to_tensor(row_scores)
     column_scores = tf.cast(column_scores, row_scores.dtype)
-    num_keys = check_search(row_scores, column_scores, k)
+    num_keys = check_search(("row_scores", row_scores, -1), ("column_scores", column_scores, -1), k)
     dtype = row_scores.dtype
     leading = row_scores.shape[:-1]
     output_shape = tf.concat([tf.shape(row_scores)[:-1], [k]], axis=0)

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.data.dataset import make_dataset
+from lmn_tf.ops.compile import plain_kernels
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.spec_folder import write_spec
 
@@ -107,7 +108,8 @@ def save(model, folder) -> None:
     }
     module = tf.Module()
     module.model_variables = [variable.value for variable in model.variables]
-    concrete = serve.get_concrete_function(**signature)
+    with plain_kernels():
+        concrete = serve.get_concrete_function(**signature)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": concrete})
 
 

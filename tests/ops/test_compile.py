@@ -1,6 +1,7 @@
 import tensorflow as tf
 
-from lmn_tf.ops import is_compiling_with_xla
+from lmn_tf.ops import is_compiling_with_xla, plain_kernels
+from lmn_tf.ops.compile import compiles_with_xla, runs_sparse_products
 
 
 def test_knows_every_mode():
@@ -23,3 +24,21 @@ def test_knows_every_mode():
         "inner": False,
         "nested": True,
     }
+
+
+def test_plain_kernels_turn_off_what_is_tuned_for_cpus():
+    assert compiles_with_xla()
+    assert runs_sparse_products(tf.float32)
+    assert not runs_sparse_products(tf.bfloat16)
+    with plain_kernels():
+        with plain_kernels():
+            assert not compiles_with_xla()
+        assert not compiles_with_xla()
+        assert not runs_sparse_products(tf.float32)
+    assert compiles_with_xla()
+
+
+def test_nothing_is_compiled_apart_inside_xla():
+    seen = []
+    tf.function(lambda: seen.append(compiles_with_xla()), jit_compile=True)()
+    assert seen == [False]

@@ -3,16 +3,9 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slot_twins import best_slots
 
-from lmn_tf.ops import product_key_top_k
-
-
-def brute_force(row_scores, column_scores, k):
-    """Scores every slot: slow, obvious, independent of the real code."""
-    all_scores = row_scores[..., :, None] + column_scores[..., None, :]
-    all_scores = all_scores.reshape(*row_scores.shape[:-1], row_scores.shape[-1] ** 2)
-    slots = np.argsort(-all_scores, axis=-1, kind="stable")[..., :k]
-    return np.take_along_axis(all_scores, slots, axis=-1), slots
+from lmn_tf.ops import plain_kernels, product_key_top_k
 
 
 @pytest.mark.parametrize("k", [1, 2, 7, 11, 40, 121])
@@ -20,7 +13,7 @@ def test_agrees_with_scoring_every_slot(run_mode, k):
     rng = np.random.default_rng(7)
     rows, columns = rng.normal(size=(2, 5, 11)).astype("float32")
     scores, slots = run_mode(lambda r, c: product_key_top_k(r, c, k=k))(rows, columns)
-    want_scores, want_slots = brute_force(rows, columns, k)
+    want_scores, want_slots = best_slots(rows, columns, k)
     np.testing.assert_array_equal(scores, want_scores)
     np.testing.assert_array_equal(slots, want_slots)
     assert slots.dtype == tf.int32
@@ -34,7 +27,7 @@ def test_is_exact_for_any_size_and_lowest_slots_win_ties(num_keys, k, seed):
     # Few distinct values, negative zero among them: nearly every score is tied.
     rows, columns = rng.integers(-2, 3, size=(2, 4, num_keys)) * np.float32(-0.5)
     scores, slots = product_key_top_k(rows, columns, k)
-    want_scores, want_slots = brute_force(rows, columns, k)
+    want_scores, want_slots = best_slots(rows, columns, k)
     np.testing.assert_array_equal(scores, want_scores)
     np.testing.assert_array_equal(slots, want_slots)
 
@@ -45,7 +38,7 @@ def test_rounding_ties_keep_the_scores_exact():
     rows = (1e8 + 8 * rng.integers(0, 2, size=(50, 6))).astype("float32")
     columns = rng.normal(size=(50, 6)).astype("float32")
     scores, slots = (t.numpy() for t in product_key_top_k(rows, columns, 5))
-    np.testing.assert_array_equal(scores, brute_force(rows, columns, 5)[0])
+    np.testing.assert_array_equal(scores, best_slots(rows, columns, 5)[0])
     tied = scores[:, 1:] == scores[:, :-1]
     assert (slots[:, 1:] > slots[:, :-1])[tied].all()
     assert all(len(set(row)) == 5 for row in slots)
@@ -56,7 +49,7 @@ def test_takes_any_leading_shape(run_mode, shape):
     rng = np.random.default_rng(1)
     rows, columns = rng.normal(size=(2, *shape)).astype("float32")
     scores, slots = run_mode(lambda r, c: product_key_top_k(r, c, k=4))(rows, columns)
-    want_scores, want_slots = brute_force(rows, columns, 4)
+    want_scores, want_slots = best_slots(rows, columns, 4)
     np.testing.assert_array_equal(scores, want_scores)
     np.testing.assert_array_equal(slots, want_slots)
 
@@ -78,7 +71,7 @@ def test_other_precisions(run_mode, dtype):
     scores, slots = run_mode(lambda r, c: product_key_top_k(r, c, k=6))(rows, columns)
     # Half precisions are searched in float32, where these sums are exact.
     wide = "float64" if dtype == "float64" else "float32"
-    want = brute_force(tf.cast(rows, wide).numpy(), tf.cast(columns, wide).numpy(), 6)
+    want = best_slots(tf.cast(rows, wide).numpy(), tf.cast(columns, wide).numpy(), 6)
     np.testing.assert_array_equal(slots, want[1])
     assert scores.dtype == dtype
     np.testing.assert_array_equal(scores, tf.cast(want[0], dtype))
@@ -87,7 +80,7 @@ def test_other_precisions(run_mode, dtype):
 def test_float64_ties_go_to_the_lowest_slot():
     rows, columns = np.random.default_rng(5).integers(0, 2, size=(2, 30, 7)).astype("float64")
     scores, slots = product_key_top_k(rows, columns, 9)
-    want_scores, want_slots = brute_force(rows, columns, 9)
+    want_scores, want_slots = best_slots(rows, columns, 9)
     np.testing.assert_array_equal(scores, want_scores)
     np.testing.assert_array_equal(slots, want_slots)
 
@@ -113,7 +106,7 @@ def test_gradient_reaches_selected_scores_only(run_mode):
         return tape.gradient(loss, [r, c])
 
     row_gradient, column_gradient = run_mode(gradients)(tf.constant(rows), tf.constant(columns))
-    _, slots = brute_force(rows, columns, 5)
+    _, slots = best_slots(rows, columns, 5)
     want_rows, want_columns = np.zeros((2, 3, 8))
     for query in range(3):
         for place, slot in enumerate(slots[query]):
@@ -136,10 +129,65 @@ def test_k_out_of_range(k):
 
 
 def test_axes_must_agree():
-    with pytest.raises(ValueError, match=r"must have the same known last axis. Received: row_sc"):
+    with pytest.raises(ValueError, match=r"must be equally many, and known: axis -1. Rec"):
         product_key_top_k(tf.zeros([1, 3]), tf.zeros([1, 4]), 2)
 
 
 def test_slots_must_fit_int32():
     with pytest.raises(ValueError, match="at most 46340 keys an axis"):
         product_key_top_k(tf.zeros([1, 46341]), tf.zeros([1, 46341]), 2)
+
+
+# Long enough rows, and enough of them, to be searched in chunks that XLA compiles.
+LONG = {"num_keys": 70, "k": 9, "queries": 700}
+
+
+def long_example(kind):
+    rng = np.random.default_rng(8)
+    scores = rng.normal(size=(2, LONG["queries"], LONG["num_keys"])).astype("float32")
+    if kind == "ties":
+        scores = np.round(scores * 2) / 2 * np.float32(-1.0)  # negative zeros among them
+    elif kind == "one score":
+        scores[:, ::2] = 0.0
+    elif kind == "extremes":
+        scores[scores < -2] = -np.inf
+        scores[:, ::3][np.abs(scores[:, ::3]) < 0.1] = np.nan
+        scores[:, 5] = np.nan
+    return scores
+
+
+@pytest.mark.parametrize("kind", ["plain", "ties", "one score", "extremes"])
+def test_many_long_rows_are_searched_exactly(kind):
+    rows, columns = long_example(kind)
+    scores, slots = product_key_top_k(rows, columns, LONG["k"])
+    want_scores, want_slots = best_slots(rows, columns, LONG["k"])
+    np.testing.assert_array_equal(scores, want_scores)
+    np.testing.assert_array_equal(slots, want_slots)
+
+
+@pytest.mark.parametrize("queries", [0, 1, 255, 256, 511, 513])
+def test_any_number_of_long_rows(queries):
+    rows, columns = long_example("plain")[:, :queries]
+    search = tf.function(lambda r, c: product_key_top_k(r, c, LONG["k"]))
+    scores, slots = search(rows, columns)
+    want_scores, want_slots = best_slots(rows, columns, LONG["k"])
+    np.testing.assert_array_equal(scores, want_scores)
+    np.testing.assert_array_equal(slots, want_slots)
+
+
+def test_plain_kernels_find_the_same_slots():
+    rows, columns = long_example("ties")
+    with plain_kernels():
+        scores, slots = tf.function(lambda r, c: product_key_top_k(r, c, LONG["k"]))(rows, columns)
+    want_scores, want_slots = product_key_top_k(rows, columns, LONG["k"])
+    np.testing.assert_array_equal(scores, want_scores)
+    np.testing.assert_array_equal(slots, want_slots)
+
+
+def test_nan_counts_as_minus_infinity(run_mode):
+    rows = np.array([[np.nan, 0.0, 1.0]], "float32")
+    columns = np.array([[np.inf, np.nan, -np.inf]], "float32")
+    search = run_mode(lambda r, c: product_key_top_k(r, c, 5))
+    scores, slots = search(rows, columns)
+    np.testing.assert_array_equal(scores, [[np.inf, np.inf, -np.inf, -np.inf, -np.inf]])
+    np.testing.assert_array_equal(slots[:, :2], [[3, 6]])

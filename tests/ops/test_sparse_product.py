@@ -5,22 +5,34 @@ import tensorflow as tf
 from lmn_tf.ops.sparse_product import SparseRows
 
 
-@pytest.mark.parametrize("rows", [0, 1, 40])
-@pytest.mark.parametrize("in_graph", [False, True])
-def test_products_are_those_of_the_dense_matrix(rows, in_graph):
-    """Also without rows, as where all histories of a batch are empty."""
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("is_graph", [False, True])
+def test_agrees_with_the_dense_product(dtype, is_graph):
     rng = np.random.default_rng(0)
-    columns = rng.integers(0, 7, (rows, 5)).astype("int32")
-    weights = rng.integers(-8, 8, (rows, 5)).astype("float32")
-    dense, upstream = (rng.integers(-8, 8, (n, 3)).astype("float32") for n in (7, rows))
-    matrix = np.zeros((rows, 7), "float32")
-    np.add.at(matrix, (np.arange(rows)[:, None], columns), weights)
+    columns = rng.integers(0, 6, (9, 4))  # some rows name a column twice
+    weights = rng.normal(size=(9, 4)).astype(dtype)
+    right, left = rng.normal(size=(6, 5)).astype(dtype), rng.normal(size=(9, 5)).astype(dtype)
+    dense = np.zeros((9, 6), dtype)
+    np.add.at(dense, (np.arange(9)[:, None], columns), weights)
 
-    def products(columns, weights, dense, upstream):
-        sparse = SparseRows(columns, weights, 7)
-        return sparse.product(dense), sparse.transposed_product(upstream)
+    def products(columns, weights, right, left):
+        matrix = SparseRows(columns, weights, 6)
+        return matrix.product(right), matrix.transposed_product(left)
 
-    run = tf.function(products) if in_graph else products
-    product, transposed = run(*map(tf.constant, (columns, weights, dense, upstream)))
-    np.testing.assert_array_equal(product, matrix @ dense)
-    np.testing.assert_array_equal(transposed, matrix.T @ upstream)
+    run = tf.function(products) if is_graph else products
+    product, transposed = run(columns, weights, tf.constant(right), tf.constant(left))
+    np.testing.assert_allclose(product, dense @ right, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(transposed, dense.T @ left, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
+def test_a_matrix_without_entries(shape):
+    run = tf.function(
+        lambda columns, weights: (
+            SparseRows(columns, weights, 6).product(tf.ones([6, 2])),
+            SparseRows(columns, weights, 6).transposed_product(tf.ones([shape[0], 2])),
+        )
+    )
+    product, transposed = run(tf.zeros(shape, tf.int32), tf.zeros(shape))
+    np.testing.assert_array_equal(product, np.zeros((shape[0], 2)))
+    np.testing.assert_array_equal(transposed, np.zeros((6, 2)))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lmn_tf.ops import weighted_gather
+from lmn_tf.ops import plain_kernels, weighted_gather
 
 
 def brute_force(values, slots, weights):
@@ -67,3 +67,19 @@ def test_result_has_the_dtype_of_the_table():
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match=r"must have the same shape. Received: slots.shape=\(1, 2"):
         weighted_gather(tf.zeros([3, 2]), [[0, 1]], [[1.0]])
+
+
+def test_the_slices_of_the_gradient_are_distinct():
+    values, slots, weights = example()
+    table = tf.Variable(values)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(weighted_gather(table, slots, weights))
+    indices = tape.gradient(loss, table).indices.numpy()
+    assert len(set(indices)) == len(indices) == len(set(slots.ravel()))
+
+
+def test_plain_kernels_agree():
+    values, slots, weights = example()
+    with plain_kernels():
+        out = tf.function(weighted_gather)(values, slots, weights)
+    np.testing.assert_allclose(out, weighted_gather(values, slots, weights), rtol=1e-5, atol=1e-6)

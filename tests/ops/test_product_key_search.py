@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lmn_tf.ops import plain_kernels, product_key_search, product_key_top_k
+
+
+def example(num_queries=6, num_keys=9, width=4):
+    rng = np.random.default_rng(0)
+    # Whole numbers: every order of adding gives the same score.
+    return tuple(
+        tf.constant(rng.integers(-9, 9, (count, width)), tf.float32)
+        for count in (num_queries, num_queries, num_keys, num_keys)
+    )
+
+
+def twin(row_queries, column_queries, row_keys, column_keys, k):
+    return product_key_top_k(
+        row_queries @ tf.transpose(row_keys), column_queries @ tf.transpose(column_keys), k
+    )
+
+
+def with_gradients(search, tensors, k):
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        scores, slots = search(*tensors, k)
+        loss = tf.reduce_sum(scores * tf.cos(tf.cast(slots, tf.float32)))
+    return scores, slots, *tape.gradient(loss, tensors)
+
+
+@pytest.mark.parametrize(("num_queries", "num_keys"), [(6, 9), (1, 9), (0, 9), (600, 60)])
+@pytest.mark.parametrize("k", [1, 5, 12])
+def test_agrees_with_the_search_of_scores(num_queries, num_keys, k):
+    tensors = example(num_queries, num_keys)
+    run = tf.function(lambda *t: with_gradients(product_key_search, t, k))
+    for got, want in zip(run(*tensors), with_gradients(twin, tensors, k), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-4)
+
+
+def test_every_mode_agrees(run_mode):
+    tensors = example()
+    got = run_mode(lambda *t: with_gradients(product_key_search, t, 5))(*tensors)
+    for one, want in zip(got, with_gradients(twin, tensors, 5), strict=True):
+        np.testing.assert_allclose(one, want, rtol=1e-5, atol=1e-4)
+
+
+def test_plain_kernels_agree():
+    tensors = example()
+    with plain_kernels():
+        got = tf.function(lambda *t: with_gradients(product_key_search, t, 5))(*tensors)
+    for one, want in zip(got, with_gradients(twin, tensors, 5), strict=True):
+        np.testing.assert_allclose(one, want, rtol=1e-5, atol=1e-4)
+
+
+def test_k_out_of_range():
+    with pytest.raises(ValueError, match=r"`k` must be from 1 to .* 81. Received: k=82"):
+        product_key_search(*example(), 82)
+
+
+def test_axes_must_agree():
+    row_queries, column_queries, row_keys, column_keys = example()
+    with pytest.raises(ValueError, match="`row_keys` and `column_keys` must be equally many"):
+        product_key_search(row_queries, column_queries, row_keys, column_keys[:3], 2)
