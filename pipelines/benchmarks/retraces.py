@@ -50,7 +50,7 @@ def build(folder, length, batch, model, options):
 def main(argv=None):
     benchmark = Benchmark(__file__, __doc__, argv)
     quick = benchmark.quick
-    rows, batch, length = (60, 4, 24) if quick else (10_000, 32, 200)
+    rows, batch, length = (60, 4, 24) if quick else (5_000, 32, 200)
     memory = {"num_keys": 10, "top_k": 4} if quick else {"num_keys": 50, "top_k": 8}
     with tempfile.TemporaryDirectory() as folder:
         write_log(folder, rows, length, shortest=0)
