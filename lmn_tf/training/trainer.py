@@ -212,7 +212,12 @@ def build_model(pipeline, spec, total_steps: int | None = None):
     """
     train = pipeline.train
     model = registry.build(pipeline.model_name, spec, pipeline.model_options)
-    named = {name: table.optimizer for name, table in spec.tables.items() if table.optimizer}
+    # With the layer that holds the tables: a memory may have the name of a table.
+    named = {
+        f"{model.encoder.name}/{name}": table.optimizer
+        for name, table in spec.tables.items()
+        if table.optimizer
+    }
     optimizer = from_spec(train.optimizer, train.schedule, train.clip_norm, total_steps, named)
     # The loss alone: metrics of the training set would cost time at each step.
     model.compile(optimizer=optimizer, metrics=[])

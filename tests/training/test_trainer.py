@@ -154,8 +154,10 @@ def test_tables_have_the_optimizers_that_the_feature_spec_names(tmp_path):
     changed.assets.vocabularies.update(spec.assets.vocabularies)
     changed.assets.statistics.update(spec.assets.statistics)
     optimizer = build_model(pipeline(tmp_path), changed, 10).optimizer
-    assert isinstance(optimizer.named[name], keras.optimizers.SGD)
-    assert float(optimizer.named[name].learning_rate) == 0.125
+    [(path, named)] = optimizer.named.items()
+    assert path == f"feature_encoder/{name}"
+    assert isinstance(named, keras.optimizers.SGD)
+    assert float(named.learning_rate) == 0.125
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])
