@@ -80,3 +80,14 @@ def test_retraces(run_quick):
         assert 1 <= facts["traces, first epoch"] <= facts["buckets"]
         assert facts["traces, further epochs"] == 0
         assert facts["lengths seen"] > 1
+
+
+def test_step_profile(run_quick, root):
+    result = run_quick("step_profile", "--before", str(root))
+    check(result)
+    assert [row["contender"] for row in rows(result)] == ["before", "now"]
+    for row in rows(result):
+        shares = row["facts"]
+        assert sum(shares.values()) == pytest.approx(100, abs=1)
+        assert shares["matrix products %"] > 1
+        assert shares["top-k %"] > 0
