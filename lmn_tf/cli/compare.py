@@ -25,6 +25,7 @@ def compare(comparison, seeds, output, in_process, as_json):
     import dataclasses
 
     from lmn_tf.cli.tensorflow_log import quiet_tensorflow
+    from lmn_tf.cli.xla_flags import let_xla_select_k
     from lmn_tf.specs.comparison_spec import ComparisonSpec
     from lmn_tf.training.comparison import Comparison
     from lmn_tf.training.comparison_report import markdown
@@ -35,6 +36,7 @@ def compare(comparison, seeds, output, in_process, as_json):
         spec = dataclasses.replace(spec, output=output)
         spec.__dict__["_base_dir"] = str(base_dir)
     runs = Comparison(spec, range(1, seeds + 1) if seeds else None, in_process=in_process)
+    let_xla_select_k()
     if in_process:
         quiet_tensorflow()
     result = runs.run()

@@ -22,6 +22,7 @@ def train(pipeline, settings, run_dir, resume, as_json):
       lmn-tf train pipelines/quickstart.yaml --set train.epochs=2 --run-dir runs/two_epochs
     """
     from lmn_tf.cli.tensorflow_log import quiet_tensorflow
+    from lmn_tf.cli.xla_flags import let_xla_select_k
     from lmn_tf.models import registry
     from lmn_tf.specs.pipeline_spec import PipelineSpec
     from lmn_tf.training.generated_data import generate_missing
@@ -35,6 +36,7 @@ def train(pipeline, settings, run_dir, resume, as_json):
     if not resume:
         RunDirectory(spec.run_dir).check_free()
     generate_missing(spec.data, lambda text: click.echo(text, err=True))
+    let_xla_select_k()
     quiet_tensorflow()
     from lmn_tf.training.trainer import Trainer
 

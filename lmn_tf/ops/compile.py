@@ -1,10 +1,12 @@
 """Which kernels the ops may use: the switch, and what is being traced now."""
 
 import contextlib
+import os
 import threading
 
 import tensorflow as tf
 
+_SELECT_K = "--xla_gpu_experimental_use_raft_select_k"
 _state = threading.local()
 
 
@@ -25,14 +27,26 @@ def plain_kernels():
         _state.is_plain = before
 
 
-def compiles_with_xla():
-    """Says whether an op may compile a part of itself with XLA on its own.
+def compiles_for_cpu():
+    """Says whether an op may compile a part of itself with XLA on its own, for CPUs.
 
     Returns:
         `False` inside `plain_kernels`, where XLA compiles the caller already, and
-        where the work would go to a GPU, whose kernels need no help; else `True`.
+        where the work would go to a GPU; else `True`.
     """
-    return _is_tuned_for_cpu()
+    return not (_is_left_alone() or tf.config.list_physical_devices("GPU"))
+
+
+def compiles_for_gpu():
+    """Says whether an op may compile a search with XLA on its own, for GPUs.
+
+    Returns:
+        `True` on a GPU where the user, or a command of this package after trying
+        it out, has turned on XLA's select-k kernels; `False` inside `plain_kernels`
+        and where XLA compiles the caller already.
+    """
+    is_on = f"{_SELECT_K}=true" in os.environ.get("XLA_FLAGS", "")
+    return is_on and not _is_left_alone() and bool(tf.config.list_physical_devices("GPU"))
 
 
 def runs_sparse_products(dtype):
@@ -42,17 +56,13 @@ def runs_sparse_products(dtype):
         dtype: `tf.DType` of the matrices.
 
     Returns:
-        `True` where `compiles_with_xla` is, for float32 and float64.
+        `True` where `compiles_for_cpu` is, for float32 and float64.
     """
-    return _is_tuned_for_cpu() and dtype in (tf.float32, tf.float64)
+    return compiles_for_cpu() and dtype in (tf.float32, tf.float64)
 
 
-def _is_tuned_for_cpu():
-    return not (
-        getattr(_state, "is_plain", False)
-        or is_compiling_with_xla()
-        or tf.config.list_physical_devices("GPU")
-    )
+def _is_left_alone():
+    return getattr(_state, "is_plain", False) or is_compiling_with_xla()
 
 
 def is_compiling_with_xla():

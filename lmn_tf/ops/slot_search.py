@@ -5,20 +5,22 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.ops.compile import compiles_with_xla
+from lmn_tf.ops.compile import compiles_for_cpu, compiles_for_gpu
 from lmn_tf.ops.filtered_top_k import filtered_top_k
 from lmn_tf.ops.row_chunks import map_row_chunks
 from lmn_tf.ops.sortable import from_sortable, to_sortable
 
 _MAX_KEYS = 46340  # the largest axis whose square still fits an int32 slot id
 _CHUNK = 512  # rows searched at a time: their scores stay in the cache of a core
+_GPU_CHUNK = 8192
 
 
 def search_slots(score, per_row, shared, num_keys, k):
     """Finds the `k` slots of the highest sums of a row score and a column score.
 
     Long rows are searched in chunks by a function that XLA compiles, scores
-    included, so that they never exist for all rows at once; what it leaves over,
+    included, so that they never exist for all rows at once: on CPUs by counting,
+    on GPUs by XLA's select-k kernels where they are turned on. What is left over,
     and all else, is searched by `tf.math.top_k`.
 
     Args:
@@ -35,8 +37,10 @@ def search_slots(score, per_row, shared, num_keys, k):
     """
     if per_row[0].dtype == tf.float64:
         return _top_k_float64(*_candidates(*score(*per_row, *shared), k), k)
-    if is_filtered(num_keys, k) and compiles_with_xla():
-        keys = _searched_in_chunks(score, num_keys, k)(per_row, shared)
+    if is_filtered(num_keys, k) and compiles_for_cpu():
+        keys = _counted_in_chunks(score, num_keys, k)(per_row, shared)
+    elif compiles_for_gpu():
+        keys = _selected_in_chunks(score, k)(per_row, shared)
     else:
         keys = _pack(*_candidates(*score(*per_row, *shared), k))
     return _unpack(tf.math.top_k(keys, k)[0])
@@ -104,7 +108,7 @@ def check_search(rows, columns, k):
 
 
 @functools.cache
-def _searched_in_chunks(score, num_keys, k):
+def _counted_in_chunks(score, num_keys, k):
     """Returns the function that finds candidates in chunks of rows, as packed `(N, pairs)`."""
 
     @tf.function(jit_compile=True, autograph=False)
@@ -139,6 +143,23 @@ def _searched_in_chunks(score, num_keys, k):
             lambda: in_chunks(per_row, shared),
             lambda: in_one(per_row, shared),
         )
+
+    return all_keys
+
+
+@functools.cache
+def _selected_in_chunks(score, k):
+    """Returns the same function as `_counted_in_chunks`, for GPUs: XLA has kernels for top-k."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def chunk_keys(*tensors):
+        return (_pack(*_candidates(*score(*tensors), k)),)
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def all_keys(per_row, shared):
+        return map_row_chunks(
+            lambda *chunk: chunk_keys(*chunk, *shared), per_row, _GPU_CHUNK, (tf.int64,)
+        )[0]
 
     return all_keys
 

@@ -1,7 +1,8 @@
 import tensorflow as tf
 
+from lmn_tf.cli.xla_flags import SELECT_K
 from lmn_tf.ops import is_compiling_with_xla, plain_kernels
-from lmn_tf.ops.compile import compiles_with_xla, runs_sparse_products
+from lmn_tf.ops.compile import compiles_for_cpu, compiles_for_gpu, runs_sparse_products
 
 
 def test_knows_every_mode():
@@ -27,18 +28,32 @@ def test_knows_every_mode():
 
 
 def test_plain_kernels_turn_off_what_is_tuned_for_cpus():
-    assert compiles_with_xla()
+    assert compiles_for_cpu()
     assert runs_sparse_products(tf.float32)
     assert not runs_sparse_products(tf.bfloat16)
     with plain_kernels():
         with plain_kernels():
-            assert not compiles_with_xla()
-        assert not compiles_with_xla()
+            assert not compiles_for_cpu()
+        assert not compiles_for_cpu()
         assert not runs_sparse_products(tf.float32)
-    assert compiles_with_xla()
+    assert compiles_for_cpu()
 
 
 def test_nothing_is_compiled_apart_inside_xla():
     seen = []
-    tf.function(lambda: seen.append(compiles_with_xla()), jit_compile=True)()
+    tf.function(lambda: seen.append(compiles_for_cpu()), jit_compile=True)()
     assert seen == [False]
+
+
+def test_gpus_search_with_xla_where_its_kernels_are_on(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    assert not compiles_for_cpu()
+    assert not compiles_for_gpu()
+    monkeypatch.setenv("XLA_FLAGS", f"{SELECT_K}=false")
+    assert not compiles_for_gpu()
+    monkeypatch.setenv("XLA_FLAGS", f"{SELECT_K}=true")
+    assert compiles_for_gpu()
+    with plain_kernels():
+        assert not compiles_for_gpu()
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    assert not compiles_for_gpu()

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 from slot_twins import best_slots
 
+from lmn_tf.ops import slot_search
 from lmn_tf.ops.slot_search import is_filtered, rank_pairs, search_slots
 
 
@@ -42,3 +43,19 @@ def test_pairs_of_ranks_that_can_be_among_the_best(k, num_keys):
         if (row + 1) * (column + 1) <= k
     }
     assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == want
+
+
+@pytest.mark.parametrize("num_queries", [5, 40])
+def test_the_search_for_gpus_finds_the_same_slots(num_queries, monkeypatch):
+    # XLA's kernels for GPUs are not those for CPUs, but what surrounds them is the same.
+    monkeypatch.setattr(slot_search, "compiles_for_cpu", lambda: False)
+    monkeypatch.setattr(slot_search, "compiles_for_gpu", lambda: True)
+    monkeypatch.setattr(slot_search, "_GPU_CHUNK", 16)
+    scores = np.random.default_rng(0).normal(size=(2, num_queries, 12)).astype("float32")
+    got = search_slots(given, tuple(map(tf.constant, scores)), (), 12, 6)
+    for one, want in zip(got, best_slots(*scores, 6), strict=True):
+        np.testing.assert_array_equal(one, want)
+
+
+def given(row_scores, column_scores):
+    return row_scores, column_scores
