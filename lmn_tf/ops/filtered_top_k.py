@@ -55,7 +55,7 @@ def filtered_top_k(scores, k):
 
 def num_places(k):
     """Places for the scores that reach the bound: their expected number and four deviations."""
-    return math.ceil((1.4 * k + 3.4 * math.sqrt(k)) / 8) * 8
+    return math.ceil((1.4 * k + 3.3 * math.sqrt(k)) / 8) * 8
 
 
 def _split(keys, width):

@@ -22,6 +22,7 @@ def map_row_chunks(function, tensors, rows_at_a_time, dtypes):
     Returns:
         Tuple of tensors of shape `(N, ...)`.
     """
+    tensors = [tf.convert_to_tensor(tensor) for tensor in tensors]
     count = tf.shape(tensors[0])[0]
     total = tf.maximum(count, rows_at_a_time)
     missing = total - count

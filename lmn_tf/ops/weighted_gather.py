@@ -76,6 +76,8 @@ def weighted_gather(values, slots, weights):
     """
     if isinstance(values, keras.Variable):
         values = values.value
+    if not tf.is_tensor(values):  # variables, mirrored ones included, count as tensors
+        values = tf.convert_to_tensor(values)
     slots = tf.convert_to_tensor(slots)
     weights = tf.convert_to_tensor(weights)
     if not slots.shape.is_compatible_with(weights.shape):
