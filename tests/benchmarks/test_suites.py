@@ -16,7 +16,16 @@ def check(result):
             assert row["skipped"].startswith("needs torch")
 
 
-@pytest.mark.parametrize("kind", ["search, √n", "scores + search", "read-out, forward,", "merge"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(
+            pytest.param(kind, marks=pytest.mark.slow)
+            for kind in ("search, √n", "scores + search", "read-out, forward,")
+        ),
+        "merge",
+    ],
+)
 def test_ops(kind, run_quick):
     result = run_quick("ops", "--only", kind)
     check(result)
@@ -26,6 +35,7 @@ def test_ops(kind, run_quick):
     assert len(rows(result)) == many[kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["forward", "step"])
 def test_product_key_layer(kind, run_quick):
     result = run_quick("product_key_layer", "--only", kind)
@@ -36,6 +46,7 @@ def test_product_key_layer(kind, run_quick):
     assert len([row for row in ours if row.get("difference", 1) < 1e-4]) >= (1 if peers else 0)
 
 
+@pytest.mark.slow
 def test_row_wise_optimizers(run_quick):
     result = run_quick("row_wise_optimizers", "--only", "1,000 x")
     check(result)
@@ -44,12 +55,14 @@ def test_row_wise_optimizers(run_quick):
     assert rows(result)[2]["target"]["at_least"] == 10.0
 
 
+@pytest.mark.slow
 def test_growing_tables(run_quick):
     result = run_quick("row_wise_optimizers", "--only", "RowWiseAdagrad, growing")
     check(result)
     assert [row["facts"]["rows"] for row in rows(result)] == [500, 1000]
 
 
+@pytest.mark.slow
 def test_memory_sizes(run_quick):
     result = run_quick("memory_sizes")
     check(result)
@@ -58,6 +71,7 @@ def test_memory_sizes(run_quick):
     assert "the time grew as (√n)^" in result["notes"][0]
 
 
+@pytest.mark.slow
 def test_input(run_quick):
     result = run_quick("input")
     check(result)
@@ -82,6 +96,7 @@ def test_retraces(run_quick):
         assert facts["lengths seen"] > 1
 
 
+@pytest.mark.slow
 def test_step_profile(run_quick, root):
     result = run_quick("step_profile", "--before", str(root))
     check(result)
