@@ -22,21 +22,26 @@ def build(optimizer, rows, dim, batch, length, keras_embedding=False):
     import lmn_tf.features
 
     place = keras.optimizers if optimizer in ("Adam", "Adagrad") else lmn_tf.optimizers
-    table = keras.layers.Embedding if keras_embedding else lmn_tf.features.EmbeddingTable
-    model = keras.Sequential(
-        [
-            table(rows, dim),
-            keras.layers.GlobalAveragePooling1D(),
-            keras.layers.Dense(1),
-        ]
-    )
+
+    class Mean(keras.Model):
+        """The mean of the rows of some ids, and a dense unit."""
+
+        def __init__(self):
+            super().__init__()
+            kind = keras.layers.Embedding if keras_embedding else lmn_tf.features.EmbeddingTable
+            self.table, self.dense = kind(rows, dim), keras.layers.Dense(1)
+
+        def call(self, ids):
+            return self.dense(tf.reduce_mean(self.table(ids), axis=1))
+
+    model = Mean()
     # As plain Keras users would: one optimizer for all variables.
     model.compile(getattr(place, optimizer)(0.01), loss="mse", jit_compile=False)
     random = np.random.default_rng(1)
     ids = random.integers(rows, size=(8, batch, length), dtype=np.int32)
     targets = random.standard_normal((8, batch, 1), np.float32)
     batches = iter(tf.data.Dataset.from_tensor_slices((ids, targets)).repeat())
-    model.build((None, length))
+    model(ids[0])
     model.optimizer.build(model.trainable_variables)
     model.make_train_function()
 

@@ -77,9 +77,10 @@ def kind_of(name):
     """The kind of work of an event, or `None` for what is no kernel (`NAME:KERNEL#...`)."""
     if name.startswith(XLA):
         return "search compiled by XLA"
-    _, colon, kernel = name.split("#")[0].rpartition(":")
+    node, colon, kernel = name.split("#")[0].rpartition(":")
+    is_kernel = colon and not node.endswith(":") and kernel.isidentifier()
     # What calls a function contains its kernels, which have events of their own.
-    if not colon or not kernel.isidentifier() or kernel.endswith(("Call", "If", "While")):
+    if not is_kernel or kernel.endswith(("Call", "If", "While")):
         return None
     for kind, starts in KINDS.items():
         if kernel.startswith(starts):
