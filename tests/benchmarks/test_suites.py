@@ -1,5 +1,7 @@
 """Each benchmark runs at tiny sizes; what it finds there means nothing, that it finds it does."""
 
+import runpy
+
 import pytest
 
 
@@ -106,3 +108,22 @@ def test_step_profile(run_quick, root):
         assert sum(shares.values()) == pytest.approx(100, abs=1)
         assert shares["matrix products %"] > 1
         assert shares["top-k %"] > 0
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ("memory/TopKV2_1:TopKV2#id=3#", "top-k"),
+        ("memory/einsum/Einsum:_MklEinsum", "matrix products"),
+        ("cond/SparseMatrixMatMul:SparseMatrixMatMul", "sparse products"),
+        ("adam/mul:Mul", "element-wise and other"),
+        ("CpuExecutable::ExecuteAsyncOnStream", "search compiled by XLA"),
+        ("ExecutorState::Process", None),
+        ("EagerLocalExecute: __inference_step_1", None),
+        ("cond/then/call:StatefulPartitionedCall", None),
+        ("train_step", None),
+    ],
+)
+def test_events_that_are_kernels(event, kind, root):
+    script = runpy.run_path(root / "pipelines" / "benchmarks" / "step_profile.py")
+    assert script["kind_of"](event) == kind
