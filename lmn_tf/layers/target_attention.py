@@ -6,7 +6,6 @@ import tensorflow as tf
 from lmn_tf.layers.checks import check_choice, check_hidden_units
 from lmn_tf.layers.dice import Dice
 from lmn_tf.layers.mlp import make_activation
-from lmn_tf.ops.sequence import masked_softmax, zero_padding
 from lmn_tf.ops.valid_positions import ValidPositions
 
 
@@ -101,44 +100,39 @@ class TargetAttention(keras.layers.Layer):
     def call(self, history, target, mask=None, training=None):
         if mask is None:
             mask = getattr(history, "_keras_mask", None)
-        history = zero_padding(history, mask)
-        weights = self.attention_weights(history, target, mask=mask, training=training)
-        return tf.squeeze(tf.matmul(weights[:, None, :], history), axis=1)
+        positions = ValidPositions(mask, history)
+        items = positions.take(history)
+        weights = self._weights(items, target, positions, training)
+        return positions.row_sum(weights[:, None] * items)
 
     def attention_weights(self, history, target, mask=None, training=None):
         """Weights of the behaviours, of shape `(batch, length)`; 0 at padding."""
         positions = ValidPositions(mask, history)
-        scores = positions.put(self._scores(history, target, positions, training))[..., 0]
-        if self.weight_normalization == "softmax":
-            return masked_softmax(scores, positions.mask)
-        return scores
+        items = positions.take(history)
+        return positions.put(self._weights(items, target, positions, training))
 
-    def _scores(self, history, target, positions, training):
-        """Scores of listed positions, `(N, 1)`."""
-        x = self._first_layer(history, target, positions)
+    def _weights(self, items, target, positions, training):
+        """Weights of listed items, `(N,)`."""
+        x = self._first_layer(items, target, positions)
         for activation, dense in zip(self.activations, self.dense_layers, strict=True):
             if isinstance(activation, Dice):
                 x = activation(x, mask=positions.valid, training=training)
             else:
                 x = activation(x)
             x = dense(x)
-        return x
+        scores = tf.squeeze(x, axis=-1)
+        return positions.row_softmax(scores) if self.weight_normalization == "softmax" else scores
 
-    def _first_layer(self, history, target, positions):
-        """`[v; e; v - e; v * e] @ kernel + bias` of listed positions, `(N, hidden_units[0])`."""
+    def _first_layer(self, items, target, positions):
+        """`[v; e; v - e; v * e] @ kernel + bias` of listed items, `(N, hidden_units[0])`."""
         for_target, for_item, for_difference, for_product = tf.split(
             tf.convert_to_tensor(self.kernel), 4, axis=0
         )
         kernel = tf.concat([for_item - for_difference, for_product], axis=0)
-        target = tf.cast(target, history.dtype)
+        target = tf.cast(target, items.dtype)
         constant = tf.matmul(target, for_target + for_difference) + self.bias
-        if positions.is_compact:
-            rows = _RowsOfValid(positions.mask)
-            items, repeat = rows.take(history), rows.repeat
-        else:
-            items, repeat = positions.take(history), positions.repeat
-        pairs = tf.concat([items, items * repeat(target)], axis=-1)
-        return tf.matmul(pairs, kernel) + repeat(constant)
+        pairs = tf.concat([items, items * positions.repeat(target)], axis=-1)
+        return tf.matmul(pairs, kernel) + positions.repeat(constant)
 
     def compute_mask(self, inputs, previous_mask):
         return None  # positions are gone
@@ -156,48 +150,3 @@ class TargetAttention(keras.layers.Layer):
             "activation": activation,
             "weight_normalization": self.weight_normalization,
         }
-
-
-class _RowsOfValid:
-    """Lists valid positions, and repeats rows for them, with gradients that run on all cores.
-
-    TensorFlow's gradients of these gathers are `scatter_nd` and an unsorted sum, which run on one
-    core; these are another gather, and a sum of sorted runs.
-    """
-
-    def __init__(self, mask):
-        self._mask = tf.reshape(mask, [-1])
-        self._batch, self._length = tf.unstack(tf.shape(mask))
-        self._places = tf.cast(tf.where(self._mask)[:, 0], tf.int32)
-        self._rows = self._places // self._length
-
-    def take(self, sequence):
-        """Lists the valid positions of a `(B, L, d)` tensor, as `(N, d)`."""
-
-        @tf.custom_gradient
-        def take(sequence):
-            listed = tf.gather(tf.reshape(sequence, [-1, sequence.shape[-1]]), self._places)
-            return listed, self._put
-
-        return take(sequence)
-
-    def _put(self, listed):
-        # Padding reads the row of zeros behind the last one.
-        listed = tf.concat([listed, tf.zeros([1, listed.shape[-1]], listed.dtype)], axis=0)
-        order = tf.cumsum(tf.cast(self._mask, tf.int32)) - 1
-        order = tf.where(self._mask, order, tf.size(self._places))
-        return tf.reshape(tf.gather(listed, order), [self._batch, self._length, listed.shape[-1]])
-
-    def repeat(self, per_row):
-        """Repeats `(B, d)` rows for each of their positions, as `(N, d)`."""
-
-        @tf.custom_gradient
-        def repeat(per_row):
-            return tf.gather(per_row, self._rows), self._sum
-
-        return repeat(per_row)
-
-    def _sum(self, listed):
-        total = tf.math.segment_sum(listed, self._rows)
-        missing = self._batch - tf.shape(total)[0]  # the last rows may have no positions
-        return tf.pad(total, [[0, missing], [0, 0]])

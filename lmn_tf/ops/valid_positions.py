@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from lmn_tf.ops.compile import is_compiling_with_xla
-from lmn_tf.ops.sequence import zero_padding
+from lmn_tf.ops.sequence import masked_softmax, zero_padding
 
 
 class ValidPositions:
@@ -42,8 +42,9 @@ class ValidPositions:
         self.is_compact = mask is not None and not is_compiling_with_xla()
         self.valid = None
         if self.is_compact:
-            self._indices = tf.where(self.mask)
-            self._rows = tf.cast(self._indices[:, 0], tf.int32)
+            self._flat_mask = tf.reshape(self.mask, [-1])
+            self._places = tf.cast(tf.where(self._flat_mask)[:, 0], tf.int32)
+            self._rows = self._places // self.length
         elif mask is not None:
             self.valid = tf.reshape(self.mask, [-1])
 
@@ -51,17 +52,18 @@ class ValidPositions:
         """Lists the positions of a `(B, L, ...)` tensor as `(N, ...)`."""
         sequence = tf.convert_to_tensor(sequence)
         if self.is_compact:
-            return tf.gather_nd(sequence, self._indices)
+            return tf.ensure_shape(self._listed(sequence), [None, *sequence.shape[2:]])
         if sequence.shape.rank > 2:
             sequence = zero_padding(sequence, self.mask)
-        return tf.reshape(sequence, tf.concat([[-1], tf.shape(sequence)[2:]], 0))
+        return _flat(sequence)
 
     def put(self, flat):
         """Puts `(N, ...)` back in place as `(B, L, ...)`, with zeros at padding."""
-        shape = tf.concat([[self.batch, self.length], tf.shape(flat)[1:]], 0)
+        flat = tf.convert_to_tensor(flat)
         if self.is_compact:
-            sequence = tf.scatter_nd(tf.cast(self._indices, tf.int32), flat, shape)
+            sequence = self._placed(flat)
         else:
+            shape = tf.concat([[self.batch, self.length], tf.shape(flat)[1:]], 0)
             sequence = tf.reshape(flat, shape)
             if self.mask is not None:
                 mask = tf.reshape(self.mask, tf.concat([shape[:2], tf.ones_like(shape[2:])], 0))
@@ -71,18 +73,65 @@ class ValidPositions:
     def repeat(self, per_row):
         """Repeats `(B, d)` rows for each of their positions, as `(N, d)`."""
         if self.is_compact:
-            return _repeat_rows(per_row, self._rows)
+            return self._repeated(per_row)
         width = per_row.shape[-1]
         wide = tf.broadcast_to(per_row[:, None, :], [self.batch, self.length, width])
         return tf.reshape(wide, [-1, width])
 
     def row_sum(self, flat):
         """Sums `(N, d)` over the valid positions of each row, as `(B, d)`."""
-        if self.is_compact:
-            total = _sum_rows(flat, self._rows, self.batch)
-        else:
-            total = tf.reduce_sum(self.put(flat), axis=1)
+        total = self._summed(flat) if self.is_compact else tf.reduce_sum(self.put(flat), axis=1)
         return tf.ensure_shape(total, [self._static[0], flat.shape[-1]])
+
+    def row_softmax(self, scores):
+        """Softmax of `(N,)` scores over the valid positions of each row; see `masked_softmax`."""
+        return self.take(masked_softmax(self.put(scores), self.mask))
+
+    # Two pairs of which each is the gradient of the other. TensorFlow's own gradients of these
+    # gathers and sums are scatters and unsorted sums, which run on one core.
+
+    @property
+    def _listed(self):
+        @tf.custom_gradient
+        def listed(sequence):
+            return tf.gather(_flat(sequence), self._places), self._placed
+
+        return listed
+
+    @property
+    def _placed(self):
+        @tf.custom_gradient
+        def placed(flat):
+            # Padding reads the row of zeros behind the last one.
+            rows = tf.concat(
+                [flat, tf.zeros(tf.concat([[1], tf.shape(flat)[1:]], 0), flat.dtype)], axis=0
+            )
+            order = tf.cumsum(tf.cast(self._flat_mask, tf.int32)) - 1
+            order = tf.where(self._flat_mask, order, tf.size(self._places))
+            shape = tf.concat([[self.batch, self.length], tf.shape(flat)[1:]], 0)
+            return tf.reshape(tf.gather(rows, order), shape), self._listed
+
+        return placed
+
+    @property
+    def _repeated(self):
+        @tf.custom_gradient
+        def repeated(per_row):
+            return tf.gather(per_row, self._rows), self._summed
+
+        return repeated
+
+    @property
+    def _summed(self):
+        @tf.custom_gradient
+        def summed(flat):
+            wide = tf.cast(flat, tf.float32) if flat.dtype.size == 2 else flat  # long histories
+            total = tf.math.segment_sum(wide, self._rows)
+            # The last rows may have no positions.
+            missing = self.batch - tf.shape(total)[0]
+            return tf.cast(tf.pad(total, [[0, missing], [0, 0]]), flat.dtype), self._repeated
+
+        return summed
 
     def row_mean(self, flat):
         """Averages `(N, d)` over the valid positions of each row; 0 where there are none."""
@@ -103,14 +152,5 @@ class ValidPositions:
         return tf.reduce_sum(flat) / tf.maximum(count, 1.0)
 
 
-@tf.custom_gradient
-def _repeat_rows(per_row, rows):
-    # The gradient of `tf.gather` would be made dense through a generic path.
-    batch = tf.shape(per_row)[0]
-    return tf.gather(per_row, rows), lambda upstream: (_sum_rows(upstream, rows, batch), None)
-
-
-@tf.custom_gradient
-def _sum_rows(flat, rows, batch):
-    total = tf.math.unsorted_segment_sum(flat, rows, batch)
-    return total, lambda upstream: (_repeat_rows(upstream, rows), None, None)
+def _flat(sequence):
+    return tf.reshape(sequence, tf.concat([[-1], tf.shape(sequence)[2:]], 0))
