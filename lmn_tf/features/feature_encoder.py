@@ -44,8 +44,10 @@ class FeatureEncoder(keras.layers.Layer):
     Returns:
         Dictionary with `"user"`, `"item"`, `"context"` and `"cross"`, float tensors of shape
         `(batch, widths[role])` where a width may be 0, and `"histories"`: for each sequence a
-        dictionary of `"history"` `(batch, length, width)`, `"mask"` `(batch, length)` and
-        `"target"` `(batch, width)`.
+        dictionary of `"history"` `(batch, length, width)`, `"mask"` `(batch, length)`,
+        `"target"` `(batch, width)` and `"ids"`: for each item feature that a field with ids is
+        like, the pair of the events' ids `(batch, length)` and the candidate's `(batch,)`, with
+        `values` as last axis for lists.
 
     Raises:
         ValueError: If a column is missing or has another number of axes.
@@ -120,6 +122,20 @@ class FeatureEncoder(keras.layers.Layer):
             if column.weights is not None:
                 signature[column.weights] = tf.TensorSpec(shape, tf.float32, column.weights)
         return signature
+
+    def event_fields(self, name):
+        """Returns which item features the events of a sequence are made of.
+
+        Args:
+            name: String. A sequence.
+
+        Returns:
+            Tuple of `(feature name, width, table name or None)`, in the order in which the vectors
+            are concatenated in `"history"` and `"target"`; empty when no field is like an item
+            feature.
+        """
+        alike, _ = self._events[name]
+        return tuple((feature, column.width, column.table) for feature, column in alike)
 
     def _split(self, sequence):
         """Returns a sequence's columns: pairs of (like an item feature, its column), and others."""
@@ -198,7 +214,12 @@ class FeatureEncoder(keras.layers.Layer):
         else:
             target = tf.zeros_like(history[:, 0])
         mask = tf.cast(_column(features, f"{name}/mask", 2), tf.bool)
-        return {"history": history, "mask": mask, "target": target}
+        ids = {
+            feature: (features[column.key], features[feature])
+            for feature, column in alike
+            if column.table is not None
+        }
+        return {"history": history, "mask": mask, "target": target, "ids": ids}
 
     def _concat(self, parts, batch):
         if not parts:

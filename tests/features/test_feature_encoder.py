@@ -114,6 +114,18 @@ def test_events_have_a_zero_target_when_there_are_no_items():
     np.testing.assert_array_equal(groups["histories"]["visits"]["target"], np.zeros((6, 4)))
 
 
+def test_events_keep_the_ids_that_can_match_the_candidates():
+    features = random_features(SPEC)
+    encoder = FeatureEncoder(SPEC)
+    clicks = encoder(features)["histories"]["clicks"]
+    fields = encoder.event_fields("clicks")
+    assert sum(width for _, width, _ in fields) == clicks["target"].shape[-1]
+    assert list(clicks["ids"]) == [name for name, _, table in fields if table is not None]
+    for name, (events, candidate) in clicks["ids"].items():
+        np.testing.assert_array_equal(events, features[f"clicks/{name}"])
+        np.testing.assert_array_equal(candidate, features[name])
+
+
 def test_histories_can_be_left_out():
     encoder = FeatureEncoder(SPEC, histories=False)
     features = {k: v for k, v in random_features(SPEC).items() if not k.startswith("clicks")}
