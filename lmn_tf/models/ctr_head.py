@@ -1,7 +1,9 @@
 """The head that all click models share."""
 
 import keras
+import tensorflow as tf
 
+from lmn_tf.layers.expert_mixture import ExpertMixture
 from lmn_tf.layers.mlp import MLP
 
 
@@ -10,7 +12,9 @@ class CTRHead(keras.layers.Layer):
     """Turns the concatenated groups of a row into one logit a label.
 
     Computes `logits = MLP(batch_norm(x)) @ kernel + bias`. Logits are float32 whatever the
-    precision of the layers below; no sigmoid is applied.
+    precision of the layers below; no sigmoid is applied. Several labels may have more of their
+    own: a tower on what they share (`tower_units`), and a mixture of shared experts in place of
+    the one MLP (`num_experts`).
 
     Args:
         num_labels: Integer. Number of logits.
@@ -19,10 +23,18 @@ class CTRHead(keras.layers.Layer):
             Defaults to `"prelu"`.
         dropout: Float. Share of each hidden layer dropped in training. Defaults to `0.0`.
         batch_norm: Boolean. Whether to batch-normalise the input vector. Defaults to `True`.
+        num_experts: Integer. Experts of an `ExpertMixture` of `hidden_units` in place of the MLP;
+            0 for the MLP. Defaults to `0`.
+        tower_units: Tuple of integers. Hidden layers that each label has of its own, behind the
+            shared ones. Defaults to `()`.
+        extra_units: Integer. Width of what `extra` returns. Defaults to `0`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
         inputs: Float tensor of shape `(batch, width)`.
+        extra: Function of the last shared hidden layer, `(batch, units)` or with experts
+            `(batch, labels, units)`, that returns a `(batch, extra_units)` tensor which joins that
+            layer. Defaults to `None`.
         training: Boolean. Whether to drop units and use batch statistics.
 
     Returns:
@@ -44,6 +56,9 @@ class CTRHead(keras.layers.Layer):
         activation="prelu",
         dropout=0.0,
         batch_norm=True,
+        num_experts=0,
+        tower_units=(),
+        extra_units=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -56,23 +71,63 @@ class CTRHead(keras.layers.Layer):
         self.activation = activation
         self.dropout = dropout
         self.batch_norm = batch_norm
-        self.mlp = MLP(
-            self.hidden_units,
-            activation=activation,
-            dropout=dropout,
-            batch_norm=batch_norm,
-            dtype=self.dtype_policy,
-            name="mlp",
-        )
-        self.logits = keras.layers.Dense(num_labels, dtype="float32", name="logits")
+        self.num_experts = num_experts
+        self.tower_units = tuple(tower_units)
+        self.extra_units = extra_units
+        shared = {
+            "hidden_units": self.hidden_units,
+            "activation": activation,
+            "dropout": dropout,
+            "batch_norm": batch_norm,
+            "dtype": self.dtype_policy,
+        }
+        if num_experts:
+            self.mlp = ExpertMixture(num_experts, num_labels, name="experts", **shared)
+        else:
+            self.mlp = MLP(name="mlp", **shared)
+        self.towers = self._make_towers() if self.tower_units else []
+        self.logits = []
+        if num_experts or self.towers:
+            self.logits = [self._make_logits(1, f"logits_{i}") for i in range(num_labels)]
+        else:
+            self.logits = [self._make_logits(num_labels, "logits")]
+
+    def _make_towers(self):
+        return [
+            MLP(
+                self.tower_units,
+                activation=self.activation,
+                dropout=self.dropout,
+                dtype=self.dtype_policy,
+                name=f"tower_{index}",
+            )
+            for index in range(self.num_labels)
+        ]
+
+    def _make_logits(self, units, name):
+        return keras.layers.Dense(units, dtype="float32", name=name)
 
     def build(self, inputs_shape):
         self.mlp.build(inputs_shape)
-        self.logits.build((None, self.hidden_units[-1]))
+        shape = (None, self.hidden_units[-1] + self.extra_units)
+        for tower in self.towers:
+            tower.build(shape)
+        for logits in self.logits:
+            logits.build((None, self.tower_units[-1]) if self.towers else shape)
         self.built = True
 
-    def call(self, inputs, training=None):
-        return self.logits(self.mlp(inputs, training=training))
+    def call(self, inputs, extra=None, training=None):
+        hidden = self.mlp(inputs, training=training)
+        added = None if extra is None else tf.cast(extra(hidden), hidden.dtype)
+        columns = []
+        for index, logits in enumerate(self.logits):
+            x = hidden[:, index] if self.num_experts else hidden
+            if added is not None:
+                x = tf.concat([x, added], axis=-1)
+            if self.towers:
+                x = self.towers[index](x, training=training)
+            columns.append(logits(x))
+        return columns[0] if len(columns) == 1 else tf.concat(columns, axis=-1)
 
     def compute_output_shape(self, inputs_shape):
         return (inputs_shape[0], self.num_labels)
@@ -85,4 +140,7 @@ class CTRHead(keras.layers.Layer):
             "activation": self.activation,
             "dropout": self.dropout,
             "batch_norm": self.batch_norm,
+            "num_experts": self.num_experts,
+            "tower_units": self.tower_units,
+            "extra_units": self.extra_units,
         }

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
+from lmn_tf.layers.feature_interaction import FeatureInteraction
 from lmn_tf.models.ctr_head import CTRHead
 from lmn_tf.models.ctr_metrics import make_metrics
 from lmn_tf.optimizers.default_optimizer import default
@@ -21,7 +22,8 @@ class CTRModel(keras.Model):
     """A `keras.Model` that is built from a feature spec and scores clicks.
 
     Computes `logits = MLP(concat[user, item, context, cross, *read_histories()])`. Subclasses say
-    what they read from the histories. The model trains with plain `fit` on what `make_dataset`
+    what they read from the histories (`read_histories`), and what stands between the concatenation
+    and the head (`interact`). The model trains with plain `fit` on what `make_dataset`
     yields, and `predict` returns logits.
 
     `compile` needs no argument: the loss is binary cross-entropy from logits, averaged over the
@@ -36,6 +38,13 @@ class CTRModel(keras.Model):
         activation: Activation of the head's hidden layers. Defaults to `"prelu"`.
         dropout: Float. Share of each hidden layer dropped in training. Defaults to `0.0`.
         batch_norm: Boolean. Whether to batch-normalise the head's input. Defaults to `True`.
+        num_experts: Integer. Shared experts that each label weighs for itself, in place of the
+            head's one MLP; 0 for none. Defaults to `0`.
+        tower_units: Tuple of integers. Hidden layers that each label has of its own, behind the
+            shared ones. Defaults to `()`.
+        interaction: `"none"`, `"cross"` (cross layers on the concatenation, as DCN) or `"dot"` (dot
+            products of the groups, as DLRM) before the head. Defaults to `"none"`.
+        cross_layers: Integer. Layers of `interaction="cross"`. Defaults to `2`.
         sizes: Mapping from table name to number of rows, which overrides what `spec` knows.
             Defaults to `None`. Not an option of pipelines.
         **kwargs: Base model arguments, such as `name` and `dtype`.
@@ -71,6 +80,10 @@ class CTRModel(keras.Model):
         activation: Literal["prelu", "dice", "relu", "gelu", "silu"] = "prelu",
         dropout: float = 0.0,
         batch_norm: bool = True,
+        num_experts: int = 0,
+        tower_units: tuple[int, ...] = (),
+        interaction: Literal["none", "cross", "dot"] = "none",
+        cross_layers: int = 2,
         **kwargs,
     ):
         sizes = kwargs.pop("sizes", None)
@@ -80,6 +93,10 @@ class CTRModel(keras.Model):
         self.activation = activation
         self.dropout = dropout
         self.batch_norm = batch_norm
+        self.num_experts = num_experts
+        self.tower_units = tuple(tower_units)
+        self.interaction = interaction
+        self.cross_layers = cross_layers
         self.label_names = tuple(label.name for label in self.spec.labels)
         self._check_spec()
         self.encoder = FeatureEncoder(
@@ -89,17 +106,33 @@ class CTRModel(keras.Model):
             dtype=self.dtype_policy,
             name="feature_encoder",
         )
-        self.head = CTRHead(
+        self.feature_interaction = None
+        if interaction != "none":
+            self.feature_interaction = FeatureInteraction(
+                interaction,
+                num_layers=cross_layers,
+                projection_dim=self.spec.embedding_dim,
+                dtype=self.dtype_policy,
+                name="feature_interaction",
+            )
+        self.head = self.make_head()
+        self._evaluating = False
+        self._grouped = self._grouped_weighted = Untracked()
+
+    def make_head(self, extra_units=0):
+        """Returns the layer that turns the groups into logits; `extra_units` as of `CTRHead`."""
+        return CTRHead(
             len(self.spec.labels),
             hidden_units=self.hidden_units,
-            activation=activation,
-            dropout=dropout,
-            batch_norm=batch_norm,
+            activation=self.activation,
+            dropout=self.dropout,
+            batch_norm=self.batch_norm,
+            num_experts=self.num_experts,
+            tower_units=self.tower_units,
+            extra_units=extra_units,
             dtype=self.dtype_policy,
             name="head",
         )
-        self._evaluating = False
-        self._grouped = self._grouped_weighted = Untracked()
 
     def _check_spec(self):
         if self.reads_histories and not self.spec.sequences:
@@ -126,7 +159,12 @@ class CTRModel(keras.Model):
         groups = self.encoder(features)
         parts = [groups[role] for role in ROLES if self.encoder.widths[role]]
         parts += self.read_histories(groups, training=training)
-        return self.head(tf.concat(parts, axis=-1), training=training)
+        if self.feature_interaction is None:
+            vector = tf.concat(parts, axis=-1)
+        else:
+            vector = self.feature_interaction(parts)
+        vector = self.interact(vector, groups, training=training)
+        return self.score(vector, groups, training=training)
 
     def read_histories(self, groups, training=None):
         """What the head reads of the histories; for subclasses to override.
@@ -139,6 +177,23 @@ class CTRModel(keras.Model):
             List of float tensors of shape `(batch, ...)`.
         """
         return []
+
+    def interact(self, vector, groups, training=None):
+        """What stands between the concatenated groups and the head; for subclasses to override.
+
+        Args:
+            vector: Float tensor of shape `(batch, width)`: groups and read histories.
+            groups: What `FeatureEncoder` returns.
+            training: Boolean. Whether to use batch statistics.
+
+        Returns:
+            Float tensor of shape `(batch, ...)` that the head reads.
+        """
+        return vector
+
+    def score(self, vector, groups, training=None):
+        """Turns what `interact` returns into logits of shape `(batch, labels)`."""
+        return self.head(vector, training=training)
 
     def compile(self, optimizer=None, loss=None, metrics=None, weighted_metrics=None, **kwargs):
         """Configures training; see `keras.Model.compile` for further arguments.

@@ -35,6 +35,32 @@ def test_config_round_trip(activation, batch_norm):
     )
 
 
+@pytest.mark.parametrize("num_experts", [0, 3])
+@pytest.mark.parametrize("tower_units", [(), (4,)])
+def test_labels_may_have_layers_of_their_own(num_experts, tower_units):
+    head = CTRHead(2, (8,), num_experts=num_experts, tower_units=tower_units, extra_units=3)
+    extra = np.ones((6, 3), "float32")
+    logits = head(X, extra=lambda hidden: extra)
+    assert logits.shape == (6, 2)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(head))
+    again(X, extra=lambda hidden: extra)
+    again.set_weights(head.get_weights())
+    np.testing.assert_allclose(again(X, extra=lambda hidden: extra), logits, rtol=1e-6)
+    assert np.abs(head(X, extra=lambda hidden: 2 * extra) - logits).max() > 0
+
+
+@pytest.mark.parametrize("options", [{"tower_units": (4,)}, {"num_experts": 2}])
+def test_the_tower_of_one_label_learns_from_it_alone(options):
+    head = CTRHead(2, (8,), **options)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(head(X)[:, 0])
+    gradients = tape.gradient(loss, head.trainable_weights)
+    for weight, gradient in zip(head.trainable_weights, gradients, strict=True):
+        own = [part for part in weight.path.split("/") if part in ("tower_1", "logits_1")]
+        if own:
+            assert gradient is None or float(tf.reduce_max(tf.abs(gradient))) == 0.0
+
+
 def test_mistakes_are_told():
     with pytest.raises(ValueError, match="`num_labels` must be a positive integer. Received: .*=0"):
         CTRHead(0)
