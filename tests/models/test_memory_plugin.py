@@ -1,0 +1,57 @@
+import keras
+import numpy as np
+import pytest
+from kitchen_sink import SMALL_MEMORY, kitchen_sink_spec, random_features, random_labels, slim_spec
+
+from lmn_tf.models import LMN
+from lmn_tf.specs.errors import UserError
+
+SPEC = kitchen_sink_spec()
+
+
+def make(spec=SPEC, **options):
+    keras.utils.set_random_seed(1)
+    model = LMN(spec, **{**SMALL_MEMORY, **options})
+    model.build()
+    return model
+
+
+@pytest.mark.parametrize("memorize", ["cross", "hidden"])
+def test_other_things_than_events_read_the_memory(memorize, tmp_path):
+    spec = slim_spec()
+    model = make(spec, memorize=memorize, memory_dim=6, interaction="cross")
+    features, labels = random_features(spec, rows=24), random_labels(24)
+    assert list(model.memories) == [memorize]
+    assert len(model.read_histories(model.encoder(features))) == 1
+    model.compile(metrics=["auc"])
+    before = [np.array(one) for one in model.memories[memorize].get_weights()]
+    model.fit(features, labels, batch_size=8, verbose=0)
+    after = model.memories[memorize].get_weights()
+    moved = [np.abs(new - old).max() > 0 for new, old in zip(after, before, strict=True)]
+    assert all(moved)
+    logs = model.evaluate(features, labels, verbose=0, return_dict=True)
+    assert logs["slots_used"] > 0
+    assert set(model.memory_usage()) == {memorize}
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        again.predict(features, verbose=0), model.predict(features, verbose=0), rtol=1e-5
+    )
+
+
+def test_the_memory_of_hidden_layers_reads_the_last_shared_one():
+    model, features = make(memorize="hidden", memory_dim=6), random_features(SPEC)
+    logits = model(features)
+    memory = model.memories["hidden"].memory
+    memory.values.assign(memory.values + 1.0)
+    assert np.abs(model(features) - logits).min() > 0
+    assert model.head.logits[0].kernel.shape[0] == SMALL_MEMORY["hidden_units"][-1] + 6
+
+
+def test_mistakes_are_told():
+    with pytest.raises(UserError, match="`num_experts` must be 0 .*Received: num_experts=2"):
+        make(memorize="hidden", num_experts=2)
+    with pytest.raises(UserError, match="must be left alone.*query_target=True"):
+        make(memorize="cross", query_target=True)
+    with pytest.raises(UserError, match="memory_pooling='target_attention'"):
+        make(memorize="cross", memory_pooling="target_attention")
