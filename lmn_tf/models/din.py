@@ -36,6 +36,10 @@ class DIN(CTRModel):
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
+    Complexity:
+        `O(L * d * h)` a candidate, with `h` the first of `attention_units`; of the user, only the
+        embedded events can be cached.
+
     Example:
 
     >>> DIN(spec, hidden_units=(16,))(features).shape

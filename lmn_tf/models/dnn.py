@@ -22,6 +22,9 @@ class DNN(CTRModel):
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
+    Complexity:
+        `O(1)` in the history, which it does not read.
+
     Example:
 
     >>> DNN(spec, hidden_units=(16,))(features).shape

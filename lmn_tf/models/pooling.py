@@ -27,6 +27,9 @@ class Pooling(CTRModel):
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
+    Complexity:
+        `O(L * d)` a user; the pooled history does not depend on the candidate and can be cached.
+
     Example:
 
     >>> Pooling(spec, hidden_units=(16,))(features).shape

@@ -33,6 +33,10 @@ class UserAwarePooling(DIN):
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
+    Complexity:
+        `O(L * d * h)` a user for the queries, which can be cached, and DIN's `O(L * d * h)` a
+        candidate.
+
     Example:
 
     >>> UserAwarePooling(spec, hidden_units=(16,))(features).shape
