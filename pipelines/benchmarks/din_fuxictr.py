@@ -118,7 +118,7 @@ def build_ours(folder, options, sizes, piece, seeds, rows, alone):
     def start(seed):
         keras.utils.set_random_seed(seed)
         data = dataset("train", shuffle=True, seed=seed)
-        model = compiled_model("DIN", spec, **options)
+        model = compiled_model("din", spec, **options)
         model.make_train_function()
 
         def epoch():
@@ -135,7 +135,7 @@ def build_ours(folder, options, sizes, piece, seeds, rows, alone):
 
     if alone:
         data = dataset("train", shuffle=True, seed=1)
-        step = training_steps(compiled_model("DIN", spec, **options), data, 8)
+        step = training_steps(compiled_model("din", spec, **options), data, 8)
         return Work(step, examples=sizes["batch"])
     training = Training(start, piece, seeds)
     return Work(training.piece, examples=piece * sizes["batch"], finish=training.finish)

@@ -59,9 +59,9 @@ def build_training(folder, length, model, batch, options):
 def contenders(folders, length, batch, shuffle_buffer, memory):
     """Training steps, then passes over the data."""
     train = {"folder": folders["by reference"], "length": length, "batch": batch}
-    for model, options in (("LMN", memory), ("DIN", {})):
+    for model, options in (("lmn", memory), ("din", {})):
         arguments = {"model": model, "options": options, **train}
-        yield Contender(f"train {model}", build_training, arguments)
+        yield Contender(f"train {model.upper()}", build_training, arguments)
     for tensors, title in ((False, "BatchReader"), (True, "make_dataset")):
         for name, place in folders.items():
             arguments = {

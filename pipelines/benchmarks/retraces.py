@@ -57,8 +57,8 @@ def main(argv=None):
         sizes = {"folder": folder, "length": length, "batch": batch}
         found = benchmark.compare(
             f"an epoch, histories of 0 to {length}, batch {batch}",
-            Contender("LMN", build, {"model": "LMN", "options": memory, **sizes}),
-            Contender("DIN", build, {"model": "DIN", "options": {}, **sizes}),
+            Contender("LMN", build, {"model": "lmn", "options": memory, **sizes}),
+            Contender("DIN", build, {"model": "din", "options": {}, **sizes}),
             rounds=1,
             seconds=1e-9,
         )

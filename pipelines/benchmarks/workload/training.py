@@ -7,13 +7,13 @@ def compiled_model(name, spec, **options):
     """A model of the registry, built and compiled as users do.
 
     Args:
-        name: String. `"LMN"` or `"DIN"`.
+        name: String. A model of the registry.
         spec: `FeatureSpec` whose vocabularies are learned.
         **options: Options of the model.
     """
-    import lmn_tf
+    from lmn_tf.models import registry
 
-    model = getattr(lmn_tf.models, name)(spec, **{**_HEAD, **options})
+    model = registry.build(name, spec, {**_HEAD, **options})
     model.compile()
     model.build()
     model.optimizer.build(model.trainable_variables)
