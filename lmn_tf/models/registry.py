@@ -35,6 +35,20 @@ class Option(typing.NamedTuple):
     default: typing.Any
 
 
+class ModelClass(typing.NamedTuple):
+    """A class as its source tells of it: its name, its docstring, the options it adds.
+
+    Example:
+
+    >>> ModelClass("DNN", "The base click model.", ()).name
+    'DNN'
+    """
+
+    name: str
+    docstring: str
+    options: tuple[Option, ...]
+
+
 def names():
     """The registered model names, in the order in which they are documented.
 
@@ -72,6 +86,26 @@ def options(name):
     return _known_options(name)
 
 
+def classes(name):
+    """The class of a model and those of this package that it derives from, nearest first.
+
+    Args:
+        name: String. A registered model name.
+
+    Returns:
+        Tuple of `ModelClass`, read from the source as `options` are.
+
+    Raises:
+        UserError: If no such model exists.
+
+    Example:
+
+    >>> [one.name for one in classes("din")]
+    ['DIN', 'CTRModel']
+    """
+    return _classes(*_class_path(name).split(":"))
+
+
 def check_options(name, options):
     """Checks the options of a model in a pipeline.
 
@@ -100,6 +134,36 @@ def check_options(name, options):
             )
         checked[key] = _checked_value(name, known[key], value)
     return checked
+
+
+def check_model(model, place=(None, None), path=("model",)):
+    """Checks the section `model` of a YAML file, and says where in the file a mistake is.
+
+    Args:
+        model: Mapping of the model's `name` and its options.
+        place: Pair of the file's path and its `Marks`, as `Document.place` gives it; each may be
+            `None`. Defaults to `(None, None)`.
+        path: Tuple of keys and indices. Where the section stands in the file. Defaults to
+            `("model",)`.
+
+    Raises:
+        UserError: If the model or an option does not exist, or a value has another type; with
+            file and line, unless the value is from elsewhere, as `--set` is.
+
+    Example:
+
+    >>> check_model({"name": "din", "hidden_units": [64, 32]})
+    """
+    file, marks = place
+    name = model["name"]
+    steps = [({}, "name")]
+    steps += [({key: value}, key) for key, value in model.items() if key != "name"]
+    for some, key in steps:
+        try:
+            check_options(name, some)
+        except UserError as error:
+            line = None if marks is None else marks.line((*path, key))
+            raise UserError(error.message, None if line is None else file, line) from None
 
 
 def build(name, spec, options=None):
@@ -152,8 +216,11 @@ def model_class(name):
 
 
 def _known_options(name):
-    module, class_name = _class_path(name).split(":")
-    return dict(_class_options(module, class_name))
+    known = {}
+    for one in classes(name):
+        for option in one.options:
+            known.setdefault(option.name, option)
+    return known
 
 
 def _class_path(name):
@@ -171,24 +238,26 @@ def _did_you_mean(name, known):
 
 
 @functools.cache
-def _class_options(module, class_name):
-    """Options as a tuple of pairs; those of the class come before those it inherits."""
+def _classes(module, class_name):
     tree = _parse(module)
     definition = next(
         node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name
     )
-    found = {}
+    found = [ModelClass(class_name, ast.get_docstring(definition) or "", _own_options(definition))]
     for base_module, base_name in _bases(tree, definition):
-        found.update(_class_options(base_module, base_name))
-    own = {}
+        found += _classes(base_module, base_name)
+    # What several classes derive from comes after all of them, as in Python.
+    return tuple(one for index, one in enumerate(found) if one not in found[index + 1 :])
+
+
+def _own_options(definition):
+    own = []
     for node in definition.body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
-                own[argument.arg] = Option(
-                    argument.arg, ast.unparse(argument.annotation), ast.literal_eval(default)
-                )
-    inherited = {key: option for key, option in found.items() if key not in own}
-    return tuple({**own, **inherited}.items())
+                annotation = ast.unparse(argument.annotation)
+                own.append(Option(argument.arg, annotation, ast.literal_eval(default)))
+    return tuple(own)
 
 
 def _parse(module):

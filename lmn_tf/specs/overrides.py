@@ -15,8 +15,19 @@ def apply(data, settings, cls):
         parts = key.strip().split(".")
         if not equals or not all(parts):
             raise UserError(f"`--set` must be KEY=VALUE. Received: {short(setting)}")
-        _write(data, parts, _value(setting, text), cls)
+        write(data, parts, _value(setting, text), cls)
     return data
+
+
+def paths(settings):
+    """Returns the paths that `settings` write to, as tuples of keys.
+
+    Example:
+
+    >>> paths(["train.epochs=2"])
+    [('train', 'epochs')]
+    """
+    return [tuple(setting.partition("=")[0].strip().split(".")) for setting in settings]
 
 
 def _value(setting, text):
@@ -27,14 +38,27 @@ def _value(setting, text):
     return value
 
 
-def _write(data, parts, value, cls):
+def write(data, parts, value, cls, source="--set "):
+    """Writes `value` to the path `parts` of the plain `data` of the section `cls`, in place.
+
+    Args:
+        data: Mapping.
+        parts: List of keys.
+        value: Plain value.
+        cls: The section.
+        source: String in front of the path in messages. Defaults to `"--set "`.
+
+    Raises:
+        UserError: when a key is unknown (with the nearest one) or stands below a plain value.
+    """
     place = data
     for depth, part in enumerate(parts):
         keys = known_keys(cls, parts[:depth])
         if keys and part not in keys:
             owner = f" in `{'.'.join(parts[:depth])}`" if depth else ""
             raise UserError(
-                f"`--set {'.'.join(parts)}`: unknown key `{part}`{owner}.{did_you_mean(part, keys)}"
+                f"`{source}{'.'.join(parts)}`: unknown key `{part}`{owner}."
+                f"{did_you_mean(part, keys)}"
             )
         if depth == len(parts) - 1:
             place[part] = value
@@ -45,7 +69,7 @@ def _write(data, parts, value, cls):
         if not isinstance(place, dict):
             name = ".".join(parts[: depth + 1])
             raise UserError(
-                f"`--set {'.'.join(parts)}`: `{name}` must be a mapping to set a key in it."
+                f"`{source}{'.'.join(parts)}`: `{name}` must be a mapping to set a key in it."
                 f" Received: {name}={short(place)}"
             )
 

@@ -65,9 +65,13 @@ class PipelineSpec(Document):
             UserError: when a key is unknown (with the nearest one) or a value breaks its rule.
         """
         data = overrides.apply(self.to_dict(), settings, PipelineSpec)
-        return overrides.explained(
+        spec = overrides.explained(
             settings, lambda: PipelineSpec.from_dict(data, base_dir=self.base_dir)
         )
+        file, marks = self.place
+        if marks is not None:
+            spec.__dict__["_place"] = file, marks.without(overrides.paths(settings))
+        return spec
 
     @property
     def feature_spec_path(self):

@@ -47,6 +47,25 @@ class Marks(dict):
             path = path[:-1]
         return self.get(path)
 
+    def without(self, paths):
+        """Returns the marks of a document in which the values at `paths` are from elsewhere.
+
+        What stands at one of the paths, or below it, has no line.
+
+        Example:
+
+        >>> marks = Marks({("model",): 3, ("model", "name"): 4}).without([("model", "name")])
+        >>> marks.line(("model", "dropout")), marks.line(("model", "name"))
+        (3, None)
+        """
+        paths = [tuple(path) for path in paths]
+        kept = {
+            key: line
+            for key, line in self.items()
+            if not any(key[: len(path)] == path for path in paths)
+        }
+        return Marks({**kept, **dict.fromkeys(paths)})
+
 
 class _Builder:
     """Turns parser events into plain data. Iterative, so that no nesting can end the process."""

@@ -1,14 +1,16 @@
+import inspect
 import subprocess
 import sys
 
 import pytest
 
 from lmn_tf.models import registry
+from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
 
 
 def test_names_are_the_documented_ones():
-    assert registry.names() == ("dnn", "pooling", "din", "lmn", "lmn_control")
+    assert registry.names()[:5] == ("dnn", "pooling", "din", "lmn", "lmn_control")
 
 
 def test_options_are_read_from_the_constructors():
@@ -20,6 +22,15 @@ def test_options_are_read_from_the_constructors():
     assert list(options)[0] == "num_keys"
     assert "num_keys" not in registry.options("lmn_control")
     assert "spec" not in options
+
+
+def test_classes_are_in_the_order_of_python():
+    for name in registry.names():
+        module, class_name = registry.MODELS[name].split(":")
+        cls = getattr(__import__(module, fromlist=[class_name]), class_name)
+        want = [one.__name__ for one in cls.__mro__ if one.__module__.startswith("lmn_tf.models")]
+        assert [one.name for one in registry.classes(name)] == want
+        assert registry.classes(name)[0].docstring == inspect.getdoc(cls)
 
 
 def test_no_option_hides_from_the_registry():
@@ -87,6 +98,21 @@ def test_values_are_converted():
 def test_mistakes_are_told(name, options, message):
     with pytest.raises(UserError, match=message):
         registry.check_options(name, options)
+
+
+def test_a_mistake_in_a_file_is_told_with_its_line():
+    text = "a: 1\nmodel:\n  name: lmn\n  top_k: 8\n  num_key: 3\n"
+    data, marks = strict_yaml.loads(text, file="p.yaml")
+    with pytest.raises(UserError, match="^p.yaml:5: `num_key` must be an option.*`num_keys`"):
+        registry.check_model(data["model"], ("p.yaml", marks))
+    data["model"]["name"] = "lnm"
+    with pytest.raises(UserError, match="^p.yaml:3: `name` must be a model.*Did you mean `lmn`"):
+        registry.check_model(data["model"], ("p.yaml", marks))
+    with pytest.raises(UserError, match="^`name` must be a model"):
+        registry.check_model(data["model"])
+    elsewhere = marks.without([("model", "name")])
+    with pytest.raises(UserError, match="^`name` must be a model"):
+        registry.check_model(data["model"], ("p.yaml", elsewhere))
 
 
 def test_build_tells_what_a_constructor_refuses():

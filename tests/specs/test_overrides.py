@@ -1,7 +1,7 @@
 import pytest
 
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.overrides import apply, explained, merge
+from lmn_tf.specs.overrides import apply, explained, merge, paths
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 
 
@@ -63,3 +63,7 @@ def test_errors_are_told_to_come_from_the_settings():
     with pytest.raises(UserError, match="^no.$"):
         explained([], fail)
     assert explained([], lambda: 3) == 3
+
+
+def test_paths():
+    assert paths(["train.epochs=2", " model =a.b=c"]) == [("train", "epochs"), ("model",)]

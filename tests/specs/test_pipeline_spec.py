@@ -54,6 +54,15 @@ def test_overrides():
     assert spec.with_overrides([]) == spec
 
 
+def test_what_overrides_leave_keeps_its_line():
+    spec = PipelineSpec.load(PIPELINE)
+    file, marks = spec.with_overrides(["model.dropout=0.5"]).place
+    assert file == PIPELINE
+    assert marks.line(("model", "name")) == spec.place[1].line(("model", "name"))
+    assert marks.line(("model", "dropout")) is None
+    assert PipelineSpec.from_dict(spec.to_dict()).with_overrides([]).place == (None, None)
+
+
 @pytest.mark.parametrize(
     "setting, message",
     [

@@ -154,3 +154,11 @@ def test_dumped_data_read_back_as_they_were():
     again = strict_yaml.loads(strict_yaml.dump(data))[0]
     assert again == data
     assert [type(value) for value in again["a"]] == [type(value) for value in shared]
+
+
+def test_lines_of_values_from_elsewhere_are_unknown():
+    _, marks = strict_yaml.loads("a: 1\nb:\n  c: 2\n  d: {e: 3}\n")
+    kept = marks.without([("b", "d"), ("x",)])
+    assert [kept.line(path) for path in [("a",), ("b", "c"), ("b", "d", "e")]] == [1, 3, None]
+    assert [kept.line(path) for path in [("b",), ("x", "y"), ("z",)]] == [2, None, 1]
+    assert marks.line(("b", "d", "e")) == 4
