@@ -3,6 +3,7 @@
 from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
+    "AttentionEntropy": "attention_entropy",
     "GroupedAUC": "grouped_auc",
     "LogLoss": "log_loss",
     "MemoryUsage": "memory_usage",
@@ -14,6 +15,7 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "AttentionEntropy",
     "GroupedAUC",
     "LogLoss",
     "MemoryUsage",

@@ -1,0 +1,93 @@
+"""How widely an attention spreads over a history."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.ops.sequence import zero_padding
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class AttentionEntropy(keras.metrics.Metric):
+    """Entropy of the weights of each walk over the histories, averaged over rows.
+
+    With `p = a / sum(a)` over the valid positions of a row, a walk's entropy is
+    `-sum(p * log(p))` in nats: 0 when one behaviour gets all weight, `log(n)` when `n` get the
+    same. Padding is left out, and so are rows whose weights are all 0: those without a history.
+
+    Args:
+        num_walks: Integer. How many weights each position has.
+        prefix: String before the names of the results. Defaults to `""`.
+        name: String. Defaults to `"attention_entropy"`.
+        dtype: Type of the results. Defaults to `None`.
+
+    Call arguments:
+        weights: Float tensor of shape `(num_walks, batch, length)`, or a list of one tensor a
+            walk: zero or more.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where valid.
+
+    Returns:
+        Dictionary of scalars: `{prefix}{name}_1` to `{prefix}{name}_{num_walks}`. NaN before the
+        first history.
+
+    Raises:
+        ValueError: If `num_walks` is not a positive integer.
+
+    Example:
+
+    >>> metric = AttentionEntropy(1)
+    >>> metric.update_state([[[0.5, 0.5, 7.0]]], mask=[[True, True, False]])
+    >>> round(float(metric.result()["attention_entropy_1"]), 4)
+    0.6931
+
+    Reference:
+        - "Iterative Memory Network for Long Sequential User Behavior Modeling in Recommender
+          Systems", section 5.8.
+    """
+
+    def __init__(self, num_walks, prefix="", name="attention_entropy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        if isinstance(num_walks, bool) or not isinstance(num_walks, int) or num_walks < 1:
+            raise ValueError(
+                f"`num_walks` must be a positive integer. Received: num_walks={num_walks!r}"
+            )
+        self.num_walks = num_walks
+        self.prefix = prefix
+        self.total, self.rows = (self._sum_of_rows(name) for name in ("total", "rows"))
+
+    def _sum_of_rows(self, name):
+        # As `add_variable` makes it, but never cast: rows are counted while a layer runs, which
+        # under mixed precision sees half-precision copies of its variables.
+        return keras.Variable(
+            initializer="zeros",
+            shape=(self.num_walks,),
+            dtype="float64",
+            trainable=False,
+            autocast=False,
+            aggregation="sum",
+            synchronization="on_read",
+            name=name,
+        )
+
+    def update_state(self, weights, mask=None):
+        weights = tf.cast(tf.convert_to_tensor(weights), tf.float32)
+        if mask is not None:  # not a product: the weights of padding may be NaN
+            weights = zero_padding(weights[..., None], mask)[..., 0]
+        total = tf.reduce_sum(weights, axis=-1)
+        read = total > 0
+        total = tf.where(read, total, 1.0)
+        share = weights / total[..., None]
+        entropy = -tf.reduce_sum(tf.math.xlogy(share, share), axis=-1)
+        entropy = tf.where(read, entropy, 0.0)
+        self.total.assign_add(tf.reduce_sum(tf.cast(entropy, tf.float64), axis=1))
+        self.rows.assign_add(tf.reduce_sum(tf.cast(read, tf.float64), axis=1))
+
+    def result(self):
+        total, rows = tf.convert_to_tensor(self.total), tf.convert_to_tensor(self.rows)
+        mean = tf.cast(total / rows, self.dtype)
+        return {
+            f"{self.prefix}{self.name}_{walk + 1}": value
+            for walk, value in enumerate(tf.unstack(mean))
+        }
+
+    def get_config(self):
+        return {**super().get_config(), "num_walks": self.num_walks, "prefix": self.prefix}
