@@ -68,7 +68,7 @@ def build_gather(twin, compiled, size, dim, k, queries, backward):
     """Weighted sum of rows by `weighted_gather`, or by gather and einsum."""
     import tensorflow as tf
 
-    from lmn_tf.ops import weighted_gather
+    from lmn_tf.ops import merge_duplicates, weighted_gather
 
     def gather_and_einsum(table, slots, weights):
         return tf.einsum("nk,nkd->nd", weights, tf.gather(table, slots))
@@ -85,7 +85,16 @@ def build_gather(twin, compiled, size, dim, k, queries, backward):
             found = read(table, slots, weights)
         return found, *tape.gradient(found, [table, weights], output_gradients=upstream)
 
-    run = tf.function(forward_and_backward if backward else forward, jit_compile=compiled)
+    @tf.function
+    def merged(slots, weights, upstream):
+        """With one gradient for each row that was read, as the optimizer needs it."""
+        found = compute(slots, weights, upstream)
+        return found[0], merge_duplicates(found[1].indices, found[1].values), found[2]
+
+    compute = forward_and_backward if backward else forward
+    if compiled:
+        compute = tf.function(compute, jit_compile=True)
+    run = merged if backward else tf.function(compute)
     slots = tf.random.stateless_uniform([queries, k], [0, 2], 0, size, tf.int32)
     inputs = [slots, tf.nn.softmax(_normal(3, queries, k)), _normal(4, queries, dim)]
     return _work(run, inputs, lambda found: found[2] if backward else found)
@@ -193,7 +202,7 @@ def main(argv=None):
                 found = contenders(
                     build_gather, size=size, dim=dim, k=k, queries=queries, backward=backward
                 )
-                kind = "read-out, forward + backward" if backward else "read-out, forward"
+                kind = "read-out, forward + backward + merge" if backward else "read-out, forward"
                 benchmark.compare(f"{kind}, {title}, d {dim}", *found, agree=LEAST)
             hits = queries * k
             merge = {"hits": hits, "size": size, "dim": dim}
@@ -207,7 +216,7 @@ def main(argv=None):
     if not quick:
         large = {"size": 1_000_000, "dim": 64, "k": 128, "queries": 51_200}
     for backward in (False, True):
-        kind = "forward + backward" if backward else "forward"
+        kind = "forward + backward + merge" if backward else "forward"
         title = f"memory of the read-out, {kind}, {large['queries']:,} queries, k {large['k']}"
         found = contenders(build_gather, backward=backward, **large)
         benchmark.compare(f"{title}, d {large['dim']}", *found, rounds=1 if quick else 3)
