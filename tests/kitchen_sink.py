@@ -86,12 +86,27 @@ KITCHEN_SINK = {
 SMALL = {"hidden_units": (8, 4)}
 SMALL_ATTENTION = {**SMALL, "attention_units": (6,)}
 SMALL_MEMORY = {**SMALL_ATTENTION, "num_keys": 6, "top_k": 4}
+SMALL_TOKENS = {**SMALL_ATTENTION, "num_tokens": 2, "token_dim": 8, "expansion": 2}
 SMALL_OPTIONS = {
     "dnn": SMALL,
     "pooling": SMALL,
     "din": SMALL_ATTENTION,
     "lmn": SMALL_MEMORY,
     "lmn_control": SMALL_ATTENTION,
+    "sim": {
+        **SMALL_ATTENTION,
+        "top_k": 3,
+        "short_length": 2,
+        "search_units": 4,
+        "search_hidden_units": (6,),
+        "found_units": 4,
+    },
+    "sasrec": {**SMALL, "max_positions": 4, "history_dropout": 0.0},
+    "ubr4ctr": {**SMALL, "top_k": 2, "selector_units": 4, "selector_hidden_units": (5,)},
+    "rankmixer": SMALL_TOKENS,
+    "sparse_moe": {**SMALL_TOKENS, "routed_experts": 4, "active_experts": 2},
+    "msn": {**SMALL_TOKENS, "num_keys": 6, "top_k": 4, "key_dim": 5},
+    "imn": {**SMALL, "num_walks": 2, "num_enhancements": 1, "attention_units": 6},
 }
 
 

@@ -7,11 +7,34 @@ _EXPORTS = {
     "CTRModel": "ctr_model",
     "DIN": "din",
     "DNN": "dnn",
+    "IMN": "imn",
     "LMN": "lmn",
+    "MSN": "msn",
     "Pooling": "pooling",
+    "RankMixer": "rankmixer",
+    "SASRec": "sasrec",
+    "SIM": "sim",
+    "SparseMoE": "sparse_moe",
+    "UBR4CTR": "ubr4ctr",
     "UserAwarePooling": "user_aware_pooling",
 }
 
-__all__ = ["DIN", "DNN", "LMN", "CTRHead", "CTRModel", "Pooling", "UserAwarePooling", "registry"]
+__all__ = [
+    "DIN",
+    "DNN",
+    "IMN",
+    "LMN",
+    "MSN",
+    "SIM",
+    "UBR4CTR",
+    "CTRHead",
+    "CTRModel",
+    "Pooling",
+    "SASRec",
+    "RankMixer",
+    "SparseMoE",
+    "UserAwarePooling",
+    "registry",
+]
 
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -16,6 +16,13 @@ MODELS = {
     "din": "lmn_tf.models.din:DIN",
     "lmn": "lmn_tf.models.lmn:LMN",
     "lmn_control": "lmn_tf.models.user_aware_pooling:UserAwarePooling",
+    "sim": "lmn_tf.models.sim:SIM",
+    "sasrec": "lmn_tf.models.sasrec:SASRec",
+    "ubr4ctr": "lmn_tf.models.ubr4ctr:UBR4CTR",
+    "rankmixer": "lmn_tf.models.rankmixer:RankMixer",
+    "sparse_moe": "lmn_tf.models.sparse_moe:SparseMoE",
+    "msn": "lmn_tf.models.msn:MSN",
+    "imn": "lmn_tf.models.imn:IMN",
 }
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]

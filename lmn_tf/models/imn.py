@@ -1,0 +1,154 @@
+"""Iterative memory network."""
+
+import contextlib
+from typing import Literal
+
+import keras
+
+from lmn_tf.layers.iterative_memory import IterativeMemory
+from lmn_tf.layers.position_embedding import PositionEmbedding
+from lmn_tf.metrics.attention_entropy import AttentionEntropy
+from lmn_tf.models.ctr_model import CTRModel, Untracked
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class IMN(CTRModel):
+    """A click model that walks over each history several times, with a memory of the last walk.
+
+    Computes `logit = MLP(concat[user, item, context, cross, IterativeMemory(history, target)])`,
+    where behaviours carry an embedding of their position. Each sequence has a memory of its own.
+    `evaluate` tells how widely each walk's weights spread: `attention_entropy_1`, ... The paper's
+    IMN 2P, 3P and 3P+ are 2, 3 and 3 walks with 0, 0 and 3 enhancements.
+
+    Args:
+        spec: `FeatureSpec` whose vocabularies are known.
+        num_walks: Integer. Walks over a history. Defaults to `3`.
+        num_enhancements: Integer. Steps that bring the candidate back to mind after the last
+            walk. Defaults to `3`.
+        positions: `"learned"`, `"sinusoidal"` or `"none"`: what is added to behaviours for their
+            distance from the newest. Defaults to `"learned"`.
+        attention_units: Integer. Hidden layer of the attention. Defaults to `64`.
+        attention_activation: Activation of that layer. Defaults to `"sigmoid"`.
+        attention_weights: `"sigmoid"` or `"softmax"`. Defaults to `"sigmoid"`.
+        normalize: `"none"`, as in the paper, or `"length"`, which divides sigmoid weights by the
+            number of behaviours. Defaults to `"none"`.
+        share_iterations: Boolean. Whether all walks have the same weights. Defaults to `True`.
+        cross: `"full"`, or `"delayed"`: an attention without the candidate, an ablation. Defaults
+            to `"full"`.
+        euclidean: Boolean. Whether the attention sees differences; without them is an ablation.
+            Defaults to `True`.
+        attention: Boolean. Without it histories are averaged, an ablation. Defaults to `True`.
+        iterative: Boolean. Without it the head sees the first walk's read-out, an ablation.
+            Defaults to `True`.
+        **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
+
+    Call arguments:
+        features: Dictionary of a batch's columns, as `make_dataset` yields it.
+        training: Boolean. Whether to drop units and use batch statistics.
+
+    Returns:
+        Float32 logits of shape `(batch, labels)`.
+
+    Complexity:
+        `O(num_walks * L * d * attention_units)` time a candidate, memory linear in `L`;
+        `O(d * attention_units + d**2 + L * d)` parameters. The candidate takes part in every
+        walk: of a user, only the encoded history can be kept.
+
+    Example:
+
+    >>> IMN(spec, num_walks=2, hidden_units=(16,))(features).shape
+    TensorShape([2, 1])
+
+    Reference:
+        - "Iterative Memory Network for Long Sequential User Behavior Modeling in Recommender
+          Systems", section 4.
+    """
+
+    reads_histories = True
+
+    def __init__(
+        self,
+        spec,
+        *,
+        num_walks: int = 3,
+        num_enhancements: int = 3,
+        positions: Literal["learned", "sinusoidal", "none"] = "learned",
+        attention_units: int = 64,
+        attention_activation: Literal["sigmoid", "relu", "tanh"] = "sigmoid",
+        attention_weights: Literal["sigmoid", "softmax"] = "sigmoid",
+        normalize: Literal["none", "length"] = "none",
+        share_iterations: bool = True,
+        cross: Literal["full", "delayed"] = "full",
+        euclidean: bool = True,
+        attention: bool = True,
+        iterative: bool = True,
+        **kwargs,
+    ):
+        super().__init__(spec, **kwargs)
+        self.num_walks = num_walks
+        self.num_enhancements = num_enhancements
+        self.positions = positions
+        self.attention_units = attention_units
+        self.attention_activation = attention_activation
+        self.attention_weights = attention_weights
+        self.normalize = normalize
+        self.share_iterations = share_iterations
+        self.cross = cross
+        self.euclidean = euclidean
+        self.attention = attention
+        self.iterative = iterative
+        self.memories, self.position_layers, entropies = {}, {}, []
+        for sequence in self.spec.sequences:
+            self.memories[sequence.name] = self._make_memory(f"{sequence.name}_memory")
+            if positions != "none":
+                self.position_layers[sequence.name] = PositionEmbedding(
+                    sequence.max_length,
+                    encoding=positions,
+                    dtype=self.dtype_policy,
+                    name=f"{sequence.name}_positions",
+                )
+            entropies.append(self._make_entropy(sequence.name))
+        self._entropies = Untracked(entropies)
+
+    def _make_memory(self, name):
+        return IterativeMemory(
+            num_walks=self.num_walks,
+            num_enhancements=self.num_enhancements,
+            hidden_units=self.attention_units,
+            activation=self.attention_activation,
+            weight_normalization=self.attention_weights,
+            normalize=self.normalize,
+            share_iterations=self.share_iterations,
+            cross=self.cross,
+            euclidean=self.euclidean,
+            attention=self.attention,
+            iterative=self.iterative,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def _make_entropy(self, name):
+        walks = self.memories[name].num_reads
+        prefix = f"{name}_" if len(self.spec.sequences) > 1 else ""
+        return AttentionEntropy(walks, prefix=prefix, name="attention_entropy") if walks else None
+
+    def read_histories(self, groups, training=None):
+        parts = []
+        for entropy, (name, one) in zip(
+            self._entropies.metrics, groups["histories"].items(), strict=True
+        ):
+            history = one["history"]
+            if name in self.position_layers:
+                history = self.position_layers[name](history, mask=one["mask"])
+            with self._watched(name, entropy, training):
+                parts.append(self.memories[name](history, one["target"], mask=one["mask"]))
+        return parts
+
+    def _watched(self, name, entropy, training):
+        if entropy is None or training or not self._evaluating:
+            return contextlib.nullcontext()
+        return self.memories[name].watched(entropy.update_state)
+
+    def evaluation_metrics(self):
+        entropies = [entropy for entropy in self._entropies.metrics if entropy is not None]
+        return [*super().evaluation_metrics(), *entropies]
