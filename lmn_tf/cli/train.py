@@ -10,12 +10,14 @@ import click
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one value.")
 @click.option("--run-dir", help="Folder of the run. Defaults to the pipeline's.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
+@click.option("--no-test", is_flag=True, help="Leave the test set unread.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
-def train(pipeline, settings, run_dir, resume, as_json):
+def train(pipeline, settings, run_dir, resume, no_test, as_json):
     """Train and evaluate the model of a pipeline.
 
     Fills the run directory and prints the metrics. A run that was killed goes on with --resume,
-    to the same result as if it had not been.
+    to the same result as if it had not been. With --no-test, as for a run that is to choose
+    among configurations, there are no figures of the test set; --resume without it adds them.
 
     \b
     Example:
@@ -31,7 +33,7 @@ def train(pipeline, settings, run_dir, resume, as_json):
     settings = [*settings, *([f"run_dir={json.dumps(run_dir)}"] if run_dir else [])]
     spec = PipelineSpec.load(pipeline).with_overrides(settings)
     # All that can be refused is refused before the seconds that TensorFlow takes to load.
-    registry.check_options(spec.model_name, spec.model_options)
+    registry.check_model(spec.model, spec.place)
     spec.check_features(spec.load_feature_spec())
     if not resume:
         RunDirectory(spec.run_dir).check_free()
@@ -40,7 +42,7 @@ def train(pipeline, settings, run_dir, resume, as_json):
     quiet_tensorflow()
     from lmn_tf.training.trainer import Trainer
 
-    metrics = Trainer(spec, resume=resume).train()
+    metrics = Trainer(spec, resume=resume, test=not no_test).train()
     if as_json:
         click.echo(json.dumps(metrics, indent=2))
         return

@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import re
 import resource
 import sys
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -37,6 +39,8 @@ class Trainer:
         pipeline: A `PipelineSpec`.
         resume: Whether to go on with the run in the pipeline's `run_dir`, where there is one.
             Defaults to `False`.
+        test: Whether the test set is evaluated. A finished run without its figures gets them when
+            it is resumed with `test`. Defaults to `True`.
         stream: Where progress goes. Defaults to `None`, which is stderr.
 
     Raises:
@@ -44,7 +48,7 @@ class Trainer:
             trains in it, or the run in it is another one.
     """
 
-    def __init__(self, pipeline, resume: bool = False, stream=None):
+    def __init__(self, pipeline, resume: bool = False, test: bool = True, stream=None):
         if pipeline.distribute.strategy != "none":
             raise UserError(
                 "`distribute.strategy` must be none for `lmn-tf train`. "
@@ -52,6 +56,7 @@ class Trainer:
             )
         self.pipeline = pipeline
         self.resume = resume
+        self.test = test
         self.stream = stream if stream is not None else sys.stderr
         self.directory = RunDirectory(pipeline.run_dir)
         self.model = None
@@ -67,7 +72,7 @@ class Trainer:
         self.pipeline.check_features(spec)
         if self.resume and self.directory.is_finished:
             self.directory.check_same(self.pipeline, spec)
-            return self._read_metrics()
+            return self._with_test(self._read_metrics())
         if not self.resume:
             self.directory.check_free()
         with self.directory.held():
@@ -102,14 +107,12 @@ class Trainer:
         total = train.epochs * -(-reader.num_rows // data.batch_size)
         total = min(total, train.max_steps) if train.max_steps else total
         self.model = build_model(self.pipeline, self.spec, total)
-        valid, test = self._dataset(data.valid), self._dataset(data.test)
+        valid, test = self._dataset(data.valid), self._dataset(data.test if self.test else None)
         # All that can be refused has been, so that a mistake does not leave the folder taken.
         if not self.directory.is_started:
             self.directory.write_opening(self.pipeline, self.spec)
         self.directory.check_data(match_files(data.train))
-        evaluator = Evaluator(
-            self.model, [label.name for label in self.spec.labels], self.spec.group is not None
-        )
+        evaluator = self._evaluator()
         watcher = _Watcher(total, self.stream)
         board = Board(self.directory.tensorboard / "train", self.model.optimizer)
         loop = self._loop(reader, valid, evaluator, [watcher, board])
@@ -121,6 +124,21 @@ class Trainer:
             watcher.close()
             board.close()
         return self._finish(loop, state, test, evaluator)
+
+    def _with_test(self, metrics: dict) -> dict:
+        """Adds the figures of the test set to those of a finished run that lacks them."""
+        if not self.test or self.pipeline.data.test is None or "test" in metrics:
+            return metrics
+        with self.directory.held(), _settings(self.pipeline.train), user_errors():
+            generate_missing(self.pipeline.data, self._say)
+            self.spec, self.model = self.directory.load_spec(), self.directory.load_model()
+            metrics["test"] = self._evaluator().evaluate(self._dataset(self.pipeline.data.test))
+            atomic_files.write_json(self.directory.metrics_file, metrics)
+        return self._read_metrics()
+
+    def _evaluator(self) -> Evaluator:
+        labels = [label.name for label in self.spec.labels]
+        return Evaluator(self.model, labels, self.spec.group is not None)
 
     def _learn(self, spec):
         """Gives the spec with its vocabularies; the run's own when it is being continued."""
@@ -187,6 +205,7 @@ class Trainer:
         if test is not None:
             metrics["test"] = evaluator.evaluate(test)
         metrics["train"]["peak_memory_mib"] = peak_memory_mib()
+        metrics["train"]["peak_rss_mib"] = peak_rss_mib()
         atomic_files.write_json(self.directory.metrics_file, metrics)
         return self._read_metrics()
 
@@ -230,6 +249,17 @@ def peak_memory_mib() -> float:
     """Gives the largest memory held so far in MiB: of the first GPU, else of the process."""
     if tf.config.list_physical_devices("GPU"):
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    return peak_rss_mib()
+
+
+def peak_rss_mib() -> float:
+    """Gives the largest resident memory of the process so far in MiB."""
+    with contextlib.suppress(OSError):
+        # What `getrusage` tells may be the parent's, from before the process became this program.
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)
+        if found:
+            return int(found[1]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from tiny_run import trained_run, write_pipeline
@@ -20,6 +21,14 @@ def test_trains_and_prints_the_metrics(pipeline, tmp_path, capsys):
     assert out.endswith(f"Run directory: {tmp_path}/other\n")
     assert "train: step 1/" in err and "epoch 1/1 | loss" in err
     assert (tmp_path / "other" / "model.keras").exists() and not (tmp_path / "run").exists()
+
+
+def test_the_test_set_can_be_left_unread(pipeline, tmp_path, capsys):
+    absent = ["--set", f"data.test={tmp_path}/absent-*", "--set", "train.epochs=1"]
+    small = ["--set", "model={name: dnn, hidden_units: [8]}"]
+    assert main(["train", pipeline, *absent, *small, "--no-test"]) == 0
+    out = capsys.readouterr().out
+    assert "\nvalid " in out and "\ntest " not in out
 
 
 def test_resuming_a_finished_run_prints_its_metrics(tmp_path, capsys):
@@ -46,6 +55,15 @@ def test_mistakes_are_told_in_one_line(pipeline, arguments, message, capsys):
     err = capsys.readouterr().err
     assert message in err and "Traceback" not in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_a_mistake_in_the_model_is_told_with_its_line(pipeline, capsys):
+    text = Path(pipeline).read_text()
+    line = text[: text.index("top_k")].count("\n") + 1
+    Path(pipeline).write_text(text.replace("top_k", "topk"))
+    assert main(["train", pipeline, "--set", "train.epochs=1"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"lmn-tf: {pipeline}:{line}: `topk` must be an option of model `lmn`.")
 
 
 def test_a_missing_pipeline_is_told(tmp_path, capsys):

@@ -13,7 +13,7 @@ from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
-from lmn_tf.training.trainer import Trainer, build_model
+from lmn_tf.training.trainer import Trainer, build_model, peak_rss_mib
 
 
 def test_metrics_of_a_finished_run():
@@ -23,7 +23,9 @@ def test_metrics_of_a_finished_run():
     rows = train["examples"] // 2
     assert train["steps"] == 2 * -(-rows // 256) and train["epochs"] == 2
     assert train["examples_per_second"] > 0 and 0 <= train["input_wait"] <= 1
-    assert train["peak_memory_mib"] > 10 and train["best_epoch"] == 1
+    assert (
+        train["peak_rss_mib"] >= 10 and train["peak_memory_mib"] > 10 and train["best_epoch"] == 1
+    )
     assert [epoch["epoch"] for epoch in train["history"]] == [0, 1]
     for part in ("valid", "test"):
         figures = metrics[part]
@@ -52,6 +54,28 @@ def test_resuming_a_finished_run_gives_its_metrics():
     metrics = Trainer(pipeline(trained_run()), resume=True, stream=io.StringIO()).train()
     assert metrics == json.loads((trained_run() / "metrics.json").read_text())
     assert {path: path.stat().st_mtime_ns for path in trained_run().rglob("*")} == before
+
+
+def test_a_finished_run_gets_the_figures_of_the_test_set_when_they_are_asked_for(tmp_path):
+    shutil.copytree(trained_run(), tmp_path / "run")
+    file = tmp_path / "run" / "metrics.json"
+    whole = json.loads(file.read_text())
+    without = {key: value for key, value in whole.items() if key != "test"}
+    file.write_text(json.dumps(without))
+    plain = pipeline(tmp_path / "run")
+    assert Trainer(plain, resume=True, test=False, stream=io.StringIO()).train() == without
+    tested = Trainer(plain, resume=True, stream=io.StringIO()).train()
+    assert tested == json.loads(file.read_text())
+    assert {**tested, "test": None} == {**whole, "test": None}
+    for key in ("auc", "gauc", "logloss", "examples", "memory"):
+        assert tested["test"][key] == pytest.approx(whole["test"][key], abs=1e-6), key
+
+
+def test_peak_memory_is_that_of_this_process(monkeypatch):
+    found = peak_rss_mib()
+    assert 50 < found < 100_000
+    monkeypatch.setattr("pathlib.Path.read_text", lambda *_, **__: "VmPeak: 1 kB")
+    assert peak_rss_mib() == pytest.approx(found, rel=0.5)
 
 
 def test_a_model_without_histories_needs_none_but_to_learn_ids(tmp_path):
