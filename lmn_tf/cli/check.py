@@ -5,9 +5,11 @@ import json
 
 import click
 
+from lmn_tf.models import registry
 from lmn_tf.specs import spec_file
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.strict_yaml import Marks, nearest_file
+from lmn_tf.training.comparison_checks import check_runs
 
 
 @click.command()
@@ -63,6 +65,8 @@ def check_file(path, data=None):
     else:
         features = check_comparison(spec, path, marks)
         summary.update(models=[entry.label for entry in spec.models], seeds=list(spec.seeds))
+        if spec.search is not None:
+            summary["trials"] = spec.search.trials
     if data is None:
         return summary, None
     from lmn_tf.data.check import check_files
@@ -108,7 +112,7 @@ def _columns(spec):
 def check_pipeline(spec, path=None, marks=None):
     """Checks the feature spec and the model's options of a pipeline; returns the feature spec."""
     marks = Marks() if marks is None else marks
-    check_model(spec.model, path, marks, ("model",))
+    registry.check_model(spec.model, (path, marks))
     features = _named_file(spec.feature_spec_path, "feature spec", path, marks, "feature_spec")
     try:
         spec.check_features(features)
@@ -123,29 +127,8 @@ def check_comparison(spec, path=None, marks=None):
     marks = Marks() if marks is None else marks
     pipeline = _named_file(spec.pipeline_path, "pipeline", path, marks, "pipeline")
     features = pipeline.load_feature_spec()
-    for index, entry in enumerate(spec.models):
-        check_model(entry.model, path, marks, ("models", index, "model"))
-        run = spec.run_pipeline(entry.label, seed=spec.seeds[0], base=pipeline)
-        try:
-            run.check_features(features)
-        except UserError as error:
-            where = marks.line(("models", index, "train"))
-            raise UserError(error.message, path, where) from None
+    check_runs(spec, pipeline, features)
     return features
-
-
-def check_model(model, path, marks, place):
-    """Raises `UserError` with the line of the option when the registry refuses `model`."""
-    from lmn_tf.models import registry
-
-    options = {key: value for key, value in model.items() if key != "name"}
-    steps = [({}, (*place, "name"))]
-    steps += [({key: value}, (*place, key)) for key, value in options.items()]
-    for some, where in steps:
-        try:
-            registry.check_options(model["name"], some)
-        except UserError as error:
-            raise UserError(error.message, path, marks.line(where)) from None
 
 
 def _named_file(path, kind, owner, marks, key):
@@ -188,7 +171,11 @@ def sentence(summary):
         return f"{start} `{summary['name']}`: {', '.join(counts)}"
     if summary["kind"] == "pipeline":
         return f"{start}: model `{summary['model']}` on {summary['feature_spec']}"
-    return f"{start}: {_count(summary['models'], 'models')}, {_count(summary['seeds'], 'seeds')}"
+    trials = f", {summary['trials']} trials each" if "trials" in summary else ""
+    return (
+        f"{start}: {_count(summary['models'], 'models')}, {_count(summary['seeds'], 'seeds')}"
+        f"{trials}"
+    )
 
 
 def _count(items, plural):

@@ -9,6 +9,7 @@ from lmn_tf.specs.comparison_model import ComparisonModel
 from lmn_tf.specs.document import Document
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.pipeline_spec import PipelineSpec, check_model
+from lmn_tf.specs.search import Search
 from lmn_tf.specs.section import PathText, Problem, Text, Version, path_beside, section
 
 Seed = Annotated[int, pydantic.Field(strict=True, ge=0, le=2**32 - 1)]
@@ -26,6 +27,7 @@ class ComparisonSpec(Document):
         seeds: Tuple of integers. Defaults to `(1,)`.
         output: Folder for runs and tables, relative to the current folder.
         base: Label that the others are compared with. Defaults to `None`: the first.
+        search: `Search`. Defaults to `None`: every model is trained as it is written.
     """
 
     comparison_version: Version
@@ -35,6 +37,7 @@ class ComparisonSpec(Document):
     seeds: Annotated[tuple[Seed, ...], pydantic.Field(min_length=1)] = (1,)
     output: PathText
     base: Text | None = None
+    search: Search | None = None
 
     @pydantic.model_validator(mode="after")
     def _check(self):
@@ -46,6 +49,11 @@ class ComparisonSpec(Document):
                     f"labels of models must differ. Received: {entry.label!r} twice",
                 )
             check_model(entry.model, ("models", index, "model"))
+            if entry.grid and self.search is None:
+                raise Problem(
+                    ("models", index, "grid"),
+                    "`search` must be given for the `grid` of a model. Received: nothing",
+                )
         for index, seed in enumerate(self.seeds):
             if seed in self.seeds[:index]:
                 raise Problem(("seeds", index), f"`seeds` must not repeat. Received: {seed} twice")
@@ -71,16 +79,19 @@ class ComparisonSpec(Document):
         """Returns the `PipelineSpec` that all runs start from."""
         return PipelineSpec.load(self.pipeline_path)
 
-    def run_pipeline(self, label, seed=None, base=None):
+    def run_pipeline(self, label, seed=None, base=None, configuration=None):
         """Returns the `PipelineSpec` of one model and seed.
 
         Args:
             label: Label of one of `models`.
             seed: Integer. Defaults to `None`: the pipeline's.
             base: `PipelineSpec` to start from. Defaults to `None`: `load_pipeline()`.
+            configuration: Mapping from `train.KEY` or `model.OPTION` to the value that the search
+                chose. Defaults to `None`.
 
         Raises:
-            UserError: when the model's `train` breaks a rule of the pipeline's.
+            UserError: when the model's `train` or the configuration breaks a rule of the
+                pipeline's.
         """
         labels = [entry.label for entry in self.models]
         if label not in labels:
@@ -93,6 +104,8 @@ class ComparisonSpec(Document):
         if seed is not None:
             data["train"]["seed"] = seed
         try:
+            for key, value in (configuration or {}).items():
+                overrides.write(data, key.split("."), value, PipelineSpec, source="grid: ")
             return PipelineSpec.from_dict(data, base_dir=base.base_dir)
         except UserError as error:
             file, marks = self.place

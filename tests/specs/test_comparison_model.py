@@ -5,7 +5,8 @@ from lmn_tf.specs.comparison_model import ComparisonModel
 
 
 def test_trains_as_the_pipeline_says_by_default():
-    assert ComparisonModel(label="A", model={"name": "dnn"}).train == {}
+    plain = ComparisonModel(label="A", model={"name": "dnn"})
+    assert (plain.train, plain.grid) == ({}, {})
 
 
 @pytest.mark.parametrize(
@@ -14,6 +15,8 @@ def test_trains_as_the_pipeline_says_by_default():
         ("label: DNN, model", "model", "`label` must be given in `models[0]`"),
         ("label: DNN, model", "label: DNN, modl", "Did you mean `model`?"),
         ("label: DNN, model: {name: dnn}", "label: DNN, model: dnn", "must be a mapping"),
+        ("grid: {model.num_keys: [100, 300]}", "grid: {model.num_keys: 3}", "must be a list"),
+        ("grid: {model.num_keys", "grid: {modl.num_keys", "Did you mean `model`?"),
     ],
 )
 def test_refuses(old, new, message, tmp_path):

@@ -12,7 +12,13 @@ def spec():
 
 def test_round_trip(spec):
     assert ComparisonSpec.from_dict(spec.to_dict()) == spec
-    assert spec.to_dict()["models"][0] == {"label": "DNN", "model": {"name": "dnn"}, "train": {}}
+    assert spec.to_dict()["models"][0] == {
+        "label": "DNN",
+        "model": {"name": "dnn"},
+        "train": {},
+        "grid": {},
+    }
+    assert spec.to_dict()["search"]["monitor"] == "logloss"
 
 
 def test_the_base_is_the_first_unless_named(spec):
@@ -35,6 +41,20 @@ def test_each_run_is_the_pipeline_with_its_own_model(spec):
         spec.run_pipeline("LNM")
 
 
+def test_a_configuration_is_written_over_the_model_and_its_training(spec):
+    configuration = {"model.num_keys": 5, "train.optimizer.dense": {"sgd": 1.0}}
+    run = spec.run_pipeline("DIN", seed=3, configuration=configuration)
+    assert run.model == {"name": "din", "num_keys": 5}
+    assert run.train.optimizer.dense == {"sgd": 1.0} and run.train.epochs == 2
+    assert spec.models[1].model == {"name": "din"}
+    message = "comparison.yaml:7: model `DIN`: `train.epochs` must be at least 1"
+    with pytest.raises(UserError, match=message):
+        spec.run_pipeline("DIN", configuration={"train.epochs": 0})
+    message = "`grid: train.epochs.a`: `train.epochs` must be a mapping"
+    with pytest.raises(UserError, match=message):
+        spec.run_pipeline("DIN", configuration={"train.epochs.a": 0})
+
+
 def test_bad_training_values_are_told_with_their_line(tmp_path):
     edited = tmp_path / "pipelines" / "comparison.yaml"
     edited.parent.mkdir()
@@ -55,8 +75,17 @@ def test_bad_training_values_are_told_with_their_line(tmp_path):
         ("[1, 2, 3]", "[]", "must be a list of 1 or more"),
         ("[1, 2, 3]", "[-1]", "`seeds[0]` must be at least 0. Received: seeds=-1"),
         ("base: DIN", "base: DINN", "`base` must be a model's label. Received: base='DINN'. Did"),
+        ("search:", "serch:", "unknown key `serch`. Did you mean `search`?"),
         ("{name: lmn, num", "{num", "`name` must be given in `model`. Received: nothing"),
     ],
 )
 def test_refuses(old, new, message, tmp_path):
     check_refused(COMPARISON, old, new, message, tmp_path)
+
+
+def test_a_grid_needs_a_search(tmp_path):
+    text = COMPARISON.read_text(encoding="utf-8")
+    (tmp_path / "c.yaml").write_text(text[: text.index("search:")])
+    message = "c.yaml:8: `search` must be given for the `grid` of a model. Received: nothing"
+    with pytest.raises(UserError, match=message):
+        ComparisonSpec.load(tmp_path / "c.yaml")

@@ -1,0 +1,119 @@
+"""A grid of settings: dotted keys, and the values that each may take."""
+
+import math
+from typing import Annotated, Any
+
+import pydantic
+
+from lmn_tf.specs.errors import did_you_mean, short
+from lmn_tf.specs.known_keys import known_keys
+from lmn_tf.specs.optimizer_rules import OPTIMIZER_NAMES
+from lmn_tf.specs.section import Problem, Text
+from lmn_tf.specs.train import Train
+
+_PARTS = ("model", "train")
+_FIXED = {
+    "train.seed": "the seeds of the comparison",
+    "train.checkpoint_steps": "the pipeline, as it changes no result",
+    "train.deterministic": "the pipeline",
+}
+
+
+def _check(grid):
+    for key, values in grid.items():
+        _check_key(key)
+        for index, value in enumerate(values):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise Problem((key, index), f"must be a finite number. Received: {key}={value}")
+            if any(_same(value, other) for other in values[:index]):
+                raise Problem(
+                    (key, index), f"values must differ. Received: {key}={short(value)} twice"
+                )
+    for inner, outer in overlaps(grid):
+        raise Problem((inner,), f"`{inner}` must not be in the grid beside `{outer}`.")
+    return grid
+
+
+def _check_key(key):
+    parts = key.split(".")
+    if len(parts) < 2 or not all(parts) or parts[0] not in _PARTS:
+        raise Problem(
+            (key,),
+            "a key of a grid must be `model.OPTION` or `train.KEY`. "
+            f"Received: {short(key)}.{did_you_mean(parts[0], _PARTS)}",
+        )
+    if key in _FIXED:
+        raise Problem((key,), f"`{key}` must be left to {_FIXED[key]}.")
+    if parts[0] == "model" and (len(parts) > 2 or parts[1] == "name"):
+        raise Problem((key,), f"`{key}` must name an option of models, as `model.dropout` does.")
+    for depth in range(1, len(parts) if parts[0] == "train" else 0):
+        known = known_keys(Train, parts[1:depth])
+        if known and parts[depth] not in known:
+            owner = ".".join(parts[:depth])
+            raise Problem(
+                (key,),
+                f"unknown key `{parts[depth]}` in `{owner}`.{did_you_mean(parts[depth], known)}",
+            )
+    if parts[:2] == ["train", "optimizer"] and len(parts) > 3 and parts[3] not in OPTIMIZER_NAMES:
+        raise Problem(
+            (key,),
+            f"`{'.'.join(parts[:3])}` must name an optimizer. Received: {short(parts[3])}."
+            f"{did_you_mean(parts[3], OPTIMIZER_NAMES)}",
+        )
+
+
+def _same(one, other):
+    """Whether two values are the same setting: 1 and 1.0 are, 1 and true are not."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+Values = Annotated[tuple[Any, ...], pydantic.Field(min_length=1)]
+Grid = Annotated[
+    dict[Text, Values],
+    pydantic.AfterValidator(_check),
+    pydantic.Field(json_schema_extra={"propertyNames": {"pattern": r"^(model|train)\.."}}),
+]
+
+
+def overlaps(grid):
+    """Returns the pairs of a key and another one that it lies in: both would write one value.
+
+    Example:
+
+    >>> overlaps(["train.optimizer.dense.adam", "train.optimizer.dense", "train.epochs"])
+    [('train.optimizer.dense.adam', 'train.optimizer.dense')]
+    """
+    return [(inner, outer) for inner in grid for outer in grid if inner.startswith(f"{outer}.")]
+
+
+def size(grid):
+    """Returns how many configurations a grid has.
+
+    Example:
+
+    >>> size({"model.dropout": (0, 0.2), "train.epochs": (1, 2, 3)})
+    6
+    """
+    count = 1
+    for values in grid.values():
+        count *= len(values)
+    return count
+
+
+def configuration(grid, number):
+    """Returns one configuration of a grid: each key with one of its values.
+
+    Args:
+        grid: Mapping from key to values.
+        number: Integer from 0 to `size(grid) - 1`.
+
+    Example:
+
+    >>> configuration({"model.dropout": (0, 0.2), "train.epochs": (1, 2, 3)}, 4)
+    {'model.dropout': 0.2, 'train.epochs': 2}
+    """
+    chosen = {}
+    for key in reversed(grid):
+        number, index = divmod(number, len(grid[key]))
+        chosen[key] = grid[key][index]
+    return {key: chosen[key] for key in grid}

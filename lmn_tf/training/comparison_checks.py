@@ -1,0 +1,123 @@
+"""What a comparison must keep to beyond its own file: its pipeline's rules, its models' options."""
+
+from lmn_tf.models import registry
+from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.grid import overlaps, size
+
+
+def check_runs(spec, base, features):
+    """Checks every model of a comparison and every value of its search, without training.
+
+    Args:
+        spec: A `ComparisonSpec`.
+        base: The `PipelineSpec` that it starts from.
+        features: The `FeatureSpec` of that pipeline.
+
+    Raises:
+        UserError: with file and line, when a model, an option, a training key or a grid is not
+            valid.
+    """
+    for index, entry in enumerate(spec.models):
+        registry.check_model(entry.model, spec.place, ("models", index, "model"))
+        run = spec.run_pipeline(entry.label, seed=spec.seeds[0], base=base)
+        try:
+            run.check_features(features)
+        except UserError as error:
+            raise _placed(spec, ("models", index, "train"), error.message) from None
+    if spec.search is not None:
+        _check_search(spec, base, features)
+        for index, entry in enumerate(spec.models):
+            _check_grid(spec, index, entry, base, features)
+
+
+def model_grid(spec, entry):
+    """Returns the grid of one model: what of the search's grid it has, and its own.
+
+    Args:
+        spec: A `ComparisonSpec` with a `search`.
+        entry: One of its `models`.
+
+    Returns:
+        Mapping from `train.KEY` or `model.OPTION` to a tuple of values.
+    """
+    known = registry.options(entry.model["name"])
+    common = {
+        key: values
+        for key, values in spec.search.grid.items()
+        if key.startswith("train.") or _option(key) in known
+    }
+    return {**common, **entry.grid}
+
+
+def trials(spec, entry):
+    """Returns the configurations that the search of a comparison tries for one model."""
+    return spec.search.draw(model_grid(spec, entry))
+
+
+def _check_search(spec, base, features):
+    for key, words in (("valid", "chooses configurations"), ("test", "must not choose them")):
+        if getattr(base.data, key) is None:
+            raise _placed(
+                spec,
+                ("search",),
+                f"`data.{key}` of the pipeline must be given for a `search`: the "
+                f"{'validation' if key == 'valid' else 'test'} set {words}. Received: nothing",
+            )
+    if spec.search.monitor == "gauc" and features.group is None:
+        raise _placed(
+            spec,
+            ("search", "monitor"),
+            "`search.monitor` must be auc or logloss where the feature spec names no `group`. "
+            "Received: monitor='gauc'",
+        )
+    everything = {
+        option for entry in spec.models for option in registry.options(entry.model["name"])
+    }
+    for key in spec.search.grid:
+        if key.startswith("model.") and _option(key) not in everything:
+            raise _placed(
+                spec,
+                ("search", "grid", key),
+                f"`{_option(key)}` must be an option of one of the models."
+                f"{did_you_mean(_option(key), sorted(everything))}",
+            )
+
+
+def _check_grid(spec, index, entry, base, features):
+    name, grid = entry.model["name"], model_grid(spec, entry)
+    for inner, outer in overlaps(grid):
+        own = inner if inner in entry.grid else outer
+        raise _placed(
+            spec,
+            ("models", index, "grid", own),
+            f"`{inner}` must not be in the grid of model `{entry.label}` beside `{outer}`.",
+        )
+    for key, values in grid.items():
+        own = key in entry.grid
+        path = ("models", index, "grid", key) if own else ("search", "grid", key)
+        for number, value in enumerate(values):
+            try:
+                if key.startswith("model."):
+                    registry.check_options(name, {_option(key): value})
+                run = spec.run_pipeline(entry.label, base=base, configuration={key: value})
+                run.check_features(features)
+            except UserError as error:
+                raise _placed(spec, (*path, number), error.message) from None
+    count = size(grid)
+    if count < spec.search.trials:
+        raise _placed(
+            spec,
+            ("models", index, "grid") if entry.grid else ("models", index),
+            f"the grid of model `{entry.label}` must have {spec.search.trials} configurations or "
+            f"more, as `search.trials` says: all models get the same budget. Received: {count}. "
+            "Add values, or lower `trials`.",
+        )
+
+
+def _option(key):
+    return key.partition(".")[2]
+
+
+def _placed(spec, path, message):
+    file, marks = spec.place
+    return UserError(message, file, None if marks is None else marks.line(path))
