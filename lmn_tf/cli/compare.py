@@ -14,13 +14,18 @@ import click
 def compare(comparison, seeds, output, in_process, as_json):
     """Train several models with several seeds on one data set, and print one table.
 
+    With a `search`, each model's options are first chosen by the validation set, with as many
+    trials for every model. Early stopping judges whole epochs: give it a patience of 2 or more.
+
     A comparison that was stopped goes on where it stopped. Each run has a process of its own
-    unless --in-process is given, which changes no result. The table is written as Markdown, JSON
-    and a picture to the output folder.
+    unless --in-process is given, which changes no result. A run that fails is told at the end and
+    stops no other; the exit status is then 1. The table is written as Markdown, JSON and a
+    picture to the output folder.
 
     \b
     Example:
       lmn-tf compare pipelines/quickstart_comparison.yaml --seeds 3
+      lmn-tf compare pipelines/synthetic_search.yaml
     """
     import dataclasses
 
@@ -32,14 +37,21 @@ def compare(comparison, seeds, output, in_process, as_json):
 
     spec = ComparisonSpec.load(comparison)
     if output:
-        base_dir = spec.base_dir
+        own = spec.__dict__["_base_dir"], spec.place
         spec = dataclasses.replace(spec, output=output)
-        spec.__dict__["_base_dir"] = str(base_dir)
+        spec.__dict__["_base_dir"], spec.__dict__["_place"] = own
     runs = Comparison(spec, range(1, seeds + 1) if seeds else None, in_process=in_process)
     let_xla_select_k()
     if in_process:
         quiet_tensorflow()
     result = runs.run()
-    click.echo(json.dumps(result, indent=2) if as_json else markdown(result))
-    if not as_json:
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+    elif result["models"]:
+        click.echo(markdown(result))
         click.echo(f"Written to {runs.output}/comparison.md, comparison.json and comparison.png")
+    failed = result["failed"]
+    for run in failed:
+        click.echo(f"lmn-tf: {runs.output / run['folder']}: failed: {run['reason']}", err=True)
+    if failed:
+        click.get_current_context().exit(1)

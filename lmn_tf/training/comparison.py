@@ -1,26 +1,37 @@
 """Several models on one data set, each with several seeds."""
 
+import functools
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 from lmn_tf import atomic_files
-from lmn_tf.models import registry
 from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
+from lmn_tf.training import comparison_checks
 from lmn_tf.training.comparison_report import markdown, picture, summary
+from lmn_tf.training.comparison_run import ComparisonRun
 from lmn_tf.training.run_directory import RunDirectory
+from lmn_tf.training.search_report import best_trial, search_summary
 
 
 class Comparison:
-    """Runs a comparison: each model and seed, then one table.
+    """Runs a comparison: the search of each model, each model and seed, then one table.
 
-    Runs go to `OUTPUT/LABEL-seedK` with `lmn-tf train --resume`, so a comparison that was stopped
-    goes on where it stopped, and a finished run is not repeated. Then come `comparison.json`,
+    With a `search`, every model first trains its configurations with one seed, without a look at
+    the test set; the one that the validation set finds best is trained with every seed and tested.
+    The search's run of it counts as the one of its seed.
+
+    Runs go to `OUTPUT/LABEL-seedK`, or `OUTPUT/LABEL-trialN-seedK` with a search, with
+    `lmn-tf train --resume`: a comparison that was stopped goes on where it stopped, and a finished
+    run is not repeated. A folder that holds a run of another configuration is refused before
+    anything is trained; more `trials` or `seeds` keep what there is. Then come `comparison.json`,
     `comparison.md` and `comparison.png`.
+
+    A run that fails is told at the end and stops no other. A failed trial is a spent one; when the
+    comparison is started again it is tried again.
 
     Each run has a process of its own, so that one which dies takes no other with it and none
     finds memory taken. `in_process` runs them here, to the same results, which spares small
@@ -34,7 +45,7 @@ class Comparison:
         in_process: Whether runs share this process. Defaults to `False`.
 
     Raises:
-        UserError: When a model, an option or a training key of any run is not valid.
+        UserError: When a model, an option, a training key or a grid of any run is not valid.
     """
 
     def __init__(self, spec, seeds=None, say=None, in_process: bool = False):
@@ -43,86 +54,175 @@ class Comparison:
         self.output = Path(spec.output)
         self.in_process = in_process
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
-        base = spec.load_pipeline()
-        features = base.load_feature_spec()
-        self.pipelines = {
-            (entry.label, seed): spec.run_pipeline(entry.label, seed, base)
+        self._base = spec.load_pipeline()
+        self._features = self._base.load_feature_spec()
+        comparison_checks.check_runs(spec, self._base, self._features)
+        # By label and trial, which is None without a search.
+        self.configurations = {
+            (entry.label, trial): configuration
             for entry in spec.models
-            for seed in self.seeds
+            for trial, configuration in self._numbered(entry)
         }
-        for pipeline in self.pipelines.values():
-            registry.check_options(pipeline.model_name, pipeline.model_options)
-            pipeline.check_features(features)
-        folders = {self.folder(*key).name: key for key in self.pipelines}
-        if len(folders) < len(self.pipelines):
+        runs = [
+            ComparisonRun(label, trial, seed)
+            for label, trial in self.configurations
+            for seed in self.seeds
+        ]
+        for run in runs:
+            self.pipeline(run)  # What a configuration breaks as a whole is refused here.
+        if len({run.folder for run in runs}) < len(runs):
             raise UserError("labels of models must differ in their letters and digits.")
+        self._begun, self._failed = 0, {}
 
-    def folder(self, label: str, seed: int) -> Path:
-        """Gives the run directory of a model and seed."""
-        return self.output / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', label)}-seed{seed}"
+    def _numbered(self, entry):
+        if self.spec.search is None:
+            return [(None, {})]
+        return list(enumerate(comparison_checks.trials(self.spec, entry), 1))
+
+    @functools.cached_property
+    def _total(self) -> int:
+        tried = len(self.configurations) if self.spec.search else 0
+        return tried + len(self.spec.models) * len(self.seeds)
+
+    def pipeline(self, run: ComparisonRun):
+        """Gives the `PipelineSpec` of a run."""
+        configuration = self.configurations[run.label, run.trial]
+        return self.spec.run_pipeline(run.label, run.seed, self._base, configuration)
+
+    def folder(self, run: ComparisonRun) -> Path:
+        """Gives the run directory of a run."""
+        return self.output / run.folder
 
     def run(self) -> dict:
         """Trains what is missing and writes the table.
 
         Returns:
-            The content of `comparison.json`.
+            The content of `comparison.json`; its `failed` lists the runs that failed. Nothing is
+            written when no model has a result.
 
         Raises:
-            UserError: When a run refuses what it was given.
-            RuntimeError: When a run fails otherwise.
+            UserError: When there is a run of another configuration in a folder of this one.
         """
-        for number, (label, seed) in enumerate(self.pipelines, 1):
-            head = f"[{number}/{len(self.pipelines)}] {label}, seed {seed}"
-            if RunDirectory(self.folder(label, seed)).is_finished:
-                self._check_finished(label, seed)
-                self._say(f"{head}: finished before")
-            else:
-                self._say(f"{head}: training")
-                self._train(label, seed)
-        result = summary(self.spec, self.seeds, self._metrics(), self._oracle())
-        atomic_files.write_json(self.output / "comparison.json", result)
-        atomic_files.write_text(self.output / "comparison.md", markdown(result))
-        with atomic_files.atomic_path(self.output / "comparison.png") as temporary:
-            picture(result, temporary)
-        return result
+        self._check_folders()
+        self._begun, self._failed = 0, {}
+        labels = [entry.label for entry in self.spec.models]
+        chosen = dict.fromkeys(labels) if self.spec.search is None else self._search(labels)
+        metrics = {}
+        for label, trial in chosen.items():
+            for seed in self.seeds:
+                run = ComparisonRun(label, trial, seed)
+                if self._done(run, test=True):
+                    metrics.setdefault(label, {})[seed] = self._metrics(run)
+        return self._report(metrics, chosen)
 
-    def _check_finished(self, label: str, seed: int) -> None:
+    def _check_folders(self) -> None:
         """A run of another model or other data under the same name must not enter the table."""
-        pipeline = self.pipelines[label, seed]
-        directory = RunDirectory(self.folder(label, seed))
-        directory.check_same(pipeline, pipeline.load_feature_spec())
+        seeds = self.seeds if self.spec.search is None else {*self.seeds, self.spec.search.seed}
+        for label, trial in self.configurations:
+            for seed in sorted(seeds):
+                run = ComparisonRun(label, trial, seed)
+                directory = RunDirectory(self.folder(run))
+                if not directory.is_started:
+                    continue
+                try:
+                    directory.check_same(self.pipeline(run), self._features)
+                except UserError as error:
+                    what = error.message.partition(" Take it back")[0]
+                    raise UserError(
+                        f"{directory.path} holds another run: {what} Take it back, remove the "
+                        "folder, or name another one with --output."
+                    ) from None
 
-    def _train(self, label: str, seed: int) -> None:
-        folder = self.folder(label, seed)
-        document = self.pipelines[label, seed].to_dict()
+    def _search(self, labels) -> dict:
+        """Trains the configurations of each model; returns each one's best by label."""
+        seed, chosen = self.spec.search.seed, {}
+        for label in labels:
+            for run in self._trials(label):
+                self._done(run, test=False)
+            scores = {run.trial: self._valid(run) for run in self._trials(label)}
+            best = best_trial(scores, self.spec.search.monitor)
+            if best is not None:
+                chosen[label] = best
+                self._say(f"{ComparisonRun(label, best, seed)}: chosen")
+        return chosen
+
+    def _trials(self, label):
+        seed = self.spec.search.seed
+        return [ComparisonRun(*key, seed) for key in self.configurations if key[0] == label]
+
+    def _done(self, run: ComparisonRun, test: bool) -> bool:
+        """Trains or tests a run unless that is done; returns whether it has what was asked."""
+        self._begun += 1
+        head = f"[{self._begun}/{self._total}] {run}"
+        if self._has(run, test):
+            self._say(f"{head}: finished before")
+            return True
+        is_trained = RunDirectory(self.folder(run)).is_finished
+        self._say(f"{head}: {'testing' if is_trained else 'training'}")
+        reason = self._train(run, test)
+        if reason is None and not self._has(run, test):
+            reason = "it left no metrics"
+        if reason is not None:
+            self._failed[run] = reason
+            self._say(f"{head}: failed: {reason}")
+        return reason is None
+
+    def _has(self, run: ComparisonRun, test: bool) -> bool:
+        if not RunDirectory(self.folder(run)).is_finished:
+            return False
+        return not test or self._base.data.test is None or "test" in self._metrics(run)
+
+    def _train(self, run: ComparisonRun, test: bool) -> str | None:
+        """Returns why the run failed, or None."""
+        folder, pipeline = self.folder(run), self.pipeline(run)
+        document = pipeline.to_dict()
         document["run_dir"] = os.path.abspath(folder)
-        document["feature_spec"] = os.path.abspath(self.pipelines[label, seed].feature_spec_path)
+        document["feature_spec"] = os.path.abspath(pipeline.feature_spec_path)
         file = self.output / "pipelines" / f"{folder.name}.yaml"
         atomic_files.write_text(file, strict_yaml.dump(document))
         if self.in_process:
-            _train_here(file)
-            return
+            return _train_here(file, test)
         command = [sys.executable, "-m", "lmn_tf.cli.main", "train", str(file), "--resume"]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
-        if done.returncode == 2:
-            raise UserError(f"the run of `{label}` with seed {seed} was refused: see above.")
-        if done.returncode:
-            raise RuntimeError(
-                f"the run of `{label}` with seed {seed} must end well. "
-                f"Received: exit status {done.returncode}; the message is above"
-            )
+        command += [] if test else ["--no-test"]
+        status = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+        if status < 0:
+            return f"ended by signal {-status}"
+        return f"exit status {status}, see its message above" if status else None
 
-    def _metrics(self) -> dict:
-        """Gives the metrics of each run by label, in the order of the seeds."""
-        found = {}
-        for label, seed in self.pipelines:
-            text = RunDirectory(self.folder(label, seed)).metrics_file.read_text(encoding="utf-8")
-            found.setdefault(label, []).append(json.loads(text))
-        return found
+    def _metrics(self, run: ComparisonRun) -> dict:
+        text = RunDirectory(self.folder(run)).metrics_file.read_text(encoding="utf-8")
+        return json.loads(text)
+
+    def _valid(self, run: ComparisonRun) -> dict | None:
+        """Gives the validation figures of a trial; None when it failed."""
+        return self._metrics(run).get("valid", {}) if self._has(run, test=False) else None
+
+    def _report(self, metrics: dict, chosen: dict) -> dict:
+        search = None
+        if self.spec.search is not None:
+            trials = {
+                entry.label: [
+                    (self.configurations[run[:2]], self._valid(run))
+                    for run in self._trials(entry.label)
+                ]
+                for entry in self.spec.models
+            }
+            search = search_summary(self.spec, trials, chosen)
+        failed = [
+            {**run._asdict(), "folder": run.folder, "reason": reason}
+            for run, reason in self._failed.items()
+        ]
+        result = summary(self.spec, self.seeds, metrics, self._oracle(), search, failed)
+        if metrics:
+            atomic_files.write_json(self.output / "comparison.json", result)
+            atomic_files.write_text(self.output / "comparison.md", markdown(result))
+            with atomic_files.atomic_path(self.output / "comparison.png") as temporary:
+                picture(result, temporary)
+        return result
 
     def _oracle(self) -> dict | None:
         """Gives what generated data say of the best that any model can reach, where they do."""
-        data = next(iter(self.pipelines.values())).data
+        data = self._base.data
         folder = data.directory or os.path.dirname(data.test or data.train)
         path = Path(folder) / "oracle.json"
         if not path.is_file():
@@ -131,7 +231,7 @@ class Comparison:
         return oracle.get("test" if data.test else "valid")
 
 
-def _train_here(file) -> None:
+def _train_here(file, test: bool) -> str | None:
     import keras
 
     from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -139,4 +239,9 @@ def _train_here(file) -> None:
 
     # Frees the run before, and counts the names of layers from the start as a new process does.
     keras.backend.clear_session()
-    Trainer(PipelineSpec.load(file), resume=True).train()
+    try:
+        Trainer(PipelineSpec.load(file), resume=True, test=test).train()
+    except Exception as error:
+        words = str(error).strip().splitlines() or ["no message"]
+        return words[0] if isinstance(error, UserError) else f"{type(error).__name__}: {words[0]}"
+    return None

@@ -2,7 +2,10 @@
 
 import statistics
 
-from lmn_tf.training.paired_test import paired_t_test
+from lmn_tf.metrics.relative_improvement import rela_impr
+from lmn_tf.training.markdown_table import markdown_table
+from lmn_tf.training.paired_test import LEAST, paired_t_test
+from lmn_tf.training.search_report import search_markdown
 
 _FIGURES = ("auc", "gauc", "logloss", "normalized_entropy")
 _MEMORY = ("slots_used", "memory_kl", "slots_for_90")
@@ -13,39 +16,48 @@ _COLUMNS = (
     ("normalized_entropy", "NE", 4),
     ("parameters", "parameters", 0),
     ("examples_per_second", "examples/s", 0),
+    ("peak_memory_mib", "peak memory (MiB)", 0),
     ("slots_used", "slots used (%)", 1),
     ("memory_kl", "KL", 3),
     ("slots_for_90", "slots for 90 %", 0),
 )
 
 
-def summary(spec, seeds, metrics: dict, oracle: dict | None = None) -> dict:
+def summary(spec, seeds, metrics: dict, oracle=None, search=None, failed=()) -> dict:
     """Puts the metrics of all runs together.
 
     Args:
         spec: A `ComparisonSpec`.
-        seeds: The seeds, in the order of the runs.
-        metrics: Contents of `metrics.json` by label, one for each seed.
+        seeds: The seeds.
+        metrics: Contents of `metrics.json` by label and seed; runs that failed have none.
         oracle: What the data tell of the best possible result. Defaults to `None`.
+        search: What `search_summary` gives. Defaults to `None`.
+        failed: Mappings of the runs that failed. Defaults to `()`.
 
     Returns:
-        Dictionary of `name`, `base`, `seeds`, `set`, `oracle` and `models`: for each label the
-        mean, standard deviation and values of each figure, `rela_impr` (per cent, from mean AUC)
-        and `test`, the paired t-test of the AUC against the base.
+        Dictionary of `name`, `base`, `seeds`, `set`, `oracle`, `search`, `failed` and `models`:
+        for each label its `seeds`, the mean, standard deviation and values of each figure,
+        `rela_impr` (per cent, from mean AUC), and two paired t-tests of the AUC over the seeds
+        that both have: `test` against the base, and `best_other` against the best other model,
+        which it names in `label`.
     """
-    which = "test" if all("test" in run for runs in metrics.values() for run in runs) else "valid"
-    models = {label: _model(runs, which) for label, runs in metrics.items()}
-    base = models[spec.base_label]
+    runs = [run for found in metrics.values() for run in found.values()]
+    which = "test" if all("test" in run for run in runs) else "valid"
+    models = {label: _model(found, which) for label, found in metrics.items()}
+    base = models.get(spec.base_label)
     for label, model in models.items():
         model["rela_impr"] = _rela_impr(model, base)
         if label != spec.base_label:
             model["test"] = _test(model, base)
+        model["best_other"] = _best_other(label, models)
     return {
         "name": spec.name,
         "base": spec.base_label,
         "seeds": list(seeds),
         "set": which,
         "oracle": oracle,
+        "search": search,
+        "failed": list(failed),
         "models": models,
     }
 
@@ -54,11 +66,16 @@ def markdown(result: dict) -> str:
     """Lays a summary out as Markdown."""
     columns = [column for column in _COLUMNS if _is_known(result, column[0])]
     titles = ["model", *(title for _, title, _ in columns)]
-    titles[2:2] = ["RelaImpr (%)", "against the base"]
+    titles[2:2] = ["RelaImpr (%)", "against the base", "against the best other"]
     rows = []
     for label, model in result["models"].items():
         cells = [_cell(model.get(key), digits) for key, _, digits in columns]
-        cells[1:1] = [_percent(model["rela_impr"]), _verdict(model.get("test"))]
+        other = model.get("best_other")
+        cells[1:1] = [
+            _percent(model["rela_impr"]),
+            _verdict(model.get("test")),
+            "-" if other is None else f"{other['label']}: {_verdict(other)}",
+        ]
         rows.append([label, *cells])
     seeds = result["seeds"]
     lines = [f"# {result['name']}", ""]
@@ -67,16 +84,37 @@ def markdown(result: dict) -> str:
         + (", mean ± standard deviation" if len(seeds) > 1 else "")
         + f"; base: {result['base']}."
     )
-    lines += ["", *_table(titles, rows), ""]
-    if result["oracle"] and result["oracle"].get("auc") is not None:
-        lines += [
-            f"The best possible AUC on these generated data is {result['oracle']['auc']:.4f} "
-            "(the true probabilities).",
-            "",
-        ]
-    if len(seeds) < 2:
-        lines += ["One seed cannot tell a difference from chance: use two or more.", ""]
+    lines += ["", *markdown_table(titles, rows), "", *_notes(result)]
+    if result.get("search"):
+        lines += search_markdown(result["search"])
     return "\n".join(lines)
+
+
+def _notes(result: dict):
+    """Lines below the table."""
+    seeds = result["seeds"]
+    if result["oracle"] and result["oracle"].get("auc") is not None:
+        yield (
+            f"The best possible AUC on these generated data is {result['oracle']['auc']:.4f} "
+            "(the true probabilities)."
+        )
+        yield ""
+    if len(seeds) < 2:
+        yield (
+            "One seed cannot tell a difference from chance: one below "
+            f"{LEAST} AUC means nothing, a larger one is a hint. Use two or more."
+        )
+        yield ""
+    for label, model in result["models"].items():
+        if len(model["seeds"]) < len(seeds):
+            yield f"{label} has {len(model['seeds'])} of the {len(seeds)} seeds."
+            yield ""
+    if result["failed"]:
+        yield "Runs that failed:"
+        yield ""
+        for run in result["failed"]:
+            yield f"- {run['folder']}: {run['reason']}"
+        yield ""
 
 
 def picture(result: dict, path) -> None:
@@ -105,14 +143,17 @@ def picture(result: dict, path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _model(runs: list, which: str) -> dict:
-    model = {}
+def _model(runs: dict, which: str) -> dict:
+    found = list(runs.values())
+    model = {"seeds": list(runs)}
     for key in _FIGURES:
-        model[key] = _spread([run[which].get(key) for run in runs])
+        model[key] = _spread([run[which].get(key) for run in found])
     for key in _MEMORY:
-        model[key] = _spread([(run[which].get("memory") or {}).get(key) for run in runs])
-    model["parameters"] = _spread([run.get("parameters") for run in runs])
-    model["examples_per_second"] = _spread([run["train"]["examples_per_second"] for run in runs])
+        model[key] = _spread([(run[which].get("memory") or {}).get(key) for run in found])
+    model["parameters"] = _spread([run.get("parameters") for run in found])
+    train = [run["train"] for run in found]
+    model["examples_per_second"] = _spread([one["examples_per_second"] for one in train])
+    model["peak_memory_mib"] = _spread([one.get("peak_rss_mib") for one in train])
     return {key: value for key, value in model.items() if value is not None}
 
 
@@ -123,17 +164,34 @@ def _spread(values: list) -> dict | None:
     return {"mean": statistics.fmean(values), "sd": spread, "values": values}
 
 
-def _rela_impr(model: dict, base: dict) -> float | None:
+def _rela_impr(model: dict, base: dict | None) -> float | None:
     """Relative improvement of the AUC above chance; None where the base is at chance."""
-    if "auc" not in model or "auc" not in base or base["auc"]["mean"] <= 0.5:
+    if base is None or "auc" not in model or "auc" not in base or base["auc"]["mean"] <= 0.5:
         return None
-    return ((model["auc"]["mean"] - 0.5) / (base["auc"]["mean"] - 0.5) - 1) * 100
+    return rela_impr(model["auc"]["mean"], base["auc"]["mean"])
 
 
-def _test(model: dict, base: dict) -> dict | None:
-    if "auc" not in model or "auc" not in base:
+def _test(model: dict, base: dict | None) -> dict | None:
+    """The paired test over the seeds that both have."""
+    if base is None or "auc" not in model or "auc" not in base:
         return None
-    return paired_t_test(model["auc"]["values"], base["auc"]["values"])
+    pairs = [
+        (value, base["auc"]["values"][base["seeds"].index(seed)])
+        for seed, value in zip(model["seeds"], model["auc"]["values"], strict=True)
+        if seed in base["seeds"]
+    ]
+    if not pairs:
+        return None
+    return paired_t_test(*map(list, zip(*pairs, strict=True)))
+
+
+def _best_other(label: str, models: dict) -> dict | None:
+    """The test against the best of the other models."""
+    others = {name: one["auc"]["mean"] for name, one in models.items() if "auc" in one}
+    others.pop(label, None)
+    best = max(others, key=others.get, default=None)
+    test = None if best is None else _test(models[label], models[best])
+    return None if test is None else {"label": best, **test}
 
 
 def _is_known(result: dict, key: str) -> bool:
@@ -155,15 +213,6 @@ def _verdict(test: dict | None) -> str:
     if test is None:
         return "-"
     if test["p"] is None:
-        return "inconclusive (one seed)" if test["seeds"] < 2 else "inconclusive (no spread)"
-    return f"{test['verdict']} (p = {test['p']:.3f})"
-
-
-def _table(titles: list[str], rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[index]) for row in [titles, *rows]) for index in range(len(titles))]
-
-    def line(cells):
-        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        return "| " + " | ".join(padded) + " |"
-
-    return [line(titles), line(["-" * width for width in widths]), *map(line, rows)]
+        return f"{test['verdict']} ({'one seed' if test['seeds'] < 2 else 'no spread'})"
+    p = f"= {test['p']:.3f}" if test["p"] >= 0.0005 else "< 0.001"
+    return f"{test['verdict']} (p {p})"

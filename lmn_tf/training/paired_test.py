@@ -3,6 +3,9 @@
 import math
 from collections.abc import Sequence
 
+# Below this, differences of the AUC between single runs are those between seeds.
+LEAST = 0.005
+
 _LEVEL = 0.05
 
 
@@ -17,7 +20,8 @@ def paired_t_test(values: Sequence[float], base: Sequence[float]) -> dict:
         Dictionary of `seeds`, `difference` (its mean), `deviation` (its standard deviation), `t`,
         `p` (two-sided) and `verdict`: `"better"` or `"worse"` where `p < 0.05`, else
         `"inconclusive"`. Less than two seeds, or differences without any spread, leave `t` and
-        `p` None and the verdict `"inconclusive"`.
+        `p` None. Without spread the verdict is `"inconclusive"`; one seed is judged by its
+        difference, which must be `LEAST` or more.
 
     Raises:
         ValueError: When there are not as many values as values of the base.
@@ -38,6 +42,8 @@ def paired_t_test(values: Sequence[float], base: Sequence[float]) -> dict:
     result = {"seeds": count, "difference": mean, "deviation": None, "t": None, "p": None}
     result["verdict"] = "inconclusive"
     if count < 2:
+        if abs(mean) >= LEAST:
+            result["verdict"] = "better" if mean > 0 else "worse"
         return result
     deviation = math.sqrt(sum((d - mean) ** 2 for d in differences) / (count - 1))
     result["deviation"] = deviation

@@ -14,15 +14,18 @@ from lmn_tf.training.run_directory import RunDirectory
 def comparison(tmp_path, monkeypatch):
     """A comparison whose runs end at once, with made-up metrics."""
 
-    def train(self, label, seed):
-        figures = {"auc": 0.6 + 0.01 * seed + (label == "b") * 0.1, "logloss": 0.5}
-        metrics = {"train": {"examples_per_second": 1.0}, "parameters": 5, "test": figures}
-        folder = self.folder(label, seed)
-        folder.mkdir(parents=True)
+    def train(self, run, test):
+        if run.label in failing:
+            return "no luck"
+        figures = {"auc": 0.6 + 0.01 * run.seed + (run.label == "b") * 0.003, "logloss": 0.5}
+        metrics = {"train": {"examples_per_second": 1.0}, "parameters": 5, "valid": figures}
+        metrics |= {"test": figures} if test else {}
+        folder = self.folder(run)
+        folder.mkdir(parents=True, exist_ok=True)
         RunDirectory(folder).metrics_file.write_text(json.dumps(metrics))
 
+    failing = set()
     monkeypatch.setattr(module.Comparison, "_train", train)
-    monkeypatch.setattr(module.Comparison, "_check_finished", lambda self, label, seed: None)
     write_pipeline(tmp_path / "base.yaml", tmp_path / "unused")
     document = {
         "comparison_version": 1,
@@ -34,6 +37,7 @@ def comparison(tmp_path, monkeypatch):
     }
     path = tmp_path / "comparison.yaml"
     path.write_text(strict_yaml.dump(document))
+    monkeypatch.setattr(module, "failing", failing, raising=False)
     return str(path)
 
 
@@ -54,10 +58,39 @@ def test_seeds_and_output_of_the_command_line(comparison, tmp_path, capsys):
     assert {path.name for path in other.glob("b-*")} == {"b-seed1", "b-seed2", "b-seed3"}
 
 
+def test_a_run_that_fails_makes_the_status_1(comparison, tmp_path, capsys):
+    module.failing.add("b")
+    assert main(["compare", comparison, "--seeds", "2"]) == 1
+    out, err = capsys.readouterr()
+    assert "| a " in out and "- b-seed1: no luck" in out
+    last = err.splitlines()[-2:]
+    assert last == [f"lmn-tf: {tmp_path}/out/b-seed{n}: failed: no luck" for n in (1, 2)]
+    module.failing.add("a")
+    assert main(["compare", comparison, "--output", str(tmp_path / "new"), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["models"] == {}
+    assert main(["compare", comparison, "--output", str(tmp_path / "new")]) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_a_search_is_printed(comparison, tmp_path, capsys):
+    text = Path(comparison).read_text()
+    text += "search: {trials: 2, grid: {model.dropout: [0, 0.1, 0.2]}}\n"
+    Path(comparison).write_text(text)
+    assert main(["compare", comparison]) == 0
+    assert "## Search" in capsys.readouterr().out
+    Path(comparison).write_text(text.replace("trials: 2", "trials: 4"))
+    assert main(["compare", comparison, "--output", str(tmp_path / "new")]) == 2
+    err = capsys.readouterr().err
+    line = text[: text.index("label: a")].count("\n") + 1
+    assert err.startswith(f"lmn-tf: {comparison}:{line}: the grid of model `a` must have 4")
+
+
 def test_mistakes_are_told_in_one_line(comparison, capsys):
     text = Path(comparison).read_text()
     Path(comparison).write_text(text.replace("name: dnn", "name: dnnn", 1))
     assert main(["compare", comparison]) == 2
     err = capsys.readouterr().err
+    line = text[: text.index("name: dnn")].count("\n") + 1
+    assert err.startswith(f"lmn-tf: {comparison}:{line}: `name` must be a model")
     assert "Did you mean `dnn`" in err and len(err.strip().splitlines()) == 1
     assert main(["compare", comparison, "--seeds", "0"]) == 2

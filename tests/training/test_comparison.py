@@ -17,7 +17,7 @@ from lmn_tf.training.comparison import Comparison
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def make_spec(folder, models=None, seeds=(1, 2)):
+def make_spec(folder, models=None, seeds=(1, 2), **more):
     write_pipeline(folder / "base.yaml", folder / "unused")
     small = {"hidden_units": [8]}
     data = {
@@ -31,41 +31,64 @@ def make_spec(folder, models=None, seeds=(1, 2)):
         ],
         "seeds": list(seeds),
         "output": str(folder / "out"),
+        **more,
     }
     (folder / "comparison.yaml").write_text(strict_yaml.dump(data))
     return ComparisonSpec.load(folder / "comparison.yaml")
 
 
-class FakeTraining:
-    """Stands in for the processes: writes the metrics that a run would."""
+SEARCH = {"trials": 3, "seed": 1, "grid": {"model.dropout": [0.1, 0.2, 0.3, 0.4]}}
 
-    def __init__(self, monkeypatch, returncode=0):
-        self.ran = []
-        self.returncode = returncode
+
+class FakeTraining:
+    """Stands in for the processes: writes the metrics that a run would.
+
+    The validation set likes much dropout, the test set little.
+    """
+
+    def __init__(self, monkeypatch, **statuses):
+        self.ran, self.tested = [], []
+        self.statuses = statuses
         monkeypatch.setattr(module.subprocess, "run", self.run)
 
     def run(self, command, **kwargs):
         assert command[:4] == [sys.executable, "-m", "lmn_tf.cli.main", "train"]
-        assert command[5] == "--resume"
+        assert command[5] == "--resume" and command[6:] in ([], ["--no-test"])
         document = yaml.safe_load(Path(command[4]).read_text())
-        self.ran.append(Path(document["run_dir"]).name)
-        if self.returncode == 0:
-            from lmn_tf.specs.pipeline_spec import PipelineSpec
-            from lmn_tf.training.run_directory import RunDirectory
+        name = Path(document["run_dir"]).name
+        self.ran.append(name)
+        status = self.statuses.get(name.replace("-", "_"), 0)
+        if status == 0:
+            self.finish(command[4], document, name, test=not command[6:])
+        return subprocess.CompletedProcess(command, status)
 
-            pipeline = PipelineSpec.load(command[4])
-            directory = RunDirectory(pipeline.run_dir)
+    def finish(self, file, document, name, test):
+        from lmn_tf.specs.pipeline_spec import PipelineSpec
+        from lmn_tf.training.run_directory import RunDirectory
+
+        pipeline = PipelineSpec.load(file)
+        directory = RunDirectory(pipeline.run_dir)
+        if not directory.is_started:
             directory.write_opening(pipeline, pipeline.load_feature_spec())
-            figures = {"auc": 0.6 + document["train"]["seed"] / 100, "logloss": 0.5}
-            metrics = {"train": {"examples_per_second": 1.0}, "parameters": 5, "test": figures}
-            directory.metrics_file.write_text(json.dumps(metrics))
-        return subprocess.CompletedProcess(command, self.returncode)
+        seed, dropout = document["train"]["seed"], document["model"].get("dropout", 0)
+        valid = {"auc": 0.6 + seed / 100 + dropout, "logloss": 0.5}
+        metrics = {"train": {"examples_per_second": 1.0}, "parameters": 5, "valid": valid}
+        if test:
+            self.tested.append(name)
+            metrics["test"] = {"auc": 0.6 + seed / 100 - dropout / 10, "logloss": 0.5}
+        directory.metrics_file.write_text(json.dumps(metrics))
+
+
+def compare(spec, **options):
+    """The result of a comparison, and what it said."""
+    said = []
+    return Comparison(spec, say=said.append, **options).run(), said
 
 
 def test_runs_each_model_and_seed_once(tmp_path, monkeypatch):
     training = FakeTraining(monkeypatch)
-    said = []
-    result = Comparison(make_spec(tmp_path), say=said.append).run()
+    result, said = compare(make_spec(tmp_path))
+    assert training.ran == training.tested
     assert training.ran == ["dnn-seed1", "dnn-seed2", "a_pool_-seed1", "a_pool_-seed2"]
     assert said[0] == "[1/4] dnn, seed 1: training"
     document = yaml.safe_load((tmp_path / "out/pipelines/dnn-seed2.yaml").read_text())
@@ -81,37 +104,156 @@ def test_runs_each_model_and_seed_once(tmp_path, monkeypatch):
 def test_goes_on_where_it_stopped(tmp_path, monkeypatch):
     spec = make_spec(tmp_path)
     FakeTraining(monkeypatch)
-    Comparison(spec, seeds=[1], say=lambda text: None).run()
-    training, said = FakeTraining(monkeypatch), []
-    Comparison(spec, seeds=[1, 2], say=said.append).run()
+    compare(spec, seeds=[1])
+    training = FakeTraining(monkeypatch)
+    _, said = compare(spec, seeds=[1, 2])
     assert training.ran == ["dnn-seed2", "a_pool_-seed2"]
     assert said[0] == "[1/4] dnn, seed 1: finished before"
 
 
-def test_a_finished_run_of_another_model_does_not_enter_the_table(tmp_path, monkeypatch):
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_of_another_configuration_is_refused_before_any_training(
+    finished, tmp_path, monkeypatch
+):
     FakeTraining(monkeypatch)
-    Comparison(make_spec(tmp_path), say=lambda text: None).run()
-    changed = [{"label": "dnn", "model": {"name": "dnn", "hidden_units": [9]}}]
-    with pytest.raises(UserError, match="`model.hidden_units` must stay"):
-        Comparison(make_spec(tmp_path, changed), say=lambda text: None).run()
+    compare(make_spec(tmp_path))
+    if not finished:
+        (tmp_path / "out" / "dnn-seed2" / "metrics.json").unlink()
+    changed = [
+        {"label": "new", "model": {"name": "dnn"}},
+        {"label": "dnn", "model": {"name": "dnn", "hidden_units": [9]}},
+    ]
+    training = FakeTraining(monkeypatch)
+    message = "out/dnn-seed1 holds another run: `model.hidden_units` must stay.*another one with"
+    with pytest.raises(UserError, match=message):
+        compare(make_spec(tmp_path, changed))
+    assert training.ran == []
 
 
 def test_the_ceiling_of_generated_data_is_told(tmp_path, monkeypatch):
     FakeTraining(monkeypatch)
-    result = Comparison(make_spec(tmp_path), say=lambda text: None).run()
+    result, _ = compare(make_spec(tmp_path))
     want = json.loads((market() / "oracle.json").read_text())["test"]
     assert result["oracle"] == want and 0.5 < want["auc"] < 1
     assert f"{want['auc']:.4f}" in (tmp_path / "out" / "comparison.md").read_text()
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "message"),
-    [(2, UserError, "was refused"), (1, RuntimeError, "must end well. Received: exit status 1")],
+    ("status", "reason"),
+    [(2, "exit status 2, see its message above"), (-9, "ended by signal 9")],
 )
-def test_a_failed_run_ends_the_comparison(tmp_path, monkeypatch, status, error, message):
-    FakeTraining(monkeypatch, status)
-    with pytest.raises(error, match=f"run of `dnn` with seed 1 {message}"):
-        Comparison(make_spec(tmp_path), say=lambda text: None).run()
+def test_a_failed_run_stops_no_other(tmp_path, monkeypatch, status, reason):
+    training = FakeTraining(monkeypatch, dnn_seed1=status)
+    result, said = compare(make_spec(tmp_path))
+    assert training.ran == ["dnn-seed1", "dnn-seed2", "a_pool_-seed1", "a_pool_-seed2"]
+    assert said[1] == f"[1/4] dnn, seed 1: failed: {reason}"
+    assert result["failed"] == [
+        {"label": "dnn", "trial": None, "seed": 1, "folder": "dnn-seed1", "reason": reason}
+    ]
+    assert result["models"]["dnn"]["seeds"] == [2]
+    assert json.loads((tmp_path / "out/comparison.json").read_text()) == result
+    training = FakeTraining(monkeypatch)
+    assert compare(make_spec(tmp_path))[0]["failed"] == []
+    assert training.ran == ["dnn-seed1"]
+
+
+def test_where_all_runs_fail_there_is_no_table(tmp_path, monkeypatch):
+    models = [{"label": "dnn", "model": {"name": "dnn"}}]
+    FakeTraining(monkeypatch, dnn_seed1=1)
+    result, _ = compare(make_spec(tmp_path, models, seeds=[1]))
+    assert result["models"] == {} and len(result["failed"]) == 1
+    assert not (tmp_path / "out" / "comparison.md").exists()
+
+
+def test_a_run_that_leaves_nothing_has_failed(tmp_path, monkeypatch):
+    done = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: done)
+    result, _ = compare(make_spec(tmp_path, seeds=[1]))
+    assert [run["reason"] for run in result["failed"]] == ["it left no metrics"] * 2
+
+
+def test_a_search_tests_the_best_of_the_validation_set_alone(tmp_path, monkeypatch):
+    spec = make_spec(tmp_path, search=SEARCH, seeds=[2, 1])
+    training = FakeTraining(monkeypatch)
+    result, said = compare(spec)
+    tried = Comparison(spec).configurations
+    dropout = {trial: tried["dnn", trial]["model.dropout"] for trial in (1, 2, 3)}
+    best = max(dropout, key=dropout.get)
+    folders = {label: f"{label}-trial{best}" for label in ("dnn", "a_pool_")}
+    trials = [f"{label}-trial{n}-seed1" for label in folders for n in (1, 2, 3)]
+    final = [f"{folder}-seed{seed}" for folder in folders.values() for seed in (2, 1)]
+    assert training.ran == trials + final
+    assert training.tested == final
+    assert f"dnn, trial {best}, seed 1: chosen" in said
+    assert said[0] == "[1/10] dnn, trial 1, seed 1: training"
+    assert said[9] == f"[8/10] dnn, trial {best}, seed 1: testing"
+    model = result["search"]["models"]["a pool!"]
+    assert model["chosen"] == best and model["configuration"] == {"model.dropout": dropout[best]}
+    assert [one["auc"] for one in model["trials"]] == [0.61 + dropout[n] for n in (1, 2, 3)]
+    auc = [0.62 - dropout[best] / 10, 0.61 - dropout[best] / 10]
+    assert result["models"]["dnn"]["auc"]["values"] == pytest.approx(auc)
+    assert "## Search" in (tmp_path / "out" / "comparison.md").read_text()
+    document = yaml.safe_load((tmp_path / f"out/pipelines/{folders['dnn']}-seed2.yaml").read_text())
+    assert document["model"]["dropout"] == dropout[best] and document["train"]["seed"] == 2
+
+
+@pytest.mark.parametrize("killed_after", range(10))
+def test_a_search_goes_on_where_it_was_killed(killed_after, tmp_path, monkeypatch):
+    spec = make_spec(tmp_path, search=SEARCH)
+    training = FakeTraining(monkeypatch)
+    run = training.run
+
+    def killed(command, **kwargs):
+        if len(training.ran) == killed_after:
+            raise KeyboardInterrupt
+        return run(command, **kwargs)
+
+    monkeypatch.setattr(module.subprocess, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        compare(spec)
+    before = list(training.ran)
+    again = FakeTraining(monkeypatch)
+    result, _ = compare(spec)
+    assert len(before) + len(again.ran) == 10
+    assert len(training.tested) + len(again.tested) == 4
+    assert result["models"]["dnn"]["seeds"] == [1, 2] and result["failed"] == []
+
+
+def test_more_trials_keep_the_earlier_ones(tmp_path, monkeypatch):
+    FakeTraining(monkeypatch)
+    compare(make_spec(tmp_path, search={**SEARCH, "trials": 2}))
+    training = FakeTraining(monkeypatch)
+    compare(make_spec(tmp_path, search={**SEARCH, "trials": 4}))
+    trials = [name for name in training.ran if name.startswith("dnn-") and name.endswith("seed1")]
+    assert trials[:2] == ["dnn-trial3-seed1", "dnn-trial4-seed1"]
+
+
+def test_a_failed_trial_is_spent(tmp_path, monkeypatch):
+    spec = make_spec(tmp_path, search=SEARCH)
+    dropouts = [Comparison(spec).configurations["dnn", n]["model.dropout"] for n in (1, 2, 3)]
+    first, second = sorted((1, 2, 3), key=lambda trial: -dropouts[trial - 1])[:2]
+    training = FakeTraining(monkeypatch, **{f"dnn_trial{first}_seed1": 1})
+    result, _ = compare(spec)
+    assert result["search"]["models"]["dnn"]["chosen"] == second
+    assert result["search"]["models"]["a pool!"]["chosen"] == first
+    assert [run["folder"] for run in result["failed"]] == [f"dnn-trial{first}-seed1"]
+    training = FakeTraining(monkeypatch)
+    result, _ = compare(spec)
+    assert training.tested == [f"dnn-trial{first}-seed1", f"dnn-trial{first}-seed2"]
+    assert result["search"]["models"]["dnn"]["chosen"] == first and result["failed"] == []
+
+
+def test_a_model_without_a_trial_has_no_row(tmp_path, monkeypatch):
+    FakeTraining(monkeypatch, **{f"dnn_trial{n}_seed1": 1 for n in (1, 2, 3)})
+    result, _ = compare(make_spec(tmp_path, search=SEARCH))
+    assert list(result["models"]) == ["a pool!"] and len(result["failed"]) == 3
+    assert result["search"]["models"]["dnn"]["chosen"] is None
+
+
+def test_a_configuration_that_breaks_a_rule_as_a_whole_is_refused(tmp_path):
+    grid = {"train.optimizer.dense.adam": [0.1], "train.optimizer.dense.sgd": [0.1]}
+    with pytest.raises(UserError, match="`dense` must name exactly one optimizer"):
+        Comparison(make_spec(tmp_path, search={"trials": 1, "grid": grid}))
 
 
 def test_all_runs_are_checked_before_the_first(tmp_path):
@@ -129,28 +271,45 @@ def test_labels_that_give_one_folder_are_refused(tmp_path):
         Comparison(make_spec(tmp_path, twins))
 
 
-def test_runs_in_this_process_start_none(tmp_path, monkeypatch):
+@pytest.fixture
+def here(monkeypatch):
+    """Runs in this process that stand in for training."""
     from lmn_tf.training import trainer
 
     training = FakeTraining(monkeypatch)
+    training.errors = {}
 
     class Trainer:
-        def __init__(self, pipeline, resume):
+        def __init__(self, pipeline, resume, test):
             self.folder = Path(pipeline.run_dir)
+            self.options = ["--resume"] + ["--no-test"] * (not test)
             assert resume
 
         def train(self):
-            training.run(
-                [sys.executable, "-m", "lmn_tf.cli.main", "train", self._file(), "--resume"]
-            )
-
-        def _file(self):
-            return str(self.folder.parent / "pipelines" / f"{self.folder.name}.yaml")
+            if self.folder.name in training.errors:
+                raise training.errors[self.folder.name]
+            file = str(self.folder.parent / "pipelines" / f"{self.folder.name}.yaml")
+            training.run([sys.executable, "-m", "lmn_tf.cli.main", "train", file, *self.options])
 
     monkeypatch.setattr(trainer, "Trainer", Trainer)
     monkeypatch.setattr(module.subprocess, "run", None)
-    Comparison(make_spec(tmp_path), say=lambda text: None, in_process=True).run()
-    assert training.ran == ["dnn-seed1", "dnn-seed2", "a_pool_-seed1", "a_pool_-seed2"]
+    return training
+
+
+def test_runs_in_this_process_start_none(tmp_path, here):
+    compare(make_spec(tmp_path), in_process=True)
+    assert here.ran == ["dnn-seed1", "dnn-seed2", "a_pool_-seed1", "a_pool_-seed2"]
+
+
+def test_a_run_that_fails_in_this_process_stops_no_other(tmp_path, here):
+    here.errors = {
+        "dnn-trial1-seed1": ValueError("bad\nmore"),
+        "dnn-trial2-seed1": UserError("`x` must be y."),
+    }
+    result, _ = compare(make_spec(tmp_path, search=SEARCH), in_process=True)
+    assert [run["reason"] for run in result["failed"]] == ["ValueError: bad", "`x` must be y."]
+    assert result["search"]["models"]["dnn"]["chosen"] == 3
+    assert list(result["models"]) == ["dnn", "a pool!"]
 
 
 @pytest.mark.slow
@@ -195,9 +354,10 @@ def _figures(folder):
 
 @pytest.mark.slow
 def test_real_processes(tmp_path):
-    """Two real runs; a second comparison finds them finished."""
+    """A real search: two trials, one of them tested; a second comparison finds all finished."""
     models = [{"label": "dnn", "model": {"name": "dnn", "hidden_units": [8]}}]
-    spec = make_spec(tmp_path, models)
+    search = {"trials": 2, "grid": {"model.dropout": [0, 0.5]}}
+    spec = make_spec(tmp_path, models, search=search)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [sys.executable, "-m", "lmn_tf.cli.main", "compare"]
     command += [str(tmp_path / "comparison.yaml"), "--json"]
@@ -205,8 +365,22 @@ def test_real_processes(tmp_path):
         command, env=environment, capture_output=True, text=True, cwd=tmp_path, check=True
     )
     result = json.loads(done.stdout)
-    assert len(result["models"]["dnn"]["auc"]["values"]) == 2
-    assert result["models"]["dnn"]["auc"]["sd"] > 0
-    said = []
-    assert Comparison(spec, say=said.append).run()["models"] == result["models"]
-    assert said == [f"[{n}/2] dnn, seed {n}: finished before" for n in (1, 2)]
+    model = result["models"]["dnn"]
+    assert len(model["auc"]["values"]) == 2 and model["auc"]["sd"] > 0
+    assert model["peak_memory_mib"]["mean"] > 100
+    found = result["search"]["models"]["dnn"]
+    metrics = [
+        json.loads((tmp_path / "out" / f"dnn-trial{n}-seed1" / "metrics.json").read_text())
+        for n in (1, 2)
+    ]
+    loser, winner = sorted(metrics, key=lambda one: one["valid"]["auc"])
+    assert metrics[found["chosen"] - 1] == winner and "test" in winner and "test" not in loser
+    again, said = compare(spec)
+    assert again == result
+    assert said == [
+        "[1/4] dnn, trial 1, seed 1: finished before",
+        "[2/4] dnn, trial 2, seed 1: finished before",
+        f"dnn, trial {found['chosen']}, seed 1: chosen",
+        f"[3/4] dnn, trial {found['chosen']}, seed 1: finished before",
+        f"[4/4] dnn, trial {found['chosen']}, seed 2: finished before",
+    ]

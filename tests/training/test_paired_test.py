@@ -26,14 +26,23 @@ def test_tails_agree_with_scipy(t, freedom):
     assert two_sided_p(t, freedom) == pytest.approx(2 * stats.t.sf(abs(t), freedom), rel=1e-8)
 
 
-def test_one_seed_is_inconclusive():
-    assert paired_t_test([0.8], [0.7]) == {
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [
+        (0.7049, "inconclusive"),
+        (0.6951, "inconclusive"),
+        (0.7051, "better"),
+        (0.6949, "worse"),
+    ],
+)
+def test_one_seed_must_differ_by_more_than_seeds_do(value, verdict):
+    assert paired_t_test([value], [0.7]) == {
         "seeds": 1,
-        "difference": pytest.approx(0.1),
+        "difference": pytest.approx(value - 0.7),
         "deviation": None,
         "t": None,
         "p": None,
-        "verdict": "inconclusive",
+        "verdict": verdict,
     }
 
 
