@@ -75,6 +75,8 @@ class Trainer:
             return self._with_test(self._read_metrics())
         if not self.resume:
             self.directory.check_free()
+        # What a model imports may draw random numbers: those must not be the run's.
+        registry.model_class(self.pipeline.model_name)
         with self.directory.held():
             self._open(spec)
             generate_missing(self.pipeline.data, self._say)

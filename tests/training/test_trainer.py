@@ -1,5 +1,6 @@
 import io
 import json
+import random
 import shutil
 
 import keras
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_run import ROOT, document, market, pipeline, trained_run
 
+from lmn_tf.models import registry
 from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -69,6 +71,27 @@ def test_a_finished_run_gets_the_figures_of_the_test_set_when_they_are_asked_for
     assert {**tested, "test": None} == {**whole, "test": None}
     for key in ("auc", "gauc", "logloss", "examples", "memory"):
         assert tested["test"][key] == pytest.approx(whole["test"][key], abs=1e-6), key
+
+
+def test_what_a_model_imports_draws_no_numbers_of_the_run(tmp_path, monkeypatch):
+    find, loaded, drawn = registry.model_class, set(), []
+
+    def model_class(name):
+        if name not in loaded:
+            random.random()
+        loaded.add(name)
+        return find(name)
+
+    def build(*_):
+        drawn.append(random.random())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry, "model_class", model_class)
+    monkeypatch.setattr("lmn_tf.training.trainer.build_model", build)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(pipeline(tmp_path / "run"), stream=io.StringIO()).train()
+    assert drawn[0] == drawn[1]
 
 
 def test_peak_memory_is_that_of_this_process(monkeypatch):
