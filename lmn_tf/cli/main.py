@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": ("lmn_tf.cli.evaluate:evaluate", "Evaluate a trained model."),
     "predict": ("lmn_tf.cli.predict:predict", "Write a trained model's scores."),
     "compare": ("lmn_tf.cli.compare:compare", "Train several models and print one table."),
+    "models": ("lmn_tf.cli.models:models", "List the models, or show one with its options."),
     "export": ("lmn_tf.cli.export:export", "Export a trained model for serving."),
     "benchmark": ("lmn_tf.cli.benchmark:benchmark", "Time contenders side by side."),
     "doctor": (

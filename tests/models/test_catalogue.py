@@ -1,0 +1,90 @@
+import subprocess
+import sys
+
+import pytest
+
+from lmn_tf.models import catalogue, registry
+from lmn_tf.specs.errors import UserError
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_each_model_says_what_it_is(name):
+    found = catalogue.describe(name)
+    assert found["summary"].endswith(".")
+    for key in ("formula", "complexity", "references", "pipelines"):
+        assert found[key], f"the docstring of {found['class']} says nothing of its {key}"
+    options = registry.options(name)
+    assert [option["name"] for option in found["options"]] == list(options)
+
+
+def test_options():
+    options = {option["name"]: option for option in catalogue.describe("lmn_control")["options"]}
+    assert options["memory_hidden_units"] == {
+        "name": "memory_hidden_units",
+        "type": "list of int or null",
+        "default": "null",
+        "meaning": "Tuple of integers, or `None` for twice the history's width. Hidden layers of "
+        "the user-aware MLP.",
+        "of": "UserAwarePooling",
+    }
+    assert options["memory_pooling"]["meaning"] == ""  # its type says it all
+    assert options["attention_units"]["meaning"] == "Hidden layers of the attention unit."
+    assert (options["attention_units"]["of"], options["dropout"]["of"]) == ("DIN", "CTRModel")
+    assert options["batch_norm"]["type"] == "bool" and options["batch_norm"]["default"] == "true"
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Returns what is described of a model with a given docstring."""
+
+    def describe(docstring, *options):
+        one = registry.ModelClass("Mine", docstring, tuple(options))
+        monkeypatch.setattr(registry, "classes", lambda name: (one,))
+        return catalogue.describe("dnn")
+
+    return describe
+
+
+def test_parts_of_a_docstring(written):
+    option = registry.Option("width", "int | None", None)
+    found = written(
+        "Does.\n\nComputes `logit =\nf(x)`.\n\nArgs:\n    spec: A spec.\n    width: Integer. How\n"
+        "        wide. Defaults to `None`: the\n        history's.\n\nComplexity:\n    `O(1)`\n"
+        "    only.\n\nReference:\n    - One\n      more.\n    - Two - three.",
+        option,
+    )
+    assert (found["summary"], found["formula"]) == ("Does.", "logit = f(x)")
+    assert found["description"] == "Computes `logit =\nf(x)`."
+    assert found["options"][0]["meaning"] == "How wide. By default the history's."
+    assert found["complexity"] == "`O(1)` only."
+    assert found["references"] == ["One more.", "Two - three."]
+
+
+def test_what_a_docstring_lacks(written):
+    found = written("Does.", registry.Option("width", "int", 3))
+    assert (found["formula"], found["complexity"], found["references"]) == (None, None, [])
+    assert found["description"] == "" and found["options"][0]["meaning"] == ""
+
+
+def test_formulas():
+    assert catalogue.describe("sparse_moe")["formula"] == catalogue.describe("rankmixer")["formula"]
+    assert catalogue.describe("rankmixer")["formula"].startswith("S = LN(TokenMixing(X) + X); X =")
+
+
+def test_an_unknown_model():
+    with pytest.raises(UserError, match="`name` must be a model.*Did you mean `lmn`"):
+        catalogue.describe("lnm")
+
+
+def test_pipelines_come_before_comparisons():
+    assert "pipelines/movielens_1m_lmn.yaml" in catalogue.describe("lmn")["pipelines"]
+    assert all("comparison" not in one for one in catalogue.describe("lmn")["pipelines"])
+    assert "pipelines/mind_comparison.yaml" in catalogue.describe("pooling")["pipelines"]
+
+
+def test_needs_no_tensorflow():
+    code = (
+        "import sys; from lmn_tf.models import catalogue; catalogue.describe('lmn');"
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
