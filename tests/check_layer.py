@@ -7,7 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 
-def check_layer(layer_class, arguments, inputs, mask=None, zero_when_empty=False):
+def check_layer(
+    layer_class, arguments, inputs, mask=None, zero_when_empty=False, fixed_length=False
+):
     """Checks that a layer behaves as Keras users expect.
 
     Args:
@@ -19,6 +21,8 @@ def check_layer(layer_class, arguments, inputs, mask=None, zero_when_empty=False
             It must be true on the left and false on the right of each row.
         zero_when_empty: Boolean. Whether a row whose mask is all false must give
             exactly 0.
+        fixed_length: Boolean. Whether the layer must know the length of sequences
+            when it is built.
     """
     inputs = {name: np.asarray(value, "float32") for name, value in inputs.items()}
     layer = layer_class(**arguments)
@@ -26,11 +30,11 @@ def check_layer(layer_class, arguments, inputs, mask=None, zero_when_empty=False
     assert np.isfinite(want).all()
     check_config(layer)
     check_build_by_shape(layer, inputs, mask, want)
-    check_symbolic_shape(layer, inputs, mask, want)
+    check_symbolic_shape(layer, inputs, mask, want, fixed_length)
     check_modes(layer, inputs, mask, want)
     check_mixed_precision(layer, inputs, mask, want)
-    check_fit_and_saving(layer, inputs, mask)
-    check_two_replicas(layer, inputs, mask)
+    check_fit_and_saving(layer, inputs, mask, fixed_length)
+    check_two_replicas(layer, inputs, mask, fixed_length)
     if mask is not None:
         check_padding(layer, inputs, mask, want)
         check_keras_mask(layer, inputs, mask, want)
@@ -56,10 +60,13 @@ def copy_of(layer, inputs, mask, **changes):
     return twin
 
 
-def as_model(layer, inputs, mask):
+def as_model(layer, inputs, mask, fixed_length=False):
     """A functional model of unknown batch and length that ends in one number a row."""
     symbols = [
-        keras.Input((None, *value.shape[2:]) if value.ndim > 2 else value.shape[1:], name=name)
+        keras.Input(
+            (None, *value.shape[2:]) if value.ndim > 2 and not fixed_length else value.shape[1:],
+            name=name,
+        )
         for name, value in inputs.items()
     ]
     named = dict(zip(inputs, symbols, strict=True))
@@ -100,13 +107,14 @@ def check_build_by_shape(layer, inputs, mask, want):
     ]
 
 
-def check_symbolic_shape(layer, inputs, mask, want):
-    _, output = as_model(type(layer).from_config(layer.get_config()), inputs, mask)
+def check_symbolic_shape(layer, inputs, mask, want, fixed_length):
+    twin = type(layer).from_config(layer.get_config())
+    _, output = as_model(twin, inputs, mask, fixed_length)
     symbolic = tuple(output.shape)
     assert symbolic[0] is None and len(symbolic) == want.ndim
     assert all(s in (None, w) for s, w in zip(symbolic, want.shape, strict=True))
     assert symbolic[-1] == want.shape[-1]
-    if any(value.ndim > 2 for value in inputs.values()):
+    if any(value.ndim > 2 for value in inputs.values()) and not fixed_length:
         one = {n: v[:, :1] if v.ndim > 2 else v for n, v in inputs.items()}
         short = call(layer, one, None if mask is None else mask[:, :1])
         assert np.isfinite(short).all()  # a length of 1
@@ -150,9 +158,9 @@ def check_mixed_precision(layer, inputs, mask, want):
         assert error.max() <= tolerance * max(1.0, np.abs(want).max())
 
 
-def check_fit_and_saving(layer, inputs, mask):
+def check_fit_and_saving(layer, inputs, mask, fixed_length):
     twin = copy_of(layer, inputs, mask)
-    model, _ = as_model(twin, inputs, mask)
+    model, _ = as_model(twin, inputs, mask, fixed_length)
     data = arrays(inputs, mask)
     model.compile(keras.optimizers.SGD(0.1), "mse")
     before = [weight.numpy() for weight in twin.trainable_weights]
@@ -170,7 +178,7 @@ def check_fit_and_saving(layer, inputs, mask):
     np.testing.assert_allclose(loaded.predict(data, verbose=0), predicted, rtol=1e-5, atol=1e-6)
 
 
-def check_two_replicas(layer, inputs, mask):
+def check_two_replicas(layer, inputs, mask, fixed_length):
     """Trains a step on two replicas, each with the whole batch, and compares with one."""
     devices = tf.config.list_logical_devices("CPU")
     if len(devices) < 2:
@@ -185,7 +193,7 @@ def check_two_replicas(layer, inputs, mask):
         with strategy.scope():
             keras.utils.set_random_seed(3)
             twin = type(layer).from_config(layer.get_config())
-            model, _ = as_model(twin, inputs, mask)
+            model, _ = as_model(twin, inputs, mask, fixed_length)
             twin.set_weights(layer.get_weights())
             model.compile(keras.optimizers.SGD(0.1), "mse")
         dataset = tf.data.Dataset.from_tensors((tuple(values), np.ones(len(values[0]))))
@@ -211,16 +219,17 @@ def check_padding(layer, inputs, mask, want):
         else:
             clean = want
         np.testing.assert_allclose(output, clean, rtol=1e-5, atol=1e-6)
+    # Each row moved to the right end, its order kept.
+    places = (np.arange(mask.shape[1]) + mask.sum(axis=1, keepdims=True)) % mask.shape[1]
+    rows = np.arange(len(mask))[:, None]
+    moved = {n: v[rows, places] if v.ndim > 2 else v for n, v in inputs.items()}
     for training in (False, True):
         left, right = (
             call(copy_of(layer, inputs, mask), side, m, training).numpy()
-            for side, m in (
-                (inputs, mask),
-                ({n: v[:, ::-1] if v.ndim > 2 else v for n, v in inputs.items()}, mask[:, ::-1]),
-            )
+            for side, m in ((inputs, mask), (moved, mask[rows, places]))
         )
         if left.ndim > 2 and left.shape[:2] == mask.shape:
-            left, right = left[mask], right[:, ::-1][mask]
+            left, right = left[mask], right[mask[rows, places]]
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
 
 
