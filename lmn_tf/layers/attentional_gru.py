@@ -1,0 +1,151 @@
+"""Gated recurrent units that attention steers."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.checks import check_choice, check_positive_integer
+from lmn_tf.ops.gated_recurrence import gated_recurrence
+from lmn_tf.ops.sequence import zero_padding
+
+VARIANTS = ("augru", "released", "agru", "aigru")
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class AttentionalGRU(keras.layers.Layer):
+    """Runs a gated recurrent unit over a history, each step weighted by attention.
+
+    With the update gate `u_t`, the candidate `c_t` and the weight `a_t` of a
+    step, the state becomes
+
+    - `"augru"`, the published form: `s + a_t * u_t * (c_t - s)`. A step of weight
+      0 is skipped, one of weight 1 is that of a plain unit;
+    - `"released"`, the code published with it: `s + (1 - (1 - a_t) * (1 - u_t)) *
+      (c_t - s)`. A step of weight 0 is that of a plain unit, one of weight 1
+      overwrites the state;
+    - `"agru"`: `s + a_t * (c_t - s)`, which leaves the update gate's weights
+      unused;
+    - `"aigru"`: a plain unit on the input `a_t * x_t`.
+
+    Without weights all are 1: `"augru"` and `"aigru"` are `keras.layers.GRU`, and
+    take its weights. The first state is 0. Masked steps carry the state, wherever
+    they stand: a row without valid steps gives exactly 0.
+
+    The state is kept in the precision of the variables, as it sums over long
+    histories.
+
+    Args:
+        units: Integer. Width of the state, or `None` for that of the history.
+            Defaults to `None`.
+        variant: `"augru"`, `"released"`, `"agru"` or `"aigru"`. Defaults to
+            `"augru"`.
+        return_sequences: Boolean. Whether to return the state after each step
+            instead of the last. Defaults to `False`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`.
+        weights: Optional float tensor of shape `(batch, length)`. Defaults to
+            ones.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+
+    Returns:
+        Float tensor of shape `(batch, units)`, or `(batch, length, units)` with
+        `return_sequences`.
+
+    Raises:
+        ValueError: If `units` is not a positive integer or `variant` unknown.
+
+    Example:
+
+    >>> layer = AttentionalGRU(3)
+    >>> layer(np.ones((2, 5, 4)), weights=np.full((2, 5), 0.2)).shape
+    TensorShape([2, 3])
+
+    Reference:
+        - Zhou et al., "Deep Interest Evolution Network for Click-Through Rate
+          Prediction", AAAI 2019, section 4.3.
+    """
+
+    def __init__(self, units=None, variant="augru", return_sequences=False, **kwargs):
+        super().__init__(**kwargs)
+        if units is not None:
+            check_positive_integer("units", units)
+        check_choice("variant", variant, VARIANTS)
+        self.units = units
+        self.variant = variant
+        self.return_sequences = return_sequences
+        self.supports_masking = True
+        # What gains from XLA is compiled by itself, step by step of the history.
+        self.supports_jit = False
+
+    def build(self, history_shape):
+        units = self._width(history_shape)
+        self.kernel = self.add_weight(
+            shape=(history_shape[-1], 3 * units), initializer="glorot_uniform", name="kernel"
+        )
+        self.recurrent_kernel = self.add_weight(
+            shape=(units, 3 * units),
+            initializer="orthogonal",
+            autocast=False,
+            name="recurrent_kernel",
+        )
+        self.bias = self.add_weight(
+            shape=(2, 3 * units), initializer="zeros", autocast=False, name="bias"
+        )
+
+    def call(self, history, weights=None, mask=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        valid = tf.ones(tf.shape(history)[:2], bool) if mask is None else tf.cast(mask, bool)
+        bias = tf.convert_to_tensor(self.bias)
+        units = self.recurrent_kernel.shape[0]
+        steps = tf.transpose(zero_padding(history, mask), [1, 0, 2])
+        inputs = tf.cast(tf.tensordot(steps, self.kernel, 1), bias.dtype)
+        steps_valid = tf.cast(tf.transpose(valid), bias.dtype)
+        attention = steps_valid
+        if weights is not None:
+            weights = tf.cast(tf.transpose(weights), bias.dtype)
+            attention = tf.where(tf.transpose(valid), weights, 0)
+        if self.variant == "aigru":
+            inputs *= attention[..., None]
+        states = gated_recurrence(
+            inputs + bias[0],
+            self.recurrent_kernel,
+            bias[1],
+            *self._update(attention, steps_valid),
+            tf.zeros([tf.shape(history)[0], units], bias.dtype),
+        )
+        if self.return_sequences:
+            return tf.cast(tf.transpose(states, [1, 0, 2]), self.compute_dtype)
+        return tf.cast(states[-1], self.compute_dtype)
+
+    def _update(self, attention, valid):
+        """The two parts of the share of the candidate: `base + scale * update gate`."""
+        if self.variant == "augru":
+            return tf.zeros_like(attention), attention
+        if self.variant == "released":
+            return attention, valid - attention
+        if self.variant == "agru":
+            return attention, tf.zeros_like(attention)
+        return tf.zeros_like(valid), valid
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask if self.return_sequences else None
+
+    def compute_output_shape(self, history_shape):
+        width = self._width(history_shape)
+        if self.return_sequences:
+            return (*history_shape[:2], width)
+        return (history_shape[0], width)
+
+    def _width(self, history_shape):
+        return history_shape[-1] if self.units is None else self.units
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "variant": self.variant,
+            "return_sequences": self.return_sequences,
+        }

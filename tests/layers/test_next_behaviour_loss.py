@@ -1,0 +1,135 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from check_layer import check_layer
+
+from lmn_tf.layers import NextBehaviourLoss
+
+MASK = np.arange(6) < np.array([[0], [1], [4], [6]])
+
+
+def example(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+STATES, HISTORY = example(4, 6, 3), example(4, 6, 3, seed=1)
+
+
+def built(hidden_units=(5,), **arguments):
+    keras.utils.set_random_seed(2)
+    layer = NextBehaviourLoss(hidden_units, seed=7, **arguments)
+    layer(STATES, HISTORY)
+    return layer
+
+
+@pytest.mark.parametrize("hidden_units", [(5, 4), ()])
+def test_is_a_good_layer(hidden_units):
+    arguments = {"hidden_units": hidden_units}
+    check_layer(NextBehaviourLoss, arguments, {"states": STATES, "history": HISTORY}, MASK)
+
+
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+def test_equals_the_literal_form(run_mode):
+    layer = built(hidden_units=())
+    state = layer.seed_generator.state.numpy()
+    drawn = run_mode(lambda m: layer._draw(m)[0])(tf.constant(MASK)).numpy()
+    layer.seed_generator.state.assign(state)
+    terms, flat = [], HISTORY.reshape(-1, 3)
+    for row, time in np.argwhere(MASK[:, 1:] & MASK[:, :-1]):
+        state, positive = STATES[row, time], HISTORY[row, time + 1]
+        negative = flat[drawn[row, time + 1]]
+        terms.append(softplus(-state @ positive) + softplus(state @ negative))
+    assert len(terms) == 8
+    loss = run_mode(lambda s, h: layer.loss(s, h, MASK))(STATES, HISTORY)
+    np.testing.assert_allclose(loss, np.mean(terms), rtol=1e-5)
+
+
+def test_negatives_are_behaviours_of_other_rows():
+    layer = built()
+    mask = MASK[:, ::-1] | np.array([[0] * 6] * 3 + [[1] * 6], bool)
+    for _ in range(20):
+        drawn, is_drawn = layer._draw(tf.constant(mask))
+        assert is_drawn.numpy().all()
+        rows, times = np.divmod(drawn.numpy()[mask], 6)
+        assert mask[rows, times].all()
+        assert (rows != np.argwhere(mask)[:, 0]).all()
+
+
+def test_each_other_behaviour_is_drawn_as_often():
+    layer, counts = built(), np.zeros(24)
+    draw = tf.function(layer._draw)
+    for _ in range(1500):
+        counts += np.bincount(draw(tf.constant(MASK))[0].numpy()[2, :4], minlength=24)
+    seen = counts.reshape(4, 6)
+    assert seen[2].sum() == 0 and seen[~MASK].sum() == 0
+    expected = 1500 * 4 / 7
+    assert np.abs(seen[MASK & (np.arange(4) != 2)[:, None]] - expected).max() < 0.15 * expected
+
+
+def test_padding_changes_nothing(run_mode):
+    states, history = np.full((2, 4, 9, 3), np.nan, "float32")
+    mask = np.zeros((4, 9), bool)
+    for row, count in enumerate(MASK.sum(1)):
+        start = (9 - count) // (row + 1)
+        mask[row, start : start + count] = True
+    states[mask], history[mask] = STATES[MASK], HISTORY[MASK]
+    losses = []
+    for s, h, m in ((states, history, mask), (STATES, HISTORY, MASK)):
+        losses.append(run_mode(built().loss)(s, h, m))
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_gaps_break_pairs():
+    mask = np.array([[1, 1, 0, 1, 1, 1]] * 2, bool)
+    layer, taken = built(hidden_units=()), []
+    states, history = STATES[:2].copy(), HISTORY[:2]
+    loss = layer.loss(states, history, mask)
+    states[:, [1, 2, 5]] = 9.0  # the last step, and those before and in the gap
+    layer = built(hidden_units=())
+    taken = layer.loss(states, history, mask)
+    np.testing.assert_allclose(taken, loss, rtol=1e-6)
+
+
+def test_exchanging_positives_and_negatives_turns_the_sign():
+    layer = built(hidden_units=())
+    # Two rows of equal behaviours each: whatever is drawn, it is the other row's.
+    history = np.repeat(np.float32([[[1, 0, 0]], [[0, 1, 0]]]), 3, axis=1)
+    states = 3 * history
+    mask = np.ones((2, 3), bool)
+    good, bad = layer.loss(states, history, mask), layer.loss(states[::-1], history, mask)
+    np.testing.assert_allclose(good, softplus(-3) + softplus(0), rtol=1e-5)
+    np.testing.assert_allclose(bad - good, 3, rtol=1e-5)  # softplus(x) - softplus(-x) = x
+
+
+@pytest.mark.parametrize("mask", [MASK[:1], MASK[3:], MASK[[0, 0, 3]], MASK[[1, 1, 1]]])
+def test_without_pairs_or_negatives_the_loss_is_0(mask):
+    rows = len(mask)
+    assert built().loss(STATES[:rows], HISTORY[:rows], mask) == 0
+
+
+def test_draws_move_on_in_training_only_and_are_saved(tmp_path):
+    inputs = keras.Input((None, 3)), keras.Input((None, 3))
+    layer = NextBehaviourLoss((4,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(layer(*inputs)[:, -1]))
+    model.compile("sgd", "mse")
+    before = layer.seed_generator.state.numpy()
+    model.predict([STATES, HISTORY], verbose=0)
+    model.evaluate([STATES, HISTORY], np.ones(4), verbose=0)
+    np.testing.assert_array_equal(layer.seed_generator.state, before)
+    model.train_on_batch([STATES, HISTORY], np.ones(4))
+    assert (layer.seed_generator.state.numpy() != before).any()
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    losses = [m.train_on_batch([STATES, HISTORY], np.ones(4)) for m in (model, again)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="`weight` must be a positive number. Received: weight=0"):
+        NextBehaviourLoss(weight=0)
+    with pytest.raises(ValueError, match="Received: history width=2, states width=3"):
+        NextBehaviourLoss(())(STATES, HISTORY[..., :2])
