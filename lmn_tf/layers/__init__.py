@@ -3,14 +3,17 @@
 from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
+    "AttentionalGRU": "attentional_gru",
     "BehaviourRetrieval": "behaviour_retrieval",
     "BehaviourSearch": "behaviour_search",
+    "BilinearAttention": "bilinear_attention",
     "Dice": "dice",
     "ExpertMixture": "expert_mixture",
     "FeatureInteraction": "feature_interaction",
     "FeatureTokens": "feature_tokens",
     "FeedForwardBlock": "feed_forward_block",
     "FieldSelector": "field_selector",
+    "InterestEvolution": "interest_evolution",
     "IterativeMemory": "iterative_memory",
     "LargeMemory": "large_memory",
     "MLP": "mlp",
@@ -18,6 +21,7 @@ _EXPORTS = {
     "MemoryGate": "memory_gate",
     "MultiHeadTargetAttention": "multi_head_target_attention",
     "MultiWayAttention": "multi_way_attention",
+    "NextBehaviourLoss": "next_behaviour_loss",
     "PerTokenMLP": "per_token_mlp",
     "PositionEmbedding": "position_embedding",
     "ProductKeyMemory": "product_key_memory",
@@ -30,6 +34,7 @@ _EXPORTS = {
     "TargetAttention": "target_attention",
     "TokenMixing": "token_mixing",
     "UserAwareQuery": "user_aware_query",
+    "UserInterestMemory": "user_interest_memory",
     "WeightedMatch": "weighted_match",
 }
 
@@ -62,6 +67,11 @@ __all__ = [
     "TokenMixing",
     "UserAwareQuery",
     "WeightedMatch",
+    "AttentionalGRU",
+    "BilinearAttention",
+    "InterestEvolution",
+    "NextBehaviourLoss",
+    "UserInterestMemory",
 ]
 
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

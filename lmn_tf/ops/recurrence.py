@@ -1,0 +1,132 @@
+"""Runs a step function along a history, with a gradient of its own."""
+
+import functools
+
+import tensorflow as tf
+
+from lmn_tf.ops.compile import compiles_for_cpu
+
+
+def recurrence(step, state, inputs, parameters, mask=None):
+    """Applies `state = step(state, inputs[t], parameters)` for each step, and keeps the states.
+
+    Masked steps carry the state. For the gradient only the states are kept: on the way back each
+    step is computed anew from the state before it. There is no gradient of the gradient.
+
+    Args:
+        step: Function of the state, `(B, ...)` inputs and `parameters` that returns the next
+            state, row by row. It must not read any other tensor that has a gradient, and should be
+            the same object from call to call, as it is compiled once for each.
+        state: Dictionary of float tensors of shape `(B, ...)`, the state before the first step.
+        inputs: Float tensor of shape `(L, B, ...)`, finite at masked steps, too.
+        parameters: Dictionary of float tensors.
+        mask: Boolean tensor of shape `(L, B)`, or `None` when every step is valid. Defaults to
+            `None`.
+
+    Returns:
+        Dictionary like `state` of tensors of shape `(L, B, ...)`: the state after each step.
+
+    Example:
+
+    >>> def decay(state, x, parameters):
+    ...     return {"sum": parameters["rate"] * state["sum"] + x}
+    >>> start, rate = {"sum": tf.zeros([1])}, {"rate": tf.constant(0.5)}
+    >>> recurrence(decay, start, tf.ones([3, 1]), rate)["sum"][:, 0].numpy()
+    array([1.  , 1.5 , 1.75], dtype=float32)
+    """
+    if mask is None:
+        mask = tf.ones(tf.shape(inputs)[:2], bool)
+    names, more_names = tuple(sorted(state)), tuple(sorted(parameters))
+    forwards, backwards = _functions(step, names, more_names, compiles_for_cpu())
+
+    @tf.custom_gradient
+    def run(inputs, *tensors):
+        initial, values = list(tensors[: len(names)]), list(tensors[len(names) :])
+        states = forwards(inputs, mask, initial, values)
+
+        def gradient(*upstream):
+            return backwards(inputs, mask, initial, values, states, list(upstream))
+
+        return states, gradient
+
+    values = [tf.convert_to_tensor(parameters[name]) for name in more_names]
+    return dict(zip(names, run(inputs, *(state[name] for name in names), *values), strict=True))
+
+
+@functools.cache
+def _functions(step, names, parameter_names, compiled):
+    """The functions that run the steps forwards, and their gradients backwards."""
+
+    def one_step(state, x, valid, parameters):
+        new = step(
+            dict(zip(names, state, strict=True)),
+            x,
+            dict(zip(parameter_names, parameters, strict=True)),
+        )
+        return [_carried(valid, new[name], old) for name, old in zip(names, state, strict=True)]
+
+    def forwards(inputs, mask, initial, parameters):
+        length = tf.shape(inputs)[0]
+
+        def body(time, state, states):
+            state = one_step(state, inputs[time], mask[time], parameters)
+            written = [kept.write(time, one) for kept, one in zip(states, state, strict=True)]
+            return time + 1, state, written
+
+        states = [_steps(length, one) for one in initial]
+        _, _, states = _loop(length, body, (0, initial, states))
+        return [kept.stack() for kept in states]
+
+    def backwards(inputs, mask, initial, parameters, states, upstream):
+        length = tf.shape(inputs)[0]
+        before = [
+            tf.concat([first[None], kept[:-1]], axis=0)
+            for first, kept in zip(initial, states, strict=True)
+        ]
+
+        def body(passed, of_state, of_parameters, of_inputs):
+            time = length - 1 - passed
+            of_state = [one + more[time] for one, more in zip(of_state, upstream, strict=True)]
+            state, x = [one[time] for one in before], inputs[time]
+            sources = [*state, x, *parameters]
+            with tf.GradientTape() as tape:
+                tape.watch(sources)
+                after = one_step(state, x, mask[time], parameters)
+            gradients = tape.gradient(after, sources, of_state, tf.UnconnectedGradients.ZERO)
+            of_state, of_x, more = (
+                gradients[: len(state)],
+                gradients[len(state)],
+                gradients[len(state) + 1 :],
+            )
+            of_parameters = [one + other for one, other in zip(of_parameters, more, strict=True)]
+            return passed + 1, of_state, of_parameters, of_inputs.write(time, of_x)
+
+        start = (
+            0,
+            [tf.zeros_like(one) for one in initial],
+            [tf.zeros_like(one) for one in parameters],
+            _steps(length, inputs[0]),
+        )
+        _, of_state, of_parameters, of_inputs = _loop(length, body, start)
+        return [of_inputs.stack(), *of_state, *of_parameters]
+
+    if not compiled:
+        return forwards, backwards
+    return tuple(
+        tf.function(function, jit_compile=True, autograph=False)
+        for function in (forwards, backwards)
+    )
+
+
+def _carried(valid, new, old):
+    return tf.where(tf.reshape(valid, [-1] + [1] * (old.shape.rank - 1)), new, old)
+
+
+def _steps(length, like):
+    return tf.TensorArray(like.dtype, length, element_shape=like.shape)
+
+
+def _loop(length, body, initial):
+    return tf.while_loop(
+        lambda passed, *_: passed < length, body, initial, maximum_iterations=length
+    )
