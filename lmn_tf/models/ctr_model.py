@@ -157,14 +157,26 @@ class CTRModel(keras.Model):
 
     def call(self, features, training=None):
         groups = self.encoder(features)
-        parts = [groups[role] for role in ROLES if self.encoder.widths[role]]
-        parts += self.read_histories(groups, training=training)
+        return self.combine(groups, self.read_histories(groups, training=training), training)
+
+    def combine(self, groups, histories, training=None):
+        """Turns the groups and what was read of the histories into logits.
+
+        Args:
+            groups: What `FeatureEncoder` returns.
+            histories: List of float tensors of shape `(batch, ...)`, as of `read_histories`.
+            training: Boolean. Whether to use batch statistics.
+
+        Returns:
+            Float32 tensor of shape `(batch, labels)`.
+        """
+        parts = [groups[role] for role in ROLES if self.encoder.widths[role]] + list(histories)
         if self.feature_interaction is None:
             vector = tf.concat(parts, axis=-1)
         else:
             vector = self.feature_interaction(parts)
         vector = self.interact(vector, groups, training=training)
-        return self.score(vector, groups, training=training)
+        return self.to_logits(vector, groups, training=training)
 
     def read_histories(self, groups, training=None):
         """What the head reads of the histories; for subclasses to override.
@@ -191,9 +203,19 @@ class CTRModel(keras.Model):
         """
         return vector
 
-    def score(self, vector, groups, training=None):
-        """Turns what `interact` returns into logits of shape `(batch, labels)`."""
-        return self.head(vector, training=training)
+    def to_logits(self, vector, groups, training=None, extra=None):
+        """Turns what `interact` returns into logits of shape `(batch, labels)`.
+
+        Args:
+            vector: Float tensor of shape `(batch, ...)`.
+            groups: What `FeatureEncoder` returns.
+            training: Boolean. Whether to use batch statistics.
+            extra: As of `CTRHead`. Defaults to `None`.
+
+        Returns:
+            Float32 tensor of shape `(batch, labels)`.
+        """
+        return self.head(vector, extra=extra, training=training)
 
     def compile(self, optimizer=None, loss=None, metrics=None, weighted_metrics=None, **kwargs):
         """Configures training; see `keras.Model.compile` for further arguments.

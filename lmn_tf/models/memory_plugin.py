@@ -169,14 +169,13 @@ class MemoryPlugin(CTRModel):
             return vector
         return tf.concat([vector, self._read_row(vector, groups, training)], axis=-1)
 
-    def score(self, vector, groups, training=None):
-        if self.memorize != "hidden":
-            return super().score(vector, groups, training=training)
+    def to_logits(self, vector, groups, training=None, extra=None):
+        if self.memorize == "hidden":
 
-        def extra(hidden):
-            return self._read_row(hidden, groups, training)
+            def extra(hidden):
+                return self._read_row(hidden, groups, training)
 
-        return self.head(vector, extra=extra, training=training)
+        return super().to_logits(vector, groups, training=training, extra=extra)
 
     def _read_row(self, vector, groups, training):
         """Read-outs of one vector a row, `(batch, memory_dim)`."""
