@@ -1,0 +1,66 @@
+"""Losses that need the labels, beside that of the logits."""
+
+import tensorflow as tf
+
+_NOTED = "_lmn_tf_noted"
+
+
+class LabelledLoss:
+    """Lets a part of a model learn from the labels by a loss of its own, in training only.
+
+    Stands before `CTRModel` or one of its subclasses among a model's bases. The model's
+    `read_histories` leaves in `groups["noted"]` what that loss needs, such as further logits. It
+    travels with the logits to where the labels are, so that it can be of no other call or replica,
+    and `labelled_loss` makes a loss of it. Rows count by their sample weights, and replicas in
+    proportion, as in the loss of the logits.
+
+    `training_means` are metrics of that loss: Keras logs them in training, not in evaluation.
+
+    Example:
+
+    >>> from lmn_tf.models.sim import SIM
+    >>> issubclass(SIM, LabelledLoss)
+    True
+    """
+
+    training_means = ()
+
+    def labelled_loss(self, noted, labels, logits):
+        """The loss of each row; for subclasses to override.
+
+        Args:
+            noted: What `read_histories` left in `groups["noted"]`.
+            labels: Float32 tensor of shape `(batch, labels)`.
+            logits: Float32 tensor of the same shape: what the model returned.
+
+        Returns:
+            Float32 tensor of shape `(batch,)`.
+        """
+        raise NotImplementedError("`labelled_loss` must be overridden")
+
+    def to_logits(self, vector, groups, **arguments):
+        logits = super().to_logits(vector, groups, **arguments)
+        if "noted" in groups:
+            setattr(logits, _NOTED, groups["noted"])
+        return logits
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """As `keras.Model.compute_loss`, and in training the mean of `labelled_loss`."""
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        noted = getattr(y_pred, _NOTED, None)
+        if noted is None or not training:
+            return loss
+        labels = tf.reshape(tf.cast(y, tf.float32), tf.shape(y_pred))
+        rows = self.labelled_loss(noted, labels, y_pred)
+        if sample_weight is not None:
+            rows *= tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
+        # Keras' own scaling: replicas add up what each has averaged.
+        return loss + self._aggregate_additional_loss(tf.reduce_mean(rows))
+
+    @property
+    def metrics(self):
+        metrics = super().metrics
+        if not self._evaluating:
+            return metrics
+        own = {id(metric) for metric in self.training_means}
+        return [metric for metric in metrics if id(metric) not in own]

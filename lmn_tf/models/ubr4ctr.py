@@ -1,0 +1,213 @@
+"""User behaviour retrieval for click models."""
+
+from typing import Literal
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.behaviour_retrieval import BehaviourRetrieval
+from lmn_tf.layers.field_selector import FieldSelector
+from lmn_tf.layers.running_mean import RunningMean
+from lmn_tf.layers.weighted_match import WeightedMatch
+from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.labelled_loss import LabelledLoss
+from lmn_tf.ops.score_function import log_loss_reward, score_function_loss
+from lmn_tf.specs.errors import UserError
+
+# Share of the old baseline that is kept in each training step.
+_BASELINE_MOMENTUM = 0.9
+# Where a saved model keeps the state of its random numbers.
+_DRAWS = "draws"
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class UBR4CTR(LabelledLoss, CTRModel):
+    """A click model that learns by which fields of the candidate to search the history.
+
+    Computes `logit = MLP(concat[user, item, context, cross, found])`. A selector keeps some of the
+    candidate's fields; events score by the ids that they share with the candidate in those
+    fields, rare ids more; `found` is the candidate's attention on the `top_k` best. Histories hold
+    a user's events before the request and nothing else, so neither can other users' events be
+    found, nor later ones. Where nothing matches, `found` is 0.
+
+    In training each field is kept with the selector's probability `p`. Selector and predictor
+    learn in the same steps, from losses on disjoint variables (the paper alternates: our choice):
+    the predictor from the cross-entropy; the selector by REINFORCE from the reward
+    `1 - log_likelihood / ln(0.5)`, cut off at -1, less its moving average, with the whole score
+    function `z ln p + (1 - z) ln(1 - p)`. Elsewhere nothing is drawn: fields of `p >= 0.5` are
+    kept, and always the likeliest one.
+
+    How rare ids are is counted in training, in one number (not trained) for each row of the
+    fields' tables: see `WeightedMatch`. Fields of numbers cannot match and are left out; elapsed
+    time is part of every event.
+
+    Args:
+        spec: `FeatureSpec` whose vocabularies are known.
+        field_selection: `"reinforce"`; `"straight_through"`, where the selector learns from the
+            cross-entropy as if the attention were in proportion to the scores; or `"all"`, which
+            keeps all fields and has no selector. Defaults to `"reinforce"`.
+        top_k: Integer. Events that are retrieved. Defaults to `20`.
+        selector_units: Integer. Width of the selector's attention. Defaults to `16`.
+        selector_heads: Integer that divides `selector_units`. Defaults to `2`.
+        selector_hidden_units: Tuple of integers. Hidden layers of the selector. Defaults to
+            `(20, 10)`.
+        **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
+
+    Call arguments:
+        features: Dictionary of a batch's columns, as `make_dataset` yields it.
+        training: Boolean. Whether to draw fields, drop units and use batch statistics.
+
+    Returns:
+        Float32 logits of shape `(batch, labels)`.
+
+    Raises:
+        UserError: If a sequence has no field with ids that is `like` an item feature.
+
+    Complexity:
+        `O(length * fields)` for retrieval and `O(top_k * d)` for attention; `O(d**2)` parameters,
+        and the counts. Embedded histories can be cached per user; retrieval could be an index.
+
+    Example:
+
+    >>> UBR4CTR(spec, top_k=4, hidden_units=(16,))(features).shape
+    TensorShape([2, 1])
+
+    Reference:
+        - Qin et al., "User Behavior Retrieval for Click-Through Rate Prediction", SIGIR 2020,
+          section 3.
+    """
+
+    reads_histories = True
+
+    def __init__(
+        self,
+        spec,
+        *,
+        field_selection: Literal["reinforce", "straight_through", "all"] = "reinforce",
+        top_k: int = 20,
+        selector_units: int = 16,
+        selector_heads: int = 2,
+        selector_hidden_units: tuple[int, ...] = (20, 10),
+        **kwargs,
+    ):
+        super().__init__(spec, **kwargs)
+        self.field_selection = field_selection
+        self.top_k = top_k
+        self.selector_units = selector_units
+        self.selector_heads = selector_heads
+        self.selector_hidden_units = tuple(selector_hidden_units)
+        self.matches, self.selectors, self.retrievals = {}, {}, {}
+        for name in (sequence.name for sequence in self.spec.sequences):
+            fields = self._fields(name)
+            for field, _, table in fields:
+                self.matches[f"{name}/{field}"] = WeightedMatch(
+                    self.encoder.sizes[table], name=f"{name}_{field}_match"
+                )
+            if field_selection != "all":
+                self.selectors[name] = self._make_selector(name, fields)
+            self.retrievals[name] = BehaviourRetrieval(
+                top_k, dtype=self.dtype_policy, name=f"{name}_retrieval"
+            )
+        self.baseline = None
+        if field_selection == "reinforce":
+            self.training_means = [RunningMean(name="reward")]
+            self.baseline = self.add_weight(
+                (),
+                initializer="zeros",
+                name="baseline",
+                trainable=False,
+                dtype="float32",
+                autocast=False,
+                aggregation="mean",
+            )
+        if field_selection != "all":
+            self.seed_generator = keras.random.SeedGenerator()
+
+    def _fields(self, name):
+        """The fields of a sequence that can match: triples of name, width and table."""
+        fields = [one for one in self.encoder.event_fields(name) if one[2] is not None]
+        if not fields:
+            raise UserError(
+                f"`fields` of the sequence {name!r} must have one with ids that is `like` an item "
+                "feature, for UBR4CTR to search by. Received: none"
+            )
+        return fields
+
+    def _make_selector(self, name, fields):
+        return FieldSelector(
+            [width for _, width, _ in fields],
+            self.selector_units,
+            self.selector_heads,
+            self.selector_hidden_units,
+            dtype=self.dtype_policy,
+            name=f"{name}_selector",
+        )
+
+    def read_histories(self, groups, training=None):
+        parts = []
+        for name, one in groups["histories"].items():
+            keep = self._keep(name, one, groups, training)
+            matches = [
+                self.matches[f"{name}/{field}"](*ids, mask=one["mask"], training=training)
+                for field, ids in one["ids"].items()
+            ]
+            parts.append(
+                self.retrievals[name](
+                    one["history"],
+                    one["target"],
+                    tf.stack(matches, axis=-1),
+                    keep,
+                    mask=one["mask"],
+                )
+            )
+        return parts
+
+    def _keep(self, name, one, groups, training):
+        """Returns 1 for each field of the candidate to search for, else 0: `(batch, fields)`."""
+        if self.field_selection == "all":
+            return tf.ones([tf.shape(one["target"])[0], len(one["ids"])])
+        # The fields' vectors learn from the predictor alone.
+        fields = tf.stop_gradient(self._field_vectors(name, one["target"]))
+        logits = tf.cast(self.selectors[name](fields), tf.float32)
+        keep = self._choose(logits, training)
+        if self.field_selection == "straight_through":
+            probability = tf.sigmoid(logits)
+            return keep + probability - tf.stop_gradient(probability)
+        groups.setdefault("noted", {})[name] = logits, keep
+        return keep
+
+    def _field_vectors(self, name, target):
+        fields = self.encoder.event_fields(name)
+        vectors = tf.split(target, [width for _, width, _ in fields], axis=-1)
+        vectors = [one for one, (_, _, table) in zip(vectors, fields, strict=True) if table]
+        return tf.concat(vectors, axis=-1)
+
+    def _choose(self, logits, training):
+        if training:
+            drawn = keras.random.uniform(tf.shape(logits), seed=self.seed_generator)
+            return tf.cast(drawn < tf.sigmoid(logits), tf.float32)
+        likeliest = tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1])
+        return tf.maximum(tf.cast(logits >= 0, tf.float32), likeliest)
+
+    def labelled_loss(self, noted, labels, logits):
+        reward = log_loss_reward(labels, logits)
+        before = tf.convert_to_tensor(self.baseline)
+        mean = tf.reduce_mean(reward)
+        moved = _BASELINE_MOMENTUM * before + (1 - _BASELINE_MOMENTUM) * mean
+        self.baseline.assign(moved)
+        self.training_means[0].update_state(reward)
+        losses = [score_function_loss(*one, reward - before) for one in noted.values()]
+        return tf.add_n(losses)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if self.field_selection != "all":
+            # Keras leaves generators out; training shall go on with the draws that come next.
+            store[_DRAWS] = self.seed_generator.state.numpy()
+
+    def load_own_variables(self, store):
+        values = {key: store[key] for key in store.keys()}
+        draws = values.pop(_DRAWS, None)
+        if draws is not None:
+            self.seed_generator.state.assign(draws)
+        super().load_own_variables(values)

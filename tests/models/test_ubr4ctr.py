@@ -1,0 +1,284 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from kitchen_sink import (
+    KITCHEN_SINK,
+    SMALL_OPTIONS,
+    kitchen_sink_spec,
+    random_features,
+    random_labels,
+    slim_spec,
+)
+
+from lmn_tf.models import SIM, UBR4CTR
+from lmn_tf.ops.score_function import log_loss_reward
+from lmn_tf.specs.errors import UserError
+
+SPEC = slim_spec()
+SMALL = SMALL_OPTIONS["ubr4ctr"]
+CLICKS = SPEC.to_dict()["sequences"][0]
+SELECTIONS = ("reinforce", "straight_through", "all")
+
+
+def make(spec=SPEC, **options):
+    keras.utils.set_random_seed(1)
+    model = UBR4CTR(spec, **{**SMALL, **options})
+    model.build()
+    return model
+
+
+def train(model, steps=3, rate=0.1, rows=6):
+    model.compile(keras.optimizers.SGD(rate), run_eagerly=True)
+    features, labels = random_features(SPEC, rows), random_labels(rows)
+    return [model.train_on_batch(features, labels, return_dict=True) for _ in range(steps)]
+
+
+def keeps(model, features, training=None):
+    """Which of its fields each row searches by."""
+    groups = model.encoder(features)
+    return model._keep("clicks", groups["histories"]["clicks"], groups, training)
+
+
+def only_field(name):
+    """A spec whose events have one field in common with the candidate."""
+    fields = [field for field in CLICKS["fields"] if field["name"] == name]
+    return slim_spec(sequences=[{**CLICKS, "fields": fields}])
+
+
+@pytest.mark.parametrize("field", ["item", "tags"])
+def test_of_one_field_that_is_kept_it_finds_what_hard_search_finds(field):
+    spec = only_field(field)
+    features = random_features(spec, rows=30, length=9)
+    if field == "item":
+        features["clicks/item"] %= 3
+        features["item"] %= 3
+    model = make(spec, field_selection="all", top_k=20)
+    sim = SIM(spec, **{**SMALL_OPTIONS["sim"], "search": "hard", "top_k": 20})
+    sim.build()
+    seen = {}
+    for name, one in (("ubr4ctr", model.retrievals), ("sim", sim.found_attention)):
+        seen[name] = found_events(one["clicks"])
+    sim.encoder.set_weights(model.encoder.get_weights())
+    for one in (model, sim):
+        one.read_histories(one.encoder(features))
+    np.testing.assert_array_equal(seen["ubr4ctr"](), seen["sim"]())
+    assert (seen["sim"]() != 0).any()
+
+
+def found_events(layer):
+    """Watches a layer of either kind: returns the sum of the events that it attends to."""
+    seen = []
+    call = layer.call
+
+    def watched(history, *args, mask=None, **kwargs):
+        if len(args) == 3:  # matches and fields
+            mask = tf.logical_and(mask, tf.linalg.matvec(args[1], args[2]) > 0)
+        seen.append(tf.reduce_sum(tf.where(mask[..., None], history, 0.0), axis=1).numpy())
+        return call(history, *args, mask=mask, **kwargs)
+
+    layer.call = watched
+    return lambda: np.round(seen[-1], 5)
+
+
+def test_retrieval_by_sorting():
+    model = make(field_selection="all", top_k=2)
+    train(model)  # some ids are rarer than others
+    features = random_features(SPEC, rows=40, length=9, seed=3)
+    groups = model.encoder(features)
+    one = groups["histories"]["clicks"]
+    found = model.read_histories(groups)[0].numpy()
+    retrieval = model.retrievals["clicks"]
+    kernel, history = retrieval.kernel.numpy(), one["history"].numpy()
+    lengths = []
+    for row in range(40):
+        scores = np.zeros(9)
+        for field in ("item", "tags"):
+            layer = model.matches[f"clicks/{field}"]
+            counts, total = layer.counts.numpy(), float(layer.total.numpy())
+            for value in np.atleast_1d(features[field][row]):
+                weight = np.log(1 + (total - counts[value] + 0.5) / (counts[value] + 0.5))
+                for place, event in enumerate(features[f"clicks/{field}"][row]):
+                    scores[place] += weight * (value != 0 and value in np.atleast_1d(event))
+        valid = np.flatnonzero((scores > 0) & features["clicks/mask"][row])
+        places = sorted(valid, key=lambda place, s=scores: (-round(s[place], 4), -place))[:2]
+        lengths.append(len(places))
+        events = history[row, places]
+        weights = np.exp(events @ (one["target"].numpy()[row] @ kernel))
+        want = weights @ events / max(weights.sum(), 1e-30)
+        np.testing.assert_allclose(found[row], want, rtol=1e-4, atol=1e-5)
+    assert set(lengths) == {0, 1, 2}
+
+
+def test_a_row_finds_only_its_own_events():
+    # Histories hold earlier events of the user: what is not in the row cannot be found.
+    model, features = make(field_selection="all"), random_features(SPEC, rows=8)
+    together = model.read_histories(model.encoder(features))[0].numpy()
+    for row in range(8):
+        alone = {key: value[row : row + 1] for key, value in features.items()}
+        found = model.read_histories(model.encoder(alone))[0].numpy()
+        np.testing.assert_allclose(found[0], together[row], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_nothing_found_gives_zero(selection):
+    model, features = make(field_selection=selection), random_features(SPEC)
+    for name in ("item", "tags"):
+        features[name][:] = 0
+    for training in (False, True):
+        found = model.read_histories(model.encoder(features), training=training)[0]
+        assert (found.numpy() == 0).all()
+        assert np.isfinite(model(features, training=training)).all()
+
+
+def test_prediction_draws_nothing_and_keeps_the_likeliest_field():
+    model = make()
+    for shift, want in ((-100.0, {1.0}), (100.0, {2.0})):
+        bias = model.selectors["clicks"].mlp.output_layer.bias
+        bias.assign([shift])
+        kept = keeps(model, random_features(SPEC)).numpy()
+        assert set(kept.sum(1)) == want
+    bias.assign([0.0])
+    state = model.seed_generator.state.numpy()
+    logits = [model(random_features(SPEC)).numpy() for _ in range(2)]
+    np.testing.assert_array_equal(*logits)
+    np.testing.assert_array_equal(model.seed_generator.state, state)
+
+
+def test_training_keeps_fields_by_their_probability():
+    model, features = make(), random_features(SPEC, rows=1)
+    many = {key: np.repeat(value, 1000, axis=0) for key, value in features.items()}
+    model.selectors["clicks"].mlp.output_layer.bias.assign([-1.0])
+    groups = model.encoder(many)
+    kept = model._keep("clicks", groups["histories"]["clicks"], groups, True)
+    logits, noted = groups["noted"]["clicks"]
+    np.testing.assert_array_equal(kept, noted)
+    assert set(kept.numpy().ravel()) == {0.0, 1.0}
+    np.testing.assert_allclose(kept.numpy().mean(0), tf.sigmoid(logits)[0], atol=0.06)
+
+
+def test_reinforce_trains_the_selector_and_nothing_else():
+    model, features, labels = make(), random_features(SPEC), random_labels()
+    model.compile(run_eagerly=True)
+    model.baseline.assign(0.25)
+    selector = [weight.value for weight in model.selectors["clicks"].trainable_weights]
+    own = {weight.ref() for weight in selector}
+    others = [w.value for w in model.trainable_weights if w.value.ref() not in own]
+    with tf.GradientTape(persistent=True) as tape:
+        logits = model(features, training=True)
+        noted = logits._lmn_tf_noted
+        plain = model.compute_loss(features, labels, tf.identity(logits))
+        loss = model.compute_loss(features, labels, logits)
+        reward = log_loss_reward(labels, logits)
+        (choices, kept), p = noted["clicks"], tf.sigmoid(noted["clicks"][0])
+        score = tf.reduce_sum(kept * tf.math.log(p) + (1 - kept) * tf.math.log(1 - p), axis=-1)
+        want = -tf.reduce_mean((reward - 0.25) * score)
+    assert choices.shape == kept.shape == (6, 2)
+    assert all(one is None for one in tape.gradient(plain, selector))
+    for got, one in zip(tape.gradient(loss, selector), tape.gradient(want, selector), strict=True):
+        np.testing.assert_allclose(got, one, rtol=1e-3, atol=1e-6)
+    for got, one in zip(tape.gradient(loss, others), tape.gradient(plain, others), strict=True):
+        np.testing.assert_allclose(tf.convert_to_tensor(got), tf.convert_to_tensor(one))
+    np.testing.assert_allclose(model.baseline, 0.9 * 0.25 + 0.1 * np.mean(reward), rtol=1e-5)
+
+
+def test_the_reward_is_logged_in_training():
+    logs = train(make())
+    assert all(-1 <= one["reward"] <= 1 for one in logs)
+    assert "reward" not in train(make(field_selection="straight_through"))[0]
+
+
+def test_straight_through_trains_the_selector_from_the_cross_entropy():
+    model = make(field_selection="straight_through", top_k=20)
+    features, labels = random_features(SPEC), random_labels()
+    features["clicks/item"][:] = features["item"][:, None]  # something is found
+    features["clicks/tags"][:, ::2] = features["tags"][:, None]
+    model.compile(run_eagerly=True)
+    model.selectors["clicks"].mlp.output_layer.bias.assign([100.0])
+    kept = keeps(model, features, training=True).numpy()
+    np.testing.assert_allclose(kept, 1.0)
+    model.selectors["clicks"].mlp.output_layer.bias.assign([1.0])
+    with tf.GradientTape() as tape:
+        logits = model(features, training=True)
+        loss = model.compute_loss(features, labels, logits)
+    weights = [weight.value for weight in model.selectors["clicks"].trainable_weights]
+    assert max(np.abs(gradient).max() for gradient in tape.gradient(loss, weights)) > 0
+    assert set(np.unique(np.round(keeps(model, features, training=True), 5))) <= {0.0, 1.0}
+
+
+def test_all_fields_need_no_selector():
+    model = make(field_selection="all")
+    assert not any("selector" in weight.path for weight in model.weights)
+    assert set(keeps(model, random_features(SPEC), training=True).numpy().ravel()) == {1.0}
+    train(model)
+
+
+@pytest.mark.slow
+def test_the_selector_learns_which_field_pays():
+    # The event with the candidate's tag tells the label; one with its item, a rarer id, misleads.
+    spec, rng = SPEC, np.random.default_rng(0)
+    rows, places = 400, np.arange(400)
+    features = random_features(spec, rows=rows, length=4)
+    features["clicks/mask"][:] = True
+    features["clicks/item"] = rng.integers(2, 12, (rows, 4)).astype("int32")
+    features["item"] = features["clicks/item"][:, 3].copy()
+    tags = np.stack([rng.permutation(np.arange(2, 8))[:4] for _ in places])
+    features["clicks/tags"] = tags[..., None].astype("int32")
+    features["tags"] = tags[:, 1, None].astype("int32")
+    labels = (features["clicks/item"][:, 1] % 2).astype("float32")[:, None]
+    keras.utils.set_random_seed(1)
+    model = UBR4CTR(spec, **{**SMALL, "top_k": 1, "hidden_units": (16, 8)})
+    model.compile(keras.optimizers.Adam(0.01))
+    data = tf.data.Dataset.from_tensor_slices((features, labels)).batch(100).repeat(100)
+    model.fit(data, verbose=0)
+    groups = model.encoder(features)
+    model._keep("clicks", groups["histories"]["clicks"], groups, True)
+    item, tag = tf.reduce_mean(tf.sigmoid(groups["noted"]["clicks"][0]), axis=0).numpy()
+    assert item < 0.4 < 0.6 < tag
+
+
+def test_counts_grow_in_training_only_and_come_back(tmp_path):
+    model = make()
+    train(model, steps=2)
+    total = model.matches["clicks/item"].total
+    valid = random_features(SPEC)["clicks/mask"].sum()
+    assert float(total.numpy()) == 2 * valid
+    model.predict(random_features(SPEC), verbose=0)
+    assert float(total.numpy()) == 2 * valid
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    for name, layer in model.matches.items():
+        np.testing.assert_array_equal(again.matches[name].counts, layer.counts)
+    np.testing.assert_array_equal(again.baseline, model.baseline)
+
+
+def test_draws_go_on_where_they_stood():
+    # A checkpoint holds all variables; the generator's state is one.
+    model = make()
+    train(model)
+    again = make()
+    assert any(one is model.seed_generator.state for one in model.variables)
+    for one, other in zip(again.variables, model.variables, strict=False):
+        one.assign(other)
+    kept = [keeps(one, random_features(SPEC), training=True).numpy() for one in (model, again)]
+    np.testing.assert_array_equal(*kept)
+
+
+@pytest.mark.parametrize("selection", ["reinforce", "straight_through"])
+def test_each_sequence_has_its_own_selector(selection):
+    second = {**CLICKS, "name": "buys"}
+    spec = slim_spec(sequences=[CLICKS, second])
+    model = make(spec, field_selection=selection)
+    model.compile(run_eagerly=True)
+    assert np.isfinite(model.train_on_batch(random_features(spec), random_labels())).all()
+    names = {weight.path.split("/")[1] for weight in model.weights}
+    assert {"clicks_selector", "buys_selector", "buys_item_match"} <= names
+
+
+def test_bad_options():
+    clicks = KITCHEN_SINK["sequences"][0]
+    spec = kitchen_sink_spec(sequences=[{**clicks, "fields": clicks["fields"][3:]}])
+    with pytest.raises(UserError, match="`fields` of the sequence 'clicks' must have one with ids"):
+        make(spec)
+    with pytest.raises(ValueError, match="`top_k` must be a positive integer. Received: top_k=0"):
+        make(top_k=0)
