@@ -93,6 +93,8 @@ class ProductKeyMemory(keras.layers.Layer):
           2019.
     """
 
+    _layer_norm_epsilon = 1e-3
+
     def __init__(
         self,
         num_keys=300,
@@ -145,22 +147,17 @@ class ProductKeyMemory(keras.layers.Layer):
 
     def build(self, inputs_shape):
         width = inputs_shape[-1]
+        self._build_memory(width, self.value_dim or width)
+
+    def _build_memory(self, width, value_dim):
+        """Creates the weights: `width` is that of what queries are made from."""
         self._key_dim = self.key_dim or width
-        self._value_dim = self.value_dim or width
+        self._value_dim = value_dim
         self._top_k = min(self.top_k, self.memory_size)
         self.row_query = self._dense(self.num_heads * self._key_dim, "row_query", width)
         self.column_query = self._dense(self.num_heads * self._key_dim, "column_query", width)
         self._build_query_norm()
-        limit = 1.0 / math.sqrt(self._key_dim)
-        self.row_keys, self.column_keys = (
-            self.add_weight(
-                shape=(self.num_heads, self.num_keys, self._key_dim),
-                initializer=keras.initializers.RandomUniform(-limit, limit),
-                name=name,
-                autocast=False,
-            )
-            for name in ("row_keys", "column_keys")
-        )
+        self._build_keys()
         # Never cast as a whole: under mixed precision only rows that are read are.
         self.memory_values = self.add_weight(
             shape=(self.memory_size, self._value_dim),
@@ -174,6 +171,22 @@ class ProductKeyMemory(keras.layers.Layer):
             self.head_projection = self._dense(
                 self._value_dim, "head_projection", self.num_heads * self._value_dim
             )
+
+    def _build_keys(self):
+        limit = 1.0 / math.sqrt(self._key_dim)
+        self.row_keys, self.column_keys = (
+            self.add_weight(
+                shape=(self.num_heads, self.num_keys, self._key_dim),
+                initializer=keras.initializers.RandomUniform(-limit, limit),
+                name=name,
+                autocast=False,
+            )
+            for name in ("row_keys", "column_keys")
+        )
+
+    def _keys(self):
+        """Row keys and column keys as queries meet them: `(num_heads, num_keys, key_dim)` each."""
+        return tf.convert_to_tensor(self.row_keys), tf.convert_to_tensor(self.column_keys)
 
     def _dense(self, units, name, width):
         dense = keras.layers.Dense(units, name=name, dtype=self.dtype_policy)
@@ -189,7 +202,7 @@ class ProductKeyMemory(keras.layers.Layer):
             self.query_normalization.build((None, 2 * self.num_heads * self._key_dim))
         elif self.query_norm == "layer":
             self.query_normalization = keras.layers.LayerNormalization(
-                name="query_normalization", dtype="float32"
+                epsilon=self._layer_norm_epsilon, name="query_normalization", dtype="float32"
             )
             self.query_normalization.build((None, 2, self.num_heads, self._key_dim))
 
@@ -250,9 +263,10 @@ class ProductKeyMemory(keras.layers.Layer):
             reaches keys and values (and the linear map of merged heads) only.
         """
         row_queries, column_queries = tf.unstack(tf.stop_gradient(reading.queries), axis=1)
+        row_keys, column_keys = self._keys()
         slots = reading.slots
-        scores = _scores_at(slots // self.num_keys, row_queries, self.row_keys) + _scores_at(
-            slots % self.num_keys, column_queries, self.column_keys
+        scores = _scores_at(slots // self.num_keys, row_queries, row_keys) + _scores_at(
+            slots % self.num_keys, column_queries, column_keys
         )
         return self._read_out(slots, tf.nn.softmax(scores / self.temperature, axis=-1))
 
@@ -270,8 +284,7 @@ class ProductKeyMemory(keras.layers.Layer):
         """Scores and slots of each head, `(N, H, top_k)`."""
         # Not `queries[:, 0]`: the gradient of a slice writes zeros as large as all queries.
         queries = tf.unstack(tf.reshape(queries, [-1, 2 * self.num_heads, self._key_dim]), axis=1)
-        row_keys = tf.unstack(tf.convert_to_tensor(self.row_keys))
-        column_keys = tf.unstack(tf.convert_to_tensor(self.column_keys))
+        row_keys, column_keys = (tf.unstack(keys) for keys in self._keys())
         heads = zip(
             queries[: self.num_heads],
             queries[self.num_heads :],
@@ -322,5 +335,5 @@ class ProductKeyMemory(keras.layers.Layer):
 
 def _scores_at(ids, queries, keys):
     """Scores of some keys: `(N, H, k)` ids, `(N, H, d)` queries, `(H, m, d)` keys."""
-    scores = tf.einsum("nhd,hmd->nhm", queries, tf.convert_to_tensor(keys))
+    scores = tf.einsum("nhd,hmd->nhm", queries, keys)
     return tf.gather(scores, ids, batch_dims=2)
