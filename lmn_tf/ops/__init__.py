@@ -6,6 +6,7 @@ files, and a file imported later would replace the function of that name.
 
 from lmn_tf.ops.compile import is_compiling_with_xla, plain_kernels
 from lmn_tf.ops.distinct_ids import distinct_ids
+from lmn_tf.ops.key_balance import key_balance
 from lmn_tf.ops.merge_duplicates import merge_duplicates
 from lmn_tf.ops.product_key_search import product_key_search
 from lmn_tf.ops.product_key_top_k import product_key_top_k
@@ -24,6 +25,7 @@ __all__ = [
     "ValidPositions",
     "distinct_ids",
     "is_compiling_with_xla",
+    "key_balance",
     "masked_mean",
     "masked_moments",
     "masked_softmax",

@@ -1,0 +1,50 @@
+"""How far the use of one axis of keys is from even, as a loss."""
+
+import tensorflow as tf
+
+
+def key_balance(scores, ids, mask=None, temperature=1.0):
+    """Key-balance loss of one axis of keys: `m * sum_j p_j f_j`, averaged over heads.
+
+    `p_j` is the softmax probability of key `j` over all `m` keys of the axis, averaged over the
+    queries, and `f_j` the share of the hits that went to key `j`. The value is 1 under even use
+    and `m` when every query hits one key with certainty. It is no strict lower bound: where `p`
+    and `f` disagree it may be below 1. Gradient reaches the scores through `p` only.
+
+    Queries whose mask is false do not count; without any query the loss is 0.
+
+    Args:
+        scores: Float tensor of shape `(N, H, m)`: scores of all keys.
+        ids: Integer tensor of shape `(N, H, k)`: keys that were hit.
+        mask: Optional boolean tensor of shape `(N,)`. Defaults to `None`: every query counts.
+        temperature: Positive float that divides the scores. Defaults to `1.0`.
+
+    Returns:
+        Float32 scalar.
+
+    Example:
+
+    >>> float(key_balance([[[0.0, 0.0]], [[0.0, 0.0]]], [[[0]], [[1]]]))
+    1.0
+
+    Reference:
+        - Huang et al., "Ultra-Sparse Memory Network", ICLR 2025, as released; Fedus et al.,
+          "Switch Transformers", JMLR 2022, eq. 4.
+    """
+    scores, ids = tf.cast(scores, tf.float32), tf.convert_to_tensor(ids)
+    heads, num_keys, hits = scores.shape[1], scores.shape[2], ids.shape[2]
+    probabilities = tf.nn.softmax(scores / temperature, axis=-1)
+    counted = tf.ones([tf.shape(scores)[0]], tf.float32)
+    if mask is not None:
+        counted = tf.cast(mask, tf.float32)
+        # Not a product: the scores of padding may be NaN.
+        probabilities = tf.where(counted[:, None, None] > 0, probabilities, 0.0)
+    count = tf.maximum(tf.reduce_sum(counted), 1.0)
+    segments = ids + num_keys * tf.range(heads, dtype=ids.dtype)[:, None]
+    weights = tf.broadcast_to(counted[:, None, None], tf.shape(ids))
+    found = tf.math.unsorted_segment_sum(
+        tf.reshape(weights, [-1]), tf.reshape(segments, [-1]), heads * num_keys
+    )
+    shares = tf.reshape(found, [heads, num_keys]) / (count * hits)
+    means = tf.reduce_sum(probabilities, axis=0) / count
+    return num_keys * tf.reduce_mean(tf.reduce_sum(means * shares, axis=-1))
