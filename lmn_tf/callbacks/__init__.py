@@ -2,8 +2,12 @@
 
 from lmn_tf.lazy_exports import lazy_exports
 
-_EXPORTS = {"MemoryTensorBoard": "memory_tensorboard"}
+_EXPORTS = {
+    "CollapseAlarm": "collapse_alarm",
+    "CollapseWarning": "collapse_alarm",
+    "MemoryTensorBoard": "memory_tensorboard",
+}
 
-__all__ = ["MemoryTensorBoard"]
+__all__ = ["CollapseAlarm", "CollapseWarning", "MemoryTensorBoard"]
 
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -1,0 +1,157 @@
+"""A warning when few slots of a memory serve nearly all reads."""
+
+import math
+import warnings
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.metrics.memory_usage import MemoryUsage
+
+_NAMES = ("slots_used", "memory_kl", "slots_for_90")
+_REMEDIES = (
+    "Likely remedies: normalised queries (`query_norm='batch'` or `'layer'`), over-parameterised "
+    "keys (`key_expansion`) or a `key_balance_weight` where the model has them, warm-up of the "
+    "learning rate, a lower learning rate, a higher `temperature`, a smaller memory"
+)
+
+
+class CollapseWarning(UserWarning):
+    """A memory of which nearly all reads go to a few slots."""
+
+
+class CollapseAlarm(keras.callbacks.Callback):
+    """Warns after an evaluation when a memory has collapsed, which the AUC does not show.
+
+    Looks at what `evaluate` tells of each memory (the validation of `fit` included), and says which
+    memory, which value and what may help, as a `CollapseWarning`. A memory has collapsed when
+
+    - `slots_used` is below `min_slots_used` per cent, or
+    - `memory_kl` is above `max_kl_share` of its largest value, the logarithm of the number of
+      slots, or
+    - `slots_for_90` is below `min_share_for_90` of the number of slots.
+
+    An evaluation of a few rows cannot read many slots of a large memory: judge by enough rows, or
+    turn the first rule off. Where nothing was read nothing is said.
+
+    It is a listener of `TrainingLoop` as well, as which it looks at the figures of the validation.
+
+    Args:
+        min_slots_used: Float, per cent, or `None` for no such rule. Defaults to `1.0`.
+        max_kl_share: Float up to 1, or `None` for no such rule. Defaults to `0.8`: for 10,000 slots
+            as uneven as 6 slots used alike.
+        min_share_for_90: Float up to 1, or `None` for no such rule. Defaults to `0.0005`.
+        stop: Boolean. Whether to stop training, too. Defaults to `False`.
+        log_dir: Folder for TensorBoard files, which get `collapse/NAME`, 1 or 0, after each
+            evaluation, or `None` for no files. Defaults to `None`.
+
+    Attributes:
+        collapsed: Dictionary from the name of a memory that had collapsed at the last evaluation to
+            the list of its values that say so.
+
+    Raises:
+        ValueError: If a threshold is out of its range.
+
+    Example:
+
+    >>> alarm = CollapseAlarm(min_slots_used=5.0)
+    >>> alarm.check({"memory": {"slots_used": 40.0, "memory_kl": 2.5, "memory_size": 2500}})
+    >>> alarm.collapsed
+    {}
+    """
+
+    def __init__(
+        self,
+        min_slots_used=1.0,
+        max_kl_share=0.8,
+        min_share_for_90=0.0005,
+        stop=False,
+        log_dir=None,
+    ):
+        super().__init__()
+        for name, value, largest in (
+            ("min_slots_used", min_slots_used, 100),
+            ("max_kl_share", max_kl_share, 1),
+            ("min_share_for_90", min_share_for_90, 1),
+        ):
+            if value is not None and not 0 <= value <= largest:
+                raise ValueError(
+                    f"`{name}` must be from 0 to {largest}, or None. Received: {name}={value!r}"
+                )
+        self.min_slots_used = min_slots_used
+        self.max_kl_share = max_kl_share
+        self.min_share_for_90 = min_share_for_90
+        self.stop = stop
+        self.log_dir = None if log_dir is None else str(log_dir)
+        self.collapsed = {}
+        self._writer = None
+
+    def check(self, figures, model=None):
+        """Judges the figures of memories.
+
+        Args:
+            figures: Mapping from the name of a memory to that of its figures: any of
+                `slots_used`, `memory_kl` and `slots_for_90`, and `memory_size`.
+            model: Model whose training shall stop, and whose optimizer counts steps, or `None`.
+                Defaults to `None`.
+        """
+        judged = {name: self._reasons(one) for name, one in figures.items()}
+        self.collapsed = {name: reasons for name, reasons in judged.items() if reasons}
+        self._write({name: float(bool(reasons)) for name, reasons in judged.items()}, model)
+        for name, reasons in self.collapsed.items():
+            warnings.warn(
+                f"The memory `{name}` has collapsed: {', '.join(reasons)}. {_REMEDIES}.",
+                CollapseWarning,
+                stacklevel=2,
+            )
+        if self.collapsed and self.stop and model is not None:
+            model.stop_training = True
+
+    def _reasons(self, figures):
+        size = figures["memory_size"]
+        used, kl, for_90 = (figures.get(name, math.nan) for name in _NAMES)
+        reasons = []
+        # Comparisons with NaN are false: nothing was read.
+        if self.min_slots_used is not None and used < self.min_slots_used:
+            reasons.append(f"slots_used={used:.3g} % (less than {self.min_slots_used:g} %)")
+        if self.max_kl_share is not None and kl > self.max_kl_share * math.log(size):
+            limit = self.max_kl_share * math.log(size)
+            reasons.append(f"memory_kl={kl:.3g} (more than {limit:.3g})")
+        if self.min_share_for_90 is not None and for_90 < self.min_share_for_90 * size:
+            limit = self.min_share_for_90 * size
+            reasons.append(f"slots_for_90={for_90:.0f} (less than {limit:.3g})")
+        return reasons
+
+    def on_test_end(self, logs=None):
+        metrics = getattr(self.model, "evaluation_metrics", list)()
+        figures = {}
+        for metric in metrics:
+            prefix = getattr(metric, "prefix", None)
+            if not isinstance(metric, MemoryUsage) or prefix is None:
+                continue
+            found = {name: (logs or {}).get(prefix + name, math.nan) for name in _NAMES}
+            figures[metric.name] = {**found, "memory_size": metric.memory_size}
+        self.check(figures, self.model)
+
+    def on_epoch(self, loop, figures):
+        """As a listener of `TrainingLoop`: judges what the validation of an epoch tells."""
+        memory = figures.get("valid", {}).get("memory")
+        if memory:
+            self.check(memory.get("layers") or {"memory": memory}, loop.model)
+
+    def on_train_end(self, logs=None):
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _write(self, values, model):
+        if self.log_dir is None or not values:
+            return
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(self.log_dir)
+        optimizer = getattr(model, "optimizer", None)
+        step = 0 if optimizer is None else int(keras.ops.convert_to_numpy(optimizer.iterations))
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(f"collapse/{name}", value)
+        self._writer.flush()
