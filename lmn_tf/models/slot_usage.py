@@ -1,5 +1,7 @@
 """The use of a model's memory, told by `evaluate`."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
@@ -42,3 +44,52 @@ class SlotUsage(MemoryUsage):
 
     def get_config(self):
         return {**super().get_config(), "prefix": self.prefix}
+
+
+class SlotCounter:
+    """Counts, for `evaluate`, which slots the memories of a model read.
+
+    Args:
+        memories: Mapping from a name to a `ProductKeyMemory`. Where there are several, names go
+            before those of the results.
+
+    Example:
+
+    >>> memory = lmn_tf.layers.ProductKeyMemory(num_keys=2, top_k=4)
+    >>> counter = SlotCounter({"clicks": memory})
+    >>> with counter.counting():
+    ...     _ = memory(np.ones((1, 3)))
+    >>> counter.statistics()["clicks"]["used"]
+    100.0
+    """
+
+    def __init__(self, memories):
+        several = len(memories) > 1
+        self._memories = dict(memories)
+        self.metrics = tuple(
+            SlotUsage(memory.memory_size, prefix=f"{name}_" if several else "", name=name)
+            for name, memory in self._memories.items()
+        )
+
+    @contextlib.contextmanager
+    def counting(self, enabled=True):
+        """Counts what the memories read while a block runs.
+
+        Args:
+            enabled: Boolean. Whether to count at all. Defaults to `True`.
+        """
+        with contextlib.ExitStack() as stack:
+            if enabled:
+                for memory, usage in zip(self._memories.values(), self.metrics, strict=True):
+                    stack.enter_context(memory.watched(_updater(usage)))
+            yield
+
+    def statistics(self):
+        """Returns a dictionary from the name of a memory to that of `usage_statistics`."""
+        return {
+            name: usage.compute() for name, usage in zip(self._memories, self.metrics, strict=True)
+        }
+
+
+def _updater(usage):
+    return lambda reading, valid: usage.update_state(reading.slots, reading.weights, mask=valid)
