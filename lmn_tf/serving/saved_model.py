@@ -1,5 +1,6 @@
 """A trained model as a SavedModel that is known to score like the model itself."""
 
+import contextlib
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.data.dataset import make_dataset
+from lmn_tf.layers.sparse_memory import SparseMemory
 from lmn_tf.ops.compile import plain_kernels
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.spec_folder import write_spec
@@ -108,9 +110,19 @@ def save(model, folder) -> None:
     }
     module = tf.Module()
     module.model_variables = [variable.value for variable in model.variables]
-    with plain_kernels():
+    with plain_kernels(), _folded_keys(model):
         concrete = serve.get_concrete_function(**signature)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": concrete})
+
+
+@contextlib.contextmanager
+def _folded_keys(model):
+    """Has over-parameterised keys be constants of what is traced in the block."""
+    with contextlib.ExitStack() as stack:
+        for layer in model._flatten_layers():
+            if isinstance(layer, SparseMemory):
+                stack.enter_context(layer.folded())
+        yield
 
 
 def load(folder):
