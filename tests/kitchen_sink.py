@@ -91,6 +91,8 @@ SMALL_OPTIONS = {
     "dnn": SMALL,
     "pooling": SMALL,
     "din": SMALL_ATTENTION,
+    "dien": {**SMALL_ATTENTION, "auxiliary_units": (5,)},
+    "mimn": {**SMALL_ATTENTION, "num_slots": 3, "controller_units": 5},
     "lmn": SMALL_MEMORY,
     "lmn_control": SMALL_ATTENTION,
     "sim": {

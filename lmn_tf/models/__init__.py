@@ -5,10 +5,12 @@ from lmn_tf.lazy_exports import lazy_exports
 _EXPORTS = {
     "CTRHead": "ctr_head",
     "CTRModel": "ctr_model",
+    "DIEN": "dien",
     "DIN": "din",
     "DNN": "dnn",
     "IMN": "imn",
     "LMN": "lmn",
+    "MIMN": "mimn",
     "MSN": "msn",
     "Pooling": "pooling",
     "RankMixer": "rankmixer",
@@ -20,10 +22,12 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "DIEN",
     "DIN",
     "DNN",
     "IMN",
     "LMN",
+    "MIMN",
     "MSN",
     "SIM",
     "UBR4CTR",

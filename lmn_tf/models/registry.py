@@ -14,6 +14,8 @@ MODELS = {
     "dnn": "lmn_tf.models.dnn:DNN",
     "pooling": "lmn_tf.models.pooling:Pooling",
     "din": "lmn_tf.models.din:DIN",
+    "dien": "lmn_tf.models.dien:DIEN",
+    "mimn": "lmn_tf.models.mimn:MIMN",
     "lmn": "lmn_tf.models.lmn:LMN",
     "lmn_control": "lmn_tf.models.user_aware_pooling:UserAwarePooling",
     "sim": "lmn_tf.models.sim:SIM",

@@ -42,7 +42,8 @@ def recurrence(step, state, inputs, parameters, mask=None):
     @tf.custom_gradient
     def run(inputs, *tensors):
         initial, values = list(tensors[: len(names)]), list(tensors[len(names) :])
-        states = forwards(inputs, mask, initial, values)
+        # Nothing to differentiate inside: a tape would have XLA hand out every step's tensors.
+        states = forwards(*tf.nest.map_structure(tf.stop_gradient, [inputs, mask, initial, values]))
 
         def gradient(*upstream):
             return backwards(inputs, mask, initial, values, states, list(upstream))

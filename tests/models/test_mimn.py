@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from kitchen_sink import (
+    KITCHEN_SINK,
+    SMALL_OPTIONS,
+    kitchen_sink_spec,
+    random_features,
+    repadded,
+    slim_spec,
+)
+
+from lmn_tf.models import MIMN
+from lmn_tf.specs.errors import UserError
+
+SPEC = kitchen_sink_spec()
+SLIM = slim_spec()
+SMALL = SMALL_OPTIONS["mimn"]
+
+
+def built(spec=SLIM, **options):
+    model = MIMN(spec, **{**SMALL, **options})
+    model.build()
+    return model
+
+
+def events_of(features, start, stop):
+    """New events alone, without what is known of users and candidates."""
+    return {key: one[:, start:stop] for key, one in features.items() if key.startswith("clicks/")}
+
+
+@pytest.mark.parametrize("options", [{}, {"utilization": "released", "num_write_heads": 2}])
+def test_steps_give_what_the_whole_history_gives(options):
+    model, features = built(**options), random_features(SLIM)
+    want = model(features)
+    for places in (range(6), (0, 2, 5), (0, 5)):
+        state = model.initial_state(6)
+        for start, stop in zip(places, places[1:], strict=False):
+            state = model.step(state, events_of(features, start, stop))
+        candidates = {key: one for key, one in features.items() if not key.startswith("clicks/")}
+        np.testing.assert_allclose(model.score(state, candidates), want, rtol=1e-4, atol=1e-5)
+
+
+def test_steps_in_graphs_take_padding_on_either_side():
+    model, features = built(SPEC), random_features(SPEC)
+    step = tf.function(model.step)
+    for left in (False, True):
+        wide = repadded(features, SPEC, left=left, extra=3)
+        state = step(model.initial_state(6), events_of(wide, 0, 8))
+        score = tf.function(model.score)(state, features)
+        np.testing.assert_allclose(score, model(features), rtol=1e-4, atol=1e-5)
+
+
+def test_the_state_does_not_depend_on_candidates():
+    model, features = built(), random_features(SLIM)
+    changed = {**features, "item": features["item"] % 40 + 1}
+    states = [model.step(model.initial_state(6), one) for one in (features, changed)]
+    tf.nest.map_structure(np.testing.assert_array_equal, *states)
+    assert np.abs(model.score(states[0], changed) - model.score(states[0], features)).max() > 0
+
+
+def test_sequences_step_by_themselves():
+    second = {**KITCHEN_SINK["sequences"][0], "name": "buys"}
+    spec = kitchen_sink_spec(sequences=[*KITCHEN_SINK["sequences"], second])
+    model, features = built(spec), random_features(spec)
+    start = model.initial_state(6)
+    state = model.step(start, events_of(features, 0, 5))
+    tf.nest.map_structure(np.testing.assert_array_equal, state["buys"], start["buys"])
+    state = model.step(state, {k: v for k, v in features.items() if k.startswith("buys/")})
+    np.testing.assert_allclose(model.score(state, features), model(features), rtol=1e-4, atol=1e-5)
+
+
+def test_options_change_the_parts():
+    features = random_features(SLIM)
+    model = built(induction_top_k=0, utilization="none", static_keys=True)
+    part = model.read_histories(model.encoder(features))[0]
+    assert part.shape[-1] == 3 * model.encoder.widths["histories"]["clicks"]
+    features["clicks/mask"][:2] = False
+    part = built().read_histories(model.encoder(features))[0]
+    np.testing.assert_array_equal(part[:2], np.zeros_like(part[:2]))
+
+
+def test_events_must_be_of_a_sequence():
+    model = built()
+    with pytest.raises(UserError, match="`events` must hold the columns of a sequence: clicks"):
+        model.step(model.initial_state(6), {"item": np.ones(6, "int32")})
