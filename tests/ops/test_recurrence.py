@@ -1,6 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf.ops import plain_kernels
 from lmn_tf.ops.recurrence import recurrence
 
 MASK = np.arange(5)[:, None] < np.array([0, 1, 4, 5])
@@ -76,3 +77,18 @@ def test_unknown_sizes():
 
     for length, rows in ((1, 2), (4, 3)):
         assert last(tf.ones([length, rows, 3]), tf.ones([rows, 3])).shape == (rows, 3, 3)
+
+
+def test_long_histories_are_compiled_and_give_the_same():
+    def plain(*arguments):
+        with plain_kernels():
+            return run(*arguments)
+
+    def run(inputs, fast, slow, kernel, rate):
+        state, parameters = {"fast": fast, "slow": slow}, {"kernel": kernel, "rate": rate}
+        states = recurrence(step, state, inputs, parameters)
+        return {"fast": states["fast"][:5], "slow": states["slow"]}
+
+    arguments = tf.constant(example(20, 4, 3)), *tensors()[1:]
+    for one, want in zip(gradients(run, *arguments), gradients(plain, *arguments), strict=True):
+        np.testing.assert_allclose(one, want, rtol=1e-4, atol=1e-5)
