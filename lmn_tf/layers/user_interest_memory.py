@@ -12,6 +12,8 @@ from lmn_tf.ops.recurrence import recurrence
 from lmn_tf.ops.sequence import masked_sum, zero_padding
 
 _LIMIT = 20.0
+# What a state holds beside the cell's own.
+_COUNTED = ("behaviours", "count")
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -154,8 +156,8 @@ class UserInterestMemory(keras.layers.Layer):
     def build(self, history_shape, target_shape=None):
         width = history_shape[-1]
         units = width if self.units is None else self.units
-        read = self.num_read_heads * width
-        self._weight("initial_memory", (self.num_slots, width), _normal(0.1))
+        read, slots = self.num_read_heads * width, (self.num_slots, width)
+        self._weight("initial_memory", slots, keras.initializers.RandomNormal(stddev=0.1))
         self._gru_weights("controller", width + read, units)
         seen = units + (self.num_slots if self.utilization == "released" else 0)
         self._weight("head_kernel", (seen, sum(self._settings.head_widths(width))))
@@ -165,7 +167,7 @@ class UserInterestMemory(keras.layers.Layer):
         if self.utilization == "paper":
             self._weight("transfer_kernel", (self.num_slots, self.num_slots**2))
         if self.static_keys:
-            self._weight("slot_keys", (self.num_slots, width), _normal(0.5))
+            self._weight("slot_keys", slots, keras.initializers.RandomNormal(stddev=0.5))
         if self.induction_top_k:
             self._gru_weights("channel", 2 * width, width)
             self.attention.build((None, self.num_slots, width), (None, width))
@@ -178,7 +180,7 @@ class UserInterestMemory(keras.layers.Layer):
         self._weight(f"{name}_bias", (2, 3 * units), "zeros")
 
     def _weight(self, name, shape, initializer="glorot_uniform"):
-        weight = self.add_weight(shape=shape, initializer=initializer, autocast=False, name=name)
+        weight = self.add_weight(shape, initializer, autocast=False, name=name)
         setattr(self, name, weight)
 
     def call(self, history, target, mask=None, training=None):
@@ -255,10 +257,9 @@ class UserInterestMemory(keras.layers.Layer):
             What calling the layer returns.
         """
         target = tf.cast(target, self.initial_memory.dtype)
-        cell = {name: one for name, one in state.items() if name not in ("behaviours", "count")}
-        seen = interest_memory_step(self._settings)(
-            cell, self._projected(target), self._parameters()
-        )
+        cell = {name: one for name, one in state.items() if name not in _COUNTED}
+        step = interest_memory_step(self._settings)
+        seen = step(cell, self._projected(target), self._parameters())
         output = tf.where(state["count"] > 0, self._output(seen), 0)
         parts = [state["behaviours"], output, state["added"] * target]
         parts = [tf.cast(part, self.compute_dtype) for part in parts]
@@ -270,7 +271,7 @@ class UserInterestMemory(keras.layers.Layer):
     def _run(self, state, history, mask):
         """Returns the state after a history, and those of the cell after each step."""
         history = zero_padding(tf.cast(history, self.initial_memory.dtype), mask)
-        cell = {name: one for name, one in state.items() if name not in ("behaviours", "count")}
+        cell = {name: one for name, one in state.items() if name not in _COUNTED}
         if mask is None:
             mask = tf.ones(tf.shape(history)[:2], bool)
         mask = tf.cast(mask, bool)
@@ -281,10 +282,9 @@ class UserInterestMemory(keras.layers.Layer):
             self._parameters(),
             tf.transpose(mask),
         )
-        count = tf.reduce_sum(tf.cast(mask, history.dtype), axis=1, keepdims=True)
         after = {name: one[-1] for name, one in states.items()}
         after["behaviours"] = state["behaviours"] + masked_sum(history, mask)
-        after["count"] = state["count"] + count
+        after["count"] = state["count"] + masked_sum(tf.ones_like(history[..., :1]), mask)
         return after, states
 
     def _projected(self, behaviours):
@@ -378,10 +378,6 @@ class UserInterestMemory(keras.layers.Layer):
             "attention_units": list(self.attention_units),
             "auxiliary_units": list(self.auxiliary_units),
         }
-
-
-def _normal(deviation):
-    return keras.initializers.RandomNormal(stddev=deviation)
 
 
 def _check_sizes(num_slots, units, num_read_heads, num_write_heads, induction_top_k):

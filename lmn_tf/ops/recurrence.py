@@ -62,7 +62,7 @@ def recurrence(step, state, inputs, parameters, mask=None):
 
 @functools.cache
 def _functions(step, names, parameter_names, compiled):
-    """The functions that run the steps forwards, and their gradients backwards."""
+    """The function that runs the steps forwards, and the one that takes gradients backwards."""
 
     def one_step(state, x, valid, parameters):
         new = step(
@@ -72,6 +72,13 @@ def _functions(step, names, parameter_names, compiled):
         )
         return [_carried(valid, new[name], old) for name, old in zip(names, state, strict=True)]
 
+    both = _forwards(one_step), _backwards(one_step)
+    if not compiled:
+        return both
+    return tuple(tf.function(one, jit_compile=True, autograph=False) for one in both)
+
+
+def _forwards(one_step):
     def forwards(inputs, mask, initial, parameters):
         length = tf.shape(inputs)[0]
 
@@ -84,8 +91,12 @@ def _functions(step, names, parameter_names, compiled):
         _, _, states = _loop(length, body, (0, initial, states))
         return [kept.stack() for kept in states]
 
+    return forwards
+
+
+def _backwards(one_step):
     def backwards(inputs, mask, initial, parameters, states, upstream):
-        length = tf.shape(inputs)[0]
+        length, width = tf.shape(inputs)[0], len(initial)
         before = [
             tf.concat([first[None], kept[:-1]], axis=0)
             for first, kept in zip(initial, states, strict=True)
@@ -99,14 +110,10 @@ def _functions(step, names, parameter_names, compiled):
             with tf.GradientTape() as tape:
                 tape.watch(sources)
                 after = one_step(state, x, mask[time], parameters)
-            gradients = tape.gradient(after, sources, of_state, tf.UnconnectedGradients.ZERO)
-            of_state, of_x, more = (
-                gradients[: len(state)],
-                gradients[len(state)],
-                gradients[len(state) + 1 :],
-            )
+            found = tape.gradient(after, sources, of_state, tf.UnconnectedGradients.ZERO)
+            more = found[width + 1 :]
             of_parameters = [one + other for one, other in zip(of_parameters, more, strict=True)]
-            return passed + 1, of_state, of_parameters, of_inputs.write(time, of_x)
+            return passed + 1, found[:width], of_parameters, of_inputs.write(time, found[width])
 
         start = (
             0,
@@ -117,12 +124,7 @@ def _functions(step, names, parameter_names, compiled):
         _, of_state, of_parameters, of_inputs = _loop(length, body, start)
         return [of_inputs.stack(), *of_state, *of_parameters]
 
-    if not compiled:
-        return forwards, backwards
-    return tuple(
-        tf.function(function, jit_compile=True, autograph=False)
-        for function in (forwards, backwards)
-    )
+    return backwards
 
 
 def _carried(valid, new, old):
