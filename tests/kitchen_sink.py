@@ -87,22 +87,25 @@ SMALL = {"hidden_units": (8, 4)}
 SMALL_ATTENTION = {**SMALL, "attention_units": (6,)}
 SMALL_MEMORY = {**SMALL_ATTENTION, "num_keys": 6, "top_k": 4}
 SMALL_TOKENS = {**SMALL_ATTENTION, "num_tokens": 2, "token_dim": 8, "expansion": 2}
+SMALL_SEARCH = {
+    "search_top_k": 3,
+    "short_length": 2,
+    "search_units": 4,
+    "search_hidden_units": (6,),
+    "found_units": 4,
+}
+SMALL_INTERESTS = {"num_slots": 3, "controller_units": 5}
 SMALL_OPTIONS = {
     "dnn": SMALL,
     "pooling": SMALL,
     "din": SMALL_ATTENTION,
     "dien": {**SMALL_ATTENTION, "auxiliary_units": (5,)},
-    "mimn": {**SMALL_ATTENTION, "num_slots": 3, "controller_units": 5},
+    "mimn": {**SMALL_ATTENTION, **SMALL_INTERESTS},
     "lmn": SMALL_MEMORY,
+    "lmn_sim": {**SMALL_MEMORY, **SMALL_SEARCH},
+    "lmn_mimn": {**SMALL_MEMORY, **SMALL_INTERESTS},
     "lmn_control": SMALL_ATTENTION,
-    "sim": {
-        **SMALL_ATTENTION,
-        "top_k": 3,
-        "short_length": 2,
-        "search_units": 4,
-        "search_hidden_units": (6,),
-        "found_units": 4,
-    },
+    "sim": {**SMALL_ATTENTION, **SMALL_SEARCH},
     "sasrec": {**SMALL, "max_positions": 4, "history_dropout": 0.0},
     "ubr4ctr": {**SMALL, "top_k": 2, "selector_units": 4, "selector_hidden_units": (5,)},
     "rankmixer": SMALL_TOKENS,

@@ -102,7 +102,7 @@ class MIMN(CTRModel):
         self.static_keys = static_keys
         self.auxiliary_units = tuple(auxiliary_units)
         self.auxiliary_weight = auxiliary_weight
-        self.memories = {
+        self.interests = {
             sequence.name: UserInterestMemory(
                 num_slots=num_slots,
                 units=controller_units,
@@ -116,14 +116,14 @@ class MIMN(CTRModel):
                 auxiliary_units=self.auxiliary_units,
                 auxiliary_weight=auxiliary_weight,
                 dtype=self.dtype_policy,
-                name=f"{sequence.name}_memory",
+                name=f"{sequence.name}_interests",
             )
             for sequence in self.spec.sequences
         }
 
     def read_histories(self, groups, training=None):
         return [
-            self.memories[name](one["history"], one["target"], mask=one["mask"], training=training)
+            self.interests[name](one["history"], one["target"], mask=one["mask"], training=training)
             for name, one in groups["histories"].items()
         ]
 
@@ -138,7 +138,7 @@ class MIMN(CTRModel):
             `(batch_size, ...)`.
         """
         self.build()
-        return {name: memory.initial_state(batch_size) for name, memory in self.memories.items()}
+        return {name: memory.initial_state(batch_size) for name, memory in self.interests.items()}
 
     def step(self, state, events):
         """Takes new events of users into account, one or many, oldest first.
@@ -154,10 +154,10 @@ class MIMN(CTRModel):
         Raises:
             UserError: If `events` holds no sequence.
         """
-        found = [name for name in self.memories if f"{name}/mask" in events]
+        found = [name for name in self.interests if f"{name}/mask" in events]
         if not found:
             raise UserError(
-                f"`events` must hold the columns of a sequence: {', '.join(self.memories)}. "
+                f"`events` must hold the columns of a sequence: {', '.join(self.interests)}. "
                 f"Received: keys={sorted(events)}"
             )
         wanted = tuple(f"{name}/" for name in found)
@@ -165,7 +165,7 @@ class MIMN(CTRModel):
         state = dict(state)
         for name in found:
             one = groups["histories"][name]
-            state[name] = self.memories[name].advance(state[name], one["history"], one["mask"])
+            state[name] = self.interests[name].advance(state[name], one["history"], one["mask"])
         return state
 
     def score(self, state, features):
@@ -178,10 +178,10 @@ class MIMN(CTRModel):
         Returns:
             Float32 logits of shape `(batch, labels)`.
         """
-        sequences = tuple(f"{name}/" for name in self.memories)
+        sequences = tuple(f"{name}/" for name in self.interests)
         groups = self.encoder(self._filled(features, lambda key: not key.startswith(sequences)))
         read = [
-            self.memories[name].read(state[name], one["target"])
+            self.interests[name].read(state[name], one["target"])
             for name, one in groups["histories"].items()
         ]
         return self.combine(groups, read)

@@ -17,6 +17,8 @@ MODELS = {
     "dien": "lmn_tf.models.dien:DIEN",
     "mimn": "lmn_tf.models.mimn:MIMN",
     "lmn": "lmn_tf.models.lmn:LMN",
+    "lmn_sim": "lmn_tf.models.lmn_sim:LMNSIM",
+    "lmn_mimn": "lmn_tf.models.lmn_mimn:LMNMIMN",
     "lmn_control": "lmn_tf.models.user_aware_pooling:UserAwarePooling",
     "sim": "lmn_tf.models.sim:SIM",
     "sasrec": "lmn_tf.models.sasrec:SASRec",

@@ -21,9 +21,9 @@ class SIM(LabelledLoss, DIN):
     """DIN on the newest events, beside attention on the events that a search finds.
 
     Computes `logit = MLP(concat[user, item, context, cross, DIN(newest, target), found])`, where
-    `found` is multi-head attention of the candidate on the `top_k` events that suit it best. The
-    soft search scores them by a product with the candidate, and learns from a prediction of its
-    own: in training, the loss gains `search_loss_weight` times its cross-entropy on the same
+    `found` is multi-head attention of the candidate on the `search_top_k` events that suit it
+    best. The soft search scores them by a product with the candidate, and learns from a prediction
+    of its own: in training, the loss gains `search_loss_weight` times its cross-entropy on the same
     labels. The hard search takes the newest events that share an id with the candidate, and learns
     nothing. Padding is never found; where nothing is found, `found` is 0.
 
@@ -36,14 +36,14 @@ class SIM(LabelledLoss, DIN):
         search_field: String or `None`. The item feature whose ids hard search compares; a list
             matches when it shares an id. `None`: of those that the sequence's fields are `like`,
             the one with the fewest ids (our choice). Defaults to `None`.
-        top_k: Integer. Events that the search finds. Defaults to `50`.
+        search_top_k: Integer. Events that the search finds. Defaults to `50`.
         short_length: Integer. Newest events that DIN reads. Defaults to `50`.
         search_units: Integer. Width of the search's projections. Defaults to `64`.
         search_hidden_units: Tuple of integers. Hidden layers of the search's own prediction.
             Defaults to `(200, 80)`.
         search_loss_weight: Float. The paper's α. Defaults to `1.0`.
         found_units: Integer. Width of the attention on found events. Defaults to `64`.
-        num_heads: Integer. Heads of that attention. Defaults to `2`.
+        found_heads: Integer. Heads of that attention. Defaults to `2`.
         **kwargs: Options of `DIN` and `CTRModel`, and base model arguments such as `name`.
 
     Call arguments:
@@ -58,13 +58,13 @@ class SIM(LabelledLoss, DIN):
             candidate, or hard search has none to choose.
 
     Complexity:
-        `O(length * d)` for the search and `O(top_k * d)` for attention, beside DIN on
+        `O(length * d)` for the search and `O(search_top_k * d)` for attention, beside DIN on
         `short_length` events; `O(d * search_units)` parameters. Embedded histories can be cached
         per user; hard search could be an index.
 
     Example:
 
-    >>> SIM(spec, top_k=4, short_length=3, hidden_units=(16,))(features).shape
+    >>> SIM(spec, search_top_k=4, short_length=3, hidden_units=(16,))(features).shape
     TensorShape([2, 1])
 
     Reference:
@@ -78,17 +78,17 @@ class SIM(LabelledLoss, DIN):
         *,
         search: Literal["soft", "hard"] = "soft",
         search_field: str | None = None,
-        top_k: int = 50,
+        search_top_k: int = 50,
         short_length: int = 50,
         search_units: int = 64,
         search_hidden_units: tuple[int, ...] = (200, 80),
         search_loss_weight: float = 1.0,
         found_units: int = 64,
-        num_heads: int = 2,
+        found_heads: int = 2,
         **kwargs,
     ):
         super().__init__(spec, **kwargs)
-        check_positive_integer("top_k", top_k)
+        check_positive_integer("search_top_k", search_top_k)
         check_positive_integer("short_length", short_length)
         if search_loss_weight < 0:
             raise UserError(
@@ -97,13 +97,13 @@ class SIM(LabelledLoss, DIN):
             )
         self.search = search
         self.search_field = search_field
-        self.top_k = top_k
+        self.search_top_k = search_top_k
         self.short_length = short_length
         self.search_units = search_units
         self.search_hidden_units = tuple(search_hidden_units)
         self.search_loss_weight = search_loss_weight
         self.found_units = found_units
-        self.num_heads = num_heads
+        self.found_heads = found_heads
         self.searches, self.search_fields, self.found_attention = {}, {}, {}
         for name in (sequence.name for sequence in self.spec.sequences):
             if search == "soft":
@@ -111,7 +111,7 @@ class SIM(LabelledLoss, DIN):
             else:
                 self.search_fields[name] = self._search_field(name)
             self.found_attention[name] = MultiHeadTargetAttention(
-                found_units, num_heads, dtype=self.dtype_policy, name=f"{name}_found_attention"
+                found_units, found_heads, dtype=self.dtype_policy, name=f"{name}_found_attention"
             )
         if search == "soft":
             self.training_means = [RunningMean(name="search_loss")]
@@ -144,7 +144,7 @@ class SIM(LabelledLoss, DIN):
         parts = super().read_histories({**groups, "histories": newest}, training=training)
         for name, one in histories.items():
             scores, mask = self._search(name, one, groups)
-            positions, kept = top_positions(scores, mask, self.top_k)
+            positions, kept = top_positions(scores, mask, self.search_top_k)
             found = take_positions(one["history"], positions)
             parts.append(self.found_attention[name](found, one["target"], mask=kept))
         return parts

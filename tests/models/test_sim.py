@@ -66,14 +66,14 @@ def searched(model, features, history, target):
 
 def test_with_room_for_all_events_it_is_attention_on_the_whole_history():
     features = random_features(SPEC)
-    model = make(top_k=30)
+    model = make(search_top_k=30)
     one = model.encoder(features)["histories"]["clicks"]
     whole = model.found_attention["clicks"](one["history"], one["target"], mask=one["mask"])
     np.testing.assert_allclose(readings(model, features)[1], whole, rtol=1e-4, atol=1e-6)
 
 
 def test_the_order_of_events_does_not_matter_to_soft_search():
-    model, features = make(top_k=2, short_length=20), random_features(SPEC)
+    model, features = make(search_top_k=2, short_length=20), random_features(SPEC)
     turned = {
         key: value[:, ::-1] if key.startswith("clicks/") else value
         for key, value in features.items()
@@ -172,7 +172,7 @@ def test_bad_options():
         SIM(spec, search="hard")
     with pytest.raises(UserError, match="`search_loss_weight` must not be negative"):
         SIM(SPEC, search_loss_weight=-1.0)
-    with pytest.raises(UserError, match="`top_k` must be a positive integer. Received: top_k=0"):
-        registry.build("sim", SPEC, {"top_k": 0})
+    with pytest.raises(UserError, match="`search_top_k` must be a positive integer. .*=0"):
+        registry.build("sim", SPEC, {"search_top_k": 0})
     with pytest.raises(UserError, match="`short_length` must be a positive integer"):
         registry.build("sim", SPEC, {"short_length": 0})

@@ -1,0 +1,46 @@
+"""Large memory network on MIMN."""
+
+import keras
+
+from lmn_tf.models.memory_plugin import MemoryPlugin
+from lmn_tf.models.mimn import MIMN
+from lmn_tf.specs.errors import UserError
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class LMNMIMN(MemoryPlugin, MIMN):
+    """MIMN beside a large memory that all users share.
+
+    Computes `logit = MLP(concat[what MIMN reads, memory])`, with the memory of `LMN`.
+
+    Args:
+        spec: `FeatureSpec` whose vocabularies are known.
+        **kwargs: Options of `MemoryPlugin`, `MIMN` and `CTRModel`, and base model arguments such as
+            `name`.
+
+    Call arguments:
+        features: Dictionary of a batch's columns, as `make_dataset` yields it.
+        training: Boolean. Whether to drop units and use batch statistics.
+
+    Returns:
+        Float32 logits of shape `(batch, labels)`.
+
+    Complexity:
+        That of MIMN, and `O(L * (√n * d + K * d))` a user for the memory, whose read-outs do not
+        depend on the candidate and can be cached; `n * d` parameters of values.
+
+    Example:
+
+    >>> LMNMIMN(spec, num_keys=10, top_k=4, hidden_units=(16,))(features).shape
+    TensorShape([2, 1])
+
+    Reference:
+        - Lu et al., "Large Memory Network for Recommendation", WWW 2025, section 3.2.
+    """
+
+    def initial_state(self, batch_size):
+        """Not for this model: what its memory reads of a history is no part of MIMN's state."""
+        raise UserError(
+            "`LMNMIMN` must be given whole histories: it has no incremental state. "
+            f"Received: batch_size={batch_size}"
+        )

@@ -1,0 +1,38 @@
+"""Large memory network on SIM."""
+
+import keras
+
+from lmn_tf.models.memory_plugin import MemoryPlugin
+from lmn_tf.models.sim import SIM
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class LMNSIM(MemoryPlugin, SIM):
+    """SIM beside a large memory that all users share.
+
+    Computes `logit = MLP(concat[what SIM reads, memory])`, with the memory of `LMN`.
+
+    Args:
+        spec: `FeatureSpec` whose vocabularies are known.
+        **kwargs: Options of `MemoryPlugin`, `SIM` and `CTRModel`, and base model arguments such as
+            `name`.
+
+    Call arguments:
+        features: Dictionary of a batch's columns, as `make_dataset` yields it.
+        training: Boolean. Whether to drop units and use batch statistics.
+
+    Returns:
+        Float32 logits of shape `(batch, labels)`.
+
+    Complexity:
+        That of SIM, and `O(L * (√n * d + K * d))` a user for the memory, whose read-outs do not
+        depend on the candidate and can be cached; `n * d` parameters of values.
+
+    Example:
+
+    >>> LMNSIM(spec, num_keys=10, top_k=4, hidden_units=(16,))(features).shape
+    TensorShape([2, 1])
+
+    Reference:
+        - Lu et al., "Large Memory Network for Recommendation", WWW 2025, section 3.2.
+    """
