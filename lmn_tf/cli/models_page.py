@@ -47,10 +47,9 @@ def section(model: dict) -> str:
     own = [option for option in model["options"] if option["of"] not in elsewhere]
     if own:
         lines += [*_options(own), ""]
-    lines += [
-        f"{'Also the' if own else 'The'} options of {' and of '.join(elsewhere.values())}.",
-        "",
-    ]
+    *others, last = dict.fromkeys(elsewhere.values())
+    links = f"{', '.join(others)} and {last}" if others else last
+    lines += [f"{'Also the' if own else 'The'} options of {links}.", ""]
     if model["complexity"]:
         lines.append(f"- **Cost**: {model['complexity']}")
     lines += [f"- **Reference**: {one}" for one in model["references"]]
@@ -62,14 +61,23 @@ def section(model: dict) -> str:
 
 def _elsewhere(model: dict) -> dict:
     """Maps classes whose options stand elsewhere on the page to links to them."""
-    names = {registry.MODELS[name].partition(":")[2]: name for name in registry.names()}
     links = {}
     for one in registry.classes(model["name"])[1:]:
-        if one.name in names and one.options:
-            links[one.name] = f"[`{names[one.name]}`](#{names[one.name]})"
-        elif one.name == _BASE:
+        if one.name == _BASE:
             links[one.name] = f"[every model](#{_EVERY.lower().replace(' ', '-')})"
+            continue
+        owner = _owner(one)
+        if one.options and owner != model["name"]:
+            links[one.name] = f"[`{owner}`](#{owner})"
     return links
+
+
+def _owner(one) -> str:
+    """The model of a class, or the first model that derives from a class which is none."""
+    names = {registry.MODELS[name].partition(":")[2]: name for name in registry.names()}
+    return names.get(one.name) or next(
+        name for name in registry.names() if one in registry.classes(name)
+    )
 
 
 def _options(options: list[dict]) -> list[str]:
