@@ -11,7 +11,7 @@ from lmn_tf.specs.errors import UserError
 def test_each_model_says_what_it_is(name):
     found = catalogue.describe(name)
     assert found["summary"].endswith(".")
-    for key in ("formula", "complexity", "references", "pipelines"):
+    for key in ("formula", "complexity", "references"):
         assert found[key], f"the docstring of {found['class']} says nothing of its {key}"
     options = registry.options(name)
     assert [option["name"] for option in found["options"]] == list(options)
