@@ -23,7 +23,7 @@ def data(batches=2):
 def made(model_class, name):
     keras.utils.set_random_seed(1)
     model = model_class(SPEC, **SMALL_OPTIONS[name])
-    model.compile()
+    model.compile(run_eagerly=True)  # quicker than a trace for so few batches
     return model
 
 

@@ -170,14 +170,14 @@ def test_two_replicas_take_the_same_step_as_one():
     # Statistics are of each replica's part, so both replicas get the same rows.
     both = {key: np.concatenate([value, value]) for key, value in features.items()}
     with strategy.scope():
-        model = make(key_balance_weight=0.1)
+        model = make(key_balance_weight=0.1, num_blocks=1)
         model.compile(keras.optimizers.SGD(0.1))
     data = tf.data.Dataset.from_tensor_slices((both, np.concatenate([labels, labels]))).batch(16)
     model.fit(data, verbose=0)
-    alone = make(key_balance_weight=0.1)
+    alone = make(key_balance_weight=0.1, num_blocks=1)
     alone.compile(keras.optimizers.SGD(0.1))
     alone.train_on_batch(features, labels)
     for one, other in zip(model.weights, alone.weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=one.path)
     logs = model.evaluate(data, verbose=0, return_dict=True)
-    assert logs["block_0_slots_used"] > 0
+    assert logs["slots_used"] > 0
