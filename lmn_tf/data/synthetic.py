@@ -1,4 +1,4 @@
-"""Writes the synthetic market as Parquet, with the ceiling that its causes allow."""
+"""Writes a synthetic market as Parquet, with the ceiling that its causes allow."""
 
 import dataclasses
 import json
@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lmn_tf.data.synthetic_market import CAUSES, SyntheticMarket, history_positions, split_of
+from lmn_tf.data.cooccurrence_market import CooccurrenceMarket
+from lmn_tf.data.synthetic_market import SyntheticMarket, history_positions, split_of
 from lmn_tf.specs.errors import UserError, did_you_mean
 
+KINDS = {"market": SyntheticMarket, "cooccurrence": CooccurrenceMarket}
 SPLITS = ("train", "valid", "test")
 EVENTS_FILE = "events.arrow"
 
@@ -23,7 +25,9 @@ _LIMIT = 16.0  # logits are binned within -16 and 16
 _ROW_GROUP = 50_000
 
 
-def generate(output_dir: str | os.PathLike, *, history: str = "inline", **options: Any) -> dict:
+def generate(
+    output_dir: str | os.PathLike, *, kind: str = "market", history: str = "inline", **options: Any
+) -> dict:
     """Writes train, valid and test Parquet files of a synthetic market.
 
     The rows of a split are those of its part of the time: the first 80 % of the moments for
@@ -34,10 +38,12 @@ def generate(output_dir: str | os.PathLike, *, history: str = "inline", **option
 
     Args:
         output_dir: Folder to write to; made when absent. Files of the same names are replaced.
+        kind: String. `"market"`, a `SyntheticMarket`, or `"cooccurrence"`, a
+            `CooccurrenceMarket`. Defaults to `"market"`.
         history: String. `"inline"` writes each row's history as list columns; `"events"` writes
             every user's events once, to `events.arrow`, and in each row how many of them precede
             it (`event_count`). Defaults to `"inline"`.
-        **options: Arguments of `SyntheticMarket`, such as `rows` and `seed`.
+        **options: Arguments of the market, such as `rows` and `seed`.
 
     Returns:
         The report as a dict.
@@ -52,7 +58,7 @@ def generate(output_dir: str | os.PathLike, *, history: str = "inline", **option
     >>> sum(report["rows"].values())
     500
     """
-    market = _market(options)
+    market = _market(kind, options)
     if history not in ("inline", "events"):
         raise UserError(f'`history` must be "inline" or "events". Received: history={history!r}')
     output = Path(output_dir)
@@ -60,7 +66,7 @@ def generate(output_dir: str | os.PathLike, *, history: str = "inline", **option
     # Everything is written aside first: a killed run leaves no half-written data set behind.
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
     try:
-        report, oracle = _write(market, history, partial)
+        report, oracle = _write(market, kind, history, partial)
         for name, content in (("oracle.json", oracle), ("report.json", report)):
             (partial / name).write_text(json.dumps(content, indent=2) + "\n")
         names = sorted(path.name for path in partial.iterdir())
@@ -71,11 +77,14 @@ def generate(output_dir: str | os.PathLike, *, history: str = "inline", **option
     return report
 
 
-def ensure(output_dir: str | os.PathLike, *, history: str = "inline", **options: Any) -> dict:
+def ensure(
+    output_dir: str | os.PathLike, *, kind: str = "market", history: str = "inline", **options: Any
+) -> dict:
     """Generates the market unless the folder already holds it.
 
     Args:
         output_dir: Folder of the data.
+        kind: As in `generate`. Defaults to `"market"`.
         history: As in `generate`. Defaults to `"inline"`.
         **options: As in `generate`.
 
@@ -95,10 +104,10 @@ def ensure(output_dir: str | os.PathLike, *, history: str = "inline", **options:
     """
     path = Path(output_dir) / "report.json"
     if not path.exists():
-        return generate(output_dir, history=history, **options)
-    wanted = {**dataclasses.asdict(_market(options)), "history": history}
+        return generate(output_dir, kind=kind, history=history, **options)
+    wanted = _arguments(_market(kind, options), kind, history)
     found = json.loads(path.read_text())
-    held = found.get("arguments", {})
+    held = {"kind": "market", **found.get("arguments", {})}
     for name, value in wanted.items():
         if held.get(name) != value:
             raise UserError(
@@ -131,28 +140,39 @@ def ceiling_text(output_dir: str | os.PathLike) -> str:
     oracle = json.loads((Path(output_dir) / "oracle.json").read_text())["test"]
     if oracle["auc"] is None:
         return "No ceiling: the test rows do not hold both labels."
+    blind_to = "pairs" if "pairs" in oracle["auc_without"] else "co_occurrence"
+    effects = {"pairs": "the pair effects", "co_occurrence": "co-occurrence"}[blind_to]
     return (
         f"Ceiling on the test rows (the true probabilities): AUC {oracle['auc']:.4f}, "
         f"log loss {oracle['logloss']:.4f}\n"
-        f"Ceiling of a model blind to the pair effects: AUC {oracle['auc_without']['pairs']:.4f}"
+        f"Ceiling of a model blind to {effects}: AUC {oracle['auc_without'][blind_to]:.4f}"
     )
 
 
-def _market(options: dict[str, Any]) -> SyntheticMarket:
-    known = [field.name for field in dataclasses.fields(SyntheticMarket)]
+def _market(kind: str, options: dict[str, Any]) -> SyntheticMarket | CooccurrenceMarket:
+    if kind not in KINDS:
+        raise UserError(
+            f"`kind` must be {' or '.join(KINDS)}. Received: kind={kind!r}."
+            f"{did_you_mean(kind, KINDS)}"
+        )
+    known = [field.name for field in dataclasses.fields(KINDS[kind])]
     for name in options:
         if name not in known:
             raise UserError(
                 "The synthetic market's arguments must be known ones. "
                 f"Received: {name}={options[name]!r}.{did_you_mean(name, known)}"
             )
-    return SyntheticMarket(**options)
+    return KINDS[kind](**options)
 
 
-def _write(market: SyntheticMarket, history: str, folder: Path) -> tuple[dict, dict]:
+def _arguments(market, kind: str, history: str) -> dict[str, Any]:
+    return {"kind": kind, **dataclasses.asdict(market), "history": history}
+
+
+def _write(market, kind: str, history: str, folder: Path) -> tuple[dict, dict]:
     price = np.exp(np.random.default_rng([market.seed, 2]).normal(3.0, 0.7, size=market.items))
     price = price.round(2)
-    ceilings = {split: _Ceiling() for split in SPLITS}
+    ceilings = {split: _Ceiling(market.causes) for split in SPLITS}
     writers: dict[str, Any] = {}
     lengths = 0
     try:
@@ -173,7 +193,7 @@ def _write(market: SyntheticMarket, history: str, folder: Path) -> tuple[dict, d
     rows = {split: ceiling.rows for split, ceiling in ceilings.items()}
     report = {
         "dataset": "synthetic",
-        "arguments": {**dataclasses.asdict(market), "history": history},
+        "arguments": _arguments(market, kind, history),
         "rows": rows,
         "clicks": {split: ceiling.clicks for split, ceiling in ceilings.items()},
         "mean_history_length": round(lengths / sum(rows.values()), 3),
@@ -181,7 +201,7 @@ def _write(market: SyntheticMarket, history: str, folder: Path) -> tuple[dict, d
     return report, {split: ceilings[split].result() for split in ("valid", "test")}
 
 
-def _rows(market: SyntheticMarket, chunk: dict, price: np.ndarray, history: str) -> pa.Table:
+def _rows(market, chunk: dict, price: np.ndarray, history: str) -> pa.Table:
     """Rows of a chunk as the market would log them: causes and logits stay hidden."""
     columns = {
         "user_id": pa.array(chunk["user"]),
@@ -204,7 +224,7 @@ def _rows(market: SyntheticMarket, chunk: dict, price: np.ndarray, history: str)
     return pa.table(columns)
 
 
-def _event_columns(market: SyntheticMarket, chunk: dict) -> dict[str, np.ndarray]:
+def _event_columns(market, chunk: dict) -> dict[str, np.ndarray]:
     return {
         "history_item_id": chunk["event_item"],
         "history_category": chunk["event_item"] % market.categories,
@@ -212,7 +232,7 @@ def _event_columns(market: SyntheticMarket, chunk: dict) -> dict[str, np.ndarray
     }
 
 
-def _append_events(writers: dict, folder: Path, market: SyntheticMarket, chunk: dict) -> None:
+def _append_events(writers: dict, folder: Path, market, chunk: dict) -> None:
     table = pa.table({"user_id": chunk["event_user"], **_event_columns(market, chunk)})
     if EVENTS_FILE not in writers:
         writers[EVENTS_FILE] = pa.ipc.new_file(str(folder / EVENTS_FILE), table.schema)
@@ -232,10 +252,11 @@ class _Ceiling:
     Logits are counted in 65,536 equal bins between -16 and 16; rows in one bin count as tied.
     """
 
-    def __init__(self):
+    def __init__(self, causes: tuple[str, ...]):
+        self.causes = causes
         self.rows = self.clicks = 0
         self._loss = 0.0
-        names = ("all", *CAUSES)
+        names = ("all", *causes)
         self._counts = {name: np.zeros((2, _BINS), dtype=np.int64) for name in names}
 
     def add(self, chunk: dict[str, np.ndarray], rows: np.ndarray) -> None:
@@ -258,7 +279,7 @@ class _Ceiling:
             "clicks": self.clicks,
             "auc": _auc(self._counts["all"]),
             "logloss": self._loss / self.rows,
-            "auc_without": {name: _auc(self._counts[name]) for name in CAUSES},
+            "auc_without": {name: _auc(self._counts[name]) for name in self.causes},
         }
 
 

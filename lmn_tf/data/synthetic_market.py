@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 
@@ -61,6 +62,8 @@ class SyntheticMarket:
     200
     """
 
+    causes: ClassVar[tuple[str, ...]] = CAUSES
+
     users: int = 2000
     items: int = 500
     rows: int = 60_000
@@ -78,15 +81,12 @@ class SyntheticMarket:
 
     def __post_init__(self) -> None:
         for name in ("users", "items", "rows", "history_length", "groups", "categories"):
-            _check_count(name, getattr(self, name))
+            check_count(name, getattr(self, name))
         if self.pair_events is not None:
-            _check_count("pair_events", self.pair_events)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise UserError(f"`seed` must be an integer, 0 or more. Received: seed={self.seed!r}")
-        for name in (*CAUSES, "follow", "bias"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise UserError(f"`{name}` must be a number. Received: {name}={value!r}")
+            check_count("pair_events", self.pair_events)
+        check_seed(self.seed)
+        for name in (*self.causes, "follow", "bias"):
+            check_number(name, getattr(self, name))
         if not 0 <= self.follow <= 1:
             raise UserError(f"`follow` must be between 0 and 1. Received: follow={self.follow!r}")
         if self.categories > self.items:
@@ -128,7 +128,7 @@ class SyntheticMarket:
         owner = np.repeat(np.arange(number), counts)
         rank = np.arange(len(owner)) - first[owner]  # how many of the user's events precede it
         is_row = rank >= past_counts[owner]
-        time = _times(rng, owner, rank, is_row)
+        time = row_times(rng, owner, rank, is_row)
         item = self._views(truth, rng, group[owner], rank)
 
         event = np.flatnonzero(is_row)
@@ -141,7 +141,7 @@ class SyntheticMarket:
             "pairs": self.pairs * self._pair_sum(truth, group[owner], item, event, rank[event]),
         }
         logit = self.bias + sum(causes.values())
-        click = rng.random(len(event)) < _sigmoid(logit)
+        click = rng.random(len(event)) < sigmoid(logit)
         return {
             "event_user": owner + start,
             "event_item": item,
@@ -244,7 +244,7 @@ def history_positions(
     return row, (event - length)[row] + within
 
 
-def _times(
+def row_times(
     rng: np.random.Generator, owner: np.ndarray, rank: np.ndarray, is_row: np.ndarray
 ) -> np.ndarray:
     """Seconds, strictly rising within each user; past events lie before the rows' window."""
@@ -271,10 +271,24 @@ def split_of(time: np.ndarray) -> np.ndarray:
     return np.searchsorted(_START + _PAST + np.array([0.8, 0.9]) * _SPAN, time, side="right")
 
 
-def _sigmoid(logit: np.ndarray) -> np.ndarray:
+def sigmoid(logit: np.ndarray) -> np.ndarray:
+    """The probabilities of logits."""
     return 0.5 * (1.0 + np.tanh(0.5 * logit))
 
 
-def _check_count(name: str, value: object) -> None:
+def check_count(name: str, value: object) -> None:
+    """Raises `UserError` unless `value` is an integer above 0."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UserError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+
+
+def check_number(name: str, value: object) -> None:
+    """Raises `UserError` unless `value` is a number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise UserError(f"`{name}` must be a number. Received: {name}={value!r}")
+
+
+def check_seed(value: object) -> None:
+    """Raises `UserError` unless `value` can seed a market."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UserError(f"`seed` must be an integer, 0 or more. Received: seed={value!r}")

@@ -126,6 +126,37 @@ def test_ceiling_text(tmp_path):
     assert f"AUC {oracle['auc']:.4f}, log loss {oracle['logloss']:.4f}" in ceiling_text(tmp_path)
 
 
+COOCCURRENCE = dict(kind="cooccurrence", rows=800, groups=2, pairs=4, seconds=2)
+
+
+def test_the_market_of_co_occurrence(tmp_path):
+    report = generate(tmp_path, **COOCCURRENCE)
+    assert report["mean_history_length"] == 6.0 and report["arguments"]["kind"] == "cooccurrence"
+    for row in rows(tmp_path, "test"):
+        assert row["category"] == row["item_id"] % 2 and len(row["history_item_id"]) == 6
+    oracle = json.loads((tmp_path / "oracle.json").read_text())["test"]
+    assert oracle["auc_without"] == {"co_occurrence": 0.5}
+    assert "blind to co-occurrence: AUC 0.5000" in ceiling_text(tmp_path)
+
+
+def test_ensure_tells_the_kinds_of_market_apart(tmp_path):
+    assert ensure(tmp_path, **COOCCURRENCE) == ensure(tmp_path, **COOCCURRENCE)
+    with pytest.raises(UserError, match="`kind` must be .*, 'cooccurrence'. Received: kind='marke"):
+        ensure(tmp_path, rows=800)
+
+
+def test_ensure_knows_data_made_before_there_were_kinds(tmp_path):
+    report = generate(tmp_path, **SMALL)
+    del report["arguments"]["kind"]
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert ensure(tmp_path, **SMALL) == report
+
+
+def test_unknown_kind():
+    with pytest.raises(UserError, match=r"`kind` must be market or .*Did you mean `market`\?"):
+        generate("unused", kind="markt")
+
+
 def test_unknown_option():
     with pytest.raises(UserError, match=r"Received: usres=3. Did you mean `users`\?"):
         generate("unused", usres=3)
