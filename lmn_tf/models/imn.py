@@ -29,7 +29,8 @@ class IMN(CTRModel):
             distance from the newest. Defaults to `"learned"`.
         attention_units: Integer. Hidden layer of the attention. Defaults to `64`.
         attention_activation: Activation of that layer. Defaults to `"sigmoid"`.
-        attention_weights: `"sigmoid"` or `"softmax"`. Defaults to `"sigmoid"`.
+        attention_weights: `"sigmoid"` of each score, or their `"softmax"` over the history.
+            Defaults to `"sigmoid"`.
         normalize: `"none"`, as in the paper, or `"length"`, which divides sigmoid weights by the
             number of behaviours. Defaults to `"none"`.
         share_iterations: Boolean. Whether all walks have the same weights. Defaults to `True`.
