@@ -30,7 +30,7 @@ def describe(name):
         `meaning`, and in `of` the class that has it. What the source does not say is `None`.
         A `formula` that the class does not give is that of the class it derives from. `pipelines`
         are files of the repository, none where there is only the installed package;
-        a model without a pipeline of its own has the comparisons that train it.
+        a model without a pipeline of its own has the first comparison that trains it.
 
     Raises:
         UserError: If no such model exists.
@@ -162,5 +162,5 @@ def _pipelines():
         if "pipeline_version" in data:
             own.setdefault(data["model"]["name"], []).append(f"pipelines/{path.name}")
         for entry in data.get("models", ()):
-            compared.setdefault(entry["model"]["name"], []).append(f"pipelines/{path.name}")
+            compared.setdefault(entry["model"]["name"], [f"pipelines/{path.name}"])
     return {**compared, **own}
