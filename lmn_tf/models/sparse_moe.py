@@ -12,6 +12,9 @@ from lmn_tf.models.rankmixer import RankMixer
 class SparseMoE(RankMixer):
     """RankMixer whose feed-forward parts are sparse mixtures of experts: the rival of MSN.
 
+    A block computes `S = LN(TokenMixing(X) + X)` and `X = LN(S + sum_j G_j(S) * expert_j(S))`, with
+    gates most of which are 0.
+
     Has `routed_experts / active_experts` times the feed-forward weights of `RankMixer` at equal
     cost: an expert's hidden width is `expansion * token_dim / active_experts`, so that the experts
     that a token uses have together as many weights to read, and take as many multiply-adds, as the
