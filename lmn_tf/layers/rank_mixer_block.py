@@ -43,8 +43,11 @@ class RankMixerBlock(FeedForwardBlock):
           Large-scale Industrial Recommendation", 2026 (the memory's place is a reconstruction).
     """
 
-    def build(self, inputs_shape, user_shape=None):
+    def __init__(self, feed_forward=None, memory=None, **kwargs):
+        super().__init__(feed_forward, memory, **kwargs)
         self.mixing = TokenMixing(name="mixing", dtype=self.dtype_policy)
+
+    def build(self, inputs_shape, user_shape=None):
         self.mixing.build(inputs_shape)
         self.mixing_norm = self._layer_norm("mixing_norm", inputs_shape)
         super().build(inputs_shape, user_shape)
