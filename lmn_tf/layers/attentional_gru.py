@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.ops.gated_recurrence import gated_recurrence
-from lmn_tf.ops.sequence import zero_padding
+from lmn_tf.ops.step_order import StepOrder
+from lmn_tf.ops.valid_positions import ValidPositions
 
 VARIANTS = ("augru", "released", "agru", "aigru")
 
@@ -28,7 +29,8 @@ class AttentionalGRU(keras.layers.Layer):
 
     Without weights all are 1: `"augru"` and `"aigru"` are `keras.layers.GRU`, and
     take its weights. The first state is 0. Masked steps carry the state, wherever
-    they stand: a row without valid steps gives exactly 0.
+    they stand, and cost nothing: a row without valid steps gives exactly 0. Of
+    sequences, masked steps are 0.
 
     The state is kept in the precision of the variables, as it sums over long
     histories.
@@ -98,27 +100,26 @@ class AttentionalGRU(keras.layers.Layer):
         if mask is None:
             mask = getattr(history, "_keras_mask", None)
         valid = tf.ones(tf.shape(history)[:2], bool) if mask is None else tf.cast(mask, bool)
+        positions = ValidPositions(mask, history)
+        order = StepOrder(positions)
         bias = tf.convert_to_tensor(self.bias)
-        units = self.recurrent_kernel.shape[0]
-        steps = tf.transpose(zero_padding(history, mask), [1, 0, 2])
-        inputs = tf.cast(tf.tensordot(steps, self.kernel, 1), bias.dtype)
-        steps_valid = tf.cast(tf.transpose(valid), bias.dtype)
-        attention = steps_valid
+        steps = order.take(positions.take(history))
+        inputs = tf.cast(tf.matmul(steps, self.kernel), bias.dtype)
+        attention = valid = tf.ones([tf.shape(inputs)[0], 1], bias.dtype)
+        if positions.valid is not None:
+            attention = valid = order.take(tf.cast(positions.valid[:, None], bias.dtype))
         if weights is not None:
-            weights = tf.cast(tf.transpose(weights), bias.dtype)
-            attention = tf.where(tf.transpose(valid), weights, 0)
+            listed = positions.take(tf.convert_to_tensor(weights)[..., None])
+            attention = tf.cast(order.take(listed), bias.dtype)
         if self.variant == "aigru":
-            inputs *= attention[..., None]
+            inputs *= attention
+        base, scale = self._update(attention[:, 0], valid[:, 0])
         states = gated_recurrence(
-            inputs + bias[0],
-            self.recurrent_kernel,
-            bias[1],
-            *self._update(attention, steps_valid),
-            tf.zeros([tf.shape(history)[0], units], bias.dtype),
+            inputs + bias[0], self.recurrent_kernel, bias[1], base, scale, order.rows
         )
         if self.return_sequences:
-            return tf.cast(tf.transpose(states, [1, 0, 2]), self.compute_dtype)
-        return tf.cast(states[-1], self.compute_dtype)
+            return tf.cast(positions.put(order.put(states)), self.compute_dtype)
+        return tf.cast(order.last(states), self.compute_dtype)
 
     def _update(self, attention, valid):
         """The two parts of the share of the candidate: `base + scale * update gate`."""

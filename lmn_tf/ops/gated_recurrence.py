@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 
-def gated_recurrence(inputs, kernel, bias, base, scale, initial):
-    """Runs gated recurrent units over time.
+def gated_recurrence(inputs, kernel, bias, base, scale, rows):
+    """Runs gated recurrent units over time, from states of 0.
 
     From the projected inputs `x_t = [x_z; x_r; x_c]` and the state `s` of the step before:
 
@@ -16,111 +16,181 @@ def gated_recurrence(inputs, kernel, bias, base, scale, initial):
     ```
 
     `z` is Keras' keep gate, with the reset after the product. `base = 0` and `scale = 1` give the
-    plain unit, other numbers its attentional forms; both 0 carry the state through a masked step.
+    plain unit, other numbers its attentional forms; both 0 carry the state through a step.
+
+    Steps stand one after another, each with one row for each sequence that is so long: see
+    `StepOrder`.
 
     Only the states are kept for the gradient. From them the gates of all steps are computed anew in
     one product, and the loop back in time is left with one product a step. There is no gradient of
     the gradient. XLA compiles it; by itself it is not compiled, which was measured to gain nothing.
 
     Args:
-        inputs: Float tensor of shape `(L, B, 3 * units)`, finite at masked steps, too.
+        inputs: Float tensor of shape `(N, 3 * units)`, finite.
         kernel: Float tensor of shape `(units, 3 * units)`.
         bias: Float tensor of shape `(3 * units,)`.
-        base: Float tensor of shape `(L, B)`.
-        scale: Float tensor of shape `(L, B)`.
-        initial: Float tensor of shape `(B, units)`.
+        base: Float tensor of shape `(N,)`.
+        scale: Float tensor of shape `(N,)`.
+        rows: Integer tensor. The number of rows of each step, not increasing, `(steps,)`; or one
+            number for all steps. XLA needs the latter.
 
     Returns:
-        Float tensor of shape `(L, B, units)`: the state after each step.
+        Float tensor of shape `(N, units)`: the state after each step.
 
     Example:
 
-    >>> x, steps = tf.zeros([2, 1, 3]), tf.ones([2, 1])
-    >>> gated_recurrence(x, tf.ones([1, 3]), tf.zeros([3]), 0 * steps, steps, tf.ones([1, 1])).shape
-    TensorShape([2, 1, 1])
+    >>> x, steps = tf.zeros([5, 3]), tf.ones([5])
+    >>> gated_recurrence(x, tf.ones([1, 3]), tf.zeros([3]), 0 * steps, steps, [3, 2]).shape
+    TensorShape([5, 1])
     """
-    arguments = [tf.convert_to_tensor(one) for one in (inputs, kernel, bias, base, scale, initial)]
-    return _recurrence(*arguments)
+    steps = _Steps(tf.convert_to_tensor(rows, tf.int32), tf.shape(inputs)[0])
+
+    @tf.custom_gradient
+    def run(inputs, kernel, bias, base, scale):
+        arguments = inputs, kernel, bias, base[:, None], scale[:, None]
+        states = _states(steps, *arguments)
+        return states, lambda upstream: _gradients(steps, *arguments, states, upstream)
+
+    return run(*(tf.convert_to_tensor(one) for one in (inputs, kernel, bias, base, scale)))
 
 
-@tf.custom_gradient
-def _recurrence(inputs, kernel, bias, base, scale, initial):
-    arguments = inputs, kernel, bias, base[..., None], scale[..., None], initial
-    states = _states(*arguments)
-    return states, lambda upstream: _gradients(*arguments, states, upstream)
+class _Steps:
+    """Rows of steps that stand one after another."""
+
+    def __init__(self, rows, total):
+        self._rows, self._total = rows, total
+        self._is_even = rows.shape.rank == 0
+        if self._is_even:
+            self.count = total // tf.maximum(rows, 1)
+        else:
+            self.count = tf.size(rows)
+            self._starts = tf.cumsum(rows, exclusive=True)
+
+    def reader(self, flat):
+        """Returns the function from a step to its rows."""
+        width = flat.shape[-1]
+        if self._is_even:
+            steps = tf.reshape(flat, [self.count, self._rows, width])
+            return lambda step: steps[step]
+        return lambda step: tf.slice(flat, [self._starts[step], 0], [self._rows[step], width])
+
+    def empty(self, width, dtype):
+        """States of 0 of the rows that the first step has."""
+        if self._is_even:
+            return tf.zeros([self._rows, width], dtype)
+        # What a loop changes must not look as if its size was known.
+        return tf.compat.v1.placeholder_with_default(
+            tf.zeros([self._rows[0], width], dtype), [None, width]
+        )
+
+    def fewer(self, states, step):
+        """The states of those rows that have this step."""
+        return states if self._is_even else states[: self._rows[step]]
+
+    def last(self, initial):
+        """The rows of the last step."""
+        return initial if self._is_even else initial[: self._rows[-1]]
+
+    def more(self, gradients, step):
+        """Gradients of the rows of this step, from those of the rows that have the next one."""
+        if self._is_even:
+            return gradients
+        missing = self._rows[step] - tf.shape(gradients)[0]
+        return tf.pad(gradients, [[0, missing], [0, 0]])
+
+    def before(self, states):
+        """The state before each one."""
+        width = states.shape[-1]
+        nothing = self.empty(width, states.dtype)
+        first = tf.shape(nothing)[0]
+        if self._is_even:
+            return tf.concat([nothing, states[: self._total - first]], axis=0)
+        places = tf.range(first, self._total) - tf.repeat(self._rows[:-1], self._rows[1:])
+        return tf.concat([nothing, tf.gather(states, places)], axis=0)
+
+    def array(self, like):
+        """A place to write each step's rows to."""
+        shape = like.shape if self._is_even else [None, like.shape[-1]]
+        return tf.TensorArray(like.dtype, self.count, element_shape=shape, infer_shape=False)
+
+    def joined(self, array):
+        """What was written there, one step after another."""
+        if not self._is_even:
+            return array.concat()
+        steps = array.stack()
+        return tf.reshape(steps, [self._total, steps.shape[-1]])
 
 
-def _states(inputs, kernel, bias, base, scale, initial):
-    units = initial.shape[-1]
-    length = tf.shape(inputs)[0]
-    states = tf.TensorArray(inputs.dtype, length, element_shape=initial.shape)
+def _states(steps, inputs, kernel, bias, base, scale):
+    units = kernel.shape[0]
+    initial = steps.empty(units, inputs.dtype)
+    read = [steps.reader(one) for one in (inputs, base, scale)]
 
-    def body(time, state, states):
-        x, recurrent = inputs[time], tf.matmul(state, kernel) + bias
+    def body(step, state, states):
+        x, lift, share = (one(step) for one in read)
+        state = steps.fewer(state, step)
+        recurrent = tf.matmul(state, kernel) + bias
         gates = tf.sigmoid(x[:, : 2 * units] + recurrent[:, : 2 * units])
         candidate = tf.tanh(x[:, 2 * units :] + gates[:, units:] * recurrent[:, 2 * units :])
-        update = base[time] + scale[time] * (1 - gates[:, :units])
+        update = lift + share * (1 - gates[:, :units])
         state += update * (candidate - state)
-        return time + 1, state, states.write(time, state)
+        return step + 1, state, states.write(step, state)
 
-    return _loop(length, body, (0, initial, states))[-1].stack()
+    states = _loop(steps, body, initial, steps.array(initial))[-1]
+    return steps.joined(states)
 
 
-def _gradients(inputs, kernel, bias, base, scale, initial, states, upstream):
-    units = initial.shape[-1]
-    before = tf.concat([initial[None], states[:-1]], axis=0)
-    recurrent = tf.tensordot(before, kernel, 1) + bias
-    gates = tf.sigmoid(inputs[..., : 2 * units] + recurrent[..., : 2 * units])
-    keep, reset = gates[..., :units], gates[..., units:]
-    candidate = tf.tanh(inputs[..., 2 * units :] + reset * recurrent[..., 2 * units :])
+def _gradients(steps, inputs, kernel, bias, base, scale, states, upstream):
+    units = kernel.shape[0]
+    before = steps.before(states)
+    recurrent = tf.matmul(before, kernel) + bias
+    gates = tf.sigmoid(inputs[:, : 2 * units] + recurrent[:, : 2 * units])
+    keep, reset = gates[:, :units], gates[:, units:]
+    candidate = tf.tanh(inputs[:, 2 * units :] + reset * recurrent[:, 2 * units :])
     update = base + scale * (1 - keep)
     # A change of the state times these is the change of each product with the kernel.
     to_candidate = update * (1 - tf.square(candidate))
     to_recurrent = tf.concat(
         [
             (before - candidate) * scale * keep * (1 - keep),
-            to_candidate * recurrent[..., 2 * units :] * reset * (1 - reset),
+            to_candidate * recurrent[:, 2 * units :] * reset * (1 - reset),
             to_candidate * reset,
         ],
         axis=-1,
     )
-    of_states, of_initial = _back_in_time(upstream, 1 - update, to_recurrent, kernel)
-    of_recurrent = tf.tile(of_states, [1, 1, 3]) * to_recurrent
-    of_candidate = of_states * to_candidate
+    of_states = _back_in_time(steps, upstream, 1 - update, to_recurrent, kernel)
+    of_recurrent = tf.tile(of_states, [1, 3]) * to_recurrent
     of_update = of_states * (candidate - before)
     return (
-        tf.concat([of_recurrent[..., : 2 * units], of_candidate], axis=-1),
-        tf.matmul(
-            tf.reshape(before, [-1, units]),
-            tf.reshape(of_recurrent, [-1, 3 * units]),
-            transpose_a=True,
-        ),
-        tf.reduce_sum(of_recurrent, axis=[0, 1]),
+        tf.concat([of_recurrent[:, : 2 * units], of_states * to_candidate], axis=-1),
+        tf.matmul(before, of_recurrent, transpose_a=True),
+        tf.reduce_sum(of_recurrent, axis=0),
         tf.reduce_sum(of_update, axis=-1),
         tf.reduce_sum(of_update * (1 - keep), axis=-1),
-        of_initial,
     )
 
 
-def _back_in_time(upstream, kept, to_recurrent, kernel):
-    """Gradients of the states after each step, and of the initial one."""
-    length = tf.shape(upstream)[0]
-    gradients = tf.TensorArray(upstream.dtype, length, element_shape=upstream.shape[1:])
+def _back_in_time(steps, upstream, kept, to_recurrent, kernel):
+    """Gradients of the states after each step."""
+    initial = steps.empty(upstream.shape[-1], upstream.dtype)
+    read = [steps.reader(one) for one in (upstream, kept, to_recurrent)]
 
     def body(passed, gradient, gradients):
-        time = length - 1 - passed
-        gradient += upstream[time]
-        gradients = gradients.write(time, gradient)
-        of_recurrent = tf.tile(gradient, [1, 3]) * to_recurrent[time]
-        gradient = gradient * kept[time] + tf.matmul(of_recurrent, kernel, transpose_b=True)
+        step = steps.count - 1 - passed
+        direct, share, product = (one(step) for one in read)
+        gradient = direct + steps.more(gradient, step)
+        gradients = gradients.write(step, gradient)
+        of_recurrent = tf.tile(gradient, [1, 3]) * product
+        gradient = gradient * share + tf.matmul(of_recurrent, kernel, transpose_b=True)
         return passed + 1, gradient, gradients
 
-    initial = (0, tf.zeros_like(upstream[0]), gradients)
-    _, gradient, gradients = _loop(length, body, initial)
-    return gradients.stack(), gradient
+    return steps.joined(_loop(steps, body, steps.last(initial), steps.array(initial))[-1])
 
 
-def _loop(length, body, initial):
+def _loop(steps, body, state, array):
     return tf.while_loop(
-        lambda passed, *_: passed < length, body, initial, maximum_iterations=length
+        lambda passed, *_: passed < steps.count,
+        body,
+        (0, state, array),
+        maximum_iterations=steps.count,
     )
