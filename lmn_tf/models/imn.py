@@ -27,6 +27,9 @@ class IMN(CTRModel):
             walk. Defaults to `3`.
         positions: `"learned"`, `"sinusoidal"` or `"none"`: what is added to behaviours for their
             distance from the newest. Defaults to `"learned"`.
+        embedding_scale: Float. Factor of candidate and behaviours before the walks. Embeddings
+            start small, and the attention multiplies them: with 1, as in the paper, it may take
+            long until it can tell them apart. Defaults to `1.0`.
         attention_units: Integer. Hidden layer of the attention. Defaults to `64`.
         attention_activation: Activation of that layer. Defaults to `"sigmoid"`.
         attention_weights: `"sigmoid"` of each score, or their `"softmax"` over the history.
@@ -74,6 +77,7 @@ class IMN(CTRModel):
         num_walks: int = 3,
         num_enhancements: int = 3,
         positions: Literal["learned", "sinusoidal", "none"] = "learned",
+        embedding_scale: float = 1.0,
         attention_units: int = 64,
         attention_activation: Literal["sigmoid", "relu", "tanh"] = "sigmoid",
         attention_weights: Literal["sigmoid", "softmax"] = "sigmoid",
@@ -89,6 +93,7 @@ class IMN(CTRModel):
         self.num_walks = num_walks
         self.num_enhancements = num_enhancements
         self.positions = positions
+        self.embedding_scale = embedding_scale
         self.attention_units = attention_units
         self.attention_activation = attention_activation
         self.attention_weights = attention_weights
@@ -138,11 +143,13 @@ class IMN(CTRModel):
         for entropy, (name, one) in zip(
             self._entropies.metrics, groups["histories"].items(), strict=True
         ):
-            history = one["history"]
+            history, target = one["history"], one["target"]
+            if self.embedding_scale != 1.0:
+                history, target = history * self.embedding_scale, target * self.embedding_scale
             if name in self.position_layers:
                 history = self.position_layers[name](history, mask=one["mask"])
             with self._watched(name, entropy, training):
-                parts.append(self.memories[name](history, one["target"], mask=one["mask"]))
+                parts.append(self.memories[name](history, target, mask=one["mask"]))
         return parts
 
     def _watched(self, name, entropy, training):
