@@ -5,11 +5,23 @@ import tensorflow as tf
 
 from lmn_tf.layers.checks import check_choice
 from lmn_tf.layers.product_key_memory import ProductKeyMemory
+from lmn_tf.layers.replicated_loss import add_replicated_loss
 from lmn_tf.layers.running_mean import RunningMean
 from lmn_tf.layers.target_attention import TargetAttention
 from lmn_tf.layers.user_aware_query import UserAwareQuery
 from lmn_tf.ops.smooth_l1 import smooth_l1
 from lmn_tf.ops.valid_positions import ValidPositions
+
+_OF_MEMORY = (
+    "num_keys",
+    "top_k",
+    "num_heads",
+    "key_dim",
+    "query_norm",
+    "key_norm",
+    "key_balance_weight",
+    "head_merge",
+)
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -47,6 +59,10 @@ class LargeMemory(keras.layers.Layer):
         hidden_units: Tuple of integers. Hidden layers of the user-aware MLP, or
             `None` for `(2 * d,)`. Defaults to `None`.
         query_norm: `"batch"`, `"layer"` or `"none"`. Defaults to `"batch"`.
+        key_norm: Boolean. Whether keys are layer-normalised. Defaults to
+            `False`.
+        key_balance_weight: Float. Weight of the key-balance loss. Defaults to
+            `0.0`.
         pooling: `"mean"`, `"sum"`, `"target_attention"` (needs `target`) or
             `"none"`, which returns the read-out of each position. Defaults to
             `"mean"`.
@@ -104,6 +120,8 @@ class LargeMemory(keras.layers.Layer):
         key_dim=None,
         hidden_units=None,
         query_norm="batch",
+        key_norm=False,
+        key_balance_weight=0.0,
         pooling="mean",
         head_merge="sum",
         user_merge="concat",
@@ -136,6 +154,8 @@ class LargeMemory(keras.layers.Layer):
             num_heads=num_heads,
             key_dim=key_dim,
             query_norm=query_norm,
+            key_norm=key_norm,
+            key_balance_weight=key_balance_weight,
             head_merge=head_merge,
             temperature=temperature,
             value_initializer=value_initializer,
@@ -145,7 +165,7 @@ class LargeMemory(keras.layers.Layer):
         self.attention = None
         if pooling == "target_attention":
             self.attention = TargetAttention(name="attention", dtype=self.dtype_policy)
-        for name in ("num_keys", "top_k", "num_heads", "key_dim", "query_norm", "head_merge"):
+        for name in _OF_MEMORY:
             setattr(self, name, getattr(self.memory, name))
         self.temperature = temperature
         self.value_initializer = self.memory.value_initializer
@@ -224,7 +244,7 @@ class LargeMemory(keras.layers.Layer):
         distance = smooth_l1(goal, read_out, self.smooth_l1_beta)
         loss = positions.mean(tf.reduce_mean(distance, axis=-1))
         if self.memory_loss_weight:
-            self.add_loss(self.memory_loss_weight * loss)
+            add_replicated_loss(self, self.memory_loss_weight * loss)
         if training:
             self.memory_loss_tracker.update_state(loss)
             self.query_norm_tracker.update_state(positions.mean(tf.norm(queries, axis=-1)))
@@ -265,13 +285,8 @@ class LargeMemory(keras.layers.Layer):
     def get_config(self):
         initializer = self.value_initializer
         names = (
-            "num_keys",
-            "top_k",
-            "num_heads",
-            "key_dim",
-            "query_norm",
+            *_OF_MEMORY,
             "pooling",
-            "head_merge",
             "user_merge",
             "memory_loss_weight",
             "stop_gradient",

@@ -9,9 +9,13 @@ import tensorflow as tf
 
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.layers.masked_batch_normalization import MaskedBatchNormalization
+from lmn_tf.layers.replicated_loss import add_replicated_loss
+from lmn_tf.ops.key_balance import key_balance
 from lmn_tf.ops.product_key_search import product_key_search
 from lmn_tf.ops.sequence import zero_padding
 from lmn_tf.ops.weighted_gather import weighted_gather
+
+_KEY_NORM_EPSILON = 1e-6
 
 
 class MemoryReading(NamedTuple):
@@ -62,6 +66,10 @@ class ProductKeyMemory(keras.layers.Layer):
             inputs. Defaults to `None`.
         query_norm: `"batch"`, `"layer"` or `"none"`. Normalisation of the two
             query halves. Defaults to `"batch"`.
+        key_norm: Boolean. Whether keys are layer-normalised, so that none is
+            selected for its length. Defaults to `False`.
+        key_balance_weight: Float. Weight of the key-balance loss, averaged over
+            both axes, which the layer adds in training. Defaults to `0.0`.
         head_merge: `"sum"`, `"mean"` or `"concat"` (followed by a linear map to
             `value_dim`). Defaults to `"sum"`.
         temperature: Positive float that divides the scores; the square root of
@@ -103,6 +111,8 @@ class ProductKeyMemory(keras.layers.Layer):
         key_dim=None,
         value_dim=None,
         query_norm="batch",
+        key_norm=False,
+        key_balance_weight=0.0,
         head_merge="sum",
         temperature=1.0,
         value_initializer=None,
@@ -123,12 +133,19 @@ class ProductKeyMemory(keras.layers.Layer):
             raise ValueError(
                 f"`temperature` must be a positive number. Received: temperature={temperature}"
             )
+        if key_balance_weight < 0:
+            raise ValueError(
+                "`key_balance_weight` must not be negative. "
+                f"Received: key_balance_weight={key_balance_weight}"
+            )
         self.num_keys = num_keys
         self.top_k = top_k
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.value_dim = value_dim
         self.query_norm = query_norm
+        self.key_norm = key_norm
+        self.key_balance_weight = key_balance_weight
         self.head_merge = head_merge
         self.temperature = temperature
         self.value_initializer = (
@@ -158,6 +175,12 @@ class ProductKeyMemory(keras.layers.Layer):
         self.column_query = self._dense(self.num_heads * self._key_dim, "column_query", width)
         self._build_query_norm()
         self._build_keys()
+        self.key_normalization = None
+        if self.key_norm:
+            self.key_normalization = keras.layers.LayerNormalization(
+                epsilon=_KEY_NORM_EPSILON, center=False, name="key_normalization", dtype="float32"
+            )
+            self.key_normalization.build((None, None, self._key_dim))
         # Never cast as a whole: under mixed precision only rows that are read are.
         self.memory_values = self.add_weight(
             shape=(self.memory_size, self._value_dim),
@@ -184,9 +207,15 @@ class ProductKeyMemory(keras.layers.Layer):
             for name in ("row_keys", "column_keys")
         )
 
+    def _free_keys(self):
+        return tf.convert_to_tensor(self.row_keys), tf.convert_to_tensor(self.column_keys)
+
     def _keys(self):
         """Row keys and column keys as queries meet them: `(num_heads, num_keys, key_dim)` each."""
-        return tf.convert_to_tensor(self.row_keys), tf.convert_to_tensor(self.column_keys)
+        keys = self._free_keys()
+        if self.key_normalization is None:
+            return keys
+        return tuple(self.key_normalization(one) for one in keys)
 
     def _dense(self, units, name, width):
         dense = keras.layers.Dense(units, name=name, dtype=self.dtype_policy)
@@ -231,9 +260,24 @@ class ProductKeyMemory(keras.layers.Layer):
         scores, slots = self._search(queries)
         weights = tf.nn.softmax(scores / self.temperature, axis=-1)
         reading = MemoryReading(self._read_out(slots, weights), slots, weights, queries)
+        if training and self.key_balance_weight:
+            loss = self._key_balance(reading, mask)
+            add_replicated_loss(self, self.key_balance_weight * loss)
         if self._watcher is not None:
             self._watcher(reading, mask)
         return reading
+
+    def _key_balance(self, reading, valid):
+        ids = reading.slots // self.num_keys, reading.slots % self.num_keys
+        losses = [
+            key_balance(
+                tf.einsum("nhd,hmd->nhm", queries, keys), one, valid, temperature=self.temperature
+            )
+            for queries, keys, one in zip(
+                tf.unstack(reading.queries, axis=1), self._keys(), ids, strict=True
+            )
+        ]
+        return tf.add_n(losses) / len(losses)
 
     @contextlib.contextmanager
     def watched(self, watcher):
@@ -325,6 +369,8 @@ class ProductKeyMemory(keras.layers.Layer):
             "key_dim": self.key_dim,
             "value_dim": self.value_dim,
             "query_norm": self.query_norm,
+            "key_norm": self.key_norm,
+            "key_balance_weight": self.key_balance_weight,
             "head_merge": self.head_merge,
             "temperature": self.temperature,
             "value_initializer": None

@@ -8,9 +8,7 @@ import tensorflow as tf
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.layers.memory_gate import MemoryGate
 from lmn_tf.layers.product_key_memory import ProductKeyMemory
-from lmn_tf.layers.replicated_loss import add_replicated_loss
 from lmn_tf.layers.stacked_glorot import stacked_glorot
-from lmn_tf.ops.key_balance import key_balance
 from lmn_tf.ops.sequence import masked_mean, zero_padding
 
 
@@ -108,6 +106,8 @@ class SparseMemory(ProductKeyMemory):
             key_dim=key_dim,
             value_dim=value_dim,
             query_norm=query_norm,
+            key_norm=key_norm,
+            key_balance_weight=key_balance_weight,
             temperature=temperature,
             value_initializer=value_initializer,
             **kwargs,
@@ -115,17 +115,10 @@ class SparseMemory(ProductKeyMemory):
         if key_expansion is not None:
             check_positive_integer("key_expansion", key_expansion)
         check_choice("query_source", query_source, ("token", "mean", "user_aware"))
-        if key_balance_weight < 0:
-            raise ValueError(
-                "`key_balance_weight` must not be negative. "
-                f"Received: key_balance_weight={key_balance_weight}"
-            )
         self.key_expansion = key_expansion
-        self.key_norm = key_norm
         self.query_source = query_source
         self.gate = gate
         self.zero_output = zero_output
-        self.key_balance_weight = key_balance_weight
         self.memory_gate = MemoryGate(
             gate, zero_output, name="memory_gate", dtype=self.dtype_policy
         )
@@ -161,38 +154,25 @@ class SparseMemory(ProductKeyMemory):
                 )
                 setattr(self, f"expanded_{axis}_keys", expanded)
                 setattr(self, f"{axis}_key_kernel", kernel)
-        self.key_normalization = None
-        if self.key_norm:
-            self.key_normalization = keras.layers.LayerNormalization(
-                epsilon=self._layer_norm_epsilon,
-                center=False,
-                name="key_normalization",
-                dtype="float32",
-            )
-            self.key_normalization.build((None, None, self._key_dim))
+
+    def _free_keys(self):
+        if self.key_expansion is None:
+            return super()._free_keys()
+        return (
+            tf.matmul(self.expanded_row_keys, self.row_key_kernel),
+            tf.matmul(self.expanded_column_keys, self.column_key_kernel),
+        )
 
     def _keys(self):
         if self._folded_keys is not None:
             return tuple(tf.constant(keys) for keys in self._folded_keys)
-        if self.key_expansion is None:
-            keys = super()._keys()
-        else:
-            keys = (
-                tf.matmul(self.expanded_row_keys, self.row_key_kernel),
-                tf.matmul(self.expanded_column_keys, self.column_key_kernel),
-            )
-        if self.key_normalization is None:
-            return keys
-        return tuple(self.key_normalization(one) for one in keys)
+        return super()._keys()
 
     def call(self, inputs, user=None, mask=None, training=None):
         inputs = zero_padding(inputs, mask)
         sources, valid = self._sources(inputs, user, mask)
         flat_valid = None if valid is None else tf.reshape(tf.cast(valid, tf.bool), [-1])
         reading = self.read(tf.reshape(sources, [-1, sources.shape[-1]]), flat_valid, training)
-        if training and self.key_balance_weight:
-            loss = self._key_balance(reading, flat_valid)
-            add_replicated_loss(self, self.key_balance_weight * loss)
         shape = tf.concat([tf.shape(sources)[:-1], [self._value_dim]], axis=0)
         output = self.memory_gate(inputs, tf.reshape(reading.read_out, shape))
         return tf.ensure_shape(zero_padding(output, mask), inputs.shape)
@@ -210,18 +190,6 @@ class SparseMemory(ProductKeyMemory):
             valid = None if mask is None else tf.reduce_any(tf.cast(mask, tf.bool), axis=1)
             return masked_mean(inputs, mask)[:, None, :], valid
         return inputs, mask
-
-    def _key_balance(self, reading, valid):
-        ids = reading.slots // self.num_keys, reading.slots % self.num_keys
-        losses = [
-            key_balance(
-                tf.einsum("nhd,hmd->nhm", queries, keys), one, valid, temperature=self.temperature
-            )
-            for queries, keys, one in zip(
-                tf.unstack(reading.queries, axis=1), self._keys(), ids, strict=True
-            )
-        ]
-        return tf.add_n(losses) / len(losses)
 
     @contextlib.contextmanager
     def folded(self):
@@ -260,12 +228,8 @@ class SparseMemory(ProductKeyMemory):
     def get_config(self):
         config = super().get_config()
         del config["head_merge"]
-        names = ("key_expansion", "key_norm", "query_source", "gate", "zero_output")
-        return {
-            **config,
-            **{name: getattr(self, name) for name in names},
-            "key_balance_weight": self.key_balance_weight,
-        }
+        names = ("key_expansion", "query_source", "gate", "zero_output")
+        return {**config, **{name: getattr(self, name) for name in names}}
 
 
 def _check_user(user):

@@ -37,6 +37,8 @@ class MemoryPlugin(CTRModel):
         memory_hidden_units: Tuple of integers, or `None` for twice the history's width. Hidden
             layers of the user-aware MLP. Defaults to `None`.
         query_norm: `"batch"`, `"layer"` or `"none"`. Defaults to `"batch"`.
+        key_norm: Boolean. Whether keys are layer-normalised. Defaults to `False`.
+        key_balance_weight: Float. Weight of the key-balance loss. Defaults to `0.0`.
         memory_pooling: `"mean"`, `"sum"` or `"target_attention"`. Defaults to `"mean"`.
         head_merge: `"sum"`, `"mean"` or `"concat"`. Defaults to `"sum"`.
         user_merge: `"concat"`, or `"add"` where user and history are equally wide. Defaults to
@@ -70,6 +72,8 @@ class MemoryPlugin(CTRModel):
         key_dim: int | None = None,
         memory_hidden_units: tuple[int, ...] | None = None,
         query_norm: Literal["batch", "layer", "none"] = "batch",
+        key_norm: bool = False,
+        key_balance_weight: float = 0.0,
         memory_pooling: Literal["mean", "sum", "target_attention"] = "mean",
         head_merge: Literal["sum", "mean", "concat"] = "sum",
         user_merge: Literal["concat", "add"] = "concat",
@@ -91,6 +95,8 @@ class MemoryPlugin(CTRModel):
         self.key_dim = key_dim
         self.memory_hidden_units = memory_hidden_units
         self.query_norm = query_norm
+        self.key_norm = key_norm
+        self.key_balance_weight = key_balance_weight
         self.memory_pooling = memory_pooling
         self.head_merge = head_merge
         self.user_merge = user_merge
@@ -143,6 +149,8 @@ class MemoryPlugin(CTRModel):
             key_dim=self.key_dim,
             hidden_units=self.memory_hidden_units,
             query_norm=self.query_norm,
+            key_norm=self.key_norm,
+            key_balance_weight=self.key_balance_weight,
             pooling=self.memory_pooling,
             head_merge=self.head_merge,
             user_merge=self.user_merge,

@@ -19,7 +19,7 @@ def softmax(x):
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"query_norm": "batch"},
+        {"query_norm": "batch", "key_norm": True, "key_balance_weight": 0.1},
         {"query_norm": "layer", "num_heads": 2, "head_merge": "concat", "value_dim": 3},
     ],
 )
@@ -28,6 +28,34 @@ def test_is_a_good_layer(arguments):
     arguments = {"num_keys": 3, "top_k": 9, **arguments}
     mask = np.arange(6) < np.array([[0], [1], [4], [6]])
     check_layer(ProductKeyMemory, arguments, {"inputs": example(4, 6, 4)}, mask)
+
+
+def test_normed_keys_are_not_selected_for_their_length():
+    layer, inputs = ProductKeyMemory(num_keys=5, top_k=3, key_norm=True), example(7, 4)
+    before = layer.read(layer_inputs(layer, inputs))
+    layer.row_keys.assign(10 * layer.row_keys)
+    after = layer.read(layer_inputs(layer, inputs))
+    np.testing.assert_array_equal(after.slots, before.slots)
+    np.testing.assert_allclose(after.weights, before.weights, rtol=1e-4)
+    np.testing.assert_allclose(
+        layer.read_again(after), after.read_out, rtol=1e-4, atol=1e-6
+    )  # by the same keys
+
+
+def layer_inputs(layer, inputs):
+    layer(inputs)
+    return tf.constant(inputs)
+
+
+def test_the_balance_of_the_keys_is_a_loss_in_training():
+    layer = ProductKeyMemory(num_keys=5, top_k=3, key_balance_weight=0.5)
+    layer(example(7, 4))
+    assert layer.losses == []
+    layer(example(7, 4), training=True)
+    (loss,) = layer.losses
+    assert 0.0 < float(loss) < 2.5
+    with pytest.raises(ValueError, match="`key_balance_weight` must not be negative. .*=-1.0"):
+        ProductKeyMemory(key_balance_weight=-1.0)
 
 
 def flat_attention(layer, inputs):
