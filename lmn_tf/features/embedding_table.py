@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.replicated_loss import add_replicated_loss
+
 _INITIALIZERS = {
     "uniform": lambda: keras.initializers.RandomUniform(-0.05, 0.05),
     "normal": lambda: keras.initializers.RandomNormal(stddev=0.05),
@@ -161,7 +163,9 @@ class EmbeddingTable(keras.layers.Layer):
         return tf.ensure_shape(combined, [*ids.shape[:-1], self.embedding_dim])
 
     def _add_decay(self, squares, batch):
-        self.add_loss(self.regularizer * squares / tf.cast(tf.maximum(batch, 1), tf.float32))
+        add_replicated_loss(
+            self, self.regularizer * squares / tf.cast(tf.maximum(batch, 1), tf.float32)
+        )
 
     def compute_output_shape(self, ids_shape, weights_shape=None, combine=False):
         lead = tuple(ids_shape)[:-1] if combine else tuple(ids_shape)

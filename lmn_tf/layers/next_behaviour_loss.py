@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.checks import check_hidden_units
 from lmn_tf.layers.mlp import MLP
+from lmn_tf.layers.replicated_loss import add_replicated_loss
 from lmn_tf.layers.running_mean import RunningMean
 from lmn_tf.ops.sequence import zero_padding
 from lmn_tf.ops.valid_positions import ValidPositions
@@ -105,7 +106,7 @@ class NextBehaviourLoss(keras.layers.Layer):
             mask = getattr(states, "_keras_mask", None)
         if training:
             loss = self.loss(states, history, mask)
-            self.add_loss(self.weight * loss)
+            add_replicated_loss(self, self.weight * loss)
             self.loss_tracker.update_state(loss)
         return states
 
