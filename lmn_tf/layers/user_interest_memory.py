@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.checks import check_choice, check_hidden_units, check_positive_integer
 from lmn_tf.layers.next_behaviour_loss import NextBehaviourLoss
+from lmn_tf.layers.replicated_loss import add_replicated_loss
 from lmn_tf.layers.running_mean import RunningMean
 from lmn_tf.layers.target_attention import TargetAttention
 from lmn_tf.ops.interest_memory_step import InterestMemorySettings, interest_memory_step
@@ -347,7 +348,7 @@ class UserInterestMemory(keras.layers.Layer):
             if self.utilization == "released":
                 spread /= self.num_slots**2
             if self.utilization_weight:
-                self.add_loss(self.utilization_weight * spread)
+                add_replicated_loss(self, self.utilization_weight * spread)
             if training:
                 self.utilization_loss_tracker.update_state(spread)
         if self.auxiliary_loss is not None:
