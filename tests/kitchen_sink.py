@@ -202,3 +202,17 @@ def repadded(features, spec, left, extra, seed=1):
             wide[row, start : start + count] = cells[row, :count]
         changed[key] = wide
     return changed
+
+
+def read_with_and_without_memory(plugged, host, options, host_options):
+    """What a model with a memory and its host read of the same histories with the same weights."""
+    spec = kitchen_sink_spec()
+    model, alone = plugged(spec, **options), host(spec, **host_options)
+    model.build()
+    alone.build()
+    taken = {weight.path.split("/", 1)[1]: weight for weight in model.weights}
+    for weight in alone.weights:
+        if "/head/" not in weight.path:
+            weight.assign(taken[weight.path.split("/", 1)[1]])
+    features = random_features(spec)
+    return tuple(one.read_histories(one.encoder(features)) for one in (model, alone))

@@ -42,7 +42,7 @@ LEVEL = {
 }
 
 # Import name → name on the package index, where they differ.
-DISTRIBUTION = {"yaml": "pyyaml"}
+DISTRIBUTION = {"yaml": "pyyaml", "keras_rs": "keras-rs"}
 
 
 def relative(path):

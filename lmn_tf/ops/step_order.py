@@ -20,6 +20,7 @@ class StepOrder:
 
     Example:
 
+    >>> from lmn_tf.ops import ValidPositions
     >>> mask = tf.constant([[True, False], [True, True]])
     >>> positions = ValidPositions(mask, mask)
     >>> order = StepOrder(positions)

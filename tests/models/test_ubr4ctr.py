@@ -54,7 +54,7 @@ def test_of_one_field_that_is_kept_it_finds_what_hard_search_finds(field):
         features["clicks/item"] %= 3
         features["item"] %= 3
     model = make(spec, field_selection="all", top_k=20)
-    sim = SIM(spec, **{**SMALL_OPTIONS["sim"], "search": "hard", "top_k": 20})
+    sim = SIM(spec, **{**SMALL_OPTIONS["sim"], "search": "hard", "search_top_k": 20})
     sim.build()
     seen = {}
     for name, one in (("ubr4ctr", model.retrievals), ("sim", sim.found_attention)):
@@ -223,13 +223,13 @@ def test_the_selector_learns_which_field_pays():
     features["clicks/item"] = rng.integers(2, 12, (rows, 4)).astype("int32")
     features["item"] = features["clicks/item"][:, 3].copy()
     tags = np.stack([rng.permutation(np.arange(2, 8))[:4] for _ in places])
-    features["clicks/tags"] = tags[..., None].astype("int32")
-    features["tags"] = tags[:, 1, None].astype("int32")
+    features["clicks/tags"] = np.stack([tags, 0 * tags, 0 * tags], axis=-1).astype("int32")
+    features["tags"] = features["clicks/tags"][:, 1]
     labels = (features["clicks/item"][:, 1] % 2).astype("float32")[:, None]
     keras.utils.set_random_seed(1)
     model = UBR4CTR(spec, **{**SMALL, "top_k": 1, "hidden_units": (16, 8)})
     model.compile(keras.optimizers.Adam(0.01))
-    data = tf.data.Dataset.from_tensor_slices((features, labels)).batch(100).repeat(100)
+    data = tf.data.Dataset.from_tensor_slices((features, labels)).batch(100).repeat(40)
     model.fit(data, verbose=0)
     groups = model.encoder(features)
     model._keep("clicks", groups["histories"]["clicks"], groups, True)
