@@ -64,15 +64,18 @@ class _Steps:
             self.count = total // tf.maximum(rows, 1)
         else:
             self.count = tf.size(rows)
-            self._starts = tf.cumsum(rows, exclusive=True)
 
     def reader(self, flat):
         """Returns the function from a step to its rows."""
         width = flat.shape[-1]
         if self._is_even:
             steps = tf.reshape(flat, [self.count, self._rows, width])
-            return lambda step: steps[step]
-        return lambda step: tf.slice(flat, [self._starts[step], 0], [self._rows[step], width])
+            array = tf.TensorArray(flat.dtype, self.count, element_shape=steps.shape[1:])
+            return array.unstack(steps).read
+        array = tf.TensorArray(
+            flat.dtype, self.count, element_shape=[None, width], infer_shape=False
+        )
+        return array.split(flat, self._rows).read
 
     def empty(self, width, dtype):
         """States of 0 of the rows that the first step has."""
