@@ -63,7 +63,7 @@ def content_weights(memory, keys, sharpness, static_keys=None):
         Float tensor of shape `(B, heads, m)` that sums to 1 over the slots.
     """
     key_norm = _norm(keys)[..., None]
-    cosine = tf.matmul(keys, memory, transpose_b=True)
+    cosine = tf.reduce_sum(keys[:, :, None] * memory[:, None], axis=-1)
     cosine /= key_norm * _norm(memory)[:, None] + _NEARLY_ZERO
     if static_keys is not None:
         other = tf.tensordot(keys, static_keys, [[2], [1]])
@@ -112,7 +112,7 @@ def written(memory, weights, erase, add):
     Returns:
         Tuple `(memory, added)` of two tensors like `memory`.
     """
-    added = tf.matmul(weights, add, transpose_a=True)
+    added = _spread(weights, add)
     for weight, share in zip(tf.unstack(weights, axis=1), tf.unstack(erase, axis=1), strict=True):
         memory *= 1 - weight[..., None] * share[:, None]
     return memory + added, added
@@ -148,7 +148,7 @@ def interest_memory_step(settings):
             settings, weights[:, settings.num_read_heads :], state, heads, parameters
         )
         memory, added = written(state["memory"], writing, heads["erase"], heads["add"])
-        read = tf.matmul(reading, state["memory"])
+        read = _weighted(reading, state["memory"])
         new = {
             "memory": memory,
             "controller": controller,
@@ -207,7 +207,7 @@ def _write_weights(settings, weights, state, heads, parameters):
     if settings.utilization == "paper":
         transfer = tf.matmul(state["writes"], parameters["transfer"])
         transfer = tf.nn.softmax(tf.reshape(transfer, [-1, slots, slots]))
-        weights = tf.matmul(weights, transfer)
+        weights = _weighted(weights, transfer)
         return weights, weights
     if settings.utilization == "released":
         moved = sharpened(shifted(weights, heads["shift"]), heads["power"])
@@ -225,8 +225,7 @@ def _chosen(weights, top_k):
 def _channel_step(channels, memory, chosen, x, parameters):
     """A gated recurrent unit on `[x; M_i]` for the chosen channels; the others stay."""
     units = channels.shape[-1]
-    slots = tf.matmul(chosen, memory)
-    before = tf.matmul(chosen, channels)
+    slots, before = _weighted(chosen, memory), _weighted(chosen, channels)
     # Both gates, the candidate's part of the slot, and its part of the channel.
     products = tf.tensordot(tf.concat([slots, before], axis=-1), parameters["channel"], [[2], [0]])
     products += parameters["channel_bias"]
@@ -236,7 +235,20 @@ def _channel_step(channels, memory, chosen, x, parameters):
     of_slot, of_state = products[..., 2 * units : 3 * units], products[..., 3 * units :]
     candidate = tf.tanh(x[..., 2 * units :] + of_slot + reset * of_state)
     change = (1 - keep) * (candidate - before)
-    return channels + tf.matmul(chosen, change, transpose_a=True)
+    return channels + _spread(chosen, change)
+
+
+def _weighted(weights, vectors):
+    """Sums of `(B, m, D)` vectors by `(B, heads, m)` weights.
+
+    These matrices are so small that a product of them for each row takes longer.
+    """
+    return tf.reduce_sum(weights[..., None] * vectors[:, None], axis=2)
+
+
+def _spread(weights, vectors):
+    """Sums of `(B, heads, D)` vectors for each slot, by `(B, heads, m)` weights."""
+    return tf.reduce_sum(weights[..., None] * vectors[:, :, None], axis=1)
 
 
 def _norm(vectors):
