@@ -101,17 +101,21 @@ class UserAwareQuery(keras.layers.Layer):
         Returns:
             Float tensor of shape `(N, d)`.
         """
-        x = tf.matmul(behaviours, self.kernel[: behaviours.shape[-1]]) + self.bias
-        if user is not None:
-            x += positions.repeat(self._user_part(user, behaviours.shape[-1]))
-        return self._upper_layers(x)
+        x = tf.matmul(behaviours, self.kernel[: behaviours.shape[-1]])
+        if user is None:
+            return self._upper_layers(x + self.bias)
+        # The bias joins what is one a row: fewer sums, and a chain of product, bias, sum and ReLU
+        # is one that TensorFlow 2.21 fuses into an operation without a name, and complains of.
+        constant = self._user_part(user, behaviours.shape[-1]) + self.bias
+        return self._upper_layers(x + positions.repeat(constant))
 
     def query_rows(self, items, user):
         """Queries of one item a row: `(batch, d)` with `(batch, du)` or `None`."""
-        x = tf.matmul(items, self.kernel[: items.shape[-1]]) + self.bias
+        x = tf.matmul(items, self.kernel[: items.shape[-1]])
+        constant = self.bias
         if user is not None:
-            x += self._user_part(user, items.shape[-1])
-        return self._upper_layers(x)
+            constant += self._user_part(user, items.shape[-1])
+        return self._upper_layers(x + constant)
 
     def _user_part(self, user, width):
         kernel = self.kernel[width:] if self.merge == "concat" else self.kernel
