@@ -5,6 +5,7 @@ import tensorflow as tf
 from check_layer import check_layer
 
 from lmn_tf.layers import UserInterestMemory
+from lmn_tf.ops import plain_kernels
 
 MASK = np.arange(6) < np.array([[0], [1], [4], [6]])
 
@@ -34,11 +35,15 @@ def built(**arguments):
     "arguments",
     [
         {"units": 5, "attention_units": (4,), "auxiliary_units": (), "auxiliary_weight": 0.1},
-        {"utilization": "released", "induction_top_k": 0, "num_write_heads": 2},
+        pytest.param(
+            {"utilization": "released", "induction_top_k": 0, "num_write_heads": 2},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_is_a_good_layer(arguments):
-    check_layer(UserInterestMemory, arguments, INPUTS, MASK, zero_when_empty=True)
+    with plain_kernels():  # compiled, short histories take long; tests of the op compile long ones
+        check_layer(UserInterestMemory, arguments, INPUTS, MASK, zero_when_empty=True)
 
 
 @pytest.mark.parametrize("arguments", OPTIONS)
