@@ -30,6 +30,7 @@ def built(variant="augru", **arguments):
     "arguments",
     [{"units": 5}, {"units": 3, "variant": "released", "return_sequences": True}],
 )
+@pytest.mark.slow
 def test_is_a_good_layer(arguments):
     check_layer(AttentionalGRU, arguments, {"history": HISTORY}, MASK, zero_when_empty=True)
 

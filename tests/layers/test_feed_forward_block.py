@@ -17,6 +17,7 @@ def layer_norm(x):
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
 
 
+@pytest.mark.slow
 def test_is_a_good_layer():
     arguments = {"feed_forward": keras.layers.Dense(6), "memory": memory()}
     check_layer(FeedForwardBlock, arguments, {"inputs": X})

@@ -16,6 +16,7 @@ def example(*shape, seed=0):
 INPUTS = {"history": example(4, 6, 3), "target": example(4, 3, seed=1)}
 
 
+@pytest.mark.slow
 def test_is_a_good_layer():
     arguments = {"attention": "mlp", "attention_units": (4,), "auxiliary_units": (5,)}
     check_layer(InterestEvolution, arguments, INPUTS, MASK, zero_when_empty=True)

@@ -21,6 +21,7 @@ def mixed(x):
     return x.reshape(-1, 3, 3, 2).transpose(0, 2, 1, 3).reshape(x.shape)
 
 
+@pytest.mark.slow
 def test_is_a_good_layer():
     arguments = {"feed_forward": PerTokenMLP(2), "memory": memory()}
     check_layer(RankMixerBlock, arguments, {"inputs": X}, fixed_length=True)

@@ -15,6 +15,7 @@ HISTORY = example(4, 6, 4)
 SMALL = {"max_positions": 4}
 
 
+@pytest.mark.slow
 def test_is_a_good_layer():
     # The order of events matters, so the padding is checked below.
     check_layer(SelfAttentiveEncoder, SMALL, {"history": HISTORY})

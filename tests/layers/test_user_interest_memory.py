@@ -41,6 +41,7 @@ def built(**arguments):
         ),
     ],
 )
+@pytest.mark.slow
 def test_is_a_good_layer(arguments):
     with plain_kernels():  # compiled, short histories take long; tests of the op compile long ones
         check_layer(UserInterestMemory, arguments, INPUTS, MASK, zero_when_empty=True)

@@ -22,20 +22,17 @@ SPEC = kitchen_sink_spec()
 SLIM = slim_spec()
 TWO_LABELS = kitchen_sink_spec(labels=[{"name": "like"}, {"name": "share"}])
 
-# Made of two models that are tested themselves.
-COMBINED = ("lmn_sim", "lmn_mimn")
-# One model of each kind: what takes long is tested with these, and with all by the slow tests.
-KINDS = ("dnn", "din", "dien", "lmn", "sim", "msn", "imn")
+# What every model owes is tested with one of each kind, and with all by the slow tests: each model
+# has tests of its own beside these.
+KINDS = ("dnn", "din", "lmn", "imn")
 
-
-def names(fast):
-    """All models, those that are not among the fast ones marked as slow."""
-    slow = pytest.mark.slow
-    return [name if name in fast else pytest.param(name, marks=slow) for name in registry.names()]
-
-
-every_model = pytest.mark.parametrize("name", names(set(registry.names()) - set(COMBINED)))
-each_kind = pytest.mark.parametrize("name", names(KINDS))
+pytestmark = pytest.mark.parametrize(
+    "name",
+    [
+        name if name in KINDS else pytest.param(name, marks=pytest.mark.slow)
+        for name in registry.names()
+    ],
+)
 
 
 def make(name, spec=SPEC, **options):
@@ -58,7 +55,6 @@ def with_junk(features):
     return changed
 
 
-@every_model
 def test_is_a_documented_model(name):
     model = make(name)
     assert isinstance(model, CTRModel)
@@ -66,7 +62,6 @@ def test_is_a_documented_model(name):
     model.summary(print_fn=lambda *args, **kwargs: None)
 
 
-@every_model
 def test_batch_and_length_may_be_unknown(name):
     model = make(name)
     signature = model.encoder.signature()
@@ -82,7 +77,6 @@ def test_batch_and_length_may_be_unknown(name):
         assert np.isfinite(logits).all()
 
 
-@each_kind
 def test_eager_graph_and_xla_agree(name):
     model, features = make(name), random_features(SPEC)
     features = {key: tf.constant(value) for key, value in features.items()}
@@ -92,7 +86,6 @@ def test_eager_graph_and_xla_agree(name):
         np.testing.assert_allclose(again, logits, rtol=1e-5, atol=1e-6)
 
 
-@every_model
 def test_padding_changes_nothing(name):
     model, features = make(name), random_features(SPEC)
     logits = model(features)
@@ -102,7 +95,6 @@ def test_padding_changes_nothing(name):
         np.testing.assert_allclose(model(wide), logits, rtol=0, atol=1e-6)
 
 
-@each_kind
 def test_padding_changes_no_training_step(name):
     labels = random_labels()
     losses, weights = [], []
@@ -117,7 +109,6 @@ def test_padding_changes_no_training_step(name):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
-@every_model
 def test_empty_histories_give_finite_numbers_and_gradients(name):
     model, features = make(name), random_features(SPEC)
     for rows in (slice(0, 1), slice(None)):
@@ -131,7 +122,6 @@ def test_empty_histories_give_finite_numbers_and_gradients(name):
                 assert np.isfinite(tf.convert_to_tensor(gradient)).all()
 
 
-@each_kind
 def test_every_weight_learns(name):
     model, features = make(name), random_features(SPEC, rows=16)
     model.compile(run_eagerly=True)
@@ -143,7 +133,6 @@ def test_every_weight_learns(name):
     assert lacking == []
 
 
-@every_model
 def test_config_round_trip(name):
     model, features = make(name), random_features(SPEC)
     config = json.loads(json.dumps(model.get_config()))
@@ -153,7 +142,6 @@ def test_config_round_trip(name):
     np.testing.assert_allclose(again(features), model(features), rtol=1e-6)
 
 
-@every_model
 def test_saves_and_loads(name, tmp_path):
     model, features = make(name), random_features(SPEC)
     model.compile(metrics=["auc", "gauc"], run_eagerly=True)
@@ -167,7 +155,6 @@ def test_saves_and_loads(name, tmp_path):
     np.testing.assert_allclose(again(features), model(features), rtol=1e-5, atol=1e-6)
 
 
-@each_kind
 def test_a_seed_decides_everything(name):
     logits = []
     for _ in range(2):
@@ -181,7 +168,6 @@ def test_a_seed_decides_everything(name):
     np.testing.assert_array_equal(logits[0], logits[1])
 
 
-@each_kind
 def test_overfits_a_few_rows(name):
     features, labels = random_features(SLIM, rows=64), random_labels(rows=64)
     model = make(name, spec=SLIM, hidden_units=[32, 16])
@@ -192,7 +178,6 @@ def test_overfits_a_few_rows(name):
     assert model.evaluate(data, verbose=0, return_dict=True)["auc"] > 0.99
 
 
-@each_kind
 def test_several_labels(name):
     model = make(name, spec=TWO_LABELS)
     model.compile(metrics=["auc", "gauc"], run_eagerly=True)
@@ -204,7 +189,6 @@ def test_several_labels(name):
     assert model.predict(data, verbose=0).shape == (6, 2)
 
 
-@each_kind
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision(name, policy):
     model = make(name)

@@ -17,6 +17,7 @@ def make(spec=SPEC, **options):
 
 
 @pytest.mark.parametrize("memorize", ["cross", "hidden"])
+@pytest.mark.slow
 def test_other_things_than_events_read_the_memory(memorize, tmp_path):
     spec = slim_spec()
     model = make(spec, memorize=memorize, memory_dim=6, interaction="cross")

@@ -84,6 +84,7 @@ def test_options(options):
     assert MSN.from_config(model.get_config()).get_config() == model.get_config()
 
 
+@pytest.mark.slow
 def test_the_user_matters_to_user_aware_queries():
     features, slots = random_features(SLIM), []
     other = {**features, "user": features["user"] % 50 + 1}
@@ -163,6 +164,7 @@ def test_an_export_holds_folded_keys(tmp_path):
             assert any(np.array_equal(want, one) for one in constants)
 
 
+@pytest.mark.slow
 def test_two_replicas_take_the_same_step_as_one():
     devices = tf.config.list_logical_devices("CPU")
     strategy = tf.distribute.MirroredStrategy([device.name for device in devices[:2]])
