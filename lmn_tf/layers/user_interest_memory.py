@@ -38,7 +38,8 @@ class UserInterestMemory(keras.layers.Layer):
     exactly 0. The state is in float32 whatever the precision of the layer.
 
     Where the paper is silent we chose: the transfer of write weights reads the
-    weights accumulated before the step; several read vectors are concatenated, and
+    weights accumulated before the step, and starts as 0.1 times the identity, so
+    that slots do not become one at once; several read vectors are concatenated, and
     a channel is chosen by the mean of the read weights; all write heads erase
     before any adds; the memory starts as a trained matrix of standard deviation
     0.1; the state starts with zeros elsewhere.
@@ -166,7 +167,7 @@ class UserInterestMemory(keras.layers.Layer):
         self._weight("output_kernel", (units + read, width))
         self._weight("output_bias", (width,), "zeros")
         if self.utilization == "paper":
-            self._weight("transfer_kernel", (self.num_slots, self.num_slots**2))
+            self._weight("transfer_kernel", (self.num_slots, self.num_slots**2), _to_itself)
         if self.static_keys:
             self._weight("slot_keys", slots, keras.initializers.RandomNormal(stddev=0.5))
         if self.induction_top_k:
@@ -362,23 +363,19 @@ class UserInterestMemory(keras.layers.Layer):
         return (history_shape[0], (4 if self.induction_top_k else 3) * history_shape[-1])
 
     def get_config(self):
-        names = (
-            "num_slots",
-            "units",
-            "num_read_heads",
-            "num_write_heads",
-            "utilization",
-            "utilization_weight",
-            "induction_top_k",
-            "static_keys",
-            "auxiliary_weight",
-        )
+        names = ("units", "utilization_weight", "static_keys", "auxiliary_weight")
         return {
             **super().get_config(),
+            **self._settings._asdict(),
             **{name: getattr(self, name) for name in names},
             "attention_units": list(self.attention_units),
             "auxiliary_units": list(self.auxiliary_units),
         }
+
+
+def _to_itself(shape, dtype):
+    """A transfer that leaves weights more and more where they are, the longer the history."""
+    return 0.1 * tf.tile(tf.reshape(tf.eye(shape[0], dtype=dtype), [1, -1]), [shape[0], 1])
 
 
 def _check_sizes(num_slots, units, num_read_heads, num_write_heads, induction_top_k):

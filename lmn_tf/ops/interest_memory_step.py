@@ -9,6 +9,8 @@ _LIMIT = 20.0
 _NEARLY_ZERO = 1e-8
 # What the released code divides the accumulated write weights by before it reads them.
 _WRITES_SCALE = 400.0
+# Weights are compared in steps of one over this.
+_ROUNDING = 4096.0
 
 
 class InterestMemorySettings(typing.NamedTuple):
@@ -217,9 +219,13 @@ def _write_weights(settings, weights, state, heads, parameters):
 
 
 def _chosen(weights, top_k):
-    """One-hot rows of the channels with the largest weights, `(B, top_k, m)`."""
-    slots = weights.shape[-1]
-    return tf.one_hot(tf.math.top_k(weights, top_k).indices, slots, dtype=weights.dtype)
+    """One-hot rows of the channels with the largest weights, `(B, top_k, m)`.
+
+    Weights that differ by rounding alone count as equal, of which the first slots are chosen: else
+    what compiles the step would decide.
+    """
+    places = tf.math.top_k(tf.round(weights * _ROUNDING), top_k).indices
+    return tf.one_hot(places, weights.shape[-1], dtype=weights.dtype)
 
 
 def _channel_step(channels, memory, chosen, x, parameters):

@@ -125,6 +125,15 @@ def test_parts_of_what_is_read(arguments):
     )
 
 
+def test_writes_stay_where_they_are_told_after_a_while():
+    layer = UserInterestMemory(num_slots=3, induction_top_k=0)
+    layer.build((None, None, 3))
+    for writes, kept in ((0.0, 1 / 3), (100.0, 1.0)):
+        transfer = np.full((1, 3), writes / 3, "float32") @ layer.transfer_kernel.numpy()
+        shares = keras.ops.softmax(transfer.reshape(3, 3)).numpy()
+        np.testing.assert_allclose(np.diag(shares), kept, atol=1e-3)
+
+
 def test_only_the_most_read_channels_move():
     layer, start = built(induction_top_k=2), None
     start = layer.initial_state(4)

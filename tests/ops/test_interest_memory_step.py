@@ -218,6 +218,17 @@ def test_equals_the_literal_form(run_mode, settings):
             np.testing.assert_allclose(new[name][row], value, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
+def test_rounding_does_not_choose_a_channel():
+    settings = InterestMemorySettings(4, 1, 1, "none", 1)
+    state, inputs, parameters = random_step(settings)
+    # Slots that are the same but for rounding are read alike: the first is chosen.
+    alike = np.repeat(state["memory"][:, :1], 4, axis=1)
+    alike *= 1 + 1e-7 * np.arange(4, dtype="float32")[:, None]
+    new = interest_memory_step(settings)({**state, "memory": alike}, inputs, parameters)
+    moved = np.abs(new["channels"] - state["channels"]).max(axis=-1) > 0
+    np.testing.assert_array_equal(moved, [[True, False, False, False]] * 2)
+
+
 def test_the_released_count_does_not_train_the_content():
     settings = InterestMemorySettings(3, 1, 1, "released", 0)
     state, inputs, parameters = random_step(settings)
