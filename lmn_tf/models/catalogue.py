@@ -15,7 +15,7 @@ _TYPE_WORDS = re.compile(r"^(?:Integer|Float|Boolean|String|Tuple of integers)\.
 _CHOICES = re.compile(r"^(?:`[^`]*`(?:,? or |, )?)+\.?$")
 _FORMULA = re.compile(r"`(logits? = [^`]+)`")
 _EQUATION = re.compile(r"`(\w+ = [^`]+)`")
-_PIPELINES = pathlib.Path(__file__).resolve().parents[2] / "pipelines"
+_CHECKOUT = ("feature_specs", "pipelines")
 
 
 def describe(name):
@@ -29,7 +29,7 @@ def describe(name):
         `complexity`, `references` and `pipelines`. Each option has its `name`, `type`, `default`,
         `meaning`, and in `of` the class that has it. What the source does not say is `None`.
         A `formula` that the class does not give is that of the class it derives from. `pipelines`
-        are files of the repository, none where there is only the installed package;
+        are files of the checkout that the package, or else the current folder, stands in;
         a model without a pipeline of its own has the first comparison that trains it.
 
     Raises:
@@ -53,7 +53,7 @@ def describe(name):
         "options": [_option(option, classes) for option in registry.options(name).values()],
         "complexity": _reflowed(sections.get("Complexity", "")) or None,
         "references": _items(sections.get("Reference", "")),
-        "pipelines": list(_pipelines().get(name, ())),
+        "pipelines": list(_pipelines(_checkout()).get(name, ())),
     }
 
 
@@ -153,11 +153,18 @@ def _undented(text):
     return "\n".join(lines).strip()
 
 
+def _checkout():
+    """The repository's root, or `None` where there is only the installed package."""
+    here = pathlib.Path.cwd()
+    places = (pathlib.Path(__file__).resolve().parents[2], here, *here.parents)
+    return next((one for one in places if all((one / name).is_dir() for name in _CHECKOUT)), None)
+
+
 @functools.cache
-def _pipelines():
+def _pipelines(checkout):
     """Maps each model to the files of the repository that train it."""
     own, compared = {}, {}
-    for path in sorted(_PIPELINES.glob("*.yaml")):
+    for path in sorted((checkout / "pipelines").glob("*.yaml")) if checkout else ():
         data = strict_yaml.load(path)[0]
         if "pipeline_version" in data:
             own.setdefault(data["model"]["name"], []).append(f"pipelines/{path.name}")

@@ -88,6 +88,14 @@ def test_pipelines_come_before_comparisons():
     assert only.endswith("_comparison.yaml")
 
 
+def test_an_installed_package_has_no_pipelines(tmp_path, monkeypatch, root):
+    monkeypatch.setattr(catalogue, "__file__", str(tmp_path / "site/lmn_tf/models/x.py"))
+    monkeypatch.chdir(tmp_path)
+    assert catalogue.describe("lmn")["pipelines"] == []
+    monkeypatch.chdir(root / "tests")
+    assert "pipelines/movielens_1m_lmn.yaml" in catalogue.describe("lmn")["pipelines"]
+
+
 def test_needs_no_tensorflow():
     code = (
         "import sys; from lmn_tf.models import catalogue; catalogue.describe('lmn');"
