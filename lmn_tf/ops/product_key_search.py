@@ -8,7 +8,7 @@ from lmn_tf.ops.slot_search import check_search, search_slots
 from lmn_tf.ops.sparse_product import SparseRows
 
 
-def product_key_search(row_queries, column_queries, row_keys, column_keys, k):
+def product_key_search(row_queries, column_queries, row_keys, column_keys, k, open_keys=None):
     """Finds the `k` slots whose keys fit each query best.
 
     The same as `product_key_top_k(row_queries @ row_keys^T, column_queries @
@@ -23,6 +23,10 @@ def product_key_search(row_queries, column_queries, row_keys, column_keys, k):
         row_keys: Float32 tensor of shape `(m, d)`.
         column_keys: Float32 tensor of shape `(m, d)`.
         k: Integer. Number of slots, from 1 to `m * m`.
+        open_keys: Optional integer scalar tensor. Row keys, and column keys, behind
+            the first so many count as if they were not there: their slots score
+            minus infinity, and no gradient reaches them. Defaults to `None`: all
+            keys count.
 
     Returns:
         Tuple `(scores, slots)`: float32 and int32 tensors of shape `(N, k)`, best
@@ -48,14 +52,16 @@ def product_key_search(row_queries, column_queries, row_keys, column_keys, k):
         for tensor in (row_queries, column_queries, row_keys, column_keys)
     )
     num_keys = check_search(("row_keys", row_keys, 0), ("column_keys", column_keys, 0), k)
+    limit = () if open_keys is None else (tf.cast(open_keys, tf.int32),)
+    score = _score if open_keys is None else _score_open
     if not runs_sparse_products(row_queries.dtype):
-        scores = _score(row_queries, column_queries, row_keys, column_keys)
+        scores = score(row_queries, column_queries, row_keys, column_keys, *limit)
         return product_key_top_k(*scores, k)
 
     @tf.custom_gradient
     def search(row_queries, column_queries, row_keys, column_keys):
-        queries, keys = (row_queries, column_queries), (row_keys, column_keys)
-        scores, slots = search_slots(_score, queries, keys, num_keys, k)
+        queries, shared = (row_queries, column_queries), (row_keys, column_keys, *limit)
+        scores, slots = search_slots(score, queries, shared, num_keys, k)
 
         def gradient(upstream, _):
             by_row = SparseRows(slots // num_keys, upstream, num_keys)
@@ -78,3 +84,10 @@ def _score(row_queries, column_queries, row_keys, column_keys):
         tf.matmul(row_queries, row_keys, transpose_b=True),
         tf.matmul(column_queries, column_keys, transpose_b=True),
     )
+
+
+def _score_open(row_queries, column_queries, row_keys, column_keys, open_keys):
+    scores = _score(row_queries, column_queries, row_keys, column_keys)
+    is_open = tf.range(row_keys.shape[0])[None, :] < open_keys
+    # The scores, not the keys: a product with an infinite key has no gradient.
+    return tuple(tf.where(is_open, one, tf.constant(-float("inf"), one.dtype)) for one in scores)

@@ -1,3 +1,6 @@
+import contextlib
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -50,6 +53,35 @@ def test_plain_kernels_agree():
         got = tf.function(lambda *t: with_gradients(product_key_search, t, 5))(*tensors)
     for one, want in zip(got, with_gradients(twin, tensors, 5), strict=True):
         np.testing.assert_allclose(one, want, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(("num_queries", "num_keys"), [(6, 9), (600, 60)])
+@pytest.mark.parametrize("kernels", [contextlib.nullcontext, plain_kernels])
+def test_closed_keys_are_as_if_they_were_not_there(num_queries, num_keys, kernels):
+    tensors, count = example(num_queries, num_keys), num_keys // 2
+
+    def closed(*tensors_and_k):
+        return product_key_search(*tensors_and_k, open_keys=tf.constant(count))
+
+    with kernels():
+        got = tf.function(lambda *t: with_gradients(closed, t, 5))(*tensors)
+        held = (*tensors[:2], *(keys[:count] for keys in tensors[2:]))
+        scores, slots = product_key_search(*held, 5)
+    slots = slots // count * num_keys + slots % count
+    np.testing.assert_array_equal(got[0], scores)
+    np.testing.assert_array_equal(got[1], slots)
+    for gradient in got[4:]:
+        assert np.abs(gradient[:count]).sum() > 0 and not np.any(gradient[count:])
+
+
+def test_closed_keys_fill_up_at_minus_infinity():
+    search = functools.partial(product_key_search, open_keys=1)
+    scores, slots, *gradients = with_gradients(
+        lambda *t: (lambda found: (tf.nn.softmax(found[0]), found[1]))(search(*t)), example(), 3
+    )
+    np.testing.assert_array_equal(scores, [[1, 0, 0]] * 6)
+    np.testing.assert_array_equal(slots[:, 0], 0)
+    assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
 
 
 def test_k_out_of_range():
