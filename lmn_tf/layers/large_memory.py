@@ -21,6 +21,7 @@ _OF_MEMORY = (
     "key_norm",
     "key_balance_weight",
     "head_merge",
+    "open_keys",
 )
 
 
@@ -83,6 +84,8 @@ class LargeMemory(keras.layers.Layer):
             Defaults to `False`.
         value_initializer: Initializer of the values, or `None` for a normal
             distribution of standard deviation `d ** -0.5`. Defaults to `None`.
+        open_keys: Integer, or `None` for all. Keys on each axis that can be selected
+            at first; see `ProductKeyMemory`. Defaults to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -131,6 +134,7 @@ class LargeMemory(keras.layers.Layer):
         temperature=1.0,
         query_target=False,
         value_initializer=None,
+        open_keys=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -159,6 +163,7 @@ class LargeMemory(keras.layers.Layer):
             head_merge=head_merge,
             temperature=temperature,
             value_initializer=value_initializer,
+            open_keys=open_keys,
             name="memory",
             dtype=self.dtype_policy,
         )

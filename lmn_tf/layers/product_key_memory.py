@@ -2,36 +2,19 @@
 
 import contextlib
 import math
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.layers.masked_batch_normalization import MaskedBatchNormalization
+from lmn_tf.layers.memory_reading import MemoryReading, balance_of, scores_at
 from lmn_tf.layers.replicated_loss import add_replicated_loss
-from lmn_tf.ops.key_balance import key_balance
 from lmn_tf.ops.product_key_search import product_key_search
 from lmn_tf.ops.sequence import zero_padding
 from lmn_tf.ops.weighted_gather import weighted_gather
 
 _KEY_NORM_EPSILON = 1e-6
-
-
-class MemoryReading(NamedTuple):
-    """What one read of the memory gives, for `N` inputs and `H` heads.
-
-    Attributes:
-        read_out: Float tensor of shape `(N, dv)`.
-        slots: int32 tensor of shape `(N, H, top_k)`, best first.
-        weights: float32 tensor of shape `(N, H, top_k)` that sums to 1.
-        queries: float32 tensor of shape `(N, 2, H, key_dim)`: row, then column.
-    """
-
-    read_out: tf.Tensor
-    slots: tf.Tensor
-    weights: tf.Tensor
-    queries: tf.Tensor
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -77,6 +60,8 @@ class ProductKeyMemory(keras.layers.Layer):
         value_initializer: Initializer of the values, or `None` for a normal
             distribution of standard deviation `value_dim ** -0.5`. Defaults to
             `None`.
+        open_keys: Integer, or `None` for all. Row keys, and column keys, that can
+            be selected at first; `open_up_to` lets in more. Defaults to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -116,6 +101,7 @@ class ProductKeyMemory(keras.layers.Layer):
         head_merge="sum",
         temperature=1.0,
         value_initializer=None,
+        open_keys=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -138,6 +124,13 @@ class ProductKeyMemory(keras.layers.Layer):
                 "`key_balance_weight` must not be negative. "
                 f"Received: key_balance_weight={key_balance_weight}"
             )
+        if open_keys is not None:
+            check_positive_integer("open_keys", open_keys)
+            if open_keys > num_keys:
+                raise ValueError(
+                    f"`open_keys` must be at most `num_keys`, {num_keys}. "
+                    f"Received: open_keys={open_keys}"
+                )
         self.num_keys = num_keys
         self.top_k = top_k
         self.num_heads = num_heads
@@ -151,6 +144,8 @@ class ProductKeyMemory(keras.layers.Layer):
         self.value_initializer = (
             None if value_initializer is None else keras.initializers.get(value_initializer)
         )
+        self.open_keys = open_keys
+        self.open_count = None
         self._watcher = None
         self.supports_masking = True
         # XLA is right here, but slower on the CPU, and compiles again for each length:
@@ -195,6 +190,15 @@ class ProductKeyMemory(keras.layers.Layer):
                 self._value_dim, "head_projection", self.num_heads * self._value_dim
             )
 
+        if self.open_keys is not None:
+            self.open_count = self.add_weight(
+                shape=(),
+                initializer=keras.initializers.Constant(self.open_keys),
+                dtype="int32",
+                trainable=False,
+                name="open_keys",
+            )
+
     def _build_keys(self):
         limit = 1.0 / math.sqrt(self._key_dim)
         self.row_keys, self.column_keys = (
@@ -216,6 +220,15 @@ class ProductKeyMemory(keras.layers.Layer):
         if self.key_normalization is None:
             return keys
         return tuple(self.key_normalization(one) for one in keys)
+
+    def _limit(self):
+        return None if self.open_count is None else tf.convert_to_tensor(self.open_count)
+
+    def open_up_to(self, count):
+        """Lets the first `count` row keys and column keys be selected; fewer change nothing."""
+        if self.open_count is not None:
+            count = max(int(keras.ops.convert_to_numpy(self.open_count)), count)
+            self.open_count.assign(min(count, self.num_keys))
 
     def _dense(self, units, name, width):
         dense = keras.layers.Dense(units, name=name, dtype=self.dtype_policy)
@@ -261,23 +274,11 @@ class ProductKeyMemory(keras.layers.Layer):
         weights = tf.nn.softmax(scores / self.temperature, axis=-1)
         reading = MemoryReading(self._read_out(slots, weights), slots, weights, queries)
         if training and self.key_balance_weight:
-            loss = self._key_balance(reading, mask)
+            loss = balance_of(reading, self._keys(), mask, self.temperature, self._limit())
             add_replicated_loss(self, self.key_balance_weight * loss)
         if self._watcher is not None:
             self._watcher(reading, mask)
         return reading
-
-    def _key_balance(self, reading, valid):
-        ids = reading.slots // self.num_keys, reading.slots % self.num_keys
-        losses = [
-            key_balance(
-                tf.einsum("nhd,hmd->nhm", queries, keys), one, valid, temperature=self.temperature
-            )
-            for queries, keys, one in zip(
-                tf.unstack(reading.queries, axis=1), self._keys(), ids, strict=True
-            )
-        ]
-        return tf.add_n(losses) / len(losses)
 
     @contextlib.contextmanager
     def watched(self, watcher):
@@ -309,7 +310,7 @@ class ProductKeyMemory(keras.layers.Layer):
         row_queries, column_queries = tf.unstack(tf.stop_gradient(reading.queries), axis=1)
         row_keys, column_keys = self._keys()
         slots = reading.slots
-        scores = _scores_at(slots // self.num_keys, row_queries, row_keys) + _scores_at(
+        scores = scores_at(slots // self.num_keys, row_queries, row_keys) + scores_at(
             slots % self.num_keys, column_queries, column_keys
         )
         return self._read_out(slots, tf.nn.softmax(scores / self.temperature, axis=-1))
@@ -336,7 +337,7 @@ class ProductKeyMemory(keras.layers.Layer):
             column_keys,
             strict=True,
         )
-        found = [product_key_search(*head, self._top_k) for head in heads]
+        found = [product_key_search(*head, self._top_k, self._limit()) for head in heads]
         return tuple(tf.stack(parts, axis=1) for parts in zip(*found, strict=True))
 
     def _read_out(self, slots, weights):
@@ -376,10 +377,5 @@ class ProductKeyMemory(keras.layers.Layer):
             "value_initializer": None
             if initializer is None
             else keras.initializers.serialize(initializer),
+            "open_keys": self.open_keys,
         }
-
-
-def _scores_at(ids, queries, keys):
-    """Scores of some keys: `(N, H, k)` ids, `(N, H, d)` queries, `(H, m, d)` keys."""
-    scores = tf.einsum("nhd,hmd->nhm", queries, keys)
-    return tf.gather(scores, ids, batch_dims=2)

@@ -52,6 +52,8 @@ class MemoryPlugin(CTRModel):
         memorize: `"history"`, `"cross"` or `"hidden"`. Defaults to `"history"`.
         memory_dim: Integer. Width of the memory's values for `"cross"` and `"hidden"`; for
             `"history"` it is the history's. Defaults to `32`.
+        open_keys: Integer, or `None` for all. Keys on each axis that can be read at first: a
+            warm start closes those that it adds, and training opens them. Defaults to `None`.
         **kwargs: Options of the host.
 
     Raises:
@@ -84,6 +86,7 @@ class MemoryPlugin(CTRModel):
         query_target: bool = False,
         memorize: Literal["history", "cross", "hidden"] = "history",
         memory_dim: int = 32,
+        open_keys: int | None = None,
         **kwargs,
     ):
         self.memorize = memorize
@@ -105,6 +108,7 @@ class MemoryPlugin(CTRModel):
         self.smooth_l1_beta = smooth_l1_beta
         self.temperature = temperature
         self.query_target = query_target
+        self.open_keys = open_keys
         self._check_memory()
         names = [memorize]
         if memorize == "history":
@@ -159,6 +163,7 @@ class MemoryPlugin(CTRModel):
             smooth_l1_beta=self.smooth_l1_beta,
             temperature=self.temperature,
             query_target=self.query_target,
+            open_keys=self.open_keys,
             dtype=self.dtype_policy,
             name=name,
         )

@@ -42,6 +42,30 @@ def test_normed_keys_are_not_selected_for_their_length():
     )  # by the same keys
 
 
+@pytest.mark.parametrize("arguments", [{}, {"key_norm": True, "num_heads": 2}])
+def test_closed_keys_are_not_read_until_they_are_opened(arguments):
+    layer = ProductKeyMemory(num_keys=6, top_k=4, open_keys=2, key_balance_weight=1.0, **arguments)
+    inputs = tf.constant(example(20, 4))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(inputs, training=True) ** 2) + sum(layer.losses)
+    assert set(layer.read(inputs).slots.numpy().ravel()) == {0, 1, 6, 7}
+    for gradient in tape.gradient(loss, [layer.row_keys, layer.column_keys]):
+        assert np.abs(gradient[:, :2]).sum() > 0 and not np.any(gradient[:, 2:])
+    layer.open_up_to(3)
+    assert layer.read(inputs).slots.numpy().max() == 14
+    layer.open_up_to(1)
+    layer.open_up_to(9)
+    assert layer.open_count.numpy() == 6
+    again = ProductKeyMemory.from_config(layer.get_config())
+    assert again.open_keys == 2
+    plain = ProductKeyMemory(num_keys=6, top_k=4)
+    plain.open_up_to(3)
+    with pytest.raises(
+        ValueError, match="`open_keys` must be at most `num_keys`, 6. .*open_keys=7"
+    ):
+        ProductKeyMemory(num_keys=6, open_keys=7)
+
+
 def layer_inputs(layer, inputs):
     layer(inputs)
     return tf.constant(inputs)

@@ -1,0 +1,53 @@
+"""What one read of a product-key memory gives, and what follows from it."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from lmn_tf.ops.key_balance import key_balance
+
+
+class MemoryReading(NamedTuple):
+    """What one read of the memory gives, for `N` inputs and `H` heads.
+
+    Attributes:
+        read_out: Float tensor of shape `(N, dv)`.
+        slots: int32 tensor of shape `(N, H, top_k)`, best first.
+        weights: float32 tensor of shape `(N, H, top_k)` that sums to 1.
+        queries: float32 tensor of shape `(N, 2, H, key_dim)`: row, then column.
+    """
+
+    read_out: tf.Tensor
+    slots: tf.Tensor
+    weights: tf.Tensor
+    queries: tf.Tensor
+
+
+def balance_of(reading, keys, valid, temperature, open_keys=None):
+    """Gives the key-balance loss of a read, averaged over both axes.
+
+    Args:
+        reading: A `MemoryReading`.
+        keys: Pair of the row keys and the column keys, `(H, m, key_dim)` each.
+        valid: Boolean tensor of shape `(N,)`, or `None` where every input counts.
+        temperature: Float that divides the scores.
+        open_keys: Integer scalar tensor: only the first so many keys of an axis count, or
+            `None` where all do. Defaults to `None`.
+    """
+    num_keys = keys[0].shape[1]
+    ids = reading.slots // num_keys, reading.slots % num_keys
+    losses = []
+    for queries, one, hits in zip(tf.unstack(reading.queries, axis=1), keys, ids, strict=True):
+        scores = tf.einsum("nhd,hmd->nhm", queries, one)
+        share = 1.0
+        if open_keys is not None:
+            scores = tf.where(tf.range(num_keys) < open_keys, scores, scores.dtype.min)
+            share = tf.cast(open_keys, tf.float32) / num_keys
+        losses.append(share * key_balance(scores, hits, valid, temperature=temperature))
+    return tf.add_n(losses) / len(losses)
+
+
+def scores_at(ids, queries, keys):
+    """Scores of some keys: `(N, H, k)` ids, `(N, H, d)` queries, `(H, m, d)` keys."""
+    scores = tf.einsum("nhd,hmd->nhm", queries, keys)
+    return tf.gather(scores, ids, batch_dims=2)
