@@ -10,6 +10,7 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_data import PipelineData
 from lmn_tf.specs.section import Options, PathText, Problem, Version, path_beside, section
 from lmn_tf.specs.train import Train
+from lmn_tf.specs.warm_start import WarmStart
 
 
 def check_model(model, path=("model",)):
@@ -31,6 +32,7 @@ class PipelineSpec(Document):
         data: `PipelineData`.
         model: Mapping with the model's `name` and its options.
         train: `Train`.
+        warm_start: `WarmStart`. Defaults to `None`: the run starts with random weights.
         distribute: `Distribute`.
         run_dir: Folder for all that the run writes, relative to the current folder.
 
@@ -42,6 +44,7 @@ class PipelineSpec(Document):
     data: PipelineData
     model: Options
     train: Train = pydantic.Field(default_factory=Train)
+    warm_start: WarmStart | None = None
     distribute: Distribute = pydantic.Field(default_factory=Distribute)
     run_dir: PathText
 

@@ -211,6 +211,9 @@ def resolved_pipeline(pipeline) -> dict:
         if data.get(key):
             data[key] = os.path.abspath(data[key])
     document["data"] = data
+    if document.get("warm_start"):
+        run = os.path.abspath(document["warm_start"]["run"])
+        document["warm_start"] = {**document["warm_start"], "run": run}
     document["feature_spec"] = "feature_spec.yaml"
     document["run_dir"] = os.path.abspath(document["run_dir"])
     return document

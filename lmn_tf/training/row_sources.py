@@ -1,0 +1,135 @@
+"""Which row of an older embedding table each row of a newer one goes on from."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lmn_tf.specs.errors import UserError, short
+
+_UNKNOWN_ID = 1
+_RULES = ("kind", "transform", "num_buckets", "unit", "of", "size", "table")
+
+
+class RowSources(NamedTuple):
+    """Where the rows of a table come from.
+
+    Attributes:
+        values: Integer array, one number a row: the older row whose values it starts with, or -1
+            for values of its own.
+        state: The same for what an optimizer knows of a row.
+    """
+
+    values: np.ndarray
+    state: np.ndarray
+
+
+def merge_assets(old, new) -> None:
+    """Gives a spec the ids and statistics of an older one, and ids for what is new.
+
+    Values of a learned vocabulary that the older spec knew come first, in its order, then the new
+    ones. Where `max_size` does not leave room for both, older values that the new data lack are
+    given up, the rarest first. Statistics stay those of the older spec: the weights were trained on
+    numbers scaled by them.
+
+    Args:
+        old: `FeatureSpec` with its assets.
+        new: `FeatureSpec` of the same columns with what was learned from new data, which is
+            changed.
+    """
+    sizes = {
+        new.lookup_key(view): view.lookup.learn.max_size
+        for view in new.views()
+        if view.lookup is not None and view.lookup.learn is not None
+    }
+    for key, statistics in old.assets.statistics.items():
+        if not key.startswith("vocabulary/") or key not in new.assets.statistics:
+            new.assets.statistics[key] = statistics
+    for key, size in sizes.items():
+        if key in old.assets.vocabularies:
+            values = merge_values(old.assets.vocabularies[key], new.assets.vocabularies[key], size)
+            new.assets.vocabularies[key] = values
+            note = new.assets.statistics.get(f"vocabulary/{key}", {})
+            new.assets.statistics[f"vocabulary/{key}"] = {**note, "count": len(values)}
+
+
+def merge_values(old, new, max_size=None) -> list:
+    """Merges two vocabularies, each most frequent first; see `merge_assets`.
+
+    Example:
+
+    >>> merge_values(["a", "b", "c"], ["d", "c"], max_size=3)
+    ['a', 'c', 'd']
+    """
+    known = {str(value) for value in old}
+    added = [value for value in new if str(value) not in known]
+    if max_size is not None and len(old) + len(added) > max_size:
+        wanted = {str(value) for value in new}
+        room = max(max_size - len(wanted), 0)
+        unseen = [value for value in old if str(value) not in wanted]
+        dropped = {str(value) for value in unseen[room:]}
+        old = [value for value in old if str(value) not in dropped]
+    return [*old, *added]
+
+
+def check_same_columns(old, new, source: str) -> None:
+    """Raises a `UserError` where ids or numbers of a spec mean something else than in an older one.
+
+    Args:
+        old: `FeatureSpec` of the older run.
+        new: `FeatureSpec`.
+        source: What to call the older run in messages.
+    """
+    before, now = ([view.key for view in spec.views()] for spec in (old, new))
+    if before != now:
+        changed = [key for key in (*now, *before) if key not in before or key not in now]
+        what = f"`{changed[0]}` is in one of them only" if changed else "their order differs"
+        raise UserError(
+            f"the feature spec must have the columns of {source} for a warm start: {what}. "
+            f"Received: {', '.join(now)}; before: {', '.join(before)}"
+        )
+    for one, other in zip(old.views(), new.views(), strict=True):
+        pairs = [(rule, getattr(one, rule), getattr(other, rule)) for rule in _RULES]
+        if one.lookup is not None and other.lookup is not None:
+            pairs.append(("lookup", one.lookup.way, other.lookup.way))
+            pairs.append(("lookup.hash", one.lookup.hash, other.lookup.hash))
+        for rule, was, is_now in pairs:
+            if was != is_now:
+                raise UserError(
+                    f"`{rule}` of `{other.name}` must stay as in {source} for a warm start, "
+                    f"{short(was)}. Received: {rule}={short(is_now)}"
+                )
+
+
+def row_sources(old, new) -> dict[str, RowSources]:
+    """Finds for each row of each embedding table the older row that stands for the same value.
+
+    A value that had no row of its own starts where it stood until now, at the row of unknown
+    values: so the scores of its rows do not change, either. Its optimizer state is new.
+
+    Args:
+        old: `FeatureSpec` of the older run, with its assets.
+        new: `FeatureSpec`, with its assets.
+
+    Returns:
+        A dictionary from the name of a table to its `RowSources`.
+    """
+    found: dict[str, RowSources] = {}
+    for one, other in zip(old.views(), new.views(), strict=True):
+        if other.has_ids:
+            # Columns that share a table have the same lookup: the first speaks for all.
+            name, _ = new.table_of(other)
+            found.setdefault(name, _column_sources(old, one, new, other))
+    return found
+
+
+def _column_sources(old, one, new, other) -> RowSources:
+    before, size = old.input_size(one), new.input_size(other)
+    values = new.vocabulary(other)
+    if values is None:
+        ids = np.arange(size)
+        ids = np.where(ids < before, ids, -1)
+    else:
+        known = {str(value): id_ for id_, value in enumerate(old.vocabulary(one), 2)}
+        ids = np.array([0, 1, *(known.get(str(value), -1) for value in values)])
+    was_unknown = other.lookup is not None and other.lookup.unknown == "own_id"
+    return RowSources(np.where(ids < 0, _UNKNOWN_ID, ids) if was_unknown else ids, ids)
