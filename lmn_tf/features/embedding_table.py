@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.row_wise_table import add_table, read_rows
 from lmn_tf.layers.replicated_loss import add_replicated_loss
 
 _INITIALIZERS = {
@@ -39,7 +40,8 @@ class EmbeddingTable(keras.layers.Layer):
             up, summed over look-ups and averaged over the batch: a row decays as often as it is
             read, and rows that the batch does not read stay untouched (our choice).
             Defaults to `0.0`.
-        placement: `"replicated"` or `"row_wise"`: where a distributed run keeps the rows.
+        placement: `"replicated"` or `"row_wise"`: where a distributed run keeps the rows. A
+            table of up to 128 rows, which is combined by rows, is always replicated.
             Defaults to `"replicated"`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
@@ -97,11 +99,12 @@ class EmbeddingTable(keras.layers.Layer):
     def build(self, input_shape=None):
         # Without autocasting: a half-precision copy of the whole table a step would cost more than
         # the step. The rows are cast after they are read.
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(self.vocabulary_size, self.embedding_dim),
-            initializer=_INITIALIZERS[self.initializer](),
-            autocast=False,
+        self.embeddings = add_table(
+            self,
+            "embeddings",
+            (self.vocabulary_size, self.embedding_dim),
+            _INITIALIZERS[self.initializer](),
+            "replicated" if self.vocabulary_size <= _FEW_ROWS else self.placement,
         )
         self.built = True
 
@@ -119,8 +122,7 @@ class EmbeddingTable(keras.layers.Layer):
         if self.vocabulary_size <= _FEW_ROWS:
             rows = _gather_few(tf.convert_to_tensor(self.embeddings.value), ids)
         else:
-            # The variable itself, not its value as a tensor: the gather then reads only these rows.
-            rows = tf.gather(self.embeddings.value, ids)
+            rows = read_rows(self.embeddings, ids)
         rows = tf.cast(rows, self.compute_dtype)
         if self.regularizer:
             squares = tf.reduce_sum(tf.square(tf.cast(rows, tf.float32)), axis=-1)

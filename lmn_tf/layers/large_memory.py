@@ -21,6 +21,7 @@ _OF_MEMORY = (
     "key_norm",
     "key_balance_weight",
     "head_merge",
+    "memory_placement",
     "open_keys",
 )
 
@@ -84,6 +85,8 @@ class LargeMemory(keras.layers.Layer):
             Defaults to `False`.
         value_initializer: Initializer of the values, or `None` for a normal
             distribution of standard deviation `d ** -0.5`. Defaults to `None`.
+        memory_placement: `"replicated"` or `"row_wise"`: where a distributed run
+            keeps the values. Defaults to `"replicated"`.
         open_keys: Integer, or `None` for all. Keys on each axis that can be selected
             at first; see `ProductKeyMemory`. Defaults to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
@@ -134,6 +137,7 @@ class LargeMemory(keras.layers.Layer):
         temperature=1.0,
         query_target=False,
         value_initializer=None,
+        memory_placement="replicated",
         open_keys=None,
         **kwargs,
     ):
@@ -163,6 +167,7 @@ class LargeMemory(keras.layers.Layer):
             head_merge=head_merge,
             temperature=temperature,
             value_initializer=value_initializer,
+            memory_placement=memory_placement,
             open_keys=open_keys,
             name="memory",
             dtype=self.dtype_policy,

@@ -6,13 +6,13 @@ import math
 import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.row_wise_table import PLACEMENTS, add_table, read_weighted_sum
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.layers.masked_batch_normalization import MaskedBatchNormalization
 from lmn_tf.layers.memory_reading import MemoryReading, balance_of, scores_at
 from lmn_tf.layers.replicated_loss import add_replicated_loss
 from lmn_tf.ops.product_key_search import product_key_search
 from lmn_tf.ops.sequence import zero_padding
-from lmn_tf.ops.weighted_gather import weighted_gather
 
 _KEY_NORM_EPSILON = 1e-6
 
@@ -60,6 +60,8 @@ class ProductKeyMemory(keras.layers.Layer):
         value_initializer: Initializer of the values, or `None` for a normal
             distribution of standard deviation `value_dim ** -0.5`. Defaults to
             `None`.
+        memory_placement: `"replicated"` or `"row_wise"`: where a distributed run
+            keeps the values. Defaults to `"replicated"`.
         open_keys: Integer, or `None` for all. Row keys, and column keys, that can
             be selected at first; `open_up_to` lets in more. Defaults to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
@@ -101,6 +103,7 @@ class ProductKeyMemory(keras.layers.Layer):
         head_merge="sum",
         temperature=1.0,
         value_initializer=None,
+        memory_placement="replicated",
         open_keys=None,
         **kwargs,
     ):
@@ -115,6 +118,7 @@ class ProductKeyMemory(keras.layers.Layer):
                 check_positive_integer(name, value)
         check_choice("query_norm", query_norm, ("batch", "layer", "none"))
         check_choice("head_merge", head_merge, ("sum", "mean", "concat"))
+        check_choice("memory_placement", memory_placement, PLACEMENTS)
         if temperature <= 0:
             raise ValueError(
                 f"`temperature` must be a positive number. Received: temperature={temperature}"
@@ -146,6 +150,7 @@ class ProductKeyMemory(keras.layers.Layer):
         )
         self.open_keys = open_keys
         self.open_count = None
+        self.memory_placement = memory_placement
         self._watcher = None
         self.supports_masking = True
         # XLA is right here, but slower on the CPU, and compiles again for each length:
@@ -176,13 +181,12 @@ class ProductKeyMemory(keras.layers.Layer):
                 epsilon=_KEY_NORM_EPSILON, center=False, name="key_normalization", dtype="float32"
             )
             self.key_normalization.build((None, None, self._key_dim))
-        # Never cast as a whole: under mixed precision only rows that are read are.
-        self.memory_values = self.add_weight(
-            shape=(self.memory_size, self._value_dim),
-            initializer=self.value_initializer
-            or keras.initializers.RandomNormal(stddev=self._value_dim**-0.5),
-            name="memory_values",
-            autocast=False,
+        self.memory_values = add_table(
+            self,
+            "memory_values",
+            (self.memory_size, self._value_dim),
+            self.value_initializer or keras.initializers.RandomNormal(stddev=self._value_dim**-0.5),
+            self.memory_placement,
         )
         self.head_projection = None
         if self.head_merge == "concat":
@@ -342,12 +346,12 @@ class ProductKeyMemory(keras.layers.Layer):
 
     def _read_out(self, slots, weights):
         if self.head_merge == "concat":
-            read_out = weighted_gather(self.memory_values, slots, weights)
+            read_out = read_weighted_sum(self.memory_values, slots, weights)
             read_out = tf.reshape(read_out, [-1, self.num_heads * self._value_dim])
             return self.head_projection(tf.cast(read_out, self.compute_dtype))
         # Heads share the values, so all that they read is one weighted sum.
         hits = self.num_heads * self._top_k
-        read_out = weighted_gather(
+        read_out = read_weighted_sum(
             self.memory_values, tf.reshape(slots, [-1, hits]), tf.reshape(weights, [-1, hits])
         )
         if self.head_merge == "mean":
@@ -374,6 +378,7 @@ class ProductKeyMemory(keras.layers.Layer):
             "key_balance_weight": self.key_balance_weight,
             "head_merge": self.head_merge,
             "temperature": self.temperature,
+            "memory_placement": self.memory_placement,
             "value_initializer": None
             if initializer is None
             else keras.initializers.serialize(initializer),

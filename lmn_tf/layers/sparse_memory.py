@@ -53,6 +53,8 @@ class SparseMemory(ProductKeyMemory):
         temperature: Positive float that divides the scores. Defaults to `1.0`.
         value_initializer: Initializer of the values, or `None` for a normal distribution of
             standard deviation `value_dim ** -0.5`. Defaults to `None`.
+        memory_placement: `"replicated"` or `"row_wise"`: where a distributed run keeps the values.
+            Defaults to `"replicated"`.
         open_keys: Integer, or `None` for all. Keys on each axis that can be selected at first; see
             `ProductKeyMemory`. Defaults to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
@@ -99,6 +101,7 @@ class SparseMemory(ProductKeyMemory):
         key_balance_weight=0.0,
         temperature=1.0,
         value_initializer=None,
+        memory_placement="replicated",
         open_keys=None,
         **kwargs,
     ):
@@ -113,6 +116,7 @@ class SparseMemory(ProductKeyMemory):
             key_balance_weight=key_balance_weight,
             temperature=temperature,
             value_initializer=value_initializer,
+            memory_placement=memory_placement,
             open_keys=open_keys,
             **kwargs,
         )

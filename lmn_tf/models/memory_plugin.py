@@ -52,6 +52,8 @@ class MemoryPlugin(CTRModel):
         memorize: `"history"`, `"cross"` or `"hidden"`. Defaults to `"history"`.
         memory_dim: Integer. Width of the memory's values for `"cross"` and `"hidden"`; for
             `"history"` it is the history's. Defaults to `32`.
+        memory_placement: `"replicated"` or `"row_wise"`: whether each device of a distributed run
+            holds all values, or its share of them. Defaults to `"replicated"`.
         open_keys: Integer, or `None` for all. Keys on each axis that can be read at first: a
             warm start closes those that it adds, and training opens them. Defaults to `None`.
         **kwargs: Options of the host.
@@ -86,6 +88,7 @@ class MemoryPlugin(CTRModel):
         query_target: bool = False,
         memorize: Literal["history", "cross", "hidden"] = "history",
         memory_dim: int = 32,
+        memory_placement: Literal["replicated", "row_wise"] = "replicated",
         open_keys: int | None = None,
         **kwargs,
     ):
@@ -108,6 +111,7 @@ class MemoryPlugin(CTRModel):
         self.smooth_l1_beta = smooth_l1_beta
         self.temperature = temperature
         self.query_target = query_target
+        self.memory_placement = memory_placement
         self.open_keys = open_keys
         self._check_memory()
         names = [memorize]
@@ -163,6 +167,7 @@ class MemoryPlugin(CTRModel):
             smooth_l1_beta=self.smooth_l1_beta,
             temperature=self.temperature,
             query_target=self.query_target,
+            memory_placement=self.memory_placement,
             open_keys=self.open_keys,
             dtype=self.dtype_policy,
             name=name,

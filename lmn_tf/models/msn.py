@@ -47,6 +47,8 @@ class MSN(RankMixer):
         zero_output: Boolean. Whether memories start without effect. Defaults to `False`.
         key_balance_weight: Float. Weight of the key-balance loss. Defaults to `0.0`.
         temperature: Float that divides the scores of the slots. Defaults to `1.0`.
+        memory_placement: `"replicated"` or `"row_wise"`: whether each device of a distributed run
+            holds all values, or its share of them. Defaults to `"replicated"`.
         open_keys: Integer, or `None` for all. Keys on each axis that can be read at first: a
             warm start closes those that it adds, and training opens them. Defaults to `None`.
         **kwargs: Options of `RankMixer`, `DIN` and `CTRModel`, and base model arguments such as
@@ -98,6 +100,7 @@ class MSN(RankMixer):
         zero_output: bool = False,
         key_balance_weight: float = 0.0,
         temperature: float = 1.0,
+        memory_placement: Literal["replicated", "row_wise"] = "replicated",
         open_keys: int | None = None,
         **kwargs,
     ):
@@ -117,6 +120,7 @@ class MSN(RankMixer):
         self.zero_output = zero_output
         self.key_balance_weight = key_balance_weight
         self.temperature = temperature
+        self.memory_placement = memory_placement
         self.open_keys = open_keys
         super().__init__(spec, **kwargs)
         if query_source == "user_aware" and not self.encoder.widths["user"]:
@@ -151,6 +155,7 @@ class MSN(RankMixer):
             zero_output=self.zero_output,
             key_balance_weight=self.key_balance_weight,
             temperature=self.temperature,
+            memory_placement=self.memory_placement,
             open_keys=self.open_keys,
             dtype=self.dtype_policy,
             name=name,

@@ -1,0 +1,1 @@
+"""One run on several devices: where tables are, and how replicas exchange what they hold."""

@@ -1,0 +1,83 @@
+"""Where the rows of a table are: all of them on each replica, or each row in one place."""
+
+import tensorflow as tf
+
+from lmn_tf.ops.weighted_gather import weighted_gather
+
+PLACEMENTS = ("replicated", "row_wise")
+
+
+class RowWiseTable:
+    """What a table whose rows lie in several places answers.
+
+    Layers never look at such a table as a whole: they read rows by id, or weighted sums of rows.
+    Subclasses define both, and hold their variables so that the layer that made the table lists
+    them among its weights.
+    """
+
+    def lookup(self, ids):
+        """Reads rows.
+
+        Args:
+            ids: Integer tensor of shape `(...)`.
+
+        Returns:
+            Float tensor of shape `(..., d)`.
+        """
+        raise NotImplementedError("`lookup` must be defined")
+
+    def weighted_sum(self, ids, weights):
+        """Reads weighted sums of rows: `sum_k weights[..., k] * table[ids[..., k]]`.
+
+        Args:
+            ids: Integer tensor of shape `(..., k)`.
+            weights: Float tensor of shape `(..., k)`.
+
+        Returns:
+            Float tensor of shape `(..., d)`.
+        """
+        raise NotImplementedError("`weighted_sum` must be defined")
+
+
+def add_table(layer, name, shape, initializer, placement="replicated"):
+    """Adds a table to a layer, within its `build`.
+
+    What becomes of `placement="row_wise"` is decided by the strategy in whose scope the layer is
+    built. Without one, or with a single replica, it is a weight like any other.
+
+    Args:
+        layer: Keras layer.
+        name: String.
+        shape: Tuple `(n, d)`.
+        initializer: Keras initializer.
+        placement: `"replicated"` or `"row_wise"`. Defaults to `"replicated"`.
+
+    Returns:
+        A `RowWiseTable`, or a Keras variable. It is never cast as a whole: under mixed precision
+        only rows that are read are.
+    """
+    if placement == "row_wise":
+        table = _split_table(layer, name, shape, initializer)
+        if table is not None:
+            return table
+    return layer.add_weight(shape=shape, initializer=initializer, name=name, autocast=False)
+
+
+def _split_table(layer, name, shape, initializer):
+    """Returns the table that the strategy in scope asks for; `None` for one that does not split."""
+    return None
+
+
+def read_rows(table, ids):
+    """Reads rows of what `add_table` made: `(...)` ids to `(..., d)`."""
+    if isinstance(table, RowWiseTable):
+        return table.lookup(ids)
+    # The variable itself, not its value as a tensor: the gather then reads only these rows.
+    return tf.gather(table.value, ids)
+
+
+def read_weighted_sum(table, ids, weights):
+    """Reads weighted sums of rows of what `add_table` made: `(..., k)` twice to `(..., d)`."""
+    if isinstance(table, RowWiseTable):
+        return table.weighted_sum(ids, weights)
+    return weighted_gather(table, ids, weights)
