@@ -1,40 +1,38 @@
-"""Products with a matrix that has a fixed number of entries a row."""
+"""Products with sparse matrices."""
 
 import tensorflow as tf
 
 
-class SparseRows:
-    """A sparse matrix of `k` entries a row, for products with dense matrices on a CPU.
+class SparseMatrix:
+    """A sparse matrix, for products with dense matrices on a CPU.
 
     The products run on all cores, write nothing but their result, and add in a
     fixed order, so that results repeat. Entries of one row may name a column twice;
     they add up.
 
     Args:
-        columns: Integer tensor of shape `(N, k)`.
-        weights: Float32 or float64 tensor of shape `(N, k)`.
+        rows: Integer tensor of shape `(entries,)`, ascending.
+        columns: Integer tensor of shape `(entries,)`.
+        weights: Float32 or float64 tensor of shape `(entries,)`.
+        height: Integer or scalar tensor. Number of rows.
         width: Integer or scalar tensor. Number of columns.
     """
 
-    def __init__(self, columns, weights, width):
-        columns = tf.cast(columns, tf.int64)
-        shape = tf.shape(columns, out_type=tf.int64)
-        rows = tf.broadcast_to(tf.range(shape[0])[:, None], shape)
-        self._shape = tf.stack([shape[0], tf.cast(width, tf.int64)])
+    def __init__(self, rows, columns, weights, height, width):
+        rows, columns = tf.cast(rows, tf.int64), tf.cast(columns, tf.int64)
+        self._shape = tf.stack([tf.cast(height, tf.int64), tf.cast(width, tf.int64)])
         self._has_entries = tf.size(columns) > 0
         self._dtype = weights.dtype
         self._matrix = tf.raw_ops.SparseTensorToCSRSparseMatrix(
-            indices=tf.stack([tf.reshape(rows, [-1]), tf.reshape(columns, [-1])], axis=1),
-            values=tf.reshape(weights, [-1]),
-            dense_shape=self._shape,
+            indices=tf.stack([rows, columns], axis=1), values=weights, dense_shape=self._shape
         )
 
     def product(self, dense):
-        """Multiplies with `(width, d)`: weighted sums of rows of `dense`, as `(N, d)`."""
+        """Multiplies with `(width, d)`: weighted sums of rows of `dense`, as `(height, d)`."""
         return self._product(lambda: self._matrix, dense, self._shape[0])
 
     def transposed_product(self, dense):
-        """Multiplies the transpose with `(N, d)`, as `(width, d)`."""
+        """Multiplies the transpose with `(height, d)`, as `(width, d)`."""
 
         def transposed():
             return tf.raw_ops.SparseMatrixTranspose(input=self._matrix, type=self._dtype)
@@ -50,3 +48,19 @@ class SparseRows:
             lambda: tf.zeros(shape, dense.dtype),
         )
         return tf.ensure_shape(product, [None, dense.shape[1]])
+
+
+class SparseRows(SparseMatrix):
+    """A sparse matrix of `k` entries a row.
+
+    Args:
+        columns: Integer tensor of shape `(N, k)`.
+        weights: Float32 or float64 tensor of shape `(N, k)`.
+        width: Integer or scalar tensor. Number of columns.
+    """
+
+    def __init__(self, columns, weights, width):
+        shape = tf.shape(columns, out_type=tf.int64)
+        rows = tf.broadcast_to(tf.range(shape[0])[:, None], shape)
+        flat = (tf.reshape(part, [-1]) for part in (rows, columns, weights))
+        super().__init__(*flat, shape[0], width)
