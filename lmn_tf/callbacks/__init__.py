@@ -6,8 +6,9 @@ _EXPORTS = {
     "CollapseAlarm": "collapse_alarm",
     "CollapseWarning": "collapse_alarm",
     "MemoryTensorBoard": "memory_tensorboard",
+    "OpenKeys": "open_keys",
 }
 
-__all__ = ["CollapseAlarm", "CollapseWarning", "MemoryTensorBoard"]
+__all__ = ["CollapseAlarm", "CollapseWarning", "MemoryTensorBoard", "OpenKeys"]
 
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -9,15 +9,21 @@ import click
 @click.argument("pipeline")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one value.")
 @click.option("--run-dir", help="Folder of the run. Defaults to the pipeline's.")
+@click.option(
+    "--warm-start", metavar="RUN_DIR", help="Start with the weights of that run of the same model."
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
 @click.option("--no-test", is_flag=True, help="Leave the test set unread.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
-def train(pipeline, settings, run_dir, resume, no_test, as_json):
+def train(pipeline, settings, run_dir, warm_start, resume, no_test, as_json):
     """Train and evaluate the model of a pipeline.
 
     Fills the run directory and prints the metrics. A run that was killed goes on with --resume,
     to the same result as if it had not been. With --no-test, as for a run that is to choose
     among configurations, there are no figures of the test set; --resume without it adds them.
+
+    With --warm-start the run begins with the weights of another one, which may have had a smaller
+    memory (model.num_keys) and other vocabularies: it gives the old scores until it is trained.
 
     \b
     Example:
@@ -31,6 +37,7 @@ def train(pipeline, settings, run_dir, resume, no_test, as_json):
     from lmn_tf.training.run_directory import RunDirectory
 
     settings = [*settings, *([f"run_dir={json.dumps(run_dir)}"] if run_dir else [])]
+    settings += [f"warm_start.run={json.dumps(warm_start)}"] if warm_start else []
     spec = PipelineSpec.load(pipeline).with_overrides(settings)
     # All that can be refused is refused before the seconds that TensorFlow takes to load.
     registry.check_model(spec.model, spec.place)

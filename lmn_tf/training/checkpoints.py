@@ -58,9 +58,15 @@ class Checkpoints:
         """Reads the weights of the best epoch."""
         return read_arrays(self.folder / name)[0]
 
-    def latest(self) -> tuple[dict[str, np.ndarray], dict] | None:
-        """Reads the newest whole checkpoint: (values, state), or None when there is none."""
-        atomic_files.remove_leftovers(self.folder)
+    def latest(self, tidy: bool = True) -> tuple[dict[str, np.ndarray], dict] | None:
+        """Reads the newest whole checkpoint: (values, state), or None when there is none.
+
+        Args:
+            tidy: Whether to remove what a killed process left, which nobody but the run itself
+                may do. Defaults to `True`.
+        """
+        if tidy:
+            atomic_files.remove_leftovers(self.folder)
         for path in reversed(self._steps()):
             try:
                 values, state = read_arrays(path)

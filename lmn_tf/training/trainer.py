@@ -25,6 +25,7 @@ from lmn_tf.training.generated_data import generate_missing
 from lmn_tf.training.progress import Progress
 from lmn_tf.training.run_directory import RunDirectory
 from lmn_tf.training.training_loop import TrainingLoop
+from lmn_tf.training.warm_start import WarmStart, continued
 
 
 class Trainer:
@@ -61,6 +62,7 @@ class Trainer:
         self.directory = RunDirectory(pipeline.run_dir)
         self.model = None
         self.spec = None
+        self.warm_start = None
 
     def train(self) -> dict:
         """Trains to the end.
@@ -70,6 +72,7 @@ class Trainer:
         """
         spec = self.pipeline.load_feature_spec()
         self.pipeline.check_features(spec)
+        self._prepare_start()
         if self.resume and self.directory.is_finished:
             self.directory.check_same(self.pipeline, spec)
             return self._with_test(self._read_metrics())
@@ -82,6 +85,14 @@ class Trainer:
             generate_missing(self.pipeline.data, self._say)
             with _settings(self.pipeline.train), user_errors():
                 return self._train(spec)
+
+    def _prepare_start(self) -> None:
+        """Finds the run whose weights are taken, and what of the pipeline follows from it."""
+        if self.resume and self.directory.is_started:
+            self.pipeline = continued(self.pipeline, self.directory.load_pipeline())
+        elif self.pipeline.warm_start:
+            self.warm_start = WarmStart(self.pipeline.warm_start)
+            self.pipeline = self.warm_start.adapted(self.pipeline)
 
     def _open(self, spec) -> None:
         if not self.resume:
@@ -109,6 +120,8 @@ class Trainer:
         total = train.epochs * -(-reader.num_rows // data.batch_size)
         total = min(total, train.max_steps) if train.max_steps else total
         self.model = build_model(self.pipeline, self.spec, total)
+        if self.warm_start:
+            self._say(self.warm_start.apply(self.model, self.pipeline))
         valid, test = self._dataset(data.valid), self._dataset(data.test if self.test else None)
         # All that can be refused has been, so that a mistake does not leave the folder taken.
         if not self.directory.is_started:
@@ -117,9 +130,11 @@ class Trainer:
         evaluator = self._evaluator()
         watcher = _Watcher(total, self.stream)
         board = Board(self.directory.tensorboard / "train", self.model.optimizer)
-        loop = self._loop(reader, valid, evaluator, [watcher, board])
+        loop = self._loop(reader, valid, evaluator, [watcher, board], total)
         if loop.restore():
             self._say(f"Continuing at step {loop.state.step} of {total}.")
+        elif self.pipeline.warm_start and not self.warm_start:  # killed before a checkpoint
+            self._say(WarmStart(self.pipeline.warm_start).apply(self.model, self.pipeline))
         try:
             state = loop.run()
         finally:
@@ -149,9 +164,11 @@ class Trainer:
         from lmn_tf.data import vocabulary
 
         vocabulary.learn(spec, self.pipeline.data.train, limit=self.pipeline.data.train_rows)
+        if self.warm_start:
+            self.warm_start.adapt_assets(spec)
         return spec
 
-    def _loop(self, reader, valid, evaluator, listeners) -> TrainingLoop:
+    def _loop(self, reader, valid, evaluator, listeners, total) -> TrainingLoop:
         data, train = self.pipeline.data, self.pipeline.train
         stopping = train.early_stopping
         callbacks = []
@@ -159,6 +176,11 @@ class Trainer:
             from lmn_tf.callbacks import MemoryTensorBoard
 
             callbacks.append(MemoryTensorBoard(str(self.directory.tensorboard / "memory")))
+        if self.pipeline.model_options.get("open_keys"):
+            from lmn_tf.callbacks import OpenKeys
+
+            start = self.pipeline.warm_start
+            callbacks.append(OpenKeys((start and start.opening_steps) or max(total // 2, 1)))
         return TrainingLoop(
             self.model,
             lambda start: reader_dataset(reader, start=start),

@@ -46,6 +46,7 @@ def test_resuming_a_finished_run_prints_its_metrics(tmp_path, capsys):
         (["--set", "data.train=absent/*.parquet"], "no file matches absent/*.parquet"),
         (["--run-dir", "RUN"], "holds a run. Continue it with --resume"),
         (["--run-dir", "RUN", "--resume", "--set", "train.seed=9"], "`train.seed` must stay"),
+        (["--warm-start", "absent"], "`warm_start.run` must be the folder of a run"),
         (["--sett", "a=1"], "--set"),
     ],
 )

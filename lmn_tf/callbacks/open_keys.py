@@ -1,0 +1,53 @@
+"""Opens the closed keys of a model's memories as training goes on."""
+
+import keras
+
+from lmn_tf.layers.product_key_memory import ProductKeyMemory
+
+
+class OpenKeys(keras.callbacks.Callback):
+    """Opens closed keys of memories one after another, evenly over the first training steps.
+
+    Before step `t`, counted from 0 by the optimizer, a memory of `num_keys` keys of which
+    `open_keys` were open at first has `open_keys + (num_keys - open_keys) * t / steps` open ones
+    on each axis, rounded down, and from step `steps` on all. So what is open follows from the step
+    alone, and training that is continued opens the same keys at the same steps. Memories without
+    closed keys are left alone.
+
+    Args:
+        steps: Integer above 0. The step at which all keys are open.
+
+    Raises:
+        ValueError: If `steps` is not a positive integer.
+
+    Example:
+
+    >>> OpenKeys(steps=100).steps
+    100
+    """
+
+    def __init__(self, steps):
+        super().__init__()
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            raise ValueError(f"`steps` must be a positive integer. Received: steps={steps!r}")
+        self.steps = steps
+        self._memories = []
+
+    def set_model(self, model):
+        super().set_model(model)
+        layers = model._flatten_layers()
+        self._memories = [
+            layer
+            for layer in layers
+            if isinstance(layer, ProductKeyMemory) and layer.open_count is not None
+        ]
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if not self._memories:
+            return
+        step = min(int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)), self.steps)
+        for memory in list(self._memories):
+            added = (memory.num_keys - memory.open_keys) * step // self.steps
+            memory.open_up_to(memory.open_keys + added)
+        if step == self.steps:
+            self._memories = []
