@@ -1,4 +1,4 @@
-"""DIN against FuxiCTR's at tiny sizes: what it finds there means nothing, that it finds it does."""
+"""Models against FuxiCTR's at tiny sizes: that it runs is shown, what it finds means nothing."""
 
 import importlib.util
 
@@ -66,10 +66,25 @@ def test_ours_trains_and_scores(run_quick):
 @pytest.mark.skipif(
     importlib.util.find_spec("fuxictr") is None, reason="fuxictr is not installed: extra `bench`"
 )
-def test_theirs_trains_and_scores(run_quick):
-    result = run_quick("din_fuxictr", "--only", "as lmn_tf sets it up", "--seeds", "1")
+@pytest.mark.parametrize(
+    "script, setting",
+    [
+        ("din_fuxictr", "as lmn_tf sets it up"),
+        ("dien_fuxictr", "as FuxiCTR sets it up"),
+    ],
+)
+def test_theirs_trains_and_scores(script, setting, run_quick):
+    result = run_quick(script, "--only", setting, "--seeds", "1")
     for case in result["cases"]:
         theirs, ours = case["contenders"]
         assert theirs["examples_per_second"] > 0
         assert ours["ratio"]["median"] > 0
         assert ours["target"]["at_least"] == 2.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["dien_fuxictr", "sim_fuxictr"])
+def test_other_models_train_and_score(script, run_quick):
+    result = run_quick(script, "--only", "alone", "--seeds", "1")
+    [ours] = [case["contenders"][1] for case in result["cases"]]
+    assert ours["seconds"]["median"] > 0

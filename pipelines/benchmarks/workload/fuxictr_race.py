@@ -1,0 +1,268 @@
+"""One epoch of a model on MovieLens 1M, here and in FuxiCTR: examples a second and test AUC.
+
+Both packages train on the same rows with the same ids, histories of 100 movies, embeddings of 32
+and batches of 1,024. End to end, each reads its own files through its own loader, as its user
+would: FuxiCTR's `LongCTRDataLoader` with one worker process (its default), `make_dataset` here;
+histories are by reference in both. The step alone trains on batches that are kept in memory.
+FuxiCTR trains all weights with Adam at 0.001; `lmn_tf` the dense ones, and its tables with row-wise
+Adagrad at 0.05, its defaults. FuxiCTR gives each weight the initial values of its own choice, too.
+
+Needs what `lmn-tf prepare movielens-1m` wrote: `--data FOLDER`, else `movielens_1m` in the folder
+that LMN_TF_PREPARED names, else `data/movielens_1m`.
+"""
+
+import importlib.util
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from timer import Benchmark, Contender, Work
+
+from workload.auc import auc
+from workload.movielens import (
+    GENRES,
+    movielens_spec,
+    write_for_fuxictr,
+    write_tiny_movielens,
+)
+from workload.training import compiled_model, training_steps
+
+
+class Training:
+    """One epoch of training in pieces, so that what is timed also counts for the test AUC.
+
+    Args:
+        start: Function of a seed that returns a function that makes an iterator over the steps of
+            one epoch (each item is a training step done), and one that gives the test AUC.
+        piece: Integer. Training steps in a piece.
+        seeds: Integer. How many models are trained for the AUC.
+    """
+
+    def __init__(self, start, piece, seeds):
+        self._start, self._piece, self._seeds = start, piece, seeds
+        self._epoch, self._test = start(1)
+        self._steps = self._epoch()
+        self._again = False
+
+    def piece(self):
+        """Does the next training steps; starts over where the epoch ends."""
+        for _ in range(self._piece):
+            if next(self._steps, None) is None:
+                self._steps, self._again = self._epoch(), True
+                next(self._steps)
+
+    def finish(self):
+        """Trains to the end of the epoch, then with the other seeds; returns the AUCs."""
+        found = []
+        for seed in range(1, self._seeds + 1):
+            if seed > 1 or self._again:
+                self._epoch, self._test = self._start(seed)
+                self._steps = self._epoch()
+            for _ in self._steps:
+                pass
+            found.append(self._test())
+        if not found:
+            return {}
+        mean = sum(found) / len(found)
+        return {"test AUC": f"{mean:.4f}", "AUC by seed": " ".join(f"{one:.4f}" for one in found)}
+
+
+def build_ours(model, folder, options, sizes, piece, seeds, rows, alone):
+    """Our model: pieces of an epoch, or the training step alone."""
+    import keras
+    import numpy as np
+
+    import lmn_tf
+
+    spec = movielens_spec(sizes["length"], sizes["dim"])
+
+    def dataset(split, **more):
+        files = f"{folder}/{split}-*.parquet"
+        return lmn_tf.make_dataset(spec, files, batch_size=sizes["batch"], limit=rows, **more)
+
+    def start(seed):
+        keras.utils.set_random_seed(seed)
+        data = dataset("train", shuffle=True, seed=seed)
+        network = compiled_model(model.lower(), spec, **options)
+        network.make_train_function()
+
+        def epoch():
+            iterator = iter(data)
+            for _ in range(len(data)):
+                yield float(network.train_function(iterator)["loss"])
+
+        def test():
+            rows = dataset("test")
+            labels = np.concatenate([labels for _, labels in rows])
+            return auc(labels, network.predict(rows, verbose=0))
+
+        return epoch, test
+
+    if alone:
+        data = dataset("train", shuffle=True, seed=1)
+        step = training_steps(compiled_model(model.lower(), spec, **options), data, 8)
+        return Work(step, examples=sizes["batch"])
+    training = Training(start, piece, seeds)
+    return Work(training.piece, examples=piece * sizes["batch"], finish=training.finish)
+
+
+def build_fuxictr(model, folder, options, sizes, piece, seeds, workers, alone):
+    """FuxiCTR's, from its model zoo: pieces of an epoch, or the training step alone."""
+    import importlib
+    import itertools
+
+    from fuxictr.features import FeatureMap
+    from fuxictr.pytorch.torch_utils import seed_everything
+    from model_zoo.LongCTR.longctr_dataloader import LongCTRDataLoader
+
+    zoo = getattr(importlib.import_module(f"model_zoo.LongCTR.{model}"), model)
+    columns = FeatureMap("movielens_1m", folder)
+    columns.labels, columns.default_emb_dim = ["like"], sizes["dim"]
+    columns.features.update(fuxictr_features(json.loads(Path(folder, "sizes.json").read_text())))
+
+    def loader(split, shuffle):
+        paths = (f"{folder}/{name}.parquet" for name in (split, "users", "items"))
+        return LongCTRDataLoader(
+            columns,
+            *paths,
+            batch_size=sizes["batch"],
+            shuffle=shuffle,
+            num_workers=workers,
+            max_len=sizes["length"],
+        )
+
+    def start(seed):
+        seed_everything(seed)
+        network = zoo(
+            columns,
+            embedding_dim=sizes["dim"],
+            learning_rate=0.001,
+            optimizer="adam",
+            loss="binary_crossentropy",
+            metrics=["AUC"],
+            model_root=folder,
+            verbose=0,
+            **options,
+        )
+        # What `fit` sets before its loop, which is this one without the checkpoints.
+        network._max_gradient_norm, network._batch_index = 10.0, 0
+        data, test_data = loader("train", True), loader("test", False)
+
+        def epoch(batches=data):
+            network.train()
+            for batch in batches:
+                yield network.train_step(batch).item()
+
+        def test():
+            place = test_data.dataset.column_index["like"]
+            return auc(test_data.dataset.darray[:, place], network.predict(test_data))
+
+        epoch.data = data
+        return epoch, test
+
+    if alone:
+        epoch, _ = start(1)
+        steps = epoch(itertools.cycle(list(itertools.islice(epoch.data, 8))))
+        return Work(lambda: next(steps), examples=sizes["batch"])
+    training = Training(start, piece, seeds)
+    return Work(training.piece, examples=piece * sizes["batch"], finish=training.finish)
+
+
+def fuxictr_features(sizes):
+    """The columns in the words of FuxiCTR's feature map."""
+
+    def column(name, source, **more):
+        return {"source": source, "vocab_size": sizes[name], "padding_idx": 0, **more}
+
+    features = {name: {"type": "meta"} for name in ("user_index", "seq_len", "item_index")}
+    for name in ("user_id", "age", "gender", "occupation"):
+        features[name] = column(name, "user", type="categorical")
+    features["movie_id"] = column("movie_id", "item", type="categorical")
+    # Not of the source "item", as those are read for the whole history, too.
+    features["genres"] = column(
+        "genres",
+        "context",
+        type="sequence",
+        max_len=GENRES,
+        feature_encoder="layers.MaskedAveragePooling()",
+    )
+    return features
+
+
+def options_of(parser):
+    parser.add_argument("--data", help="folder of the prepared rows")
+    parser.add_argument("--rows", type=int, help="only the first rows of training and test")
+    parser.add_argument("--seeds", type=int, default=1, help="models for the AUC; 0 for none")
+    parser.add_argument("--workers", type=int, help="processes of FuxiCTR's loader; default: 1")
+
+
+def contenders(model, setting, folders, sizes, options, alone, quick):
+    """FuxiCTR and `lmn_tf` in one setting."""
+    (ours, theirs), (folder, fuxictr_folder) = setting, folders
+    common = {"model": model, "sizes": sizes, "piece": 2 if quick else 20}
+    common |= {"seeds": options.seeds, "alone": alone}
+    workers = options.workers
+    if workers is None:
+        workers = 0 if options.in_process else 1
+    yield Contender(
+        f"FuxiCTR {model}",
+        build_fuxictr,
+        {"folder": str(fuxictr_folder), "options": theirs, "workers": workers, **common},
+        needs=("torch", "fuxictr"),
+    )
+    yield Contender(
+        f"lmn_tf {model}",
+        build_ours,
+        {"folder": str(folder), "options": ours, "rows": options.rows, **common},
+        at_least=2.0,
+    )
+
+
+def compare_aucs(benchmark, case, result):
+    """Says how far the test AUCs are apart."""
+    found = [row.get("facts", {}).get("test AUC") for row in (result or {}).get("contenders", ())]
+    if len(found) == 2 and None not in found:
+        difference = float(found[1]) - float(found[0])
+        met = "met" if difference >= -0.001 else "missed"
+        benchmark.note(
+            f"{case}: our test AUC is {difference:+.4f} against FuxiCTR's; target: not lower by "
+            f"more than 0.001, {met}."
+        )
+
+
+def race(script, text, argv, model, settings):
+    """Runs a benchmark of one model in several settings.
+
+    Args:
+        script: Path of the benchmark.
+        text: Its docstring.
+        argv: Its arguments.
+        model: String. The model's name in FuxiCTR's zoo; in lower case, ours.
+        settings: Mapping from what a setting is called to our options and FuxiCTR's.
+
+    Returns:
+        The exit status.
+    """
+    benchmark = Benchmark(script, text, argv, options_of)
+    options, quick = benchmark.options, benchmark.quick
+    sizes = {"length": 100, "dim": 32, "batch": 1_024}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.data
+        if quick:
+            sizes, folder = {"length": 8, "dim": 4, "batch": 32}, Path(scratch) / "movielens"
+            write_tiny_movielens(folder)
+        elif folder is None:
+            folder = Path(os.environ.get("LMN_TF_PREPARED", "data")) / "movielens_1m"
+        peer = Path(scratch) / "fuxictr"
+        peer.mkdir()
+        if importlib.util.find_spec("fuxictr") is not None:
+            write_for_fuxictr(folder, peer, sizes["length"], sizes["dim"], options.rows)
+        for name, setting in settings.items():
+            for kind in ("end to end", "step alone"):
+                case, alone = f"{name}, {kind}", kind == "step alone"
+                pair = contenders(model, setting, (folder, peer), sizes, options, alone, quick)
+                result = benchmark.compare(case, *pair, seconds=None if alone else 0.02)
+                if not quick:
+                    compare_aucs(benchmark, case, result)
+        return benchmark.finish()
