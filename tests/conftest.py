@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 
 def pytest_collection_finish(session):
-    """Splits the CPU into two logical devices, so that two replicas are tested on any machine.
+    """Splits the CPU into four logical devices, so that replicas are tested on any machine.
 
     Runs after collection: tests that never import TensorFlow stay fast.
     """
@@ -28,7 +28,7 @@ def pytest_collection_finish(session):
 
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
-        [tf.config.LogicalDeviceConfiguration()] * 2,
+        [tf.config.LogicalDeviceConfiguration()] * 4,
     )
 
 

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from replicas import replicas
+
+from lmn_tf.distribute.collectives import (
+    all_to_all,
+    counted_bytes,
+    replica_count,
+    replica_id,
+    share_of_replicas,
+    sum_over_replicas,
+)
+
+
+def parts_of(source, count, width=3):
+    """What a replica sends: as many rows as the pair of replicas tells, some of them none."""
+    rng = np.random.default_rng(source)
+    return [
+        rng.normal(size=((2 * source + target) % 5, width)).astype("f") for target in range(count)
+    ]
+
+
+def exchanged(strategy, method, graph=True):
+    """What all replicas received, and the gradients of what they sent."""
+    count = strategy.num_replicas_in_sync
+
+    def on_replica():
+        parts = [tf.constant(part) for part in parts_of(replica_id(), count)]
+        with tf.GradientTape() as tape:
+            tape.watch(parts)
+            received = all_to_all(parts, method=method)
+            scale = float(replica_id() + 1)
+            loss = tf.add_n([tf.reduce_sum(part) * scale for part in received])
+        return received, tape.gradient(loss, parts)
+
+    run = (
+        tf.function(lambda: strategy.run(on_replica)) if graph else lambda: strategy.run(on_replica)
+    )
+    received, gradients = run()
+    local = strategy.experimental_local_results
+    return (
+        [[local(part)[r].numpy() for part in received] for r in range(count)],
+        [[local(part)[r].numpy() for part in gradients] for r in range(count)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "method", "graph"),
+    [(4, "copies", True), (2, "copies", False), (4, "gather", True), (4, "collective", True)],
+)
+def test_each_replica_gets_what_is_meant_for_it(count, method, graph):
+    received, gradients = exchanged(replicas(count), method, graph)
+    for target in range(count):
+        for source in range(count):
+            want = parts_of(source, count)[target]
+            np.testing.assert_array_equal(received[target][source], want)
+            # What came of a part is the scale of the replica that received it.
+            np.testing.assert_array_equal(gradients[source][target], np.full_like(want, target + 1))
+
+
+def test_integers_move_too():
+    def on_replica():
+        return all_to_all([tf.constant([10 * replica_id() + target]) for target in range(2)])
+
+    received = replicas(2).run(on_replica)
+    assert [part.values[1].numpy().tolist() for part in received] == [[1], [11]]
+
+
+def test_what_moves_is_counted():
+    with counted_bytes() as sent:
+        exchanged(replicas(2), "copies", graph=False)
+    between = [parts_of(0, 2)[1].nbytes, parts_of(1, 2)[0].nbytes]
+    # There, and its gradient back.
+    assert sum(sent) == 2 * sum(between)
+    with counted_bytes() as none:
+        pass
+    assert none == []
+
+
+def test_sums_and_shares():
+    assert replica_count() == 1
+    assert sum_over_replicas(3.0) == 3.0
+    assert float(share_of_replicas(5)) == 1.0
+    strategy = replicas(2)
+
+    def on_replica():
+        count = tf.constant([1, 3])[replica_id()]
+        return sum_over_replicas(count), share_of_replicas(count), share_of_replicas(0)
+
+    total, share, empty = strategy.run(on_replica)
+    assert [int(one) for one in total.values] == [4, 4]
+    assert [float(one) for one in share.values] == [0.5, 1.5]
+    assert [float(one) for one in empty.values] == [0.0, 0.0]
