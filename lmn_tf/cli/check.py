@@ -155,7 +155,9 @@ def _named_file(path, kind, owner, marks, key):
 
 
 def _pipeline_summary(spec):
+    days = spec.data.days
     return {
+        **({} if days is None else {"days": list(days.paths(spec.data.train))}),
         "feature_spec": str(spec.feature_spec_path),
         "model": spec.model_name,
         "strategy": spec.distribute.strategy,
@@ -170,7 +172,9 @@ def sentence(summary):
         counts = [_count(summary[part], part) for part in ("labels", "features", "sequences")]
         return f"{start} `{summary['name']}`: {', '.join(counts)}"
     if summary["kind"] == "pipeline":
-        return f"{start}: model `{summary['model']}` on {summary['feature_spec']}"
+        days = summary.get("days")
+        daily = f", {days[0]} to {days[-1]} ({_count(days, 'days')})" if days else ""
+        return f"{start}: model `{summary['model']}` on {summary['feature_spec']}{daily}"
     trials = f", {summary['trials']} trials each" if "trials" in summary else ""
     return (
         f"{start}: {_count(summary['models'], 'models')}, {_count(summary['seeds'], 'seeds')}"

@@ -1,5 +1,6 @@
 """Writes a synthetic market as Parquet, with the ceiling that its causes allow."""
 
+import collections
 import dataclasses
 import json
 import os
@@ -26,7 +27,12 @@ _ROW_GROUP = 50_000
 
 
 def generate(
-    output_dir: str | os.PathLike, *, kind: str = "market", history: str = "inline", **options: Any
+    output_dir: str | os.PathLike,
+    *,
+    kind: str = "market",
+    history: str = "inline",
+    by_day: bool = False,
+    **options: Any,
 ) -> dict:
     """Writes train, valid and test Parquet files of a synthetic market.
 
@@ -61,12 +67,14 @@ def generate(
     market = _market(kind, options)
     if history not in ("inline", "events"):
         raise UserError(f'`history` must be "inline" or "events". Received: history={history!r}')
+    if not isinstance(by_day, bool):
+        raise UserError(f"`by_day` must be true or false. Received: by_day={by_day!r}")
     output = Path(output_dir)
     output.mkdir(parents=True, exist_ok=True)
     # Everything is written aside first: a killed run leaves no half-written data set behind.
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
     try:
-        report, oracle = _write(market, kind, history, partial)
+        report, oracle = _write(market, kind, history, by_day, partial)
         for name, content in (("oracle.json", oracle), ("report.json", report)):
             (partial / name).write_text(json.dumps(content, indent=2) + "\n")
         names = sorted(path.name for path in partial.iterdir())
@@ -78,7 +86,12 @@ def generate(
 
 
 def ensure(
-    output_dir: str | os.PathLike, *, kind: str = "market", history: str = "inline", **options: Any
+    output_dir: str | os.PathLike,
+    *,
+    kind: str = "market",
+    history: str = "inline",
+    by_day: bool = False,
+    **options: Any,
 ) -> dict:
     """Generates the market unless the folder already holds it.
 
@@ -86,6 +99,7 @@ def ensure(
         output_dir: Folder of the data.
         kind: As in `generate`. Defaults to `"market"`.
         history: As in `generate`. Defaults to `"inline"`.
+        by_day: As in `generate`. Defaults to `False`.
         **options: As in `generate`.
 
     Returns:
@@ -104,10 +118,10 @@ def ensure(
     """
     path = Path(output_dir) / "report.json"
     if not path.exists():
-        return generate(output_dir, kind=kind, history=history, **options)
-    wanted = _arguments(_market(kind, options), kind, history)
+        return generate(output_dir, kind=kind, history=history, by_day=by_day, **options)
+    wanted = _arguments(_market(kind, options), kind, history, by_day)
     found = json.loads(path.read_text())
-    held = {"kind": "market", **found.get("arguments", {})}
+    held = {"kind": "market", "by_day": False, **found.get("arguments", {})}
     for name, value in wanted.items():
         if held.get(name) != value:
             raise UserError(
@@ -120,7 +134,7 @@ def ensure(
 
 
 def ceiling_text(output_dir: str | os.PathLike) -> str:
-    """Says in two lines what no model can beat on the test rows of a generated market.
+    """Says in two lines what no model can beat on the test rows (or all days) of a market.
 
     Args:
         output_dir: Folder of the data.
@@ -137,13 +151,15 @@ def ceiling_text(output_dir: str | os.PathLike) -> str:
     Ceiling on the test rows (the true probabilities): AUC 0.9052, log loss 0.4088
     Ceiling of a model blind to the pair effects: AUC 0.6733
     """
-    oracle = json.loads((Path(output_dir) / "oracle.json").read_text())["test"]
+    oracle = json.loads((Path(output_dir) / "oracle.json").read_text())
+    rows = "test rows" if "test" in oracle else "rows of all days"
+    oracle = oracle["test"] if "test" in oracle else oracle["days"]
     if oracle["auc"] is None:
-        return "No ceiling: the test rows do not hold both labels."
+        return f"No ceiling: the {rows} do not hold both labels."
     blind_to = "pairs" if "pairs" in oracle["auc_without"] else "co_occurrence"
     effects = {"pairs": "the pair effects", "co_occurrence": "co-occurrence"}[blind_to]
     return (
-        f"Ceiling on the test rows (the true probabilities): AUC {oracle['auc']:.4f}, "
+        f"Ceiling on the {rows} (the true probabilities): AUC {oracle['auc']:.4f}, "
         f"log loss {oracle['logloss']:.4f}\n"
         f"Ceiling of a model blind to {effects}: AUC {oracle['auc_without'][blind_to]:.4f}"
     )
@@ -165,15 +181,18 @@ def _market(kind: str, options: dict[str, Any]) -> SyntheticMarket | Cooccurrenc
     return KINDS[kind](**options)
 
 
-def _arguments(market, kind: str, history: str) -> dict[str, Any]:
-    return {"kind": kind, **dataclasses.asdict(market), "history": history}
+def _arguments(market, kind: str, history: str, by_day: bool) -> dict[str, Any]:
+    arguments = {"kind": kind, **dataclasses.asdict(market), "history": history}
+    return {**arguments, "by_day": by_day}
 
 
-def _write(market, kind: str, history: str, folder: Path) -> tuple[dict, dict]:
+def _write(market, kind: str, history: str, by_day: bool, folder: Path) -> tuple[dict, dict]:
     price = np.exp(np.random.default_rng([market.seed, 2]).normal(3.0, 0.7, size=market.items))
     price = price.round(2)
-    ceilings = {split: _Ceiling(market.causes) for split in SPLITS}
+    parts = ("days",) if by_day else SPLITS
+    ceilings = {part: _Ceiling(market.causes) for part in parts}
     writers: dict[str, Any] = {}
+    rows: collections.Counter = collections.Counter()
     lengths = 0
     try:
         for chunk in market.chunks():
@@ -181,24 +200,36 @@ def _write(market, kind: str, history: str, folder: Path) -> tuple[dict, dict]:
                 _append_events(writers, folder, market, chunk)
             table = _rows(market, chunk, price, history)
             lengths += int(np.minimum(chunk["count"], market.history_length).sum())
-            part = split_of(chunk["time"])
             order = np.argsort(chunk["time"], kind="stable")
-            for number, split in enumerate(SPLITS):
-                rows = order[part[order] == number]
-                ceilings[split].add(chunk, rows)
-                _append_rows(writers, folder, split, table.take(pa.array(rows)))
+            for ceiling, name, chosen in _parts(chunk["time"][order], by_day):
+                ceilings[ceiling].add(chunk, order[chosen])
+                rows[name] += len(chosen)
+                _append_rows(writers, folder, name, table.take(pa.array(order[chosen])))
     finally:
         for writer in writers.values():
             writer.close()
-    rows = {split: ceiling.rows for split, ceiling in ceilings.items()}
+    rows = {name: rows[name] for name in (sorted(rows) if by_day else SPLITS)}
     report = {
         "dataset": "synthetic",
-        "arguments": _arguments(market, kind, history),
+        "arguments": _arguments(market, kind, history, by_day),
         "rows": rows,
-        "clicks": {split: ceiling.clicks for split, ceiling in ceilings.items()},
+        "clicks": {part: ceiling.clicks for part, ceiling in ceilings.items()},
         "mean_history_length": round(lengths / sum(rows.values()), 3),
     }
-    return report, {split: ceilings[split].result() for split in ("valid", "test")}
+    return report, {part: ceilings[part].result() for part in parts if part != "train"}
+
+
+def _parts(time: np.ndarray, by_day: bool):
+    """Yields the ceiling's name, the file's name and the positions of each part of sorted times."""
+    if not by_day:
+        part = split_of(time)
+        for number, split in enumerate(SPLITS):
+            yield split, split, np.flatnonzero(part == number)
+        return
+    day = time // 86_400
+    for number in np.unique(day):
+        name = f"day-{np.datetime64(int(number), 'D')}"
+        yield "days", name, np.flatnonzero(day == number)
 
 
 def _rows(market, chunk: dict, price: np.ndarray, history: str) -> pa.Table:
@@ -239,11 +270,11 @@ def _append_events(writers: dict, folder: Path, market, chunk: dict) -> None:
     writers[EVENTS_FILE].write_table(table)
 
 
-def _append_rows(writers: dict, folder: Path, split: str, table: pa.Table) -> None:
-    if split not in writers:
-        path = folder / f"{split}-00000.parquet"
-        writers[split] = pq.ParquetWriter(path, table.schema, compression="zstd")
-    writers[split].write_table(table, row_group_size=_ROW_GROUP)
+def _append_rows(writers: dict, folder: Path, name: str, table: pa.Table) -> None:
+    if name not in writers:
+        path = folder / (f"{name}-00000.parquet" if name in SPLITS else f"{name}.parquet")
+        writers[name] = pq.ParquetWriter(path, table.schema, compression="zstd")
+    writers[name].write_table(table, row_group_size=_ROW_GROUP)
 
 
 class _Ceiling:

@@ -2,6 +2,7 @@
 
 from pydantic import model_validator
 
+from lmn_tf.specs.days import MARK, Days
 from lmn_tf.specs.section import Count, Options, PathText, Positive, Problem, section
 
 
@@ -10,7 +11,10 @@ class PipelineData:
     """Which files a run reads, and how many rows at a time.
 
     Args:
-        train: Glob of training files, relative to the current folder.
+        train: Glob of training files, relative to the current folder. With `days`, `{day}` in it
+            stands for a day.
+        days: `Days`: the run trains on one day after another, and evaluates each before that.
+            Defaults to `None`.
         valid: Glob of validation files. Defaults to `None`.
         test: Glob of test files. Defaults to `None`.
         batch_size: Integer. Rows of a training step. Defaults to `512`.
@@ -19,11 +23,13 @@ class PipelineData:
         synthetic: Mapping of arguments of the generated market, which is written to `directory`
             when it is not there. Defaults to `None`.
         directory: Folder of the generated data. Defaults to `None`.
-        train_rows: Integer. Only so many first rows are trained on. Defaults to `None`.
+        train_rows: Integer. Only so many first rows are trained on, of each day where there are
+            days. Defaults to `None`.
         eval_rows: Integer. Only so many first rows are evaluated. Defaults to `None`.
     """
 
     train: PathText
+    days: Days | None = None
     valid: PathText | None = None
     test: PathText | None = None
     batch_size: Count = 512
@@ -39,5 +45,20 @@ class PipelineData:
         if self.synthetic is not None and self.directory is None:
             raise Problem(
                 ("synthetic",), "`directory` must be given with `synthetic`. Received: nothing"
+            )
+        if self.days is None and MARK in self.train:
+            raise Problem(
+                ("train",), f"`days` must be given for `{MARK}` in `train`. Received: nothing"
+            )
+        if self.days is not None and MARK not in self.train:
+            raise Problem(
+                ("train",),
+                f"`train` must name the day as `{MARK}`, with `days`. Received: train={self.train}",
+            )
+        if self.days is not None and self.valid is not None:
+            raise Problem(
+                ("valid",),
+                "`valid` must not be given with `days`: each day is evaluated before it is trained "
+                f"on. Received: valid={self.valid}",
             )
         return self

@@ -51,6 +51,12 @@ class PipelineSpec(Document):
     @pydantic.model_validator(mode="after")
     def _check(self):
         check_model(self.model)
+        if self.data.days is not None and self.train.epochs != 1:
+            raise Problem(
+                ("train", "epochs"),
+                "`train.epochs` must be 1 with `data.days`: each day is trained on once. "
+                f"Received: epochs={self.train.epochs}",
+            )
         if self.train.early_stopping is not None and self.data.valid is None:
             raise Problem(
                 ("train", "early_stopping"),

@@ -180,3 +180,18 @@ def test_needs_no_tensorflow(path, root):
         [sys.executable, "-c", CODE, str(path)], capture_output=True, text=True, cwd=root
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_days_of_a_pipeline_are_told(tmp_path, capsys):
+    from tiny_run import document
+
+    from lmn_tf.specs import strict_yaml
+
+    plain = document(tmp_path / "run", epochs=1)
+    plain["data"] = {
+        "train": "logs/{day}.parquet",
+        "days": {"first": "2024-02-28", "last": "2024-03-01"},
+    }
+    (tmp_path / "daily.yaml").write_text(strict_yaml.dump(plain))
+    assert main(["check", str(tmp_path / "daily.yaml")]) == 0
+    assert capsys.readouterr().out.endswith(", 2024-02-28 to 2024-03-01 (3 days)\n")

@@ -50,6 +50,26 @@ def test_splits_follow_time_and_histories_are_earlier(tmp_path):
         assert times == sorted(times) and all(moment < row["time"] for moment in times)
 
 
+def test_one_file_a_day(tmp_path):
+    report = generate(tmp_path, **SMALL, by_day=True)
+    assert ensure(tmp_path, **SMALL, by_day=True) == report
+    files = sorted(tmp_path.glob("day-*.parquet"))
+    assert [path.stem for path in files] == list(report["rows"])
+    assert files[1].stem == "day-2023-12-15" and len(files) >= 30
+    for path in files:
+        times = pq.read_table(path)["time"].to_numpy()
+        assert {f"day-{day}" for day in times.astype("datetime64[s]").astype("datetime64[D]")} == {
+            path.stem
+        }
+        assert len(times) == report["rows"][path.stem] and np.all(np.diff(times) >= 0)
+    assert ceiling_text(tmp_path).startswith("Ceiling on the rows of all days (the true prob")
+    assert report["clicks"]["days"] > 100
+    with pytest.raises(UserError, match="`by_day` must be the one .*, True. Received: by_day=Fal"):
+        ensure(tmp_path, **SMALL)
+    with pytest.raises(UserError, match="`by_day` must be true or false. Received: by_day=1"):
+        generate(tmp_path, **SMALL, by_day=1)
+
+
 def test_events_hold_the_same_histories(tmp_path):
     generate(tmp_path / "inline", **SMALL)
     generate(tmp_path / "events", **SMALL, history="events")
