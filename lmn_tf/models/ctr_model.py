@@ -11,6 +11,7 @@ from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
 from lmn_tf.layers.feature_interaction import FeatureInteraction
 from lmn_tf.models.ctr_head import CTRHead
 from lmn_tf.models.ctr_metrics import make_metrics
+from lmn_tf.models.parameter_server_fit import ParameterServerFit
 from lmn_tf.optimizers.default_optimizer import default
 from lmn_tf.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from lmn_tf.specs.errors import UserError
@@ -18,7 +19,7 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class CTRModel(keras.Model):
+class CTRModel(ParameterServerFit, keras.Model):
     """A `keras.Model` that is built from a feature spec and scores clicks.
 
     Computes `logits = MLP(concat[user, item, context, cross, *read_histories()])`. Subclasses say
@@ -281,6 +282,8 @@ class CTRModel(keras.Model):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics, the grouped ones by the feature `"group"` in evaluation."""
+        if self.is_on_worker:
+            return self.hand_over(x, y, y_pred, sample_weight)
         if self._evaluating:
             self._update_grouped(x, y, y_pred, sample_weight)
         return super().compute_metrics(x, y, y_pred, sample_weight)

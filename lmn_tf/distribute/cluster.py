@@ -1,0 +1,224 @@
+"""The processes of a run on parameter servers: who they are, and how they come together."""
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+
+from lmn_tf.specs.errors import UserError, short
+
+ROLES = ("chief", "worker", "ps")
+_WORDS = {"chief": "coordinator", "worker": "worker", "ps": "parameter server"}
+# A server answers the steps of every worker at once: with fewer threads they wait for each other.
+_LEAST_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The addresses of a cluster, and which of its tasks this process is.
+
+    Args:
+        workers: Tuple of `"host:port"`.
+        servers: Tuple of `"host:port"`: the parameter servers.
+        chief: `"host:port"` of the coordinator, or `None`, which is this machine. Defaults to
+            `None`.
+        role: `"chief"`, `"worker"` or `"ps"`. Defaults to `"chief"`.
+        index: Integer. Which of its role this process is. Defaults to `0`.
+
+    Example:
+
+    >>> cluster = Cluster(("10.0.0.1:2222",), ("10.0.0.2:2222",), role="ps")
+    >>> cluster.name(), cluster.address()
+    ('parameter server 0', '10.0.0.2:2222')
+    """
+
+    workers: tuple
+    servers: tuple
+    chief: str | None = None
+    role: str = "chief"
+    index: int = 0
+
+    @classmethod
+    def from_environment(cls, environment=None):
+        """Reads `TF_CONFIG`.
+
+        Args:
+            environment: Mapping. Defaults to `None`: `os.environ`.
+
+        Returns:
+            A `Cluster`, or `None` where `TF_CONFIG` is not set.
+
+        Raises:
+            UserError: If `TF_CONFIG` is no JSON, lacks workers or servers, or names a task that
+                its cluster does not have.
+        """
+        text = (os.environ if environment is None else environment).get("TF_CONFIG")
+        if not text:
+            return None
+        try:
+            config = json.loads(text)
+            tasks = {role: tuple(config["cluster"].get(role) or ()) for role in ROLES}
+            task = config.get("task") or {"type": "chief", "index": 0}
+            role, index = task["type"], int(task["index"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                '`TF_CONFIG` must be JSON such as {"cluster": {"chief": ["host:port"], "worker": '
+                '[...], "ps": [...]}, "task": {"type": "chief", "index": 0}}. '
+                f"Received: {short(text)}"
+            ) from error
+        _check(tasks, role, index, config["cluster"])
+        return cls(tasks["worker"], tasks["ps"], (tasks["chief"] or (None,))[0], role, index)
+
+    def to_environment(self) -> str:
+        """Gives the value of `TF_CONFIG` that `from_environment` reads."""
+        tasks = {"worker": list(self.workers), "ps": list(self.servers)}
+        if self.chief:
+            tasks["chief"] = [self.chief]
+        return json.dumps({"cluster": tasks, "task": {"type": self.role, "index": self.index}})
+
+    def tasks(self) -> dict:
+        """Maps (role, index) to the address of each worker and server."""
+        return {
+            (role, index): address
+            for role, addresses in (("worker", self.workers), ("ps", self.servers))
+            for index, address in enumerate(addresses)
+        }
+
+    def name(self, role=None, index=None) -> str:
+        """Gives what to call a task in messages. Defaults to this process's own."""
+        role = self.role if role is None else role
+        if role == "chief":
+            return _WORDS[role]
+        return f"{_WORDS[role]} {self.index if index is None else index}"
+
+    def address(self) -> str | None:
+        """Gives the address of this process."""
+        if self.role == "chief":
+            return self.chief
+        return self.tasks()[self.role, self.index]
+
+
+def _check(tasks, role, index, cluster) -> None:
+    if not tasks["worker"] or not tasks["ps"]:
+        raise UserError(
+            "`TF_CONFIG` must name at least one worker and one ps. "
+            f"Received: worker={list(tasks['worker'])}, ps={list(tasks['ps'])}"
+        )
+    unknown = sorted(set(cluster) - set(ROLES))
+    if unknown or role not in ROLES:
+        raise UserError(
+            f"The tasks of `TF_CONFIG` must be chief, worker and ps. Received: "
+            f"{', '.join(unknown) or role}"
+        )
+    count = max(len(tasks[role]), role == "chief")
+    if not 0 <= index < count:
+        raise UserError(
+            f"The task of `TF_CONFIG` must be one of its {count} of type {role}. "
+            f"Received: index={index}"
+        )
+
+
+def serve(cluster: Cluster, say=print) -> None:
+    """Serves as a worker or parameter server until the process is ended.
+
+    Args:
+        cluster: A `Cluster` whose role is `"worker"` or `"ps"`.
+        say: Function that is given one line once the server answers. Defaults to `print`.
+    """
+    import tensorflow as tf
+
+    config = tf.compat.v1.ConfigProto()
+    config.inter_op_parallelism_threads = max(_LEAST_THREADS, os.cpu_count() or 1)
+    addresses = {"worker": list(cluster.workers), "ps": list(cluster.servers)}
+    if cluster.chief:
+        addresses["chief"] = [cluster.chief]
+    server = tf.distribute.Server(
+        tf.train.ClusterSpec(addresses),
+        job_name=cluster.role,
+        task_index=cluster.index,
+        protocol="grpc",
+        config=config,
+        start=True,
+    )
+    say(f"{cluster.name()} serves at {cluster.address()}")
+    server.join()
+
+
+def connect(cluster: Cluster, wait: float = 300.0, say=print):
+    """Connects the coordinator to its workers and servers.
+
+    To be called before TensorFlow has made any tensor, dataset or variable in this process: they
+    would be of a machine that no longer goes by its name.
+
+    Args:
+        cluster: A `Cluster` whose role is `"chief"`.
+        wait: Float. Seconds to wait for workers and servers that do not answer yet. Defaults to
+            `300.0`.
+        say: Function that is given a line when it has to wait. Defaults to `print`.
+
+    Returns:
+        A `tf.distribute.ParameterServerStrategy`.
+
+    Raises:
+        ClusterError: If a worker or server does not answer in time.
+    """
+    wait_for_servers(cluster, wait, say)
+    import tensorflow as tf
+
+    addresses = {"worker": list(cluster.workers), "ps": list(cluster.servers)}
+    task = {}
+    if cluster.chief:
+        addresses["chief"] = [cluster.chief]
+        task = {"task_type": "chief", "task_id": 0}
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec(addresses), rpc_layer="grpc", **task
+    )
+    return tf.distribute.ParameterServerStrategy(resolver)
+
+
+def wait_for_servers(cluster: Cluster, wait: float, say=print) -> None:
+    """Returns once every worker and server takes connections; arguments as of `connect`."""
+    from lmn_tf.distribute.cluster_error import ClusterError
+
+    missing = dict(cluster.tasks())
+    started, told = time.monotonic(), False
+    while True:
+        missing = {task: place for task, place in missing.items() if not _listens(place)}
+        if not missing:
+            return
+        names = ", ".join(f"{cluster.name(*task)} at {place}" for task, place in missing.items())
+        if time.monotonic() - started > wait:
+            raise ClusterError(
+                f"Every worker and server must answer within {wait:g} s. Received: no answer from "
+                f"{names}. Start what is missing, and then the coordinator again."
+            )
+        if not told and time.monotonic() - started > 5:
+            say(f"Waiting for {names}.")
+            told = True
+        time.sleep(0.2)
+
+
+def _listens(address) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=2.0):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def free_ports(count: int) -> list[int]:
+    """Finds ports of this machine that are free now.
+
+    Args:
+        count: Integer. How many.
+    """
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()

@@ -1,0 +1,94 @@
+"""What becomes of Keras variables inside a step that runs on a worker."""
+
+import keras
+import tensorflow as tf
+
+
+class WorkerScope(keras.StatelessScope):
+    """Traces one step so that steps of several workers at once add up right.
+
+    Keras variables are written by reading, adding and writing back. When two workers do so at once,
+    one of the two is lost. Inside this scope
+
+    - metrics start from zero and are not written: what the step added to them is in `added`, to be
+      summed by the coordinator;
+    - counters are incremented where they are, in one operation;
+    - every other variable is written as usual: of two moving averages written at once, one counts.
+
+    Args:
+        metrics: List of the `keras.Variable`s of metrics.
+        counters: List of the `keras.Variable`s that count steps.
+
+    Example:
+
+    >>> total, steps = keras.Variable(5.0), keras.Variable(1)
+    >>> with WorkerScope([total], [steps]) as scope:
+    ...     total.assign(total + 2.0)
+    ...     steps.assign(steps + 1)
+    <tf.Tensor: shape=(), dtype=float32, numpy=2.0>
+    <tf.Tensor: shape=(), dtype=int32, numpy=2>
+    >>> float(scope.added()[0]), float(total.numpy()), int(steps.numpy())
+    (2.0, 5.0, 2)
+    """
+
+    def __init__(self, metrics, counters):
+        super().__init__(
+            [(one, tf.zeros(one.shape, one.dtype)) for one in metrics],
+            collect_losses=True,
+            initialize_variables=False,
+        )
+        self._metrics = list(metrics)
+        self._counters = {id(one) for one in counters}
+
+    def add_update(self, update):
+        variable, value = update
+        if id(variable) in self.state_mapping:
+            self.state_mapping[id(variable)] = value
+        elif id(variable) in self._counters:
+            resource = _resource(variable)
+            resource.assign_add(tf.ones(resource.shape, resource.dtype))
+        else:
+            _resource(variable).assign(tf.cast(value, variable.dtype))
+
+    def get_current_value(self, variable):
+        return self.state_mapping.get(id(variable), _resource(variable))
+
+    def added(self):
+        """Returns what the metrics' variables would have gained, as a list of tensors."""
+        return [self.state_mapping[id(one)] for one in self._metrics]
+
+
+def _resource(variable):
+    """The `tf.Variable` behind a Keras variable, whatever scope is open."""
+    return variable._value
+
+
+def local_variable(value):
+    """Makes a `tf.Variable` of the coordinator itself.
+
+    `tf.Variable` would be placed on a parameter server inside a strategy's scope; constructors of
+    the class behind it are left alone.
+
+    Args:
+        value: Array.
+    """
+    from tensorflow.python.ops import resource_variable_ops
+
+    with tf.init_scope(), tf.device("/device:CPU:0"):
+        return resource_variable_ops.ResourceVariable(value, trainable=False)
+
+
+def keep_here(metrics):
+    """Moves the variables of metrics from the servers to the coordinator, which adds them up.
+
+    Args:
+        metrics: List of `keras.Variable`s.
+    """
+    for variable in metrics:
+        if "/job:ps" in (_resource(variable).device or ""):
+            variable._value = local_variable(_resource(variable).numpy())
+
+
+def counters(optimizer):
+    """Returns the `keras.Variable`s in which an optimizer counts its steps."""
+    return [one for one in optimizer.variables if one.path.split("/")[-1] == "iteration"]

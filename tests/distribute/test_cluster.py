@@ -1,0 +1,59 @@
+import json
+import socket
+
+import pytest
+
+from lmn_tf.distribute import cluster as clusters
+from lmn_tf.distribute.cluster import Cluster
+from lmn_tf.distribute.cluster_error import ClusterError
+from lmn_tf.specs.errors import UserError
+
+
+def config(task=None, **cluster):
+    cluster = cluster or {"chief": ["a:1"], "worker": ["b:1", "c:1"], "ps": ["d:1"]}
+    return {"TF_CONFIG": json.dumps({"cluster": cluster, **({"task": task} if task else {})})}
+
+
+def test_reads_the_environment():
+    assert Cluster.from_environment({}) is None
+    cluster = Cluster.from_environment(config({"type": "worker", "index": 1}))
+    assert cluster.workers == ("b:1", "c:1") and cluster.servers == ("d:1",)
+    assert (cluster.name(), cluster.address()) == ("worker 1", "c:1")
+    assert cluster.name("ps", 0) == "parameter server 0"
+    assert Cluster.from_environment({"TF_CONFIG": cluster.to_environment()}) == cluster
+    chief = Cluster.from_environment(config())
+    assert (chief.role, chief.index, chief.address()) == ("chief", 0, "a:1")
+    bare = Cluster.from_environment(config(worker=["b:1"], ps=["d:1"]))
+    assert bare.address() is None and bare.name() == "coordinator"
+    assert Cluster.from_environment({"TF_CONFIG": bare.to_environment()}) == bare
+
+
+@pytest.mark.parametrize(
+    "environment, message",
+    [
+        ({"TF_CONFIG": "{"}, "must be JSON such as"),
+        ({"TF_CONFIG": "[1]"}, "must be JSON such as"),
+        (config(worker=["b:1"]), "at least one worker and one ps"),
+        (config(worker=["b:1"], ps=["d:1"], evaluator=["e:1"]), "chief, worker and ps"),
+        (config({"type": "evaluator", "index": 0}), "chief, worker and ps"),
+        (config({"type": "worker", "index": 2}), "one of its 2 of type worker"),
+        (config({"type": "chief", "index": 1}), "one of its 1 of type chief"),
+    ],
+)
+def test_refuses_what_is_no_cluster(environment, message):
+    with pytest.raises(UserError, match=message):
+        Cluster.from_environment(environment)
+
+
+def test_waits_for_servers_and_names_those_that_are_missing():
+    (closed,) = clusters.free_ports(1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        clusters.wait_for_servers(Cluster((place,), (place,)), wait=5.0)
+        missing = Cluster((place,), (place, f"127.0.0.1:{closed}"))
+        with pytest.raises(ClusterError, match=f"no answer from parameter server 1 at .*:{closed}"):
+            clusters.wait_for_servers(missing, wait=0.3)
+
+
+def test_ports_are_different():
+    assert len(set(clusters.free_ports(5))) == 5

@@ -1,0 +1,63 @@
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lmn_tf.distribute.parameter_server_scope import (
+    WorkerScope,
+    counters,
+    keep_here,
+    local_variable,
+)
+
+
+def test_metrics_are_collected_and_all_else_is_written():
+    mean = keras.metrics.Mean()
+    mean.update_state([1.0, 2.0])
+    layer = keras.layers.BatchNormalization(momentum=0.5)
+    layer.build((None, 1))
+    with WorkerScope(mean.variables, []) as scope:
+        mean.update_state([5.0])
+        layer(np.array([[2.0], [4.0]], "float32"), training=True)
+    assert [float(one) for one in scope.added()] == [5.0, 1.0]
+    assert float(mean.result()) == 1.5
+    assert layer.moving_mean.numpy().tolist() == [1.5]
+
+
+def test_losses_of_layers_are_kept():
+    class Adds(keras.layers.Layer):
+        def call(self, x):
+            self.add_loss(tf.reduce_sum(x))
+            return x
+
+    model = keras.Sequential([Adds(), keras.layers.Dense(1, kernel_regularizer="l2")])
+    model.build((None, 3))
+    with WorkerScope([], []):
+        for _ in range(2):  # the second call forgets the losses of the first
+            model(tf.ones((2, 3)))
+        assert len(model.losses) == 2
+        assert float(model.losses[0]) == 6.0
+
+
+def test_counters_are_incremented_in_place():
+    optimizer = keras.optimizers.Adam()
+    kernel = keras.Variable([1.0])
+    optimizer.build([kernel])
+    assert counters(optimizer) == [optimizer.iterations]
+    with WorkerScope([], counters(optimizer)):
+        optimizer.apply([tf.ones(1)])
+        # As another worker would meanwhile:
+        optimizer.iterations.value.assign_add(5)
+        optimizer.apply([tf.ones(1)])
+    assert int(optimizer.iterations.numpy()) == 7
+    assert kernel.numpy()[0] < 1.0
+
+
+def test_variables_of_the_coordinator_pass_by_the_strategy():
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    with strategy.scope():
+        variable = local_variable(np.ones(2))
+    assert type(variable).__name__ == "ResourceVariable" and not variable.trainable
+    total = keras.Variable(3.0)
+    before = total._value
+    keep_here([total])
+    assert total._value is before  # it is here already

@@ -1,0 +1,54 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "distribute"))
+
+from local_cluster import drive
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return drive("fit_driver.py")
+
+
+def test_one_step_at_a_time_is_plain_keras(seen):
+    one, plain = seen["one"], seen["plain"]
+    assert one.keys() - plain.keys() == {"staleness", "staleness_max"}
+    for key, values in plain.items():
+        assert one[key] == pytest.approx(values, rel=1e-4), key
+    assert one["staleness_max"] == [0.0]
+    assert 0 <= seen["predictions"] < 1e-4
+
+
+def test_evaluation_adds_up_over_workers(seen):
+    assert seen["evaluate"] == pytest.approx(seen["plain_evaluate"], rel=1e-5)
+    assert "gauc" in seen["evaluate"] and "staleness" not in seen["evaluate"]
+
+
+def test_callbacks_early_stopping_and_checkpoints_as_in_keras(seen):
+    many = seen["many"]
+    assert len(many["loss"]) == seen["epochs"] == 2  # stopped early
+    assert many["val_auc"][-1] > 0.6
+    assert seen["batches"] == 20
+    assert seen["iterations"] == seen["dense_iterations"] == 30
+    assert 0 <= seen["saved"] < 1e-5
+    assert seen["stopped"] == 3
+
+
+def test_staleness_is_bounded_and_logged(seen):
+    assert all(0 <= value <= 4 + 2 - 2 for value in seen["many"]["staleness_max"])
+    assert seen["many"]["staleness"][0] <= seen["many"]["staleness_max"][0]
+
+
+def test_single_batches(seen):
+    assert seen["predict_on_batch"] == [100, 1]
+    assert seen["on_batch"]["loss"] > 0
+
+
+def test_workers_may_make_their_own_data(seen):
+    workers = seen["workers"]
+    assert len(workers["loss"]) == 2 and workers["loss"][1] < workers["loss"][0]
+    assert workers["steps"] == 6
+    assert "`steps_per_epoch` must be given where each worker makes" in workers["message"]
