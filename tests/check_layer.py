@@ -33,8 +33,8 @@ def check_layer(
     check_symbolic_shape(layer, inputs, mask, want, fixed_length)
     check_modes(layer, inputs, mask, want)
     check_mixed_precision(layer, inputs, mask, want)
-    check_fit_and_saving(layer, inputs, mask, fixed_length)
-    check_two_replicas(layer, inputs, mask, fixed_length)
+    after = check_fit_and_saving(layer, inputs, mask, fixed_length)
+    check_two_replicas(layer, inputs, mask, fixed_length, after)
     if mask is not None:
         check_padding(layer, inputs, mask, want)
         check_keras_mask(layer, inputs, mask, want)
@@ -159,50 +159,48 @@ def check_mixed_precision(layer, inputs, mask, want):
 
 
 def check_fit_and_saving(layer, inputs, mask, fixed_length):
-    twin = copy_of(layer, inputs, mask)
-    model, _ = as_model(twin, inputs, mask, fixed_length)
-    data = arrays(inputs, mask)
-    model.compile(keras.optimizers.SGD(0.1), "mse")
-    before = [weight.numpy() for weight in twin.trainable_weights]
-    history = model.fit(data, np.ones(len(data[0])), batch_size=len(data[0]), verbose=0)
-    assert all(np.isfinite(values).all() for values in history.history.values())
-    after = [weight.numpy() for weight in twin.trainable_weights]
-    if before:
+    """Trains a step, saves and loads; returns the model's weights after the step."""
+    model, twin = trained(layer, inputs, mask, fixed_length, copies=1)
+    before, after = layer.get_weights(), twin.get_weights()
+    if layer.trainable_weights:
         assert any((a != b).any() for a, b in zip(before, after, strict=True))
-    predicted = model.predict(data, verbose=0)
+    assert all(np.isfinite(value).all() for value in after)
+    data = arrays(inputs, mask)
+    predicted = model(data, training=False)
     folder = tf.io.gfile.join(tf.compat.v1.test.get_temp_dir(), "check_layer")
     tf.io.gfile.makedirs(folder)
     path = tf.io.gfile.join(folder, "model.keras")
     model.save(path)
     loaded = keras.saving.load_model(path)
-    np.testing.assert_allclose(loaded.predict(data, verbose=0), predicted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(loaded(data, training=False), predicted, rtol=1e-5, atol=1e-6)
+    return model.get_weights()
 
 
-def check_two_replicas(layer, inputs, mask, fixed_length):
-    """Trains a step on two replicas, each with the whole batch, and compares with one."""
+def trained(layer, inputs, mask, fixed_length, copies):
+    """A model with a copy of the layer after one step on `copies` times the batch, and the copy."""
+    keras.utils.set_random_seed(3)
+    twin = type(layer).from_config(layer.get_config())
+    model, _ = as_model(twin, inputs, mask, fixed_length)
+    twin.set_weights(layer.get_weights())
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    data = [np.concatenate([value] * copies) for value in arrays(inputs, mask)]
+    dataset = tf.data.Dataset.from_tensors((tuple(data), np.ones(len(data[0]))))
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    dataset = dataset.unbatch().batch(len(data[0])).with_options(options)
+    history = model.fit(dataset, shuffle=False, verbose=0)
+    assert all(np.isfinite(values).all() for values in history.history.values())
+    return model, twin
+
+
+def check_two_replicas(layer, inputs, mask, fixed_length, want):
+    """A step on two replicas, each with the whole batch, gives the weights of one."""
     devices = tf.config.list_logical_devices("CPU")
     if len(devices) < 2:
         return
-    data = arrays(inputs, mask)
-    twice = [np.concatenate([value, value]) for value in data]
-    results = []
-    for strategy, values in (
-        (tf.distribute.get_strategy(), data),
-        (tf.distribute.MirroredStrategy([device.name for device in devices[:2]]), twice),
-    ):
-        with strategy.scope():
-            keras.utils.set_random_seed(3)
-            twin = type(layer).from_config(layer.get_config())
-            model, _ = as_model(twin, inputs, mask, fixed_length)
-            twin.set_weights(layer.get_weights())
-            model.compile(keras.optimizers.SGD(0.1), "mse")
-        dataset = tf.data.Dataset.from_tensors((tuple(values), np.ones(len(values[0]))))
-        options = tf.data.Options()
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        dataset = dataset.unbatch().batch(len(values[0])).with_options(options)
-        model.fit(dataset, shuffle=False, verbose=0)
-        results.append([weight.numpy() for weight in model.weights])
-    for one, two in zip(*results, strict=True):
+    with tf.distribute.MirroredStrategy([device.name for device in devices[:2]]).scope():
+        model, _ = trained(layer, inputs, mask, fixed_length, copies=2)
+    for two, one in zip(model.get_weights(), want, strict=True):
         np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-5)
 
 

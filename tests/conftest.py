@@ -17,6 +17,20 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Checks a layer in one configuration; its other configurations are slow tests.
+
+    Each costs seconds: XLA, training, saving, mixed precision, two replicas.
+    """
+    checked = set()
+    for item in items:
+        if getattr(item, "originalname", "") == "test_is_a_good_layer":
+            if item.path in checked:
+                item.add_marker(pytest.mark.slow)
+            checked.add(item.path)
+
+
 def pytest_collection_finish(session):
     """Splits the CPU into four logical devices, so that replicas are tested on any machine.
 
