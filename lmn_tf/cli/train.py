@@ -47,9 +47,9 @@ def train(pipeline, settings, run_dir, warm_start, resume, no_test, as_json):
     generate_missing(spec.data, lambda text: click.echo(text, err=True))
     let_xla_select_k()
     quiet_tensorflow()
-    from lmn_tf.training.trainer import Trainer
+    from lmn_tf.training.daily_trainer import make_trainer
 
-    metrics = Trainer(spec, resume=resume, test=not no_test).train()
+    metrics = make_trainer(spec, resume=resume, test=not no_test).train()
     if as_json:
         click.echo(json.dumps(metrics, indent=2))
         return

@@ -34,11 +34,13 @@ class Board:
                 tf.summary.scalar(f"learning_rate/{name}", rate)
 
     def on_epoch(self, loop, figures) -> None:
-        """Writes the figures of the validation set at the end of an epoch."""
+        """Writes the figures at the end of an epoch: of the validation set, and those of its data
+        before it, where there are any."""
         with self._writer.as_default(figures["step"]):
             tf.summary.scalar("train/epoch_loss", figures["loss"])
-            for name, value in _flat(figures.get("valid", {}), "valid"):
-                tf.summary.scalar(name, value)
+            for part in ("valid", "before"):
+                for name, value in _flat(figures.get(part, {}), part):
+                    tf.summary.scalar(name, value)
         self._writer.flush()
 
     def close(self) -> None:

@@ -235,12 +235,12 @@ def _train_here(file, test: bool) -> str | None:
     import keras
 
     from lmn_tf.specs.pipeline_spec import PipelineSpec
-    from lmn_tf.training.trainer import Trainer
+    from lmn_tf.training.daily_trainer import make_trainer
 
     # Frees the run before, and counts the names of layers from the start as a new process does.
     keras.backend.clear_session()
     try:
-        Trainer(PipelineSpec.load(file), resume=True, test=test).train()
+        make_trainer(PipelineSpec.load(file), resume=True, test=test).train()
     except Exception as error:
         words = str(error).strip().splitlines() or ["no message"]
         return words[0] if isinstance(error, UserError) else f"{type(error).__name__}: {words[0]}"

@@ -70,7 +70,32 @@ def grown_weights(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSo
     return grown
 
 
-def grown_row_state(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources]) -> dict:
+def carried_over(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources]) -> dict:
+    """Gives a new model and its optimizer all that the older ones hold, for a run that goes on.
+
+    Beyond `grown_weights` and `grown_row_state` these are steps, moments of dense weights and of
+    tables, seeds, and open keys.
+
+    Args:
+        model: The new model, built and compiled, its optimizer built.
+        old: Arrays of the older model and its optimizer by stable key.
+        rows: The row sources of each embedding table, by name.
+
+    Returns:
+        A dictionary from stable key to the new array.
+    """
+    values = {
+        key: old[key]
+        for key, variable in keyed_variables(model, model.optimizer).items()
+        if key in old and old[key].shape == tuple(variable.shape)
+    }
+    values |= grown_weights(model, old, rows)
+    return values | grown_row_state(model, old, rows, slots=None)
+
+
+def grown_row_state(
+    model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources], slots=ROW_STATE
+) -> dict:
     """Gives the optimizer of a new model what the older one knew of the rows of tables.
 
     New slots of a memory take over the state of the slot that they are a copy of, new rows of
@@ -80,6 +105,7 @@ def grown_row_state(model, old: Mapping[str, np.ndarray], rows: Mapping[str, Row
         model: The new model, built and compiled, its optimizer built.
         old: Arrays of the older model and its optimizer by stable key.
         rows: The row sources of each embedding table, by name.
+        slots: Names of what to take, or `None` for all. Defaults to `ROW_STATE`.
 
     Returns:
         A dictionary from stable key to the new array.
@@ -94,7 +120,7 @@ def grown_row_state(model, old: Mapping[str, np.ndarray], rows: Mapping[str, Row
     state = {}
     for key, variable in variables.items():
         table, _, slot = key.removeprefix("optimizer/").rpartition("/")
-        if table not in tables or slot not in ROW_STATE or key not in old:
+        if table not in tables or key not in old or (slots and slot not in slots):
             continue
         if old[key].shape[1:] == tuple(variable.shape)[1:]:
             state[key] = _take_rows(old[key], tables[table], variable)

@@ -14,6 +14,8 @@ _MEMORY_COLUMNS = (
     ("slots_for_90", "slots for 90 %", "{:,.0f}"),
 )
 
+_MOST_DAYS = 31
+
 
 def metrics_table(metrics: dict) -> str:
     """Lays out the content of `metrics.json` for a person.
@@ -22,7 +24,8 @@ def metrics_table(metrics: dict) -> str:
         metrics: The content of `metrics.json`.
 
     Returns:
-        Lines of text: the speed of training, then one row for each evaluated set.
+        Lines of text: the speed of training, then one row for each evaluated set. Of a run over
+        days, each of the last 31 days is one.
 
     Example:
 
@@ -33,7 +36,8 @@ def metrics_table(metrics: dict) -> str:
     test  0.7500  0.5000   1,200
     """
     lines = [", ".join(_opening(metrics))]
-    sets = {name: metrics[name] for name in ("valid", "test") if name in metrics}
+    sets = {one["day"]: one["before"] for one in metrics.get("days", [])[-_MOST_DAYS:]}
+    sets |= {name: metrics[name] for name in ("progressive", "valid", "test") if name in metrics}
     if sets:
         rows = [dict(_cells(figures)) for figures in sets.values()]
         known = [title for _, title, _ in (*_COLUMNS, *_MEMORY_COLUMNS)]

@@ -19,6 +19,8 @@ class TrainState:
         timed_seconds: Time of those steps. Defaults to `0.0`.
         waited: Part of `timed_seconds` spent waiting for input. Defaults to `0.0`.
         history: One dict of figures for each finished epoch. Defaults to `[]`.
+        opening: Figures known before the first step of the epoch in progress, which join those of
+            its end. Defaults to `{}`.
         early_stopping: State of the early stopping. Defaults to `{}`.
         best_file: File with the best weights, None where the last ones count. Defaults to `None`.
         finished: Whether no step is left. Defaults to `False`.
@@ -38,6 +40,7 @@ class TrainState:
     timed_seconds: float = 0.0
     waited: float = 0.0
     history: list = dataclasses.field(default_factory=list)
+    opening: dict = dataclasses.field(default_factory=dict)
     early_stopping: dict = dataclasses.field(default_factory=dict)
     best_file: str | None = None
     finished: bool = False

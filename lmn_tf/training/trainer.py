@@ -1,7 +1,6 @@
 """From a pipeline to a finished run directory."""
 
 import contextlib
-import dataclasses
 import re
 import resource
 import sys
@@ -22,10 +21,10 @@ from lmn_tf.training.checkpoints import Checkpoints
 from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.evaluation import Evaluator
 from lmn_tf.training.generated_data import generate_missing
-from lmn_tf.training.progress import Progress
 from lmn_tf.training.run_directory import RunDirectory
 from lmn_tf.training.training_loop import TrainingLoop
 from lmn_tf.training.warm_start import WarmStart, continued
+from lmn_tf.training.watcher import Watcher
 
 
 class Trainer:
@@ -107,19 +106,10 @@ class Trainer:
     def _train(self, spec) -> dict:
         self.spec = self._learn(spec)
         data, train = self.pipeline.data, self.pipeline.train
-        reader = BatchReader(
-            self.spec,
-            data.train,
-            batch_size=data.batch_size,
-            shuffle=True,
-            seed=train.seed,
-            shuffle_buffer=data.shuffle_buffer,
-            limit=data.train_rows,
-            histories=self._reads_histories,
-        )
+        reader = self._reader(data.train)
         total = train.epochs * -(-reader.num_rows // data.batch_size)
         total = min(total, train.max_steps) if train.max_steps else total
-        self.model = build_model(self.pipeline, self.spec, total)
+        self.model = self._build(total)
         if self.warm_start:
             self._say(self.warm_start.apply(self.model, self.pipeline))
         valid, test = self._dataset(data.valid), self._dataset(data.test if self.test else None)
@@ -128,7 +118,7 @@ class Trainer:
             self.directory.write_opening(self.pipeline, self.spec)
         self.directory.check_data(match_files(data.train))
         evaluator = self._evaluator()
-        watcher = _Watcher(total, self.stream)
+        watcher = Watcher(total, self.stream)
         board = Board(self.directory.tensorboard / "train", self.model.optimizer)
         loop = self._loop(reader, valid, evaluator, [watcher, board], total)
         if loop.restore():
@@ -163,12 +153,16 @@ class Trainer:
             return self.directory.load_spec()
         from lmn_tf.data import vocabulary
 
-        vocabulary.learn(spec, self.pipeline.data.train, limit=self.pipeline.data.train_rows)
+        vocabulary.learn(spec, self._first_files(), limit=self.pipeline.data.train_rows)
         if self.warm_start:
             self.warm_start.adapt_assets(spec)
         return spec
 
-    def _loop(self, reader, valid, evaluator, listeners, total) -> TrainingLoop:
+    def _first_files(self):
+        """What vocabularies are learned from."""
+        return self.pipeline.data.train
+
+    def _loop(self, reader, valid, evaluator, listeners, total, epochs=None) -> TrainingLoop:
         data, train = self.pipeline.data, self.pipeline.train
         stopping = train.early_stopping
         callbacks = []
@@ -186,7 +180,7 @@ class Trainer:
             lambda start: reader_dataset(reader, start=start),
             num_rows=reader.num_rows,
             batch_size=data.batch_size,
-            epochs=train.epochs,
+            epochs=epochs or train.epochs,
             checkpoints=Checkpoints(self.directory.checkpoints),
             evaluate=None if valid is None else lambda: evaluator.evaluate(valid),
             early_stopping=stopping and EarlyStopping(stopping.monitor, stopping.patience),
@@ -194,6 +188,20 @@ class Trainer:
             max_steps=train.max_steps,
             listeners=listeners,
             callbacks=callbacks,
+        )
+
+    def _reader(self, files) -> BatchReader:
+        """Reads files for training."""
+        data = self.pipeline.data
+        return BatchReader(
+            self.spec,
+            files,
+            batch_size=data.batch_size,
+            shuffle=True,
+            seed=self.pipeline.train.seed,
+            shuffle_buffer=data.shuffle_buffer,
+            limit=data.train_rows,
+            histories=self._reads_histories,
         )
 
     def _dataset(self, files):
@@ -228,15 +236,23 @@ class Trainer:
             metrics["valid"] = epoch["valid"]
         if test is not None:
             metrics["test"] = evaluator.evaluate(test)
+        metrics.update(self._more_figures(state))
         metrics["train"]["peak_memory_mib"] = peak_memory_mib()
         metrics["train"]["peak_rss_mib"] = peak_rss_mib()
         atomic_files.write_json(self.directory.metrics_file, metrics)
         return self._read_metrics()
 
+    def _more_figures(self, state) -> dict:
+        """Further parts of `metrics.json`."""
+        return {}
+
     def _read_metrics(self) -> dict:
         import json
 
         return json.loads(self.directory.metrics_file.read_text(encoding="utf-8"))
+
+    def _build(self, total):
+        return build_model(self.pipeline, self.spec, total)
 
     def _say(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
@@ -312,7 +328,10 @@ def _train_figures(loop, state) -> dict:
         "seconds": state.seconds,
         "loss": state.history[-1]["loss"],
         "history": [
-            {**figures, "valid": _brief(figures["valid"])} if "valid" in figures else figures
+            {
+                key: _brief(value) if isinstance(value, dict) else value
+                for key, value in figures.items()
+            }
             for figures in state.history
         ],
     }
@@ -320,42 +339,3 @@ def _train_figures(loop, state) -> dict:
 
 def _brief(figures: dict) -> dict:
     return {key: value for key, value in figures.items() if not isinstance(value, dict)}
-
-
-@dataclasses.dataclass
-class _Watcher:
-    """Shows each step and each epoch."""
-
-    total: int
-    stream: object
-
-    def __post_init__(self):
-        self._progress = None
-
-    def on_step(self, loop, loss) -> None:
-        if self._progress is None:
-            self._progress = Progress(self.total, stream=self.stream)
-        step, state = loop.state.step, loop.state
-        if self._progress.wants(step):
-            self._progress.update(
-                step,
-                loss=float(loss),
-                examples_per_second=state.examples_per_second,
-                input_wait=state.input_wait,
-            )
-
-    def on_epoch(self, loop, figures) -> None:
-        valid = figures.get("valid", {})
-        words = [f"epoch {figures['epoch'] + 1}/{loop.epochs}", f"loss {figures['loss']:.4f}"]
-        for name in ("auc", "gauc", "logloss"):
-            if valid.get(name) is not None:
-                words.append(f"valid {name} {valid[name]:.4f}")
-        text = " | ".join(words)
-        if self._progress is None:
-            print(text, file=self.stream, flush=True)
-        else:
-            self._progress.line(text)
-
-    def close(self) -> None:
-        if self._progress:
-            self._progress.close()

@@ -84,9 +84,13 @@ class TrainingLoop:
         total = self.epochs * self.batches_per_epoch
         return min(total, self.max_steps) if self.max_steps else total
 
-    def restore(self) -> bool:
-        """Takes over the newest whole checkpoint; returns whether there was one."""
-        found = self.checkpoints.latest()
+    def restore(self, found=None) -> bool:
+        """Takes over the newest whole checkpoint; returns whether there was one.
+
+        Args:
+            found: What `Checkpoints.latest` gave, where it has been asked. Defaults to `None`.
+        """
+        found = self.checkpoints.latest() if found is None else found
         if found is None:
             return False
         values, state = found
@@ -117,6 +121,15 @@ class TrainingLoop:
             best = self.checkpoints.load_best(state.best_file)
             checkpoint_files.assign(keyed_variables(self.model), best, "The best weights")
         return state
+
+    def run_epoch(self) -> TrainState:
+        """Trains to the end of the epoch in progress, for epochs whose data or model differ."""
+        self._fit(self.state.epoch + 1)
+        return self.state
+
+    def save(self) -> None:
+        """Writes a checkpoint of this moment."""
+        self._save()
 
     def _fit(self, epochs: int) -> None:
         self.model.fit(
@@ -165,7 +178,8 @@ class TrainingLoop:
             # Evaluation may take long: a kill within it must not cost the steps before it.
             state.batch = self.batches_per_epoch
             self._save()
-        figures = {"epoch": state.epoch, "step": state.step, "loss": loss}
+        figures = {"epoch": state.epoch, "step": state.step, "loss": loss, **state.opening}
+        state.opening = {}
         if self.evaluate:
             figures["valid"] = dict(self.evaluate())
         state.history.append(figures)

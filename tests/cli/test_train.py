@@ -88,3 +88,18 @@ def test_generated_data_are_made(tmp_path, capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert json.loads(out)["train"]["examples"] > 500
     assert "Generating the synthetic market in market." in err
+
+
+def test_the_pipeline_over_days_runs(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    settings = [
+        "data.days.last=2023-12-16",
+        "data.synthetic.rows=6000",
+        "model={name: dnn, hidden_units: [8]}",
+        "train.deterministic=false",
+    ]
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    assert main(["train", str(root / "pipelines" / "synthetic_daily.yaml"), *arguments]) == 0
+    out, err = capsys.readouterr()
+    assert "\n2023-12-15 " in out and "\nprogressive " in out
+    assert "day 2023-12-16 (2/2) | before auc" in err

@@ -274,7 +274,7 @@ def test_labels_that_give_one_folder_are_refused(tmp_path):
 @pytest.fixture
 def here(monkeypatch):
     """Runs in this process that stand in for training."""
-    from lmn_tf.training import trainer
+    from lmn_tf.training import daily_trainer
 
     training = FakeTraining(monkeypatch)
     training.errors = {}
@@ -291,7 +291,7 @@ def here(monkeypatch):
             file = str(self.folder.parent / "pipelines" / f"{self.folder.name}.yaml")
             training.run([sys.executable, "-m", "lmn_tf.cli.main", "train", file, *self.options])
 
-    monkeypatch.setattr(trainer, "Trainer", Trainer)
+    monkeypatch.setattr(daily_trainer, "make_trainer", Trainer)
     monkeypatch.setattr(module.subprocess, "run", None)
     return training
 

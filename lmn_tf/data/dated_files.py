@@ -1,0 +1,47 @@
+"""The files of each day of a run."""
+
+from lmn_tf.data.formats import match_files
+from lmn_tf.specs.days import MARK
+from lmn_tf.specs.errors import UserError
+
+_TOLD = 5
+
+
+def dated_files(train: str, days) -> tuple[dict[str, list[str]], list[str]]:
+    """Finds the files of each day.
+
+    Args:
+        train: Glob of the files of a day, with `{day}` in it.
+        days: `Days` of a `PipelineData`.
+
+    Returns:
+        A dictionary from day (`2024-01-31`) to its files, in order, and the days without any.
+
+    Raises:
+        UserError: When days have no files, unless `days.missing` is `"skip"`; when none has any,
+            or two share a file.
+    """
+    found, missing, owner = {}, [], {}
+    for day, pattern in days.paths(train).items():
+        try:
+            found[day] = match_files(pattern)
+        except UserError as error:
+            if error.file is not None:  # an empty file
+                raise
+            missing.append(day)
+            continue
+        for file in found[day]:
+            if owner.setdefault(file, day) != day:
+                raise UserError(
+                    f"`train` must name other files for each `{MARK}`. "
+                    f"Received: {file} for {owner[file]} and {day}"
+                )
+    if missing and (days.missing == "error" or not found):
+        named = ", ".join(missing[:_TOLD]) + (", ..." if len(missing) > _TOLD else "")
+        hint = " (`days.missing: skip` leaves them out)" if found else ""
+        raise UserError(
+            f"each day from {days.first} to {days.last} must have files that match {train}. "
+            f"Received: none for {len(missing)} of {len(missing) + len(found)} days: "
+            f"{named}{hint}"
+        )
+    return found, missing

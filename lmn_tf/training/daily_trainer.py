@@ -1,0 +1,225 @@
+"""Training on one day after another, each evaluated before it is trained on."""
+
+import dataclasses
+import shutil
+
+import keras
+import numpy as np
+
+from lmn_tf.data.batch_reader import open_spec_files
+from lmn_tf.data.dated_files import dated_files
+from lmn_tf.data.formats import match_files
+from lmn_tf.data.unit_order import UnitOrder
+from lmn_tf.specs.spec_folder import load_spec, write_spec
+from lmn_tf.training import checkpoints as checkpoint_files
+from lmn_tf.training.board import Board
+from lmn_tf.training.checkpoints import Checkpoints
+from lmn_tf.training.growth import carried_over
+from lmn_tf.training.row_sources import merge_assets, row_sources
+from lmn_tf.training.train_state import TrainState
+from lmn_tf.training.trainer import Trainer
+from lmn_tf.training.training_loop import TrainingLoop
+from lmn_tf.training.variable_paths import keyed_variables
+from lmn_tf.training.warm_start import WarmStart
+from lmn_tf.training.watcher import Watcher
+
+_MEANS = ("auc", "gauc", "qauc", "logloss", "normalized_entropy")
+
+
+class DailyTrainer(Trainer):
+    """Trains the model of a pipeline over dated files (`data.days`), day by day.
+
+    Each day is first evaluated with the model as the days before have left it, as it would have
+    scored that day's requests (progressive validation), then trained on once. `metrics.json` has
+    the figures of each day under `days` and their means, weighted by rows, under `progressive`;
+    the first day of a run without a warm start, which meets random weights, is left out of these.
+    Optimizer, steps and learning rates go on from day to day: all days are one run, and a day is
+    what an epoch is elsewhere.
+
+    Vocabularies are learned from the first day. With `vocabularies: grow` those of each later day
+    are learned just before it is trained on, after its evaluation; old values keep their rows, and
+    new ones get rows that start where they stood until then, at the row of unknown values. A value
+    gets its row on the first day that has it `min_count` times. Statistics of numbers stay those
+    of the first day, as the weights go with them.
+
+    A run that was killed goes on with `resume` in the middle of a day, to the same result.
+
+    Args:
+        pipeline: A `PipelineSpec` with `data.days`.
+        **kwargs: Arguments of `Trainer`.
+
+    Raises:
+        UserError: As `Trainer`, and when days have no files.
+    """
+
+    def __init__(self, pipeline, **kwargs):
+        super().__init__(pipeline, **kwargs)
+        self.days: dict[str, list[str]] = {}
+        self._total = 0
+        self._judge = None
+        self._folder = self.directory.path / "days"
+
+    def _train(self, spec):
+        data = self.pipeline.data
+        self.days, missing = dated_files(data.train, data.days)
+        if missing:
+            self._say(f"Days without files, left out: {', '.join(missing)}.")
+        if data.test and self.test:
+            match_files(data.test)
+        started = self.directory.is_started
+        self.spec = self._learn(spec)
+        self._total = self._count_steps()
+        found = Checkpoints(self.directory.checkpoints).latest() if started else None
+        state = TrainState(**found[1]) if found else TrainState()
+        self._load_grown(state)
+        self._renew()
+        if self.pipeline.warm_start and found is None:
+            start = self.warm_start or WarmStart(self.pipeline.warm_start)
+            self._say(start.apply(self.model, self.pipeline))
+        if not started:
+            self.directory.write_opening(self.pipeline, self.spec)
+        self.directory.check_data([file for files in self.days.values() for file in files])
+        watcher = _DayWatcher(self._total, self.stream)
+        board = Board(self.directory.tensorboard / "train")
+        try:
+            state = self._run(state, found, [board, watcher])
+        finally:
+            watcher.close()
+            board.close()
+        if data.days.vocabularies == "grow":
+            write_spec(self.spec, self.directory.path)
+        test = self._dataset(data.test if self.test else None)
+        metrics = self._finish(None, state, test, self._judge)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return metrics
+
+    def _run(self, state, found, listeners) -> TrainState:
+        loop = None
+        if found:
+            loop = self._day_loop(min(state.epoch, len(self.days) - 1), listeners)
+            loop.restore(found)
+            state = loop.state
+            self._say(f"Continuing at step {state.step} of {self._total}.")
+        while not state.finished:
+            if loop is None or not state.opening:
+                loop = self._open_day(state, listeners)
+            state = loop.run_epoch()
+        return state
+
+    def _open_day(self, state, listeners) -> TrainingLoop:
+        """Evaluates the day that comes next, gives its values rows, and notes that it began."""
+        day = list(self.days)[state.epoch]
+        before = self._judge.evaluate(self._dataset(self.days[day]))
+        added = self._grow(state.epoch, day)
+        loop = self._day_loop(state.epoch, listeners)
+        loop.state = state
+        state.opening = {"day": day, "before": before}
+        if self.pipeline.data.days.vocabularies == "grow":
+            state.opening["new_rows"] = added
+        loop.save()
+        return loop
+
+    def _day_loop(self, index, listeners) -> TrainingLoop:
+        reader = self._reader(list(self.days.values())[index])
+        listeners[0].optimizer = self.model.optimizer
+        return self._loop(reader, None, self._judge, listeners, self._total, len(self.days))
+
+    def _grow(self, index, day) -> int:
+        """Gives the values that a day adds rows of their own; returns their number."""
+        if self.pipeline.data.days.vocabularies != "grow" or index == 0:
+            return 0
+        from lmn_tf.data import vocabulary
+
+        old, spec = self.spec, self.pipeline.load_feature_spec()
+        vocabulary.learn(spec, self.days[day], limit=self.pipeline.data.train_rows)
+        merge_assets(old, spec)
+        if spec.assets.vocabularies == old.assets.vocabularies:
+            return 0
+        arrays = keyed_variables(self.model, self.model.optimizer)
+        arrays = {key: np.asarray(variable) for key, variable in arrays.items()}
+        self.spec = spec
+        # What is drawn for the new model must not depend on where a process began.
+        keras.utils.set_random_seed((self.pipeline.train.seed + index) % 2**32)
+        self._renew()
+        rows = row_sources(old, spec)
+        values = carried_over(self.model, arrays, rows)
+        variables = keyed_variables(self.model, self.model.optimizer)
+        checkpoint_files.assign(variables, values, "The model of the day before")
+        write_spec(spec, self._folder / day)
+        for before in sorted(self._folder.iterdir())[:-2]:  # two checkpoints are kept
+            shutil.rmtree(before)
+        return sum(int(np.sum(sources.state < 0)) for sources in rows.values())
+
+    def _load_grown(self, state) -> None:
+        """Takes the vocabularies that the model of a checkpoint was made with."""
+        if not self._folder.is_dir():
+            return
+        # A day whose opening is not in the checkpoint has not grown the model in it.
+        last = list(self.days)[: state.epoch + bool(state.opening)][-1:]
+        grown = [path for path in sorted(self._folder.iterdir()) if last and path.name <= last[0]]
+        if grown:
+            self.spec = load_spec(grown[-1])
+
+    def _renew(self) -> None:
+        self.model = self._build(self._total)
+        self._judge = self._evaluator()
+
+    def _count_steps(self) -> int:
+        data, total = self.pipeline.data, 0
+        for files in self.days.values():
+            units = open_spec_files(self.spec, files)
+            rows = UnitOrder(units, False, 0, 1, (0, 1), data.train_rows).num_rows
+            total += -(-rows // data.batch_size)
+        return min(total, self.pipeline.train.max_steps or total)
+
+    def _first_files(self):
+        return next(iter(self.days.values()))
+
+    def _more_figures(self, state) -> dict:
+        keys = ("day", "before", "loss", "step", "new_rows")
+        days = [{key: one[key] for key in keys if key in one} for one in state.history]
+        counted = [one["before"] for one in days[0 if self.pipeline.warm_start else 1 :]]
+        return {"days": days, "progressive": progressive_means(counted)}
+
+
+def progressive_means(days) -> dict:
+    """Averages the figures of days, weighted by their rows.
+
+    Args:
+        days: List of what `Evaluator.evaluate` gave for each day.
+
+    Returns:
+        A dictionary of means, and `days` and `examples`, which are counts. A day without a figure,
+        such as the AUC of rows of one class, is left out of its mean.
+
+    Example:
+
+    >>> progressive_means([{"auc": 0.5, "examples": 1}, {"auc": 0.7, "examples": 3}])
+    {'auc': 0.65, 'days': 2, 'examples': 4}
+    """
+    means = {}
+    for name in _MEANS:
+        known = [one for one in days if one.get(name) is not None]
+        if known:
+            weights = [one["examples"] for one in known]
+            means[name] = float(np.average([one[name] for one in known], weights=weights))
+    return {**means, "days": len(days), "examples": sum(one["examples"] for one in days)}
+
+
+def make_trainer(pipeline, **kwargs) -> Trainer:
+    """Gives the trainer of a pipeline: a `DailyTrainer` where it has days, else a `Trainer`."""
+    return (DailyTrainer if pipeline.data.days else Trainer)(pipeline, **kwargs)
+
+
+@dataclasses.dataclass
+class _DayWatcher(Watcher):
+    """Shows each step and each day."""
+
+    def words(self, loop, figures) -> list[str]:
+        """As of `Watcher`."""
+        words = [f"day {figures['day']} ({figures['epoch'] + 1}/{loop.epochs})"]
+        for name in ("auc", "gauc", "logloss"):
+            if figures["before"].get(name) is not None:
+                words.append(f"before {name} {figures['before'][name]:.4f}")
+        words.append(f"loss {figures['loss']:.4f}")
+        return words + ([f"new rows {figures['new_rows']:,}"] if "new_rows" in figures else [])

@@ -1,0 +1,187 @@
+"""Days of a market with many more items than a day has."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_run import ROOT, document, scratch
+
+from lmn_tf.data.synthetic import generate
+from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.training.checkpoints import Checkpoints
+from lmn_tf.training.daily_trainer import DailyTrainer, make_trainer, progressive_means
+from lmn_tf.training.run_directory import RunDirectory
+from lmn_tf.training.training_loop import TrainingLoop
+
+DNN = {"name": "dnn", "hidden_units": [8], "dropout": 0.2}
+
+
+@pytest.fixture(scope="module")
+def logs():
+    folder = scratch() / "daily"
+    generate(folder, users=150, items=400, rows=2400, history_length=2, seed=3, by_day=True)
+    return folder
+
+
+def daily(logs, run_dir, model=DNN, last="2023-12-17", days=(), **train):
+    plain = document(run_dir, epochs=1, **train)
+    plain["model"] = model
+    plain["data"] = {
+        "train": f"{logs}/day-{{day}}.parquet",
+        "days": {"first": "2023-12-15", "last": last, "vocabularies": "grow", **dict(days)},
+        "batch_size": 32,
+        "eval_batch_size": 64,
+    }
+    return plain
+
+
+def train(plain, **options):
+    stream = io.StringIO()
+    metrics = make_trainer(PipelineSpec.from_dict(plain), stream=stream, **options).train()
+    return metrics, stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def finished(logs, tmp_path_factory):
+    """A run over three days: its plan, its metrics and what it said."""
+    plain = daily(logs, tmp_path_factory.mktemp("finished") / "run")
+    return plain, *train(plain)
+
+
+def test_each_day_is_evaluated_then_trained_on(finished):
+    plain, metrics, told = finished
+    days = metrics["days"]
+    assert [one["day"] for one in days] == ["2023-12-15", "2023-12-16", "2023-12-17"]
+    rows = [one["before"]["examples"] for one in days]
+    assert metrics["train"]["examples"] == sum(rows)
+    steps = np.cumsum([-(-count // 32) for count in rows])
+    assert [one["step"] for one in days] == list(steps)
+    assert [one["new_rows"] > 0 for one in days] == [False, True, True]
+    assert metrics["progressive"]["days"] == 2
+    assert metrics["progressive"]["examples"] == rows[1] + rows[2]
+    assert "valid" not in metrics and "test" not in metrics
+    assert re.search(r"day 2023-12-16 \(2/3\) \| before auc 0.* \| new rows \d+", told)
+    directory = RunDirectory.open(plain["run_dir"])
+    spec, model = directory.load_spec(), directory.load_model()
+    size = len(spec.assets.vocabularies["item_id"]) + 2
+    assert model.encoder.tables["item"].embeddings.shape[0] == size
+    assert not (directory.path / "days").exists()
+    boards = list((directory.tensorboard / "train").iterdir())
+    assert any(b"before/auc" in path.read_bytes() for path in boards)
+    assert train(plain, resume=True)[0] == metrics
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_run_goes_on_within_a_day(finished, tmp_path, monkeypatch):
+    whole, metrics, _ = finished
+    plain = {**whole, "run_dir": str(tmp_path / "run")}
+    finish = TrainingLoop._finish_step
+
+    def kill(self, seconds, loss):
+        finish(self, seconds, loss)
+        if self.state.step == 5:  # the second of the second day, whose first one is saved
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingLoop, "_finish_step", kill)
+        with pytest.raises(Killed):
+            train(plain)
+    again, told = train(plain, resume=True)
+    assert "Continuing at step 3 of" in told
+    for one, other in zip(again["days"], metrics["days"], strict=True):
+        assert (one["day"], one["step"], one["new_rows"]) == (
+            other["day"],
+            other["step"],
+            other["new_rows"],
+        )
+        assert one["before"]["logloss"] == pytest.approx(other["before"]["logloss"], rel=1e-5)
+    values, others = (
+        Checkpoints(RunDirectory(run["run_dir"]).checkpoints).latest()[0] for run in (plain, whole)
+    )
+    for key, value in values.items():
+        np.testing.assert_allclose(value, others[key], rtol=1e-4, atol=1e-6, err_msg=key)
+
+
+def test_the_first_days_vocabularies_may_stay(logs, tmp_path):
+    plain = daily(logs, tmp_path / "run", days={"vocabularies": "first_day"}, max_steps=4)
+    metrics, _ = train(plain)
+    assert metrics["train"]["steps"] == 4 and len(metrics["days"]) == 2
+    assert "new_rows" not in metrics["days"][0]
+    first = daily(logs, tmp_path / "other", last="2023-12-15")
+    other, _ = train(first)
+    assert other["parameters"] == metrics["parameters"]
+    assert other["progressive"] == {"days": 0, "examples": 0}
+    # What comes first is the same, whatever comes after it.
+    assert other["days"][0]["before"]["auc"] == metrics["days"][0]["before"]["auc"]
+
+
+def test_missing_days_are_told_before_the_folder_is_taken(logs, tmp_path):
+    plain = daily(logs, tmp_path / "run", last="2024-01-20", days={"missing": "skip"})
+    plain["data"]["days"]["first"] = "2024-01-13"
+    trainer = make_trainer(PipelineSpec.from_dict(plain))
+    assert isinstance(trainer, DailyTrainer)
+    plain["data"]["days"]["missing"] = "error"
+    with pytest.raises(UserError, match="each day from 2024-01-13 .* none for 7 of 8 days"):
+        train(plain)
+    assert not (tmp_path / "run").exists()
+
+
+def test_means_weigh_rows_and_leave_out_what_is_not_there():
+    days = [
+        {"auc": None, "logloss": 1.0, "examples": 1},
+        {"auc": 0.5, "logloss": 0.5, "examples": 3},
+    ]
+    assert progressive_means(days) == {"auc": 0.5, "logloss": 0.625, "days": 2, "examples": 4}
+
+
+def run_with_kills(folder, plain, moments):
+    for name in ("whole", "broken"):
+        text = strict_yaml.dump({**plain, "run_dir": str(folder / name)})
+        (folder / f"{name}.yaml").write_text(text)
+    driver = Path(__file__).with_name("resume_driver.py")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    files = [str(folder / f"{name}.yaml") for name in ("whole", "broken")]
+    command = [sys.executable, str(driver), *files, *moments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    want = ["whole 0", *(f"{moment} -9" for moment in moments), "end 0"]
+    assert done.stdout.splitlines() == want, done.stderr[-4000:]
+    whole, broken = (Checkpoints(folder / n / "checkpoints").latest() for n in ("whole", "broken"))
+    assert list(whole[0]) == list(broken[0])
+    for key, value in whole[0].items():
+        np.testing.assert_array_equal(value, broken[0][key], err_msg=key)
+    specs = [RunDirectory(folder / name).load_spec().assets for name in ("whole", "broken")]
+    assert specs[0] == specs[1]
+    first, second = (
+        json.loads((folder / name / "metrics.json").read_text())["days"]
+        for name in ("whole", "broken")
+    )
+    for one in (*first, *second):
+        one["before"].pop("examples_per_second")
+    assert first == second
+
+
+@pytest.mark.slow
+def test_kills_leave_no_trace(logs, tmp_path):
+    lmn = {"name": "lmn", "num_keys": 6, "top_k": 4, "hidden_units": [8], "dropout": 0.2}
+    plain = daily(logs, tmp_path, lmn, "2023-12-18", deterministic=True, checkpoint_steps=1)
+    moments = [
+        "kill_at_step=1",  # before the first step of the first day is over
+        "kill_in_evaluation=2",  # of the second day, before it is trained on
+        "kill_before_rename=feature_spec.yaml",  # the grown vocabularies not whole
+        "kill_in_write=step-0000000005",  # half a checkpoint within or between days
+        "kill_at_step=7",
+        "kill_before_rename=model.keras",
+        "kill_before_rename=metrics.json",
+    ]
+    run_with_kills(tmp_path, plain, moments)
