@@ -22,6 +22,9 @@ def train(pipeline, settings, run_dir, warm_start, resume, no_test, as_json):
     to the same result as if it had not been. With --no-test, as for a run that is to choose
     among configurations, there are no figures of the test set; --resume without it adds them.
 
+    With distribute.strategy parameter_server, TF_CONFIG says what this process is: a worker or ps
+    serves until it is ended, the chief trains on them. `lmn-tf launch` starts them all here.
+
     With --warm-start the run begins with the weights of another one, which may have had a smaller
     memory (model.num_keys) and other vocabularies: it gives the old scores until it is trained.
 
@@ -42,6 +45,8 @@ def train(pipeline, settings, run_dir, warm_start, resume, no_test, as_json):
     # All that can be refused is refused before the seconds that TensorFlow takes to load.
     registry.check_model(spec.model, spec.place)
     spec.check_features(spec.load_feature_spec())
+    if _serves(spec):
+        return
     if not resume:
         RunDirectory(spec.run_dir).check_free()
     generate_missing(spec.data, lambda text: click.echo(text, err=True))
@@ -57,3 +62,18 @@ def train(pipeline, settings, run_dir, warm_start, resume, no_test, as_json):
 
     click.echo(metrics_table(metrics))
     click.echo(f"Run directory: {spec.run_dir}")
+
+
+def _serves(spec):
+    """Serves where `TF_CONFIG` says that this process is a worker or a parameter server."""
+    if spec.distribute.strategy != "parameter_server":
+        return False
+    from lmn_tf.cli.tensorflow_log import quiet_tensorflow
+    from lmn_tf.distribute import cluster as clusters
+
+    cluster = clusters.Cluster.from_environment()
+    if cluster is None or cluster.role == "chief":
+        return False
+    quiet_tensorflow()
+    clusters.serve(cluster, say=lambda text: click.echo(text, err=True))
+    return True

@@ -78,8 +78,8 @@ class MemoryUsage(keras.metrics.Metric):
             weights = tf.where(tf.broadcast_to(mask, tf.shape(weights)) > 0, weights, 0.0)
         slots, weights = tf.reshape(slots, [-1]), tf.reshape(weights, [-1])
         reads = self.reads.value
-        if isinstance(reads, tf.distribute.DistributedValues):
-            # A variable that replicas sum up has no scatter.
+        if isinstance(reads, tf.distribute.DistributedValues) or not hasattr(reads, "scatter_add"):
+            # A variable that replicas sum up has no scatter, nor has one in a stateless scope.
             self.reads.assign_add(tf.math.unsorted_segment_sum(weights, slots, self.memory_size))
         else:
             reads.scatter_add(tf.IndexedSlices(weights, slots))

@@ -1,5 +1,6 @@
 """`fit`, `evaluate` and `predict` of models built under a `ParameterServerStrategy`."""
 
+import collections
 import contextlib
 
 import numpy as np
@@ -247,14 +248,9 @@ class Coordination:
     def _worker_function(self, step, updates, read, spec):
         """Returns the step as workers run it, and what takes its result."""
         model = self.model
+        # Compiled metrics are computed from the rows that the step hands over.
         own = [one for one in model.metrics if one is not model._compile_metrics]
-        grouped = model.evaluation_metrics()
-        variables = [
-            variable
-            for one in own
-            if all(one is not other for other in grouped)
-            for variable in one.variables
-        ]
+        variables = [variable for one in own for variable in one.variables]
         counting = counters(model.optimizer) if updates else []
 
         def one_step(batch):
@@ -323,6 +319,28 @@ class Coordination:
             count, total, most = self._passed
             self._passed = [count + 1, total + int(passed), max(most, int(passed))]
 
+    def map(self, function, batches, arguments=lambda batch: batch):
+        """Runs a function on batches on workers, several at a time.
+
+        Args:
+            function: `tf.function` of one argument.
+            batches: Iterable.
+            arguments: Function from a batch to that argument. Defaults to `lambda batch: batch`.
+
+        Yields:
+            Pairs of a batch and its result as numpy arrays, in the order of the batches.
+        """
+        waiting = collections.deque()
+        for batch in batches:
+            promise = _Promise(self.queue)
+            self.queue.put(function, (arguments(batch),), promise.keep)
+            waiting.append((batch, promise))
+            if len(waiting) > self.queue.max_in_flight:
+                batch, promise = waiting.popleft()
+                yield batch, promise.result()
+        for batch, promise in waiting:
+            yield batch, promise.result()
+
     def predictor(self, step):
         """Returns the predict function of the model: its results come when they are looked at."""
 
@@ -351,10 +369,12 @@ class _Promise:
     def keep(self, value):
         self._value = value
 
-    def numpy(self):
+    def result(self):
         while self._value is None:
             self._queue.take_oldest()
         return self._value
+
+    numpy = result
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.numpy(), dtype)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from lmn_tf.specs.section import section
+from lmn_tf.specs.section import Positive, PositiveNumber, section
 
 
 @section
@@ -12,6 +12,12 @@ class Distribute:
     Args:
         strategy: `"none"`, `"mirrored"`, `"multi_worker"` or `"parameter_server"`. Defaults to
             `"none"`.
+        steps_in_flight: Integer. On parameter servers, how many steps may be handed out to workers
+            at a time. Defaults to `None`: twice the number of workers.
+        hang_seconds: Float. On parameter servers, after how many seconds without any step ending
+            the processes that do not answer are named. Defaults to `60.0`.
     """
 
     strategy: Literal["none", "mirrored", "multi_worker", "parameter_server"] = "none"
+    steps_in_flight: Positive | None = None
+    hang_seconds: PositiveNumber = 60.0

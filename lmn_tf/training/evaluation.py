@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from lmn_tf import metrics
 from lmn_tf.data.dataset import user_errors
-from lmn_tf.training.memory_reads import memory_layers, recorded_reads
+from lmn_tf.distribute.parameter_server_scope import WorkerScope
+from lmn_tf.training.memory_reads import memory_layers, memory_names, recorded_reads
 
 ORDER = ("auc", "gauc", "qauc", "logloss", "normalized_entropy")
 
@@ -79,16 +80,51 @@ class Evaluator:
         for _, _, _, logits, _ in self._run(dataset):
             yield tf.sigmoid(tf.cast(logits, tf.float32)).numpy()
 
+    def reads(self, dataset: tf.data.Dataset) -> Iterator[tuple]:
+        """Yields the features of each batch, and what each memory read; see `recorded_reads`."""
+        for features, _, _, _, reads in self._run(dataset):
+            yield features, reads
+
     def _run(self, dataset):
         """Yields (features, labels, weights, logits, reads) of each batch."""
-        for batch in self._batches(dataset):
+        batches = self._batches(dataset)
+        if getattr(self.model, "is_coordinated", False):
+            forwarded = self._on_workers(dataset, batches)
+        else:
+            forwarded = self._here(dataset, batches)
+        for batch, (logits, reads) in forwarded:
             features, labels, weights = (
                 (batch, None, None) if isinstance(batch, dict) else (*batch, None)[:3]
             )
-            if self._forward is None:
-                self._forward = self._trace(dataset)
-            logits, reads = self._forward(features)
             yield features, labels, weights, logits, reads
+
+    def _here(self, dataset, batches):
+        for batch in batches:
+            if self._forward is None:
+                # Else TensorFlow takes many evaluators for one function that it traces over again.
+                self._forward = self._trace(dataset).get_concrete_function()
+            yield batch, self._forward(_features(batch))
+
+    def _on_workers(self, dataset, batches):
+        if self._forward is None:
+            forward = self._trace(dataset)
+            usage = [metrics.MemoryUsage(memory.memory_size) for memory in self.memories]
+
+            @tf.function(autograph=False)
+            def count(features):
+                logits, reads = forward(features)
+                # What each slot gave in all is less to send than what each query read.
+                with WorkerScope([metric.reads for metric in usage], []) as scope:
+                    for metric, read in zip(usage, reads, strict=True):
+                        metric.update_state(*read)
+                return logits, scope.added()
+
+            self._forward = count
+        for batch, (logits, counts) in self.model.coordination().map(
+            self._forward, batches, _features
+        ):
+            reads = [(np.arange(len(one)), one, None) for one in counts]
+            yield batch, (tf.constant(logits), reads)
 
     def _batches(self, dataset):
         # Not around the caller's work: what goes wrong there is not the data's fault.
@@ -137,8 +173,12 @@ class Evaluator:
             )
         if len(found) == 1:
             return found[0]
-        names = [memory.name for memory in self.memories]
+        names = memory_names(self.memories)
         return {**found[0], "layers": dict(zip(names, found, strict=True))}
+
+
+def _features(batch):
+    return batch if isinstance(batch, dict) else batch[0]
 
 
 def _results(scorer: dict) -> dict:

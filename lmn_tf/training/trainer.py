@@ -15,9 +15,9 @@ from lmn_tf.data.dataset import make_dataset, reader_dataset, user_errors
 from lmn_tf.data.formats import match_files
 from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
-from lmn_tf.specs.errors import UserError
 from lmn_tf.training.board import Board
 from lmn_tf.training.checkpoints import Checkpoints
+from lmn_tf.training.distribution import Distribution
 from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.evaluation import Evaluator
 from lmn_tf.training.generated_data import generate_missing
@@ -49,11 +49,7 @@ class Trainer:
     """
 
     def __init__(self, pipeline, resume: bool = False, test: bool = True, stream=None):
-        if pipeline.distribute.strategy != "none":
-            raise UserError(
-                "`distribute.strategy` must be none for `lmn-tf train`. "
-                f"Received: distribute.strategy={pipeline.distribute.strategy}"
-            )
+        self.distribution = Distribution(pipeline.distribute)
         self.pipeline = pipeline
         self.resume = resume
         self.test = test
@@ -82,7 +78,7 @@ class Trainer:
         with self.directory.held():
             self._open(spec)
             generate_missing(self.pipeline.data, self._say)
-            with _settings(self.pipeline.train), user_errors():
+            with self._settings(), user_errors(), self.distribution.connected(self._say):
                 return self._train(spec)
 
     def _prepare_start(self) -> None:
@@ -136,7 +132,7 @@ class Trainer:
         """Adds the figures of the test set to those of a finished run that lacks them."""
         if not self.test or self.pipeline.data.test is None or "test" in metrics:
             return metrics
-        with self.directory.held(), _settings(self.pipeline.train), user_errors():
+        with self.directory.held(), self._settings(), user_errors():
             generate_missing(self.pipeline.data, self._say)
             self.spec, self.model = self.directory.load_spec(), self.directory.load_model()
             metrics["test"] = self._evaluator().evaluate(self._dataset(self.pipeline.data.test))
@@ -252,7 +248,13 @@ class Trainer:
         return json.loads(self.directory.metrics_file.read_text(encoding="utf-8"))
 
     def _build(self, total):
-        return build_model(self.pipeline, self.spec, total)
+        with self.distribution.scope():
+            model = build_model(self.pipeline, self.spec, total)
+        self.distribution.set_up(model)
+        return model
+
+    def _settings(self):
+        return _settings(self.pipeline.train, self.distribution.is_asynchronous)
 
     def _say(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
@@ -305,10 +307,10 @@ def peak_rss_mib() -> float:
 
 
 @contextlib.contextmanager
-def _settings(train):
+def _settings(train, is_asynchronous):
     """Seeds, precision and determinism of a run; the precision is taken back afterwards."""
     keras.utils.set_random_seed(train.seed)
-    if train.deterministic:
+    if train.deterministic and not is_asynchronous:
         tf.config.experimental.enable_op_determinism()
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(train.precision)

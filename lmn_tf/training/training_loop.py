@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -13,6 +14,8 @@ from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.input_clock import InputClock
 from lmn_tf.training.train_state import TrainState
 from lmn_tf.training.variable_paths import keyed_variables
+
+_OF_STEPS = ("staleness", "staleness_max")  # figures of asynchronous steps among Keras' logs
 
 
 class TrainingLoop:
@@ -172,7 +175,7 @@ class TrainingLoop:
         elif state.step % self.checkpoint_steps == 0 and state.batch < self.batches_per_epoch:
             self._save()
 
-    def _finish_epoch(self, loss: float) -> None:
+    def _finish_epoch(self, loss: float, more: Mapping = MappingProxyType({})) -> None:
         state = self.state
         if self.evaluate:
             # Evaluation may take long: a kill within it must not cost the steps before it.
@@ -180,6 +183,7 @@ class TrainingLoop:
             self._save()
         figures = {"epoch": state.epoch, "step": state.step, "loss": loss, **state.opening}
         state.opening = {}
+        figures.update(more)
         if self.evaluate:
             figures["valid"] = dict(self.evaluate())
         state.history.append(figures)
@@ -204,6 +208,8 @@ class TrainingLoop:
         self.state.early_stopping = self.early_stopping.state()
 
     def _save(self) -> None:
+        # On parameter servers steps may be under way, whose batches count as done.
+        getattr(self.model, "finish_steps", lambda: None)()
         values = _read(keyed_variables(self.model, self.model.optimizer))
         for index, variable in enumerate(self._metrics()):
             values[f"metric/{index:04d}"] = np.asarray(variable)
@@ -241,7 +247,8 @@ class _Hooks(keras.callbacks.Callback):
         self._started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        self._loop._finish_epoch(float(logs["loss"]))
+        more = {key: float(logs[key]) for key in _OF_STEPS if key in logs}
+        self._loop._finish_epoch(float(logs["loss"]), more)
 
 
 def _read(variables: Mapping) -> dict[str, np.ndarray]:

@@ -10,3 +10,14 @@ def test_default():
 def test_refuses(tmp_path):
     message = "`distribute.strategy` must be one of 'none', 'mirrored'"
     check_refused(PIPELINE, "strategy: mirrored", "strategy: mirored", message, tmp_path)
+
+
+def test_options_of_parameter_servers():
+    assert Distribute().steps_in_flight is None and Distribute().hang_seconds == 60
+    assert Distribute(strategy="parameter_server", steps_in_flight=3).steps_in_flight == 3
+
+
+def test_refuses_numbers_out_of_range(tmp_path):
+    message = "`distribute.steps_in_flight` must be"
+    edited = "strategy: mirrored, steps_in_flight: 0"
+    check_refused(PIPELINE, "strategy: mirrored", edited, message, tmp_path)

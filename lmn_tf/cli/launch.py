@@ -1,0 +1,131 @@
+"""`lmn-tf launch`."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import click
+
+_POLL_SECONDS = 0.2
+_PATIENCE_SECONDS = 30.0  # for a coordinator that is to end by itself
+
+
+@click.command()
+@click.argument("pipeline")
+@click.option("--workers", default=2, show_default=True, help="Processes that run steps.")
+@click.option("--ps", default=1, show_default=True, help="Processes that hold the model.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one value.")
+@click.option("--run-dir", help="Folder of the run. Defaults to the pipeline's.")
+@click.option("--warm-start", metavar="RUN_DIR", help="As of lmn-tf train.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
+@click.option("--no-test", is_flag=True, help="Leave the test set unread.")
+@click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
+def launch(pipeline, workers, ps, settings, run_dir, warm_start, resume, no_test, as_json):
+    """Train a pipeline on a parameter-server cluster of this machine.
+
+    Starts workers, parameter servers and the coordinator in processes of their own, trains as
+    `lmn-tf train` does, and ends them all. A worker that dies is started again. When a parameter
+    server or the coordinator dies, the run ends, and --resume goes on from its newest checkpoint.
+
+    \b
+    Example:
+      lmn-tf launch --workers 2 --ps 1 pipelines/quickstart.yaml --run-dir runs/cluster
+    """
+    from lmn_tf.distribute.local_servers import LocalServers
+    from lmn_tf.models import registry
+    from lmn_tf.specs.errors import UserError
+    from lmn_tf.specs.pipeline_spec import PipelineSpec
+    from lmn_tf.training.run_directory import RunDirectory
+
+    for name, count in (("--workers", workers), ("--ps", ps)):
+        if count < 1:
+            raise UserError(f"`{name}` must be at least 1. Received: {count}")
+    settings = [*settings, *([f"run_dir={json.dumps(run_dir)}"] if run_dir else [])]
+    settings += [f"warm_start.run={json.dumps(warm_start)}"] if warm_start else []
+    settings.append("distribute.strategy=parameter_server")
+    spec = PipelineSpec.load(pipeline).with_overrides(settings)
+    registry.check_model(spec.model, spec.place)
+    spec.check_features(spec.load_feature_spec())
+    if not resume:
+        RunDirectory(spec.run_dir).check_free()
+    command = [sys.executable, "-m", "lmn_tf.cli.main", "train", pipeline]
+    command += [part for setting in settings for part in ("--set", setting)]
+    given = (("--resume", resume), ("--no-test", no_test), ("--json", as_json))
+    command += [flag for flag, is_given in given if is_given]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _ended_by_signals(), LocalServers(workers, ps, say=_say) as servers:
+        return _train(command, servers)
+
+
+def _train(command, servers):
+    """Runs the coordinator to its end; returns the exit status."""
+    from lmn_tf.distribute.local_servers import die_with_parent
+
+    for task, address in servers.cluster.tasks().items():
+        _say(f"{servers.cluster.name(*task)} at {address} is process {servers.pid(*task)}.")
+    chief = subprocess.Popen(
+        command,
+        env={**os.environ, "TF_CONFIG": servers.cluster.to_environment()},
+        start_new_session=True,  # Ctrl-C is for this process, which passes it on
+        preexec_fn=die_with_parent,
+    )
+    _say(f"coordinator is process {chief.pid}.")
+    try:
+        deadline = None
+        while chief.poll() is None:
+            dead = servers.tend()
+            if dead and deadline is None:
+                _say(f"{dead} is gone: what it held is lost.")
+                deadline = time.monotonic() + _PATIENCE_SECONDS
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)
+    finally:
+        status = _end(chief)
+    if status < 0 or deadline is not None:
+        again = [part for part in command[4:] if part != "--resume"]
+        again = ["lmn-tf", "launch", *_counts(servers), *again, "--resume"]
+        ending = f"signal {-status}" if status < 0 else f"status {status}"
+        _say(f"the coordinator ended ({ending}). Continue from the newest checkpoint with")
+        _say(shlex.join(part for part in again if not part.startswith("distribute.strategy=")))
+        return 1
+    return status
+
+
+def _counts(servers):
+    cluster = servers.cluster
+    return "--workers", str(len(cluster.workers)), "--ps", str(len(cluster.servers))
+
+
+def _end(chief):
+    """Ends the coordinator, which gets a moment to tell what it was doing; returns its status."""
+    for ending, patience in ((signal.SIGINT, 10.0), (signal.SIGKILL, None)):
+        if chief.poll() is None:
+            chief.send_signal(ending)
+            try:
+                chief.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+    return chief.returncode
+
+
+class _ended_by_signals:
+    """Ends a block by `KeyboardInterrupt` when the process is told to end: it cleans up."""
+
+    def __enter__(self):
+        self._before = signal.signal(signal.SIGTERM, self._stop)
+
+    def __exit__(self, *error):
+        signal.signal(signal.SIGTERM, self._before)
+
+    @staticmethod
+    def _stop(number, frame):
+        raise KeyboardInterrupt
+
+
+def _say(text):
+    click.echo(f"lmn-tf launch: {text}", err=True)

@@ -1,0 +1,90 @@
+"""On what a pipeline trains: this process alone, or a cluster of several."""
+
+import contextlib
+
+import tensorflow as tf
+
+from lmn_tf.distribute import cluster as clusters
+from lmn_tf.distribute.cluster_error import cluster_errors
+from lmn_tf.specs.errors import UserError
+
+
+class Distribution:
+    """Connects a run to what its pipeline's `distribute` names.
+
+    Args:
+        distribute: The `Distribute` of a pipeline.
+        environment: Mapping with `TF_CONFIG`. Defaults to `None`: `os.environ`.
+
+    Raises:
+        UserError: If the strategy can not be had here.
+
+    Example:
+
+    >>> from lmn_tf.specs.distribute import Distribute
+    >>> distribution = Distribution(Distribute())
+    >>> with distribution.connected(print), distribution.scope():
+    ...     print(distribution.is_asynchronous)
+    False
+    """
+
+    def __init__(self, distribute, environment=None):
+        self.distribute = distribute
+        self.cluster = self.strategy = None
+        name = distribute.strategy
+        if name == "multi_worker":
+            raise UserError(
+                "`distribute.strategy` must be parameter_server to train on several machines, or "
+                "mirrored for several devices of one: Keras 3 has no `fit` for multi_worker. "
+                "Received: distribute.strategy=multi_worker"
+            )
+        if name == "mirrored":
+            raise UserError(
+                "`distribute.strategy` must be none or parameter_server for `lmn-tf train`. "
+                "Received: distribute.strategy=mirrored"
+            )
+        if name == "parameter_server":
+            self.cluster = clusters.Cluster.from_environment(environment)
+            if self.cluster is None:
+                raise UserError(
+                    "`TF_CONFIG` must tell the addresses of the cluster for "
+                    "`distribute.strategy=parameter_server`. Received: no TF_CONFIG. "
+                    "`lmn-tf launch` starts a cluster on this machine."
+                )
+            if self.cluster.role != "chief":
+                raise UserError(
+                    "The task of `TF_CONFIG` must be chief for the process that trains. "
+                    f"Received: type={self.cluster.role}"
+                )
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether steps of several workers pass each other, so that no two runs are the same."""
+        return self.cluster is not None
+
+    @contextlib.contextmanager
+    def connected(self, say):
+        """Connects to the cluster, and tells of servers that are lost while the block runs.
+
+        Args:
+            say: Function that is given a line when it has to wait.
+
+        Raises:
+            ClusterError: If a worker or server does not answer in time, or a server is lost.
+        """
+        if self.cluster is None:
+            yield
+            return
+        self.strategy = clusters.connect(self.cluster, say=say)
+        with cluster_errors(self.cluster.servers):
+            yield
+
+    def scope(self):
+        """Returns the context in which the model is built."""
+        return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
+
+    def set_up(self, model) -> None:
+        """Gives a model the options of its steps."""
+        if isinstance(self.strategy, tf.distribute.ParameterServerStrategy):
+            model.steps_in_flight = self.distribute.steps_in_flight
+            model.hang_seconds = self.distribute.hang_seconds
