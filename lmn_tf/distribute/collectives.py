@@ -175,6 +175,26 @@ def share_of_replicas(count):
     return tf.math.divide_no_nan(replicas * count, sum_over_replicas(count))
 
 
+def moments_over_replicas(count, mean, variance):
+    """Turns the moments of each replica's batch into those of the whole batch.
+
+    Args:
+        count: Float32 scalar tensor. What the moments are taken over.
+        mean: Float32 tensor of shape `(d,)`.
+        variance: Float32 tensor of shape `(d,)`.
+
+    Returns:
+        Tuple of the same three over all replicas; what was given where there is one.
+    """
+    if replica_count() == 1:
+        return count, mean, variance
+    sums = sum_over_replicas(tf.concat([[count], count * mean], axis=0))
+    divisor = tf.maximum(sums[0], 1.0)
+    whole_mean = sums[1:] / divisor
+    spread = count * (variance + tf.square(mean - whole_mean))
+    return sums[0], whole_mean, sum_over_replicas(spread) / divisor
+
+
 @contextlib.contextmanager
 def counted_bytes():
     """Counts the bytes that eager code sends between replicas while a block runs.

@@ -65,7 +65,28 @@ def add_table(layer, name, shape, initializer, placement="replicated"):
 
 def _split_table(layer, name, shape, initializer):
     """Returns the table that the strategy in scope asks for; `None` for one that does not split."""
+    strategy = tf.distribute.get_strategy()
+    if isinstance(strategy, tf.distribute.MirroredStrategy) and strategy.num_replicas_in_sync > 1:
+        return _sharded_table(layer, name, shape, initializer)
     return None
+
+
+def _sharded_table(layer, name, shape, initializer):
+    from lmn_tf.distribute.sharded_table import ShardedTable
+
+    if not tf.distribute.in_cross_replica_context():
+        raise ValueError(
+            f"`{layer.name}` must be built in the strategy's scope for `placement='row_wise'`. "
+            "Received: a first call within a replica"
+        )
+    if layer.variable_dtype != "float32":
+        raise ValueError(
+            f"`{layer.name}` must have float32 variables for `placement='row_wise'`. "
+            f"Received: variable_dtype={layer.variable_dtype!r}"
+        )
+    table = ShardedTable(shape, initializer, trainable=layer.trainable, name=name)
+    layer._track_variable(table)
+    return table
 
 
 def read_rows(table, ids):

@@ -7,7 +7,7 @@ from lmn_tf.ops.sparse_product import SparseMatrix
 
 
 def weighted_segment_sum(rows, positions, weights, segments, num_segments):
-    """Sums rows with weights, entry by entry: `out[segments[e]] += weights[e] * rows[positions[e]]`.
+    """Sums rows with weights: `out[segments[e]] += weights[e] * rows[positions[e]]` for each entry.
 
     What `weighted_gather` is for `k` rows a query, for as many rows as each query happens to have.
     The gradient is dense and in closed form: for `rows` weighted sums of the upstream gradient, for

@@ -1,8 +1,11 @@
 """Tables with one optimizer, everything else with another."""
 
 import keras
+import tensorflow as tf
 
+from lmn_tf.distribute.collectives import replica_count
 from lmn_tf.optimizers.row_optimizer import RowOptimizer
+from lmn_tf.optimizers.sharded_variables import KnowsShardedTables
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
 
 TABLE_NAMES = ("embeddings", "memory_values")
@@ -31,12 +34,18 @@ def is_table(variable):
     return _path(variable).split("/")[-1].split(":")[0].endswith(TABLE_NAMES)
 
 
+def _times(gradient, factor):
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
+    return gradient * factor
+
+
 def _path(variable):
     return getattr(variable, "path", None) or variable.name
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class GroupOptimizer(keras.optimizers.MultiOptimizer):
+class GroupOptimizer(KnowsShardedTables, keras.optimizers.MultiOptimizer):
     """Trains the tables of a model with one optimizer and all other variables with another.
 
     Each group keeps its own learning rate, schedule, state and clipping: `global_clipnorm` of an
@@ -45,9 +54,9 @@ class GroupOptimizer(keras.optimizers.MultiOptimizer):
     and clip the parts. `learning_rate` reads and sets the rate of `dense`, for callbacks that know
     of one rate only; `tables.learning_rate` is the other one, and `optimizers` lists all.
 
-    Under a strategy with several replicas, the optimizers of Keras clip each replica's gradient
-    before the sum, and see rows that two replicas read as two parts; a `RowOptimizer` does
-    neither.
+    Under a strategy with several replicas, gradients are clipped after the sum over replicas, as
+    one device would. The optimizers of Keras see rows that two replicas read as two parts; a
+    `RowOptimizer` does not.
 
     Args:
         dense: A `keras.optimizers.Optimizer` for every variable that is not a table.
@@ -105,7 +114,34 @@ class GroupOptimizer(keras.optimizers.MultiOptimizer):
                 else merge_gradient(gradient)
                 for gradient, variable in zip(grads, variables, strict=True)
             ]
+            if replica_count() > 1:
+                grads = self._clip_over_replicas(grads, variables)
         super().apply(grads, trainable_variables)
+
+    def _clip_over_replicas(self, grads, variables):
+        """Clips sums over replicas where an optimizer of Keras would clip what it adds up later.
+
+        Each replica then holds its share of the clipped sum, which is no longer to be clipped.
+        """
+        grads, replicas = list(grads), replica_count()
+        for optimizer in self._inner_optimizers:
+            places = [
+                index
+                for index, variable in enumerate(variables)
+                if grads[index] is not None and self._optimizer_map(variable) is optimizer
+            ]
+            clips = optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
+            if isinstance(optimizer, RowOptimizer) or not clips or not places:
+                continue
+            scale = optimizer.loss_scale_factor or 1.0
+            own = [_times(grads[index], 1.0 / scale) for index in places]
+            summed = tf.distribute.get_replica_context().all_reduce(
+                tf.distribute.ReduceOp.SUM, own
+            )
+            clipped = optimizer._clip_gradients([merge_gradient(one) for one in summed])
+            for index, gradient in zip(places, clipped, strict=True):
+                grads[index] = _times(gradient, scale / replicas)
+        return grads
 
     @property
     def learning_rate(self):

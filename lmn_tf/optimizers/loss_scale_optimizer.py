@@ -3,9 +3,12 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.collectives import replica_count, sum_over_replicas
+from lmn_tf.optimizers.sharded_variables import KnowsShardedTables
+
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
+class LossScaleOptimizer(KnowsShardedTables, keras.optimizers.LossScaleOptimizer):
     """Keras' dynamic loss scaling, at the cost of the rows read instead of the whole table.
 
     Before each step, loss scaling looks for infinite and NaN gradients, and Keras unfolds a
@@ -47,7 +50,11 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         )
 
     def check_finite(self, grads):
-        """Returns whether all entries of all gradients are finite."""
+        """Returns whether all entries of all gradients are finite, on all replicas."""
         parts = [g.values if isinstance(g, tf.IndexedSlices) else g for g in grads]
         finite = [tf.reduce_all(tf.math.is_finite(part)) for part in parts if part is not None]
-        return tf.reduce_all(tf.stack(finite))
+        finite = tf.reduce_all(tf.stack(finite))
+        if replica_count() == 1:
+            return finite
+        # Gradients are not summed yet, and Keras asks the first replica only.
+        return tf.equal(sum_over_replicas(tf.cast(finite, tf.float32)), float(replica_count()))

@@ -3,11 +3,14 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.collectives import sum_over_replicas
+from lmn_tf.distribute.sharded_table import ShardedTable
+from lmn_tf.optimizers.sharded_variables import KnowsShardedTables
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class RowOptimizer(keras.optimizers.Optimizer):
+class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
     """Base of the optimizers that move only those rows of a table that were read.
 
     A step adds up the gradient parts that meet in one row, after the sum over replicas, clips
@@ -88,11 +91,14 @@ class RowOptimizer(keras.optimizers.Optimizer):
         """Creates the state of each of `variables`."""
         if self.built:
             return
+        self._check_sharded(variables)
         super().build(variables)
         self._state = [self._add_state(variable) for variable in variables]
 
     def _add_state(self, variable):
         path = getattr(variable, "path", variable.name).replace("/", "_").replace(":", "_")
+        if isinstance(variable, ShardedTable):
+            return self._add_sharded_state(variable, path)
         dtype = _state_dtype(variable)
         with tf.distribute.get_strategy().extended.colocate_vars_with(_resource(variable)):
             return {
@@ -104,6 +110,23 @@ class RowOptimizer(keras.optimizers.Optimizer):
                 )
                 for name, (shape, value) in self.state_shapes(tuple(variable.shape)).items()
             }
+
+    def _check_sharded(self, variables):
+        tables = [variable.path for variable in variables if isinstance(variable, ShardedTable)]
+        if tables and (self.use_ema or self.gradient_accumulation_steps):
+            raise ValueError(
+                "`use_ema` and `gradient_accumulation_steps` must be left alone for the row-wise "
+                f"table `{tables[0]}`. Received: use_ema={self.use_ema}, "
+                f"gradient_accumulation_steps={self.gradient_accumulation_steps}"
+            )
+
+    def _add_sharded_state(self, table, path):
+        state = {}
+        with keras.name_scope(self.name):
+            for name, (shape, value) in self.state_shapes(tuple(table.shape)).items():
+                state[name] = table.companion(shape, value, f"{path}_{name}")
+                self._track_variable(state[name])
+        return state
 
     def state_of(self, variable):
         """Returns a dictionary from name to `keras.Variable`: what is remembered of `variable`."""
@@ -121,6 +144,7 @@ class RowOptimizer(keras.optimizers.Optimizer):
 
     def _update(self, gradient, variable, learning_rate):
         state = {name: each.value for name, each in self.state_of(variable).items()}
+        decays = self.weight_decay and self._use_weight_decay(variable)
         variable = _resource(variable)
         dtype = tf.as_dtype(_state_dtype(variable))
         rate = tf.cast(learning_rate, dtype)
@@ -135,7 +159,7 @@ class RowOptimizer(keras.optimizers.Optimizer):
         for name, each in state.items():
             rows.write(each, new[name])
         values = tf.cast(rows.read(variable), dtype)
-        if self.weight_decay and self._use_weight_decay(variable):
+        if decays:
             read = over_rows(were_read(gradient), values)
             step += tf.where(read, values * (rate * self.weight_decay), 0)
         rows.write(variable, tf.cast(values - step, variable.dtype))
@@ -152,16 +176,27 @@ class RowOptimizer(keras.optimizers.Optimizer):
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         # Same flow as Keras' own, with the merge and the clip between the sum over replicas and
-        # the update: duplicates also arise between replicas.
-        variables = [_resource(variable) for variable in trainable_variables]
-        summed = self._all_reduce_sum_gradients(list(zip(grads, variables, strict=True)))
-        grads = self._clip_merged([merge_gradient(gradient) for gradient, _ in summed])
-        tf.__internal__.distribute.interim.maybe_merge_call(
-            self._update_all,
-            self._distribution_strategy,
-            list(zip(grads, variables, strict=True)),
-            learning_rate,
-        )
+        # the update: duplicates also arise between replicas. The gradient of a shard is summed
+        # over replicas by then, and its replica updates it on its own.
+        sharded = [isinstance(variable, ShardedTable) for variable in trainable_variables]
+        pairs = [
+            (gradient, variable if own else _resource(variable))
+            for gradient, variable, own in zip(grads, trainable_variables, sharded, strict=True)
+        ]
+        mirrored = [pair for pair, own in zip(pairs, sharded, strict=True) if not own]
+        summed = iter(self._all_reduce_sum_gradients(mirrored) if mirrored else ())
+        pairs = [pair if own else next(summed) for pair, own in zip(pairs, sharded, strict=True)]
+        grads = self._clip_merged([merge_gradient(gradient) for gradient, _ in pairs], sharded)
+        mirrored = []
+        for gradient, (_, variable), own in zip(grads, pairs, sharded, strict=True):
+            if own:
+                self._update(gradient, variable, learning_rate)
+            else:
+                mirrored.append((gradient, variable))
+        if mirrored:
+            tf.__internal__.distribute.interim.maybe_merge_call(
+                self._update_all, self._distribution_strategy, mirrored, learning_rate
+            )
 
     def _update_all(self, distribution, grads_and_variables, learning_rate):
         for gradient, variable in grads_and_variables:
@@ -172,14 +207,19 @@ class RowOptimizer(keras.optimizers.Optimizer):
                 group=False,
             )
 
-    def _clip_merged(self, grads):
+    def _clip_merged(self, grads, sharded=None):
+        sharded = sharded or [False] * len(grads)
         if self.clipvalue is not None and self.clipvalue > 0:
             low, high = -self.clipvalue, self.clipvalue
             return [_map_values(g, lambda v: tf.clip_by_value(v, low, high)) for g in grads]
         if self.clipnorm is not None and self.clipnorm > 0:
-            return [_scale_to_norm(g, self.clipnorm, _square_sum(g)) for g in grads]
+            return [
+                _scale_to_norm(g, self.clipnorm, _square_sum(g, own))
+                for g, own in zip(grads, sharded, strict=True)
+            ]
         if self.global_clipnorm is not None and self.global_clipnorm > 0:
-            total = tf.add_n([_square_sum(g) for g in grads if g is not None])
+            pairs = zip(grads, sharded, strict=True)
+            total = tf.add_n([_square_sum(g, own) for g, own in pairs if g is not None])
             return [_scale_to_norm(g, self.global_clipnorm, total) for g in grads]
         return grads
 
@@ -251,11 +291,12 @@ def _map_values(gradient, function):
     return function(gradient)
 
 
-def _square_sum(gradient):
+def _square_sum(gradient, is_shard):
     if gradient is None:
         return tf.constant(0.0)
     values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
-    return tf.reduce_sum(tf.square(tf.cast(values, tf.float32)))
+    total = tf.reduce_sum(tf.square(tf.cast(values, tf.float32)))
+    return sum_over_replicas(total) if is_shard else total
 
 
 def _scale_to_norm(gradient, norm, square_sum):

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from replicas import replicas
 
 from lmn_tf.distribute.row_wise_table import (
     RowWiseTable,
@@ -8,6 +9,7 @@ from lmn_tf.distribute.row_wise_table import (
     read_rows,
     read_weighted_sum,
 )
+from lmn_tf.distribute.sharded_table import ShardedTable
 from lmn_tf.features.embedding_table import EmbeddingTable
 from lmn_tf.layers import ProductKeyMemory
 
@@ -41,6 +43,35 @@ def test_without_a_strategy_a_table_is_a_plain_weight(placement):
         (rows[ids] * weights[..., None]).sum(1),
         rtol=1e-6,
     )
+
+
+def test_under_a_mirrored_strategy_a_row_wise_table_is_split():
+    strategy = replicas(2)
+    with strategy.scope():
+        layer, plain = Holder(name="holder"), Holder(placement="replicated")
+        layer.build()
+        plain.build()
+        few = EmbeddingTable(20, 2, placement="row_wise")
+        few.build()
+    assert isinstance(layer.table, ShardedTable)
+    assert layer.trainable_weights == [layer.table]
+    assert layer.table.path == "holder/embeddings"
+    assert layer.count_params() == 30
+    assert not isinstance(plain.table, ShardedTable)
+    assert not isinstance(few.embeddings, ShardedTable)
+    rows = layer.table.numpy()
+    np.testing.assert_array_equal(read_rows(layer.table, [3, 1]), rows[[3, 1]])
+    np.testing.assert_allclose(
+        read_weighted_sum(layer.table, [[3, 1]], [[1.0, 2.0]]), rows[[3]] + 2 * rows[[1]], rtol=1e-6
+    )
+
+
+def test_what_can_not_be_split():
+    strategy = replicas(2)
+    with pytest.raises(ValueError, match="must be built in the strategy's scope"):
+        strategy.run(lambda: Holder().build())
+    with strategy.scope(), pytest.raises(ValueError, match="must have float32 variables"):
+        Holder(dtype="float64").build()
 
 
 def test_what_a_table_must_define():
