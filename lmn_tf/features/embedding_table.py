@@ -165,9 +165,8 @@ class EmbeddingTable(keras.layers.Layer):
         return tf.ensure_shape(combined, [*ids.shape[:-1], self.embedding_dim])
 
     def _add_decay(self, squares, batch):
-        add_replicated_loss(
-            self, self.regularizer * squares / tf.cast(tf.maximum(batch, 1), tf.float32)
-        )
+        mean = squares / tf.cast(tf.maximum(batch, 1), tf.float32)
+        add_replicated_loss(self, self.regularizer * mean, count=batch)
 
     def compute_output_shape(self, ids_shape, weights_shape=None, combine=False):
         lead = tuple(ids_shape)[:-1] if combine else tuple(ids_shape)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.collectives import replica_count
 from lmn_tf.layers.masked_batch_normalization import MaskedBatchNormalization
 from lmn_tf.ops.compile import is_compiling_with_xla
 
@@ -83,6 +84,7 @@ class Dice(keras.layers.Layer):
             and mask is None
             and inputs.shape.rank == 2
             and inputs.dtype == tf.float32
+            and replica_count() == 1
             and not is_compiling_with_xla()
             and not tf.config.list_physical_devices("GPU")
         )

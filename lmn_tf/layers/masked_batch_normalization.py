@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.collectives import moments_over_replicas
 from lmn_tf.layers.checks import check_rate
 from lmn_tf.ops.sequence import masked_moments
 
@@ -16,8 +17,8 @@ class MaskedBatchNormalization(keras.layers.Layer):
     training and their moving averages otherwise. Positions whose mask is false
     do not enter the statistics; they are normalised like the others. A batch
     without a single valid position leaves the moving averages as they are.
-    Statistics are computed in float32 whatever the compute dtype, and for each
-    replica of a distribution strategy by itself.
+    Statistics are computed in float32 whatever the compute dtype, and over all
+    replicas of a distribution strategy: their batches are one.
 
     Args:
         momentum: Float. Share of the moving averages kept at each step.
@@ -88,7 +89,7 @@ class MaskedBatchNormalization(keras.layers.Layer):
         mean = tf.convert_to_tensor(self.moving_mean)
         variance = tf.convert_to_tensor(self.moving_variance)
         if training and self.trainable:
-            count, mean, variance = masked_moments(x, mask)
+            count, mean, variance = moments_over_replicas(*masked_moments(x, mask))
             self.update_averages(count, mean, variance)
         gain = tf.math.rsqrt(variance + self.epsilon)
         if self.gamma is not None:

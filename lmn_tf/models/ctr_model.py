@@ -12,6 +12,7 @@ from lmn_tf.layers.feature_interaction import FeatureInteraction
 from lmn_tf.models.ctr_head import CTRHead
 from lmn_tf.models.ctr_metrics import make_metrics
 from lmn_tf.models.parameter_server_fit import ParameterServerFit
+from lmn_tf.models.replicated_steps import ReplicatedSteps
 from lmn_tf.optimizers.default_optimizer import default
 from lmn_tf.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from lmn_tf.specs.errors import UserError
@@ -19,7 +20,7 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class CTRModel(ParameterServerFit, keras.Model):
+class CTRModel(ParameterServerFit, ReplicatedSteps, keras.Model):
     """A `keras.Model` that is built from a feature spec and scores clicks.
 
     Computes `logits = MLP(concat[user, item, context, cross, *read_histories()])`. Subclasses say
