@@ -62,7 +62,7 @@ class LargeMemory(keras.layers.Layer):
             `None` for `(2 * d,)`. Defaults to `None`.
         query_norm: `"batch"`, `"layer"` or `"none"`. Defaults to `"batch"`.
         key_norm: Boolean. Whether keys are layer-normalised. Defaults to
-            `False`.
+            `True`.
         key_balance_weight: Float. Weight of the key-balance loss. Defaults to
             `0.0`.
         pooling: `"mean"`, `"sum"`, `"target_attention"` (needs `target`) or
@@ -126,7 +126,7 @@ class LargeMemory(keras.layers.Layer):
         key_dim=None,
         hidden_units=None,
         query_norm="batch",
-        key_norm=False,
+        key_norm=True,
         key_balance_weight=0.0,
         pooling="mean",
         head_merge="sum",
@@ -254,7 +254,9 @@ class LargeMemory(keras.layers.Layer):
         distance = smooth_l1(goal, read_out, self.smooth_l1_beta)
         loss = positions.mean(tf.reduce_mean(distance, axis=-1))
         if self.memory_loss_weight:
-            add_replicated_loss(self, self.memory_loss_weight * loss)
+            valid = positions.valid
+            mean_of = count if valid is None else tf.reduce_sum(tf.cast(valid, tf.int32))
+            add_replicated_loss(self, self.memory_loss_weight * loss, count=mean_of)
         if training:
             self.memory_loss_tracker.update_state(loss)
             self.query_norm_tracker.update_state(positions.mean(tf.norm(queries, axis=-1)))

@@ -50,7 +50,7 @@ class ProductKeyMemory(keras.layers.Layer):
         query_norm: `"batch"`, `"layer"` or `"none"`. Normalisation of the two
             query halves. Defaults to `"batch"`.
         key_norm: Boolean. Whether keys are layer-normalised, so that none is
-            selected for its length. Defaults to `False`.
+            selected for its length. Defaults to `True`.
         key_balance_weight: Float. Weight of the key-balance loss, averaged over
             both axes, which the layer adds in training. Defaults to `0.0`.
         head_merge: `"sum"`, `"mean"` or `"concat"` (followed by a linear map to
@@ -98,7 +98,7 @@ class ProductKeyMemory(keras.layers.Layer):
         key_dim=None,
         value_dim=None,
         query_norm="batch",
-        key_norm=False,
+        key_norm=True,
         key_balance_weight=0.0,
         head_merge="sum",
         temperature=1.0,

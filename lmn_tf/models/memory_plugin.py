@@ -37,7 +37,7 @@ class MemoryPlugin(CTRModel):
         memory_hidden_units: Tuple of integers, or `None` for twice the history's width. Hidden
             layers of the user-aware MLP. Defaults to `None`.
         query_norm: `"batch"`, `"layer"` or `"none"`. Defaults to `"batch"`.
-        key_norm: Boolean. Whether keys are layer-normalised. Defaults to `False`.
+        key_norm: Boolean. Whether keys are layer-normalised. Defaults to `True`.
         key_balance_weight: Float. Weight of the key-balance loss. Defaults to `0.0`.
         memory_pooling: `"mean"`, `"sum"` or `"target_attention"`. Defaults to `"mean"`.
         head_merge: `"sum"`, `"mean"` or `"concat"`. Defaults to `"sum"`.
@@ -76,7 +76,7 @@ class MemoryPlugin(CTRModel):
         key_dim: int | None = None,
         memory_hidden_units: tuple[int, ...] | None = None,
         query_norm: Literal["batch", "layer", "none"] = "batch",
-        key_norm: bool = False,
+        key_norm: bool = True,
         key_balance_weight: float = 0.0,
         memory_pooling: Literal["mean", "sum", "target_attention"] = "mean",
         head_merge: Literal["sum", "mean", "concat"] = "sum",

@@ -82,6 +82,15 @@ def test_the_balance_of_the_keys_is_a_loss_in_training():
         ProductKeyMemory(key_balance_weight=-1.0)
 
 
+def normed(keys, layer):
+    """Keys of a head, layer-normalised where the layer does so."""
+    if not layer.key_norm:
+        return keys
+    centred = keys - keys.mean(-1, keepdims=True)
+    gamma = layer.key_normalization.gamma.numpy()
+    return gamma * centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6)
+
+
 def flat_attention(layer, inputs):
     """Plain attention over all slots with concatenated keys, restricted to the best."""
     heads = []
@@ -92,7 +101,9 @@ def flat_attention(layer, inputs):
             [layer.row_query(inputs).numpy()[:, here], layer.column_query(inputs).numpy()[:, here]],
             axis=1,
         )
-        rows, columns = layer.row_keys.numpy()[head], layer.column_keys.numpy()[head]
+        rows, columns = (
+            normed(keys.numpy()[head], layer) for keys in (layer.row_keys, layer.column_keys)
+        )
         m = layer.num_keys
         keys = np.stack([np.concatenate([rows[s // m], columns[s % m]]) for s in range(m * m)])
         scores = queries @ keys.T / layer.temperature
@@ -107,7 +118,12 @@ def flat_attention(layer, inputs):
 @pytest.mark.parametrize("num_heads", [1, 3])
 def test_equals_attention_on_concatenated_keys(run_mode, top_k, num_heads):
     layer = ProductKeyMemory(
-        num_keys=7, top_k=top_k, num_heads=num_heads, query_norm="none", temperature=0.5
+        num_keys=7,
+        top_k=top_k,
+        num_heads=num_heads,
+        query_norm="none",
+        key_norm=num_heads == 3,
+        temperature=0.5,
     )
     inputs = example(10, 4)
     output = run_mode(layer)(inputs)
@@ -200,12 +216,8 @@ def test_reading_again_gives_the_same_and_trains_keys_and_values_only(run_mode):
     np.testing.assert_allclose(again, first, rtol=1e-5, atol=1e-6)
     for name, is_trained in zip(names, trained, strict=True):
         assert bool(is_trained) == (
-            name.split("/")[-1]
-            in (
-                "row_keys",
-                "column_keys",
-                "memory_values",
-            )
+            "key_normalization" in name
+            or name.split("/")[-1] in ("row_keys", "column_keys", "memory_values")
         )
 
 
