@@ -34,8 +34,9 @@ class ProductKeyMemory(keras.layers.Layer):
 
     The paper leaves number of slots read, heads, their merging, query
     normalisation, temperature and initial values open: the defaults are those
-    of product-key memories, and batch normalisation of the queries because
-    without it nearly all reads collapse to a handful of slots.
+    of product-key memories, with batch normalisation of the queries and layer
+    normalisation of the keys because without them most reads collapse to a
+    small part of the slots.
 
     Args:
         num_keys: Integer above 1. Row keys, and column keys; the paper's √n.
