@@ -17,6 +17,27 @@ def memory_layers(model) -> list[ProductKeyMemory]:
     return [layer for layer in model._flatten_layers() if isinstance(layer, ProductKeyMemory)]
 
 
+def memory_names(memories) -> list[str]:
+    """Gives each memory a name of its own.
+
+    Args:
+        memories: Layers from `memory_layers`.
+
+    Returns:
+        The names of the layers where these tell them apart and say more than that they are
+        memories; else what stands before them in their paths.
+    """
+    names = [memory.name for memory in memories]
+    if len(set(names)) == len(names) and "memory" not in names:
+        return names
+    paths = [memory.path.split("/") for memory in memories]
+    if len({path[0] for path in paths}) == 1:  # the model
+        paths = [path[1:] or path for path in paths]
+    if len({path[-1] for path in paths}) == 1:
+        paths = [path[:-1] or path for path in paths]
+    return ["/".join(path) for path in paths]
+
+
 @contextlib.contextmanager
 def recorded_reads(memories):
     """Collects what each memory reads while the block runs the model.

@@ -1,9 +1,11 @@
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from lmn_tf.layers.large_memory import LargeMemory
-from lmn_tf.training.memory_reads import memory_layers, recorded_reads
+from lmn_tf.training.memory_reads import memory_layers, memory_names, recorded_reads
 
 
 @pytest.fixture
@@ -17,6 +19,18 @@ def test_finds_nested_memories(model):
     outer = tf.keras.Sequential([model, tf.keras.layers.Dense(1)])
     assert [layer.name for layer in memory_layers(outer)] == ["memory"]
     assert memory_layers(tf.keras.Sequential([tf.keras.layers.Dense(1)])) == []
+
+
+def test_each_memory_has_a_name_of_its_own():
+    def names(*paths):
+        layers = [types.SimpleNamespace(path=path, name=path.split("/")[-1]) for path in paths]
+        return memory_names(layers)
+
+    assert names("msn/b_0/b_0_memory", "msn/b_1/b_1_memory") == ["b_0_memory", "b_1_memory"]
+    clicks, buys = "lmn/clicks_memory/memory", "lmn/buys_memory/memory"
+    assert names(clicks, buys) == ["clicks_memory", "buys_memory"]
+    assert names(clicks) == ["clicks_memory"]
+    assert names("memory") == ["memory"] and names("a/memory", "b/memory") == ["a", "b"]
 
 
 def test_reads_of_a_graph(model):
