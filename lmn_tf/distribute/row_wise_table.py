@@ -67,13 +67,17 @@ def _split_table(layer, name, shape, initializer):
     """Returns the table that the strategy in scope asks for; `None` for one that does not split."""
     strategy = tf.distribute.get_strategy()
     if isinstance(strategy, tf.distribute.MirroredStrategy) and strategy.num_replicas_in_sync > 1:
-        return _sharded_table(layer, name, shape, initializer)
+        from lmn_tf.distribute.sharded_table import ShardedTable
+
+        return _made(ShardedTable, layer, name, shape, initializer)
+    if isinstance(strategy, tf.distribute.ParameterServerStrategy):
+        from lmn_tf.distribute.server_table import ServerTable
+
+        return _made(ServerTable, layer, name, shape, initializer)
     return None
 
 
-def _sharded_table(layer, name, shape, initializer):
-    from lmn_tf.distribute.sharded_table import ShardedTable
-
+def _made(kind, layer, name, shape, initializer):
     if not tf.distribute.in_cross_replica_context():
         raise ValueError(
             f"`{layer.name}` must be built in the strategy's scope for `placement='row_wise'`. "
@@ -84,7 +88,7 @@ def _sharded_table(layer, name, shape, initializer):
             f"`{layer.name}` must have float32 variables for `placement='row_wise'`. "
             f"Received: variable_dtype={layer.variable_dtype!r}"
         )
-    table = ShardedTable(shape, initializer, trainable=layer.trainable, name=name)
+    table = kind(shape, initializer, trainable=layer.trainable, name=name)
     layer._track_variable(table)
     return table
 

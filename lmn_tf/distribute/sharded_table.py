@@ -91,7 +91,7 @@ class ShardedTable(RowWiseTable, keras.Variable):
                 split.set_rows(start, rows)
             return split
 
-        self._split = _outside_strategies(make)
+        self._split = outside_strategies(make)
         self._value = self._split.parts
 
     def lookup(self, ids):
@@ -295,10 +295,13 @@ def _from_words(words):
     return tf.cast(tf.bitcast(words, tf.int32), tf.int64)
 
 
-def _outside_strategies(function):
-    """Calls a function eagerly, whatever scope or graph the caller is in.
+def outside_strategies(function):
+    """Calls a function eagerly, whatever scope or graph the caller is in, and returns its result.
 
     Scopes and graphs belong to a thread: in another one, variables are plain ones.
+
+    Args:
+        function: Function without arguments.
     """
     results = []
 

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import sum_over_replicas
+from lmn_tf.distribute.server_table import ServerTable
 from lmn_tf.distribute.sharded_table import ShardedTable
 from lmn_tf.optimizers.sharded_variables import KnowsShardedTables
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
@@ -143,13 +144,22 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
         self._update(merge_gradient(gradient), variable, learning_rate)
 
     def _update(self, gradient, variable, learning_rate):
-        state = {name: each.value for name, each in self.state_of(variable).items()}
+        state = self.state_of(variable)
         decays = self.weight_decay and self._use_weight_decay(variable)
-        variable = _resource(variable)
+        if not isinstance(variable, ServerTable):
+            state = {name: each.value for name, each in state.items()}
+            self._update_rows(gradient, _resource(variable), state, learning_rate, decays)
+            return
+        for index, part in enumerate(variable.split(gradient)):
+            with tf.device(variable.shards[index].device):
+                held = {name: each.shards[index] for name, each in state.items()}
+                self._update_rows(part, variable.shards[index], held, learning_rate, decays)
+
+    def _update_rows(self, gradient, variable, state, learning_rate, decays):
         dtype = tf.as_dtype(_state_dtype(variable))
         rate = tf.cast(learning_rate, dtype)
         if isinstance(gradient, tf.IndexedSlices):
-            rows = _RowsRead(gradient.indices)
+            rows = _RowsRead(gradient.indices, self._is_asynchronous)
             gradient = gradient.values
         else:
             rows = _AllRows()
@@ -157,12 +167,17 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
         old = {name: rows.read(each) for name, each in state.items()}
         step, new = self.step_rows(gradient, old, rate)
         for name, each in state.items():
-            rows.write(each, new[name])
-        values = tf.cast(rows.read(variable), dtype)
+            rows.write(each, old[name], new[name])
+        before = rows.read(variable)
+        values = tf.cast(before, dtype)
         if decays:
             read = over_rows(were_read(gradient), values)
             step += tf.where(read, values * (rate * self.weight_decay), 0)
-        rows.write(variable, tf.cast(values - step, variable.dtype))
+        rows.write(variable, before, tf.cast(values - step, variable.dtype))
+
+    @property
+    def _is_asynchronous(self):
+        return isinstance(self._distribution_strategy, tf.distribute.ParameterServerStrategy)
 
     def _apply_weight_decay(self, variables):
         # Keras would decay the whole table here; see `_update`.
@@ -228,17 +243,21 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
 
 
 class _RowsRead:
-    """Reads and writes the rows of `ids`, all different."""
+    """Reads and writes the rows of `ids`, all different; with `adds`, others may do so as well."""
 
-    def __init__(self, ids):
+    def __init__(self, ids, adds):
         self.ids = ids
+        self._adds = adds
 
     def read(self, variable):
         return tf.gather(variable, self.ids)
 
-    def write(self, variable, rows):
-        # Read, subtract, write: `scatter_sub` would do the same on one core, several times slower.
-        variable.scatter_update(tf.IndexedSlices(rows, self.ids))
+    def write(self, variable, before, rows):
+        if self._adds:  # Two that wrote at once what they computed would lose one of two updates.
+            variable.scatter_add(tf.IndexedSlices(rows - before, self.ids))
+        else:
+            # `scatter_sub` would do the same on one core, several times slower.
+            variable.scatter_update(tf.IndexedSlices(rows, self.ids))
 
 
 class _AllRows:
@@ -247,7 +266,7 @@ class _AllRows:
     def read(self, variable):
         return tf.convert_to_tensor(variable)
 
-    def write(self, variable, rows):
+    def write(self, variable, before, rows):
         variable.assign(rows)
 
 

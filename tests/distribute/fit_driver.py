@@ -14,10 +14,12 @@ def main():
     import lmn_tf
 
     market = tiny_run.market()
-    spec = lmn_tf.FeatureSpec.load(tiny_run.ROOT / "feature_specs" / "synthetic.yaml")
+    spec = lmn_tf.FeatureSpec.load(tiny_run.ROOT / "feature_specs" / "synthetic.yaml").to_dict()
+    spec["tables"]["item"]["placement"] = "row_wise"
+    spec = lmn_tf.FeatureSpec.from_dict(spec)
     train = lmn_tf.make_dataset(spec, f"{market}/train-*.parquet", batch_size=256)
     valid = lmn_tf.make_dataset(spec, f"{market}/valid-*.parquet", batch_size=100)
-    options = {"num_keys": 6, "top_k": 4, "hidden_units": (8,)}
+    options = {"num_keys": 6, "top_k": 4, "hidden_units": (8,), "memory_placement": "row_wise"}
     metrics = ["auc", "gauc", "logloss"]
 
     with strategy.scope():
@@ -39,6 +41,16 @@ def main():
     plain.set_weights(model.get_weights())
     result["evaluate"] = figures(model.evaluate(valid, return_dict=True, verbose=0))
     result["plain_evaluate"] = figures(plain.evaluate(valid, return_dict=True, verbose=0))
+
+    tables = [one for one in model.trainable_weights if type(one).__name__ == "ServerTable"]
+    result["tables"] = {one.path: [part.device for part in one.shards] for one in tables}
+    accumulators = [
+        optimizer.state_of(one)["accumulator"]
+        for optimizer in model.optimizer.optimizers
+        for one in tables
+        if hasattr(optimizer, "state_of")
+    ]
+    result["moved"] = [float(np.mean(one.numpy() > 0)) for one in accumulators]
 
     # Several in flight, with callbacks.
     model.coordination().queue.max_in_flight = 4

@@ -37,7 +37,7 @@ def connect(workers=2, servers=2):
     return clusters.connect(cluster, wait=60.0)
 
 
-def drive(script, *arguments, timeout=240):
+def drive(script, *arguments, timeout=400):
     """Runs a script of this folder in a process of its own; returns the JSON it ends with."""
     done = subprocess.run(
         [sys.executable, str(Path(__file__).parent / script), *arguments],

@@ -52,3 +52,10 @@ def test_workers_may_make_their_own_data(seen):
     assert len(workers["loss"]) == 2 and workers["loss"][1] < workers["loss"][0]
     assert workers["steps"] == 6
     assert "`steps_per_epoch` must be given where each worker makes" in workers["message"]
+
+
+def test_row_wise_tables_are_split_over_the_servers(seen):
+    assert len(seen["tables"]) == 2 and any("memory_values" in path for path in seen["tables"])
+    for devices in seen["tables"].values():
+        assert [f"/job:ps/replica:0/task:{index}" in devices[index] for index in (0, 1)]
+    assert all(share > 0.5 for share in seen["moved"])

@@ -1,0 +1,128 @@
+"""A table whose rows are split over parameter servers."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lmn_tf.distribute.initial_rows import initial_rows
+from lmn_tf.distribute.row_access import CHUNK_BYTES
+from lmn_tf.distribute.row_split import RowSplit, part_sizes
+from lmn_tf.distribute.sharded_table import ShardedTable, outside_strategies
+from lmn_tf.ops.dense_gather import dense_gather
+from lmn_tf.ops.distinct_ids import distinct_ids
+from lmn_tf.ops.weighted_gather import weighted_gather
+
+
+class ServerTable(ShardedTable):
+    """A Keras variable of shape `(n, d)` whose row `i` lies on parameter server `i % P` alone.
+
+    A worker asks each server for the rows that it reads, each once a read, and sends the merged
+    gradient of these rows back: `4 + 8 * d` bytes a row. A `RowOptimizer` updates rows, and what it
+    remembers of them, on the server that holds them; no other optimizer can train the table. Steps
+    of several workers read and write at the same time: of updates of one row at once none is lost,
+    but each is taken from what its worker read.
+
+    To all else it is one variable of `n` rows, as a `ShardedTable` is.
+
+    Args:
+        shape: Tuple, `(n, d)`, or `(n,)` for what is remembered of rows.
+        initializer: Keras initializer.
+        strategy: `tf.distribute.ParameterServerStrategy`. Defaults to `None`: the one in scope.
+        trainable: Boolean. Defaults to `True`.
+        name: String. Defaults to `None`.
+        devices: List of the devices of the parts. Defaults to `None`: those of the strategy's
+            servers.
+
+    Example:
+
+    >>> ones = keras.initializers.Ones()
+    >>> table = ServerTable((5, 2), ones, devices=["/device:CPU:0"] * 2)
+    >>> [tuple(part.shape) for part in table.shards], table.lookup([4, 0]).shape
+    ([(3, 2), (2, 2)], TensorShape([2, 2]))
+    """
+
+    def __init__(self, shape, initializer, strategy=None, trainable=True, name=None, devices=None):
+        self._devices = devices
+        super().__init__(shape, initializer, strategy, trainable=trainable, name=name)
+
+    def _initialize_with_initializer(self, initializer):
+        if self._devices is None:
+            servers = self.strategy.extended._num_ps
+            self._devices = [f"/job:ps/replica:0/task:{i}/device:CPU:0" for i in range(servers)]
+        shape = tuple(self._shape)
+        row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * 4
+
+        def make():
+            parts = []
+            sizes = part_sizes(shape[0], len(self._devices))
+            for index, (device, size) in enumerate(zip(self._devices, sizes, strict=True)):
+                with tf.device(device):
+                    # Not trainable for the tape: it sees the table as a whole, as `_value`.
+                    zeros, name = tf.zeros((size, *shape[1:])), f"{self.name}_{index}"
+                    parts.append(tf.Variable(zeros, trainable=False, name=name))
+            with tf.device(self._devices[0]):
+                whole = tf.Variable(0.0, trainable=self.trainable, name=self.name)
+            split = RowSplit(parts)
+            for start, rows in initial_rows(initializer, shape, CHUNK_BYTES // max(row_bytes, 1)):
+                split.set_rows(start, rows)
+            return split, whole
+
+        self._split, self._value = outside_strategies(make)
+
+    @property
+    def value(self):
+        """What a gradient is taken for: it stands for the whole table and holds nothing."""
+        return self._value
+
+    def lookup(self, ids):
+        ids = tf.convert_to_tensor(ids)
+        distinct, positions = distinct_ids(tf.reshape(ids, [-1]))
+        rows = dense_gather(self._read(distinct), positions)
+        rows = tf.reshape(rows, tf.concat([tf.shape(ids), list(self._shape[1:])], axis=0))
+        return tf.ensure_shape(rows, [*ids.shape, *self._shape[1:]])
+
+    def weighted_sum(self, ids, weights):
+        ids, weights = tf.convert_to_tensor(ids), tf.convert_to_tensor(weights)
+        hits, width = tf.shape(ids)[-1], self._shape[-1]
+        distinct, positions = distinct_ids(tf.reshape(ids, [-1, hits]))
+        sums = weighted_gather(self._read(distinct), positions, tf.reshape(weights, [-1, hits]))
+        sums = tf.reshape(sums, tf.concat([tf.shape(ids)[:-1], [width]], axis=0))
+        return tf.ensure_shape(sums, [*ids.shape[:-1], width])
+
+    def _read(self, ids):
+        """Rows of distinct ids `(U,)`; the gradient of the table is one of sparse rows."""
+        if self._split is None:  # while Keras only asks for shapes
+            return tf.zeros([tf.size(ids), *self._shape[1:]])
+
+        @tf.custom_gradient
+        def read(whole):
+            def gradient(upstream):
+                return tf.IndexedSlices(upstream, ids, tf.constant(tuple(self._shape), tf.int64))
+
+            return self._split.lookup(ids), gradient
+
+        return read(tf.convert_to_tensor(self._value))
+
+    def split(self, gradient):
+        """Splits sparse rows of the table by the server that holds them.
+
+        Args:
+            gradient: `tf.IndexedSlices` with distinct indices.
+
+        Returns:
+            List with a `tf.IndexedSlices` for each of `shards`.
+        """
+        count = len(self.shards)
+        places = tf.cast(gradient.indices % count, tf.int32)
+        ids = tf.dynamic_partition(gradient.indices // count, places, count)
+        rows = tf.dynamic_partition(gradient.values, places, count)
+        return [tf.IndexedSlices(*part) for part in zip(rows, ids, strict=True)]
+
+    def companion(self, shape, value, name):
+        initializer = keras.initializers.Constant(value)
+        return ServerTable(
+            shape, initializer, self.strategy, trainable=False, name=name, devices=self._devices
+        )
+
+    def __repr__(self):
+        return f"<ServerTable path={self.path}, shape={tuple(self._shape)}>"
