@@ -73,13 +73,13 @@ def copy_rows(source, variable):
             HDF5 file.
         variable: As of `get_rows`, of the same shape.
     """
-    shape = tuple(variable.shape)
-    chunks = row_chunks(shape, np.dtype("float32").itemsize)
+    chunks = row_chunks(tuple(variable.shape), itemsize=4)
     if len(chunks) == 1 and not hasattr(variable, "set_rows"):
         variable.assign(np.asarray(source))
         return
     for start, stop in chunks:
-        set_rows(variable, start, np.asarray(source[start:stop]))
+        # A copy: what stands in a file may begin at any byte.
+        set_rows(variable, start, np.array(source[start:stop]))
 
 
 def _resource(variable):

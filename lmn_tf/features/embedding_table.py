@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.row_storage import StoresRows
 from lmn_tf.distribute.row_wise_table import add_table, read_rows
 from lmn_tf.layers.replicated_loss import add_replicated_loss
 
@@ -21,7 +22,7 @@ _FEW_ROWS = 128
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class EmbeddingTable(keras.layers.Layer):
+class EmbeddingTable(StoresRows, keras.layers.Layer):
     """Looks up rows of one trainable table, and combines the rows of a list of ids.
 
     Id 0 is padding: it embeds to exactly 0, carries no gradient and does not count in a combined

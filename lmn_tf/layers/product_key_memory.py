@@ -6,6 +6,7 @@ import math
 import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.row_storage import StoresRows
 from lmn_tf.distribute.row_wise_table import PLACEMENTS, add_table, read_weighted_sum
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.layers.masked_batch_normalization import MaskedBatchNormalization
@@ -18,7 +19,7 @@ _KEY_NORM_EPSILON = 1e-6
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class ProductKeyMemory(keras.layers.Layer):
+class ProductKeyMemory(StoresRows, keras.layers.Layer):
     """Reads a large shared memory at the slots whose keys fit a query best.
 
     Each of `num_keys ** 2` slots has a value, and a key made of one row key and

@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 import warnings
 import zipfile
 import zlib
@@ -11,9 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from lmn_tf import atomic_files
+from lmn_tf.distribute.row_access import copy_rows, get_rows, row_chunks
 from lmn_tf.specs.errors import UserError
 
 _STATE = "state.json"
+_BLOCK_BYTES = 2**20
+_LENGTHS_AT = 26  # of the name and of what follows it, in the header of a member of a zip file
 _STEP = re.compile(r"^step-(\d+)\.npz$")
 
 
@@ -25,7 +29,10 @@ class Checkpoints:
     """The checkpoints of one run: `step-N.npz` with the newest ones kept, and `best-N.npz`.
 
     A file holds the value of every variable under a stable key and a state of plain JSON
-    values. It is written beside its place, flushed and renamed, so it is whole or absent. Each
+    values. Tables are in it as wholes, in the order of ids, on however many devices they lie:
+    what one number of devices saved another one loads. They pass through memory in pieces.
+
+    A file is written beside its place, flushed and renamed, so it is whole or absent. Each
     member of the file carries a checksum that is verified on reading; when the newest checkpoint
     is damaged, the one before it is used and a warning says so. Best weights are files of their
     own, named in the state under `best_file`, kept while a kept checkpoint names them.
@@ -106,7 +113,7 @@ def write_arrays(path, values: Mapping[str, np.ndarray], state: Mapping) -> None
 
     Args:
         path: The file to write.
-        values: Arrays by key.
+        values: Arrays by key; or variables, of which the large ones are read in pieces.
         state: Plain JSON values, kept beside the arrays.
     """
     document = {"keys": list(values), "state": dict(state)}
@@ -114,9 +121,8 @@ def write_arrays(path, values: Mapping[str, np.ndarray], state: Mapping) -> None
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             archive.writestr(_STATE, json.dumps(document))
             for index, value in enumerate(values.values()):
-                value = np.asarray(value)
-                with archive.open(f"{index:06d}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, _storable(value), allow_pickle=False)
+                with archive.open(_member(index), "w", force_zip64=True) as member:
+                    _write(member, value)
 
 
 def read_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
@@ -126,7 +132,8 @@ def read_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
         path: The file to read.
 
     Returns:
-        (arrays by key, state).
+        (arrays by key, state). Large arrays are maps of the file: no memory is taken for what is
+        not looked at.
 
     Raises:
         DamagedCheckpoint: When the file is missing, cut off or altered.
@@ -136,9 +143,7 @@ def read_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
             document = json.loads(archive.read(_STATE))
             values = {}
             for index, key in enumerate(document["keys"]):
-                with archive.open(f"{index:06d}.npy") as member:
-                    values[key] = np.lib.format.read_array(member, allow_pickle=False)
-                    member.read()  # The checksum is verified at the end of the member.
+                values[key] = _read_member(archive, _member(index))
             return values, document["state"]
     except (OSError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError) as error:
         raise DamagedCheckpoint(f"{Path(path).name}: {error}") from error
@@ -167,7 +172,7 @@ def assign(variables: Mapping[str, object], values: Mapping[str, np.ndarray], so
                 f"Received: {value.shape}"
             )
     for key, value in values.items():
-        variables[key].assign(value)
+        copy_rows(value, variables[key])
 
 
 def _read_state(path) -> dict:
@@ -176,6 +181,52 @@ def _read_state(path) -> dict:
             return json.loads(archive.read(_STATE))["state"]
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise DamagedCheckpoint(f"{Path(path).name}: {error}") from error
+
+
+def _member(index: int) -> str:
+    return f"{index:06d}.npy"
+
+
+def _write(member, value) -> None:
+    """Writes one array; a variable is read in pieces, and never held as a whole."""
+    is_array = isinstance(value, np.ndarray | np.generic) or not hasattr(value, "shape")
+    chunks = [] if is_array else row_chunks(tuple(value.shape), itemsize=4)
+    if len(chunks) < 2:
+        np.lib.format.write_array(member, _storable(np.asarray(value)), allow_pickle=False)
+        return
+    for start, stop in chunks:
+        rows = np.ascontiguousarray(_storable(get_rows(value, start, stop)))
+        if not start:
+            descr = np.lib.format.dtype_to_descr(rows.dtype)
+            header = {"descr": descr, "fortran_order": False, "shape": tuple(value.shape)}
+            np.lib.format.write_array_header_1_0(member, header)
+        member.write(rows.data)
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    with archive.open(name) as member:
+        version = np.lib.format.read_magic(member)
+        read = getattr(np.lib.format, f"read_array_header_{version[0]}_{version[1]}")
+        shape, is_fortran, dtype = read(member)
+        start = member.tell()
+        if is_fortran or len(row_chunks(shape, dtype.itemsize)) < 2:
+            member.seek(0)
+            value = np.lib.format.read_array(member, allow_pickle=False)
+            member.read()  # The checksum is verified at the end of the member.
+            return value
+        while member.read(_BLOCK_BYTES):
+            pass
+    place = _place(archive, name) + start
+    return np.memmap(archive.filename, dtype, mode="r", offset=place, shape=shape)
+
+
+def _place(archive: zipfile.ZipFile, name: str) -> int:
+    """Where the content of a member begins in the file: it is stored as it is."""
+    begin = archive.getinfo(name).header_offset
+    with open(archive.filename, "rb") as file:
+        file.seek(begin + _LENGTHS_AT)
+        lengths = struct.unpack("<HH", file.read(4))
+    return begin + _LENGTHS_AT + 4 + sum(lengths)
 
 
 def _storable(value: np.ndarray) -> np.ndarray:

@@ -203,14 +203,14 @@ class TrainingLoop:
         value = figures["valid"].get(self.early_stopping.monitor)
         value = float("nan") if value is None else float(value)
         if self.early_stopping.update(self.state.epoch, value):
-            values = _read(keyed_variables(self.model))
+            values = keyed_variables(self.model)
             self.state.best_file = self.checkpoints.save_best(self.state.epoch, values)
         self.state.early_stopping = self.early_stopping.state()
 
     def _save(self) -> None:
         # On parameter servers steps may be under way, whose batches count as done.
         getattr(self.model, "finish_steps", lambda: None)()
-        values = _read(keyed_variables(self.model, self.model.optimizer))
+        values = keyed_variables(self.model, self.model.optimizer)
         for index, variable in enumerate(self._metrics()):
             values[f"metric/{index:04d}"] = np.asarray(variable)
         self.checkpoints.save(self.state.step, values, self.state.to_dict())
@@ -249,7 +249,3 @@ class _Hooks(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         more = {key: float(logs[key]) for key in _OF_STEPS if key in logs}
         self._loop._finish_epoch(float(logs["loss"]), more)
-
-
-def _read(variables: Mapping) -> dict[str, np.ndarray]:
-    return {key: np.asarray(variable) for key, variable in variables.items()}

@@ -1,7 +1,10 @@
 import keras
 import numpy as np
 import pytest
+from replicas import replicas
 
+from lmn_tf.distribute import row_access
+from lmn_tf.distribute.sharded_table import ShardedTable
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training import checkpoints as module
 from lmn_tf.training.checkpoints import Checkpoints, DamagedCheckpoint, read_arrays, write_arrays
@@ -131,3 +134,48 @@ def test_another_models_checkpoint_is_refused(change, message):
 def test_keep_must_be_positive(tmp_path):
     with pytest.raises(ValueError, match="`keep` must be at least 1. Received: keep=0"):
         Checkpoints(tmp_path, keep=0)
+
+
+def table_on(count, initializer="zeros"):
+    """A table of 1,000 rows on so many devices."""
+    if count == 1:
+        return keras.Variable(keras.initializers.get(initializer)((1000, 3)))
+    return ShardedTable((1000, 3), initializer, replicas(count))
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 4])
+@pytest.mark.parametrize("before", [1, 4])
+def test_a_table_goes_from_any_number_of_devices_to_any_other(before, after, tmp_path, monkeypatch):
+    monkeypatch.setattr(row_access, "CHUNK_BYTES", 1200)  # 100 rows
+    largest = []
+    for place, name in ((module, "get_rows"), (row_access, "set_rows")):
+        original = getattr(place, name)
+
+        def spy(variable, start, last, original=original):
+            largest.append(last - start if isinstance(last, int) else len(last))
+            return original(variable, start, last)
+
+        monkeypatch.setattr(place, name, spy)
+    table = table_on(before, keras.initializers.RandomNormal(seed=4))
+    want = np.asarray(table)
+    write_arrays(tmp_path / "a.npz", {"table": table, "step": keras.Variable(3)}, {})
+    assert (max(largest), sum(largest)) == (100, 1000)
+    found, _ = read_arrays(tmp_path / "a.npz")
+    assert isinstance(found["table"], np.memmap)
+    np.testing.assert_array_equal(found["table"], want)
+    with np.load(tmp_path / "a.npz") as plain:  # what NumPy itself makes of it
+        np.testing.assert_array_equal(plain["000000"], want)
+    other = table_on(after)
+    module.assign({"table": other, "step": keras.Variable(0)}, found, "a")
+    np.testing.assert_array_equal(np.asarray(other), want)
+    assert (max(largest), sum(largest)) == (100, 2000)
+
+
+def test_damage_of_a_large_array_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_access, "CHUNK_BYTES", 1200)
+    write_arrays(tmp_path / "a.npz", {"table": table_on(1)}, {})
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[5000] ^= 1
+    (tmp_path / "a.npz").write_bytes(bytes(content))
+    with pytest.raises(DamagedCheckpoint, match="a.npz"):
+        read_arrays(tmp_path / "a.npz")
