@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.data.dataset import make_dataset
+from lmn_tf.distribute.row_wise_table import RowWiseTable
 from lmn_tf.layers.sparse_memory import SparseMemory
 from lmn_tf.ops.compile import plain_kernels
 from lmn_tf.specs.errors import UserError
@@ -48,12 +49,17 @@ def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5
         The content of `parity.json`.
 
     Raises:
-        UserError: When `output` is taken.
+        UserError: When `output` is taken, or tables of the model are split over devices.
         ExportError: When the reloaded model scores differently, or variables are stored twice.
     """
     output = pathlib.Path(output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"`OUT_DIR` must be a new or empty folder. Received: {output}")
+    if any(isinstance(variable, RowWiseTable) for variable in model.variables):
+        raise UserError(
+            "`model` must be one that lies on one device: save it, and load it outside of the "
+            "strategy's scope. Received: a model with row-wise tables on several devices"
+        )
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = pathlib.Path(tempfile.mkdtemp(prefix=".partial-", dir=output.parent))
     try:

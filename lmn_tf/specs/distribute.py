@@ -12,6 +12,9 @@ class Distribute:
     Args:
         strategy: `"none"`, `"mirrored"`, `"multi_worker"` or `"parameter_server"`. Defaults to
             `"none"`.
+        replicas: Integer. With `mirrored`, on how many devices of this machine: GPUs, or without
+            any as many parts of the CPU. Each takes its share of a batch. Defaults to `None`: all
+            GPUs.
         steps_in_flight: Integer. On parameter servers, how many steps may be handed out to workers
             at a time. Defaults to `None`: twice the number of workers.
         hang_seconds: Float. On parameter servers, after how many seconds without any step ending
@@ -19,5 +22,6 @@ class Distribute:
     """
 
     strategy: Literal["none", "mirrored", "multi_worker", "parameter_server"] = "none"
+    replicas: Positive | None = None
     steps_in_flight: Positive | None = None
     hang_seconds: PositiveNumber = 60.0

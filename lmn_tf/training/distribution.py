@@ -1,4 +1,4 @@
-"""On what a pipeline trains: this process alone, or a cluster of several."""
+"""On what a pipeline trains: one device, several of this machine, or a cluster."""
 
 import contextlib
 
@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from lmn_tf.distribute import cluster as clusters
 from lmn_tf.distribute.cluster_error import cluster_errors
+from lmn_tf.distribute.strategy import mirrored
 from lmn_tf.specs.errors import UserError
 
 
@@ -38,11 +39,8 @@ class Distribution:
                 "mirrored for several devices of one: Keras 3 has no `fit` for multi_worker. "
                 "Received: distribute.strategy=multi_worker"
             )
-        if name == "mirrored":
-            raise UserError(
-                "`distribute.strategy` must be none or parameter_server for `lmn-tf train`. "
-                "Received: distribute.strategy=mirrored"
-            )
+        if name == "mirrored":  # At once: a CPU can only be split before TensorFlow starts.
+            self.strategy = mirrored(distribute.replicas)
         if name == "parameter_server":
             self.cluster = clusters.Cluster.from_environment(environment)
             if self.cluster is None:

@@ -194,7 +194,9 @@ class RunDirectory:
         before = _flat(strict_yaml.load(file)[0])
         now = _flat(document)
         for key in sorted(before.keys() | now.keys()):
-            if key in _FREE_KEYS or before.get(key) == now.get(key):
+            # On how many devices a run goes on is free.
+            is_free = key in _FREE_KEYS or key.startswith("distribute.")
+            if is_free or before.get(key) == now.get(key):
                 continue
             raise UserError(
                 f"`{key}` must stay as in the run to be continued, {short(before.get(key))} in "

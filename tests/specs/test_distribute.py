@@ -17,6 +17,11 @@ def test_options_of_parameter_servers():
     assert Distribute(strategy="parameter_server", steps_in_flight=3).steps_in_flight == 3
 
 
+def test_devices_of_a_mirrored_strategy():
+    assert Distribute().replicas is None
+    assert Distribute(strategy="mirrored", replicas=4).replicas == 4
+
+
 def test_refuses_numbers_out_of_range(tmp_path):
     message = "`distribute.steps_in_flight` must be"
     edited = "strategy: mirrored, steps_in_flight: 0"

@@ -1,0 +1,28 @@
+import pytest
+import tensorflow as tf
+
+from lmn_tf.distribute.strategy import mirrored
+from lmn_tf.specs.errors import UserError
+
+
+def test_parts_of_the_cpu():
+    assert mirrored().num_replicas_in_sync == 1
+    strategy = mirrored(3)
+    assert [device[-5:] for device in strategy.extended.worker_devices] == [
+        "CPU:0",
+        "CPU:1",
+        "CPU:2",
+    ]
+
+
+def test_more_parts_than_tensorflow_started_with():
+    tf.constant(0)
+    with pytest.raises(UserError, match="`distribute.replicas` must be at most 4 once"):
+        mirrored(5)
+
+
+def test_more_gpus_than_there_are(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one"])
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["one"])
+    with pytest.raises(UserError, match="at most the number of GPUs, 1"):
+        mirrored(2)
