@@ -1,5 +1,6 @@
 """Figures of a model on a data set: ranking, calibration, memory usage, speed."""
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import tensorflow as tf
 from lmn_tf import metrics
 from lmn_tf.data.dataset import user_errors
 from lmn_tf.distribute.parameter_server_scope import WorkerScope
+from lmn_tf.layers.iterative_memory import IterativeMemory
 from lmn_tf.training.memory_reads import memory_layers, memory_names, recorded_reads
 
 ORDER = ("auc", "gauc", "qauc", "logloss", "normalized_entropy")
@@ -23,7 +25,9 @@ class Evaluator:
     these are of the first label and `labels` holds those of each. A model with memories gets
     `memory`: the share of slots used in per cent, the KL divergence of their use from uniform, and
     how many slots hold 90 % of the read weight, since AUC does not show a memory that has
-    collapsed.
+    collapsed; where there are several, `layers` has those of each. A model that walks over
+    histories gets `attention_entropy_1` and so on: how widely the weights of each walk spread, as
+    its own `evaluate` tells it; on parameter servers it does not.
 
     Args:
         model: A model of this package, or any `keras.Model` from features to logits
@@ -37,6 +41,7 @@ class Evaluator:
         self.labels = tuple(labels)
         self.grouped = grouped
         self.memories = memory_layers(model)
+        self._walks = [] if getattr(model, "is_coordinated", False) else _entropies(model)
         self._forward = None
 
     def evaluate(self, dataset: tf.data.Dataset, progress=None) -> dict:
@@ -53,6 +58,8 @@ class Evaluator:
         started = time.perf_counter()
         scorers = [self._metrics(index) for index in range(len(self.labels))]
         usage = [metrics.MemoryUsage(memory.memory_size) for memory in self.memories]
+        for _, entropy in self._walks:
+            entropy.reset_state()
         examples = 0
         for step, (features, labels, weights, logits, reads) in enumerate(self._run(dataset), 1):
             groups = features.get("group") if self.grouped else None
@@ -71,6 +78,8 @@ class Evaluator:
         result["examples_per_second"] = examples / (time.perf_counter() - started)
         if len(figures) > 1:
             result["labels"] = dict(zip(self.labels, figures, strict=True))
+        for _, entropy in self._walks:
+            result |= {name: _finite(value) for name, value in entropy.result().items()}
         if usage:
             result["memory"] = self._memory(usage)
         return result
@@ -142,7 +151,10 @@ class Evaluator:
 
         @tf.function(input_signature=[spec])
         def forward(features):
-            with recorded_reads(self.memories) as reads:
+            with contextlib.ExitStack() as stack:
+                for layer, entropy in self._walks:
+                    stack.enter_context(layer.watched(entropy.update_state))
+                reads = stack.enter_context(recorded_reads(self.memories))
                 logits = self.model(features, training=False)
             return logits, list(reads)
 
@@ -181,13 +193,32 @@ def _features(batch):
     return batch if isinstance(batch, dict) else batch[0]
 
 
+def _entropies(model) -> list:
+    """Pairs of each layer that walks over histories, and the metric of its walks."""
+    layers = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, IterativeMemory) and layer.num_reads
+    ]
+    names = [f"{layer.name.removesuffix('_memory')}_" for layer in layers]
+    prefixes = names if len(layers) > 1 else [""] * len(layers)
+    return [
+        (layer, metrics.AttentionEntropy(layer.num_reads, prefix))
+        for layer, prefix in zip(layers, prefixes, strict=True)
+    ]
+
+
+def _finite(value) -> float | None:
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
 def _results(scorer: dict) -> dict:
     values = {}
     for name in ORDER:
         if name not in scorer:
             continue
-        value = float(scorer[name].result())
-        values[name] = value if math.isfinite(value) else None
+        values[name] = _finite(scorer[name].result())
         if name == "gauc":
             details = scorer[name].compute()
             values["groups"] = details["groups"]

@@ -1,10 +1,13 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, slim_spec
 from sklearn import metrics as reference
 from tiny_run import market, trained_run
 
 from lmn_tf.data.dataset import make_dataset
+from lmn_tf.models import registry
 from lmn_tf.training.evaluation import Evaluator
 from lmn_tf.training.run_directory import RunDirectory
 
@@ -103,3 +106,19 @@ def test_memory_usage_is_that_of_the_reads():
     assert memory["memory_kl"] == pytest.approx(np.log(36) + (used * np.log(used)).sum(), abs=1e-4)
     most = np.cumsum(np.sort(share)[::-1])
     assert memory["slots_for_90"] == np.searchsorted(most, 0.9) + 1
+
+
+def test_walks_over_histories_tell_how_widely_they_spread():
+    spec = slim_spec()
+    keras.utils.set_random_seed(1)
+    model = registry.build("imn", spec, SMALL_OPTIONS["imn"])
+    model.compile()
+    features, labels = random_features(spec, rows=20), random_labels(20)
+    want = model.evaluate(features, labels, batch_size=8, verbose=0, return_dict=True)
+    data = tf.data.Dataset.from_tensor_slices((features, labels)).batch(8)
+    evaluator = Evaluator(model)
+    for _ in range(2):
+        found = evaluator.evaluate(data)
+        for name in ("attention_entropy_1", "attention_entropy_2"):
+            assert found[name] == pytest.approx(want[name], rel=1e-5) and found[name] > 0
+        assert "memory" not in found and "attention_entropy_3" not in found
