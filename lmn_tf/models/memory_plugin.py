@@ -1,14 +1,13 @@
 """A large memory beside any click model."""
 
-import contextlib
 from typing import Literal
 
 import keras
 import tensorflow as tf
 
 from lmn_tf.layers.large_memory import LargeMemory
-from lmn_tf.models.ctr_model import CTRModel, Untracked
-from lmn_tf.models.slot_usage import SlotUsage
+from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.slot_usage import SlotCounter
 from lmn_tf.specs.errors import UserError
 
 
@@ -123,12 +122,8 @@ class MemoryPlugin(CTRModel):
             self.query_projection = keras.layers.Dense(
                 memory_dim, dtype=self.dtype_policy, name=f"{memorize}_projection"
             )
-        several = len(self.memories) > 1
-        usage = [
-            SlotUsage(memory.memory_size, prefix=f"{name}_" if several else "", name=memory.name)
-            for name, memory in self.memories.items()
-        ]
-        self._usage = Untracked(usage)
+        inner = {name: memory.memory for name, memory in self.memories.items()}
+        self._slots = SlotCounter(inner)
 
     def _check_memory(self):
         if self.memorize == "history":
@@ -201,20 +196,9 @@ class MemoryPlugin(CTRModel):
         return self._read(self.memorize, query, groups, training)
 
     def _read(self, name, history, groups, training, **sequence):
-        memory, usage = self.memories[name], self._usage_of(name)
         user = groups["user"] if self.encoder.widths["user"] else None
-        counted = contextlib.nullcontext()
-        if self._evaluating and not training:
-            counted = memory.memory.watched(
-                lambda reading, valid: usage.update_state(
-                    reading.slots, reading.weights, mask=valid
-                )
-            )
-        with counted:
-            return memory(history, user=user, training=training, **sequence)
-
-    def _usage_of(self, name):
-        return self._usage.metrics[list(self.memories).index(name)]
+        with self._slots.counting(self._evaluating and not training):
+            return self.memories[name](history, user=user, training=training, **sequence)
 
     @property
     def metrics(self):
@@ -226,7 +210,7 @@ class MemoryPlugin(CTRModel):
         return [metric for metric in metrics if id(metric) not in training]
 
     def evaluation_metrics(self):
-        return [*super().evaluation_metrics(), *self._usage.metrics]
+        return [*super().evaluation_metrics(), *self._slots.metrics]
 
     def memory_usage(self):
         """Returns how the slots were used in the last evaluation.
@@ -235,7 +219,4 @@ class MemoryPlugin(CTRModel):
             Dictionary from the name of a sequence, or what else the memory holds, to that of
             `usage_statistics`.
         """
-        return {
-            name: usage.compute()
-            for name, usage in zip(self.memories, self._usage.metrics, strict=True)
-        }
+        return self._slots.statistics()

@@ -109,7 +109,7 @@ def test_new_slots_are_used_after_training():
     assert moved[6:].sum() > 5 and moved[:, 6:].sum() > 5
     new.compile(RowWiseAdagrad(0.05))
     new.evaluate(features, labels, verbose=0)
-    reads = np.asarray(new._usage.metrics[0].reads).reshape(12, 12)
+    reads = np.asarray(new._slots.metrics[0].reads).reshape(12, 12)
     share = 1 - reads[:6, :6].sum() / reads.sum()
     assert share > 0.3
 
