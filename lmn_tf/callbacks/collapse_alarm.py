@@ -42,6 +42,8 @@ class CollapseAlarm(keras.callbacks.Callback):
             as uneven as 6 slots used alike.
         min_share_for_90: Float up to 1, or `None` for no such rule. Defaults to `0.0005`.
         stop: Boolean. Whether to stop training, too. Defaults to `False`.
+        say: Function that gets the warning as text, in place of a `CollapseWarning`, or `None`.
+            Defaults to `None`.
         log_dir: Folder for TensorBoard files, which get `collapse/NAME`, 1 or 0, after each
             evaluation, or `None` for no files. Defaults to `None`.
 
@@ -66,6 +68,7 @@ class CollapseAlarm(keras.callbacks.Callback):
         max_kl_share=0.8,
         min_share_for_90=0.0005,
         stop=False,
+        say=None,
         log_dir=None,
     ):
         super().__init__()
@@ -82,6 +85,7 @@ class CollapseAlarm(keras.callbacks.Callback):
         self.max_kl_share = max_kl_share
         self.min_share_for_90 = min_share_for_90
         self.stop = stop
+        self.say = say
         self.log_dir = None if log_dir is None else str(log_dir)
         self.collapsed = {}
         self._writer = None
@@ -99,11 +103,11 @@ class CollapseAlarm(keras.callbacks.Callback):
         self.collapsed = {name: reasons for name, reasons in judged.items() if reasons}
         self._write({name: float(bool(reasons)) for name, reasons in judged.items()}, model)
         for name, reasons in self.collapsed.items():
-            warnings.warn(
-                f"The memory `{name}` has collapsed: {', '.join(reasons)}. {_REMEDIES}.",
-                CollapseWarning,
-                stacklevel=2,
-            )
+            text = f"The memory `{name}` has collapsed: {', '.join(reasons)}. {_REMEDIES}."
+            if self.say is not None:
+                self.say(text)
+            else:
+                warnings.warn(text, CollapseWarning, stacklevel=2)
         if self.collapsed and self.stop and model is not None:
             model.stop_training = True
 
@@ -134,8 +138,9 @@ class CollapseAlarm(keras.callbacks.Callback):
         self.check(figures, self.model)
 
     def on_epoch(self, loop, figures):
-        """As a listener of `TrainingLoop`: judges what the validation of an epoch tells."""
-        memory = figures.get("valid", {}).get("memory")
+        """As a listener of `TrainingLoop`: judges what the validation of an epoch tells, or the
+        evaluation of a day before it was trained on."""
+        memory = (figures.get("valid") or figures.get("before") or {}).get("memory")
         if memory:
             self.check(memory.get("layers") or {"memory": memory}, loop.model)
 

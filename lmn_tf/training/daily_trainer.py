@@ -14,7 +14,7 @@ from lmn_tf.specs.spec_folder import load_spec, write_spec
 from lmn_tf.training import checkpoints as checkpoint_files
 from lmn_tf.training.board import Board
 from lmn_tf.training.checkpoints import Checkpoints
-from lmn_tf.training.growth import carried_over
+from lmn_tf.training.growth import carried_over, whole_arrays
 from lmn_tf.training.row_sources import merge_assets, row_sources
 from lmn_tf.training.train_state import TrainState
 from lmn_tf.training.trainer import Trainer
@@ -82,7 +82,8 @@ class DailyTrainer(Trainer):
         watcher = _DayWatcher(self._total, self.stream)
         board = Board(self.directory.tensorboard / "train")
         try:
-            state = self._run(state, found, [board, watcher])
+            listeners = [board, watcher, *self._alarms(self._judge, watcher)]
+            state = self._run(state, found, listeners)
         finally:
             watcher.close()
             board.close()
@@ -135,8 +136,7 @@ class DailyTrainer(Trainer):
         merge_assets(old, spec)
         if spec.assets.vocabularies == old.assets.vocabularies:
             return 0
-        arrays = keyed_variables(self.model, self.model.optimizer)
-        arrays = {key: np.asarray(variable) for key, variable in arrays.items()}
+        arrays = whole_arrays(keyed_variables(self.model, self.model.optimizer))
         self.spec = spec
         # What is drawn for the new model must not depend on where a process began.
         keras.utils.set_random_seed((self.pipeline.train.seed + index) % 2**32)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lmn_tf.distribute.row_access import get_rows
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.row_sources import RowSources
 from lmn_tf.training.variable_paths import keyed_variables
@@ -60,7 +61,7 @@ def grown_weights(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSo
         elif memory in memories and name == VALUES:
             value = value[_slots(*memories[memory])]
         elif memory in memories and name in KEYS:
-            value = _grow_keys(value, np.asarray(variable), memories[memory][0])
+            value = _grow_keys(value, _array(variable), memories[memory][0])
         if value.shape != shape:
             raise UserError(
                 f"`{key.removeprefix('model/')}` must have the shape {old[key].shape} of the "
@@ -149,6 +150,18 @@ def memory_sources(variables: Mapping, old: Mapping[str, np.ndarray]) -> dict:
     return found
 
 
+def whole_arrays(variables: Mapping) -> dict[str, np.ndarray]:
+    """Reads variables, wherever their rows lie.
+
+    Args:
+        variables: Variables by key.
+    """
+    return {
+        key: _array(variable) if len(variable.shape) else np.asarray(variable)
+        for key, variable in variables.items()
+    }
+
+
 def _stays(key: str) -> bool:
     return key.endswith(("/seed_generator_state", f"/{OPEN_KEYS}"))
 
@@ -176,9 +189,13 @@ def _slots(keys: np.ndarray, count: int) -> np.ndarray:
 def _take_rows(value: np.ndarray, sources: np.ndarray, variable) -> np.ndarray:
     if value.shape[1:] != tuple(variable.shape)[1:]:
         return value  # another width, which the caller tells
-    fresh = np.asarray(variable)
+    fresh = _array(variable)
     kept = (sources >= 0).reshape(-1, *[1] * (value.ndim - 1))
     return np.where(kept, value[np.maximum(sources, 0)], fresh)
+
+
+def _array(variable) -> np.ndarray:
+    return get_rows(variable, 0, variable.shape[0])
 
 
 def _grow_keys(value: np.ndarray, fresh: np.ndarray, keys: np.ndarray) -> np.ndarray:

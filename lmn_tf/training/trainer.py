@@ -116,7 +116,8 @@ class Trainer:
         evaluator = self._evaluator()
         watcher = Watcher(total, self.stream)
         board = Board(self.directory.tensorboard / "train", self.model.optimizer)
-        loop = self._loop(reader, valid, evaluator, [watcher, board], total)
+        listeners = [watcher, board, *self._alarms(evaluator, watcher)]
+        loop = self._loop(reader, valid, evaluator, listeners, total)
         if loop.restore():
             self._say(f"Continuing at step {loop.state.step} of {total}.")
         elif self.pipeline.warm_start and not self.warm_start:  # killed before a checkpoint
@@ -153,6 +154,14 @@ class Trainer:
         if self.warm_start:
             self.warm_start.adapt_assets(spec)
         return spec
+
+    def _alarms(self, evaluator, watcher) -> list:
+        """Listeners that warn of what a person would want to stop."""
+        if not evaluator.memories:
+            return []
+        from lmn_tf.callbacks import CollapseAlarm
+
+        return [CollapseAlarm(say=lambda text: watcher.line(f"warning: {text}"))]
 
     def _first_files(self):
         """What vocabularies are learned from."""

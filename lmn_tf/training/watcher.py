@@ -35,7 +35,10 @@ class Watcher:
 
     def on_epoch(self, loop, figures) -> None:
         """Shows the figures of an epoch."""
-        text = " | ".join(self.words(loop, figures))
+        self.line(" | ".join(self.words(loop, figures)))
+
+    def line(self, text: str) -> None:
+        """Shows a line, above the progress bar where there is one."""
         if self._progress is None:
             print(text, file=self.stream, flush=True)
         else:

@@ -84,7 +84,7 @@ def test_stops_on_request_only(stop, tmp_path):
     found = EventAccumulator(str(tmp_path))
     found.Reload()
     [tag] = found.Tags()["tensors"]
-    assert tag == "collapse/clicks_memory"
+    assert tag == "collapse/clicks"
     events = [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in found.Tensors(tag)]
     assert events == [(2 * epoch + 2, 1.0) for epoch in range(epochs)]
 
@@ -102,6 +102,9 @@ def test_listens_to_the_training_loop():
     assert loop.model.stop_training
     with pytest.warns(CollapseWarning, match="The memory `memory` has"):
         alarm.on_epoch(loop, {"valid": {"memory": bad}})
+    said = []
+    CollapseAlarm(say=said.append).on_epoch(loop, {"before": {"memory": bad}})
+    assert len(said) == 1 and said[0].startswith("The memory `memory` has collapsed: memory_kl=11")
 
 
 def test_a_model_without_memories_says_and_writes_nothing(tmp_path):

@@ -225,6 +225,17 @@ def test_a_mistake_in_the_data_is_told_as_such(tmp_path, split):
         Trainer(PipelineSpec.from_dict(data), stream=io.StringIO()).train()
 
 
+def test_a_collapsed_memory_is_told_and_trained_on(tmp_path, monkeypatch):
+    from lmn_tf.training.evaluation import Evaluator
+
+    collapsed = {"memory_size": 36, "slots_used": 0.5, "memory_kl": 3.5, "slots_for_90": 1.0}
+    monkeypatch.setattr(Evaluator, "_memory", lambda *_: collapsed)
+    stream = io.StringIO()
+    short = pipeline(tmp_path / "run", epochs=1).with_overrides(["data.train_rows=256"])
+    Trainer(short, test=False, stream=stream).train()
+    assert "warning: The memory `memory` has collapsed: slots_used=0.5 %" in stream.getvalue()
+
+
 def test_only_one_device_yet(tmp_path):
     other = pipeline(tmp_path).with_overrides(["distribute.strategy=mirrored"])
     with pytest.raises(
