@@ -1,21 +1,25 @@
 """The state of a model's large memories, for TensorBoard."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from lmn_tf.distribute.row_access import get_rows, row_chunks
 from lmn_tf.layers.large_memory import LargeMemory
+from lmn_tf.layers.product_key_memory import ProductKeyMemory
 
 _USAGE = ("slots_used", "memory_kl", "slots_for_90")
 
 
 class MemoryTensorBoard(keras.callbacks.Callback):
-    """Writes what the large memories of a model hold and how they are used.
+    """Writes what the memories of a model hold and how they are used.
 
-    While training, for each memory: `memory_loss` (without its weight), `query_norm` (mean length
-    of the queries `M_Q`) and `read_out_norm` (of `M_O`), all means since the epoch began. At the
-    end of each epoch a histogram of the lengths of the value rows. After each evaluation, that of
-    `fit` included: `slots_used` (per cent), `memory_kl` (distance from even use, in nats) and
-    `slots_for_90` (how many slots hold 90 % of the weight).
+    While training, for each `LargeMemory`: `memory_loss` (without its weight), `query_norm` (mean
+    length of the queries `M_Q`) and `read_out_norm` (of `M_O`), all means since the epoch began. At
+    the end of each epoch, for each `LargeMemory`, `SparseMemory` or other `ProductKeyMemory`, a
+    histogram of the lengths of the value rows. After each evaluation, that of `fit` included:
+    `slots_used` (per cent), `memory_kl` (distance from even use, in nats) and `slots_for_90` (how
+    many slots hold 90 % of the weight).
 
     The step of every value is the optimizer's number of iterations. A model without a memory
     writes nothing.
@@ -44,12 +48,20 @@ class MemoryTensorBoard(keras.callbacks.Callback):
         self.log_dir = str(log_dir)
         self.update_freq = update_freq
         self._writer = None
-        self._memories = []
+        self._large: list = []
+        self._memories: dict = {}
         self._batches = 0
 
     def set_model(self, model):
         super().set_model(model)
-        self._memories = _memories(model)
+        layers = model._flatten_layers()
+        self._large = [layer for layer in layers if isinstance(layer, LargeMemory)]
+        owners = {id(large.memory): large for large in self._large}
+        self._memories = {
+            owners.get(id(layer), layer).name: layer
+            for layer in model._flatten_layers()
+            if isinstance(layer, ProductKeyMemory)
+        }
 
     def on_train_begin(self, logs=None):
         self._batches = 0
@@ -63,9 +75,8 @@ class MemoryTensorBoard(keras.callbacks.Callback):
         self._write(self._training_values())
         if self._memories:
             with self._open().as_default(step=self._step()):
-                for memory in self._memories:
-                    values = tf.convert_to_tensor(memory.memory.memory_values)
-                    tf.summary.histogram(f"{memory.name}/value_norm", tf.norm(values, axis=-1))
+                for name, memory in self._memories.items():
+                    tf.summary.histogram(f"{name}/value_norm", _lengths(memory.memory_values))
             self._writer.flush()
 
     def on_test_end(self, logs=None):
@@ -79,7 +90,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
     def _training_values(self):
         return {
             f"{memory.name}/{metric.name}": metric.result()
-            for memory in self._memories
+            for memory in self._large
             for metric in (
                 memory.memory_loss_tracker,
                 memory.query_norm_tracker,
@@ -110,12 +121,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
             self._writer = None
 
 
-def _memories(model):
-    """Returns the large memories of a model, those of nested models included."""
-    found = []
-    for layer in model.layers:
-        if isinstance(layer, LargeMemory):
-            found.append(layer)
-        elif hasattr(layer, "layers"):
-            found += _memories(layer)
-    return found
+def _lengths(table):
+    """The length of each row of a table, which may lie on several devices."""
+    chunks = row_chunks(tuple(table.shape), itemsize=4)
+    return np.concatenate([np.linalg.norm(get_rows(table, *rows), axis=-1) for rows in chunks])

@@ -2,12 +2,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import SMALL, SMALL_MEMORY, random_features, random_labels, slim_spec
+from kitchen_sink import (
+    SMALL,
+    SMALL_MEMORY,
+    SMALL_OPTIONS,
+    random_features,
+    random_labels,
+    slim_spec,
+)
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmn_tf.callbacks import MemoryTensorBoard
 from lmn_tf.layers import LargeMemory
-from lmn_tf.models import DNN, LMN
+from lmn_tf.models import DNN, LMN, MSN
 
 SPEC = slim_spec()
 
@@ -69,6 +76,16 @@ def test_finds_the_memory_of_any_keras_model(tmp_path):
     callback = MemoryTensorBoard(tmp_path)
     outer.fit(np.ones((4, 4, 3)), np.ones((4, 1)), verbose=0, callbacks=[callback])
     assert "slots/memory_loss" in events(tmp_path)
+
+
+def test_sparse_memories_are_told_too(tmp_path):
+    model = MSN(SPEC, **SMALL_OPTIONS["msn"])
+    model.compile(run_eagerly=True)
+    callback = MemoryTensorBoard(tmp_path)
+    model.fit(data(1), validation_data=data(1), verbose=0, callbacks=[callback])
+    found = events(tmp_path)
+    assert {"block_0_memory/value_norm", "block_1_memory/value_norm"} <= set(found)
+    assert "usage/block_1_slots_used" in found
 
 
 def test_a_model_without_a_memory_writes_nothing(tmp_path):
