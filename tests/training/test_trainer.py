@@ -236,15 +236,6 @@ def test_a_collapsed_memory_is_told_and_trained_on(tmp_path, monkeypatch):
     assert "warning: The memory `memory` has collapsed: slots_used=0.5 %" in stream.getvalue()
 
 
-def test_only_one_device_yet(tmp_path):
-    other = pipeline(tmp_path).with_overrides(["distribute.strategy=mirrored"])
-    with pytest.raises(
-        UserError,
-        match="`distribute.strategy` must be none or .*Received: distribute.strategy=mirrored",
-    ):
-        Trainer(other)
-
-
 def test_options_of_training_are_heeded(tmp_path):
     """A short run that uses what the others leave alone, and no validation set."""
     data = document(
