@@ -194,8 +194,8 @@ def progressive_means(days) -> dict:
 
     Example:
 
-    >>> progressive_means([{"auc": 0.5, "examples": 1}, {"auc": 0.7, "examples": 3}])
-    {'auc': 0.65, 'days': 2, 'examples': 4}
+    >>> progressive_means([{"auc": 0.5, "examples": 1}, {"auc": 0.75, "examples": 3}])
+    {'auc': 0.6875, 'days': 2, 'examples': 4}
     """
     means = {}
     for name in _MEANS:
