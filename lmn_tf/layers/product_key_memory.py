@@ -200,7 +200,7 @@ class ProductKeyMemory(StoresRows, keras.layers.Layer):
             self.open_count = self.add_weight(
                 shape=(),
                 initializer=keras.initializers.Constant(self.open_keys),
-                dtype="int32",
+                dtype="int64",
                 trainable=False,
                 name="open_keys",
             )
@@ -228,7 +228,7 @@ class ProductKeyMemory(StoresRows, keras.layers.Layer):
         return tuple(self.key_normalization(one) for one in keys)
 
     def _limit(self):
-        return None if self.open_count is None else tf.convert_to_tensor(self.open_count)
+        return None if self.open_count is None else tf.cast(self.open_count, tf.int32)
 
     def open_up_to(self, count):
         """Lets the first `count` row keys and column keys be selected; fewer change nothing."""

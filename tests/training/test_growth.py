@@ -1,13 +1,16 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, slim_spec
+from replicas import replicas
 
 from lmn_tf.callbacks import OpenKeys
 from lmn_tf.models import registry
 from lmn_tf.optimizers import RowWiseAdagrad, RowWiseAdam
 from lmn_tf.specs.errors import UserError
-from lmn_tf.training.growth import grown_row_state, grown_weights
+from lmn_tf.training.checkpoints import assign
+from lmn_tf.training.growth import carried_over, grown_row_state, grown_weights, whole_arrays
 from lmn_tf.training.row_sources import row_sources
 from lmn_tf.training.variable_paths import keyed_variables
 
@@ -32,15 +35,14 @@ def shaken(model):
 
 
 def arrays(model):
-    return {key: np.asarray(v) for key, v in keyed_variables(model, model.optimizer).items()}
+    return whole_arrays(keyed_variables(model, model.optimizer))
 
 
 def grow(new, old):
     variables = keyed_variables(new, new.optimizer)
     rows = row_sources(old.spec, new.spec)
     values = {**grown_weights(new, arrays(old), rows), **grown_row_state(new, arrays(old), rows)}
-    for key, value in values.items():
-        variables[key].assign(value)
+    assign({key: variables[key] for key in values}, values, "The older model")
     return new
 
 
@@ -112,6 +114,24 @@ def test_new_slots_are_used_after_training():
     reads = np.asarray(new._slots.metrics[0].reads).reshape(12, 12)
     share = 1 - reads[:6, :6].sum() / reads.sum()
     assert share > 0.3
+
+
+@pytest.mark.slow
+def test_a_memory_split_over_replicas_grows_from_a_whole_one():
+    old = make("lmn", seed=1)
+    data = tf.data.Dataset.from_tensor_slices(
+        (random_features(SPEC, rows=32), random_labels(32))
+    ).batch(16)
+    old.fit(data, verbose=0)
+    with replicas(2).scope():
+        new = make("lmn", seed=2, num_keys=10, open_keys=6, memory_placement="row_wise")
+    grow(new, old)
+    want, found = (model.predict(data, verbose=0) for model in (old, new))
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
+    new.fit(data, epochs=2, verbose=0, callbacks=[OpenKeys(2)])
+    assert new.memories["clicks"].memory.open_count.numpy() == 10
+    everything = carried_over(new, arrays(new), row_sources(SPEC, SPEC))
+    assert everything.keys() == keyed_variables(new, new.optimizer).keys()
 
 
 def test_state_of_another_optimizer_is_left_out():
