@@ -10,6 +10,7 @@ import time
 
 import click
 
+_STRATEGY = "distribute.strategy=parameter_server"
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 30.0  # for a coordinator that is to end by itself
 
@@ -46,7 +47,7 @@ def launch(pipeline, workers, ps, settings, run_dir, warm_start, resume, no_test
             raise UserError(f"`{name}` must be at least 1. Received: {count}")
     settings = [*settings, *([f"run_dir={json.dumps(run_dir)}"] if run_dir else [])]
     settings += [f"warm_start.run={json.dumps(warm_start)}"] if warm_start else []
-    settings.append("distribute.strategy=parameter_server")
+    settings.append(_STRATEGY)
     spec = PipelineSpec.load(pipeline).with_overrides(settings)
     registry.check_model(spec.model, spec.place)
     spec.check_features(spec.load_feature_spec())
@@ -87,18 +88,20 @@ def _train(command, servers):
     finally:
         status = _end(chief)
     if status < 0 or deadline is not None:
-        again = [part for part in command[4:] if part != "--resume"]
-        again = ["lmn-tf", "launch", *_counts(servers), *again, "--resume"]
         ending = f"signal {-status}" if status < 0 else f"status {status}"
         _say(f"the coordinator ended ({ending}). Continue from the newest checkpoint with")
-        _say(shlex.join(part for part in again if not part.startswith("distribute.strategy=")))
+        _say(_again(command, servers))
         return 1
     return status
 
 
-def _counts(servers):
-    cluster = servers.cluster
-    return "--workers", str(len(cluster.workers)), "--ps", str(len(cluster.servers))
+def _again(command, servers):
+    """Returns the command that continues the run."""
+    given = [part for part in command[4:] if part != "--resume"]
+    place = given.index(_STRATEGY)
+    del given[place - 1 : place + 1]
+    counts = ["--workers", len(servers.cluster.workers), "--ps", len(servers.cluster.servers)]
+    return shlex.join(["lmn-tf", "launch", *map(str, counts), *given, "--resume"])
 
 
 def _end(chief):

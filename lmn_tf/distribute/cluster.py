@@ -12,6 +12,7 @@ ROLES = ("chief", "worker", "ps")
 _WORDS = {"chief": "coordinator", "worker": "worker", "ps": "parameter server"}
 # A server answers the steps of every worker at once: with fewer threads they wait for each other.
 _LEAST_THREADS = 4
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # no settings
 
 
 @dataclass(frozen=True)
@@ -178,13 +179,13 @@ def connect(cluster: Cluster, wait: float = 300.0, say=print):
 
 
 def wait_for_servers(cluster: Cluster, wait: float, say=print) -> None:
-    """Returns once every worker and server takes connections; arguments as of `connect`."""
+    """Returns once every worker and server answers; arguments as of `connect`."""
     from lmn_tf.distribute.cluster_error import ClusterError
 
     missing = dict(cluster.tasks())
     started, told = time.monotonic(), False
     while True:
-        missing = {task: place for task, place in missing.items() if not _listens(place)}
+        missing = {task: place for task, place in missing.items() if not answers(place)}
         if not missing:
             return
         names = ", ".join(f"{cluster.name(*task)} at {place}" for task, place in missing.items())
@@ -199,11 +200,20 @@ def wait_for_servers(cluster: Cluster, wait: float, say=print) -> None:
         time.sleep(0.2)
 
 
-def _listens(address) -> bool:
+def answers(address, patience=2.0) -> bool:
+    """Says whether a TensorFlow server answers; one that is stopped or hangs does not.
+
+    It need not be connected to: a server of gRPC greets whoever says hello in HTTP/2.
+
+    Args:
+        address: String, `"host:port"`.
+        patience: Float. Seconds to wait for the answer. Defaults to `2.0`.
+    """
     host, _, port = address.rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), timeout=2.0):
-            return True
+        with socket.create_connection((host, int(port)), timeout=patience) as connection:
+            connection.sendall(_HELLO)
+            return bool(connection.recv(1))
     except (OSError, ValueError):
         return False
 

@@ -48,21 +48,10 @@ class StepQueue:
         self.max_in_flight = max_in_flight
         self._pending = collections.deque()
         self._lost = False
-        self.watchdog = Watchdog(
-            self._devices(), lambda: bool(self._pending), seconds=hang_seconds, say=say
-        )
-
-    def _devices(self) -> dict:
-        named = {}
-        for job, word, places in (
-            ("worker", "Worker", self.workers),
-            ("ps", "Parameter server", self.servers),
-        ):
-            for index, place in enumerate(places):
-                named[f"/job:{job}/replica:0/task:{index}/device:CPU:0"] = (
-                    f"{word} {index} at {place}"
-                )
-        return named
+        tasks = {place: f"Worker {i} at {place}" for i, place in enumerate(self.workers)}
+        for index, place in enumerate(self.servers):
+            tasks[place] = f"Parameter server {index} at {place}"
+        self.watchdog = Watchdog(tasks, lambda: bool(self._pending), hang_seconds, say)
 
     def put(self, function, args, take):
         """Hands a step out, after waiting for the oldest one where too many are out.

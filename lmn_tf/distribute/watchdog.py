@@ -1,10 +1,11 @@
 """Tells which process of a run hangs."""
 
+import concurrent.futures
 import sys
 import threading
 import time
 
-import tensorflow as tf
+from lmn_tf.distribute.cluster import answers
 
 
 class Watchdog:
@@ -12,12 +13,11 @@ class Watchdog:
 
     A process that was killed closes its connections, and TensorFlow notices. One that is stopped,
     swapped out or behind a broken network does not: its step never ends. So when no step has ended
-    for a while, each process is asked to compute a constant, and those that do not answer are
-    named; those that answer again are named as well.
+    for a while, each process is greeted, and those that do not answer are named; those that answer
+    again are named as well.
 
     Args:
-        tasks: Dictionary from a device, such as `"/job:worker/replica:0/task:0"`, to what to call
-            the process there.
+        tasks: Dictionary from `"host:port"` to what to call the process there.
         is_waiting: Function that says whether there are steps to wait for.
         seconds: Float. How long no step may end before the processes are asked. Defaults to
             `60.0`.
@@ -25,9 +25,9 @@ class Watchdog:
 
     Example:
 
-    >>> watchdog = Watchdog({"/device:CPU:0": "worker 0"}, is_waiting=lambda: False)
-    >>> watchdog.silent(patience=30.0)
-    []
+    >>> watchdog = Watchdog({"127.0.0.1:1": "Worker 0"}, is_waiting=lambda: False)
+    >>> watchdog.silent(patience=1.0)
+    ['Worker 0']
     """
 
     def __init__(self, tasks, is_waiting, seconds=60.0, say=None):
@@ -35,7 +35,6 @@ class Watchdog:
         self.seconds = seconds
         self._is_waiting = is_waiting
         self._say = say or _to_stderr
-        self._asked = {}
         self._named = set()
         self._progress = time.monotonic()
         self._thread = None
@@ -66,28 +65,11 @@ class Watchdog:
         Returns:
             List of the names of those that did not answer.
         """
-        for device in self.tasks:
-            if device not in self._asked:
-                question = self._asked[device] = _Question()
-                threading.Thread(target=self._ask, args=(device, question), daemon=True).start()
-        until = time.monotonic() + patience
-        names = []
-        for device, question in list(self._asked.items()):
-            if question.ended.wait(max(until - time.monotonic(), 0.0)):
-                del self._asked[device]
-            if not question.is_answered:  # One that stays open is not asked twice.
-                names.append(self.tasks[device])
-        return names
-
-    def _ask(self, device, question):
-        try:
-            with tf.device(device):
-                tf.add(tf.constant(1), 1).numpy()
-            question.is_answered = True
-        except tf.errors.OpError:
-            pass  # Nobody is there.
-        finally:
-            question.ended.set()
+        # By sockets alone: TensorFlow's calls may hold Python's lock until the other side answers.
+        with concurrent.futures.ThreadPoolExecutor(max(len(self.tasks), 1)) as pool:
+            found = list(pool.map(lambda place: answers(place, patience), self.tasks))
+        pairs = zip(self.tasks.values(), found, strict=True)
+        return [name for name, is_there in pairs if not is_there]
 
     def _watch(self):
         while not self._stopped.wait(min(self.seconds / 4, 5.0)):
@@ -109,14 +91,6 @@ class Watchdog:
         for name in sorted(self._named - names):
             self._say(f"{name} answers again.")
         self._named = names
-
-
-class _Question:
-    """Whether a process was asked, and has answered."""
-
-    def __init__(self):
-        self.ended = threading.Event()
-        self.is_answered = False
 
 
 def _to_stderr(text):

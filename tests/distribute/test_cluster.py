@@ -2,6 +2,7 @@ import json
 import socket
 
 import pytest
+import tensorflow as tf
 
 from lmn_tf.distribute import cluster as clusters
 from lmn_tf.distribute.cluster import Cluster
@@ -45,14 +46,29 @@ def test_refuses_what_is_no_cluster(environment, message):
         Cluster.from_environment(environment)
 
 
-def test_waits_for_servers_and_names_those_that_are_missing():
-    (closed,) = clusters.free_ports(1)
+def test_waits_for_servers_and_names_those_that_are_missing(monkeypatch):
+    there = {"a:1": 0, "b:1": 2}  # address → how often it stays silent first
+
+    def answers(place):
+        there[place] = there.get(place, 10**6) - 1
+        return there[place] < 0
+
+    monkeypatch.setattr(clusters, "answers", answers)
+    clusters.wait_for_servers(Cluster(("a:1",), ("b:1",)), wait=30.0)
+    with pytest.raises(ClusterError, match="no answer from parameter server 1 at c:1. Start"):
+        clusters.wait_for_servers(Cluster(("a:1",), ("b:1", "c:1")), wait=0.3)
+
+
+def test_a_server_answers_and_one_that_only_listens_does_not():
     with socket.create_server(("127.0.0.1", 0)) as server:
         place = f"127.0.0.1:{server.getsockname()[1]}"
-        clusters.wait_for_servers(Cluster((place,), (place,)), wait=5.0)
-        missing = Cluster((place,), (place, f"127.0.0.1:{closed}"))
-        with pytest.raises(ClusterError, match=f"no answer from parameter server 1 at .*:{closed}"):
-            clusters.wait_for_servers(missing, wait=0.3)
+        assert not clusters.answers(place, patience=0.2)
+    assert not clusters.answers(place) and not clusters.answers("nonsense")
+    config = tf.compat.v1.ConfigProto()
+    (port,) = clusters.free_ports(1)
+    server = tf.distribute.Server({"ps": [f"127.0.0.1:{port}"]}, config=config)
+    assert clusters.answers(f"127.0.0.1:{port}", patience=30.0)
+    del server
 
 
 def test_ports_are_different():

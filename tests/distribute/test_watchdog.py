@@ -1,12 +1,40 @@
+import contextlib
+import socket
 import threading
 import time
 
+from lmn_tf.distribute.cluster import free_ports
 from lmn_tf.distribute.watchdog import Watchdog
 
-HERE, GONE = "/device:CPU:0", "/job:worker/replica:0/task:7/device:CPU:0"
+
+@contextlib.contextmanager
+def server(free):
+    """A server that takes connections, and greets once it is free to; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        free.wait(0.3)
+                        if free.is_set():
+                            connection.sendall(bytes(9))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
-def waiting_for(condition, seconds=10.0):
+def set_event():
+    event = threading.Event()
+    event.set()
+    return event
+
+
+def wait_for(condition, seconds=20.0):
     until = time.monotonic() + seconds
     while not condition() and time.monotonic() < until:
         time.sleep(0.02)
@@ -14,42 +42,36 @@ def waiting_for(condition, seconds=10.0):
 
 
 def test_asks_each_process():
-    watchdog = Watchdog({HERE: "worker 0", GONE: "worker 7"}, lambda: True)
-    assert watchdog.silent(patience=30.0) == ["worker 7"]
-    assert watchdog.silent(patience=30.0) == ["worker 7"]  # asked anew
+    closed = f"127.0.0.1:{free_ports(1)[0]}"
+    with server(set_event()) as here:
+        watchdog = Watchdog({here: "Worker 0", closed: "Worker 1"}, lambda: True)
+        assert watchdog.silent(patience=5.0) == ["Worker 1"]
 
 
-def test_names_who_hangs_once_and_tells_when_it_answers(monkeypatch):
-    free = threading.Event()
-    ask = Watchdog._ask
-
-    def hang(self, device, question):
-        if device == GONE:
-            free.wait()
-            device = HERE
-        ask(self, device, question)
-
-    monkeypatch.setattr(Watchdog, "_ask", hang)
-    said = []
-    watchdog = Watchdog(
-        {HERE: "Worker 0", GONE: "Worker 1"}, lambda: True, seconds=0.2, say=said.append
-    )
-    watchdog.start()
-    watchdog.start()
-    try:
-        assert waiting_for(lambda: said)
-        time.sleep(0.5)
-        assert len(said) == 1 and said[0].startswith("Worker 1 does not answer: no step has ended")
-        free.set()
-        assert waiting_for(lambda: len(said) == 2)
-        assert said[1] == "Worker 1 answers again."
-    finally:
-        watchdog.stop()
+def test_names_who_hangs_once_and_tells_when_it_answers():
+    free, said = threading.Event(), []
+    with server(set_event()) as one, server(free) as other:
+        tasks = {one: "Worker 0", other: "Worker 1"}
+        watchdog = Watchdog(tasks, lambda: True, seconds=0.2, say=said.append)
+        watchdog.start()
+        watchdog.start()
+        try:
+            assert wait_for(lambda: said)
+            time.sleep(0.5)
+            assert len(said) == 1
+            assert said[0].startswith("Worker 1 does not answer: no step has ended for")
+            free.set()
+            assert wait_for(lambda: len(said) == 2)
+            assert said[1] == "Worker 1 answers again."
+        finally:
+            watchdog.stop()
+            free.set()
 
 
 def test_says_nothing_while_steps_end_or_none_is_waited_for(capsys):
-    idle = Watchdog({GONE: "worker 7"}, lambda: False, seconds=0.05)
-    busy = Watchdog({GONE: "worker 7"}, lambda: True, seconds=0.4)
+    closed = f"127.0.0.1:{free_ports(1)[0]}"
+    idle = Watchdog({closed: "Worker 0"}, lambda: False, seconds=0.05)
+    busy = Watchdog({closed: "Worker 0"}, lambda: True, seconds=5.0)
     idle.start()
     busy.start()
     for _ in range(10):

@@ -1,0 +1,175 @@
+"""Faults of the processes of a run on parameter servers: what is lost, and what is told."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_run import write_pipeline
+
+from lmn_tf.distribute.cluster import Cluster, free_ports
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "distribute"))
+
+from launched import Launched
+
+DNN = ["--set", "model={name: dnn, hidden_units: [8]}"]
+EPOCHS = 40
+EXAMPLES = EPOCHS * 2389
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    settings = {"epochs": EPOCHS, "checkpoint_steps": 15}
+    return str(write_pipeline(tmp_path / "pipeline.yaml", tmp_path / "run", **settings))
+
+
+def checkpoints(folder):
+    return sorted(int(path.stem[5:]) for path in (folder / "run" / "checkpoints").glob("step-*"))
+
+
+def finished(folder):
+    """The figures of training, after checking that each row of each epoch counted once."""
+    train = json.loads((folder / "run" / "metrics.json").read_text())["train"]
+    assert train["steps"] == 10 * EPOCHS and train["examples"] == EXAMPLES
+    return train
+
+
+def resume(pipeline, folder, *options):
+    """Continues a run to its end; returns the step at which it went on."""
+    with Launched(pipeline, *DNN, "--resume", *options) as run:
+        step = int(run.wait_for(r"Continuing at step (\d+) of")[1])
+        assert run.wait() == 0, run.text()
+        assert run.alive() == []
+    finished(folder)
+    return step
+
+
+def test_a_lost_server_ends_the_run_and_resume_goes_on(pipeline, tmp_path):
+    with Launched(pipeline, *DNN, "--ps", 2) as run:
+        run.wait_for("epoch 3/")
+        run.kill("parameter server 1")
+        run.wait_for(r"parameter server 1 \(signal 9\) is gone")
+        assert run.wait(90) == 1
+        assert run.alive() == []
+        assert "Parameter server 1 at 127.0.0.1:" in run.text(), run.text()
+        assert "Traceback" not in run.text()
+        assert run.lines[-1].startswith("lmn-tf launch: lmn-tf launch --workers 2 --ps 2")
+        assert run.lines[-1].endswith("--resume")
+    newest = checkpoints(tmp_path)[-1]
+    assert newest >= 30
+    # On another number of servers: checkpoints know of none.
+    assert resume(pipeline, tmp_path, "--ps", 3) == newest
+
+
+def test_a_lost_coordinator_loses_the_steps_since_the_checkpoint(pipeline, tmp_path):
+    with Launched(pipeline, *DNN) as run:
+        run.wait_for("epoch 3/")
+        run.kill("coordinator")
+        assert run.wait(60) == 1
+        assert run.alive() == []
+        assert "the coordinator ended (signal 9). Continue from the newest" in run.text()
+    newest = checkpoints(tmp_path)[-1]
+    assert newest >= 30
+    assert resume(pipeline, tmp_path) == newest
+
+
+def test_a_lost_launcher_leaves_nothing_behind(pipeline):
+    with Launched(pipeline, *DNN) as run:
+        run.wait_for("epoch 2/")
+        run.process.kill()
+        run.process.wait()
+        assert wait_until(lambda: run.alive() == [])
+
+
+def test_a_hung_worker_is_named_and_its_step_goes_to_another(pipeline, tmp_path):
+    with Launched(pipeline, *DNN, "--set", "distribute.hang_seconds=4") as run:
+        run.wait_for("epoch 2/")
+        run.kill("worker 1", signal.SIGSTOP)
+        named = run.wait_for(r"Worker (\d) at (\S+) does not answer: no step has ended for (\d+) s")
+        assert named[1] == "1" and int(named[3]) <= 12
+        assert "Worker 0" not in run.text() and "server 0 at 127.0.0.1:1 does" not in run.text()
+        run.kill("worker 1")
+        assert run.wait() == 0, run.text()
+        assert run.alive() == []
+    finished(tmp_path)
+
+
+def test_workers_that_stay_away_are_done_without(pipeline, tmp_path):
+    """The roles of a cluster, each started by its own command, as on several machines."""
+    ports = [f"127.0.0.1:{port}" for port in free_ports(4)]
+    cluster = Cluster(tuple(ports[:2]), tuple(ports[2:3]), ports[3])
+    settings = [*DNN, "--set", "distribute.strategy=parameter_server"]
+
+    def start(role, index):
+        task = Cluster(cluster.workers, cluster.servers, cluster.chief, role, index)
+        environment = {"TF_CONFIG": task.to_environment()}
+        return Launched(pipeline, *settings, command="train", environment=environment)
+
+    with start("ps", 0) as server, start("worker", 0) as one, start("worker", 1) as other:
+        server.wait_for(f"parameter server 0 serves at {ports[2]}")
+        one.wait_for(f"worker 0 serves at {ports[0]}")
+        with start("chief", 0) as chief:
+            chief.wait_for("epoch 2/")
+            other.process.kill()
+            assert chief.wait() == 0, chief.text()
+    finished(tmp_path)
+
+
+def test_a_missing_server_is_named(pipeline, monkeypatch):
+    ports = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    config = Cluster((ports[0],), (ports[1],)).to_environment()
+    with socket.create_server(("127.0.0.1", int(ports[0].rpartition(":")[2]))):
+        done = subprocess.run(
+            [sys.executable, "-c", CONNECT, config], capture_output=True, text=True, timeout=120
+        )
+    assert f"no answer from parameter server 0 at {ports[1]}" in done.stderr
+
+
+CONNECT = """
+import sys
+from lmn_tf.distribute.cluster import Cluster, connect
+connect(Cluster.from_environment({"TF_CONFIG": sys.argv[1]}), wait=1.0)
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs a small file system")
+def test_a_full_disk_is_told_and_the_checkpoint_stays(pipeline, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    script = tmp_path / "full.sh"
+    script.write_text(
+        f"mount -t tmpfs -o size=400k none {folder} || exit 77\n"
+        f'"$@"; echo "status $?"; ls {folder}/checkpoints; df {folder} | tail -1\n'
+        f"cp -r {folder} {tmp_path}/copy\n"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", str(script), sys.executable, "-m", "lmn_tf.cli.main", "train"]
+        + [pipeline, *DNN, "--resume"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    if done.returncode == 77:
+        pytest.skip("may not mount")
+    assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
+    assert "status 2" in done.stdout
+
+
+def wait_until(condition, seconds=30):
+    import time
+
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
