@@ -3,6 +3,7 @@
 import runpy
 
 import pytest
+import tensorflow as tf  # noqa: F401  So that the CPU is split before benchmarks start TensorFlow.
 
 
 def rows(result):
@@ -71,6 +72,16 @@ def test_memory_sizes(run_quick):
     assert [row["facts"]["slots"] for row in rows(result)] == [100, 400, 900]
     assert set(result["cases"][0]["growth"]) == {"all sizes", "√n 10 and more"}
     assert "the time grew as (√n)^" in result["notes"][0]
+
+
+@pytest.mark.slow
+def test_sharded_table(run_quick):
+    result = run_quick("sharded_table", "--only", "x 32")
+    check(result)
+    one, copies, by_rows, by_sums = (row["facts"] for row in rows(result))
+    assert one["MiB a device"] == copies["MiB a device"] > 1.9 * by_rows["MiB a device"]
+    assert by_rows["bytes a query"] > 3 * by_sums["bytes a query"]
+    assert "At d 32 rows take" in result["notes"][0]
 
 
 @pytest.mark.slow

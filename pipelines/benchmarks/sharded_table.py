@@ -1,0 +1,133 @@
+"""What a table that is split over devices saves each of them, sends, and takes in time.
+
+A step reads weighted sums of 32 rows a query from a table of a million rows (d 32 and 64), forward
+and backward, and updates the rows that were read with row-wise Adagrad. Devices are parts of one
+CPU, which share its cores: memory and bytes are what they would be on GPUs, and times only tell
+what routing costs on top of the same work, not what devices gain. Bytes are counted in an eager
+step; the target is a third of the bytes of sending rows at d 32, and a fifth at d 64.
+"""
+
+import sys
+
+from timer import Benchmark, Contender, Work
+
+LABELS = {
+    "one": "one device",
+    "replicated": "a copy each",
+    "rows": "shards, rows sent",
+    "sums": "shards, sums sent",
+}
+
+
+def build(kind, devices, rows, dim, queries, hits):
+    """A step of reading and training a table."""
+    import numpy as np
+    import tensorflow as tf
+
+    from lmn_tf.distribute.collectives import counted_bytes, replica_id
+    from lmn_tf.distribute.sharded_table import ShardedTable
+    from lmn_tf.distribute.strategy import mirrored
+
+    count = 1 if kind == "one" else devices
+    strategy = mirrored(count)
+    table, optimizer = make_table(kind, strategy, rows, dim)
+    random = np.random.default_rng(1)
+    ids = random.integers(rows, size=(count, queries // count, hits), dtype=np.int32)
+    weights = random.random((count, queries // count, hits), np.float32)
+
+    def on_replica():
+        own = replica_id()
+        given = tf.constant(weights[own])
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            loss = tf.reduce_sum(tf.square(read(table, tf.constant(ids[own]), given)))
+        of_table, of_weights = tape.gradient(loss, [table, given])
+        optimizer.apply([of_table], [table])
+        return tf.reduce_sum(of_weights)
+
+    with counted_bytes() as sent:
+        if isinstance(table, ShardedTable):
+            strategy.run(on_replica)
+    run = tf.function(lambda: strategy.run(on_replica))
+
+    def step():
+        run()
+        tf.test.experimental.sync_devices()
+
+    facts = {"MiB a device": round(bytes_a_device([table, *optimizer.variables], count) / 2**20, 3)}
+    if sent:
+        facts["MiB sent a step"] = round(sum(sent) / 2**20, 3)
+        facts["bytes a query"] = round(sum(sent) / (count * ids.shape[1]))
+    return Work(step, examples=queries, facts=facts)
+
+
+def make_table(kind, strategy, rows, dim):
+    """The table, and the optimizer that trains it."""
+    import keras
+
+    from lmn_tf.distribute.sharded_table import ShardedTable
+    from lmn_tf.optimizers import RowWiseAdagrad
+
+    normal = keras.initializers.RandomNormal(seed=1)
+    with strategy.scope():
+        if kind in ("rows", "sums"):
+            table = ShardedTable((rows, dim), normal, exchange=kind, name="embeddings")
+        else:
+            table = keras.Variable(normal, shape=(rows, dim), name="embeddings")
+        optimizer = RowWiseAdagrad(0.05)
+        optimizer.build([table])
+    return table, optimizer
+
+
+def read(table, ids, weights):
+    """Weighted sums of rows of any of the tables."""
+    from lmn_tf.distribute.row_wise_table import read_weighted_sum
+
+    return read_weighted_sum(table, ids, weights)
+
+
+def bytes_a_device(variables, devices):
+    """What the first, fullest device holds of some variables."""
+    import numpy as np
+
+    from lmn_tf.distribute.sharded_table import ShardedTable
+
+    total = 0
+    for variable in variables:
+        held = variable.shards[0] if isinstance(variable, ShardedTable) else variable
+        total += int(np.prod(held.shape)) * 4
+    return total
+
+
+def main(argv=None):
+    benchmark = Benchmark(__file__, __doc__, argv)
+    sizes = {"devices": 4, "rows": 1_000_000, "queries": 6_400, "hits": 32}
+    if benchmark.quick:
+        sizes = {"devices": 2, "rows": 1_000, "queries": 16, "hits": 8}
+    for dim, target in ((32, 3), (64, 5)):
+        found = benchmark.compare(
+            f"{sizes['rows']:,} x {dim}, {sizes['queries']:,} queries x {sizes['hits']} rows, "
+            f"{sizes['devices']} devices",
+            *(
+                Contender(label, build, {"kind": kind, "dim": dim, **sizes})
+                for kind, label in LABELS.items()
+            ),
+            ratio="time",
+        )
+        tell(benchmark, found, dim, target)
+    return benchmark.finish()
+
+
+def tell(benchmark, found, dim, target):
+    """Notes how much less the sums send."""
+    facts = [row.get("facts", {}) for row in (found or {}).get("contenders", [])]
+    sent = [one["bytes a query"] for one in facts if "bytes a query" in one]
+    if len(sent) == 2:
+        times = sent[0] / sent[1]
+        met = "" if benchmark.quick else f": {'met' if times >= target else 'missed'}"
+        ratio = f"At d {dim} rows take {times:.1f} times the bytes of sums"
+        benchmark.note(f"{ratio}; target {target}{met}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
