@@ -112,7 +112,7 @@ def classes(name):
     Example:
 
     >>> [one.name for one in classes("din")]
-    ['DIN', 'CTRModel']
+    ['DIN', 'CTRModel', 'ParameterServerFit', 'ReplicatedSteps']
     """
     return _classes(*_class_path(name).split(":"))
 
