@@ -22,9 +22,9 @@ SPEC = kitchen_sink_spec()
 SLIM = slim_spec()
 TWO_LABELS = kitchen_sink_spec(labels=[{"name": "like"}, {"name": "share"}])
 
-# What every model owes is tested with one of each kind, and with all by the slow tests: each model
-# has tests of its own beside these.
-KINDS = ("dnn", "din", "lmn", "imn")
+# What every model owes is tested with one without histories and one with all there is, and with all
+# by the slow tests: each model has tests of its own beside these.
+KINDS = ("dnn", "lmn")
 
 pytestmark = pytest.mark.parametrize(
     "name",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tiny_run import write_pipeline
 
 from lmn_tf.training.checkpoints import Checkpoints, read_arrays
@@ -26,7 +27,14 @@ MOMENTS = [
 ]
 
 
-def test_kills_leave_no_trace(tmp_path):
+@pytest.mark.parametrize(
+    "moments",
+    [
+        pytest.param(MOMENTS[1:4:2] + MOMENTS[-1:], id="three"),
+        pytest.param(MOMENTS, id="all", marks=pytest.mark.slow),
+    ],
+)
+def test_kills_leave_no_trace(moments, tmp_path):
     options = {"deterministic": True, "early_stopping": {"monitor": "auc"}, "epochs": 2}
     whole, broken = (
         write_pipeline(tmp_path / f"{name}.yaml", tmp_path / name, **options)
@@ -34,9 +42,9 @@ def test_kills_leave_no_trace(tmp_path):
     )
     driver = Path(__file__).with_name("resume_driver.py")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
-    command = [sys.executable, str(driver), str(whole), str(broken), *MOMENTS]
+    command = [sys.executable, str(driver), str(whole), str(broken), *moments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    want = ["whole 0", *(f"{moment} -9" for moment in MOMENTS), "end 0"]
+    want = ["whole 0", *(f"{moment} -9" for moment in moments), "end 0"]
     assert done.stdout.splitlines() == want, done.stderr[-4000:]
 
     (a, state_a), (b, state_b) = (
