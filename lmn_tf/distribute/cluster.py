@@ -120,12 +120,13 @@ def _check(tasks, role, index, cluster) -> None:
         )
 
 
-def serve(cluster: Cluster, say=print) -> None:
+def serve(cluster: Cluster, say=print, wait=None) -> None:
     """Serves as a worker or parameter server until the process is ended.
 
     Args:
         cluster: A `Cluster` whose role is `"worker"` or `"ps"`.
         say: Function that is given one line once the server answers. Defaults to `print`.
+        wait: Function that returns when it is time to end. Defaults to `None`: never.
     """
     import tensorflow as tf
 
@@ -143,7 +144,7 @@ def serve(cluster: Cluster, say=print) -> None:
         start=True,
     )
     say(f"{cluster.name()} serves at {cluster.address()}")
-    server.join()
+    (wait or server.join)()
 
 
 def connect(cluster: Cluster, wait: float = 300.0, say=print):

@@ -100,10 +100,10 @@ def _serve(cluster):
     # Ctrl-C reaches the whole group of a terminal: the launcher decides what ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    die_with_parent()
     if cluster.role == "ps":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # Rows are updated where they are, in memory.
-    serve(cluster, say=lambda text: None)
+    serve(cluster, say=lambda text: None, wait=multiprocessing.parent_process().join)
+    os._exit(0)  # Whoever launched it is gone: there is nothing to clean up for.
 
 
 def die_with_parent():

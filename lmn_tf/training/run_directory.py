@@ -1,6 +1,7 @@
 """The folder of one run: what it holds, and what it refuses."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,7 @@ from lmn_tf.specs.spec_folder import load_spec, resolved_spec, write_spec
 
 # A resumed run may differ in these: they do not change what is learned.
 _FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps")
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _PATH_KEYS = ("train", "valid", "test", "directory")
 
 
@@ -96,7 +98,8 @@ class RunDirectory:
         empty, a folder that was made is taken away again.
 
         Raises:
-            UserError: When the folder can not be made or written to, or another process holds it.
+            UserError: When the folder can not be made or written to, another process holds it, or it
+            can no longer be written to in the block.
         """
         is_new = not self.path.exists()
         try:
@@ -110,10 +113,16 @@ class RunDirectory:
         try:
             self._lock(folder)
             yield
-        except BaseException:
+        except BaseException as error:
             if is_new:
                 with contextlib.suppress(OSError):  # Not empty: it holds a run to continue.
                     self.path.rmdir()
+            if getattr(error, "errno", None) in _UNWRITABLE:
+                raise UserError(
+                    f"`run_dir` must have room and stay writable. Received: {error.strerror} in "
+                    f"{self.path}. What was saved last is whole: make room, and go on with "
+                    "--resume."
+                ) from error
             raise
         finally:
             os.close(folder)

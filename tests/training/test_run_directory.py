@@ -1,3 +1,4 @@
+import errno
 import json
 import subprocess
 import sys
@@ -164,3 +165,13 @@ def test_file_systems_without_locks_are_held_without(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", flock)
     with RunDirectory(tmp_path).held():
         pass
+
+
+def test_a_full_disk_is_told_with_what_to_do(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    with pytest.raises(UserError, match="must have room and stay writable. .* --resume"):
+        with directory.held():
+            raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="another reason"):
+        with directory.held():
+            raise OSError(errno.ENOENT, "another reason")
