@@ -88,6 +88,11 @@ def test_replicas_with_shards_train_as_one_device():
     assert sharded(one[2]) == []
     assert [tuple(table.shape) for table in sharded(two[2])] == [(302, 6), (144, 9)]
     check_alike(one, two)
+
+
+@pytest.mark.slow
+def test_replicas_with_shards_evaluate_and_predict_as_one_device():
+    one, two = (train(count, "row_wise", ADAGRAD) for count in (1, 3))
     results = [run[2].evaluate(run[3], verbose=0, return_dict=True) for run in (one, two)]
     assert results[1] == pytest.approx(results[0], rel=1e-3)
     usage = [run[2].memory_usage()["clicks"] for run in (one, two)]
