@@ -11,6 +11,7 @@ from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
 from lmn_tf.layers.feature_interaction import FeatureInteraction
 from lmn_tf.models.ctr_head import CTRHead
 from lmn_tf.models.ctr_metrics import make_metrics
+from lmn_tf.models.multi_worker_fit import MultiWorkerFit
 from lmn_tf.models.parameter_server_fit import ParameterServerFit
 from lmn_tf.models.replicated_steps import ReplicatedSteps
 from lmn_tf.optimizers.default_optimizer import default
@@ -20,7 +21,7 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class CTRModel(ParameterServerFit, ReplicatedSteps, keras.Model):
+class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model):
     """A `keras.Model` that is built from a feature spec and scores clicks.
 
     Computes `logits = MLP(concat[user, item, context, cross, *read_histories()])`. Subclasses say

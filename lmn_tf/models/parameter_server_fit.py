@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from lmn_tf.distribute.coordinator import StepQueue
 from lmn_tf.distribute.parameter_server_scope import WorkerScope, counters, keep_here
+from lmn_tf.distribute.undistributed import Undistributed
 
 
 class ParameterServerFit:
@@ -58,7 +59,7 @@ class ParameterServerFit:
     @property
     def distribute_strategy(self):
         """As in Keras, which must not distribute what the coordinator reads."""
-        return _Undistributed if self._is_driving else super().distribute_strategy
+        return Undistributed if self._is_driving else super().distribute_strategy
 
     def coordination(self):
         """Returns what coordinates the workers; made when it is first asked for."""
@@ -381,11 +382,3 @@ class _Promise:
 
     def __tf_tensor__(self, dtype=None, name=None):
         return tf.constant(self.numpy(), dtype=dtype, name=name)
-
-
-class _Undistributed:
-    """Stands for a strategy where Keras would distribute a dataset."""
-
-    @staticmethod
-    def experimental_distribute_dataset(dataset):
-        return dataset

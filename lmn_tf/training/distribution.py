@@ -35,9 +35,9 @@ class Distribution:
         name = distribute.strategy
         if name == "multi_worker":
             raise UserError(
-                "`distribute.strategy` must be parameter_server to train on several machines, or "
-                "mirrored for several devices of one: Keras 3 has no `fit` for multi_worker. "
-                "Received: distribute.strategy=multi_worker"
+                "`distribute.strategy` must be parameter_server for `lmn-tf train` on several "
+                "machines, or mirrored for several devices of one; in Python, `model.fit` takes "
+                "a MultiWorkerMirroredStrategy. Received: distribute.strategy=multi_worker"
             )
         if name == "mirrored":  # At once: a CPU can only be split before TensorFlow starts.
             self.strategy = mirrored(distribute.replicas)

