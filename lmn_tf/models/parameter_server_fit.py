@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.distribute.coordinator import StepQueue
+from lmn_tf.distribute.packed_batch import can_be_packed, pack, unpack
 from lmn_tf.distribute.parameter_server_scope import WorkerScope, counters, keep_here
 from lmn_tf.distribute.undistributed import Undistributed
 
@@ -239,6 +240,8 @@ class Coordination:
                 if key not in functions:
                     functions[key] = self._worker_function(step, updates, read, spec)
                 function, take = functions[key]
+                if not read and _is_packed(spec):
+                    batch = pack(batch)
                 self.queue.put(function, (self._batches if read else batch,), take)
             if self._logs is None:
                 self.queue.take_oldest()
@@ -268,6 +271,8 @@ class Coordination:
             return self.strategy.run(one_step, args=(batch,))
 
         def whole_step(batch):
+            if _is_packed(spec):
+                batch = unpack(batch, spec)
             started, before = tf.timestamp(), self._updates.read_value()
             with tf.control_dependencies([started, before]):
                 added, rows = on_replica(next(batch) if read else batch)
@@ -282,6 +287,8 @@ class Coordination:
             return tf.concat(numbers, axis=0), rows
 
         signature = None if spec is None else [spec]
+        if _is_packed(spec):
+            signature = [tf.TensorSpec((None,), tf.uint8)]
         function = tf.function(
             whole_step, autograph=False, input_signature=signature, reduce_retracing=spec is None
         )
@@ -358,6 +365,10 @@ class Coordination:
             return tf.concat([promise.numpy() for promise in promises], axis=0)
 
         return predict
+
+
+def _is_packed(spec):
+    return spec is not None and can_be_packed(spec)
 
 
 class _Promise:

@@ -85,6 +85,17 @@ def test_sharded_table(run_quick):
 
 
 @pytest.mark.slow
+def test_parameter_server(run_quick):
+    result = run_quick("parameter_server")
+    check(result)
+    alone, *clusters = rows(result)
+    assert "idle %" not in alone["facts"] and len(clusters) == 4
+    for row in clusters:
+        assert 0 < row["facts"]["idle %"] < 100 and row["facts"]["most"] <= 4
+    assert all("times the steps a second with a second worker" in one for one in result["notes"])
+
+
+@pytest.mark.slow
 def test_input(run_quick):
     result = run_quick("input")
     check(result)

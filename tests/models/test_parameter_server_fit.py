@@ -55,7 +55,8 @@ def test_workers_may_make_their_own_data(seen):
 
 
 def test_row_wise_tables_are_split_over_the_servers(seen):
-    assert len(seen["tables"]) == 2 and any("memory_values" in path for path in seen["tables"])
+    # The table of items is too small to be worth it.
+    assert [path.split("/")[-1] for path in seen["tables"]] == ["memory_values"]
     for devices in seen["tables"].values():
         assert [f"/job:ps/replica:0/task:{index}" in devices[index] for index in (0, 1)]
     assert all(share > 0.5 for share in seen["moved"])

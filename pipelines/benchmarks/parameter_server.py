@@ -1,0 +1,135 @@
+"""What training on parameter servers costs on one machine, from one worker to two, and what idles.
+
+Training steps of LMN, tables on one server or row-wise on two, against `fit` in one process on the
+same batches in memory. Workers and servers are processes of this machine and share its cores: two
+workers can fill the gaps that one leaves, in which it waits for rows and for the coordinator, and
+no more. How much that is tells the idle share: the part of the time that a worker spends outside of
+steps. On machines of their own, steps a second grow with workers until the coordinator, which hands
+out batches, or a server is busy all the time.
+"""
+
+import atexit
+import sys
+import tempfile
+import time
+
+from timer import Benchmark, Contender, Work, cores
+from workload import compiled_model, spec_of, training_steps, write_log
+
+STEPS = 8  # of one measured turn: enough to fill all workers
+
+
+def options_of(memory, placement="replicated"):
+    """Options of the model."""
+    return {**memory, "memory_placement": placement}
+
+
+def build_alone(folder, length, batch, memory):
+    """Steps of one process, as plain Keras takes them."""
+    spec, dataset = data(folder, length, batch)
+    step = training_steps(compiled_model("lmn", spec, **options_of(memory)), dataset, 4)
+
+    def steps():
+        for _ in range(STEPS):
+            step()
+
+    return Work(steps, examples=STEPS * batch)
+
+
+def build_cluster(folder, length, batch, memory, workers, servers, placement):
+    """The same steps on workers."""
+    from lmn_tf.distribute.cluster import connect
+    from lmn_tf.distribute.local_servers import LocalServers
+
+    local = LocalServers(workers, servers).__enter__()
+    atexit.register(local.stop)
+    strategy = connect(local.cluster)
+    spec, dataset = data(folder, length, batch)
+    with strategy.scope():
+        model = compiled_model("lmn", spec, **options_of(memory, placement))
+    model._maybe_symbolic_build()
+    step = training_steps(model, dataset, 4)
+    step()
+    model.finish_steps()
+    coordination, seconds = model.coordination(), []
+    coordination.reset()
+
+    def steps():
+        started = time.perf_counter()
+        for _ in range(STEPS):
+            step()
+        model.finish_steps()
+        seconds.append(time.perf_counter() - started)
+
+    def finish():
+        busy = coordination.busy_seconds.sum() / (workers * sum(seconds))
+        passed = coordination.staleness()
+        return {
+            "idle %": round(100 * (1 - busy), 1),
+            "staleness": round(passed["staleness"], 2),
+            "most": int(passed["staleness_max"]),
+        }
+
+    return Work(steps, examples=STEPS * batch, finish=finish)
+
+
+def data(folder, length, batch):
+    """The spec, learned, and batches."""
+    import lmn_tf
+
+    spec = spec_of(length)
+    files = f"{folder}/train-*.parquet"
+    return spec, lmn_tf.make_dataset(spec, files, batch_size=batch, drop_remainder=True)
+
+
+def main(argv=None):
+    benchmark = Benchmark(__file__, __doc__, argv)
+    sizes = {"length": 50, "batch": 512, "memory": {"num_keys": 300, "top_k": 32}}
+    if benchmark.quick:
+        sizes = {"length": 4, "batch": 16, "memory": {"num_keys": 6, "top_k": 4}}
+    with tempfile.TemporaryDirectory() as folder:
+        write_log(folder, rows=5 * sizes["batch"], length=sizes["length"])
+        common = {"folder": folder, **sizes}
+        clusters = [
+            (f"{workers} worker{'s' * (workers > 1)}, {words}", workers, servers, placement)
+            for words, servers, placement in (
+                ("1 server", 1, "replicated"),
+                ("rows on 2 servers", 2, "row_wise"),
+            )
+            for workers in (1, 2)
+        ]
+        found = benchmark.compare(
+            f"LMN, batches of {sizes['batch']}, histories of {sizes['length']}, "
+            f"√n {sizes['memory']['num_keys']}",
+            Contender("one process", build_alone, common),
+            *(
+                Contender(
+                    title,
+                    build_cluster,
+                    {**common, "workers": workers, "servers": servers, "placement": placement},
+                )
+                for title, workers, servers, placement in clusters
+            ),
+        )
+    tell(benchmark, found)
+    return benchmark.finish()
+
+
+def tell(benchmark, found):
+    """Notes what the second worker gives, and what bounds it."""
+    rows = {row["contender"]: row for row in (found or {}).get("contenders", [])}
+    for words in ("1 server", "rows on 2 servers"):
+        one, two = rows.get(f"1 worker, {words}"), rows.get(f"2 workers, {words}")
+        if one and two and "skipped" not in one and "skipped" not in two:
+            gain = one["seconds"]["median"] / two["seconds"]["median"]
+            rate = STEPS / two["seconds"]["median"]
+            benchmark.note(
+                f"{words}: {gain:.2f} times the steps a second with a second worker "
+                f"({rate:.1f} steps a second), on {cores()} cores for all processes; "
+                f"workers idle {one['facts']['idle %']} % of the time, then "
+                f"{two['facts']['idle %']} %."
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
