@@ -1,5 +1,6 @@
 """Figures of training for TensorBoard."""
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -56,7 +57,9 @@ def learning_rates(optimizer) -> dict[str, float]:
     groups = {name: getattr(optimizer, name, None) for name in ("dense", "tables")}
     groups = {name: group for name, group in groups.items() if group is not None}
     return {
-        name: float(group.learning_rate) for name, group in (groups or {"all": optimizer}).items()
+        # By NumPy: a variable that replicas hold copies of is no number to Python.
+        name: float(np.asarray(group.learning_rate))
+        for name, group in (groups or {"all": optimizer}).items()
     }
 
 

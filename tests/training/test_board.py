@@ -1,5 +1,6 @@
 import keras
 import pytest
+from replicas import replicas
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmn_tf.optimizers import from_spec
@@ -44,3 +45,8 @@ def test_rates_of_other_optimizers():
     assert learning_rates(keras.optimizers.SGD(0.5)) == {"all": 0.5}
     scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5))
     assert learning_rates(scaled) == {"all": 0.5}
+
+
+def test_rates_on_several_replicas():
+    with replicas(2).scope():
+        assert learning_rates(keras.optimizers.SGD(0.5)) == {"all": 0.5}
