@@ -93,6 +93,7 @@ def test_evaluation_tells_the_entropy_of_each_walk():
     assert len(told) == 2
 
 
+@pytest.mark.slow
 def test_only_evaluation_tells_it():
     model = make(num_walks=1)
     model.compile()

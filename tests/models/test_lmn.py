@@ -162,6 +162,7 @@ def test_options(options):
     assert again.get_config() == model.get_config()
 
 
+@pytest.mark.slow
 def test_two_replicas_take_the_same_step_as_one():
     devices = tf.config.list_logical_devices("CPU")
     strategy = tf.distribute.MirroredStrategy([device.name for device in devices[:2]])

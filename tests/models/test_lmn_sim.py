@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from kitchen_sink import (
     SMALL_OPTIONS,
     kitchen_sink_spec,
@@ -21,6 +22,7 @@ def test_the_head_sees_the_host_and_the_memory():
     assert parts[-1].shape == (6, 11)
 
 
+@pytest.mark.slow
 def test_the_loss_of_the_search_stays_beside_the_memory_of_hidden_layers():
     model = LMNSIM(SPEC, **SMALL_OPTIONS["lmn_sim"], memorize="hidden", memory_dim=4)
     model.compile()

@@ -41,6 +41,7 @@ def test_steps_give_what_the_whole_history_gives(options):
         np.testing.assert_allclose(model.score(state, candidates), want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_steps_in_graphs_take_padding_on_either_side():
     model, features = built(SPEC), random_features(SPEC)
     step = tf.function(model.step)

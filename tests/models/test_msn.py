@@ -123,6 +123,7 @@ def recount(model, features):
     return counted
 
 
+@pytest.mark.slow
 def test_evaluate_tells_how_each_memory_was_used():
     features, labels = random_features(SLIM, rows=24), random_labels(24)
     data = tf.data.Dataset.from_tensor_slices((features, labels)).batch(8)

@@ -49,6 +49,7 @@ def test_costs_what_the_dense_model_costs_and_has_more_weights():
     assert read == (2 * 16 * 8 + 2 * 16 * 16) + 2 * 20 * 8 + 4 * 16 < want
 
 
+@pytest.mark.slow
 def test_training_logs_open_gates_and_adds_the_routers_losses():
     data = tf.data.Dataset.from_tensors((random_features(SPEC), random_labels())).repeat(2)
     model = make(**SMALL)
