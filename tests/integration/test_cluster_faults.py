@@ -101,23 +101,46 @@ def test_a_hung_worker_is_named_and_its_step_goes_to_another(pipeline, tmp_path)
     finished(tmp_path)
 
 
-def test_workers_that_stay_away_are_done_without(pipeline, tmp_path):
-    """The roles of a cluster, each started by its own command, as on several machines."""
+@pytest.fixture
+def start(pipeline):
+    """Starts the roles of one cluster, each by its own command, as on several machines."""
     ports = [f"127.0.0.1:{port}" for port in free_ports(4)]
     cluster = Cluster(tuple(ports[:2]), tuple(ports[2:3]), ports[3])
-    settings = [*DNN, "--set", "distribute.strategy=parameter_server"]
+    settings = [*DNN, "--set", "distribute.strategy=parameter_server", "--resume"]
 
-    def start(role, index):
+    def one(role, index=0):
         task = Cluster(cluster.workers, cluster.servers, cluster.chief, role, index)
         environment = {"TF_CONFIG": task.to_environment()}
-        return Launched(pipeline, *settings, command="train", environment=environment)
+        started = Launched(pipeline, *settings, command="train", environment=environment)
+        if role != "chief":
+            started.wait_for(f"{task.name()} serves at {task.address()}")
+        return started
 
-    with start("ps", 0) as server, start("worker", 0) as one, start("worker", 1) as other:
-        server.wait_for(f"parameter server 0 serves at {ports[2]}")
-        one.wait_for(f"worker 0 serves at {ports[0]}")
-        with start("chief", 0) as chief:
-            chief.wait_for("epoch 2/")
-            other.process.kill()
+    return one
+
+
+def test_a_worker_that_stays_away_is_done_without(start, tmp_path):
+    with start("ps"), start("worker") as one, start("worker", 1), start("chief") as chief:
+        chief.wait_for("epoch 2/")
+        one.process.kill()
+        assert chief.wait() == 0, chief.text()
+    finished(tmp_path)
+
+
+def test_a_coordinator_and_a_server_that_come_back_find_the_others(start, tmp_path):
+    with start("worker"), start("worker", 1):
+        with start("ps") as server:
+            with start("chief") as chief:
+                chief.wait_for("epoch 2/")
+                chief.process.kill()
+            newest = checkpoints(tmp_path)[-1]
+            with start("chief") as chief:
+                assert int(chief.wait_for(r"Continuing at step (\d+) of")[1]) == newest
+                chief.wait_for("epoch 4/")
+                server.process.kill()
+                assert chief.wait() == 1, chief.text()
+                assert "Parameter server 0 at" in chief.text()
+        with start("ps"), start("chief") as chief:
             assert chief.wait() == 0, chief.text()
     finished(tmp_path)
 
