@@ -5,22 +5,30 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.distribute.initial_rows import initial_rows
+from lmn_tf.distribute.parted_slices import PartedSlices
 from lmn_tf.distribute.row_access import CHUNK_BYTES
 from lmn_tf.distribute.row_split import RowSplit, part_sizes
 from lmn_tf.distribute.sharded_table import ShardedTable, outside_strategies
 from lmn_tf.ops.dense_gather import dense_gather
 from lmn_tf.ops.distinct_ids import distinct_ids
+from lmn_tf.ops.sparse_product import SparseMatrix
 from lmn_tf.ops.weighted_gather import weighted_gather
+
+_LEAST_ROWS = 100_000  # of a table of which a batch reads a part only
 
 
 class ServerTable(ShardedTable):
     """A Keras variable of shape `(n, d)` whose row `i` lies on parameter server `i % P` alone.
 
     A worker asks each server for the rows that it reads, each once a read, and sends the merged
-    gradient of these rows back: `4 + 8 * d` bytes a row. A `RowOptimizer` updates rows, and what it
-    remembers of them, on the server that holds them; no other optimizer can train the table. Steps
-    of several workers read and write at the same time: of updates of one row at once none is lost,
-    but each is taken from what its worker read.
+    gradient of these rows back: `4 + 8 * d` bytes a row. Weighted sums of `K` rows a query go one
+    of two ways: `"rows"` as for look-ups; `"sums"` sends ids and weights, and each server adds up
+    its own rows, sends one vector a query, and keeps the gradient of its rows: `12 * K + P *
+    (4 + 8 * d)` bytes a query.
+
+    A `RowOptimizer` updates rows, and what it remembers of them, on the server that holds them; no
+    other optimizer can train the table. Steps of several workers read and write at the same time:
+    of updates of one row at once none is lost, but each is taken from what its worker read.
 
     To all else it is one variable of `n` rows, as a `ShardedTable` is.
 
@@ -28,6 +36,9 @@ class ServerTable(ShardedTable):
         shape: Tuple, `(n, d)`, or `(n,)` for what is remembered of rows.
         initializer: Keras initializer.
         strategy: `tf.distribute.ParameterServerStrategy`. Defaults to `None`: the one in scope.
+        exchange: `"rows"`, `"sums"` or `"auto"`: the one of fewer bytes, but rows where the table
+            is so small that a batch may read all of it (our choice: below 100,000 rows). Defaults
+            to `"auto"`.
         trainable: Boolean. Defaults to `True`.
         name: String. Defaults to `None`.
         devices: List of the devices of the parts. Defaults to `None`: those of the strategy's
@@ -41,9 +52,18 @@ class ServerTable(ShardedTable):
     ([(3, 2), (2, 2)], TensorShape([2, 2]))
     """
 
-    def __init__(self, shape, initializer, strategy=None, trainable=True, name=None, devices=None):
+    def __init__(
+        self,
+        shape,
+        initializer,
+        strategy=None,
+        exchange="auto",
+        trainable=True,
+        name=None,
+        devices=None,
+    ):
         self._devices = devices
-        super().__init__(shape, initializer, strategy, trainable=trainable, name=name)
+        super().__init__(shape, initializer, strategy, exchange, trainable, name)
 
     def _initialize_with_initializer(self, initializer):
         if self._devices is None:
@@ -84,8 +104,12 @@ class ServerTable(ShardedTable):
     def weighted_sum(self, ids, weights):
         ids, weights = tf.convert_to_tensor(ids), tf.convert_to_tensor(weights)
         hits, width = tf.shape(ids)[-1], self._shape[-1]
-        distinct, positions = distinct_ids(tf.reshape(ids, [-1, hits]))
-        sums = weighted_gather(self._read(distinct), positions, tf.reshape(weights, [-1, hits]))
+        flat, flat_weights = tf.reshape(ids, [-1, hits]), tf.reshape(weights, [-1, hits])
+        if self._split is not None and self._exchange_for(ids) == "sums":
+            sums = self._sum_on_servers(flat, flat_weights)
+        else:
+            distinct, positions = distinct_ids(flat)
+            sums = weighted_gather(self._read(distinct), positions, flat_weights)
         sums = tf.reshape(sums, tf.concat([tf.shape(ids)[:-1], [width]], axis=0))
         return tf.ensure_shape(sums, [*ids.shape[:-1], width])
 
@@ -103,15 +127,52 @@ class ServerTable(ShardedTable):
 
         return read(tf.convert_to_tensor(self._value))
 
+    def _exchange_for(self, ids):
+        if self.exchange != "auto":
+            return self.exchange
+        hits, row = ids.shape[-1] or 1, 4 + 8 * self._shape[-1]
+        moves_less = 12 * hits + len(self.shards) * row < hits * row
+        return "sums" if moves_less and self._shape[0] >= _LEAST_ROWS else "rows"
+
+    def _sum_on_servers(self, ids, weights):
+        """Weighted sums of `(N, k)` ids, as `(N, d)`: each server adds up its own rows."""
+        count, queries = len(self.shards), tf.shape(ids)[0]
+        each = tf.reshape(tf.broadcast_to(tf.range(queries)[:, None], tf.shape(ids)), [-1])
+        ids = tf.reshape(ids, [-1])
+        places = tf.cast(ids % count, tf.int32)
+
+        def cut(tensor):
+            return tf.dynamic_partition(tensor, places, count)
+
+        own, segments, order = cut(ids // count), cut(each), cut(tf.range(tf.size(ids)))
+
+        @tf.custom_gradient
+        def summed(whole, weights):
+            sums = []
+            for shard, *entries in zip(self.shards, own, cut(weights), segments, strict=True):
+                with tf.device(shard.device):
+                    sums.append(_ServerSums(shard, *entries, queries))
+
+            def gradient(upstream):
+                of_rows, of_weights = zip(*(one.gradients(upstream) for one in sums), strict=True)
+                slices = PartedSlices(of_rows, self._devices, tuple(self._shape))
+                return slices, tf.dynamic_stitch(order, of_weights)
+
+            return tf.add_n([one.total for one in sums]), gradient
+
+        return summed(tf.convert_to_tensor(self._value), tf.reshape(weights, [-1]))
+
     def split(self, gradient):
         """Splits sparse rows of the table by the server that holds them.
 
         Args:
-            gradient: `tf.IndexedSlices` with distinct indices.
+            gradient: `tf.IndexedSlices` with distinct indices; `PartedSlices` are split already.
 
         Returns:
-            List with a `tf.IndexedSlices` for each of `shards`.
+            Sequence with a `tf.IndexedSlices` for each of `shards`.
         """
+        if isinstance(gradient, PartedSlices):
+            return gradient.parts
         count = len(self.shards)
         places = tf.cast(gradient.indices % count, tf.int32)
         ids = tf.dynamic_partition(gradient.indices // count, places, count)
@@ -126,3 +187,23 @@ class ServerTable(ShardedTable):
 
     def __repr__(self):
         return f"<ServerTable path={self.path}, shape={tuple(self._shape)}>"
+
+
+class _ServerSums:
+    """What one server adds up; made and differentiated on its device."""
+
+    def __init__(self, shard, ids, weights, segments, queries):
+        self._shard, self._segments = shard, segments
+        self._ids, self._positions = distinct_ids(ids)
+        self._rows = tf.gather(shard, self._ids)
+        size = tf.size(self._ids)
+        self._matrix = SparseMatrix(segments, self._positions, weights, queries, size)
+        self.total = self._matrix.product(self._rows)
+
+    def gradients(self, upstream):
+        """Returns the gradient of the rows, which stays there, and that of the weights."""
+        with tf.device(self._shard.device):
+            each = tf.gather(upstream, self._segments)
+            of_weights = tf.reduce_sum(tf.gather(self._rows, self._positions) * each, axis=-1)
+            of_rows = self._matrix.transposed_product(upstream)
+            return tf.IndexedSlices(of_rows, self._ids), of_weights

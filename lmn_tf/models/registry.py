@@ -112,7 +112,7 @@ def classes(name):
     Example:
 
     >>> [one.name for one in classes("din")]
-    ['DIN', 'CTRModel', 'ParameterServerFit', 'ReplicatedSteps']
+    ['DIN', 'CTRModel', 'ParameterServerFit', 'MultiWorkerFit', 'ReplicatedSteps']
     """
     return _classes(*_class_path(name).split(":"))
 

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import sum_over_replicas
+from lmn_tf.distribute.parted_slices import PartedSlices
 from lmn_tf.distribute.server_table import ServerTable
 from lmn_tf.distribute.sharded_table import ShardedTable
 from lmn_tf.optimizers.sharded_variables import KnowsShardedTables
@@ -305,6 +306,8 @@ def _state_dtype(variable):
 def _map_values(gradient, function):
     if gradient is None:
         return None
+    if isinstance(gradient, PartedSlices):
+        return gradient.map(function)
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(function(gradient.values), gradient.indices, gradient.dense_shape)
     return function(gradient)
@@ -313,6 +316,8 @@ def _map_values(gradient, function):
 def _square_sum(gradient, is_shard):
     if gradient is None:
         return tf.constant(0.0)
+    if isinstance(gradient, PartedSlices):
+        return gradient.sum(lambda values: tf.reduce_sum(tf.square(tf.cast(values, tf.float32))))
     values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
     total = tf.reduce_sum(tf.square(tf.cast(values, tf.float32)))
     return sum_over_replicas(total) if is_shard else total
