@@ -135,9 +135,7 @@ class GroupOptimizer(KnowsShardedTables, keras.optimizers.MultiOptimizer):
                 continue
             scale = optimizer.loss_scale_factor or 1.0
             own = [_times(grads[index], 1.0 / scale) for index in places]
-            summed = tf.distribute.get_replica_context().all_reduce(
-                tf.distribute.ReduceOp.SUM, own
-            )
+            summed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
             clipped = optimizer._clip_gradients([merge_gradient(one) for one in summed])
             for index, gradient in zip(places, clipped, strict=True):
                 grads[index] = _times(gradient, scale / replicas)

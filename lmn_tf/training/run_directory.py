@@ -98,8 +98,8 @@ class RunDirectory:
         empty, a folder that was made is taken away again.
 
         Raises:
-            UserError: When the folder can not be made or written to, another process holds it, or it
-            can no longer be written to in the block.
+            UserError: When the folder can not be made or written to, another process holds it, or
+            it can no longer be written to in the block.
         """
         is_new = not self.path.exists()
         try:
