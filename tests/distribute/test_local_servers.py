@@ -3,13 +3,10 @@ import signal
 import time
 
 import pytest
+from sleeping_server import sleep
 
 from lmn_tf.distribute import local_servers
 from lmn_tf.distribute.local_servers import LocalServers
-
-
-def sleep(cluster):
-    time.sleep(60)
 
 
 @pytest.fixture
