@@ -94,29 +94,18 @@ class ServerTable(ShardedTable):
         """What a gradient is taken for: it stands for the whole table and holds nothing."""
         return self._value
 
-    def lookup(self, ids):
-        ids = tf.convert_to_tensor(ids)
-        distinct, positions = distinct_ids(tf.reshape(ids, [-1]))
-        rows = dense_gather(self._read(distinct), positions)
-        rows = tf.reshape(rows, tf.concat([tf.shape(ids), list(self._shape[1:])], axis=0))
-        return tf.ensure_shape(rows, [*ids.shape, *self._shape[1:]])
+    def _lookup_flat(self, ids):
+        distinct, positions = distinct_ids(ids)
+        return dense_gather(self._read(distinct), positions)
 
-    def weighted_sum(self, ids, weights):
-        ids, weights = tf.convert_to_tensor(ids), tf.convert_to_tensor(weights)
-        hits, width = tf.shape(ids)[-1], self._shape[-1]
-        flat, flat_weights = tf.reshape(ids, [-1, hits]), tf.reshape(weights, [-1, hits])
-        if self._split is not None and self._exchange_for(ids) == "sums":
-            sums = self._sum_on_servers(flat, flat_weights)
-        else:
-            distinct, positions = distinct_ids(flat)
-            sums = weighted_gather(self._read(distinct), positions, flat_weights)
-        sums = tf.reshape(sums, tf.concat([tf.shape(ids)[:-1], [width]], axis=0))
-        return tf.ensure_shape(sums, [*ids.shape[:-1], width])
+    def _sum_flat(self, ids, weights):
+        if self._exchange_for(ids) == "sums":
+            return self._sum_on_servers(ids, weights)
+        distinct, positions = distinct_ids(ids)
+        return weighted_gather(self._read(distinct), positions, weights)
 
     def _read(self, ids):
         """Rows of distinct ids `(U,)`; the gradient of the table is one of sparse rows."""
-        if self._split is None:  # while Keras only asks for shapes
-            return tf.zeros([tf.size(ids), *self._shape[1:]])
 
         @tf.custom_gradient
         def read(whole):

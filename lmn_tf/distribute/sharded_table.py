@@ -97,31 +97,39 @@ class ShardedTable(RowWiseTable, keras.Variable):
     def lookup(self, ids):
         ids = tf.convert_to_tensor(ids)
         flat = tf.reshape(ids, [-1])
-        if self._split is None:
+        if self._split is None:  # while Keras only asks for shapes
             rows = tf.zeros([tf.size(flat), *self._shape[1:]])
-        elif self._is_distributed():
-            distinct, positions = distinct_ids(flat)
-            rows = dense_gather(self._exchange_rows(distinct), positions)
         else:
-            rows = self._split.lookup(flat)
+            rows = self._lookup_flat(flat)
         rows = tf.reshape(rows, tf.concat([tf.shape(ids), list(self._shape[1:])], axis=0))
         return tf.ensure_shape(rows, [*ids.shape, *self._shape[1:]])
 
     def weighted_sum(self, ids, weights):
         ids, weights = tf.convert_to_tensor(ids), tf.convert_to_tensor(weights)
         hits, width = tf.shape(ids)[-1], self._shape[-1]
-        flat, flat_weights = tf.reshape(ids, [-1, hits]), tf.reshape(weights, [-1, hits])
+        flat = tf.reshape(ids, [-1, hits])
         if self._split is None:
             sums = tf.zeros([tf.shape(flat)[0], width])
-        elif not self._is_distributed():
-            distinct, positions = distinct_ids(flat)
-            sums = weighted_gather(self._split.lookup(distinct), positions, flat_weights)
-        elif self._exchange_for(ids) == "rows":
-            sums = self._sum_rows(flat, flat_weights)
         else:
-            sums = self._exchange_sums(flat, flat_weights)
+            sums = self._sum_flat(flat, tf.reshape(weights, [-1, hits]))
         sums = tf.reshape(sums, tf.concat([tf.shape(ids)[:-1], [width]], axis=0))
         return tf.ensure_shape(sums, [*ids.shape[:-1], width])
+
+    def _lookup_flat(self, ids):
+        """Rows of `(N,)` ids, as `(N, d)`."""
+        if not self._is_distributed():
+            return self._split.lookup(ids)
+        distinct, positions = distinct_ids(ids)
+        return dense_gather(self._exchange_rows(distinct), positions)
+
+    def _sum_flat(self, ids, weights):
+        """Weighted sums of `(N, k)` ids, as `(N, d)`."""
+        if not self._is_distributed():
+            distinct, positions = distinct_ids(ids)
+            return weighted_gather(self._split.lookup(distinct), positions, weights)
+        if self._exchange_for(ids) == "rows":
+            return self._sum_rows(ids, weights)
+        return self._exchange_sums(ids, weights)
 
     def _is_distributed(self):
         if replica_count() == 1:
