@@ -8,9 +8,9 @@ from lmn_tf.distribute.row_wise_table import add_table, read_rows
 from lmn_tf.layers.replicated_loss import add_replicated_loss
 
 _INITIALIZERS = {
-    "uniform": lambda: keras.initializers.RandomUniform(-0.05, 0.05),
-    "normal": lambda: keras.initializers.RandomNormal(stddev=0.05),
-    "zeros": keras.initializers.Zeros,
+    "uniform": lambda scale: keras.initializers.RandomUniform(-scale, scale),
+    "normal": lambda scale: keras.initializers.RandomNormal(stddev=scale),
+    "zeros": lambda scale: keras.initializers.Zeros(),
 }
 _COMBINERS = ("mean", "sum", "sqrtn")
 
@@ -35,8 +35,9 @@ class EmbeddingTable(StoresRows, keras.layers.Layer):
         vocabulary_size: Integer. Number of rows, the ids 0 and 1 included.
         embedding_dim: Integer. Width of a row.
         combiner: One of `"mean"`, `"sum"`, `"sqrtn"`. Defaults to `"mean"`.
-        initializer: One of `"uniform"` (±0.05), `"normal"` (standard deviation 0.05) or
-            `"zeros"`. Defaults to `"normal"`.
+        initializer: One of `"uniform"`, `"normal"` or `"zeros"`. Defaults to `"normal"`.
+        initializer_scale: Float above 0. Half the range of uniform, standard deviation of normal
+            rows at the start. Defaults to `0.05`.
         regularizer: Float. The loss gains `regularizer` times the squared rows that were looked
             up, summed over look-ups and averaged over the batch: a row decays as often as it is
             read, and rows that the batch does not read stay untouched (our choice).
@@ -73,6 +74,7 @@ class EmbeddingTable(StoresRows, keras.layers.Layer):
         embedding_dim,
         combiner="mean",
         initializer="normal",
+        initializer_scale=0.05,
         regularizer=0.0,
         placement="replicated",
         **kwargs,
@@ -90,10 +92,16 @@ class EmbeddingTable(StoresRows, keras.layers.Layer):
                 f"`initializer` must be one of {', '.join(_INITIALIZERS)}. "
                 f"Received: initializer={initializer}"
             )
+        if not 0 < initializer_scale < float("inf"):
+            raise ValueError(
+                "`initializer_scale` must be a finite number above 0. "
+                f"Received: initializer_scale={initializer_scale}"
+            )
         self.vocabulary_size = vocabulary_size
         self.embedding_dim = embedding_dim
         self.combiner = combiner
         self.initializer = initializer
+        self.initializer_scale = initializer_scale
         self.regularizer = regularizer
         self.placement = placement
 
@@ -104,7 +112,7 @@ class EmbeddingTable(StoresRows, keras.layers.Layer):
             self,
             "embeddings",
             (self.vocabulary_size, self.embedding_dim),
-            _INITIALIZERS[self.initializer](),
+            _INITIALIZERS[self.initializer](self.initializer_scale),
             "replicated" if self.vocabulary_size <= _FEW_ROWS else self.placement,
         )
         self.built = True
@@ -180,6 +188,7 @@ class EmbeddingTable(StoresRows, keras.layers.Layer):
             "embedding_dim": self.embedding_dim,
             "combiner": self.combiner,
             "initializer": self.initializer,
+            "initializer_scale": self.initializer_scale,
             "regularizer": self.regularizer,
             "placement": self.placement,
         }

@@ -167,6 +167,7 @@ class FeatureEncoder(keras.layers.Layer):
                 table.dim,
                 combiner=table.combiner,
                 initializer=table.initializer,
+                initializer_scale=table.initializer_scale,
                 regularizer=table.regularizer,
                 placement=table.placement,
                 dtype=self.dtype_policy,

@@ -127,6 +127,16 @@ def test_config_round_trip():
     np.testing.assert_array_equal(again.weights[0], np.zeros((9, 3)))
 
 
+@pytest.mark.parametrize(("initializer", "spread"), [("normal", 0.5), ("uniform", 0.2887)])
+def test_rows_start_as_wide_as_told(initializer, spread):
+    keras.utils.set_random_seed(1)
+    table = EmbeddingTable(400, 32, initializer=initializer, initializer_scale=0.5)
+    table.build()
+    values = table.weights[0].numpy()
+    assert values.std() == pytest.approx(spread, rel=0.03)
+    assert EmbeddingTable.from_config(table.get_config()).initializer_scale == 0.5
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -134,6 +144,10 @@ def test_config_round_trip():
         ((3, -1), "`embedding_dim` must be a positive integer. Received: embedding_dim=-1"),
         ((3, 3, "max"), "`combiner` must be one of mean, sum, sqrtn. Received: combiner=max"),
         ((3, 3, "sum", "ones"), "`initializer` must be one of uniform, normal, zeros"),
+        (
+            (3, 3, "sum", "normal", 0.0),
+            "`initializer_scale` must be a finite number above 0. Received: initializer_scale=0.0",
+        ),
     ],
 )
 def test_mistakes_are_told(arguments, message):

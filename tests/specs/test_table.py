@@ -8,11 +8,13 @@ def test_defaults():
     table = Table(dim=4)
     assert (table.combiner, table.initializer, table.regularizer) == ("mean", "normal", 0.0)
     assert (table.placement, table.optimizer) == ("replicated", None)
+    assert table.initializer_scale == 0.05
 
 
 @pytest.mark.parametrize(
     "old, new, message",
     [
+        ("initializer: uniform", "initializer_scale: 0", "must be"),
         ("regularizer: 1e-6", "regularizer: -1", "must be at least 0. Received: regularizer=-1"),
         ("regularizer: 1e-6", "regularizer: .nan", "must be a finite number"),
         ("placement: row_wise", "placement: rowwise", "Did you mean `row_wise`?"),
