@@ -17,6 +17,8 @@ class IMN(CTRModel):
 
     Computes `logit = MLP(concat[user, item, context, cross, IterativeMemory(history, target)])`,
     where behaviours carry an embedding of their position. Each sequence has a memory of its own.
+    The attention multiplies embeddings with each other: where they start small (a table's
+    `initializer_scale`), it may take long until the walks can tell behaviours apart.
     `evaluate` tells how widely each walk's weights spread: `attention_entropy_1`, ... The paper's
     IMN 2P, 3P and 3P+ are 2, 3 and 3 walks with 0, 0 and 3 enhancements.
 
@@ -27,9 +29,6 @@ class IMN(CTRModel):
             walk. Defaults to `3`.
         positions: `"learned"`, `"sinusoidal"` or `"none"`: what is added to behaviours for their
             distance from the newest. Defaults to `"learned"`.
-        embedding_scale: Float. Factor of candidate and behaviours before the walks. Embeddings
-            start small, and the attention multiplies them: with 1, as in the paper, it may take
-            long until it can tell them apart. Defaults to `1.0`.
         attention_units: Integer. Hidden layer of the attention. Defaults to `64`.
         attention_activation: Activation of that layer. Defaults to `"sigmoid"`.
         attention_weights: `"sigmoid"` of each score, or their `"softmax"` over the history.
@@ -77,7 +76,6 @@ class IMN(CTRModel):
         num_walks: int = 3,
         num_enhancements: int = 3,
         positions: Literal["learned", "sinusoidal", "none"] = "learned",
-        embedding_scale: float = 1.0,
         attention_units: int = 64,
         attention_activation: Literal["sigmoid", "relu", "tanh"] = "sigmoid",
         attention_weights: Literal["sigmoid", "softmax"] = "sigmoid",
@@ -93,7 +91,6 @@ class IMN(CTRModel):
         self.num_walks = num_walks
         self.num_enhancements = num_enhancements
         self.positions = positions
-        self.embedding_scale = embedding_scale
         self.attention_units = attention_units
         self.attention_activation = attention_activation
         self.attention_weights = attention_weights
@@ -144,8 +141,6 @@ class IMN(CTRModel):
             self._entropies.metrics, groups["histories"].items(), strict=True
         ):
             history, target = one["history"], one["target"]
-            if self.embedding_scale != 1.0:
-                history, target = history * self.embedding_scale, target * self.embedding_scale
             if name in self.position_layers:
                 history = self.position_layers[name](history, mask=one["mask"])
             with self._watched(name, entropy, training):

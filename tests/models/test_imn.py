@@ -50,16 +50,6 @@ def test_without_attention_it_is_pooling():
     np.testing.assert_array_equal(imn(features), pooling(features))
 
 
-def test_the_walks_see_scaled_embeddings():
-    plain, scaled = make(positions="none"), make(positions="none", embedding_scale=10.0)
-    scaled.set_weights(plain.get_weights())
-    groups = plain.encoder(random_features(SPEC))
-    found = scaled.read_histories(groups)[0]
-    for name in ("history", "target"):
-        groups["histories"]["clicks"][name] *= 10.0
-    np.testing.assert_allclose(found, plain.read_histories(groups)[0], rtol=1e-5)
-
-
 @pytest.mark.parametrize(
     "options",
     [
