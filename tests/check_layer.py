@@ -183,6 +183,7 @@ def trained(layer, inputs, mask, fixed_length, copies):
     model, _ = as_model(twin, inputs, mask, fixed_length)
     twin.set_weights(layer.get_weights())
     model.compile(keras.optimizers.SGD(0.1), "mse")
+    model.optimizer.build(model.trainable_variables)  # else the step is traced twice
     data = [np.concatenate([value] * copies) for value in arrays(inputs, mask)]
     dataset = tf.data.Dataset.from_tensors((tuple(data), np.ones(len(data[0]))))
     options = tf.data.Options()

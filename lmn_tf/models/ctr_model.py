@@ -314,6 +314,14 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
             kwargs = {"shuffle": False, **kwargs}
         return super().fit(x, *args, **kwargs)
 
+    def make_train_function(self, force=False):
+        """As in Keras, with all variables made: a first step that makes some is traced twice."""
+        if self._distribute_strategy is None:
+            self.build()
+            if not self.optimizer.built:
+                self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
     def evaluate(self, *args, **kwargs):
         """As `keras.Model.evaluate`; grouped metrics are final in what it returns."""
         with self._phase(evaluating=True):

@@ -55,6 +55,20 @@ def test_compile_needs_no_argument():
     np.testing.assert_allclose(loss, want, rtol=1e-5)
 
 
+def test_the_first_step_is_traced_once():
+    traced = []
+
+    class Watched(DNN):
+        def train_step(self, data):
+            traced.append(self.optimizer.built)
+            return super().train_step(data)
+
+    model = Watched(TINY, **SMALL)
+    model.compile()
+    model.fit(tiny_data()[0].take(2), verbose=0)
+    assert traced == [True]
+
+
 def test_the_loss_is_averaged_over_labels():
     spec = kitchen_sink_spec(labels=[{"name": "like"}, {"name": "share"}])
     model = DNN(spec, **SMALL)
