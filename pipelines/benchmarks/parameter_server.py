@@ -4,16 +4,19 @@ Training steps of LMN, tables on one server or row-wise on two, against `fit` in
 same batches in memory. Workers and servers are processes of this machine and share its cores: two
 workers can fill the gaps that one leaves, in which it waits for rows and for the coordinator, and
 no more. How much that is tells the idle share: the part of the time that a worker spends outside of
-steps. On machines of their own, steps a second grow with workers until the coordinator, which hands
-out batches, or a server is busy all the time.
+steps. What a step takes of the processor is told for the coordinator, all workers and all servers.
+On machines of their own, steps a second grow with workers until the coordinator, which hands out
+batches, or a server is busy all the time.
 """
 
 import atexit
+import os
 import sys
 import tempfile
 import time
 
 from timer import Benchmark, Contender, Work, cores
+from timer.machine import cpu_seconds
 from workload import compiled_model, spec_of, training_steps, write_log
 
 STEPS = 8  # of one measured turn: enough to fill all workers
@@ -49,10 +52,12 @@ def build_cluster(folder, length, batch, memory, workers, servers, placement):
         model = compiled_model("lmn", spec, **options_of(memory, placement))
     model._maybe_symbolic_build()
     step = training_steps(model, dataset, 4)
-    step()
+    for _ in range(2 * workers):  # all workers have traced it then
+        step()
     model.finish_steps()
     coordination, seconds = model.coordination(), []
     coordination.reset()
+    before = processor_seconds(local, workers, servers)
 
     def steps():
         started = time.perf_counter()
@@ -64,13 +69,25 @@ def build_cluster(folder, length, batch, memory, workers, servers, placement):
     def finish():
         busy = coordination.busy_seconds.sum() / (workers * sum(seconds))
         passed = coordination.staleness()
+        taken = processor_seconds(local, workers, servers)
+        count = STEPS * len(seconds)
         return {
             "idle %": round(100 * (1 - busy), 1),
+            **{f"{role} ms": round(1e3 * (taken[role] - before[role]) / count) for role in taken},
             "staleness": round(passed["staleness"], 2),
             "most": int(passed["staleness_max"]),
         }
 
     return Work(steps, examples=STEPS * batch, finish=finish)
+
+
+def processor_seconds(local, workers, servers):
+    """What each part of the cluster has taken of the processor so far."""
+    return {
+        "coordinator": cpu_seconds(os.getpid()),
+        "worker": sum(cpu_seconds(local.pid("worker", index)) for index in range(workers)),
+        "server": sum(cpu_seconds(local.pid("ps", index)) for index in range(servers)),
+    }
 
 
 def data(folder, length, batch):

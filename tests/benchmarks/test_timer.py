@@ -1,6 +1,8 @@
 """The shared timer of the benchmarks, with contenders whose times are known."""
 
 import json
+import os
+import time
 import types
 from pathlib import Path
 
@@ -212,6 +214,16 @@ def test_other_work_is_told(monkeypatch):
     assert _others(0.4) == "other processes took 40% of its time: too much to trust these figures"
     assert _others(0.01) == "other processes took 1% of its time"
     assert _others(None) == "it is not known what else it did"
+
+
+def test_processor_time_of_a_process():
+    from timer.machine import cpu_seconds
+
+    before, own = cpu_seconds(os.getpid()), time.process_time()
+    while time.process_time() < own + 0.3:
+        pass
+    assert cpu_seconds(os.getpid()) - before == pytest.approx(0.3, abs=0.15)
+    assert cpu_seconds(2**22 + 1) == 0.0  # no process has that id
 
 
 def test_numbers_in_tables():
