@@ -45,8 +45,32 @@ def get_rows(variable, start, stop):
     """
     if hasattr(variable, "get_rows"):
         return variable.get_rows(start, stop)
-    # A variable that lies on a CPU is not copied by this; only the slice is.
-    return tf.convert_to_tensor(_resource(variable))[start:stop].numpy()
+    resource = _resource(variable)
+    copies = getattr(resource, "values", None)
+    if copies is None:
+        return read_run(resource, start, stop)
+    if resource.synchronization != tf.VariableSynchronization.ON_READ:
+        return read_run(copies[0], start, stop)
+    return tf.convert_to_tensor(resource)[start:stop].numpy()
+
+
+def read_run(variable, start, stop):
+    """Reads rows that follow each other, and nothing but these.
+
+    A variable that some rows were written to is copied whenever it is read as a whole, and one of
+    another machine is sent over: a slice of it would cost as much as all of it.
+
+    Args:
+        variable: `tf.Variable`.
+        start: Integer. The first row.
+        stop: Integer. Behind the last row.
+
+    Returns:
+        numpy array of shape `(stop - start, ...)`.
+    """
+    if variable.dtype.is_floating:
+        return tf.gather(variable, tf.range(start, stop)).numpy()
+    return tf.convert_to_tensor(variable)[start:stop].numpy()  # integers lie on no GPU
 
 
 def set_rows(variable, start, rows):

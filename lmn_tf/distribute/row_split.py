@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf.distribute.row_access import read_run
+
 
 class RowSplit:
     """A table whose row `i` is row `i // P` of part `i % P`: what reads and writes it as one.
@@ -38,7 +40,7 @@ class RowSplit:
         """Reads rows `start` to `stop` as one numpy array."""
         rows = None
         for offset, part, first, last in self._runs(start, stop):
-            read = tf.convert_to_tensor(part)[first:last].numpy()
+            read = read_run(part, first, last)
             if rows is None:
                 rows = np.empty((stop - start, *self.shape[1:]), read.dtype)
             rows[offset :: len(self.parts)] = read

@@ -5,7 +5,7 @@ import tensorflow as tf
 from replicas import replicas
 
 from lmn_tf.distribute import row_access
-from lmn_tf.distribute.row_access import copy_rows, get_rows, row_chunks, set_rows
+from lmn_tf.distribute.row_access import copy_rows, get_rows, read_run, row_chunks, set_rows
 
 ROWS = np.arange(30, dtype="f").reshape(10, 3)
 
@@ -26,6 +26,30 @@ def test_some_rows(index):
     copies = getattr(getattr(variable, "value", None), "values", [variable])
     for copy in copies:
         np.testing.assert_array_equal(np.asarray(copy)[8:], -ROWS[8:])
+
+
+def test_nothing_but_the_rows_is_read(monkeypatch):
+    variable = tf.Variable(ROWS)
+
+    def whole(*args, **kwargs):
+        raise AssertionError("read as a whole")
+
+    for name in ("value", "read_value", "_dense_var_to_tensor"):
+        monkeypatch.setattr(type(variable), name, whole)
+    np.testing.assert_array_equal(read_run(variable, 2, 5), ROWS[2:5])
+
+
+def test_integers_and_sums_of_replicas_are_read_too():
+    numbers = np.arange(10) * 10**12
+    np.testing.assert_array_equal(
+        get_rows(keras.Variable(numbers, dtype="int64"), 2, 4), numbers[2:4]
+    )
+    with replicas(2).scope():
+        options = {"synchronization": tf.VariableSynchronization.ON_READ}
+        shared = tf.Variable(ROWS, aggregation=tf.VariableAggregation.SUM, **options)
+    for copy in shared.values:
+        copy.assign(ROWS)
+    np.testing.assert_array_equal(get_rows(shared, 2, 5), 2 * ROWS[2:5])
 
 
 def test_chunks_are_bounded():
