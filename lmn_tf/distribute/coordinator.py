@@ -1,6 +1,7 @@
 """Hands steps to the workers of a run on parameter servers, a bounded number at a time."""
 
 import collections
+import weakref
 
 import tensorflow as tf
 
@@ -46,12 +47,14 @@ class StepQueue:
                 f"`max_in_flight` must be at least 1. Received: max_in_flight={max_in_flight}"
             )
         self.max_in_flight = max_in_flight
-        self._pending = collections.deque()
+        self._pending = pending = collections.deque()
         self._lost = False
         tasks = {place: f"Worker {i} at {place}" for i, place in enumerate(self.workers)}
         for index, place in enumerate(self.servers):
             tasks[place] = f"Parameter server {index} at {place}"
-        self.watchdog = Watchdog(tasks, lambda: bool(self._pending), hang_seconds, say)
+        self.watchdog = Watchdog(tasks, lambda: bool(pending), hang_seconds, say)
+        # Its thread, which holds on to the watchdog but not to this queue.
+        weakref.finalize(self, self.watchdog.stop)
 
     def put(self, function, args, take):
         """Hands a step out, after waiting for the oldest one where too many are out.

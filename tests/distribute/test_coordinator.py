@@ -1,3 +1,4 @@
+import gc
 import types
 
 import pytest
@@ -53,6 +54,18 @@ def test_results_come_in_order_with_a_bounded_number_in_flight(strategy):
 
 def test_twice_the_workers_by_default(strategy):
     assert StepQueue(strategy).max_in_flight == 4
+
+
+def test_its_watchdog_ends_with_it(strategy):
+    queue = StepQueue(strategy)
+    queue.put(lambda: 1, (), [].append)
+    thread = queue.watchdog._thread
+    assert thread.is_alive()
+    queue.drain()
+    del queue
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_a_lost_server_is_told_and_not_waited_for(strategy):
