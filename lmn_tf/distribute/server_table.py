@@ -78,8 +78,14 @@ class ServerTable(ShardedTable):
             for index, (device, size) in enumerate(zip(self._devices, sizes, strict=True)):
                 with tf.device(device):
                     # Not trainable for the tape: it sees the table as a whole, as `_value`.
-                    zeros, name = tf.zeros((size, *shape[1:])), f"{self.name}_{index}"
-                    parts.append(tf.Variable(zeros, trainable=False, name=name))
+                    # Nothing else may hold the zeros: they would be copied at the first write.
+                    parts.append(
+                        tf.Variable(
+                            tf.zeros((size, *shape[1:])),
+                            trainable=False,
+                            name=f"{self.name}_{index}",
+                        )
+                    )
             with tf.device(self._devices[0]):
                 whole = tf.Variable(0.0, trainable=self.trainable, name=self.name)
             split = RowSplit(parts)
