@@ -89,6 +89,18 @@ def test_sharded_table(run_quick):
 
 
 @pytest.mark.slow
+def test_largest_table(run_quick):
+    result = run_quick("largest_table")
+    small, large, beyond = rows(result)
+    assert [row["facts"]["slots"] for row in (small, large)] == [100, 400]
+    assert small["seconds"]["median"] > 0
+    # Rows of 32 floats and one number of the optimizer's, on two devices.
+    assert large["facts"]["GiB of rows a device"] * 2**30 == 400 / 2 * 33 * 4
+    assert beyond["skipped"].startswith("would take ") and "GiB are free" in beyond["skipped"]
+    assert result["notes"][0].startswith("The largest that trained has 400 slots; its variables")
+
+
+@pytest.mark.slow
 def test_parameter_server(root, tmp_path):
     # Not in this process: one that has run anything can not connect to a cluster any more.
     script = root / "pipelines" / "benchmarks" / "parameter_server.py"

@@ -61,6 +61,7 @@ def main(argv=None):
         benchmark.compare("faults", Contender("refuses", refuses), Contender("breaks", breaks),
                           Contender("dies", dies), Contender("fine", gives, {"number": 1}),
                           Contender("missing", gives, {"number": 1}, needs=("no_such_module",)))
+    benchmark.leave_out("too large", "huge", "would take more than there is")
     benchmark.note("A note.")
     return benchmark.finish()
 
@@ -96,7 +97,9 @@ def test_contenders_take_turns(script, tmp_path, monkeypatch, capsys):
 
 def test_memory_facts_and_outputs_of_workers(script, capsys):
     result = figures(script, capsys)
-    sizes, outputs = result["cases"]
+    sizes, outputs, too_large = result["cases"]
+    [huge] = too_large["contenders"]
+    assert huge == {"contender": "huge", "skipped": "would take more than there is"}
     small, large = sizes["contenders"]
     assert large["peak_mib"] - small["peak_mib"] == pytest.approx(200, abs=30)
     assert small["facts"] == {"held": 1, "after": "end"}

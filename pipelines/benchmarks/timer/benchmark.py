@@ -65,7 +65,7 @@ class Benchmark:
         Returns:
             Dictionary of the case as in the JSON file, or `None` if `--only` leaves it out.
         """
-        if self.options.only and self.options.only not in case:
+        if not self._is_wanted(case):
             return None
         rounds = self.options.rounds or rounds or self.rounds
         seconds = seconds or (0.02 if self.quick else 0.5)
@@ -92,6 +92,18 @@ class Benchmark:
         result = {"case": case, "ratio": ratio, "contenders": rows}
         self.cases.append(result)
         return result
+
+    def leave_out(self, case, label, why):
+        """Adds a row for what is not tried, unless `--only` leaves the case out.
+
+        Args:
+            case: String, as of `compare`.
+            label: String. The name of the contender.
+            why: String, shown in its row.
+        """
+        if self._is_wanted(case):
+            row = {"contender": label, "skipped": why}
+            self.cases.append({"case": case, "ratio": "speed", "contenders": [row]})
 
     def note(self, text):
         """Adds a sentence below the table."""
@@ -126,6 +138,9 @@ class Benchmark:
             self._say(f"written to {output}/{self.name}.md and {self.name}.json")
         failed = [row for case in self.cases for row in case["contenders"] if "failed" in row]
         return 1 if failed else 0
+
+    def _is_wanted(self, case):
+        return not self.options.only or self.options.only in case
 
     def _open(self, contender, row):
         missing = [name for name in contender.needs if not _has(name, contender.python)]

@@ -30,7 +30,11 @@ def training_steps(model, dataset, batches):
     """
     import tensorflow as tf
 
-    iterator = iter(dataset.take(batches).cache().repeat())
+    dataset = dataset.take(batches).cache().repeat()
+    strategy = model.distribute_strategy
+    if isinstance(strategy, tf.distribute.MirroredStrategy):  # Each device takes its share.
+        dataset = strategy.experimental_distribute_dataset(dataset)
+    iterator = iter(dataset)
     model.make_train_function()
 
     def step():
