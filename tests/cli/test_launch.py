@@ -4,9 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_run import write_pipeline
+from tiny_run import document, write_pipeline
 
 from lmn_tf.cli.main import main
+from lmn_tf.data.synthetic import generate
+from lmn_tf.specs import strict_yaml
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "distribute"))
 
@@ -37,6 +39,31 @@ def test_trains_through_the_death_of_a_worker_and_leaves_nothing_behind(pipeline
     assert all(0 <= epoch["staleness_max"] <= 4 for epoch in train["history"])
     assert metrics["test"]["auc"] > 0.55
     assert f"Run directory: {tmp_path}/run" in run.text()
+
+
+@pytest.mark.slow
+def test_trains_day_after_day_and_goes_on_after_the_coordinators_death(tmp_path, capsys):
+    logs, file = tmp_path / "logs", tmp_path / "daily.yaml"
+    generate(logs, users=150, items=400, rows=2400, history_length=2, seed=3, by_day=True)
+    plain = document(tmp_path / "run", epochs=1)
+    plain["model"].update(num_keys=12, memory_placement="row_wise")
+    days = {"first": "2023-12-15", "last": "2023-12-17", "vocabularies": "grow"}
+    plain["data"] = {"train": f"{logs}/day-{{day}}.parquet", "days": days, "batch_size": 32}
+    file.write_text(strict_yaml.dump(plain))
+    with Launched(file, "--workers", 2, "--ps", 2) as run:
+        run.wait_for(r"day 2023-12-15 \(1/3\)")
+        run.kill("coordinator")
+        assert run.wait() == 1 and run.alive() == []
+    with Launched(file, "--ps", 1, "--resume") as run:
+        assert run.wait() == 0, run.text()
+        assert "Continuing at step " in run.text()
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    found = metrics["days"]
+    assert [one["day"] for one in found] == ["2023-12-15", "2023-12-16", "2023-12-17"]
+    assert metrics["train"]["examples"] == sum(one["before"]["examples"] for one in found)
+    assert all(one["new_rows"] > 0 for one in found[1:])
+    assert main(["inspect", str(tmp_path / "run"), "--rows", "50"]) == 0
+    assert "144 slots (12 x 12 keys)" in capsys.readouterr().out
 
 
 @pytest.mark.slow
