@@ -342,7 +342,8 @@ def test_examples_run(path, tmp_path, monkeypatch, request):
     names = {"np": np, "keras": keras, "tf": tf, "lmn_tf": lmn_tf, "folder": str(tmp_path)}
     if re.search(r">>>.*\b(spec|features|labels)\b", path.read_text(encoding="utf-8")):
         names.update(request.getfixturevalue("market"))
-    keras.backend.clear_session()  # else names count on: dnn, dnn_1, ...
+    # Else names count on: dnn, dnn_1, ... Collecting garbage would take longer than most examples.
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(1)
     module = importlib.import_module(module_name(path))
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
