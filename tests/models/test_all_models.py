@@ -1,5 +1,6 @@
 """What every registered model owes."""
 
+import functools
 import json
 
 import keras
@@ -42,6 +43,12 @@ def make(name, spec=SPEC, **options):
     return model
 
 
+@functools.cache
+def made(name):
+    """The model that `make` makes, made once: for tests that leave its weights as they are."""
+    return make(name)
+
+
 def with_junk(features):
     """The same rows with other content at padding."""
     rng = np.random.default_rng(5)
@@ -56,14 +63,14 @@ def with_junk(features):
 
 
 def test_is_a_documented_model(name):
-    model = make(name)
+    model = made(name)
     assert isinstance(model, CTRModel)
     assert model.count_params() > 0
     model.summary(print_fn=lambda *args, **kwargs: None)
 
 
 def test_batch_and_length_may_be_unknown(name):
-    model = make(name)
+    model = made(name)
     signature = model.encoder.signature()
 
     @tf.function(input_signature=[signature])
@@ -78,7 +85,7 @@ def test_batch_and_length_may_be_unknown(name):
 
 
 def test_eager_graph_and_xla_agree(name):
-    model, features = make(name), random_features(SPEC)
+    model, features = made(name), random_features(SPEC)
     features = {key: tf.constant(value) for key, value in features.items()}
     logits = model(features)
     for jit_compile in (False, True):
@@ -87,7 +94,7 @@ def test_eager_graph_and_xla_agree(name):
 
 
 def test_padding_changes_nothing(name):
-    model, features = make(name), random_features(SPEC)
+    model, features = made(name), random_features(SPEC)
     logits = model(features)
     np.testing.assert_allclose(model(with_junk(features)), logits, rtol=0, atol=1e-6)
     for left in (False, True):
@@ -134,7 +141,7 @@ def test_every_weight_learns(name):
 
 
 def test_config_round_trip(name):
-    model, features = make(name), random_features(SPEC)
+    model, features = made(name), random_features(SPEC)
     config = json.loads(json.dumps(model.get_config()))
     again = type(model).from_config(config)
     again.build()
@@ -191,7 +198,7 @@ def test_several_labels(name):
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision(name, policy):
-    model = make(name)
+    model = made(name)
     half = type(model).from_config({**model.get_config(), "dtype": policy})
     half.build()
     half.set_weights(model.get_weights())
