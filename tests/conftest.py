@@ -9,6 +9,8 @@ import pytest
 
 # TensorFlow reads this at import; without it every process opens with a page of notes.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# As well: tests compile many small programs with XLA and run each a few times.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 ROOT = Path(__file__).resolve().parent.parent
 
