@@ -14,6 +14,15 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# The files that take longest, first: at the end, one of them would leave a core idle.
+LONGEST = (
+    "test_parameter_server_fit.py",
+    "test_all_models.py",
+    "test_notebook.py",
+    "test_house_rules.py",
+    "test_parity.py",
+)
+
 # Modules loaded from files (`--import-mode=importlib`) do not see their neighbours; the shared
 # layer check is imported as `from check_layer import check_layer`.
 sys.path.insert(0, str(ROOT / "tests"))
@@ -23,7 +32,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 def pytest_collection_modifyitems(items):
     """Checks a layer in one configuration; its other configurations are slow tests.
 
-    Each costs seconds: XLA, training, saving, mixed precision, two replicas.
+    Each costs seconds: XLA, training, saving, mixed precision, two replicas. The longest files
+    come first.
     """
     checked = set()
     for item in items:
@@ -31,6 +41,7 @@ def pytest_collection_modifyitems(items):
             if item.path in checked:
                 item.add_marker(pytest.mark.slow)
             checked.add(item.path)
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_collection_finish(session):
