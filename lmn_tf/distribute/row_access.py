@@ -86,7 +86,22 @@ def set_rows(variable, start, rows):
         return
     resource = _resource(variable)
     for copy in getattr(resource, "values", (resource,)):
-        copy[start : start + len(rows)].assign(tf.cast(rows, copy.dtype))
+        write_run(copy, start, tf.cast(rows, copy.dtype))
+
+
+def write_run(variable, start, rows):
+    """Writes rows that follow each other where they are; a slice's `assign` reads the whole first.
+
+    Args:
+        variable: `tf.Variable`.
+        start: Integer. The first row.
+        rows: Tensor of shape `(rows, ...)` and the variable's type.
+    """
+    stop = start + len(rows)
+    if variable.dtype.is_floating:
+        variable.scatter_update(tf.IndexedSlices(rows, tf.range(start, stop)))
+    else:
+        variable[start:stop].assign(rows)
 
 
 def copy_rows(source, variable):

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.distribute.row_access import read_run
+from lmn_tf.distribute.row_access import read_run, write_run
 
 
 class RowSplit:
@@ -49,8 +49,8 @@ class RowSplit:
     def set_rows(self, start, rows):
         """Writes rows from `start` on."""
         rows = tf.convert_to_tensor(rows)
-        for offset, part, first, last in self._runs(start, start + len(rows)):
-            part[first:last].assign(tf.cast(rows[offset :: len(self.parts)], part.dtype))
+        for offset, part, first, _ in self._runs(start, start + len(rows)):
+            write_run(part, first, tf.cast(rows[offset :: len(self.parts)], part.dtype))
 
     def _runs(self, start, stop):
         """Yields (offset from `start`, part, first row of the part, row behind the last)."""

@@ -5,7 +5,14 @@ import tensorflow as tf
 from replicas import replicas
 
 from lmn_tf.distribute import row_access
-from lmn_tf.distribute.row_access import copy_rows, get_rows, read_run, row_chunks, set_rows
+from lmn_tf.distribute.row_access import (
+    copy_rows,
+    get_rows,
+    read_run,
+    row_chunks,
+    set_rows,
+    write_run,
+)
 
 ROWS = np.arange(30, dtype="f").reshape(10, 3)
 
@@ -28,7 +35,7 @@ def test_some_rows(index):
         np.testing.assert_array_equal(np.asarray(copy)[8:], -ROWS[8:])
 
 
-def test_nothing_but_the_rows_is_read(monkeypatch):
+def test_nothing_but_the_rows_is_read_or_written(monkeypatch):
     variable = tf.Variable(ROWS)
 
     def whole(*args, **kwargs):
@@ -37,6 +44,8 @@ def test_nothing_but_the_rows_is_read(monkeypatch):
     for name in ("value", "read_value", "_dense_var_to_tensor"):
         monkeypatch.setattr(type(variable), name, whole)
     np.testing.assert_array_equal(read_run(variable, 2, 5), ROWS[2:5])
+    write_run(variable, 3, tf.constant(-ROWS[3:5]))
+    np.testing.assert_array_equal(read_run(variable, 2, 5), np.r_[ROWS[2:3], -ROWS[3:5]])
 
 
 def test_integers_and_sums_of_replicas_are_read_too():
