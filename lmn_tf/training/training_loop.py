@@ -1,6 +1,7 @@
 """Epochs of `model.fit` that can be killed at any moment and continued."""
 
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -146,8 +147,15 @@ class TrainingLoop:
 
     def _dataset(self) -> tf.data.Dataset:
         count = self.batches_per_epoch - self.state.batch
-        # Keras makes the iterator of an epoch after `on_epoch_begin`: the state is that epoch's.
-        dataset = self.make_dataset(lambda: (self.state.epoch, self.state.batch))
+        # TensorFlow keeps what datasets call as long as the process lives: not the model with it.
+        loop = weakref.ref(self)
+
+        def start():
+            # Keras makes the iterator of an epoch after `on_epoch_begin`: it is that epoch's state.
+            state = loop().state
+            return state.epoch, state.batch
+
+        dataset = self.make_dataset(start)
         return self.clock.wrap(dataset.apply(tf.data.experimental.assert_cardinality(count)))
 
     def _begin_epoch(self) -> None:

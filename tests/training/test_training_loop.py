@@ -1,5 +1,8 @@
 """The loop is tried with a plain Keras model: nothing in it knows of features or memories."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -75,6 +78,15 @@ def test_trains_all_epochs_and_counts(tmp_path):
     assert [figures["epoch"] for figures in state.history] == [0, 1, 2]
     assert state.history[2]["loss"] < state.history[0]["loss"] + 1
     assert 0 <= state.input_wait <= 1 and state.examples_per_second > 0
+
+
+def test_nothing_keeps_the_model_of_a_loop_that_is_gone(tmp_path):
+    loop = make_loop(tmp_path, epochs=1)
+    loop.run()
+    model = weakref.ref(loop.model)
+    del loop
+    gc.collect()
+    assert model() is None
 
 
 @pytest.mark.parametrize("kill_at", [1, 3, 4, 5, 6, 11, 15])
