@@ -1,6 +1,6 @@
 """What a training step and a forward pass of every model cost, against DIN, as histories grow.
 
-Batches are kept in memory: batches of 256, of 64 at 1,000 events, so that all models fit beside each
+Batches are kept in memory: of 256 rows, at 1,000 events of 64, so that all models fit beside each
 other; events 32 wide, the options that each model has by default.
 """
 
