@@ -1,11 +1,14 @@
 """What a training step and a forward pass of every model cost, against DIN, as histories grow.
 
 Batches are kept in memory: of 256 rows, at 1,000 events of 64, so that all models fit beside each
-other; events 32 wide, the options that each model has by default.
+other; events 32 wide, the options that each model has by default. Training steps are taken in
+turns; after the last turn each model scores the same batches (median of nine passes).
 """
 
+import statistics
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from timer import Benchmark, Contender, Work
@@ -14,12 +17,11 @@ from workload import compiled_model, spec_of, training_steps, write_log
 # What others are held against, first.
 BASE = "din"
 QUICK = {"num_keys": 10, "top_k": 4}
+PASSES = 9
 
 
-def build(folder, name, length, batch, training, options):
-    """A training step or a forward pass of one model."""
-    import tensorflow as tf
-
+def build(folder, name, length, batch, options):
+    """A training step of one model, and then its forward passes."""
     import lmn_tf
 
     spec = spec_of(length)
@@ -27,16 +29,27 @@ def build(folder, name, length, batch, training, options):
     dataset = lmn_tf.make_dataset(spec, files, batch_size=batch, drop_remainder=True)
     model = compiled_model(name, spec, **options)
     facts = {"parameters": f"{model.count_params():,}"}
-    if training:
-        return Work(training_steps(model, dataset, 2), examples=batch, facts=facts)
+    return Work(
+        training_steps(model, dataset, 2),
+        examples=batch,
+        facts=facts,
+        finish=lambda: {"forward ms": 1e3 * forward_seconds(model, dataset)},
+    )
+
+
+def forward_seconds(model, dataset):
+    """Median time of a forward pass."""
+    import tensorflow as tf
+
     iterator = iter(dataset.take(2).cache().repeat())
     model.make_predict_function()
-
-    def forward():
+    seconds = []
+    for _ in range(PASSES + 2):  # the first two trace, and fill the cache
+        started = time.perf_counter()
         model.predict_function(iterator)
         tf.test.experimental.sync_devices()
-
-    return Work(forward, examples=batch, facts=facts)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[2:])
 
 
 def main(argv=None):
@@ -50,33 +63,36 @@ def main(argv=None):
     for batch, length in sizes:
         with tempfile.TemporaryDirectory() as folder:
             write_log(folder, rows=2 * batch, length=length)
-            for training in (True, False):
-                kind = "training step" if training else "forward pass"
-                benchmark.compare(
-                    f"{kind}, histories of {length:,}",
-                    *(
-                        Contender(
-                            name,
-                            build,
-                            {
-                                "folder": folder,
-                                "name": name,
-                                "length": length,
-                                "batch": batch,
-                                "training": training,
-                                "options": _quick(registry.options(name)) if quick else {},
-                            },
-                        )
-                        for name in names
-                    ),
-                    rounds=3,
-                    ratio="time",
-                )
+            common = {"folder": folder, "length": length, "batch": batch}
+            found = benchmark.compare(
+                f"histories of {length:,}",
+                *(
+                    Contender(
+                        name,
+                        build,
+                        {**common, "name": name, "options": _options(registry, name, quick)},
+                    )
+                    for name in names
+                ),
+                rounds=3,
+                ratio="time",
+            )
+        _relate(found)
     return benchmark.finish()
 
 
-def _quick(options):
-    return {name: value for name, value in QUICK.items() if name in options}
+def _options(registry, name, quick):
+    known = registry.options(name) if quick else {}
+    return {option: value for option, value in QUICK.items() if option in known}
+
+
+def _relate(found):
+    """Puts each model's forward pass beside DIN's."""
+    rows = {row["contender"]: row.get("facts", {}) for row in (found or {}).get("contenders", ())}
+    base = rows.get(BASE, {}).get("forward ms")
+    for facts in rows.values():
+        if base and "forward ms" in facts:
+            facts["forward ×"] = facts["forward ms"] / base
 
 
 if __name__ == "__main__":
