@@ -9,6 +9,8 @@ import sys
 import pytest
 import tensorflow as tf  # noqa: F401  So that the CPU is split before benchmarks start TensorFlow.
 
+from lmn_tf.models import registry
+
 
 def rows(result):
     return [row for case in result["cases"] for row in case["contenders"]]
@@ -114,8 +116,22 @@ def test_parameter_server(root, tmp_path):
     alone, *clusters = rows(result)
     assert "idle %" not in alone["facts"] and len(clusters) == 4
     for row in clusters:
-        assert 0 < row["facts"]["idle %"] < 100 and row["facts"]["most"] <= 4
+        facts = row["facts"]
+        assert 0 < facts["idle %"] < 100 and facts["most"] <= 4
+        assert min(facts["coordinator ms"], facts["worker ms"], facts["server ms"]) > 0
     assert all("times the steps a second with a second worker" in one for one in result["notes"])
+
+
+@pytest.mark.slow
+def test_models(run_quick):
+    result = run_quick("models")
+    check(result)
+    assert {row["contender"] for row in rows(result)} == set(registry.names())
+    assert rows(result)[0]["contender"] == "din"
+    base, *others = [row["facts"] for row in rows(result)]
+    assert base["forward ×"] == 1.0
+    for facts in others:
+        assert facts["forward ms"] == pytest.approx(facts["forward ×"] * base["forward ms"])
 
 
 @pytest.mark.slow

@@ -14,7 +14,11 @@ def test_defaults():
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("initializer: uniform", "initializer_scale: 0", "must be"),
+        (
+            "initializer: uniform",
+            "initializer_scale: 0",
+            "must be greater than 0. Received: initializer_scale=0",
+        ),
         ("regularizer: 1e-6", "regularizer: -1", "must be at least 0. Received: regularizer=-1"),
         ("regularizer: 1e-6", "regularizer: .nan", "must be a finite number"),
         ("placement: row_wise", "placement: rowwise", "Did you mean `row_wise`?"),

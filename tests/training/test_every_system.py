@@ -33,18 +33,22 @@ def trainer(folder, name, **options):
 
 
 def train_in_two(folder, name, monkeypatch):
-    """Dies after the fifth step, two steps past its checkpoint, and goes on."""
-    finish = TrainingLoop._finish_step
+    """Dies in the fifth step, after the checkpoint of the third, and goes on from there."""
+    finish, steps = TrainingLoop._finish_step, []
 
     def finish_step(self, seconds, loss):
-        if self.state.step == 4:
+        steps.append(self.state.step)
+        if len(steps) == 5:
             raise Killed
         finish(self, seconds, loss)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(TrainingLoop, "_finish_step", finish_step)
+    monkeypatch.setattr(TrainingLoop, "_finish_step", finish_step)
+    with pytest.raises(Killed):
         trainer(folder, name).train()
-    return trainer(folder, name, resume=True).train()
+    figures = trainer(folder, name, resume=True).train()
+    monkeypatch.undo()
+    assert steps[:6] == [0, 1, 2, 3, 4, 3]
+    return figures
 
 
 @pytest.mark.slow  # ten to thirty seconds a model
