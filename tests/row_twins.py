@@ -108,4 +108,5 @@ def pooled_model(optimizer, rows=20, width=4, seed=0, dtype=None):
     pooled = keras.ops.mean(keras.layers.Embedding(rows, width, dtype=dtype)(inputs), 1)
     model = keras.Model(inputs, keras.layers.Dense(1, dtype=dtype)(pooled))
     model.compile(optimizer=optimizer, loss=keras.losses.BinaryCrossentropy(from_logits=True))
+    optimizer.build(model.trainable_variables)  # else the step is traced twice
     return model

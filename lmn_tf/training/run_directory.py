@@ -5,6 +5,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 from pathlib import Path
 
 from lmn_tf import atomic_files
@@ -94,14 +95,15 @@ class RunDirectory:
         """Makes the folder where it is missing, and keeps every other process from training in it.
 
         The lock is the operating system's and ends with the process, however that ends. On file
-        systems that know no such locks there is none. When the block raises and left the folder
-        empty, a folder that was made is taken away again.
+        systems that know no such locks there is none. When the block meets a mistake of the user's
+        before there is anything to go on from, the folder is as free afterwards as it was before:
+        with the mistake mended, the same command starts.
 
         Raises:
             UserError: When the folder can not be made or written to, another process holds it, or
             it can no longer be written to in the block.
         """
-        is_new = not self.path.exists()
+        is_new, was_free = not self.path.exists(), False
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             folder = os.open(self.path, os.O_RDONLY)
@@ -112,8 +114,11 @@ class RunDirectory:
             ) from error
         try:
             self._lock(folder)
+            was_free = not any(self.path.iterdir())
             yield
         except BaseException as error:
+            if isinstance(error, UserError) and was_free and not self._has_progress():
+                self._clear()
             if is_new:
                 with contextlib.suppress(OSError):  # Not empty: it holds a run to continue.
                     self.path.rmdir()
@@ -126,6 +131,13 @@ class RunDirectory:
             raise
         finally:
             os.close(folder)
+
+    def _has_progress(self) -> bool:
+        return self.model_file.exists() or any(self.checkpoints.glob("*.npz"))
+
+    def _clear(self) -> None:
+        for path in self.path.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _lock(self, folder: int) -> None:
         if not os.access(self.path, os.W_OK | os.X_OK):
@@ -167,17 +179,17 @@ class RunDirectory:
             atomic_files.write_json(self.data_file, found)
             return
         noted = json.loads(self.data_file.read_text(encoding="utf-8"))
+        if noted == found:
+            return
+        want, got = f"{len(noted)} files", f"{len(found)} files"
         for before, now in zip(noted, found, strict=False):
             if before != now:
-                raise UserError(
-                    f"The training data must be those of the run in {self.path}: {before[0]} of "
-                    f"{before[1]:,} bytes. Received: {now[0]} of {now[1]:,} bytes"
-                )
-        if len(noted) != len(found):
-            raise UserError(
-                f"The training data must be those of the run in {self.path}: {len(noted)} files. "
-                f"Received: {len(found)} files"
-            )
+                want, got = (f"{name} of {size:,} bytes" for name, size in (before, now))
+                break
+        raise UserError(
+            f"The training data must be those of the run in {self.path}: {want}. Received: {got}. "
+            "Take them back, or start a new run with another --run-dir."
+        )
 
     def load_pipeline(self):
         """Reads `pipeline.yaml`."""

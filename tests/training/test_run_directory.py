@@ -148,6 +148,19 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path):
     assert not list(first.path.iterdir())
 
 
+def test_a_mistake_met_later_leaves_what_there_is_to_go_on_from(tmp_path):
+    directory = RunDirectory(tmp_path)
+    for name, stays in (("data.json", False), ("step-0000000007.npz", True)):
+        with pytest.raises(UserError, match="row 17"):
+            with directory.held():
+                directory.checkpoints.mkdir()
+                (directory.checkpoints / name).touch()
+                directory.pipeline_file.touch()
+                raise UserError("row 17")
+        assert directory.is_started == directory.checkpoints.exists() == stays
+    assert tmp_path.is_dir()
+
+
 def test_the_lock_of_a_killed_process_ends_with_it(tmp_path):
     code = (
         "import os, signal; from lmn_tf.training.run_directory import RunDirectory\n"

@@ -221,8 +221,13 @@ def test_a_mistake_in_the_data_is_told_as_such(tmp_path, split):
     data = document(tmp_path / "run", epochs=1)
     data["data"][split] = str(path)
     data["model"] = {"name": "dnn", "hidden_units": [8]}
+    data["train"]["max_steps"] = 1
     with pytest.raises(UserError, match=f"{split}-.*row 17: label .* must be 0 or 1. Received: 2"):
         Trainer(PipelineSpec.from_dict(data), stream=io.StringIO()).train()
+    trained = split == "valid"  # and saved before it was evaluated
+    assert (tmp_path / "run").exists() == trained
+    pq.write_table(table, path)
+    Trainer(PipelineSpec.from_dict(data), resume=trained, stream=io.StringIO()).train()
 
 
 def test_a_collapsed_memory_is_told_and_trained_on(tmp_path, monkeypatch):

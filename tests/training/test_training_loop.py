@@ -89,20 +89,26 @@ def test_nothing_keeps_the_model_of_a_loop_that_is_gone(tmp_path):
     assert model() is None
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A loop that nothing stopped."""
+    loop = make_loop(tmp_path_factory.mktemp("whole"), checkpoint_steps=3)
+    loop.run()
+    return loop
+
+
 @pytest.mark.parametrize("kill_at", [1, 3, 4, 5, 6, 11, 15])
-def test_continues_bit_for_bit(tmp_path, kill_at):
-    want = make_loop(tmp_path / "whole", checkpoint_steps=3)
-    want_state = want.run()
+def test_continues_bit_for_bit(tmp_path, whole, kill_at):
     broken = make_loop(tmp_path / "broken", checkpoint_steps=3, listeners=[KillAt(kill_at)])
     with pytest.raises(Killed):
         broken.run()
     resumed = make_loop(tmp_path / "broken", checkpoint_steps=3)
     assert resumed.restore() == (kill_at > 3)  # A kill in step 3 comes before its checkpoint.
     state = resumed.run()
-    for a, b in zip(final(want), final(resumed), strict=True):
+    for a, b in zip(final(whole), final(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert [f["loss"] for f in state.history] == [f["loss"] for f in want_state.history]
-    assert state.examples == want_state.examples
+    assert [f["loss"] for f in state.history] == [f["loss"] for f in whole.state.history]
+    assert state.examples == whole.state.examples
 
 
 def test_a_kill_in_the_evaluation_costs_no_step(tmp_path):
