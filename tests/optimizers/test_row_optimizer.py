@@ -298,7 +298,7 @@ def test_state_is_in_tensorflow_checkpoints(optimizer_class, data, tmp_path):
 
 
 @every_optimizer
-@pytest.mark.parametrize("clip", [None, 0.01])
+@pytest.mark.parametrize("clip", [pytest.param(None, marks=pytest.mark.slow), 0.01])
 def test_two_replicas_train_as_one(optimizer_class, clip, data):
     def train(strategy):
         with strategy.scope():

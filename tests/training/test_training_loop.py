@@ -37,7 +37,8 @@ def make_loop(folder, epochs=3, evaluate=None, reader=read, **options):
     model = keras.Sequential(
         [keras.Input([4]), keras.layers.Dense(8), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
     )
-    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    # Tracing would cost more than all the steps; graphs are resumed by `test_resume.py`.
+    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True), run_eagerly=True)
     model.optimizer.build(model.trainable_variables)
     return TrainingLoop(
         model,
