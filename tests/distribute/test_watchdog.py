@@ -1,82 +1,105 @@
 import contextlib
 import socket
 import threading
-import time
+import types
 
+import pytest
+
+from lmn_tf.distribute import watchdog
 from lmn_tf.distribute.cluster import free_ports
 from lmn_tf.distribute.watchdog import Watchdog
 
 
 @contextlib.contextmanager
-def server(free):
-    """A server that takes connections, and greets once it is free to; gives its address."""
+def server():
+    """A server that takes a connection and greets; gives its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve():
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listening.accept()
-                    with connection:
-                        free.wait(0.3)
-                        if free.is_set():
-                            connection.sendall(bytes(9))
+            connection, _ = listening.accept()
+            with connection:
+                connection.sendall(bytes(9))
 
         thread = threading.Thread(target=serve)
         thread.start()
         yield f"127.0.0.1:{listening.getsockname()[1]}"
-        listening.shutdown(socket.SHUT_RDWR)
         thread.join()
-
-
-def set_event():
-    event = threading.Event()
-    event.set()
-    return event
-
-
-def wait_for(condition, seconds=20.0):
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.02)
-    return condition()
 
 
 def test_asks_each_process():
     closed = f"127.0.0.1:{free_ports(1)[0]}"
-    with server(set_event()) as here:
-        watchdog = Watchdog({here: "Worker 0", closed: "Worker 1"}, lambda: True)
-        assert watchdog.silent(patience=5.0) == ["Worker 1"]
+    with server() as here:
+        asks = Watchdog({here: "Worker 0", closed: "Worker 1"}, lambda: True)
+        assert asks.silent(patience=60.0) == ["Worker 1"]
 
 
-def test_names_who_hangs_once_and_tells_when_it_answers():
-    free, said = threading.Event(), []
-    with server(set_event()) as one, server(free) as other:
-        tasks = {one: "Worker 0", other: "Worker 1"}
-        watchdog = Watchdog(tasks, lambda: True, seconds=0.2, say=said.append)
-        watchdog.start()
-        watchdog.start()
-        try:
-            assert wait_for(lambda: said)
-            time.sleep(0.5)
-            assert len(said) == 1
-            assert said[0].startswith("Worker 1 does not answer: no step has ended for")
-            free.set()
-            assert wait_for(lambda: len(said) == 2)
-            assert said[1] == "Worker 1 answers again."
-        finally:
-            watchdog.stop()
-            free.set()
+class Rounds:
+    """Counts how often a watchdog has looked whether there is anything to wait for."""
+
+    def __init__(self, is_waiting=True):
+        self.is_waiting = is_waiting
+        self._count = 0
+        self._changed = threading.Condition()
+
+    def __call__(self):
+        with self._changed:
+            self._count += 1
+            self._changed.notify_all()
+            return self.is_waiting
+
+    def wait(self, more=8):
+        with self._changed:
+            until = self._count + more
+            assert self._changed.wait_for(lambda: self._count >= until, timeout=60)
 
 
-def test_says_nothing_while_steps_end_or_none_is_waited_for(capsys):
-    closed = f"127.0.0.1:{free_ports(1)[0]}"
-    idle = Watchdog({closed: "Worker 0"}, lambda: False, seconds=0.05)
-    busy = Watchdog({closed: "Worker 0"}, lambda: True, seconds=5.0)
-    idle.start()
-    busy.start()
-    for _ in range(10):
-        busy.beat()
-        time.sleep(0.05)
-    idle.stop()
-    busy.stop()
-    assert capsys.readouterr().err == ""
+@pytest.fixture
+def clock(monkeypatch):
+    """The watchdog's time, which stands still until it is moved."""
+    clock = types.SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(watchdog, "time", clock)
+    return clock
+
+
+@contextlib.contextmanager
+def watched(*arguments, **options):
+    watch = Watchdog(*arguments, seconds=0.04, **options)
+    watch.start()
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.stop()
+        watch._thread.join()
+
+
+def test_names_who_hangs_once_and_tells_when_it_answers(clock, monkeypatch):
+    hanging, said, rounds = {"two"}, [], Rounds()
+    monkeypatch.setattr(watchdog, "answers", lambda place, patience: place not in hanging)
+    with watched({"one": "Worker 0", "two": "Worker 1"}, rounds, say=said.append):
+        rounds.wait()
+        assert said == []
+        clock.now = 7.0
+        rounds.wait()
+        hanging.clear()
+        rounds.wait()
+    assert said == [
+        "Worker 1 does not answer: no step has ended for 7 s. End that process "
+        "and start it again; if it is a worker, its step goes to another one.",
+        "Worker 1 answers again.",
+    ]
+
+
+def test_says_nothing_while_steps_end_or_none_is_waited_for(clock, monkeypatch, capsys):
+    monkeypatch.setattr(watchdog, "answers", lambda place, patience: False)
+    busy, idle = Rounds(), Rounds(is_waiting=False)
+    with watched({"one": "Worker 0"}, busy) as watch, watched({"one": "Worker 0"}, idle):
+        for _ in range(5):
+            clock.now += 0.03
+            busy.wait()
+            watch.beat()
+            idle.wait()
+        assert capsys.readouterr().err == ""
+        clock.now += 1.0
+        busy.wait()
+        assert capsys.readouterr().err.count("Worker 0 does not answer") == 1

@@ -1,57 +1,102 @@
-import time
+"""The clock's time is the tests' own: how fast the machine is changes nothing."""
+
+import threading
+import types
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from lmn_tf.training import input_clock
 from lmn_tf.training.input_clock import InputClock
 
+COUNT = 5
 
-def slow(seconds, count=5):
-    def batches():
-        for index in range(count):
-            time.sleep(seconds)
+
+class Moments:
+    """A time that moves when told to, and knows how often the clock has read it.
+
+    Each batch is read twice: when it is asked for, and when it is ready.
+    """
+
+    def __init__(self):
+        self.now = 0.0
+        self._read = 0
+        self._changed = threading.Condition()
+
+    def perf_counter(self):
+        with self._changed:
+            self._read += 1
+            self._changed.notify_all()
+            return self.now
+
+    def wait_until_read(self, times):
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._read >= times, timeout=60)
+
+
+@pytest.fixture
+def moments(monkeypatch):
+    moments = Moments()
+    monkeypatch.setattr(
+        input_clock, "time", types.SimpleNamespace(perf_counter=moments.perf_counter)
+    )
+    return moments
+
+
+def batches(before=lambda index: None):
+    """A dataset that calls `before` before it makes each batch, ahead of who asks."""
+
+    def make():
+        for index in range(COUNT):
+            before(index)
             yield {"x": np.full(3, index)}, np.float32(index)
 
     signature = ({"x": tf.TensorSpec([3], tf.int64)}, tf.TensorSpec([], tf.float32))
-    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
+    return tf.data.Dataset.from_generator(make, output_signature=signature).prefetch(2)
 
 
 def test_elements_stay_as_they_are():
-    dataset = slow(0.0).apply(tf.data.experimental.assert_cardinality(5))
+    dataset = batches().apply(tf.data.experimental.assert_cardinality(COUNT))
     wrapped = InputClock().wrap(dataset)
     assert wrapped.element_spec == dataset.element_spec
-    assert int(wrapped.cardinality()) == 5
+    assert int(wrapped.cardinality()) == COUNT
     for (x, y), (want_x, want_y) in zip(wrapped, dataset, strict=True):
         np.testing.assert_array_equal(x["x"], want_x["x"])
         assert float(y) == float(want_y)
 
 
-def test_a_slow_producer_is_waited_for():
+def test_a_slow_producer_is_waited_for(moments):
     clock = InputClock()
-    for _ in clock.wrap(slow(0.05)):
+
+    def make_it_wait(index):
+        moments.wait_until_read(2 * index + 1)  # It is asked for.
+        moments.now += 5.0
+
+    for _ in clock.wrap(batches(make_it_wait)):
         pass
-    assert 0.2 <= clock.waited < 2.0
-    assert clock.take() >= 0.2 and clock.waited == 0.0
+    assert clock.waited == 5.0 * COUNT
+    assert clock.take() == 5.0 * COUNT and clock.waited == 0.0
 
 
-def test_what_prefetching_hides_is_no_wait():
+def test_what_prefetching_hides_is_no_wait(moments):
     clock = InputClock()
-    iterator = iter(clock.wrap(slow(0.02)))
+    iterator = iter(clock.wrap(batches()))
     next(iterator)
-    clock.take()
-    for _ in range(4):
-        time.sleep(0.1)
+    for index in range(1, COUNT):
+        moments.wait_until_read(2 * index + 1)  # It is ready.
+        moments.now += 5.0
         next(iterator)
-    assert clock.waited < 0.05
+    assert clock.waited == 0.0
 
 
-def test_building_a_graph_is_no_wait():
+def test_building_a_graph_is_no_wait(moments):
     clock = InputClock()
 
     @tf.function
     def step(iterator):
-        time.sleep(0.3)  # Runs while the function is traced.
+        moments.now += 5.0  # Runs while the function is traced.
         return iterator.get_next()
 
-    step(iter(clock.wrap(slow(0.0))))
-    assert clock.waited < 0.25
+    step(iter(clock.wrap(batches())))
+    assert moments.now == 5.0 and clock.waited == 0.0
