@@ -73,7 +73,10 @@ def build_gather(twin, compiled, size, dim, k, queries, backward):
     def gather_and_einsum(table, slots, weights):
         return tf.einsum("nk,nkd->nd", weights, tf.gather(table, slots))
 
-    read = gather_and_einsum if twin else weighted_gather
+    def read_out(table, slots, weights):
+        return weighted_gather(table, slots, weights, for_training=backward)
+
+    read = gather_and_einsum if twin else read_out
     table = tf.Variable(_normal(0, size, dim))
 
     def forward(slots, weights, upstream):

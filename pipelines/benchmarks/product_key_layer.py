@@ -23,7 +23,7 @@ def build_ours(num_keys, dim, k, queries, optimizer=None):
 
     import lmn_tf
 
-    layer = lmn_tf.layers.ProductKeyMemory(num_keys, k, query_norm="none")
+    layer = lmn_tf.layers.ProductKeyMemory(num_keys, k, query_norm="none", key_norm=False)
     layer.build((None, dim))
     given = _weights(num_keys, dim)
     for dense, key in ((layer.row_query, "row"), (layer.column_query, "column")):

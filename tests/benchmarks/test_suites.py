@@ -6,8 +6,10 @@ import runpy
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf  # noqa: F401  So that the CPU is split before benchmarks start TensorFlow.
+from slot_twins import best_slots
 
 from lmn_tf.models import registry
 
@@ -42,6 +44,21 @@ def test_ops(kind, run_quick):
     # The read-out's include those of its memory.
     many = {"search, √n": 5, "scores + search": 6, "read-out, forward,": 8, "hits of": 2}
     assert len(rows(result)) == many[kind]
+
+
+def test_the_timed_layer_is_the_one_that_pytorch_computes(root):
+    """Where PyTorch is not installed nothing else would see that the two have parted."""
+    script = runpy.run_path(str(root / "pipelines" / "benchmarks" / "product_key_layer.py"))
+    sizes = {"num_keys": 6, "dim": 4}
+    given, inputs = script["_weights"](**sizes), script["_inputs"](9, 4)[0]
+    scores = [
+        inputs @ given[f"{axis}_kernel"] @ given[f"{axis}_keys"].T for axis in ("row", "column")
+    ]
+    scores, slots = best_slots(*scores, 3)
+    shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    want = np.einsum("nk,nkd->nd", shares, given["values"][slots])
+    output, _ = script["build_ours"](**sizes, k=3, queries=9).output()
+    np.testing.assert_allclose(output, want / np.abs(want).max(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
