@@ -69,6 +69,16 @@ def test_is_a_documented_model(name):
     model.summary(print_fn=lambda *args, **kwargs: None)
 
 
+def test_building_leaves_the_start_of_training(name):
+    """Whether by a row of nothing or, under a strategy, by a graph."""
+    model = make(name)
+    assert model.losses == []
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+        twin = make(name)
+    for one, other in zip(model.variables, twin.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_batch_and_length_may_be_unknown(name):
     model = made(name)
     signature = model.encoder.signature()
