@@ -33,8 +33,8 @@ def product_key_search(row_queries, column_queries, row_keys, column_keys, k, op
         first.
 
     Raises:
-        ValueError: If the numbers of keys differ or are unknown, or `k` is out of
-            range.
+        ValueError: If the shapes of queries or of keys differ, `m` is unknown, or `k`
+            is out of range.
 
     Example:
 
@@ -52,6 +52,7 @@ def product_key_search(row_queries, column_queries, row_keys, column_keys, k, op
         for tensor in (row_queries, column_queries, row_keys, column_keys)
     )
     num_keys = check_search(("row_keys", row_keys, 0), ("column_keys", column_keys, 0), k)
+    _check_queries(row_queries, column_queries, row_keys)
     limit = () if open_keys is None else (tf.cast(open_keys, tf.int32),)
     score = _score if open_keys is None else _score_open
     if not runs_sparse_products(row_queries.dtype):
@@ -77,6 +78,16 @@ def product_key_search(row_queries, column_queries, row_keys, column_keys, k, op
 
     scores, slots = search(row_queries, column_queries, row_keys, column_keys)
     return tf.ensure_shape(scores, [None, k]), tf.ensure_shape(slots, [None, k])
+
+
+def _check_queries(row_queries, column_queries, keys):
+    for name, queries in (("row_queries", row_queries), ("column_queries", column_queries)):
+        if not queries.shape.is_compatible_with([row_queries.shape[0], keys.shape[1]]):
+            raise ValueError(
+                f"`{name}` must be one for each query and as wide as the keys. Received: "
+                f"row_queries.shape={row_queries.shape}, "
+                f"column_queries.shape={column_queries.shape}, row_keys.shape={keys.shape}"
+            )
 
 
 def _score(row_queries, column_queries, row_keys, column_keys):

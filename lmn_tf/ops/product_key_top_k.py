@@ -17,9 +17,9 @@ def product_key_top_k(row_scores, column_scores, k):
 
     The scores are exactly those of scoring every slot. Equal scores are ordered
     by slot, lowest first, and the lowest slots win the last places. One limit:
-    where two *different* pairs of scores round to the same float32 sum, the
-    order still holds among the slots that are returned, but the last place may
-    go to another slot of that rounded score.
+    where *different* pairs of scores have the same sum by rounding, or because
+    one of the two is infinite, the order still holds among the slots that are
+    returned, but the last places may go to other slots of that sum.
 
     NaN counts as minus infinity. Scores in float16 and bfloat16 are searched in
     float32. The gradient reaches the scores that were selected, and no other.
@@ -34,7 +34,7 @@ def product_key_top_k(row_scores, column_scores, k):
         tensors of shape `(..., k)`, best first.
 
     Raises:
-        ValueError: If the axes differ or are unknown, or `k` is out of range.
+        ValueError: If the shapes differ, `m` is unknown, or `k` is out of range.
 
     Example:
 

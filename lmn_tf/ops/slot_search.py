@@ -1,6 +1,7 @@
 """The search behind the product-key ops: candidates, and the best of them."""
 
 import functools
+import numbers
 
 import numpy as np
 import tensorflow as tf
@@ -88,21 +89,28 @@ def check_search(rows, columns, k):
         k: Integer. Slots searched for.
     """
     (row_name, row_tensor, axis), (column_name, column_tensor, _) = rows, columns
+    received = (
+        f"Received: {row_name}.shape={row_tensor.shape}, {column_name}.shape={column_tensor.shape}"
+    )
+    if 0 in (row_tensor.shape.rank, column_tensor.shape.rank):
+        raise ValueError(f"`{row_name}` and `{column_name}` must have an axis of keys. {received}")
     num_keys = row_tensor.shape[axis]
-    shapes = f"{row_name}.shape={row_tensor.shape}"
     if num_keys is None or num_keys != column_tensor.shape[axis]:
         raise ValueError(
             f"`{row_name}` and `{column_name}` must be equally many, and known: axis {axis}. "
-            f"Received: {shapes}, {column_name}.shape={column_tensor.shape}"
+            f"{received}"
         )
+    if not row_tensor.shape.is_compatible_with(column_tensor.shape):
+        raise ValueError(f"`{row_name}` and `{column_name}` must have one shape. {received}")
     if num_keys > _MAX_KEYS:
         raise ValueError(
             f"`{row_name}` must have at most {_MAX_KEYS} keys an axis, so that slots fit int32. "
-            f"Received: {shapes}"
+            f"{received}"
         )
-    if not 1 <= k <= num_keys * num_keys:
+    if not isinstance(k, numbers.Integral) or not 1 <= k <= num_keys * num_keys:
         raise ValueError(
-            f"`k` must be from 1 to the number of slots, {num_keys * num_keys}. Received: k={k}"
+            "`k` must be an integer from 1 to the number of slots, "
+            f"{num_keys * num_keys}. Received: k={k}"
         )
     return num_keys
 

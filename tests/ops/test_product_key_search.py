@@ -85,7 +85,7 @@ def test_closed_keys_fill_up_at_minus_infinity():
 
 
 def test_k_out_of_range():
-    with pytest.raises(ValueError, match=r"`k` must be from 1 to .* 81. Received: k=82"):
+    with pytest.raises(ValueError, match=r"`k` must be an integer from 1 .* 81. Received: k=82"):
         product_key_search(*example(), 82)
 
 
@@ -93,3 +93,12 @@ def test_axes_must_agree():
     row_queries, column_queries, row_keys, column_keys = example()
     with pytest.raises(ValueError, match="`row_keys` and `column_keys` must be equally many"):
         product_key_search(row_queries, column_queries, row_keys, column_keys[:3], 2)
+
+
+@pytest.mark.parametrize(("place", "shape"), [(0, (6, 3)), (1, (5, 4)), (0, (4,))])
+def test_queries_must_fit(place, shape):
+    tensors = list(example())
+    tensors[place] = tf.zeros(shape)
+    name = ("row_queries", "column_queries")[place]
+    with pytest.raises(ValueError, match=f"`{name}` must be one for each query and as wide as the"):
+        product_key_search(*tensors, 3)

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slot_twins import best_slots
+from slot_twins import best_slots, score_slots
 
 from lmn_tf.ops import plain_kernels, product_key_top_k
 
@@ -122,15 +122,28 @@ def test_two_axis_activation_of_the_paper():
     np.testing.assert_array_equal(slots, [[0, 1, 2, 3]])
 
 
-@pytest.mark.parametrize("k", [0, 10, -1])
+@pytest.mark.parametrize("k", [0, 10, -1, 2.0])
 def test_k_out_of_range(k):
-    with pytest.raises(ValueError, match=rf"`k` must be from 1 to .* 9\. Received: k={k}"):
+    with pytest.raises(ValueError, match=rf"`k` must be an integer from 1 .* 9\. Received: k={k}"):
         product_key_top_k(tf.zeros([1, 3]), tf.zeros([1, 3]), k)
 
 
 def test_axes_must_agree():
     with pytest.raises(ValueError, match=r"must be equally many, and known: axis -1. Rec"):
         product_key_top_k(tf.zeros([1, 3]), tf.zeros([1, 4]), 2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"), [((3, 2, 5), (2, 3, 5)), ((6, 5), (2, 3, 5)), ((4, 5), (1, 5))]
+)
+def test_shapes_must_agree(rows, columns):
+    with pytest.raises(ValueError, match=r"must have one shape. Received: row_scores.shape=\("):
+        product_key_top_k(tf.zeros(rows), tf.zeros(columns), 2)
+
+
+def test_scores_must_have_an_axis():
+    with pytest.raises(ValueError, match=r"`row_scores` and `column_scores` must have an axis of"):
+        product_key_top_k(1.0, 2.0, 1)
 
 
 def test_slots_must_fit_int32():
@@ -184,10 +197,37 @@ def test_plain_kernels_find_the_same_slots():
     np.testing.assert_array_equal(slots, want_slots)
 
 
-def test_nan_counts_as_minus_infinity(run_mode):
-    rows = np.array([[np.nan, 0.0, 1.0]], "float32")
-    columns = np.array([[np.inf, np.nan, -np.inf]], "float32")
-    search = run_mode(lambda r, c: product_key_top_k(r, c, 5))
-    scores, slots = search(rows, columns)
-    np.testing.assert_array_equal(scores, [[np.inf, np.inf, -np.inf, -np.inf, -np.inf]])
-    np.testing.assert_array_equal(slots[:, :2], [[3, 6]])
+@pytest.mark.parametrize("seed", range(3))
+def test_nan_and_infinite_scores(run_mode, seed):
+    rng = np.random.default_rng(seed)
+    rows, columns = rng.normal(size=(2, 6, 7)).astype("float32")
+    for value in (np.nan, -np.inf, np.inf):
+        rows[rng.random(rows.shape) < 0.15] = value
+        columns[rng.random(columns.shape) < 0.15] = value
+    found = run_mode(lambda r, c: product_key_top_k(r, c, 30))(rows, columns)
+    scores, slots = (one.numpy() for one in found)
+    want_scores, want_slots = best_slots(rows, columns, 30)
+    np.testing.assert_array_equal(scores, want_scores)
+    # All sums with an infinite score are alike: there, any slots of that score may stand.
+    is_finite = np.isfinite(want_scores)
+    np.testing.assert_array_equal(slots[is_finite], want_slots[is_finite])
+    by_slot = score_slots(rows, columns)
+    np.testing.assert_array_equal(np.take_along_axis(by_slot, slots, 1), scores)
+    tied = want_scores[:, 1:] == want_scores[:, :-1]
+    assert (slots[:, 1:] > slots[:, :-1])[tied].all()  # so none stands twice
+
+
+def test_runs_in_each_replica():
+    rows, columns = np.random.default_rng(3).normal(size=(2, 8, 9)).astype("float32")
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")[:2]]
+    strategy = tf.distribute.MirroredStrategy(devices)
+    parts = [
+        strategy.experimental_distribute_values_from_function(
+            lambda replica, part=part: tf.constant(part[4 * replica.replica_id_in_sync_group :][:4])
+        )
+        for part in (rows, columns)
+    ]
+    run = tf.function(lambda r, c: strategy.run(product_key_top_k, (r, c, 5)))
+    found = [strategy.experimental_local_results(one) for one in run(*parts)]
+    for got, want in zip(found, best_slots(rows, columns, 5), strict=True):
+        np.testing.assert_array_equal(np.concatenate(got), want)
