@@ -101,8 +101,8 @@ def read_rows(table, ids):
     return tf.gather(table.value, ids)
 
 
-def read_weighted_sum(table, ids, weights):
+def read_weighted_sum(table, ids, weights, for_training=True):
     """Reads weighted sums of rows of what `add_table` made: `(..., k)` twice to `(..., d)`."""
     if isinstance(table, RowWiseTable):
         return table.weighted_sum(ids, weights)
-    return weighted_gather(table, ids, weights)
+    return weighted_gather(table, ids, weights, for_training)

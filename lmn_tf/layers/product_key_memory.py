@@ -278,7 +278,9 @@ class ProductKeyMemory(StoresRows, keras.layers.Layer):
         queries = self._queries(inputs, mask, training)
         scores, slots = self._search(queries)
         weights = tf.nn.softmax(scores / self.temperature, axis=-1)
-        reading = MemoryReading(self._read_out(slots, weights), slots, weights, queries)
+        # Without a word of it, as in a user's own loop, there may be a gradient.
+        read_out = self._read_out(slots, weights, for_training=training is not False)
+        reading = MemoryReading(read_out, slots, weights, queries)
         if training and self.key_balance_weight:
             loss = balance_of(reading, self._keys(), mask, self.temperature, self._limit())
             add_replicated_loss(self, self.key_balance_weight * loss)
@@ -346,16 +348,15 @@ class ProductKeyMemory(StoresRows, keras.layers.Layer):
         found = [product_key_search(*head, self._top_k, self._limit()) for head in heads]
         return tuple(tf.stack(parts, axis=1) for parts in zip(*found, strict=True))
 
-    def _read_out(self, slots, weights):
+    def _read_out(self, slots, weights, for_training=True):
         if self.head_merge == "concat":
-            read_out = read_weighted_sum(self.memory_values, slots, weights)
+            read_out = read_weighted_sum(self.memory_values, slots, weights, for_training)
             read_out = tf.reshape(read_out, [-1, self.num_heads * self._value_dim])
             return self.head_projection(tf.cast(read_out, self.compute_dtype))
         # Heads share the values, so all that they read is one weighted sum.
         hits = self.num_heads * self._top_k
-        read_out = read_weighted_sum(
-            self.memory_values, tf.reshape(slots, [-1, hits]), tf.reshape(weights, [-1, hits])
-        )
+        rows = (tf.reshape(one, [-1, hits]) for one in (slots, weights))
+        read_out = read_weighted_sum(self.memory_values, *rows, for_training)
         if self.head_merge == "mean":
             read_out /= self.num_heads
         return tf.cast(read_out, self.compute_dtype)

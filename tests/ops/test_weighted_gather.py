@@ -1,9 +1,16 @@
+import importlib
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lmn_tf.ops import plain_kernels, weighted_gather
+
+module = importlib.import_module("lmn_tf.ops.weighted_gather")
 
 
 def brute_force(values, slots, weights):
@@ -24,6 +31,35 @@ def test_agrees_with_a_loop(run_mode, shape):
     values, slots, weights = example(shape)
     out = run_mode(weighted_gather)(values, slots, weights)
     np.testing.assert_allclose(out, brute_force(values, slots, weights), rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.booleans(), st.integers(1, 8), st.integers(0, 40), st.integers(1, 9), st.integers(0, 10_000)
+)
+def test_any_number_of_queries_a_few_at_a_time(for_training, rows, queries, hits, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(rows, 5)).astype("float32")
+    slots = rng.integers(0, rows, (queries, hits))
+    weights = rng.normal(size=(queries, hits)).astype("float32")
+    upstream = rng.normal(size=(queries, 5)).astype("float32")
+    table = tf.Variable(values)
+
+    @tf.function
+    def run(weights):
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            out = weighted_gather(table, slots, weights, for_training)
+        return out, *tape.gradient(out, [table, weights], upstream)
+
+    with mock.patch.object(module, "_CHUNK_ELEMENTS", 100):
+        out, gradient, of_weights = run(tf.constant(weights))
+    np.testing.assert_allclose(out, brute_force(values, slots, weights), rtol=1e-4, atol=1e-5)
+    want = np.zeros_like(values)
+    np.add.at(want, slots, weights[..., None] * upstream[:, None])
+    np.testing.assert_allclose(tf.convert_to_tensor(gradient), want, rtol=1e-4, atol=1e-5)
+    want = np.einsum("nkd,nd->nk", values[slots], upstream)
+    np.testing.assert_allclose(of_weights, want, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["tensor", "variable", "keras"])
