@@ -30,6 +30,12 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
     often as it is read (our choice: decay of the whole table would cost time in proportion to
     it). `exclude_from_weight_decay` works.
 
+    Two things of plain Keras cost time in proportion to the table all the same: reading a
+    `keras.layers.Embedding`, whose variable TensorFlow copies at each step once rows of it were
+    written (`lmn_tf.features.EmbeddingTable` reads rows only), and the `LossScaleOptimizer` that
+    Keras wraps around an optimizer under `mixed_float16` (`lmn_tf.optimizers.LossScaleOptimizer`
+    leaves rows alone; the models of this package use it by themselves).
+
     `use_ema` and `gradient_accumulation_steps` work, but touch the whole table at each step.
     State is held and computed in float32, or in float64 for float64 variables.
 
@@ -59,8 +65,8 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
     """
 
     def __init__(self, learning_rate, epsilon, **kwargs):
-        if not epsilon > 0:
-            raise ValueError(f"`epsilon` must be above zero. Received: epsilon={epsilon}")
+        if not isinstance(epsilon, (int, float)) or not epsilon > 0:
+            raise ValueError(f"`epsilon` must be a number above zero. Received: epsilon={epsilon!r}")
         check_not_negative("weight_decay", kwargs.get("weight_decay") or 0.0)
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.epsilon = epsilon

@@ -1,10 +1,12 @@
 """Where the time of a training step of LMN goes, in percent of the time spent in kernels.
 
 One step of `fit` on batches that are kept in memory: batch 512, histories of 50, memory values 32
-wide. `--before FOLDER` names another checkout of the package, whose step is profiled beside.
+wide. `--before FOLDER` names another checkout of the package, whose step is profiled beside; one
+of commit 10aea9e is made by `git worktree add FOLDER 10aea9e`.
 """
 
 import collections
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -88,6 +90,13 @@ def kind_of(name):
     return OTHER
 
 
+def name_of(folder):
+    """What to call a checkout: by its commit, where Git knows one."""
+    command = ["git", "-C", folder, "rev-parse", "--short=7", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return f"before ({found.stdout.strip()})" if found.returncode == 0 else "before"
+
+
 def options_of(parser):
     parser.add_argument("--before", help="folder of another checkout, to profile beside this one")
 
@@ -102,7 +111,9 @@ def main(argv=None):
         write_log(folder, rows=8 * sizes["batch"], length=sizes["length"])
         for num_keys, top_k in memories:
             arguments = {"folder": folder, "num_keys": num_keys, "top_k": top_k, **sizes}
-            checkouts = {"now": None} if before is None else {"before": before, "now": None}
+            checkouts = {"now": None}
+            if before is not None:
+                checkouts = {name_of(before): before, **checkouts}
             benchmark.compare(
                 f"√n {num_keys:,}, k {top_k}",
                 *(

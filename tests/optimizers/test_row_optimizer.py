@@ -317,10 +317,7 @@ def test_two_replicas_train_as_one(optimizer_class, clip, data):
 def test_trains_tables_beside_another_optimizer(optimizer_class, kind, data):
     def make():
         dense, tables = keras.optimizers.SGD(0.1), optimizer_class(0.1, global_clipnorm=0.01)
-        if kind == "group":
-            return GroupOptimizer(dense, tables)
-        chosen = keras.optimizers.OptimizerMap(dense, {"embedding.*/embeddings": tables})
-        return keras.optimizers.MultiOptimizer(chosen)
+        return {"group": GroupOptimizer, "multi": multi_optimizer}[kind](dense, tables)
 
     model, alone = pooled_model(make()), pooled_model(make())
     before = model.get_weights()
@@ -338,6 +335,23 @@ def test_trains_tables_beside_another_optimizer(optimizer_class, kind, data):
         dense.apply(grads[1:], rest)
     for a, b in zip(model.get_weights(), alone.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def multi_optimizer(dense, tables):
+    """Keras' own optimizer of several."""
+    chosen = keras.optimizers.OptimizerMap(dense, {"embedding.*/embeddings": tables})
+    return keras.optimizers.MultiOptimizer(chosen)
+
+
+def test_is_saved_within_an_optimizer_of_several(data, tmp_path):
+    model = pooled_model(multi_optimizer(keras.optimizers.Adam(0.1), RowWiseAdam(0.1)))
+    model.fit(*data, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for each in (model, loaded):
+        each.fit(*data, verbose=0, shuffle=False)
+    for one, other in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def _loss(model, data, at):
@@ -373,8 +387,9 @@ def test_the_step_names_no_tensor_of_the_table_s_size(optimizer_class):
 
 @every_optimizer
 def test_bad_arguments_are_named(optimizer_class):
-    with pytest.raises(ValueError, match="`epsilon` must be above zero. Received: epsilon=0"):
-        optimizer_class(epsilon=0.0)
+    for value in (0.0, None, "small"):
+        with pytest.raises(ValueError, match="`epsilon` must be a number above zero. Received: e"):
+            optimizer_class(epsilon=value)
     with pytest.raises(ValueError, match="`weight_decay` must be zero or more.*weight_decay=-0.1"):
         optimizer_class(weight_decay=-0.1)
 
