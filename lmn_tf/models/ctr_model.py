@@ -14,6 +14,7 @@ from lmn_tf.models.ctr_metrics import make_metrics
 from lmn_tf.models.multi_worker_fit import MultiWorkerFit
 from lmn_tf.models.parameter_server_fit import ParameterServerFit
 from lmn_tf.models.replicated_steps import ReplicatedSteps
+from lmn_tf.models.untracked import Untracked
 from lmn_tf.optimizers.default_optimizer import default
 from lmn_tf.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from lmn_tf.specs.errors import UserError
@@ -377,22 +378,6 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
-
-
-class Untracked:
-    """Metrics that Keras shall not find among a model's attributes.
-
-    Args:
-        metrics: Iterable of metrics. Defaults to `()`.
-
-    Example:
-
-    >>> Untracked([keras.metrics.Mean()]).metrics[0].name
-    'mean'
-    """
-
-    def __init__(self, metrics=()):
-        self.metrics = tuple(metrics)
 
 
 def _options(cls):

@@ -8,7 +8,8 @@ import keras
 from lmn_tf.layers.iterative_memory import IterativeMemory
 from lmn_tf.layers.position_embedding import PositionEmbedding
 from lmn_tf.metrics.attention_entropy import AttentionEntropy
-from lmn_tf.models.ctr_model import CTRModel, Untracked
+from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.untracked import Untracked
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

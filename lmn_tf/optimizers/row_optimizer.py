@@ -66,7 +66,9 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
 
     def __init__(self, learning_rate, epsilon, **kwargs):
         if not isinstance(epsilon, (int, float)) or not epsilon > 0:
-            raise ValueError(f"`epsilon` must be a number above zero. Received: epsilon={epsilon!r}")
+            raise ValueError(
+                f"`epsilon` must be a number above zero. Received: epsilon={epsilon!r}"
+            )
         check_not_negative("weight_decay", kwargs.get("weight_decay") or 0.0)
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.epsilon = epsilon

@@ -41,7 +41,7 @@ def build_ours(num_keys, dim, k, queries, optimizer=None):
 
     @tf.function(reduce_retracing=True)
     def forward(inputs):
-        return layer(inputs)
+        return layer(inputs, training=False)
 
     def gradients(inputs, upstream):
         with tf.GradientTape() as tape:

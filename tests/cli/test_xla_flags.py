@@ -40,6 +40,7 @@ def test_a_flag_that_xla_does_not_know_is_not_accepted():
     assert not accepts("--xla_gpu_no_such_flag=true")
 
 
+@pytest.mark.slow  # starts TensorFlow once more
 def test_no_flags_are_accepted():
     assert accepts("")
 
