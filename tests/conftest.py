@@ -6,7 +6,18 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Examples are the same in every run, and how fast the machine is fails none.
+hypothesis.settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("repeatable")
 
 # TensorFlow reads this at import; without it every process opens with a page of notes.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -22,7 +22,7 @@ def test_agrees_with_a_loop(dtype, tail):
         assert sums.dtype == dtype
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 40), st.integers(1, 12), st.integers(0, 10_000))
 def test_any_number_of_any_ids(hits, distinct, seed):
     rng = np.random.default_rng(seed)

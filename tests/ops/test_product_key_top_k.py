@@ -19,7 +19,7 @@ def test_agrees_with_scoring_every_slot(run_mode, k):
     assert slots.dtype == tf.int32
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 12), st.integers(1, 144), st.integers(0, 10_000))
 def test_is_exact_for_any_size_and_lowest_slots_win_ties(num_keys, k, seed):
     k = min(k, num_keys**2)

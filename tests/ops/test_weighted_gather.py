@@ -33,7 +33,7 @@ def test_agrees_with_a_loop(run_mode, shape):
     np.testing.assert_allclose(out, brute_force(values, slots, weights), rtol=1e-5, atol=1e-6)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     st.booleans(), st.integers(1, 8), st.integers(0, 40), st.integers(1, 9), st.integers(0, 10_000)
 )
