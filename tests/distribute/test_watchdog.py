@@ -4,6 +4,7 @@ import threading
 import types
 
 import pytest
+from awaited_count import AwaitedCount
 
 from lmn_tf.distribute import watchdog
 from lmn_tf.distribute.cluster import free_ports
@@ -38,19 +39,14 @@ class Rounds:
 
     def __init__(self, is_waiting=True):
         self.is_waiting = is_waiting
-        self._count = 0
-        self._changed = threading.Condition()
+        self._count = AwaitedCount()
 
     def __call__(self):
-        with self._changed:
-            self._count += 1
-            self._changed.notify_all()
-            return self.is_waiting
+        self._count.add()
+        return self.is_waiting
 
     def wait(self, more=8):
-        with self._changed:
-            until = self._count + more
-            assert self._changed.wait_for(lambda: self._count >= until, timeout=60)
+        self._count.wait_until(self._count.value + more)
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """The clock's time is the tests' own: how fast the machine is changes nothing."""
 
-import threading
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from awaited_count import AwaitedCount
 
 from lmn_tf.training import input_clock
 from lmn_tf.training.input_clock import InputClock
@@ -21,18 +21,13 @@ class Moments:
 
     def __init__(self):
         self.now = 0.0
-        self._read = 0
-        self._changed = threading.Condition()
+        self._read = AwaitedCount()
+        self.wait_until_read = self._read.wait_until
 
     def perf_counter(self):
-        with self._changed:
-            self._read += 1
-            self._changed.notify_all()
-            return self.now
-
-    def wait_until_read(self, times):
-        with self._changed:
-            assert self._changed.wait_for(lambda: self._read >= times, timeout=60)
+        now = self.now
+        self._read.add()
+        return now
 
 
 @pytest.fixture
