@@ -34,7 +34,17 @@ def compiles_for_cpu():
         `False` inside `plain_kernels`, where XLA compiles the caller already, and
         where the work would go to a GPU; else `True`.
     """
-    return not (_is_left_alone() or tf.config.list_physical_devices("GPU"))
+    return not (_is_left_alone() or _has_gpu())
+
+
+def is_compiled_for_cpu():
+    """Says whether XLA compiles the caller, and for a CPU.
+
+    Returns:
+        `True` where `is_compiling_with_xla` is, without a GPU and outside of
+        `plain_kernels`.
+    """
+    return is_compiling_with_xla() and not (_is_plain() or _has_gpu())
 
 
 def compiles_for_gpu():
@@ -46,7 +56,7 @@ def compiles_for_gpu():
         and where XLA compiles the caller already.
     """
     is_on = f"{_SELECT_K}=true" in os.environ.get("XLA_FLAGS", "")
-    return is_on and not _is_left_alone() and bool(tf.config.list_physical_devices("GPU"))
+    return is_on and not _is_left_alone() and _has_gpu()
 
 
 def runs_sparse_products(dtype):
@@ -62,7 +72,15 @@ def runs_sparse_products(dtype):
 
 
 def _is_left_alone():
-    return getattr(_state, "is_plain", False) or is_compiling_with_xla()
+    return _is_plain() or is_compiling_with_xla()
+
+
+def _is_plain():
+    return getattr(_state, "is_plain", False)
+
+
+def _has_gpu():
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def is_compiling_with_xla():

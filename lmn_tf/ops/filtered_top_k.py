@@ -5,10 +5,10 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf.ops.counted_top_k import counted_top_k, fold_columns
 from lmn_tf.ops.sortable import LOWEST, to_sortable
 
 _WORD = 16  # members of a group: their marks share an int32 with the places before the group
-_UNROLL = 8  # columns compared in one turn of a loop: fewer turns, longer compilation
 
 
 def filtered_top_k(scores, k):
@@ -27,7 +27,7 @@ def filtered_top_k(scores, k):
     thousands, or any row of equal scores), the row is reported instead.
 
     Args:
-        scores: Float32 tensor of static shape `(rows, m)`.
+        scores: Float32 tensor of shape `(rows, m)`, with `m` static.
         k: Integer, at most half of `m`.
 
     Returns:
@@ -49,8 +49,7 @@ def filtered_top_k(scores, k):
     ids = tf.minimum(ids, width - 1)
     is_marked = tf.range(num_places(k))[None, :] < total[:, None]
     keys = tf.where(is_marked, to_sortable(tf.gather(scores, ids, batch_dims=1)), LOWEST)
-    keys, ids = _select(_ranks(keys, ids), (keys, ids), k)
-    return keys, ids, total > num_places(k)
+    return *counted_top_k(keys, ids, k), total > num_places(k)
 
 
 def num_places(k):
@@ -82,7 +81,7 @@ def _kth_largest(keys, k):
         is_before = column > keys - tf.cast(positions > start, tf.int32)
         return ranks + tf.cast(is_before, tf.int32)
 
-    ranks = _over_columns(count, tf.zeros_like(keys), keys)
+    ranks = fold_columns(count, tf.zeros_like(keys), keys)
     return tf.reduce_max(tf.where(tf.equal(ranks, k - 1), keys, LOWEST), axis=1, keepdims=True)
 
 
@@ -97,8 +96,8 @@ def _marked_ids(marks, members, places):
     def count(groups, _, end):
         return groups + tf.cast(end <= place, tf.int32)
 
-    none = tf.zeros([marks.shape[0], places], tf.int32)
-    groups = _over_columns(count, none, ends[:, :-1])
+    none = tf.zeros([tf.shape(marks)[0], places], tf.int32)
+    groups = fold_columns(count, none, ends[:, :-1])
     # Start and marks of a group in one word, for one look-up.
     word = tf.gather(marks + (ends - counts) * (1 << _WORD), groups, batch_dims=1)
     rank = place - tf.bitwise.right_shift(word, _WORD)
@@ -123,51 +122,3 @@ def _select_bit(words, ranks, members):
 
 def _count_bits(words):
     return tf.cast(tf.raw_ops.PopulationCount(x=words), tf.int32)
-
-
-def _ranks(keys, ids):
-    def count(ranks, _, key, id_):
-        is_before = (key > keys) | (tf.equal(key, keys) & (id_ < ids))
-        return ranks + tf.cast(is_before, tf.int32)
-
-    return _over_columns(count, tf.zeros_like(keys), keys, ids)
-
-
-def _select(ranks, tensors, k):
-    """Puts the columns of rank 0 to `k - 1` in the order of their ranks."""
-    wanted = tf.range(k)[None, :]
-
-    def put(chosen, _, rank, *columns):
-        is_here = tf.equal(rank, wanted)
-        return tuple(
-            tf.where(is_here, column, before)
-            for column, before in zip(columns, chosen, strict=True)
-        )
-
-    none = tf.zeros([ranks.shape[0], k], tf.int32)
-    return _over_columns(put, (none,) * len(tensors), ranks, *tensors)
-
-
-def _over_columns(body, state, *tensors):
-    """Folds `body(state, index, column, ...)` over the columns of `(rows, c)` tensors.
-
-    A loop of a few columns at a time. XLA's own reduction of a broadcast
-    comparison is not vectorised, and takes eight times as long; one loop body for
-    all columns takes half a minute to compile.
-    """
-    rows, width = tensors[0].shape
-    turns = width // _UNROLL
-
-    def turn(index, state):
-        start = index * _UNROLL
-        blocks = [tf.slice(tensor, [0, start], [rows, _UNROLL]) for tensor in tensors]
-        for offset in range(_UNROLL):
-            columns = (block[:, offset : offset + 1] for block in blocks)
-            state = body(state, start + offset, *columns)
-        return index + 1, state
-
-    if turns:
-        _, state = tf.while_loop(lambda index, _: index < turns, turn, (tf.constant(0), state))
-    for column in range(turns * _UNROLL, width):
-        state = body(state, column, *(tensor[:, column : column + 1] for tensor in tensors))
-    return state

@@ -6,7 +6,8 @@ import numbers
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.ops.compile import compiles_for_cpu, compiles_for_gpu
+from lmn_tf.ops.compile import compiles_for_cpu, compiles_for_gpu, is_compiled_for_cpu
+from lmn_tf.ops.counted_top_k import counted_top_k
 from lmn_tf.ops.filtered_top_k import filtered_top_k
 from lmn_tf.ops.row_chunks import map_row_chunks
 from lmn_tf.ops.sortable import from_sortable, to_sortable
@@ -14,6 +15,7 @@ from lmn_tf.ops.sortable import from_sortable, to_sortable
 _MAX_KEYS = 46340  # the largest axis whose square still fits an int32 slot id
 _CHUNK = 512  # rows searched at a time: their scores stay in the cache of a core
 _GPU_CHUNK = 8192
+_MENDED = 64  # rows left by counting that are searched again by themselves
 
 
 def search_slots(score, per_row, shared, num_keys, k):
@@ -21,8 +23,9 @@ def search_slots(score, per_row, shared, num_keys, k):
 
     Long rows are searched in chunks by a function that XLA compiles, scores
     included, so that they never exist for all rows at once: on CPUs by counting,
-    on GPUs by XLA's select-k kernels where they are turned on. What is left over,
-    and all else, is searched by `tf.math.top_k`.
+    on GPUs by XLA's select-k kernels where they are turned on. Where XLA compiles
+    the caller for a CPU, all rows are searched by counting at once. What is left
+    over, and all else, is searched by `tf.math.top_k`.
 
     Args:
         score: Function of `(*per_row, *shared)` that returns row scores and
@@ -38,13 +41,16 @@ def search_slots(score, per_row, shared, num_keys, k):
     """
     if per_row[0].dtype == tf.float64:
         return _top_k_float64(*_candidates(*score(*per_row, *shared), k), k)
-    if is_filtered(num_keys, k) and compiles_for_cpu():
-        keys = _counted_in_chunks(score, num_keys, k)(per_row, shared)
+    is_counted = is_filtered(num_keys, k)
+    if is_counted and is_compiled_for_cpu():
+        return _counted(*score(*per_row, *shared), k)
+    if is_counted and compiles_for_cpu():
+        keys = _counted_in_chunks(score, k)(per_row, shared)
     elif compiles_for_gpu():
         keys = _selected_in_chunks(score, k)(per_row, shared)
     else:
         keys = _pack(*_candidates(*score(*per_row, *shared), k))
-    return _unpack(tf.math.top_k(keys, k)[0])
+    return _best_packed(keys, k)
 
 
 def is_filtered(num_keys, k):
@@ -116,17 +122,13 @@ def check_search(rows, columns, k):
 
 
 @functools.cache
-def _counted_in_chunks(score, num_keys, k):
+def _counted_in_chunks(score, k):
     """Returns the function that finds candidates in chunks of rows, as packed `(N, pairs)`."""
 
     @tf.function(jit_compile=True, autograph=False)
     def chunk_keys(*tensors):
-        row_scores, column_scores = score(*tensors)
-        best_rows, row_ids, is_left = filtered_top_k(row_scores, k)
-        best_columns, column_ids, is_also_left = filtered_top_k(column_scores, k)
-        best_rows, best_columns = from_sortable(best_rows), from_sortable(best_columns)
-        best = best_rows, row_ids, best_columns, column_ids
-        return _pack(*_pair(best, num_keys, k)), is_left | is_also_left
+        pairs, is_left = _counted_candidates(*score(*tensors), k)
+        return _pack(*pairs), is_left
 
     def in_one(per_row, shared):
         return _pack(*_candidates(*score(*per_row, *shared), k))
@@ -172,6 +174,41 @@ def _selected_in_chunks(score, k):
     return all_keys
 
 
+def _counted(row_scores, column_scores, k):
+    """Best `(N, k)` scores and slots, inside XLA, whose sorts of integers take twice as long."""
+    (sums, slots), is_left = _counted_candidates(row_scores, column_scores, k)
+    keys, slots = counted_top_k(to_sortable(sums), slots, k)
+    found = from_sortable(keys), slots
+
+    def sorted_again(*scores):
+        return _best_packed(_pack(*_candidates(*scores, k)), k)
+
+    def few():
+        _, rows = tf.math.top_k(tf.cast(is_left, tf.float32), places)
+        again = sorted_again(tf.gather(row_scores, rows), tf.gather(column_scores, rows))
+        return tuple(
+            tf.tensor_scatter_nd_update(all_rows, rows[:, None], some)
+            for all_rows, some in zip(found, again, strict=True)
+        )
+
+    # XLA's shapes are fixed: so many places for the rows that are left, or all rows.
+    places = tf.minimum(_MENDED, tf.shape(row_scores)[0])
+    num_left = tf.reduce_sum(tf.cast(is_left, tf.int32))
+    return tf.cond(
+        num_left > places,
+        lambda: sorted_again(row_scores, column_scores),
+        lambda: tf.cond(num_left > 0, few, lambda: found),
+    )
+
+
+def _counted_candidates(row_scores, column_scores, k):
+    """The same as `_candidates` by counting, and which rows are left to another way."""
+    best_rows, row_ids, is_left = filtered_top_k(row_scores, k)
+    best_columns, column_ids, is_also_left = filtered_top_k(column_scores, k)
+    best = from_sortable(best_rows), row_ids, from_sortable(best_columns), column_ids
+    return _pair(best, row_scores.shape[-1], k), is_left | is_also_left
+
+
 def _candidates(row_scores, column_scores, k):
     """Sums and slots of the pairs that can be among the best, as `(N, pairs)` tensors."""
     num_keys = row_scores.shape[-1]
@@ -202,7 +239,8 @@ def _pack(scores, slots):
     return tf.cast(to_sortable(scores), tf.int64) * 2**32 + low
 
 
-def _unpack(keys):
+def _best_packed(keys, k):
+    keys = tf.math.top_k(keys, k)[0]
     order = tf.cast(tf.bitwise.right_shift(keys, tf.constant(32, tf.int64)), tf.int32)
     low = tf.cast(tf.bitwise.bitwise_and(keys, tf.constant(2**32 - 1, tf.int64)), tf.int32)
     return from_sortable(order), tf.int32.max - low

@@ -2,7 +2,12 @@ import tensorflow as tf
 
 from lmn_tf.cli.xla_flags import SELECT_K
 from lmn_tf.ops import is_compiling_with_xla, plain_kernels
-from lmn_tf.ops.compile import compiles_for_cpu, compiles_for_gpu, runs_sparse_products
+from lmn_tf.ops.compile import (
+    compiles_for_cpu,
+    compiles_for_gpu,
+    is_compiled_for_cpu,
+    runs_sparse_products,
+)
 
 
 def test_knows_every_mode():
@@ -43,6 +48,20 @@ def test_nothing_is_compiled_apart_inside_xla():
     seen = []
     tf.function(lambda: seen.append(compiles_for_cpu()), jit_compile=True)()
     assert seen == [False]
+
+
+def test_knows_that_xla_compiles_for_a_cpu(monkeypatch):
+    def answer(jit_compile=True):
+        seen = []
+        tf.function(lambda: seen.append(is_compiled_for_cpu()), jit_compile=jit_compile)()
+        return seen[0]
+
+    assert answer()
+    assert not answer(jit_compile=False)
+    with plain_kernels():
+        assert not answer()
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    assert not answer()
 
 
 def test_gpus_search_with_xla_where_its_kernels_are_on(monkeypatch):

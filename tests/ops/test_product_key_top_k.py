@@ -169,23 +169,49 @@ def long_example(kind):
     return scores
 
 
-@pytest.mark.parametrize("kind", ["plain", "ties", "one score", "extremes"])
-def test_many_long_rows_are_searched_exactly(kind):
-    rows, columns = long_example(kind)
-    scores, slots = product_key_top_k(rows, columns, LONG["k"])
+def check_long(search, rows, columns):
+    scores, slots = search(rows, columns)
     want_scores, want_slots = best_slots(rows, columns, LONG["k"])
     np.testing.assert_array_equal(scores, want_scores)
     np.testing.assert_array_equal(slots, want_slots)
+
+
+@pytest.fixture(scope="module")
+def compiled_search():
+    """Inside XLA, without a number of rows that is known when it is traced."""
+    signature = [tf.TensorSpec([None, LONG["num_keys"]])] * 2
+    search = tf.function(
+        lambda r, c: product_key_top_k(r, c, LONG["k"]), signature, jit_compile=True
+    )
+    program = search.experimental_get_compiler_ir(*long_example("plain"))("hlo")
+    assert "popcnt" in program  # it counts
+    return search
+
+
+@pytest.mark.parametrize("kind", ["plain", "ties", "one score", "extremes"])
+def test_many_long_rows_are_searched_exactly(kind, compiled_search):
+    rows, columns = long_example(kind)
+    check_long(lambda r, c: product_key_top_k(r, c, LONG["k"]), rows, columns)
+    check_long(compiled_search, rows, columns)
 
 
 @pytest.mark.parametrize("queries", [0, 1, 255, 256, 511, 513])
 def test_any_number_of_long_rows(queries):
     rows, columns = long_example("plain")[:, :queries]
-    search = tf.function(lambda r, c: product_key_top_k(r, c, LONG["k"]))
-    scores, slots = search(rows, columns)
-    want_scores, want_slots = best_slots(rows, columns, LONG["k"])
-    np.testing.assert_array_equal(scores, want_scores)
-    np.testing.assert_array_equal(slots, want_slots)
+    check_long(tf.function(lambda r, c: product_key_top_k(r, c, LONG["k"])), rows, columns)
+
+
+@pytest.mark.parametrize("equal_rows", [0, 1, 64, 65, 200])
+def test_rows_that_counting_leaves_inside_xla(equal_rows, compiled_search):
+    """None of them, so few that they are searched by themselves, and so many that all are."""
+    rows, columns = long_example("plain")[:, :200]
+    rows[::-1][:equal_rows] = 1.0
+    check_long(compiled_search, rows, columns)
+
+
+@pytest.mark.parametrize("queries", [0, 1])
+def test_hardly_a_long_row_inside_xla(queries, compiled_search):
+    check_long(compiled_search, *long_example("one score")[:, :queries])
 
 
 def test_plain_kernels_find_the_same_slots():
