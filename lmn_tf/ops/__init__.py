@@ -19,7 +19,7 @@ from lmn_tf.ops.sequence import (
 )
 from lmn_tf.ops.smooth_l1 import smooth_l1
 from lmn_tf.ops.valid_positions import ValidPositions
-from lmn_tf.ops.weighted_gather import weighted_gather, weighted_sum
+from lmn_tf.ops.weighted_gather import weighted_gather
 
 __all__ = [
     "ValidPositions",
@@ -36,6 +36,5 @@ __all__ = [
     "product_key_top_k",
     "smooth_l1",
     "weighted_gather",
-    "weighted_sum",
     "zero_padding",
 ]

@@ -34,7 +34,7 @@ def compiles_for_cpu():
         `False` inside `plain_kernels`, where XLA compiles the caller already, and
         where the work would go to a GPU; else `True`.
     """
-    return not (_is_left_alone() or _has_gpu())
+    return not (_is_left_alone() or has_gpu())
 
 
 def is_compiled_for_cpu():
@@ -44,7 +44,7 @@ def is_compiled_for_cpu():
         `True` where `is_compiling_with_xla` is, without a GPU and outside of
         `plain_kernels`.
     """
-    return is_compiling_with_xla() and not (_is_plain() or _has_gpu())
+    return is_compiling_with_xla() and not (_is_plain() or has_gpu())
 
 
 def compiles_for_gpu():
@@ -56,7 +56,7 @@ def compiles_for_gpu():
         and where XLA compiles the caller already.
     """
     is_on = f"{_SELECT_K}=true" in os.environ.get("XLA_FLAGS", "")
-    return is_on and not _is_left_alone() and _has_gpu()
+    return is_on and not _is_left_alone() and has_gpu()
 
 
 def runs_sparse_products(dtype):
@@ -79,7 +79,8 @@ def _is_plain():
     return getattr(_state, "is_plain", False)
 
 
-def _has_gpu():
+def has_gpu():
+    """Says whether this machine has a GPU that TensorFlow can use."""
     return bool(tf.config.list_physical_devices("GPU"))
 
 

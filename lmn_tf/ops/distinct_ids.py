@@ -31,6 +31,38 @@ def distinct_ids(ids):
     return distinct, tf.reshape(positions, tf.shape(ids))
 
 
+def padded_distinct_ids(ids, limit):
+    """Lists each id once in a tensor whose length does not depend on them, as XLA needs it.
+
+    By a mark for each id that could be there: in time and memory for `limit` integers.
+
+    Args:
+        ids: Integer tensor.
+        limit: Integer or scalar tensor. Ids are from zero to below it.
+
+    Returns:
+        Tuple `(distinct, positions)`: the distinct ids in ascending order, of shape
+        `(min(size of ids, limit),)`, where the places that are left over repeat the
+        first of `ids`, and int32 positions shaped like `ids`, with
+        `distinct[positions] == ids`.
+
+    Example:
+
+    >>> distinct, positions = padded_distinct_ids([[4, 2], [4, 4]], limit=6)
+    >>> distinct.numpy().tolist(), positions.numpy().tolist()
+    ([2, 4, 4, 4], [[1, 0], [1, 1]])
+    """
+    ids = tf.convert_to_tensor(ids)
+    flat = tf.reshape(ids, [-1])
+    is_there = tf.scatter_nd(flat[:, None], tf.ones_like(flat, tf.int32), [limit]) > 0
+    ranks = tf.cumsum(tf.cast(is_there, tf.int32)) - 1
+    positions = tf.gather(ranks, flat)
+    # A slice, since the first of no ids can not be asked for.
+    padding = tf.repeat(flat[:1], tf.minimum(tf.size(flat), limit))
+    distinct = tf.tensor_scatter_nd_update(padding, positions[:, None], flat)
+    return distinct, tf.reshape(positions, tf.shape(ids))
+
+
 def are_distinct(ids):
     """Says whether a tensor is the result of `distinct_ids`, as far as the graph can tell.
 

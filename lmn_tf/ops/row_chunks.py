@@ -34,7 +34,7 @@ def map_row_chunks(function, tensors, rows_at_a_time, dtypes):
         return function(
             *(
                 tf.ensure_shape(
-                    tensor[start : start + rows_at_a_time], [rows_at_a_time, *tensor.shape[1:]]
+                    _slice_rows(tensor, start, rows_at_a_time), [rows_at_a_time, *tensor.shape[1:]]
                 )
                 for tensor in tensors
             )
@@ -43,6 +43,48 @@ def map_row_chunks(function, tensors, rows_at_a_time, dtypes):
     chunks = tf.map_fn(one_chunk, tf.range(num_chunks), fn_output_signature=tuple(dtypes))
     in_last = count - (num_chunks - 1) * rows_at_a_time
     return tuple(_join(chunk, in_last, missing, rows_at_a_time) for chunk in chunks)
+
+
+def fold_row_chunks(function, state, tensors, rows_at_a_time):
+    """Folds a function over all rows, some of them at a time, one chunk after the other.
+
+    Args:
+        function: Function of the state, a boolean tensor `(rows,)` and one tensor
+            `(rows, ...)` for each of `tensors`. It returns the next state, for which
+            only rows may count where the boolean is true: the last chunk overlaps
+            the one before.
+        state: Tensor. The first state.
+        tensors: Tuple of tensors of shape `(N, ...)`.
+        rows_at_a_time: Integer. The most `rows` of a chunk; all rows, if they are fewer.
+
+    Returns:
+        Tensor like `state`. The last state.
+    """
+    tensors = [tf.convert_to_tensor(tensor) for tensor in tensors]
+    count = tf.shape(tensors[0])[0]
+    # Not a condition around the loop: TensorFlow's graph optimizer gives such graphs up.
+    size = tf.minimum(count, rows_at_a_time)
+    num_chunks = (count + rows_at_a_time - 1) // rows_at_a_time
+
+    def one_chunk(index, state):
+        start = tf.minimum(index * rows_at_a_time, count - size)
+        is_new = start + tf.range(size) >= index * rows_at_a_time
+        chunk = (_slice_rows(tensor, start, size) for tensor in tensors)
+        return index + 1, function(state, is_new, *chunk)
+
+    # Chunks that ran ahead would each hold what they have to add until its turn comes.
+    return tf.while_loop(
+        lambda index, _: index < num_chunks,
+        one_chunk,
+        (tf.constant(0), state),
+        parallel_iterations=1,
+    )[1]
+
+
+def _slice_rows(tensor, start, count):
+    # Inside XLA, only a slice of a size that is given may start anywhere.
+    begin = tf.concat([[start], tf.zeros([tensor.shape.rank - 1], tf.int32)], axis=0)
+    return tf.slice(tensor, begin, tf.concat([[count], tf.shape(tensor)[1:]], axis=0))
 
 
 def _fill_up(tensor, missing):

@@ -3,42 +3,9 @@
 import keras
 import tensorflow as tf
 
-from lmn_tf.ops.compile import is_compiling_with_xla, runs_sparse_products
+from lmn_tf.ops.compile import is_compiling_with_xla
 from lmn_tf.ops.distinct_ids import distinct_ids
-from lmn_tf.ops.row_chunks import map_row_chunks
-from lmn_tf.ops.sparse_product import SparseRows
-
-_CHUNK_ELEMENTS = 2**19  # of rows read for one chunk of queries: they stay in the cache of a core
-
-
-@tf.custom_gradient
-def weighted_sum(rows, weights):
-    """Sums rows with weights: `(..., k, d), (..., k) → (..., d)`.
-
-    Inside XLA it is a product and a `reduce_sum`, which XLA fuses with the
-    gather before it (it does not fuse a matrix product). Outside, a batched
-    matrix product needs no temporary and takes about a third of the time. The
-    gradient is given in closed form: `weights * upstream` for the rows, dot
-    products for the weights.
-
-    Args:
-        rows: Float tensor of shape `(..., k, d)`.
-        weights: Float tensor of shape `(..., k)` and of the same dtype.
-
-    Returns:
-        Float tensor of shape `(..., d)`.
-    """
-    is_fused = is_compiling_with_xla()
-
-    def gradient(upstream):
-        rows_gradient = weights[..., None] * upstream[..., None, :]
-        if is_fused:
-            return rows_gradient, tf.reduce_sum(rows * upstream[..., None, :], axis=-1)
-        return rows_gradient, tf.matmul(rows, upstream[..., None])[..., 0]
-
-    if is_fused:
-        return tf.reduce_sum(weights[..., None] * rows, axis=-2), gradient
-    return tf.matmul(weights[..., None, :], rows)[..., 0, :], gradient
+from lmn_tf.ops.weighted_rows import sum_in_chunks, weighted_rows, weighted_table_rows
 
 
 def weighted_gather(values, slots, weights, for_training=True):
@@ -49,12 +16,16 @@ def weighted_gather(values, slots, weights, for_training=True):
     as dot products. A table given as a variable is never copied: rows are
     gathered from it directly.
 
-    On CPUs `(..., k, d)` is never written. To train, each row that is read is gathered
-    once, however many queries read it, and the sums are products with a sparse
-    matrix: memory grows with the distinct rows and with `(..., k)`, and the slices
-    of the gradient have distinct indices. Otherwise queries are read a chunk at a
-    time, in about half of the time and next to no memory. Elsewhere (on GPUs, inside
-    XLA, for half precision) each hit is one slice.
+    `(..., k, d)` is never written. To train, each row that is read is gathered once,
+    however many queries read it, and the slices of the gradient have distinct
+    indices: memory grows with the distinct rows and with `(..., k)`. On CPUs the sums
+    are products with a sparse matrix, elsewhere they are computed for a chunk of
+    queries at a time. Without a gradient queries are read in such chunks too, in
+    about half of the time and next to no memory. Half precision is added up in
+    float32.
+
+    Inside XLA, whose shapes are fixed, there is room in a gradient for as many
+    distinct rows as the table has. If hits are fewer, each is one slice.
 
     Args:
         values: Float tensor, `tf.Variable` or Keras variable of shape `(n, d)`.
@@ -89,61 +60,22 @@ def weighted_gather(values, slots, weights, for_training=True):
             "`slots` and `weights` must have the same shape. "
             f"Received: slots.shape={slots.shape}, weights.shape={weights.shape}"
         )
-    weights = tf.cast(weights, values.dtype)
-    if not runs_sparse_products(values.dtype):
-        return weighted_sum(tf.gather(values, slots), weights)
-    rows = (tf.reshape(one, [-1, tf.shape(one)[-1]]) for one in (slots, weights))
-    # Eagerly, a loop over chunks takes longer than all that is in it.
-    is_distinct = for_training or tf.executing_eagerly()
-    sums = (_sum_distinct_rows if is_distinct else _sum_in_chunks)(values, *rows)
+    exact = values.dtype if values.dtype == tf.float64 else tf.float32
+    slots_of_query = tf.reshape(slots, [-1, tf.shape(slots)[-1]])
+    weights = tf.reshape(tf.cast(weights, exact), tf.shape(slots_of_query))
+    slots_of_query = tf.ensure_shape(slots_of_query, [None, slots.shape[-1]])
+    sums = tf.cast(_sums(values, slots_of_query, weights, for_training), values.dtype)
     # A variable's shape, asked for in the graph, would be read with the whole of it.
     sums = tf.reshape(sums, tf.concat([tf.shape(slots)[:-1], tf.shape(sums)[-1:]], axis=0))
     return tf.ensure_shape(sums, [*slots.shape[:-1], values.shape[-1]])
 
 
-def _sum_distinct_rows(values, slots, weights):
-    ids, positions = distinct_ids(slots)
-    positions = tf.ensure_shape(positions, slots.shape)
-    return _weighted_rows(tf.gather(values, ids), positions, weights)
-
-
-def _sum_in_chunks(values, slots, weights):
-    def one_chunk(slots, weights):
-        return tf.matmul(weights[:, None], tf.gather(values, slots))[:, 0]
-
-    return _in_chunks(one_chunk, slots, weights, values.shape[-1])
-
-
-@tf.custom_gradient
-def _weighted_rows(rows, positions, weights):
-    """Weighted sums: `(U, d)` rows, `(N, k)` positions and weights, to `(N, d)`."""
-    matrix = SparseRows(positions, weights, tf.shape(rows)[0])
-
-    def gradient(upstream):
-        return matrix.transposed_product(upstream), None, _dot_products(rows, positions, upstream)
-
-    return matrix.product(rows), gradient
-
-
-@tf.function(reduce_retracing=True, autograph=False)
-def _dot_products(rows, positions, upstream):
-    """Dot products of rows with vectors: `(U, d)`, `(N, k)`, `(N, d)`, to `(N, k)`."""
-
-    def one_chunk(positions, upstream):
-        return tf.matmul(tf.gather(rows, positions), upstream[..., None])[..., 0]
-
-    products = _in_chunks(one_chunk, positions, upstream, rows.shape[-1])
-    return tf.ensure_shape(products, positions.shape)
-
-
-def _in_chunks(function, slots, others, width):
-    """Applies a function of `(N, k)` slots and of others to so few rows that theirs fit a cache."""
-    size = (slots.shape[-1] or 1) * (width or 1)
-    rows_at_a_time = min(max(1, _CHUNK_ELEMENTS // size), 4096)
-    return tf.cond(
-        tf.shape(slots)[0] > rows_at_a_time,
-        lambda: map_row_chunks(
-            lambda *chunk: (function(*chunk),), (slots, others), rows_at_a_time, (others.dtype,)
-        )[0],
-        lambda: function(slots, others),
-    )
+def _sums(values, slots, weights, for_training):
+    if for_training and is_compiling_with_xla():
+        return weighted_table_rows(tf.convert_to_tensor(values), slots, weights)
+    # Eagerly, a loop over chunks takes longer than all that is in it.
+    if for_training or tf.executing_eagerly():
+        ids, positions = distinct_ids(slots)
+        rows = tf.cast(tf.gather(values, ids), weights.dtype)
+        return weighted_rows(rows, tf.ensure_shape(positions, slots.shape), weights)
+    return sum_in_chunks(values, slots, weights)
