@@ -5,6 +5,7 @@ The twins are what one would write first: the full k x k grid of candidates, gat
 cases are about memory: their peak matters, not their time.
 """
 
+import contextlib
 import sys
 
 from timer import Benchmark, Contender, Work, cores
@@ -64,17 +65,18 @@ def build_scored_search(kind, compiled, num_keys, dim, k, queries):
     return _work(run, inputs, lambda found: found[0])
 
 
-def build_gather(twin, compiled, size, dim, k, queries, backward):
+def build_gather(twin, compiled, size, dim, k, queries, backward, plain=False):
     """Weighted sum of rows by `weighted_gather`, or by gather and einsum."""
     import tensorflow as tf
 
-    from lmn_tf.ops import merge_duplicates, weighted_gather
+    from lmn_tf.ops import merge_duplicates, plain_kernels, weighted_gather
 
     def gather_and_einsum(table, slots, weights):
         return tf.einsum("nk,nkd->nd", weights, tf.gather(table, slots))
 
     def read_out(table, slots, weights):
-        return weighted_gather(table, slots, weights, for_training=backward)
+        with plain_kernels() if plain else contextlib.nullcontext():
+            return weighted_gather(table, slots, weights, for_training=backward)
 
     read = gather_and_einsum if twin else read_out
     table = tf.Variable(_normal(0, size, dim))
@@ -222,7 +224,11 @@ def main(argv=None):
         kind = "forward + backward + merge" if backward else "forward"
         title = f"memory of the read-out, {kind}, {large['queries']:,} queries, k {large['k']}"
         found = contenders(build_gather, backward=backward, **large)
+        if backward:  # the others read the same way without a gradient
+            plain = {"twin": False, "compiled": False, "plain": True, "backward": True, **large}
+            found.insert(2, Contender("lmn_tf, graph of plain kernels", build_gather, plain))
         benchmark.compare(f"{title}, d {large['dim']}", *found, rounds=1 if quick else 3)
+    benchmark.note("Plain kernels are those that GPUs have too; here they ran on the CPU.")
     benchmark.note("`search` returns scores and slots; its twin breaks ties in another order.")
     return benchmark.finish()
 
