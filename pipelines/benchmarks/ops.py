@@ -13,11 +13,22 @@ from timer import Benchmark, Contender, Work, cores
 LEAST = 1e-5  # float32 sums in another order
 
 
-def build_search(twin, compiled, num_keys, k, queries):
-    """Two-stage search by `product_key_top_k`, or over the full grid of k x k candidates."""
+def build_search(twin, compiled, num_keys, k, queries, part=None):
+    """Two-stage search by `product_key_top_k`, or a part of it, or over the k x k candidates."""
+    import numpy as np
     import tensorflow as tf
 
-    from lmn_tf.ops import product_key_top_k
+    from lmn_tf.ops import plain_kernels, product_key_top_k, slot_search
+
+    def all_pairs(k, num_keys):
+        return np.divmod(np.arange(k * k, dtype="int32"), k)
+
+    def search_part(rows, columns, k):
+        with plain_kernels() if part == "pruning" else contextlib.nullcontext():
+            return product_key_top_k(rows, columns, k)
+
+    if part == "counting":
+        slot_search.rank_pairs = all_pairs  # in this process, which has no other work
 
     def full_grid(rows, columns, k):
         best_rows, row_ids = tf.math.top_k(rows, k)
@@ -27,7 +38,7 @@ def build_search(twin, compiled, num_keys, k, queries):
         scores, places = tf.math.top_k(sums, k)
         return scores, tf.gather(slots, places, batch_dims=1)
 
-    search = full_grid if twin else product_key_top_k
+    search = full_grid if twin else search_part
     run = tf.function(lambda rows, columns: search(rows, columns, k), jit_compile=compiled)
     inputs = [_normal(seed, queries, num_keys) for seed in (1, 2)]
     return _work(run, inputs, lambda found: found[0])
@@ -186,8 +197,16 @@ def main(argv=None):
     for num_keys in (20,) if quick else (300, 1_000):
         size = num_keys**2
         found = contenders(build_search, num_keys=num_keys, k=k, queries=queries)
-        torch = {"num_keys": num_keys, "k": k, "queries": queries}
-        found.append(Contender("torch", build_torch_search, torch, needs=("torch",)))
+        sizes = {"num_keys": num_keys, "k": k, "queries": queries}
+        found += [
+            Contender(
+                f"{part} alone, graph",
+                build_search,
+                {"twin": False, "compiled": False, "part": part, **sizes},
+            )
+            for part in ("pruning", "counting")
+        ]
+        found.append(Contender("torch", build_torch_search, sizes, needs=("torch",)))
         title = f"√n {num_keys:,}, k {k}, {queries:,} queries"
         benchmark.compare(f"search, {title}", *found, agree=LEAST)
         for dim in widths:
@@ -228,6 +247,10 @@ def main(argv=None):
             plain = {"twin": False, "compiled": False, "plain": True, "backward": True, **large}
             found.insert(2, Contender("lmn_tf, graph of plain kernels", build_gather, plain))
         benchmark.compare(f"{title}, d {large['dim']}", *found, rounds=1 if quick else 3)
+    benchmark.note(
+        "A search is pruning, which leaves out pairs of ranks that can not win, and counting, "
+        "which filters each axis by a bound from maxima of groups; each is timed alone too."
+    )
     benchmark.note("Plain kernels are those that GPUs have too; here they ran on the CPU.")
     benchmark.note("`search` returns scores and slots; its twin breaks ties in another order.")
     return benchmark.finish()
