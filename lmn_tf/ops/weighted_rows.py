@@ -10,7 +10,7 @@ from lmn_tf.ops.row_chunks import fold_row_chunks, map_row_chunks
 from lmn_tf.ops.sparse_product import SparseRows
 
 _CHUNK_ELEMENTS = 2**19  # of rows read for one chunk of queries: they stay in the cache of a core
-_LARGE_CHUNK_ELEMENTS = 2**24  # enough to fill a GPU, and to be worth a pass over all sums
+_LARGE_CHUNK_ELEMENTS = 2**24  # enough for a GPU or all cores, and to be worth a pass over all sums
 
 
 def weighted_rows(rows, positions, weights):
@@ -168,7 +168,9 @@ def _in_chunks(function, slots, others, at_a_time):
 
 def _rows_at_a_time(slots, rows, elements=None):
     if elements is None:
-        elements = _LARGE_CHUNK_ELEMENTS if has_gpu() else _CHUNK_ELEMENTS
+        # XLA works on one chunk with all cores, TensorFlow on a chunk a core.
+        is_large = has_gpu() or is_compiling_with_xla()
+        elements = _LARGE_CHUNK_ELEMENTS if is_large else _CHUNK_ELEMENTS
     return max(1, elements // ((slots.shape[-1] or 1) * (rows.shape[-1] or 1)))
 
 
