@@ -224,3 +224,23 @@ def test_plain_kernels_agree():
     with plain_kernels():
         out = tf.function(weighted_gather)(values, slots, weights)
     np.testing.assert_allclose(out, weighted_gather(values, slots, weights), rtol=1e-5, atol=1e-6)
+
+
+def test_runs_in_each_replica():
+    # Not inside XLA: it reads no variable of a second logical device of a CPU.
+    values, *example = large_example(20, queries=16, hits=4, width=5)
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")[:2]]
+    strategy = tf.distribute.MirroredStrategy(devices)
+    with strategy.scope():
+        table = tf.Variable(values)
+    parts = [
+        strategy.experimental_distribute_values_from_function(
+            lambda replica, part=part: tf.constant(part[8 * replica.replica_id_in_sync_group :][:8])
+        )
+        for part in example
+    ]
+    step = step_of(table)
+    found = tf.function(lambda *parts: strategy.run(step, parts))(*parts)
+    out, gradients, of_weights = map(strategy.experimental_local_results, found)
+    gradient = tf.add_n([tf.convert_to_tensor(one) for one in gradients])
+    check((np.concatenate(out), gradient, np.concatenate(of_weights)), values, *example)
