@@ -25,7 +25,7 @@ def weighted_gather(values, slots, weights, for_training=True):
     float32.
 
     Inside XLA, whose shapes are fixed, there is room in a gradient for as many
-    distinct rows as the table has. If hits are fewer, each is one slice.
+    distinct rows as the table has. If hits are known to be fewer, each is one slice.
 
     Args:
         values: Float tensor, `tf.Variable` or Keras variable of shape `(n, d)`.
