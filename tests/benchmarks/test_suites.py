@@ -32,7 +32,7 @@ def check(result):
     [
         *(
             pytest.param(kind, marks=pytest.mark.slow)
-            for kind in ("search, √n", "scores + search", "read-out, forward,")
+            for kind in ("search, √n", "scores + search", "read-out, forward,", "backward + merge")
         ),
         "hits of",
     ],
@@ -42,7 +42,13 @@ def test_ops(kind, run_quick):
     check(result)
     assert all(row["difference"] < 1e-5 for row in rows(result)[1:] if "difference" in row)
     # The read-out's include those of its memory.
-    many = {"search, √n": 5, "scores + search": 6, "read-out, forward,": 8, "hits of": 2}
+    many = {
+        "search, √n": 7,
+        "scores + search": 6,
+        "read-out, forward,": 8,
+        "backward + merge": 9,
+        "hits of": 2,
+    }
     assert len(rows(result)) == many[kind]
 
 
