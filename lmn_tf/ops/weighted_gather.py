@@ -16,7 +16,7 @@ def weighted_gather(values, slots, weights, for_training=True):
     as dot products. A table given as a variable is never copied: rows are
     gathered from it directly.
 
-    `(..., k, d)` is never written. To train, each row that is read is gathered once,
+    Of `(..., k, d)` a chunk is written at most. To train, each row that is read is gathered once,
     however many queries read it, and the slices of the gradient have distinct
     indices: memory grows with the distinct rows and with `(..., k)`. On CPUs the sums
     are products with a sparse matrix, elsewhere they are computed for a chunk of
@@ -25,7 +25,8 @@ def weighted_gather(values, slots, weights, for_training=True):
     float32.
 
     Inside XLA, whose shapes are fixed, there is room in a gradient for as many
-    distinct rows as the table has. If hits are known to be fewer, each is one slice.
+    distinct rows as the table has. If hits are known to be fewer, each is one slice,
+    duplicates included.
 
     Args:
         values: Float tensor, `tf.Variable` or Keras variable of shape `(n, d)`.

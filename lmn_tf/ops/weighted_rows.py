@@ -56,7 +56,7 @@ def weighted_table_rows(table, slots, weights):
             ids, sums = tf.reshape(slots, [-1]), _hits(weights, upstream)
         else:
             ids, positions = padded_distinct_ids(slots, tf.shape(table)[0])
-            size = tf.size(ids)  # XLA adds to no row neither, even of an empty batch
+            size = tf.size(ids)  # none for an empty batch, and XLA has no sum of no segments
             sums = _spread_in_chunks(positions, weights, upstream, tf.maximum(size, 1))[:size]
         sums = tf.cast(sums, table.dtype)
         slices = tf.IndexedSlices(sums, ids, tf.shape(table))
