@@ -124,9 +124,19 @@ def test_specs_data_preparation_and_commands_do_not_import_tensorflow():
     assert done.returncode == 0, f"imports TensorFlow or fails: {done.stderr}"
 
 
+def docstring_lines(node):
+    kinds = ast.Module, ast.ClassDef, ast.FunctionDef
+    if not isinstance(node, kinds) or ast.get_docstring(node) is None:
+        return 0
+    return node.body[0].end_lineno - node.body[0].lineno + 1
+
+
 @each(FILES)
 def test_files_and_functions_are_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+    # Documentation never forces a split.
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    docstrings = sum(docstring_lines(node) for node in ast.walk(tree(path)))
+    assert lines - docstrings <= 330, f"{relative(path)}: {lines - docstrings} lines of code"
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef):
             body = node.body[1:] if ast.get_docstring(node) else node.body
@@ -140,7 +150,12 @@ def test_no_assert_in_shipped_code(path):
     assert found == []
 
 
-@each([path for path in FILES if path.name != "__init__.py"])
+def has_public_names(path):
+    kinds = ast.ClassDef, ast.FunctionDef
+    return any(isinstance(node, kinds) and node.name[0] != "_" for node in tree(path).body)
+
+
+@each([path for path in FILES if path.name != "__init__.py" and has_public_names(path)])
 def test_each_source_file_has_its_mirror(path):
     inner = path.relative_to(PACKAGE)
     assert (ROOT / "tests" / inner.with_name(f"test_{inner.name}")).exists()
