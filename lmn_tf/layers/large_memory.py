@@ -41,10 +41,29 @@ class LargeMemory(keras.layers.Layer):
     row without behaviours gives exactly 0, a batch without any a loss of 0. The
     mask may be given or come as the Keras mask of `history`.
 
-    Where the paper is silent we chose: every valid behaviour queries and the
-    candidate does not; read-outs are averaged; heads are summed; the target of
-    the memory loss is not trained by it (`stop_gradient="target"`), since the
-    queries could otherwise lower the loss by shrinking.
+    The defaults depart from the paper in one point: it normalizes neither
+    queries nor keys, whereas here queries are batch-normalized and keys
+    layer-normalized, because without it most reads collapse to a small part of
+    the slots. `query_norm="none", key_norm=False` gives the paper's form.
+
+    Where the paper is silent we chose:
+
+    - Every valid behaviour queries, and the candidate does not.
+    - Read-outs of a row are averaged.
+    - One head reads 32 slots; several heads share the values and are summed.
+    - `MLP` has one hidden layer of `2 * d` units with ReLU; row and column
+      queries are one linear map of `M_Q` each, `d` wide.
+    - The target of the memory loss is not trained by it
+      (`stop_gradient="target"`), since the queries could otherwise lower the
+      loss by shrinking.
+    - The Smooth-L1 distance turns linear at 1, and the loss weighs 0.1.
+    - Keys start uniform within `±key_dim ** -0.5`, values normal with standard
+      deviation `d ** -0.5`; no temperature divides the scores.
+    - Slot `row * num_keys + column`, where the paper's broadcast would number
+      the columns first.
+
+    A key-balance loss, keys that open later and values in shards are not part
+    of the paper; all are off by default.
 
     During training the layer keeps three running means that Keras logs:
     `memory_loss` (without its weight), `query_norm` (mean length of `M_Q`) and

@@ -33,11 +33,11 @@ class ProductKeyMemory(StoresRows, keras.layers.Layer):
     Padded inputs (mask false) read 0 and stay out of the query statistics.
     Scores, search and softmax run in float32 under any precision.
 
-    The paper leaves number of slots read, heads, their merging, query
-    normalisation, temperature and initial values open: the defaults are those
-    of product-key memories, with batch normalisation of the queries and layer
-    normalisation of the keys because without them most reads collapse to a
-    small part of the slots.
+    LMN's paper leaves number of slots read, heads, their merging, temperature
+    and initial weights open: the defaults are those of product-key memories. It
+    normalizes neither queries nor keys: batch normalisation of the queries and
+    layer normalisation of the keys are our choice, because without them most
+    reads collapse to a small part of the slots.
 
     Args:
         num_keys: Integer above 1. Row keys, and column keys; the paper's √n.
