@@ -1,4 +1,4 @@
-"""Arrow columns as plain values: integers, text, numbers, times and lists, with their checks."""
+"""Arrow columns as plain values: numbers, times and lists, with their checks."""
 
 import numpy as np
 import pyarrow as pa
@@ -35,42 +35,6 @@ def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if isinstance(joined, pa.ChunkedArray):
         joined = joined.chunk(0) if joined.num_chunks else pa.array([], joined.type)
     return joined
-
-
-def as_keys(values: pa.Array, place: Place) -> pa.Array:
-    """Returns values that can be looked up: int64, text, or text as a dictionary.
-
-    Raises:
-        UserError: They are lists, times or fractions.
-    """
-    kind = values.type
-    if pa.types.is_dictionary(kind):
-        if is_text(kind.value_type):
-            return values
-        return as_keys(values.dictionary_decode(), place)
-    if pa.types.is_int64(kind) or pa.types.is_string(kind):
-        return values
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
-        return values.cast(pa.int64())
-    if is_text(kind):
-        return values.cast(pa.string())
-    if pa.types.is_floating(kind):
-        return _whole_numbers(values, place)
-    if is_list(kind):
-        raise place.column_error("must hold one value, not lists", kind)
-    raise place.column_error("must hold integers or text", kind)
-
-
-def _whole_numbers(values: pa.Array, place: Place) -> pa.Array:
-    # Tools that know no missing integers (pandas) write ids as floats with NaN.
-    numbers = values.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
-    missing = np.isnan(numbers)
-    bad = (numbers != np.floor(numbers)) & ~missing
-    if bad.any():
-        at = int(np.argmax(bad))
-        raise place.error(at, "the value must be an integer or text", float(numbers[at]))
-    whole = np.where(missing, 0, numbers).astype(np.int64)
-    return pa.array(whole, mask=missing)
 
 
 def as_numbers(values: pa.Array, place: Place) -> np.ndarray:
@@ -158,7 +122,8 @@ def as_lists(
     Args:
         values: Arrow array of lists, or of text to be split when `separator` is given.
         place: Where they come from.
-        separator: String or `None`. Defaults to `None`: text is refused.
+        separator: String or `None`. What parts the values of text; nothing between two of them is
+            a missing value. Defaults to `None`: text is refused.
 
     Raises:
         UserError: The column does not hold lists.
@@ -170,7 +135,7 @@ def as_lists(
     if pa.types.is_null(kind):
         return values.slice(0, 0), np.zeros(len(values), np.int64)
     if separator is not None and is_text(kind):
-        values = _split(values, separator)
+        values = split_texts(values, separator)
         kind = values.type
     if not is_list(kind):
         raise place.column_error("must hold a list in each row", kind)
@@ -185,10 +150,25 @@ def as_lists(
     return values.flatten(), lengths.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _split(values: pa.Array, separator: str) -> pa.Array:
-    blank = pc.equal(pc.fill_null(values, ""), "")
+def split_texts(values: pa.Array, separator: str) -> pa.Array:
+    """Returns texts as lists of the texts between separators.
+
+    An empty text is a missing list, and an empty part of a text a missing value: so says every
+    format.
+
+    Example:
+
+    >>> split_texts(pa.array(["a||b", ""]), "|").to_pylist()
+    [['a', None, 'b'], None]
+    """
+    values = pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
     lists = pc.split_pattern(values, separator)
-    return pc.if_else(blank, pa.scalar(None, lists.type), lists)
+    parts = lists.values
+    if not pc.any(pc.equal(parts, "")).as_py():
+        return lists
+    parts = pc.if_else(pc.equal(parts, ""), pa.scalar(None, parts.type), parts)
+    kind = pa.LargeListArray if pa.types.is_large_list(lists.type) else pa.ListArray
+    return kind.from_arrays(lists.offsets, parts, mask=pc.is_null(lists))
 
 
 def pick_lists(

@@ -122,6 +122,7 @@ def _clone(spec, plain):
     clone = FeatureSpec.from_dict(plain, base_dir=spec.base_dir)
     clone.assets.vocabularies.update(spec.assets.vocabularies)
     clone.assets.statistics.update(spec.assets.statistics)
+    clone.assets.delimiter, clone.assets.text_ids = spec.assets.delimiter, spec.assets.text_ids
     return clone
 
 

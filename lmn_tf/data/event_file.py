@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lmn_tf.data.arrow_values import as_keys, as_numbers, one_chunk
+from lmn_tf.data.arrow_values import as_numbers, one_chunk
+from lmn_tf.data.id_keys import as_keys, as_texts
+from lmn_tf.data.key_index import KeyIndex
 from lmn_tf.data.place import Place
-from lmn_tf.data.value_index import ValueIndex
 from lmn_tf.specs.errors import UserError, did_you_mean
 
 _CHUNK_ROWS = 1 << 18
@@ -74,12 +75,7 @@ class EventFile:
         """Returns the first event of each user and how many there are; 0 where unknown."""
         keys = as_keys(users, place)
         if pa.types.is_dictionary(keys.type):
-            keys = keys.dictionary_decode().cast(pa.string())
-        if pa.types.is_integer(keys.type) != self._users.is_integer:
-            raise place.column_error(
-                f"must have the type of `{self.user}` in {self.path} ({self._users.values.type})",
-                users.type,
-            )
+            keys = as_texts(keys.dictionary_decode())
         found = self._users.find(keys)
         ends = np.append(self.starts[1:], self.num_events)
         first = self.starts.take(np.maximum(found, 0))
@@ -117,21 +113,23 @@ class EventFile:
             place = Place.of_rows(self.path, self.user, row)
             keys = as_keys(one_chunk(batch.column(0)), place)
             if pa.types.is_dictionary(keys.type):
-                keys = keys.dictionary_decode().cast(pa.string())
+                keys = as_texts(keys.dictionary_decode())
             if keys.null_count:
                 at = int(np.argmax(pc.is_null(keys).to_numpy(zero_copy_only=False)))
                 raise place.error(at, "an event must have a user", None)
             changes = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1))
             changes = np.flatnonzero(changes.to_numpy(zero_copy_only=False)) + 1
-            if keys[0] != last:
+            if str(keys[0]) != last:
                 changes = np.append(0, changes)
             starts.append(changes + row)
             users.append(keys.take(pa.array(changes)))
-            last = keys[len(keys) - 1]
+            last = str(keys[len(keys) - 1])
             total += len(keys)
         if not total:
-            return np.zeros(0, np.int64), ValueIndex(pa.array([], pa.int64())), 0
+            return np.zeros(0, np.int64), KeyIndex([]), 0
         all_starts = np.concatenate(starts).astype(np.int64)
+        if len({keys.type for keys in users}) > 1:
+            users = [as_texts(keys) for keys in users]
         all_users = pa.concat_arrays(users)
         coded = all_users.dictionary_encode()
         if len(coded.dictionary) < len(all_users):
@@ -142,4 +140,4 @@ class EventFile:
                 "events must be sorted by user: all of one user's together",
                 all_users[again].as_py(),
             )
-        return all_starts, ValueIndex(all_users), total
+        return all_starts, KeyIndex(all_users), total

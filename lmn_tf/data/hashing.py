@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lmn_tf.data.id_keys import as_integers, as_texts
+
 
 def splitmix64(values: np.ndarray) -> np.ndarray:
     """Returns the splitmix64 hash of unsigned 64-bit integers.
@@ -22,40 +24,39 @@ def splitmix64(values: np.ndarray) -> np.ndarray:
 def hash_values(values: pa.Array) -> np.ndarray:
     """Returns 64-bit hashes: splitmix64 of integers, BLAKE2b of text; missing values give 0.
 
-    Text that is an integer as Python writes it is hashed as that integer: whether a column of ids
-    comes as text or as numbers (CSV has no types) must not change its hashes.
+    Text that is an int64 as Python writes it is hashed as that integer: an id is its text, in
+    whichever type it comes.
 
     Args:
-        values: Arrow array of int64 or text.
+        values: Arrow array of int64 or text, as `as_keys` returns them.
 
     Returns:
         uint64 array of the same length.
     """
     if pa.types.is_integer(values.type):
-        numbers = values.fill_null(0).to_numpy(zero_copy_only=False)
-        hashes = splitmix64(numbers.astype(np.int64).view(np.uint64))
+        numbers = values.fill_null(0) if values.null_count else values
+        numbers = numbers.to_numpy(zero_copy_only=False)
+        hashes = splitmix64(numbers.astype(np.int64, copy=False).view(np.uint64))
     else:
         if not pa.types.is_dictionary(values.type):
             values = values.dictionary_encode()
-        texts = values.dictionary.to_pylist()
-        digests = b"".join(map(_digest, texts)) + bytes(8)
-        table = np.frombuffer(digests, dtype="<u8").copy()
-        numbers = {at: int(text) for at, text in enumerate(texts) if _is_integer(text)}
-        whole = np.fromiter(numbers.values(), np.int64, len(numbers))
-        table[np.fromiter(numbers, np.int64, len(numbers))] = splitmix64(whole.view(np.uint64))
-        hashes = table[values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)]
+        table = np.append(_hash_texts(as_texts(values.dictionary)), np.uint64(0))
+        cells = values.indices.fill_null(len(values.dictionary))
+        hashes = table[cells.to_numpy(zero_copy_only=False)]
     if values.null_count:
         hashes = np.where(pc.is_null(values).to_numpy(zero_copy_only=False), np.uint64(0), hashes)
     return hashes
 
 
+def _hash_texts(texts: pa.Array) -> np.ndarray:
+    numbers = as_integers(texts)
+    hashes = splitmix64(numbers.fill_null(0).to_numpy().view(np.uint64))
+    if numbers.null_count:
+        others = np.flatnonzero(pc.is_null(numbers).to_numpy(zero_copy_only=False))
+        digests = b"".join(map(_digest, texts.take(pa.array(others)).to_pylist()))
+        hashes[others] = np.frombuffer(digests, dtype="<u8")
+    return hashes
+
+
 def _digest(text: str | None) -> bytes:
     return hashlib.blake2b((text or "").encode(), digest_size=8).digest()
-
-
-def _is_integer(text: str | None) -> bool:
-    """Returns whether a text is an int64 in its usual form: no zeros in front, no sign but `-`."""
-    digits = (text or "").removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 19:
-        return False
-    return str(int(text)) == text and -(2**63) <= int(text) < 2**63

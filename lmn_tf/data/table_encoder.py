@@ -3,10 +3,11 @@
 import numpy as np
 import pyarrow as pa
 
-from lmn_tf.data.arrow_values import as_keys, as_lists, as_numbers, as_times, one_chunk, pick_lists
+from lmn_tf.data.arrow_values import as_lists, as_numbers, as_times, one_chunk, pick_lists
 from lmn_tf.data.column_encoder import ColumnEncoder
 from lmn_tf.data.elapsed_time import check_elapsed, elapsed_ids
 from lmn_tf.data.hashing import hash_values, splitmix64
+from lmn_tf.data.id_keys import as_keys
 from lmn_tf.data.place import Place
 from lmn_tf.data.ragged import Ragged, starts_of
 from lmn_tf.data.row_block import RowBlock, SequenceRows

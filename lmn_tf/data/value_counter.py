@@ -4,15 +4,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lmn_tf.data.arrow_values import as_keys
-from lmn_tf.data.id_encoder import one_text_type
+from lmn_tf.data.id_keys import as_keys, as_texts
 from lmn_tf.data.place import Place
 
 _PENDING = 1 << 20
 
 
 class ValueCounter:
-    """Counts integers or texts, exactly up to `limit` distinct values.
+    """Counts ids, exactly up to `limit` distinct integers and as many texts.
 
     Beyond that the rarer half of the values is forgotten (frequent values are kept, their counts
     exact since they were last met anew): memory stays bounded, whatever the data.
@@ -23,66 +22,85 @@ class ValueCounter:
 
     def __init__(self, limit: int = 1 << 24):
         self._limit = limit
-        self._pending: list[pa.Table] = []
-        self._rows = 0
-        self._kind = None
+        self._integers = _Counts(pa.int64(), limit)
+        self._texts = _Counts(pa.string(), limit)
 
     def add(self, values: pa.Array, place: Place, times: np.ndarray | None = None) -> None:
         """Counts values, missing ones apart.
 
         Args:
-            values: Arrow array of integers or text.
+            values: Arrow array of ids, see `as_keys`.
             place: Where they come from.
             times: Integer array: how often each value counts. Defaults to `None`: once.
 
         Raises:
-            UserError: The values are no ids, or text where integers were counted before.
+            UserError: The values are no ids.
         """
         keys = as_keys(values, place)
         if not len(keys) or keys.null_count == len(keys):
             return
-        kind = pa.int64() if pa.types.is_integer(keys.type) else pa.string()
-        if self._kind is None:
-            self._kind = kind
-        elif self._kind != kind:
-            raise place.column_error(
-                f"must hold {self._kind}, as the columns or files before it that share its "
-                "vocabulary",
-                kind,
-            )
         if pa.types.is_dictionary(keys.type):
             distinct, counts = _count_coded(keys, times)
         else:
             distinct, counts = _count_plain(keys, times)
-        self._pending.append(pa.table({"value": distinct, "count": counts}))
-        self._rows += len(distinct)
-        if self._rows > _PENDING + self._held():
-            self._merge()
+        counted = self._integers if pa.types.is_integer(distinct.type) else self._texts
+        counted.add(distinct, counts)
 
     def most_frequent(self, min_count: int = 1, max_size: int | None = None) -> list:
-        """Returns the values by falling count, and among equal counts by rising value."""
-        if not self._pending:
-            return []
-        self._merge()
-        table = self._pending[0]
-        table = table.filter(pc.greater_equal(table["count"], min_count))
-        order = pc.sort_indices(table, sort_keys=[("count", "descending"), ("value", "ascending")])
-        return table["value"].take(order[:max_size]).to_pylist()
+        """Returns the values by falling count, and among equal counts by rising value.
 
-    def _held(self):
-        return self._pending[0].num_rows if self._pending else 0
+        They are integers and rise as numbers where all came as integers; otherwise they are texts.
+        """
+        counted = self._texts
+        if not self._texts.num_values:
+            counted = self._integers
+        elif self._integers.num_values:
+            # An integer and its text are one value.
+            counted = _Counts(pa.string(), 2 * self._limit)
+            for part in (self._integers.table(), self._texts.table()):
+                counted.add(part["value"].cast(pa.string()), part["count"])
+        table = counted.table()
+        table = table.filter(pc.greater_equal(table["count"], min_count))
+        return table["value"].take(_order(table)[:max_size]).to_pylist()
+
+
+class _Counts:
+    """Counts of distinct values of one type."""
+
+    def __init__(self, kind, limit):
+        self._limit = limit
+        empty = {"value": pa.array([], kind), "count": pa.array([], pa.int64())}
+        self._parts = [pa.table(empty)]
+        self._rows = 0
+
+    @property
+    def num_values(self):
+        """Number of values, those counted twice in parts that are not merged yet."""
+        return self._rows
+
+    def add(self, distinct, counts):
+        self._parts.append(pa.table({"value": distinct, "count": counts}))
+        self._rows += len(distinct)
+        if self._rows > _PENDING + self._parts[0].num_rows:
+            self._merge()
+
+    def table(self) -> pa.Table:
+        self._merge()
+        return self._parts[0]
 
     def _merge(self):
-        table = pa.concat_tables(self._pending)
+        table = pa.concat_tables(self._parts)
         table = table.group_by("value").aggregate([("count", "sum")])
         table = table.rename_columns({"count_sum": "count"})
         if table.num_rows > self._limit:
-            order = pc.sort_indices(
-                table, sort_keys=[("count", "descending"), ("value", "ascending")]
-            )
-            table = table.take(order[: self._limit // 2])
-        self._pending = [table]
+            table = table.take(_order(table)[: self._limit // 2])
+        self._parts = [table]
         self._rows = table.num_rows
+
+
+def _order(table):
+    keys = [("count", "descending"), ("value", "ascending")]
+    return pc.sort_indices(table, sort_keys=keys)
 
 
 def _count_coded(keys, times):
@@ -91,7 +109,7 @@ def _count_coded(keys, times):
         times = times[pc.is_valid(keys).to_numpy(zero_copy_only=False)]
     counts = np.bincount(valid, weights=times, minlength=len(keys.dictionary)).astype(np.int64)
     met = np.flatnonzero(counts)
-    return one_text_type(keys.dictionary).take(pa.array(met)), pa.array(counts[met])
+    return as_texts(keys.dictionary).take(pa.array(met)), pa.array(counts[met])
 
 
 def _count_plain(keys, times):

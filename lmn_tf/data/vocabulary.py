@@ -10,7 +10,7 @@ import pyarrow as pa
 from lmn_tf.data.arrow_values import as_lists, as_numbers, one_chunk, pick_lists
 from lmn_tf.data.batch_reader import open_spec_files
 from lmn_tf.data.event_file import EventFile
-from lmn_tf.data.formats import match_files
+from lmn_tf.data.formats import format_of, match_files
 from lmn_tf.data.number_encoder import apply_step, leading_steps
 from lmn_tf.data.number_summary import NumberSummary
 from lmn_tf.data.place import Place
@@ -278,6 +278,8 @@ def _reuse(spec, folder, files):
     ):
         return
     beside = Assets.load(folder)
+    if not beside.text_ids and any(format_of(file) == "csv" for file in files):
+        return  # learned from other ids
     rules = _rules(spec)
     for part, key in _wanted(spec):
         note = beside.statistics.get(_note(key) if part == "vocabulary" else key, {})

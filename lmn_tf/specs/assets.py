@@ -17,12 +17,21 @@ class Assets:
         vocabularies: Mapping of keys to lists of values; position `i` has id `i + 2`.
         statistics: Mapping of keys to `{"mean", "std", "min", "max", "count", "quantiles"}`.
         sizes: Mapping of keys to numbers of ids, the two reserved ones included.
+        delimiter: String, what parts the cells of CSV files. Defaults to `None`: a tab where the
+            name ends in `.tsv`, else a comma.
+        text_ids: Boolean. Whether ids in CSV files are the texts of their cells. Runs of before
+            this rule took them for integers, floats or times where the first rows looked so, and
+            go on so. Defaults to `True`.
     """
 
-    def __init__(self, vocabularies=None, statistics=None, sizes=None):
+    def __init__(
+        self, vocabularies=None, statistics=None, sizes=None, delimiter=None, text_ids=True
+    ):
         self.vocabularies = dict(vocabularies or {})
         self.statistics = dict(statistics or {})
         self.sizes = dict(sizes or {})
+        self.delimiter = delimiter
+        self.text_ids = text_ids
 
     def __eq__(self, other):
         return isinstance(other, Assets) and vars(self) == vars(other)
@@ -43,7 +52,13 @@ class Assets:
             for other in {".txt", ".json"} - {suffix}:
                 (folder / "vocabularies" / (key + other)).unlink(missing_ok=True)
             atomic_files.write_text(folder / "vocabularies" / (key + suffix), text)
-        statistics = {"statistics": self.statistics, "sizes": self.sizes}
+        statistics = {
+            "statistics": self.statistics,
+            "sizes": self.sizes,
+            "text_files": {"ids": "text" if self.text_ids else "guessed"},
+        }
+        if self.delimiter is not None:
+            statistics["text_files"]["delimiter"] = self.delimiter
         text = json.dumps(statistics, indent=1, sort_keys=True, default=_json_value)
         atomic_files.write_text(folder / "statistics.json", text + "\n")
 
@@ -63,6 +78,9 @@ class Assets:
                 raise UserError("`statistics.json` must hold a mapping.", file=path)
             assets.statistics = data.get("statistics", {})
             assets.sizes = data.get("sizes", {})
+            text_files = data.get("text_files", {})
+            assets.text_ids = text_files.get("ids") == "text"
+            assets.delimiter = text_files.get("delimiter")
         return assets
 
 
@@ -85,12 +103,13 @@ def read_vocabulary(path):
         values = [value.removesuffix("\r") for value in values]
     seen = {}
     for index, value in enumerate(values):
-        if value in seen:
+        text = str(value)
+        if text in seen:
             line = index + 1 if path.suffix != ".json" else None
             raise UserError(
                 f"vocabulary must not repeat. Received: {value!r} twice", file=path, line=line
             )
-        seen[value] = index
+        seen[text] = index
     return values
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from lmn_tf.data.arrow_values import (
     MISSING_TIME,
-    as_keys,
     as_lists,
     as_numbers,
     as_times,
     one_chunk,
     pick_lists,
+    split_texts,
 )
 from lmn_tf.data.place import Place
 
@@ -24,36 +24,6 @@ def test_one_chunk():
     assert one_chunk(pa.chunked_array([array])).to_pylist() == [1, 2]
     assert one_chunk(pa.chunked_array([array, array])).to_pylist() == [1, 2, 1, 2]
     assert one_chunk(pa.chunked_array([], pa.int64())).to_pylist() == []
-
-
-@pytest.mark.parametrize(
-    ("values", "wanted"),
-    [
-        (pa.array([1, None], pa.uint8()), [1, None]),
-        (pa.array([True, False]), [1, 0]),
-        (pa.array([1.0, float("nan"), None]), [1, None, None]),
-        (pa.array([None, None]), [None, None]),
-        (pa.array([5, 6]).dictionary_encode(), [5, 6]),
-        (pa.array(["a"], pa.large_string()), ["a"]),
-        (pa.array(["a"], pa.string_view()), ["a"]),
-    ],
-)
-def test_keys_are_int64_or_text(values, wanted):
-    keys = as_keys(values, PLACE)
-    assert keys.type in (pa.int64(), pa.string()) and keys.to_pylist() == wanted
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (pa.array([1.0, 2.5]), "row 2: the value must be an integer or text. Received: 2.5"),
-        (pa.array([[1]]), "column `x` must hold one value, not lists. Received: list<"),
-        (pa.array([datetime.date.today()]), "must hold integers or text. Received: date32"),
-    ],
-)
-def test_no_keys(values, message):
-    with pytest.raises(ValueError, match=message):
-        as_keys(values, PLACE)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +94,14 @@ def test_lists_of_fixed_size_of_nothing_and_of_text():
     ):
         flat, lengths = as_lists(texts, PLACE, "|")
         assert flat.to_pylist() == ["a", "b", "c"] and lengths.tolist() == [2, 0, 0, 1]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_split_texts(kind):
+    texts = pa.array(["z", "a||b", "", None, " c |", "|"], kind).slice(1)
+    wanted = [["a", None, "b"], None, None, [" c ", None], [None, None]]
+    assert split_texts(texts, "|").to_pylist() == wanted
+    assert split_texts(texts.slice(0, 0), "|").to_pylist() == []
 
 
 def test_no_lists():

@@ -18,6 +18,7 @@ from small_shop import (
 from lmn_tf.data.batch_reader import BatchReader
 from lmn_tf.data.length_buckets import length_buckets
 from lmn_tf.data.vocabulary import learn
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 ROWS, EVENTS = shop_rows()
 
@@ -186,6 +187,21 @@ def test_all_formats_give_identical_batches(folder, files, tmp_path):
         learn(other, pattern)
         assert other.assets.vocabularies == spec.assets.vocabularies
         assert_same(list(BatchReader(other, pattern, batch_size=50).read()), wanted)
+
+
+def test_runs_of_before_go_on_reading_csv_as_they_did(tmp_path):
+    (tmp_path / "a.csv").write_text("user,item,click\n007,1.0,0\n7, 2.0,1\n")
+    features = [
+        {"name": name, "role": "user", "kind": "categorical", "lookup": {"learn": {}}}
+        for name in ("user", "item")
+    ]
+    plain = {"spec_version": 1, "name": "t", "labels": [{"name": "click"}], "features": features}
+    for text_ids, users, items in ((True, [2, 3], ["1.0", " 2.0"]), (False, [3, 3], [1, 2])):
+        spec = FeatureSpec.from_dict(plain)
+        spec.assets.text_ids = text_ids
+        spec.assets.vocabularies.update(user=["007", "7"], item=items)
+        ((batch, _, _),) = BatchReader(spec, str(tmp_path / "a.csv")).read()
+        assert batch["user"].tolist() == users and batch["item"].tolist() == [2, 3]
 
 
 def rows_of(batches):

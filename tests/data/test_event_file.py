@@ -65,10 +65,22 @@ def test_counts(tmp_path):
 
 
 def test_users_of_another_type(tmp_path):
-    file = EventFile(write(tmp_path, ["a"]), "user")
-    message = r"column `user` must have the type of `user` in .*\(string\). Received: int64"
-    with pytest.raises(ValueError, match=message):
-        file.find(pa.array([1]), place("user"))
+    file = EventFile(write(tmp_path, ["007", "7", "7", "a"]), "user")
+    for users in (pa.array([7, 8]), pa.array(["7", "07"]), pa.array([7.0, None])):
+        first, available = file.find(users, place("user"))
+        assert first.tolist() == [1, 0] and available.tolist() == [2, 0]
+    file = EventFile(write(tmp_path, [7, 7, 8]), "user")
+    for users in (pa.array(["8", "007"]), pa.array(["8", "x"]).dictionary_encode()):
+        assert file.find(users, place("user"))[1].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_users_past_int64(tmp_path, chunk):
+    users = pa.array([7, 7, 2**64 - 2, 2**64 - 1, 2**64 - 1], pa.uint64())
+    file = EventFile(write(tmp_path, users, chunk), "user")
+    for asked in (users, users.cast(pa.string())):
+        assert file.find(asked, place("user"))[1].tolist() == [2, 2, 1, 2, 2]
+    assert file.find(pa.array([7]), place("user"))[1].tolist() == [2]
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 100])

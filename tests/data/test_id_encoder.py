@@ -79,11 +79,10 @@ def test_hash():
             "row 2: the value must be an integer. Received: 'x'",
         ),
         (
-            pa.array([1]),
-            Lookup(vocabulary=COLORS),
-            COLORS,
-            "column `color` must hold text, like the vocabulary of `color`, which has 'red'. "
-            "Received: int64",
+            pa.array(["1", "2", "0x10", "3"]).dictionary_encode(),
+            Lookup(identity=3),
+            None,
+            "row 3: the value must be an integer. Received: '0x10'",
         ),
     ],
 )
@@ -92,9 +91,46 @@ def test_values_that_are_refused(values, lookup, vocabulary, message):
         encode(values, lookup, vocabulary)
 
 
-def test_a_default_of_the_wrong_type():
-    with pytest.raises(ValueError, match="`default` of `color` must be an integer.*default='x'"):
-        encode(pa.array([1, None]), Lookup(hash=5), default="x")
+def test_a_default_is_an_id_like_others():
+    for lookup in (Lookup(hash=50), Lookup(vocabulary=("x", "7"))):
+        vocabulary = lookup.vocabulary
+        for default in ("x", 7, "7"):
+            (wanted,) = encode(pa.array([str(default)]), lookup, vocabulary)
+            for values in (pa.array([1, None]), pa.array(["a", None]), pa.array([1.0, np.nan])):
+                assert encode(values, lookup, vocabulary, default=default)[1] == wanted
+
+
+def test_integers_are_unknown_where_only_texts_are_known():
+    assert encode(pa.array([1, 7]), Lookup(vocabulary=COLORS), COLORS) == [1, 1]
+    assert encode(pa.array([1, 7]), Lookup(vocabulary=COLORS), ["red", "7", "007"]) == [1, 3]
+
+
+def test_zeros_in_front_tell_ids_apart():
+    texts = pa.array(["007", "7", "1e5", "100000", "0x10", "16", "10.1", "10.10", " a", "a", "nan"])
+    lookup = Lookup(hash=1 << 30)
+    assert len(set(encode(texts, lookup))) == len(texts)
+    assert encode(texts, Lookup(vocabulary="v.txt"), texts.to_pylist()) == list(range(2, 13))
+
+
+def test_identity_reads_numbers():
+    texts = ["07", "+5", "5.0", "-0", "9", "00000000000000000000005", "9" * 30, "-3", None]
+    wanted = [9, 7, 7, 2, 11, 7, 1, 1, 1]
+    for values in (pa.array(texts), pa.array(texts).dictionary_encode()):
+        assert encode(values, Lookup(identity=10)) == wanted
+    assert encode(pa.array([2**64 - 1, 7], pa.uint64()), Lookup(identity=10)) == [1, 9]
+
+
+def test_only_numbers_of_these_rows_are_read():
+    coded = pa.array(["x", "1", "2"]).dictionary_encode()
+    assert encode(coded.slice(1), Lookup(identity=3)) == [3, 4]
+
+
+def test_vocabularies_past_int64():
+    vocabulary = [str(2**64 - 1), "8", 10**30]
+    lookup = Lookup(vocabulary="ids.txt")
+    assert encode(pa.array([7, 8]), lookup, vocabulary) == [1, 3]
+    assert encode(pa.array([2**64 - 1, 8], pa.uint64()), lookup, vocabulary) == [2, 3]
+    assert encode(pa.array([str(10**30)]), lookup, vocabulary) == [4]
 
 
 @pytest.mark.parametrize("kind", [pa.null(), pa.int64(), pa.string()])

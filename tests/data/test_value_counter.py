@@ -57,8 +57,18 @@ def test_memory_is_bounded_and_frequent_values_stay(monkeypatch):
     assert len(counter.most_frequent()) <= 40
 
 
-def test_text_and_integers_do_not_mix():
+def test_integers_and_their_texts_are_one_value():
     counter = ValueCounter()
-    counter.add(pa.array([1]), PLACE)
-    with pytest.raises(ValueError, match="column `item` must hold int64, as the columns or files"):
-        counter.add(pa.array(["a"]), PLACE)
+    counter.add(pa.array([7, 7, 10]), PLACE)
+    assert counter.most_frequent() == [7, 10]
+    counter.add(pa.array(["7", "007", "a", "a", "a", "a"]), PLACE)
+    counter.add(pa.array([2**64 - 1, 10], pa.uint64()), PLACE)
+    assert counter.most_frequent() == ["a", "7", "10", "007", str(2**64 - 1)]
+    assert counter.most_frequent(min_count=3) == ["a", "7"]
+
+
+def test_integers_rise_as_numbers_and_texts_as_text():
+    for values in ([10, 9], ["10", "9"]):
+        counter = ValueCounter()
+        counter.add(pa.array(values), PLACE)
+        assert counter.most_frequent() == sorted(values)

@@ -230,6 +230,24 @@ def test_csv_gives_the_same(files, tmp_path):
     assert other.assets.vocabularies == spec.assets.vocabularies
 
 
+def test_ids_learned_by_the_rule_of_before_are_learned_anew_for_csv(tmp_path):
+    feature = {"name": "x", "role": "item", "kind": "categorical", "lookup": {"learn": {}}}
+    (tmp_path / "a.csv").write_text("x,click\n007,0\n7,1\n")
+    pq.write_table(pa.table({"x": [7, 8], "click": [0, 1]}), tmp_path / "a.parquet")
+    for name, anew in (("a.csv", ["007", "7"]), ("a.parquet", [7, 8])):
+        old = spec_with([feature])
+        learn(old, str(tmp_path / name))
+        old.assets.vocabularies["x"] = ["as before"]
+        for text_ids, wanted in ((True, ["as before"]), (False, anew)):
+            old.assets.text_ids = text_ids
+            old.assets.save(tmp_path)
+            spec = spec_with([feature])
+            learn(spec, str(tmp_path / name))
+            reused = name == "a.parquet"
+            assert spec.assets.vocabularies["x"] == (["as before"] if reused else wanted)
+            assert spec.assets.text_ids
+
+
 def test_nothing_to_learn_from(tmp_path):
     table = pa.table({"click": [0], "x": pa.array([None], pa.float64())})
     pq.write_table(table, tmp_path / "a.parquet")

@@ -29,6 +29,18 @@ def test_round_trip(values, suffix, tmp_path):
     assert loaded.vocabularies["s.a"] == values
 
 
+def test_how_text_files_are_read_is_kept(tmp_path):
+    for assets in (Assets(), Assets(delimiter=";"), Assets(text_ids=False)):
+        assets.save(tmp_path)
+        assert Assets.load(tmp_path) == assets
+
+
+def test_older_runs_go_on_guessing_the_type_of_ids(tmp_path):
+    (tmp_path / "statistics.json").write_text('{"statistics": {}, "sizes": {}}')
+    assert not Assets.load(tmp_path).text_ids
+    assert Assets().text_ids and Assets.load(tmp_path / "none").text_ids
+
+
 def test_saving_again_leaves_one_file_a_vocabulary(tmp_path):
     Assets({"a": ["x"]}).save(tmp_path)
     Assets({"a": [1]}).save(tmp_path)
@@ -69,6 +81,7 @@ def test_what_a_killed_run_left_of_a_file_is_no_vocabulary(tmp_path):
     [
         ("a.txt", "x\ny\nx\n", "a.txt:3: vocabulary must not repeat. Received: 'x' twice"),
         ("a.json", '["x", "x"]', "vocabulary must not repeat"),
+        ("a.json", '["007", 7, "7"]', "vocabulary must not repeat. Received: '7' twice"),
         ("a.json", "{}", "must be a JSON list of text or of integers"),
         ("a.json", "[1.5]", "must be a JSON list of text or of integers"),
         ("a.json", "[true]", "must be a JSON list of text or of integers"),

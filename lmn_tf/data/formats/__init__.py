@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from lmn_tf.data.formats.unit import Unit
 from lmn_tf.specs.errors import UserError
 
-__all__ = ["Unit", "match_files", "open_files"]
+__all__ = ["Unit", "format_of", "match_files", "open_files"]
 
 _FORMATS = {
     ".parquet": "parquet",
@@ -41,8 +41,17 @@ def match_files(files) -> list[str]:
     return sorted(found)
 
 
+def format_of(path: str) -> str | None:
+    """Returns `"parquet"`, `"csv"` or `"tfrecord"` as the name of a file says, else `None`."""
+    return _FORMATS.get(os.path.splitext(path.lower().removesuffix(".gz"))[1])
+
+
 def open_files(
-    files, lists: Mapping[str, str] | None = None, numbers: Sequence[str] = ()
+    files,
+    lists: Mapping[str, str] | None = None,
+    numbers: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    delimiter: str | None = None,
 ) -> list[Unit]:
     """Opens data files as units, in the order of their names.
 
@@ -53,6 +62,9 @@ def open_files(
         files: Glob, path, or list of them.
         lists: Mapping from list column to the separator of its cells in CSV. Defaults to `None`.
         numbers: Names of columns that must hold numbers. Defaults to `()`.
+        texts: Names of columns whose cells in CSV are kept as they are. Defaults to `()`.
+        delimiter: String. What parts the cells of CSV. Defaults to `None`: a tab in files whose
+            name ends in `.tsv`, else a comma.
 
     Returns:
         List of `Unit`.
@@ -63,15 +75,14 @@ def open_files(
     from lmn_tf.data.formats.csv import CsvTypes, open_csv
     from lmn_tf.data.formats.parquet import open_parquet
 
-    types = CsvTypes(lists or {}, numbers)
+    types = CsvTypes(lists or {}, numbers, texts)
     units: list[Unit] = []
     for path in match_files(files):
-        stem = path.removesuffix(".gz")
-        kind = _FORMATS.get(os.path.splitext(stem)[1].lower())
+        kind = format_of(path)
         if kind == "parquet":
             units += open_parquet(path)
         elif kind == "csv":
-            units += open_csv(path, types)
+            units += open_csv(path, types, delimiter)
         elif kind == "tfrecord":
             from lmn_tf.data.formats.tfrecord import open_tfrecord
 

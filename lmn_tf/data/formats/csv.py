@@ -7,52 +7,55 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from lmn_tf.data.arrow_values import split_texts
 from lmn_tf.data.formats.unit import Unit
+from lmn_tf.data.id_keys import quick_integers
 from lmn_tf.specs.errors import UserError, short
 
 _BLOCK_BYTES = 4 << 20
+_DELIMITERS = (",", ";", "\t", "|")
 _TYPES = (pa.int64(), pa.float64(), pa.timestamp("us"))
 
 
 class CsvTypes:
     """The type of every CSV column, found once and then kept for all files.
 
-    A column takes the first type that fits all cells of the first block of the first file:
-    integer, float, timestamp, else text. Columns in `numbers` are floats whatever comes first.
+    Columns in `texts` are text, exactly as it stands between the delimiters (RFC 4180 counts blanks
+    as a part of a field), and columns in `numbers` are floats. Of the others, which hold times, a
+    column takes the first type that fits all cells of the first block of the first file: integer,
+    float, timestamp, else text. An empty cell is a missing value.
 
     Args:
         lists: Mapping from list column to the separator of its text cells.
         numbers: Names of columns that must hold numbers.
+        texts: Names of columns whose cells are kept as they are. Defaults to `()`.
     """
 
-    def __init__(self, lists: Mapping[str, str], numbers: Sequence[str]):
+    def __init__(self, lists: Mapping[str, str], numbers: Sequence[str], texts: Sequence[str] = ()):
         self.lists = dict(lists)
         self.numbers = frozenset(numbers)
+        self.texts = frozenset(texts)
         self._types: dict[str, pa.DataType] = {}
 
     def convert(self, name: str, cells: pa.Array, path: str, first_row: int) -> pa.Array:
         """Returns text cells as the column's type, or as lists of it."""
         if name not in self.lists:
             return self._typed(name, cells, path, lambda i: first_row + i + 1)
-        lists = pc.split_pattern(cells, self.lists[name])
-        # An empty cell is an empty list, not a list of one empty text.
-        empty = pc.equal(pc.fill_null(cells, ""), "")
+        lists = split_texts(cells, self.lists[name])
         lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        values = lists.flatten()
-        blank = empty.to_numpy(zero_copy_only=False)
-        if blank.any():
-            keep = np.repeat(~blank, lengths)
-            values = values.filter(pa.array(keep))
-            offsets = np.concatenate([[0], np.cumsum(np.where(blank, 0, lengths))]).astype(np.int32)
-        values = pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
 
         def row(i):
             return first_row + int(np.searchsorted(offsets, i, side="right"))
 
-        return pa.ListArray.from_arrays(pa.array(offsets), self._typed(name, values, path, row))
+        values = self._typed(name, lists.flatten(), path, row)
+        return pa.ListArray.from_arrays(pa.array(offsets), values)
 
     def _typed(self, name, cells, path, row):
+        if name in self.texts:
+            # int64 is a shorter form of the same ids, and faster to look up.
+            numbers = quick_integers(cells)
+            return cells if numbers is None else numbers
         cells = pc.utf8_trim_whitespace(cells)
         if name in self.numbers:
             kind = pa.float64()
@@ -102,15 +105,19 @@ def _first_misfit(cells: pa.Array, kind: pa.DataType) -> int:
 
 
 class CsvUnit(Unit):
-    """One CSV file with a header line; tab-separated where its name ends in `.tsv`.
+    """One CSV file with a header line.
 
     Args:
-        path: String. The file; `.gz` and other endings that Arrow knows are decompressed.
+        path: String. The file; gzip where its name ends in `.gz`.
         types: `CsvTypes` shared by all files.
+        delimiter: String. What parts the cells. Defaults to `None`: a tab where the name ends in
+            `.tsv`, else a comma.
     """
 
-    def __init__(self, path: str, types: CsvTypes):
+    def __init__(self, path: str, types: CsvTypes, delimiter: str | None = None):
         self.path = path
+        usual = "\t" if path.lower().removesuffix(".gz").endswith(".tsv") else ","
+        self.delimiter = delimiter or usual
         self._types = types
         with self._reader(None) as reader:
             names = reader.schema.names
@@ -143,7 +150,6 @@ class CsvUnit(Unit):
                 raise self._unreadable(error) from error
 
     def _reader(self, columns):
-        tabs = ".tsv" in self.path.rsplit("/", 1)[-1]
         names = list(columns or ())
         try:
             if not hasattr(self, "names"):
@@ -155,10 +161,11 @@ class CsvUnit(Unit):
                     strings_can_be_null=True,
                     null_values=[""],
                 )
+            zipped = "gzip" if self.path.lower().endswith(".gz") else None
             return pa_csv.open_csv(
-                self.path,
+                pa.input_stream(self.path, compression=zipped),
                 read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
-                parse_options=pa_csv.ParseOptions(delimiter="\t" if tabs else ","),
+                parse_options=pa_csv.ParseOptions(delimiter=self.delimiter),
                 convert_options=options,
             )
         except (pa.ArrowException, OSError) as error:
@@ -167,13 +174,21 @@ class CsvUnit(Unit):
     def _unreadable(self, error):
         reason = " ".join(str(error).split())
         return UserError(
-            f"the file must be CSV with a header line. Received: {reason}", file=self.path
+            f"the file must be CSV with a header line and the delimiter {self.delimiter!r}. "
+            f"Received: {reason}",
+            file=self.path,
         )
 
+    @property
+    def _reading(self):
+        others = [mark for mark in _DELIMITERS if mark in self.names[0] and len(self.names) == 1]
+        hint = f", and {others[0]!r} in it: give it as `delimiter`" if others else ""
+        return f" with the delimiter {self.delimiter!r}{hint}"
 
-def open_csv(path: str, types: CsvTypes) -> list[Unit]:
+
+def open_csv(path: str, types: CsvTypes, delimiter: str | None = None) -> list[Unit]:
     """Returns the one unit of a CSV file; refuses a file without rows."""
-    unit = CsvUnit(path, types)
+    unit = CsvUnit(path, types, delimiter)
     if next(iter(unit._stream(unit.names[:1], 0)), None) is None:
         raise UserError("the file must hold at least one row. Received: 0 rows", file=path)
     return [unit]

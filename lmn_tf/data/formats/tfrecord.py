@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from lmn_tf.data.formats.unit import Unit
-from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.errors import UserError, short
 
 _CHUNK_ROWS = 8_192
 _TYPED_ROWS = 1_000
@@ -52,7 +52,7 @@ class TFRecordUnit(Unit):
     def _records(self):
         import tensorflow as tf
 
-        zipped = "GZIP" if self.path.endswith(".gz") else ""
+        zipped = "GZIP" if self.path.lower().endswith(".gz") else ""
         return tf.data.TFRecordDataset(self.path, compression_type=zipped)
 
     def _guarded(self, dataset):
@@ -104,7 +104,7 @@ class TFRecordUnit(Unit):
         offsets = ragged.row_splits.numpy()
         values = ragged.flat_values.numpy()
         if values.dtype == object:
-            values = pa.array(values, type=pa.binary()).cast(pa.string())
+            values = self._texts(name, values, offsets, first_row)
         else:
             values = pa.array(values)
         if name in self._lists:
@@ -121,6 +121,25 @@ class TFRecordUnit(Unit):
             return values
         index = np.where(lengths > 0, offsets[:-1], 0)
         return values.take(pa.array(index, mask=lengths == 0))
+
+    def _texts(self, name, values, offsets, first_row):
+        try:
+            return pa.array(values, type=pa.binary()).cast(pa.string())
+        except pa.ArrowInvalid:
+            at = next(i for i, value in enumerate(values) if not _is_text(value))
+            row = first_row + int(np.searchsorted(offsets, at, side="right"))
+            raise UserError(
+                f"column `{name}`, row {row}: text must be UTF-8. Received: {short(values[at])}",
+                file=self.path,
+            ) from None
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def open_tfrecord(path: str, lists: Mapping[str, str]) -> list[Unit]:

@@ -61,11 +61,25 @@ class Unit(abc.ABC):
                 return
 
     def check_columns(self, columns: Sequence[str]) -> None:
-        """Raises a `UserError` when the file lacks one of `columns`."""
-        missing = [name for name in columns if name not in self.names]
-        if missing:
+        """Raises a `UserError` when the file lacks one of `columns`, or has it more than once."""
+        for name in columns:
+            count = self.names.count(name)
+            if count == 1:
+                continue
+            if count:
+                raise UserError(
+                    f"column `{name}` must be in the file once. "
+                    f"Received: {count} columns of that name",
+                    file=self.path,
+                )
+            others = f"{len(self.names)} other column{'' if len(self.names) == 1 else 's'}"
             raise UserError(
-                f"column `{missing[0]}` must be in the file."
-                f"{did_you_mean(missing[0], self.names)} Received: {len(self.names)} other columns",
+                f"column `{name}` must be in the file.{did_you_mean(name, self.names)} "
+                f"Received: {others}{self._reading}",
                 file=self.path,
             )
+
+    @property
+    def _reading(self) -> str:
+        """How the names were read, where that is a matter of choice, to follow in a message."""
+        return ""

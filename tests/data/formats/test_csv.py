@@ -8,15 +8,15 @@ from lmn_tf.data.formats.csv import CsvTypes, open_csv
 
 def write(folder, text, name="a.csv"):
     path = folder / name
-    if name.endswith(".gz"):
+    if name.lower().endswith(".gz"):
         path.write_bytes(gzip.compress(text.encode()))
     else:
         path.write_text(text)
     return str(path)
 
 
-def read(path, columns, lists=None, numbers=(), types=None, **options):
-    (unit,) = open_csv(path, types or CsvTypes(lists or {}, numbers))
+def read(path, columns, lists=None, numbers=(), texts=(), types=None, delimiter=None, **options):
+    (unit,) = open_csv(path, types or CsvTypes(lists or {}, numbers, texts), delimiter)
     return pa.concat_tables(unit.tables(columns, **options))
 
 
@@ -41,9 +41,28 @@ def test_lists_are_split(tmp_path):
     assert table["c"].to_pylist() == [[1.0, 2.0], [], [4.0]]
 
 
-@pytest.mark.parametrize("name", ["a.csv.gz", "a.tsv", "a.tsv.gz"])
+def test_texts_stay_as_they_are(tmp_path):
+    cells = ["007", "7", "1e5", "0x10", "10.10", "2024-01-31", "nan", " a", '"b "', "", " "]
+    path = write(tmp_path, "x,y\n" + "".join(f"{cell},1\n" for cell in cells))
+    found = read(path, ["x"], texts=["x"], numbers=["x"])["x"].to_pylist()
+    assert found == [*cells[:8], "b ", None, " "]
+    path = write(tmp_path, "x\n007| a||b\n\n7\n")
+    found = read(path, ["x"], lists={"x": "|"}, texts=["x"])["x"].to_pylist()
+    assert found == [["007", " a", None, "b"], ["7"]]
+
+
+@pytest.mark.parametrize("cells", [["1", "-5", ""], [str(2**63 - 1), str(-(2**63))]])
+def test_texts_of_integers_come_as_integers(tmp_path, cells):
+    path = write(tmp_path, "x,y\n" + "".join(f"{cell},1\n" for cell in cells))
+    column = read(path, ["x"], texts=["x"])["x"]
+    assert column.type == pa.int64()
+    assert column.to_pylist() == [int(cell) if cell else None for cell in cells]
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.CSV", "a.tsv", "a.TSV", "a.tsv.gz", "a.TSV.GZ"])
 def test_endings(tmp_path, name):
-    path = write(tmp_path, "a\tb\n1\t2\n" if "tsv" in name else "a,b\n1,2\n", name)
+    tabs = "tsv" in name.lower()
+    path = write(tmp_path, "a\tb\n1\t2\n" if tabs else "a,b\n1,2\n", name)
     assert read(path, ["b", "a"]).to_pylist() == [{"b": 2, "a": 1}]
 
 
@@ -94,3 +113,29 @@ def test_a_missing_column(tmp_path):
         ValueError, match="column `prise` must be in the file. Did you mean `price`"
     ):
         read(path, ["prise"])
+
+
+@pytest.mark.parametrize("delimiter", [";", "|", "\t", " "])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_a_delimiter(tmp_path, delimiter, name):
+    path = write(tmp_path, "a,b\n1,2\n".replace(",", delimiter), name)
+    assert read(path, ["b"], delimiter=delimiter).to_pylist() == [{"b": 2}]
+
+
+def test_the_wrong_delimiter_is_named(tmp_path):
+    path = write(tmp_path, "a;b\n1;2\n")
+    message = (
+        "column `b` must be in the file. Known: `a;b`. Received: 1 other column with the delimiter "
+        "',', and ';' in it: give it as `delimiter`"
+    )
+    with pytest.raises(ValueError, match=message):
+        read(path, ["b"])
+    with pytest.raises(ValueError, match=r"Received: 2 other columns with the delimiter '\\t'$"):
+        read(write(tmp_path, "a\tb\n1\t2\n", "a.tsv"), ["c"])
+
+
+def test_a_column_twice(tmp_path):
+    path = write(tmp_path, "a,b,a\n1,2,3\n")
+    with pytest.raises(ValueError, match="`a` must be in the file once. Received: 2 columns of"):
+        read(path, ["a"])
+    assert read(path, ["b"]).to_pylist() == [{"b": 2}]

@@ -72,3 +72,15 @@ def test_no_rows(tmp_path):
     pq.write_table(pa.table({"x": pa.array([], pa.int64())}), tmp_path / "a.parquet")
     with pytest.raises(ValueError, match="a.parquet: the file must hold at least one row"):
         open_parquet(str(tmp_path / "a.parquet"))
+
+
+def test_a_column_twice(tmp_path):
+    path = str(tmp_path / "a.parquet")
+    columns = [pa.array([1, 2]), pa.array([3, 4]), pa.array([5, 6])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["c", "c", "d"]), path)
+    (unit,) = open_parquet(path)
+    with pytest.raises(
+        ValueError, match="column `c` must be in the file once. Received: 2 columns of that name"
+    ):
+        next(unit.tables(["c"]))
+    assert next(unit.tables(["d"]))["d"].to_pylist() == [5, 6]

@@ -101,3 +101,13 @@ def test_types_follow_from_the_first_value_that_there_is(tmp_path):
     (unit,) = open_tfrecord(write(tmp_path, records[:3]), {})
     (table,) = unit.tables(["a", "b"])
     assert table.to_pydict() == {"a": [1, 2, 3], "b": [None, None, 0.5]}
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"ok", b"\xff"]))
+    record = tf.train.Example(features=tf.train.Features(feature={"a": feature}))
+    path = write(tmp_path, [example(a=["x"]), record.SerializeToString()])
+    (unit,) = open_tfrecord(path, {"a": "|"})
+    message = r"column `a`, row 2: text must be UTF-8. Received: b'\\xff'"
+    with pytest.raises(ValueError, match=message):
+        list(unit.tables(["a"]))
