@@ -8,8 +8,9 @@ import yaml
 
 from lmn_tf.specs.errors import UserError, nearest, short
 
-_MAX_DEPTH = 32
+MAX_DEPTH = 32
 _MAX_DIGITS = 100
+_TOO_DEEP = f"nesting must be at most {MAX_DEPTH} deep."
 # YAML 1.2 core schema. YAML 1.1 would read `no` as False, `12:30` as 750 and `1e-3` as text.
 _NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
 _BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
@@ -118,8 +119,8 @@ class _Builder:
     def open(self, container, mark):
         if self.wants_key():
             self.fail("a key must be text. Received: a list or a mapping", mark)
-        if len(self.stack) >= _MAX_DEPTH:
-            self.fail(f"nesting must be at most {_MAX_DEPTH} deep.", mark)
+        if len(self.stack) >= MAX_DEPTH:
+            self.fail(_TOO_DEEP, mark)
         path = self.path()
         self.add_value(container, mark)
         self.stack.append([container, path, None])
@@ -229,6 +230,9 @@ def loads(text, file=None):
 
 def _syntax_error(error, text, file):
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    deep = None if mark is None else _depth_mark(text[: mark.index])
+    if deep is not None:
+        return UserError(_TOO_DEEP, file=file, line=deep.line + 1)
     line = None if mark is None else mark.line + 1
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     if line is None and isinstance(getattr(error, "position", None), int):
@@ -237,6 +241,23 @@ def _syntax_error(error, text, file):
     if line is not None and line <= len(lines) and re.match(r"^\s*\t", lines[line - 1]):
         problem = "indentation must be spaces, not tabs"
     return UserError(f"file must be valid YAML. Received: {problem}", file=file, line=line)
+
+
+def _depth_mark(text):
+    """Returns where `text` nests too deep, or `None`.
+
+    PyYAML reads ahead: one with a limit of its own stops before it tells of what comes first.
+    """
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent))
+            depth -= isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent))
+            if depth > MAX_DEPTH:
+                return event.start_mark
+    except yaml.YAMLError:
+        pass  # The text is cut off.
+    return None
 
 
 def dump(data):

@@ -67,7 +67,10 @@ def test_nan():
         ("a:\n    - x\n  - y\n", 3, "file must be valid YAML"),
         ("a: 1\nb: \x07\n", 2, "file must be valid YAML"),
         ("a: " + "[" * 100_000 + "\n", 1, "nesting must be at most 32 deep"),
-        ("a: " + "{b: " * 100 + "\n", 1, "nesting must be at most 32 deep"),
+        ("a: " + "{b: " * 2000 + "\n", 1, "nesting must be at most 32 deep"),
+        ("a: 1\nb: [\n" + "[\n" * 2000, 33, "nesting must be at most 32 deep"),
+        ("".join(" " * i + "a:\n" for i in range(1100)), 33, "nesting must be at most 32 deep"),
+        ("- " * 2000 + "\n", 1, "nesting must be at most 32 deep"),
         ("a: " + "9" * 5000 + "\n", 1, "a number must have at most 100 digits"),
     ],
 )
@@ -77,6 +80,22 @@ def test_refuses(text, line, message):
     assert message in caught.value.message
     if "\x07" not in text:  # PyYAML's C parser tells no line of a control character
         assert caught.value.line == line
+
+
+class _ShallowLoader(yaml.SafeLoader):
+    """Stops at a depth of its own, which the scanner meets before any value is told of."""
+
+    def fetch_flow_collection_start(self, TokenClass):
+        if self.flow_level == 50:
+            raise yaml.scanner.ScannerError(None, None, "too much", self.get_mark())
+        super().fetch_flow_collection_start(TokenClass)
+
+
+def test_our_depth_speaks_before_the_parsers(monkeypatch):
+    monkeypatch.setattr(strict_yaml, "_Loader", _ShallowLoader)
+    assert strict_yaml.loads("a: " + "[" * 31 + "]" * 31 + "\n")[0].keys() == {"a"}
+    with pytest.raises(UserError, match="^f.yaml:2: nesting must be at most 32 deep"):
+        strict_yaml.loads("a: 1\nb: " + "[" * 60 + "]" * 60 + "\n", file="f.yaml")
 
 
 def test_marks_are_the_lines_of_keys_and_items():
