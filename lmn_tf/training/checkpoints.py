@@ -1,11 +1,11 @@
 """Checkpoints: everything training needs to go on, in one file that is whole or absent."""
 
+import contextlib
 import json
 import re
 import struct
 import warnings
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,15 +14,15 @@ import numpy as np
 from lmn_tf import atomic_files
 from lmn_tf.distribute.row_access import copy_rows, get_rows, row_chunks
 from lmn_tf.specs.errors import UserError
+from lmn_tf.training.checked_zip import check_zip, read_checked
 
 _STATE = "state.json"
-_BLOCK_BYTES = 2**20
 _LENGTHS_AT = 26  # of the name and of what follows it, in the header of a member of a zip file
 _STEP = re.compile(r"^step-(\d+)\.npz$")
 
 
-class DamagedCheckpoint(Exception):
-    """A checkpoint file that is cut off or whose checksum is wrong."""
+class DamagedCheckpoint(UserError):
+    """A checkpoint file that is missing, cut off or altered."""
 
 
 class Checkpoints:
@@ -33,9 +33,10 @@ class Checkpoints:
     what one number of devices saved another one loads. They pass through memory in pieces.
 
     A file is written beside its place, flushed and renamed, so it is whole or absent. Each
-    member of the file carries a checksum that is verified on reading; when the newest checkpoint
-    is damaged, the one before it is used and a warning says so. Best weights are files of their
-    own, named in the state under `best_file`, kept while a kept checkpoint names them.
+    member of the file carries a checksum, and all of them are verified before any is read; when
+    the newest checkpoint is damaged, the one before it is used and a warning says so. Best weights
+    are files of their own, named in the state under `best_file`, kept while a kept checkpoint
+    names them.
 
     Args:
         folder: Folder of the checkpoints; made when first written to.
@@ -69,23 +70,28 @@ class Checkpoints:
         """Reads the newest whole checkpoint: (values, state), or None when there is none.
 
         Args:
-            tidy: Whether to remove what a killed process left, which nobody but the run itself
-                may do. Defaults to `True`.
+            tidy: Whether to remove what a killed process left and to rename what is damaged to
+                `damaged-step-N.npz`, which nobody but the run itself may do. Defaults to `True`.
         """
         if tidy:
             atomic_files.remove_leftovers(self.folder)
-        for path in reversed(self._steps()):
+        steps = self._steps()
+        for path in reversed(steps):
             try:
                 values, state = read_arrays(path)
                 if state.get("best_file"):
                     self.load_best(state["best_file"])
             except DamagedCheckpoint as error:
-                warnings.warn(
-                    f"The checkpoint {path} is damaged ({error}); trying the one before it.",
-                    stacklevel=2,
-                )
+                told = f"The checkpoint {path} is damaged: {error.message}."
+                _warn(f"{told} Trying the one before it.")
+                if tidy:
+                    # It must not count as one of those to keep.
+                    with contextlib.suppress(OSError):
+                        path.replace(path.with_name(f"damaged-{path.name}"))
                 continue
             return values, state
+        if steps:
+            _warn(f"Every checkpoint in {self.folder} is damaged: there is none to go on from.")
         return None
 
     def _steps(self) -> list[Path]:
@@ -138,15 +144,15 @@ def read_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
     Raises:
         DamagedCheckpoint: When the file is missing, cut off or altered.
     """
-    try:
+    with _damage_told(path):
+        # First of all: the headers of arrays say how much memory to take.
+        check_zip(path)
         with zipfile.ZipFile(path) as archive:
             document = json.loads(archive.read(_STATE))
             values = {}
             for index, key in enumerate(document["keys"]):
                 values[key] = _read_member(archive, _member(index))
-            return values, document["state"]
-    except (OSError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError) as error:
-        raise DamagedCheckpoint(f"{Path(path).name}: {error}") from error
+            return values, dict(document["state"])
 
 
 def assign(variables: Mapping[str, object], values: Mapping[str, np.ndarray], source: str) -> None:
@@ -176,11 +182,24 @@ def assign(variables: Mapping[str, object], values: Mapping[str, np.ndarray], so
 
 
 def _read_state(path) -> dict:
+    with _damage_told(path):
+        return dict(json.loads(read_checked(path, _STATE))["state"])
+
+
+@contextlib.contextmanager
+def _damage_told(path):
     try:
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(_STATE))["state"]
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise DamagedCheckpoint(f"{Path(path).name}: {error}") from error
+        yield
+    except UserError as error:
+        raise DamagedCheckpoint(error.message, file=path) from error
+    except (OSError, KeyError, TypeError, ValueError) as error:  # whole, and no checkpoint
+        raise DamagedCheckpoint(
+            f"the file must be a checkpoint. Received: {error}", file=path
+        ) from error
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=3)
 
 
 def _member(index: int) -> str:
@@ -211,11 +230,7 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         start = member.tell()
         if is_fortran or len(row_chunks(shape, dtype.itemsize)) < 2:
             member.seek(0)
-            value = np.lib.format.read_array(member, allow_pickle=False)
-            member.read()  # The checksum is verified at the end of the member.
-            return value
-        while member.read(_BLOCK_BYTES):
-            pass
+            return np.lib.format.read_array(member, allow_pickle=False)
     place = _place(archive, name) + start
     return np.memmap(archive.filename, dtype, mode="r", offset=place, shape=shape)
 

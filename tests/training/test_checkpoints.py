@@ -1,3 +1,6 @@
+import warnings
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -78,7 +81,7 @@ def test_a_damaged_newest_falls_back_with_a_warning(tmp_path, how):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(8, values(8), {"step": 8})
     damage(checkpoints.save(9, values(9), {"step": 9}), how)
-    with pytest.warns(UserWarning, match="step-0000000009.npz is damaged .* the one before"):
+    with pytest.warns(UserWarning, match="step-0000000009.npz is damaged: .* the one before"):
         found, state = checkpoints.latest()
     same(found, values(8))
     assert state == {"step": 8}
@@ -87,8 +90,77 @@ def test_a_damaged_newest_falls_back_with_a_warning(tmp_path, how):
 def test_all_damaged_is_as_if_there_were_none(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     damage(checkpoints.save(9, values(9), {}), "cut")
-    with pytest.warns(UserWarning, match="damaged"):
+    with pytest.warns(UserWarning) as told:
         assert checkpoints.latest() is None
+    words = [str(one.message) for one in told]
+    assert len(words) == 2 and "damaged" in words[0] and "none to go on from" in words[1]
+
+
+def outcome(content, folder):
+    """What reading makes of a checkpoint file of such content: damage, the values, or else."""
+    path = folder / "a.npz"
+    path.write_bytes(content)
+    try:
+        found, state = read_arrays(path)
+    except DamagedCheckpoint:
+        return "damage"
+    except Exception as error:
+        return repr(error)
+    if state != {"step": 9} or list(found) != list(values(9)):
+        return "other values"
+    same_values = all(np.array_equal(found[key], value) for key, value in values(9).items())
+    return "whole" if same_values else "other values"
+
+
+@pytest.mark.parametrize("every", [23, pytest.param(1, marks=pytest.mark.slow)])
+def test_any_flipped_bit_is_damage_or_harmless(every, tmp_path):
+    write_arrays(tmp_path / "a.npz", values(9), {"step": 9})
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    outcomes = {}
+    for bit in range(0, 8 * len(content), every):
+        content[bit // 8] ^= 1 << bit % 8
+        outcomes.setdefault(outcome(content, tmp_path), []).append(bit)
+        content[bit // 8] ^= 1 << bit % 8
+    # What nobody reads, such as the dates in the directory, may flip.
+    assert set(outcomes) == {"damage", "whole"}
+    assert len(outcomes["damage"]) > 2 * len(outcomes["whole"])
+
+
+def test_any_cut_is_damage(tmp_path):
+    write_arrays(tmp_path / "a.npz", values(9), {"step": 9})
+    content = (tmp_path / "a.npz").read_bytes()
+    for size in range(0, len(content), 17):
+        assert outcome(content[:size], tmp_path) == "damage"
+
+
+@pytest.mark.parametrize("document", ["[]", "{}", '{"keys": ["a"], "state": {}}', "no JSON"])
+def test_another_zip_file_is_no_checkpoint(document, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("state.json", document)
+    with pytest.raises(DamagedCheckpoint, match="a.npz: the file must be a checkpoint. Received"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_what_is_damaged_does_not_take_the_place_of_what_is_whole(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save(8, values(8), {"step": 8})
+    damage(checkpoints.save(9, values(9), {"step": 9}), "bit")
+    (tmp_path / "step-0000000010.npz").mkdir()
+    with pytest.warns(UserWarning, match="damaged"):
+        assert checkpoints.latest(tidy=False)[1] == {"step": 8}
+    assert checkpoints.folder.joinpath("step-0000000009.npz").exists()
+    with pytest.warns(UserWarning, match="damaged"):
+        assert checkpoints.latest()[1] == {"step": 8}
+    checkpoints.save(9, values(9), {"step": 9})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "damaged-step-0000000009.npz",
+        "damaged-step-0000000010.npz",
+        "step-0000000008.npz",
+        "step-0000000009.npz",
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert checkpoints.latest()[1] == {"step": 9}
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path):
