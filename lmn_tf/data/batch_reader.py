@@ -153,7 +153,6 @@ class BatchReader:
 def open_spec_files(spec, files):
     """Opens data files with what the spec says about their lists, numbers and ids."""
     lists, numbers = {}, [label.data_column for label in spec.labels]
-    texts = [spec.group] if spec.group is not None else []
     if spec.weight is not None:
         numbers.append(spec.weight)
     for feature in spec.features:
@@ -163,20 +162,14 @@ def open_spec_files(spec, files):
                 lists[feature.weights] = feature.separator
         if feature.kind in ("numeric", "vector"):
             numbers.append(feature.data_column)
-        if feature.kind in ("categorical", "multi_value"):
-            texts.append(feature.data_column)
         numbers += [feature.weights] if feature.weights is not None else []
     for sequence in spec.sequences:
         if sequence.events is not None:
             numbers.append(sequence.events.count)
-            texts.append(sequence.events.user)
             continue
         for field in sequence.fields:
             view = spec.resolved_field(sequence, field)
             lists[view.data_column] = view.separator
             numbers += [view.data_column] if view.kind == "numeric" else []
-            texts += [view.data_column] if view.kind in ("categorical", "multi_value") else []
-    assets = spec.assets
-    return open_files(
-        match_files(files), lists, numbers, texts if assets.text_ids else (), assets.delimiter
-    )
+    texts = spec.id_columns() if spec.assets.text_ids else ()
+    return open_files(match_files(files), lists, numbers, texts, spec.assets.delimiter)

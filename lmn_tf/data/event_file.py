@@ -60,6 +60,12 @@ class EventFile:
                     f"Received: {len(names)} other columns",
                     file=self.path,
                 )
+            if names.count(name) > 1:
+                raise UserError(
+                    f"column `{name}` must be in the events file once. "
+                    f"Received: {names.count(name)} columns of that name",
+                    file=self.path,
+                )
 
     def batches(self, columns) -> Iterator[tuple[int, pa.Table]]:
         """Yields the number of the first row, and the next rows with only `columns`."""

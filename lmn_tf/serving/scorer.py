@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.data.event_store import EventStore
+from lmn_tf.data.python_ids import id_array
 from lmn_tf.data.row_block import RowBlock
 from lmn_tf.data.table_encoder import TableEncoder
 from lmn_tf.serving.saved_model import MODEL_FOLDER, input_name, load
@@ -77,7 +78,7 @@ class Scorer:
                 histories=self._histories,
             )
         else:
-            batches = self._encode(_table(rows))
+            batches = self._encode(_table(rows, self.spec.id_columns()))
         names = [label.name for label in self.spec.labels]
         scores = {name: [np.empty(0, np.float32)] for name in names}
         for features in batches:
@@ -95,6 +96,11 @@ class Scorer:
             if name not in table.column_names:
                 near = did_you_mean(name, table.column_names)
                 raise UserError(f"`rows` must have the column `{name}`.{near}")
+            if table.column_names.count(name) > 1:
+                raise UserError(
+                    f"`rows` must have the column `{name}` once. "
+                    f"Received: {table.column_names.count(name)} columns of that name"
+                )
         if self._encoder is None:
             self._encoder = TableEncoder(
                 self.spec, self._stores(), labels=False, histories=self._histories
@@ -119,13 +125,23 @@ class Scorer:
         }
 
 
-def _table(rows) -> pa.Table:
+def _table(rows, ids) -> pa.Table:
     if isinstance(rows, pa.Table):
         return rows
     try:
-        return pa.Table.from_pylist(rows) if isinstance(rows, list) else pa.table(rows)
+        if isinstance(rows, list):
+            rows = {name: [row.get(name) for row in rows] for name in (rows[0] if rows else ())}
+        return pa.table({name: _column(name, values, ids) for name, values in rows.items()})
+    except UserError:
+        raise
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             "`rows` must be a list of dicts, a dict of columns, a pyarrow.Table or the glob of "
             f"data files. Received: {type(rows).__name__} ({error})"
         ) from error
+
+
+def _column(name, values, ids):
+    if name in ids and not isinstance(values, pa.Array | pa.ChunkedArray):
+        return id_array(values, "rows", name)
+    return values

@@ -138,6 +138,18 @@ class FeatureSpec(Document):
                 names += [field.data_column, field.weights]
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
+    def id_columns(self):
+        """Returns the names of the columns that hold ids: of features, fields, group and owners."""
+        names = [] if self.group is None else [self.group]
+        views = list(self.features)
+        for sequence in self.sequences:
+            if sequence.events is not None:
+                names.append(sequence.events.user)
+                continue
+            views += [self.resolved_field(sequence, field) for field in sequence.fields]
+        names += [v.data_column for v in views if v.kind in ("categorical", "multi_value")]
+        return tuple(dict.fromkeys(names))
+
     # Tables and sizes.
 
     def table_of(self, view):

@@ -120,3 +120,12 @@ def test_a_missing_column(tmp_path):
 
 def test_starts_are_int64(tmp_path):
     assert EventFile(write(tmp_path, ["a"]), "user").starts.dtype == np.int64
+
+
+def test_a_column_twice(tmp_path):
+    path = str(tmp_path / "events.arrow")
+    table = pa.Table.from_arrays([pa.array(["a"])] * 2, names=["user", "user"])
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(ValueError, match="`user` must be in the events file once. Received: 2 col"):
+        EventFile(path, "user")

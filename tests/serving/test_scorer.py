@@ -1,6 +1,7 @@
 import glob
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tiny_run import exported, market, trained_run
@@ -55,6 +56,41 @@ def test_unknown_items_are_scored(scorer, table):
     row = {**table.slice(0, 1).to_pylist()[0], "item_id": 10**9, "history_item_id": [10**9]}
     row |= {"history_category": [1], "history_time": [row["time"] - 60]}
     assert 0 < scorer.score([row])["click"][0] < 1
+
+
+def _recast(table, kind, lists):
+    for name in ("user_id", "item_id", "history_item_id"):
+        inner = pa.list_(kind) if name == "history_item_id" else kind
+        if lists or name != "history_item_id":
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, name, table[name].cast(inner))
+    return table
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.uint64(), pa.float64(), pa.int32()], ids=str)
+def test_an_id_is_its_text_in_requests(scorer, table, want, kind):
+    rows = _recast(table.slice(0, 5), kind, lists=True)
+    for form in (rows, rows.to_pylist(), rows.to_pydict()):
+        np.testing.assert_allclose(scorer.score(form)["click"], want[:5], atol=1e-5)
+
+
+def test_ids_of_several_types_in_one_request(scorer, table, want):
+    rows = table.slice(0, 3).to_pylist()
+    rows[0]["user_id"] = str(rows[0]["user_id"])
+    rows[1]["user_id"] = float(rows[1]["user_id"])
+    rows[2]["history_item_id"] = [str(value) for value in rows[2]["history_item_id"]]
+    np.testing.assert_allclose(scorer.score(rows)["click"], want[:3], atol=1e-5)
+    unknown = [{**rows[0], "user_id": user} for user in ("nobody", 2**64 - 1, 10**30, "007")]
+    scores = scorer.score(unknown)["click"]
+    assert np.ptp(scores) == 0
+    columns = {name: [row[name] for row in unknown] for name in unknown[0]}
+    np.testing.assert_array_equal(scorer.score(columns)["click"], scores)
+
+
+def test_a_column_twice(scorer, table):
+    twice = table.append_column("item_id", table["item_id"])
+    with pytest.raises(UserError, match="`rows` must have the column `item_id` once. Received: 2"):
+        scorer.score(twice)
 
 
 def test_a_missing_column_is_named(scorer, table):

@@ -82,6 +82,15 @@ def test_columns_by_reference_are_not_columns_of_the_data(spec):
     assert len(columns) == len(set(columns))
 
 
+def test_columns_of_ids(spec):
+    assert FeatureSpec.load(MOVIELENS).id_columns() == (
+        "user_id", "item_id", "genres", "hour", "history_item_id", "history_genres",
+    )  # fmt: skip
+    assert "session" in spec.id_columns()  # the group
+    owners = {sequence.events.user for sequence in spec.sequences if sequence.events}
+    assert owners and owners <= {*spec.id_columns()}
+
+
 def test_columns_of_what_is_read(spec):
     left_out = {"row_weight", "click", "bought"}
     assert spec.columns(labels=False) == tuple(c for c in spec.columns() if c not in left_out)
