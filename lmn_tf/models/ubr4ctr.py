@@ -8,6 +8,7 @@ import tensorflow as tf
 from lmn_tf.layers.behaviour_retrieval import BehaviourRetrieval
 from lmn_tf.layers.field_selector import FieldSelector
 from lmn_tf.layers.running_mean import RunningMean
+from lmn_tf.layers.self_attention_selector import SelfAttentionSelector
 from lmn_tf.layers.weighted_match import WeightedMatch
 from lmn_tf.models.ctr_model import CTRModel
 from lmn_tf.models.labelled_loss import LabelledLoss
@@ -30,27 +31,48 @@ class UBR4CTR(LabelledLoss, CTRModel):
     a user's events before the request and nothing else, so neither can other users' events be
     found, nor later ones. Where nothing matches, `found` is 0.
 
-    In training each field is kept with the selector's probability `p`. Selector and predictor
-    learn in the same steps, from losses on disjoint variables (the paper alternates: our choice):
-    the predictor from the cross-entropy; the selector by REINFORCE from the reward
-    `1 - log_likelihood / ln(0.5)`, cut off at -1, less its moving average, with the whole score
-    function `z ln p + (1 - z) ln(1 - p)`. Elsewhere nothing is drawn: fields of `p >= 0.5` are
-    kept, and always the likeliest one.
+    In training each field is kept with the selector's probability `p`. The predictor learns from
+    the cross-entropy; the selector by REINFORCE from the reward `1 - log_likelihood / ln(0.5)`, cut
+    off at -1, less its moving average, with the whole score function
+    `z ln p + (1 - z) ln(1 - p)`. Elsewhere nothing is drawn: fields of `p >= 0.5` are kept, and
+    always the likeliest one.
 
     How rare ids are is counted in training, in one number (not trained) for each row of the
     fields' tables: see `WeightedMatch`. Fields of numbers cannot match and are left out; elapsed
     time is part of every event.
 
+    With `retrieval="self_attention"`, for data whose items have no fields to choose from, events
+    score by the attention that they pay to one another, whatever the candidate: see
+    `SelfAttentionSelector`. The `top_k` best are read as above. No ids are compared, so any
+    sequence will do.
+
+    Where the papers are silent or we differ from them:
+
+    - Selector and predictor learn in the same steps, from losses on disjoint variables; the paper
+      alternates between them.
+    - The reward has a baseline, and fields that were left out count in the score function; the
+      released code has neither. It draws fields in evaluation, too.
+    - A row of the batch is searched, not an index of the whole log, which may hold later events.
+    - Ids that most events hold weigh little, but not less than 0, and of events that score alike
+      the newest are found.
+    - Self-attention is named by the paper of IMN, without equations. That events score by the
+      attention that they receive is our choice, and so is how it is learned: from the
+      cross-entropy, as if the attention of the candidate were in proportion to the scores, which
+      trains the selector and not the events' vectors.
+
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
+        retrieval: `"fields"`, by the ids that events share with the candidate, or
+            `"self_attention"` of the events. Defaults to `"fields"`.
         field_selection: `"reinforce"`; `"straight_through"`, where the selector learns from the
             cross-entropy as if the attention were in proportion to the scores; or `"all"`, which
-            keeps all fields and has no selector. Defaults to `"reinforce"`.
+            keeps all fields and has no selector. For `retrieval="fields"`. Defaults to
+            `"reinforce"`.
         top_k: Integer. Events that are retrieved. Defaults to `20`.
         selector_units: Integer. Width of the selector's attention. Defaults to `16`.
         selector_heads: Integer that divides `selector_units`. Defaults to `2`.
-        selector_hidden_units: Tuple of integers. Hidden layers of the selector. Defaults to
-            `(20, 10)`.
+        selector_hidden_units: Tuple of integers. Hidden layers of the selector of fields. Defaults
+            to `(20, 10)`.
         **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
 
     Call arguments:
@@ -61,11 +83,14 @@ class UBR4CTR(LabelledLoss, CTRModel):
         Float32 logits of shape `(batch, labels)`.
 
     Raises:
-        UserError: If a sequence has no field with ids that is `like` an item feature.
+        UserError: If a sequence has no field with ids that is `like` an item feature, with
+            `retrieval="fields"`; or fields shall be selected for another `retrieval`.
 
     Complexity:
-        `O(length * fields)` for retrieval and `O(top_k * d)` for attention; `O(d**2)` parameters,
-        and the counts. Embedded histories can be cached per user; retrieval could be an index.
+        `O(length * fields)` for retrieval, `O(length**2 * selector_units)` by self-attention, and
+        `O(top_k * d)` for attention; `O(d**2)` parameters, and the counts. Embedded histories can
+        be cached per user, and what self-attention finds as well; retrieval by fields could be an
+        index.
 
     Example:
 
@@ -74,7 +99,8 @@ class UBR4CTR(LabelledLoss, CTRModel):
 
     Reference:
         - Qin et al., "User Behavior Retrieval for Click-Through Rate Prediction", SIGIR 2020,
-          section 3.
+          section 3; "Iterative Memory Network for Long Sequential User Behavior Modeling in
+          Recommender Systems", section 5.2 (self-attention).
     """
 
     reads_histories = True
@@ -83,6 +109,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
         self,
         spec,
         *,
+        retrieval: Literal["fields", "self_attention"] = "fields",
         field_selection: Literal["reinforce", "straight_through", "all"] = "reinforce",
         top_k: int = 20,
         selector_units: int = 16,
@@ -91,25 +118,21 @@ class UBR4CTR(LabelledLoss, CTRModel):
         **kwargs,
     ):
         super().__init__(spec, **kwargs)
+        self.retrieval = retrieval
         self.field_selection = field_selection
         self.top_k = top_k
         self.selector_units = selector_units
         self.selector_heads = selector_heads
         self.selector_hidden_units = tuple(selector_hidden_units)
+        self._check_selection()
         self.matches, self.selectors, self.retrievals = {}, {}, {}
         for name in (sequence.name for sequence in self.spec.sequences):
-            fields = self._fields(name)
-            for field, _, table in fields:
-                self.matches[f"{name}/{field}"] = WeightedMatch(
-                    self.encoder.sizes[table], name=f"{name}_{field}_match"
-                )
-            if field_selection != "all":
-                self.selectors[name] = self._make_selector(name, fields)
+            self._make_search(name)
             self.retrievals[name] = BehaviourRetrieval(
                 top_k, dtype=self.dtype_policy, name=f"{name}_retrieval"
             )
         self.baseline = None
-        if field_selection == "reinforce":
+        if retrieval == "fields" and field_selection == "reinforce":
             self.training_means = [RunningMean(name="reward")]
             self.baseline = self.add_weight(
                 (),
@@ -120,8 +143,32 @@ class UBR4CTR(LabelledLoss, CTRModel):
                 autocast=False,
                 aggregation="mean",
             )
-        if field_selection != "all":
+        self.seed_generator = None
+        if retrieval == "fields" and field_selection != "all":
             self.seed_generator = keras.random.SeedGenerator()
+
+    def _check_selection(self):
+        if self.retrieval != "fields" and self.field_selection != "reinforce":
+            raise UserError(
+                f"`field_selection` must be left alone for `retrieval={self.retrieval!r}`, which "
+                f"reads no fields. Received: field_selection={self.field_selection!r}"
+            )
+
+    def _make_search(self, name):
+        """Creates what tells the scores of a sequence's events."""
+        if self.retrieval == "self_attention":
+            # In float32 under any precision: rounding must not decide which events are best.
+            self.selectors[name] = SelfAttentionSelector(
+                self.selector_units, self.selector_heads, dtype="float32", name=f"{name}_selector"
+            )
+            return
+        fields = self._fields(name)
+        for field, _, table in fields:
+            self.matches[f"{name}/{field}"] = WeightedMatch(
+                self.encoder.sizes[table], name=f"{name}_{field}_match"
+            )
+        if self.field_selection != "all":
+            self.selectors[name] = self._make_selector(name, fields)
 
     def _fields(self, name):
         """The fields of a sequence that can match: triples of name, width and table."""
@@ -144,23 +191,29 @@ class UBR4CTR(LabelledLoss, CTRModel):
         )
 
     def read_histories(self, groups, training=None):
-        parts = []
-        for name, one in groups["histories"].items():
-            keep = self._keep(name, one, groups, training)
-            matches = [
-                self.matches[f"{name}/{field}"](*ids, mask=one["mask"], training=training)
-                for field, ids in one["ids"].items()
-            ]
-            parts.append(
-                self.retrievals[name](
-                    one["history"],
-                    one["target"],
-                    tf.stack(matches, axis=-1),
-                    keep,
-                    mask=one["mask"],
-                )
+        return [
+            self.retrievals[name](
+                one["history"],
+                one["target"],
+                *self._search(name, one, groups, training),
+                mask=one["mask"],
             )
-        return parts
+            for name, one in groups["histories"].items()
+        ]
+
+    def _search(self, name, one, groups, training):
+        """Returns the parts of the events' scores, and the weight of each part."""
+        if self.retrieval == "self_attention":
+            # The events' vectors learn from the predictor alone.
+            history = tf.stop_gradient(one["history"])
+            attention = self.selectors[name](history, mask=one["mask"])
+            return attention, tf.ones_like(attention[:, 0])
+        keep = self._keep(name, one, groups, training)
+        matches = [
+            self.matches[f"{name}/{field}"](*ids, mask=one["mask"], training=training)
+            for field, ids in one["ids"].items()
+        ]
+        return tf.stack(matches, axis=-1), keep
 
     def _keep(self, name, one, groups, training):
         """Returns 1 for each field of the candidate to search for, else 0: `(batch, fields)`."""
@@ -201,7 +254,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        if self.field_selection != "all":
+        if self.seed_generator is not None:
             # Keras leaves generators out; training shall go on with the draws that come next.
             store[_DRAWS] = self.seed_generator.state.numpy()
 

@@ -8,8 +8,10 @@ from kitchen_sink import (
     kitchen_sink_spec,
     random_features,
     random_labels,
+    repadded,
     slim_spec,
 )
+from replicas import replicas
 
 from lmn_tf.models import SIM, UBR4CTR
 from lmn_tf.ops.score_function import log_loss_reward
@@ -275,6 +277,142 @@ def test_each_sequence_has_its_own_selector(selection):
     assert {"clicks_selector", "buys_selector", "buys_item_match"} <= names
 
 
+def attentive(spec=SPEC, **options):
+    return make(spec, retrieval="self_attention", **options)
+
+
+def softmax(x):
+    e = np.exp(x - np.max(x))
+    return e / e.sum()
+
+
+def literal_reading(model, one, top_k):
+    """What self-attention finds and the candidate reads of it, row by row and event by event."""
+    history, target, mask = (one[key].numpy() for key in ("history", "target", "mask"))
+    query, key, kernel = (
+        weight.numpy()
+        for weight in (
+            model.selectors["clicks"].query_kernel,
+            model.selectors["clicks"].key_kernel,
+            model.retrievals["clicks"].kernel,
+        )
+    )
+    read, found = np.zeros_like(history[:, 0]), []
+    for row, valid in enumerate(mask):
+        events = history[row, valid]
+        scores = np.zeros(len(events))
+        for head in np.split(np.arange(query.shape[1]), 2):
+            for event in events:
+                products = (events @ key[:, head]) @ (event @ query[:, head])
+                scores += softmax(products / np.sqrt(len(head))) / len(events)
+        best = sorted(range(len(events)), key=lambda place: -scores[place])[:top_k]
+        found.append(set(np.flatnonzero(valid)[best]))
+        if best:
+            read[row] = softmax(events[best] @ (target[row] @ kernel)) @ events[best]
+    return read, found
+
+
+def test_self_attention_equals_the_literal_form(run_mode):
+    features = random_features(SPEC, rows=20, length=9)
+    features["clicks/mask"][3] = False
+    model = attentive()
+    model.set_weights([3 * weight for weight in model.get_weights()])  # far from uniform scores
+    want, found = literal_reading(model, model.encoder(features)["histories"]["clicks"], top_k=2)
+    read = run_mode(lambda columns: model.read_histories(model.encoder(columns))[0])
+    np.testing.assert_allclose(read(features), want, rtol=1e-3, atol=1e-5)
+    assert (read(features).numpy()[3] == 0).all()
+    newest = [set(np.flatnonzero(mask)[-2:]) for mask in features["clicks/mask"]]
+    assert np.mean([one != other for one, other in zip(found, newest, strict=True)]) > 0.5
+
+
+def test_self_attention_needs_no_fields():
+    # Neither tags of items nor even the items themselves: what is left is elapsed time.
+    fields = [field for field in CLICKS["fields"] if field["name"] == "elapsed"]
+    spec = slim_spec(sequences=[{**CLICKS, "fields": fields}])
+    for one in (only_field("item"), spec):
+        model = attentive(one)
+        assert model.matches == {} and model.seed_generator is None
+        paths = {weight.path.split("/", 1)[1] for weight in model.weights}
+        assert {"clicks_selector/query_kernel", "clicks_selector/key_kernel"} <= paths
+        model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+        logs = model.train_on_batch(random_features(one), random_labels(), return_dict=True)
+        assert np.isfinite(logs["loss"]) and "reward" not in logs
+
+
+def test_self_attention_learns_from_the_cross_entropy_and_leaves_the_events_alone():
+    model, features, labels = attentive(), random_features(SPEC, rows=16), random_labels(16)
+    model.compile(run_eagerly=True)
+    kernels = [weight.value for weight in model.selectors["clicks"].trainable_weights]
+    others = [w.value for w in model.encoder.trainable_weights]
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(features, labels, model(features, training=True))
+        found = tape.gradient(loss, [*kernels, *others])
+        return found[:2], [tf.convert_to_tensor(one) for one in found[2:]]
+
+    of_selector, of_events = gradients()
+    assert all(np.abs(one).max() > 0 for one in of_selector)
+    one = model.encoder(features)["histories"]["clicks"]
+    scores = model.selectors["clicks"](one["history"], mask=one["mask"])
+    model.selectors["clicks"].call = lambda history, mask: tf.constant(scores.numpy())
+    of_selector, alone = gradients()
+    assert of_selector == [None, None]
+    for got, want in zip(of_events, alone, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
+
+
+def test_self_attention_ignores_padding():
+    model, features = attentive(), random_features(SPEC)
+    for left in (False, True):
+        wide = repadded(features, SPEC, left=left, extra=3)
+        np.testing.assert_allclose(model(wide), model(features), rtol=1e-5, atol=1e-6)
+    features["clicks/mask"][:] = False
+    for training in (False, True):
+        assert np.isfinite(model(features, training=training)).all()
+
+
+def test_self_attention_comes_back_from_its_config_and_file(tmp_path):
+    model, features = attentive(), random_features(SPEC)
+    model.compile(run_eagerly=True)
+    model.train_on_batch(features, random_labels())
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.get_config() == model.get_config()
+    assert again.get_config()["retrieval"] == "self_attention"
+    np.testing.assert_array_equal(again(features), model(features))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_self_attention_in_mixed_precision(policy):
+    model, features = attentive(), random_features(SPEC)
+    half = UBR4CTR.from_config({**model.get_config(), "dtype": policy})
+    half.build()
+    half.set_weights(model.get_weights())
+    assert half.selectors["clicks"].compute_dtype == "float32"  # else rounding would select
+    np.testing.assert_allclose(half(features), model(features), rtol=0.1, atol=0.05)
+    half.compile(run_eagerly=True)
+    assert np.isfinite(half.train_on_batch(features, random_labels())).all()
+
+
+def test_self_attention_trains_on_two_devices_as_on_one():
+    features, labels = random_features(SPEC, rows=14), random_labels(14)
+    data = tf.data.Dataset.from_tensor_slices((features, labels)).batch(8)
+    weights = []
+    for count in (1, 2):
+        with replicas(count).scope():
+            model = attentive()
+            model.compile(keras.optimizers.SGD(0.1))
+        model.fit(data, epochs=2, verbose=0)
+        weights.append(model.get_weights())
+    before = attentive().get_weights()
+    assert any(
+        np.abs(one - other).max() > 1e-3 for one, other in zip(weights[0], before, strict=True)
+    )
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
+
+
 def test_bad_options():
     clicks = KITCHEN_SINK["sequences"][0]
     spec = kitchen_sink_spec(sequences=[{**clicks, "fields": clicks["fields"][3:]}])
@@ -282,3 +420,5 @@ def test_bad_options():
         make(spec)
     with pytest.raises(ValueError, match="`top_k` must be a positive integer. Received: top_k=0"):
         make(top_k=0)
+    with pytest.raises(UserError, match="`field_selection` must be left alone .* Received: .*all"):
+        attentive(field_selection="all")
