@@ -108,6 +108,24 @@ def test_query_target_appends_the_read_out_of_the_candidate():
     np.testing.assert_allclose(other[:, :3], output[:, :3], rtol=1e-5, atol=1e-6)
 
 
+def test_query_statistics_are_those_of_valid_positions_and_candidates(run_mode):
+    layer = built(query_target=True)
+    run_mode(lambda: layer(**INPUTS, mask=MASK, training=True))()
+    make = layer.user_aware_query
+    rows = [
+        make(INPUTS["history"], INPUTS["user"]).numpy()[MASK],
+        make(INPUTS["target"][:, None], INPUTS["user"]).numpy()[:, 0],
+    ]
+    memory = layer.memory
+    queries = np.concatenate(
+        [dense(np.concatenate(rows)) for dense in (memory.row_query, memory.column_query)], axis=1
+    )
+    norm = memory.query_normalization  # whose averages keep 0.9 of what they start from
+    np.testing.assert_allclose(norm.moving_mean, 0.1 * queries.mean(0), rtol=1e-4, atol=1e-6)
+    want = 0.9 + 0.1 * queries.var(0)
+    np.testing.assert_allclose(norm.moving_variance, want, rtol=1e-5)
+
+
 def test_memory_loss_is_a_mean_over_valid_positions(run_mode):
     layer = built(memory_loss_weight=0.5, smooth_l1_beta=0.7)
 

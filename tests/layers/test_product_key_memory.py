@@ -199,7 +199,7 @@ def test_only_values_that_were_read_receive_a_gradient():
 
 
 def test_reading_again_gives_the_same_and_trains_keys_and_values_only(run_mode):
-    layer = ProductKeyMemory(num_keys=6, top_k=4, num_heads=2)
+    layer = ProductKeyMemory(num_keys=6, top_k=4, num_heads=2, temperature=0.5)
     layer.build((None, 4))
     names = [weight.path for weight in layer.trainable_weights]
 

@@ -91,6 +91,16 @@ def test_hard_search_finds_nothing_where_nothing_matches():
     assert (readings(model, features)[1] == 0).all()
 
 
+def test_hard_search_finds_no_padding_whatever_it_holds():
+    model, features = make(search="hard", search_field="item"), random_features(SPEC)
+    features["clicks/item"][:, 0] = features["item"]
+    found, mask = readings(model, features), features["clicks/mask"]
+    assert (found[1] != 0).any() and not mask.all()
+    features["clicks/item"] = np.where(mask, features["clicks/item"], features["item"][:, None])
+    for one, other in zip(readings(model, features), found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_short_history_is_that_of_din():
     features = random_features(SPEC)
     model, din = make(short_length=2), DIN(SPEC, hidden_units=(8, 4), attention_units=(6,))

@@ -1,4 +1,7 @@
 import json
+import random
+
+import pytest
 
 from lmn_tf.data.preparers import PrepareOptions
 from lmn_tf.data.preparers.plan import Plan, plan_steps
@@ -22,21 +25,42 @@ def test_the_seed_changes_draws_and_order_only():
     assert differ == rows | {name for name in differ if name.startswith("draws_")}
 
 
-def test_negatives_by_popularity_come_from_training(log, prepared, slow_twin):
-    folder = prepared("interactions", log, **NAMED, negatives="popularity")
+@pytest.fixture
+def growing(tmp_path):
+    """A folder with a log in which new items appear all the time."""
+    draw = random.Random(0)
+    lines = ["user_id,item_id,time,category"]
+    for user in range(20):
+        for time in range(0, 60, 5):
+            lines.append(f"{user},{time + draw.randrange(10)},{1_600_000_000 + time},c")
+    folder = tmp_path / "growing"
+    folder.mkdir()
+    (folder / "log.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_negatives_by_popularity_come_from_training(growing, prepared, slow_twin):
+    folder = prepared("interactions", growing, **NAMED, negatives="popularity")
     trained = {row["item_id"] for row in slow_twin.rows(folder, "train") if row["label"] == 1}
     for split in ("train", "valid", "test"):
+        items = {1: set(), 0: set()}
         for row in slow_twin.rows(folder, split):
-            assert row["label"] == 1 or row["item_id"] in trained
+            items[row["label"]].add(row["item_id"])
+        assert items[0] <= trained
+        assert split == "train" or not items[1] <= trained
 
 
-def test_uniform_negatives_are_known_by_the_end_of_their_split(log, prepared, slow_twin):
-    folder = prepared("interactions", log, **NAMED, negatives_per_positive=3)
+def test_uniform_negatives_are_known_by_the_end_of_their_split(growing, prepared, slow_twin):
+    folder = prepared("interactions", growing, **NAMED, negatives_per_positive=3)
     known = set()
     for split in ("train", "valid", "test"):
         rows = slow_twin.rows(folder, split)
-        known |= {row["item_id"] for row in rows if row["label"] == 1}
-        assert {row["item_id"] for row in rows if row["label"] == 0} <= known
+        new = {row["item_id"] for row in rows if row["label"] == 1} - known
+        assert new, "each split must bring items of its own, or it checks nothing"
+        known |= new
+        negatives = {row["item_id"] for row in rows if row["label"] == 0}
+        assert negatives <= known
+        assert negatives & new, "as soon as an item is known it is drawn"
 
 
 def test_negatives_that_cannot_be_found_are_reported(tmp_path, prepared):
