@@ -28,8 +28,9 @@ class AttentionalGRU(keras.layers.Layer):
     - `"aigru"`: a plain unit on the input `a_t * x_t`.
 
     Without weights all are 1: `"augru"` and `"aigru"` are `keras.layers.GRU`, and
-    take its weights. The first state is 0. Masked steps carry the state, wherever
-    they stand, and cost nothing: a row without valid steps gives exactly 0. Of
+    take its weights (the released cell resets the state before its product, not
+    behind it). The first state is 0. Masked steps carry the state, wherever they
+    stand, and cost nothing: a row without valid steps gives exactly 0. Of
     sequences, masked steps are 0.
 
     The state is kept in the precision of the variables, as it sums over long

@@ -37,6 +37,10 @@ class SparseMixtureOfExperts(keras.layers.Layer):
     `D * num_experts` (and a bias). That is the count for kernels that skip closed gates; this layer
     computes all experts, `num_experts / active_experts` times as much, and multiplies by the gates.
 
+    RankMixer trains two routers, a dense one that training goes by and a sparse one for inference,
+    with the loss on the latter. Here one router does both (our choice), so that training and
+    serving compute the same.
+
     The router works in float32 under any precision. Its bias (without one, inputs as often positive
     as negative would open half of the gates for ever), one weight a token, the rate and bounds of
     the weights, the revival of shut gates, the width of the experts, and one bias for all experts

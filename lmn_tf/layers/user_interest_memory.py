@@ -42,7 +42,14 @@ class UserInterestMemory(keras.layers.Layer):
     that slots do not become one at once; several read vectors are concatenated, and
     a channel is chosen by the mean of the read weights; all write heads erase
     before any adds; the memory starts as a trained matrix of standard deviation
-    0.1; the state starts with zeros elsewhere.
+    0.1; the state starts with zeros elsewhere; both units are Keras' GRU. Read
+    weights are rounded to 1 / 4096 when channels are chosen by them, and of equal
+    ones the first slots win: else the rounding of sums, which differs from one
+    compiler to the next, would choose.
+
+    The code released with the paper resets the state at masked steps, averages the
+    cosine with that to trained keys (here with `static_keys` only), and starts from
+    a memory of nearly 0 that it does not train.
 
     In training the layer keeps running means that Keras logs: `utilization_loss`
     (without its weight) and those of the auxiliary loss.

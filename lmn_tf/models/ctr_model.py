@@ -30,10 +30,15 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
     and the head (`interact`). The model trains with plain `fit` on what `make_dataset`
     yields, and `predict` returns logits.
 
+    The head is the same for all models, whatever their papers have: two hidden layers with PReLU on
+    a batch-normalized input, and one logit a label.
+
     `compile` needs no argument: the loss is binary cross-entropy from logits, averaged over the
-    labels; the optimizer is `lmn_tf.optimizers.default()`. The metric names `"auc"`, `"gauc"`,
-    `"qauc"`, `"logloss"` and `"normalized_entropy"` are made for each label. Grouped metrics are
-    computed in `evaluate` (and in the validation of `fit`) only, as they keep every row.
+    labels (code published with DIN and DIEN halves it, so weights of auxiliary losses from there
+    are to be doubled); the optimizer is `lmn_tf.optimizers.default()`. The metric names `"auc"`,
+    `"gauc"`, `"qauc"`, `"logloss"` and `"normalized_entropy"` are made for each label. Grouped
+    metrics are computed in `evaluate` (and in the validation of `fit`) only, as they keep every
+    row.
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known, or the dictionary it is made from.

@@ -16,6 +16,10 @@ class DIN(CTRModel):
     Computes `logit = MLP(concat[user, item, context, cross, DIN(history, target)])`, with one
     attention unit a sequence. Padding gets no weight; an empty history gives 0.
 
+    The attention unit is that of code published with the paper, two layers and softmax, but for a
+    root of the width that divides the scores there; the paper's has one layer and no softmax.
+    Elapsed time is added to every event (our choice).
+
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
         attention: Boolean. Whether histories are read by target attention, else they are

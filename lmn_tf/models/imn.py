@@ -23,6 +23,12 @@ class IMN(CTRModel):
     `evaluate` tells how widely each walk's weights spread: `attention_entropy_1`, ... The paper's
     IMN 2P, 3P and 3P+ are 2, 3 and 3 walks with 0, 0 and 3 enhancements.
 
+    Where the paper is silent or we differ from it: elapsed time is a row of a table of its own
+    width, times a linear map to the behaviours' width, and then added, where the paper's table is
+    as wide as they are; positions count from the newest behaviour; the attention has 64 hidden
+    units; the two recurrent units are Keras', each with weights of its own, and the map of the last
+    memory has no bias; the head is that of all models here.
+
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
         num_walks: Integer. Walks over a history. Defaults to `3`.

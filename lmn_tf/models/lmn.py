@@ -16,6 +16,10 @@ class LMN(MemoryPlugin, DIN):
     own. `evaluate` tells how the slots were used: `slots_used` (per cent), `memory_kl` and
     `slots_for_90`.
 
+    By default queries are batch-normalized and keys layer-normalized, because without it most reads
+    collapse to a small part of the slots; the paper normalizes neither, which
+    `query_norm="none"` and `key_norm=False` give. `LargeMemory` lists what else is our choice.
+
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
         **kwargs: Options of `MemoryPlugin`, `DIN` and `CTRModel`, and base model arguments such as

@@ -35,8 +35,9 @@ class MemoryPlugin(CTRModel):
         key_dim: Integer, or `None` for the history's width. Defaults to `None`.
         memory_hidden_units: Tuple of integers, or `None` for twice the history's width. Hidden
             layers of the user-aware MLP. Defaults to `None`.
-        query_norm: `"batch"`, `"layer"` or `"none"`. Defaults to `"batch"`.
-        key_norm: Boolean. Whether keys are layer-normalised. Defaults to `True`.
+        query_norm: `"batch"`, `"layer"` or `"none"`, as in the paper. Defaults to `"batch"`.
+        key_norm: Boolean. Whether keys are layer-normalised; the paper's are not. Defaults to
+            `True`.
         key_balance_weight: Float. Weight of the key-balance loss. Defaults to `0.0`.
         memory_pooling: `"mean"`, `"sum"` or `"target_attention"`. Defaults to `"mean"`.
         head_merge: `"sum"`, `"mean"` or `"concat"`. Defaults to `"sum"`.

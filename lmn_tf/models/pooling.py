@@ -13,7 +13,8 @@ class Pooling(CTRModel):
     """A click model that sees each history as the average of its events.
 
     Computes `logit = MLP(concat[user, item, context, cross, pool(history)])`. Padding does not
-    enter the pool; an empty history gives 0.
+    enter the pool; an empty history gives 0. LMN's paper does not say how its baseline pools: the
+    mean is our choice.
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.

@@ -15,7 +15,8 @@ class RankMixer(DIN):
 
     The concatenation of all groups and of DIN's reading of the histories is cut into tokens, which
     pass through blocks `S = LN(TokenMixing(X) + X)`, `X = LN(S + PerTokenMLP(S))`; the mean of the
-    tokens goes to the head.
+    tokens goes to the head. The paper groups features by meaning: here the order of the
+    concatenation decides, in slices of one width. That DIN reads the histories is our choice.
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.

@@ -14,8 +14,8 @@ class SASRec(CTRModel):
     Computes `logit = MLP(concat[user, item, context, cross, h, h * target])`, where `h` is the
     encoded newest event of a sequence; an empty history gives 0. The blocks are those of the code
     released with the paper; the head is ours, as the paper ranks items by their product with `h`.
-    Positions are counted from the newest event, and elapsed time is part of every event (our
-    choices).
+    Positions are counted from the newest event, elapsed time is added to every event, and 0.1 is
+    dropped, not 0.5 (our choices).
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.

@@ -27,8 +27,10 @@ class SIM(LabelledLoss, DIN):
     labels. The hard search takes the newest events that share an id with the candidate, and learns
     nothing. Padding is never found; where nothing is found, `found` is 0.
 
-    The stages train together, on the same embeddings; elapsed time is part of every event, so
-    that both stages see it (our choices).
+    Where the paper is silent or we differ from it: the stages train together, on the same
+    embeddings, where the paper's deployed search is an index of frozen ones; elapsed time is added
+    to every event, as a table's row times a linear map, so that both stages see it, where the paper
+    puts it beside the events that were found; heads have a projection of their values.
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.

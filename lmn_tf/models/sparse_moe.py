@@ -20,7 +20,8 @@ class SparseMoE(RankMixer):
     that a token uses have together as many weights to read, and take as many multiply-adds, as the
     part they stand in for; the router adds `token_dim * routed_experts`. What is counted, and that
     all experts are computed here, is told by `SparseMixtureOfExperts`. The losses of the routers
-    join the model's in training.
+    join the model's in training. Each mixture has one router, for training and for serving: the
+    paper trains two, a dense one for training beside a sparse one for inference.
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.

@@ -15,7 +15,8 @@ class UserAwarePooling(DIN):
 
     Computes `logit = MLP(concat[user, item, context, cross, DIN(history, target), pool(M_Q)])`
     with the queries `M_Q = MLP(merge(x, u))` of LMN. A gain of LMN over DIN that this model shows
-    as well comes from the user-aware MLP, not from the memory.
+    as well comes from the user-aware MLP, not from the memory. It is a control of ours, not of the
+    paper.
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
