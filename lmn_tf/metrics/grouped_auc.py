@@ -110,7 +110,7 @@ class GroupedAUC(LabelMetric):
             )
         if np.isnan(scores).any():
             self._broken = True
-        self._rows.append(groups, scores + np.float32(0.0), labels, weights)
+        self._rows.append(groups, scores, labels, weights)
         self._cached = None
 
     def result(self):

@@ -84,6 +84,20 @@ def test_a_fields_keep_has_the_gradient_of_attention_in_proportion_to_the_score(
     )
 
 
+def test_gradients_are_finite_where_little_or_nothing_matches():
+    matches = INPUTS["matches"] * np.float32([[0, 1, 0, 1, 0, 1]]).T
+    matches[3] = 0.0
+    inputs = [tf.constant(one) for one in {**INPUTS, "matches": matches}.values()]
+    layer = BehaviourRetrieval(top_k=4)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        loss = tf.reduce_sum(layer(*inputs, mask=MASK) ** 2)
+    gradients = tape.gradient(loss, inputs)
+    assert all(np.isfinite(one).all() for one in gradients)
+    of_keep = gradients[3].numpy()
+    assert (np.abs(of_keep).sum(axis=1) > 0).tolist() == [False, False, True, False]
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`top_k` must be a positive integer. Received: top_k=0"):
         BehaviourRetrieval(0)

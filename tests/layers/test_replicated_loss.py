@@ -16,8 +16,9 @@ class Costly(keras.layers.Layer):
         self.price = self.add_weight(shape=(), initializer="ones")
 
     def call(self, inputs):
-        count = tf.shape(inputs)[0] if self.is_counted else None
-        loss = tf.reduce_sum(inputs) / tf.cast(tf.maximum(tf.shape(inputs)[0], 1), tf.float32)
+        count = tf.reduce_sum(tf.cast(inputs > 0, tf.int32))
+        loss = tf.math.divide_no_nan(tf.reduce_sum(inputs), tf.cast(count, tf.float32))
+        count = count if self.is_counted else None
         add_replicated_loss(self, loss * self.price.value, count=count)
         return inputs * 0.0
 
@@ -40,7 +41,7 @@ def test_each_replica_adds_its_loss():
 
 @pytest.mark.parametrize("is_counted, price", [(True, 0.6), (False, 0.5)])
 def test_replicas_count_in_proportion_to_what_their_losses_are_means_of(is_counted, price):
-    # Of three rows one replica gets two: their mean is 4, that of the replicas' means 5.
-    rows = np.float32([[1], [3], [8]])
+    # The mean of the three numbers that count is 4, that of the replicas' means 5.
+    rows = np.float32([[1], [3], [8], [0]])
     assert trained(tf.distribute.get_strategy(), rows, is_counted=is_counted) == pytest.approx(0.6)
     assert trained(replicas(2), rows, is_counted=is_counted) == pytest.approx(price)

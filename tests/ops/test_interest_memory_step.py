@@ -238,3 +238,28 @@ def test_the_released_count_does_not_train_the_content():
         new = interest_memory_step(settings)({**state, "memory": memory}, inputs, parameters)
     assert tape.gradient(new["writes"], memory) is None
     assert np.abs(tape.gradient(new["memory"], memory)).max() > 0
+
+
+def test_the_released_controller_sees_the_count_and_does_not_train_it():
+    settings = InterestMemorySettings(3, 1, 1, "released", 0)
+    state, inputs, parameters = random_step(settings)
+    writes = tf.constant(state["writes"])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(writes)
+        new = interest_memory_step(settings)({**state, "writes": writes}, inputs, parameters)
+    assert tape.gradient(new["memory"], writes) is None
+    np.testing.assert_array_equal(tape.gradient(new["writes"], writes), np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_what_the_controller_says_is_cut_off_at_20(sign):
+    settings = InterestMemorySettings(3, 1, 1, "none", 0)
+    state, inputs, parameters = random_step(settings)
+    parameters["heads"] *= 0
+    after = []
+    for said in (20, 90):
+        parameters["heads_bias"] = sign * said * np.ones_like(parameters["heads_bias"])
+        after.append(interest_memory_step(settings)(state, inputs, parameters))
+    for name, one in after[0].items():
+        np.testing.assert_array_equal(after[1][name], one, err_msg=name)
+    assert np.abs(after[0]["memory"] - state["memory"]).max() > 0.1

@@ -49,6 +49,31 @@ def test_sums_means_and_repeats(run_mode):
     np.testing.assert_array_equal(repeated, np.where(MASK[..., None], row[:, None], 0))
 
 
+def test_content_of_padding_may_be_nan(run_mode):
+    def means(x):
+        positions = ValidPositions(MASK, x)
+        # What a layer makes of padding inside XLA, where it is listed.
+        flat = positions.take(x)
+        if positions.valid is not None:
+            flat = tf.where(positions.valid[:, None], flat, np.nan)
+        return positions.row_mean(flat), positions.mean(flat[:, 0])
+
+    x = example(3, 3, 2)
+    average, mean = run_mode(means)(x)
+    np.testing.assert_allclose(mean, x[MASK][:, 0].mean(), rtol=1e-5)
+    want = np.where(MASK[..., None], x, 0).sum(1) / [[2], [1], [2]]
+    np.testing.assert_allclose(average, want, rtol=1e-6)
+
+
+def test_sums_of_long_histories_in_half_precision_count_every_position():
+    mask = np.arange(3000) < np.array([[3000], [2500]])
+    ones = tf.ones([2, 3000, 1], tf.float16)  # which stop growing at 2,048 in their own precision
+    positions = ValidPositions(mask, ones)
+    total = positions.row_sum(positions.take(ones))
+    assert total.dtype == tf.float16
+    np.testing.assert_array_equal(total[:, 0], [3000, 2500])
+
+
 def test_gradients_agree_in_all_modes(run_mode):
     def gradients(x, row):
         with tf.GradientTape() as tape:
