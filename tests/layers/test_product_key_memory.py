@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -31,7 +32,10 @@ def test_is_a_good_layer(arguments):
 
 
 def test_normed_keys_are_not_selected_for_their_length():
+    keras.utils.set_random_seed(1)
     layer, inputs = ProductKeyMemory(num_keys=5, top_k=3, key_norm=True), example(7, 4)
+    layer.build((None, 4))
+    layer.row_keys.assign(10 * layer.row_keys)  # so that the norm's epsilon is nothing beside them
     before = layer.read(layer_inputs(layer, inputs))
     layer.row_keys.assign(10 * layer.row_keys)
     after = layer.read(layer_inputs(layer, inputs))
@@ -80,6 +84,17 @@ def test_the_balance_of_the_keys_is_a_loss_in_training():
     assert 0.0 < float(loss) < 2.5
     with pytest.raises(ValueError, match="`key_balance_weight` must not be negative. .*=-1.0"):
         ProductKeyMemory(key_balance_weight=-1.0)
+
+
+def test_the_balance_of_the_keys_is_that_of_valid_inputs():
+    layer, inputs = ProductKeyMemory(num_keys=5, top_k=3, key_balance_weight=0.5), example(7, 4)
+    mask = np.array([True, False, True, True, False, True, True])
+    layer(inputs[mask], training=True)
+    want = layer.losses
+    layer(np.where(mask[:, None], inputs, 9.0), mask=mask, training=True)
+    np.testing.assert_allclose(layer.losses, want, rtol=1e-5)
+    layer(inputs, training=True)
+    assert abs(layer.losses[0] - want[0]) > 1e-3
 
 
 def normed(keys, layer):
