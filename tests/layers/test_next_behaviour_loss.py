@@ -48,6 +48,16 @@ def test_equals_the_literal_form(run_mode):
     np.testing.assert_allclose(loss, np.mean(terms), rtol=1e-5)
 
 
+def test_the_loss_that_is_added_is_weighted_and_the_mean_that_is_logged_is_not():
+    layer = built(weight=0.25)
+    state = layer.seed_generator.state.numpy()
+    want = layer.loss(STATES, HISTORY, MASK)
+    layer.seed_generator.state.assign(state)
+    layer(STATES, HISTORY, mask=MASK, training=True)
+    np.testing.assert_allclose(layer.losses, [0.25 * want], rtol=1e-6)
+    np.testing.assert_allclose(layer.loss_tracker.result(), want, rtol=1e-6)
+
+
 def test_negatives_are_behaviours_of_other_rows():
     layer = built()
     mask = MASK[:, ::-1] | np.array([[0] * 6] * 3 + [[1] * 6], bool)

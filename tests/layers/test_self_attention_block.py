@@ -113,6 +113,39 @@ def test_dropout_is_of_training_only():
     assert np.abs(block(HISTORY, training=True) - block(HISTORY)).max() > 0.1
 
 
+def test_dropout_is_of_the_attention_weights():
+    block = SelfAttentionBlock(dropout=0.5, causal=False, pre_norm=True)
+    history = example(8, 4, 9)  # wider than long: the product with the values can be undone
+    block.build(history.shape)
+    for name in ("hidden", "output_layer"):  # what is left is `x + drop(weights) @ value`
+        getattr(block, name).kernel.assign(np.zeros((9, 9)))
+    value = block.value(block.attention_norm(history)).numpy()
+
+    def weights(training):
+        read = block(history, training=training).numpy() - history
+        return read @ np.linalg.pinv(value)
+
+    dropped = weights(True) / weights(False)
+    kept = np.round(dropped, 1) == 2
+    np.testing.assert_allclose(dropped[~kept], 0, atol=0.05)
+    assert 0.3 < kept.mean() < 0.7
+
+
+@pytest.mark.parametrize("pre_norm", [False, True])
+def test_dropout_is_of_both_layers_of_the_ffn(pre_norm):
+    block = SelfAttentionBlock(dropout=0.5, pre_norm=pre_norm)
+    history = 100 * np.abs(example(50, 1, 4))
+    block.build(history.shape)
+    for name, kernel, bias in (("value", 0, 0), ("hidden", 0, 1), ("output_layer", 1, 0)):
+        getattr(block, name).kernel.assign(kernel * np.eye(4))
+        getattr(block, name).bias.assign(bias * np.ones(4))
+    # What the FFN adds is 1 in each channel: doubled twice, or dropped by either of two.
+    added = block(history, training=True) - block(history) + 1.0
+    values, counts = np.unique(np.round(added, 2), return_counts=True)
+    assert values.tolist() == [0.0, 4.0]
+    assert 0.15 < counts[1] / counts.sum() < 0.35
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`num_heads` must be a positive integer"):
         SelfAttentionBlock(0)

@@ -72,6 +72,15 @@ def test_order_matters():
     assert np.abs(layer(swapped) - layer(HISTORY)).max() > 1e-4
 
 
+def test_dropout_is_of_the_embedded_events_as_well():
+    layer = SelfAttentiveEncoder(dropout=0.5, **SMALL)
+    layer.build((None, None, 4))
+    for block in layer.blocks:
+        block.drop.rate = 0.0
+    np.testing.assert_array_equal(layer(HISTORY, training=False), layer(HISTORY))
+    assert np.abs(layer(HISTORY, training=True) - layer(HISTORY)).max() > 0.1
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`max_positions` must be a positive integer"):
         SelfAttentiveEncoder(0)

@@ -69,6 +69,18 @@ def test_each_token_trains_its_own_experts_only():
         assert largest[1] > 0 and largest[0] == largest[2] == 0
 
 
+def test_the_balance_loss_compares_probabilities_with_shares():
+    layer = make(routing="softmax", balance_weight=0.5)
+    layer.gates(X, training=True)
+    losses = []
+    for t in range(3):
+        scores = X[:, t] @ layer.router.numpy()[t] + layer.router_bias.numpy()[t]
+        likely = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+        share = np.bincount(np.argsort(-scores)[:, :2].ravel(), minlength=4) / 10
+        losses.append(4 * likely.mean(0) @ share)
+    np.testing.assert_allclose(layer.losses, [0.5 * np.mean(losses)], rtol=1e-5)
+
+
 def test_softmax_opens_the_same_number_for_all_and_sums_to_one():
     gates = make(routing="softmax").gates(X).numpy()
     np.testing.assert_array_equal((gates > 0).sum(-1), 2)
