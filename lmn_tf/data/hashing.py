@@ -8,6 +8,9 @@ import pyarrow.compute as pc
 
 from lmn_tf.data.id_keys import as_integers, as_texts
 
+# The group of a row that belongs to none, as one without a user; no id is likely to hash to it.
+NO_GROUP = np.iinfo(np.int64).min
+
 
 def splitmix64(values: np.ndarray) -> np.ndarray:
     """Returns the splitmix64 hash of unsigned 64-bit integers.
@@ -46,6 +49,18 @@ def hash_values(values: pa.Array) -> np.ndarray:
     if values.null_count:
         hashes = np.where(pc.is_null(values).to_numpy(zero_copy_only=False), np.uint64(0), hashes)
     return hashes
+
+
+def group_ids(values: pa.Array) -> np.ndarray:
+    """Returns which group each row belongs to: hashes as int64, `NO_GROUP` where one is missing.
+
+    Args:
+        values: Arrow array of int64 or text, as `as_keys` returns them.
+    """
+    groups = hash_values(values).view(np.int64)
+    if not values.null_count:
+        return groups
+    return np.where(pc.is_null(values).to_numpy(zero_copy_only=False), NO_GROUP, groups)
 
 
 def _hash_texts(texts: pa.Array) -> np.ndarray:

@@ -6,7 +6,7 @@ import pyarrow as pa
 from lmn_tf.data.arrow_values import as_lists, as_numbers, as_times, one_chunk, pick_lists
 from lmn_tf.data.column_encoder import ColumnEncoder
 from lmn_tf.data.elapsed_time import check_elapsed, elapsed_ids
-from lmn_tf.data.hashing import hash_values, splitmix64
+from lmn_tf.data.hashing import group_ids, splitmix64
 from lmn_tf.data.id_keys import as_keys
 from lmn_tf.data.place import Place
 from lmn_tf.data.ragged import Ragged, starts_of
@@ -65,7 +65,7 @@ class TableEncoder:
         features = {view.name: features[view.name] for view in self.spec.features}
         if self.spec.group is not None:
             values, place = reader.column(self.spec.group)
-            features["group"] = hash_values(as_keys(values, place)).view(np.int64)
+            features["group"] = group_ids(as_keys(values, place))
         sequences = {
             sequence.name: self._sequence(sequence, reader, request) for sequence in self.sequences
         }

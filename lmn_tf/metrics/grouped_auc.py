@@ -18,7 +18,8 @@ class GroupedAUC(LabelMetric):
     With `weight="impressions"` (GAUC) a group counts with its rows' weights, with `"clicks"` with
     its positives' weights, with `"uniform"` (QAUC) every group counts the same. A group with one
     class only has no AUC: it is left out of numerator and denominator, and counted as skipped.
-    NaN when no group is left, or after a NaN prediction.
+    Rows without a group, as those without a user, belong together by nothing: they are left out
+    and counted as ungrouped. NaN when no group is left, or after a NaN prediction.
 
     Rows are kept until `reset_state`, 20 bytes each; above `spill_rows` they go to temporary
     files, and only one group-complete share of them is in memory at a time. `result()` computes
@@ -39,7 +40,8 @@ class GroupedAUC(LabelMetric):
         y_true: 0 or 1, of shape `(batch, num_labels)` or `(batch,)`.
         y_pred: Shaped like `y_true`.
         sample_weight: Weights of shape `(batch,)`, or `None`.
-        groups: Integers of shape `(batch,)`: which group each row belongs to.
+        groups: Integers of shape `(batch,)`: which group each row belongs to. The smallest int64
+            stands for none.
 
     Returns:
         Scalar.
@@ -125,7 +127,8 @@ class GroupedAUC(LabelMetric):
         Returns:
             Dictionary: `value` (float), `groups` (how many there are), `skipped` (how many of
             them have one class only), `skipped_share` (their share of groups, NaN without any),
-            `rows`, and `by_weight` (the value with each of the three weights).
+            `rows` (those with a group), `ungrouped` (those without), and `by_weight` (the value
+            with each of the three weights).
         """
         if self._cached is None:
             self._cached = self._compute()
@@ -152,6 +155,7 @@ class GroupedAUC(LabelMetric):
             "skipped": skipped,
             "skipped_share": skipped / groups if groups else float("nan"),
             "rows": self._rows.num_rows,
+            "ungrouped": self._rows.num_ungrouped,
             "by_weight": by_weight,
         }
 

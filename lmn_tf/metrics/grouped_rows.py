@@ -8,6 +8,8 @@ import weakref
 
 import numpy as np
 
+from lmn_tf.data.hashing import NO_GROUP
+
 _ROW = np.dtype([("group", "<i8"), ("score", "<f4"), ("label", "<f4"), ("weight", "<f4")])
 _PARTITIONS = 64
 
@@ -17,7 +19,7 @@ class GroupedRows:
 
     Above `spill_rows` rows, those in memory move to temporary files, split by a hash of the group,
     so that only one file's share has to be in memory to finish the groups in it. The files vanish
-    with `clear`, or with the object.
+    with `clear`, or with the object. Rows of `NO_GROUP` are counted, not kept.
 
     Args:
         spill_rows: Integer. How many rows are held in memory.
@@ -28,6 +30,7 @@ class GroupedRows:
         self.spill_rows = spill_rows
         self.folder = folder
         self.num_rows = 0
+        self.num_ungrouped = 0
         self._chunks = []
         self._in_memory = 0
         self._files = None
@@ -39,7 +42,9 @@ class GroupedRows:
         chunk = np.empty(len(groups), _ROW)
         chunk["group"], chunk["score"] = groups, scores
         chunk["label"], chunk["weight"] = labels, weights
+        chunk = chunk[chunk["group"] != NO_GROUP]
         with self._lock:
+            self.num_ungrouped += len(groups) - len(chunk)
             self._chunks.append(chunk)
             self._in_memory += len(chunk)
             self.num_rows += len(chunk)
@@ -86,7 +91,8 @@ class GroupedRows:
             if self._remove_files is not None:
                 self._remove_files()
             self._files = self._remove_files = None
-            self._chunks, self._in_memory, self.num_rows = [], 0, 0
+            self._chunks, self._in_memory = [], 0
+            self.num_rows = self.num_ungrouped = 0
 
 
 def _partition(groups):

@@ -21,7 +21,8 @@ class Evaluator:
     """Computes the figures of a model on any data set, in one streaming pass.
 
     `auc`, `logloss` and `normalized_entropy` come from all rows; `gauc` (groups weighted by rows)
-    and `qauc` (groups weighted alike) are there when the spec names a group. With several labels,
+    and `qauc` (groups weighted alike) are there when the spec names a group; rows whose group is
+    missing count in neither, and in `ungrouped_rows`. With several labels,
     these are of the first label and `labels` holds those of each. A model with memories gets
     `memory`: the share of slots used in per cent, the KL divergence of their use from uniform, and
     how many slots hold 90 % of the read weight, since AUC does not show a memory that has
@@ -223,4 +224,5 @@ def _results(scorer: dict) -> dict:
             details = scorer[name].compute()
             values["groups"] = details["groups"]
             values["groups_skipped"] = details["skipped"]
+            values["ungrouped_rows"] = details["ungrouped"]
     return values

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lmn_tf.data.hashing import hash_values, splitmix64
+from lmn_tf.data.hashing import NO_GROUP, group_ids, hash_values, splitmix64
 
 
 def test_splitmix64_gives_the_published_sequence():
@@ -48,3 +48,11 @@ def test_ids_hash_alike_as_text_and_as_numbers():
     for text, found in zip(other, hash_values(pa.array(other)).tolist(), strict=True):
         digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
         assert found == int.from_bytes(digest, "little"), text
+
+
+@pytest.mark.parametrize("values", [[7, None, 7, 0], ["7", None, "7", ""]])
+def test_missing_groups_are_no_group(values):
+    array = pa.array(values)
+    first, missing, again, other = group_ids(array).tolist()
+    assert missing == NO_GROUP and first == again != other != NO_GROUP
+    assert [first, other] == hash_values(array).view(np.int64)[[0, 3]].tolist()

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 from small_shop import shop_dict, shop_rows
 
-from lmn_tf.data.hashing import hash_values
+from lmn_tf.data.hashing import NO_GROUP, hash_values
 from lmn_tf.data.ragged import Ragged, starts_of
 from lmn_tf.data.table_encoder import TableEncoder, cross_ids
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -28,6 +28,11 @@ def encode(changes=None, drop=(), **spec_changes):
 def test_group_is_a_hash():
     wanted = hash_values(pa.array([row["user"] for row in ROWS])).view(np.int64)
     assert encode().features["group"].tolist() == wanted.tolist()
+
+
+def test_a_row_without_a_user_is_in_no_group():
+    groups = encode({"user": None}).features["group"]
+    assert groups[3] == NO_GROUP and (np.delete(groups, 3) != NO_GROUP).all()
 
 
 def test_labels_and_weights():

@@ -5,6 +5,7 @@ import tensorflow as tf
 from replicas import replicas
 from sklearn.metrics import roc_auc_score
 
+from lmn_tf.data.hashing import NO_GROUP
 from lmn_tf.metrics import GroupedAUC
 
 GROUPS = np.array([10, 10, 10, 20, 20, 30, 30, 40, 40, 40, 40])
@@ -58,6 +59,20 @@ def test_spilled_or_not_agrees_with_brute_force(spill_rows, weight):
             metric.compute()  # looking changes nothing
     want = brute_force(groups, labels, scores, weight)
     assert metric.compute()["value"] == pytest.approx(want, rel=1e-12)
+
+
+def test_rows_without_a_group_are_left_out_and_counted():
+    lost = np.array([10, NO_GROUP, 10, 20, 20, NO_GROUP, 30, 40, NO_GROUP, 40, 40])
+    kept = lost != NO_GROUP
+    with_lost, without = GroupedAUC(), GroupedAUC()
+    with_lost.update_state(LABELS, SCORES, groups=lost)
+    without.update_state(LABELS[kept], SCORES[kept], groups=lost[kept])
+    assert with_lost.compute() == {**without.compute(), "ungrouped": 3}
+    with_lost.reset_state()
+    with_lost.update_state(LABELS, SCORES, groups=np.full(len(LABELS), NO_GROUP))
+    found = with_lost.compute()
+    assert np.isnan(found["value"])
+    assert (found["groups"], found["rows"], found["ungrouped"]) == (0, 0, 11)
 
 
 def test_the_order_of_rows_and_of_scores_alone_counts():
