@@ -4,23 +4,31 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf.metrics.grouped_rows import GroupedRows, group_aucs
 from lmn_tf.metrics.label_metric import LabelMetric
 
-_MAX_LOGIT = 16.0
+_INNER = 16.0  # bins are of equal width up to this logit on either side
+_OCTAVES = 16  # beyond it their width doubles with each power of two, up to 2 ** 20
+_MANTISSA_BITS = 23
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class StreamingAUC(LabelMetric):
-    """Area under the ROC curve: `P(score+ > score-) + P(equal) / 2`, from a histogram of logits.
+    """Area under the ROC curve: `P(score+ > score-) + P(equal) / 2`.
 
-    Logits are clipped to [-16, 16] and counted, by class, in bins of equal width. Scores in one
-    bin count as tied; beyond those ties the result is exact, and `error_bound()` says how far off
-    they can have put it (the exact AUC lies within that bound of the result). With one class only
-    there is no AUC: the result is NaN, as it is after a NaN prediction.
+    Rows are counted, by class, in bins of their logit: `num_bins` of equal width in [-16, 16), and
+    beyond it bins as wide as the logit is large, up to 2 ** 20 (a million); logits past that are
+    equal. Scores in one bin count as tied; beyond those ties the result is exact, and
+    `error_bound()` says how far off they can have put it (the exact AUC lies within that bound of
+    the result). The first `exact_rows` rows are kept as well where the metric is updated eagerly,
+    as `lmn-tf evaluate` does it: as long as these are all rows, the result is exact. With one class
+    only there is no AUC: the result is NaN, as it is after a NaN prediction.
 
     Args:
-        num_bins: Integer, a power of two. The default's bins are 2 ** -11 of a logit wide.
-            Defaults to `65536`.
+        num_bins: Integer, a power of two. The default's bins are 2 ** -11 of a logit wide, and
+            beyond 16 at most a thousandth of the logit. Defaults to `65536`.
+        exact_rows: Integer. How many rows are kept to be exact, 20 bytes each; 0 keeps none.
+            Defaults to `1000000`.
         label_index: Integer. Which label of `(batch, num_labels)` is scored. Defaults to `0`.
         from_logits: Boolean. Whether predictions are logits, else probabilities. Defaults to
             `True`.
@@ -36,7 +44,7 @@ class StreamingAUC(LabelMetric):
         Scalar.
 
     Raises:
-        ValueError: If `num_bins` is no power of two.
+        ValueError: If `num_bins` is no power of two, or `exact_rows` is negative.
 
     Example:
 
@@ -46,16 +54,34 @@ class StreamingAUC(LabelMetric):
     0.75
     """
 
-    def __init__(self, num_bins=65536, label_index=0, from_logits=True, name="auc", dtype=None):
+    def __init__(
+        self,
+        num_bins=65536,
+        exact_rows=1_000_000,
+        label_index=0,
+        from_logits=True,
+        name="auc",
+        dtype=None,
+    ):
         super().__init__(name, label_index=label_index, from_logits=from_logits, dtype=dtype)
         if num_bins < 2 or num_bins & (num_bins - 1):
             raise ValueError(f"`num_bins` must be a power of two. Received: num_bins={num_bins}")
+        if exact_rows < 0:
+            raise ValueError(f"`exact_rows` must be 0 or more. Received: exact_rows={exact_rows}")
         self.num_bins = num_bins
+        self.exact_rows = exact_rows
+        self._per_octave = max(num_bins // 64, 1)
+        self._per_side = self._per_octave * _OCTAVES
         # float64: float32 would stop counting at 2 ** 24. Row 0 negatives, row 1 positives.
         self.histogram = self.add_variable(
-            (2, num_bins), initializer="zeros", dtype="float64", name="histogram"
+            (2, num_bins + 2 * self._per_side),
+            initializer="zeros",
+            dtype="float64",
+            name="histogram",
         )
+        self.rows = self.add_variable((), initializer="zeros", dtype="float64", name="rows")
         self.broken = self.add_variable((), initializer="zeros", dtype="float32", name="broken")
+        self._kept, self._are_few = GroupedRows(spill_rows=np.inf), True
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         logits = tf.cast(self.take_label(y_pred, "y_pred"), tf.float32)
@@ -63,21 +89,44 @@ class StreamingAUC(LabelMetric):
         weights = self.take_weight(sample_weight, labels)
         if not self.from_logits:
             logits = tf.math.log(logits) - tf.math.log1p(-logits)
+        self.rows.assign_add(tf.cast(tf.size(labels), tf.float64))
         self.broken.assign_add(tf.reduce_sum(tf.cast(tf.math.is_nan(logits), self.broken.dtype)))
-        # Rounding keeps order, so rows trade places with rows of their own bin only.
-        logits = tf.clip_by_value(logits, -_MAX_LOGIT, _MAX_LOGIT)
-        bins = tf.cast(
-            tf.floor((logits + _MAX_LOGIT) * (self.num_bins / (2 * _MAX_LOGIT))), "int32"
-        )
-        bins = tf.clip_by_value(bins, 0, self.num_bins - 1)
         # Two weights a row rather than a bin chosen by class: labels may be soft.
-        parts = tf.stack([weights * (1.0 - labels), weights * labels])
-        counts = [
-            tf.math.unsorted_segment_sum(part, bins, self.num_bins) for part in tf.unstack(parts)
-        ]
+        bins, size = self._bins(logits), self.histogram.shape[1]
+        parts = weights * (1.0 - labels), weights * labels
+        counts = [tf.math.unsorted_segment_sum(part, bins, size) for part in parts]
         self.histogram.assign_add(tf.stack(counts))
+        if tf.executing_eagerly():
+            self._keep(logits.numpy(), labels.numpy(), weights.numpy())
+
+    def _bins(self, logits):
+        """Returns the bin of each logit. Order is kept: rows trade places within a bin only."""
+        inner = tf.floor((logits + _INNER) * (self.num_bins / (2 * _INNER)))
+        inner = tf.cast(tf.clip_by_value(inner, 0.0, self.num_bins - 1.0), tf.int32)
+        # The bits of a positive float, read as an integer, grow with it: linearly in an octave.
+        beyond = tf.bitcast(tf.abs(logits), tf.int32) - int(np.float32(_INNER).view(np.int32))
+        steps = beyond // (2**_MANTISSA_BITS // self._per_octave)
+        steps = tf.clip_by_value(steps, 0, self._per_side - 1)
+        above = self._per_side + self.num_bins + steps
+        bins = tf.where(logits < -_INNER, self._per_side - 1 - steps, self._per_side + inner)
+        return tf.where(logits >= _INNER, above, bins)
+
+    def _keep(self, logits, labels, weights):
+        if self._kept.num_rows + len(logits) > self.exact_rows:
+            self._are_few = False
+            self._kept.clear()
+        if self._are_few:
+            self._kept.append(np.zeros(len(logits), np.int64), logits, labels, weights)
+
+    @property
+    def is_exact(self):
+        """Whether the result rests on every row itself, which only eager code can tell."""
+        rows = float(keras.ops.convert_to_numpy(self.rows))
+        return self._are_few and rows == self._kept.num_rows
 
     def result(self):
+        if tf.executing_eagerly() and self.is_exact:
+            return tf.cast(self._exact(), self.dtype)
         negatives, positives = tf.unstack(tf.convert_to_tensor(self.histogram))
         below = tf.cumsum(negatives, exclusive=True)
         wins = tf.tensordot(positives, below + 0.5 * negatives, 1)
@@ -87,13 +136,28 @@ class StreamingAUC(LabelMetric):
         auc = tf.where(valid, wins / tf.where(valid, pairs, 1.0), nan)
         return tf.cast(auc, self.dtype)
 
+    def _exact(self):
+        if float(keras.ops.convert_to_numpy(self.broken)):
+            return np.nan
+        aucs = group_aucs(np.concatenate(list(self._kept.parts())))[0]
+        return aucs[0] if len(aucs) else np.nan
+
     def error_bound(self):
         """Returns how far at most the exact AUC lies from `result()`, a float."""
         negatives, positives = keras.ops.convert_to_numpy(self.histogram)
         pairs = positives.sum() * negatives.sum()
-        return float(0.5 * (positives @ negatives) / pairs) if pairs > 0 else float("nan")
+        if not pairs > 0:
+            return float("nan")
+        return 0.0 if self.is_exact else float(0.5 * (positives @ negatives) / pairs)
+
+    def reset_state(self):
+        """Forgets all rows."""
+        super().reset_state()
+        self._kept.clear()
+        self._are_few = True
 
     def get_config(self):
         config = super().get_config()
         config["num_bins"] = self.num_bins
+        config["exact_rows"] = self.exact_rows
         return config

@@ -1,5 +1,7 @@
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
 from lmn_tf.metrics import StreamingAUC
@@ -17,12 +19,13 @@ def pairs_auc(labels, scores, weights):
     return wins / total
 
 
-def test_is_exact_where_all_ties_are_real():
+@pytest.mark.parametrize("exact_rows", [0, 1_000])
+def test_is_exact_where_all_ties_are_real(exact_rows):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 80)
     scores = rng.integers(-4, 5, 80) / 4
     weights = rng.integers(1, 4, 80).astype("float32")
-    metric = StreamingAUC(dtype="float64")
+    metric = StreamingAUC(exact_rows=exact_rows, dtype="float64")
     metric.update_state(labels, scores, weights)
     want = pairs_auc(labels, scores, weights)
     assert float(metric.result()) == pytest.approx(want, abs=1e-12)
@@ -35,13 +38,85 @@ def test_the_rank_auc_lies_within_the_bound(num_bins, scale):
     rng = np.random.default_rng(1)
     labels = (rng.random(20_000) < 0.1).astype("float32")
     scores = (scale * (labels + rng.normal(size=20_000)) - 2).astype("float32")
-    metric = StreamingAUC(num_bins, dtype="float64")
+    metric = StreamingAUC(num_bins, exact_rows=0, dtype="float64")
     for part in range(0, 20_000, 1_000):
         metric.update_state(labels[part : part + 1_000], scores[part : part + 1_000])
     error = abs(float(metric.result()) - roc_auc_score(labels, scores))
     assert error <= metric.error_bound() + 1e-12
     if num_bins == 65536 and scale <= 1.0:
         assert error < 1e-5 and metric.error_bound() < 2e-4
+
+
+def drawn(count, seed, shift=0.0, scale=1.0, signal=0.5):
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(count) < 0.4).astype("float32")
+    scores = scale * (rng.normal(size=count) + signal * labels) + shift
+    return labels, scores.astype("float32")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_few_rows_are_exact(seed):
+    labels, scores = drawn(40, seed, scale=0.01)
+    metric = StreamingAUC(dtype="float64")
+    metric.update_state(labels[:25], scores[:25])
+    metric.update_state(labels[25:], scores[25:])
+    assert float(metric.result()) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    assert metric.is_exact and metric.error_bound() == 0.0
+
+
+def test_more_rows_than_are_kept_are_binned_until_a_reset():
+    labels, scores = drawn(40, 0)
+    metric = StreamingAUC(exact_rows=30, dtype="float64")
+    for start in range(0, 40, 10):
+        metric.update_state(labels[start : start + 10], scores[start : start + 10])
+        assert metric.is_exact == (start < 30)
+    binned = StreamingAUC(exact_rows=0, dtype="float64")
+    binned.update_state(labels, scores)
+    assert float(metric.result()) == float(binned.result())
+    metric.reset_state()
+    metric.update_state(labels[:10], scores[:10])
+    assert metric.is_exact
+
+
+def test_rows_that_a_graph_counted_are_binned():
+    labels, scores = drawn(64, 0)
+    metric = StreamingAUC(dtype="float64")
+    tf.function(metric.update_state)(labels[:32], scores[:32])
+    metric.update_state(labels[32:], scores[32:])
+    assert not metric.is_exact
+    assert float(metric.result()) == pytest.approx(roc_auc_score(labels, scores), abs=1e-3)
+
+
+@pytest.mark.parametrize("shift", [-4000.0, -21.0, -17.0, 0.0, 15.0, 100.0, 1e5])
+@pytest.mark.parametrize("scale", [0.5, 30.0])
+def test_bins_follow_the_logits(shift, scale):
+    labels, scores = drawn(20_000, 1, shift, scale * max(1.0, abs(shift) / 40))
+    metric = StreamingAUC(exact_rows=0, dtype="float64")
+    metric.update_state(labels, scores)
+    error = abs(float(metric.result()) - roc_auc_score(labels, scores))
+    assert error <= metric.error_bound() + 1e-12
+    assert error < 1e-3 and metric.error_bound() < 2e-2
+
+
+def test_bins_keep_the_order_of_logits():
+    edges = np.array([2.0**k for k in range(-3, 23)])
+    logits = np.concatenate([edges, np.nextafter(edges, 0), [0.0, np.inf, 1e38]])
+    logits = np.sort(np.concatenate([-logits, logits]).astype("float32"))
+    for num_bins in (2, 64, 65536):
+        metric = StreamingAUC(num_bins)
+        bins = metric._bins(tf.constant(logits)).numpy()
+        assert (np.diff(bins) >= 0).all()
+        assert bins[0] == 0 and bins[-1] == metric.histogram.shape[1] - 1
+        compiled = tf.function(metric._bins, jit_compile=True)(tf.constant(logits))
+        np.testing.assert_array_equal(compiled, bins)
+
+
+def test_config():
+    metric = StreamingAUC(64, exact_rows=7, label_index=1, name="x")
+    again = StreamingAUC.from_config(metric.get_config())
+    assert again.get_config() == metric.get_config()
+    assert (again.num_bins, again.exact_rows) == (64, 7)
+    assert isinstance(keras.metrics.deserialize(keras.metrics.serialize(metric)), StreamingAUC)
 
 
 def test_the_order_is_all_that_counts():
@@ -84,7 +159,7 @@ def test_a_nan_score_is_not_passed_over():
 
 
 def test_counts_past_what_float32_can_hold():
-    metric = StreamingAUC(2, dtype="float64")
+    metric = StreamingAUC(2, exact_rows=0, dtype="float64")
     metric.update_state([0.0, 1.0], [-1.0, 1.0], [2.0**24, 1.0])
     metric.update_state([0.0, 0.0], [1.0, -1.0], [1.0, 1.0])
     assert float(metric.result()) == pytest.approx(1 - 0.5 / (2**24 + 2), abs=1e-12)
@@ -93,3 +168,8 @@ def test_counts_past_what_float32_can_hold():
 def test_bins_must_be_a_power_of_two():
     with pytest.raises(ValueError, match="`num_bins` must be a power of two.*num_bins=1000"):
         StreamingAUC(1000)
+
+
+def test_kept_rows_are_not_negative():
+    with pytest.raises(ValueError, match="`exact_rows` must be 0 or more.*exact_rows=-1"):
+        StreamingAUC(exact_rows=-1)
