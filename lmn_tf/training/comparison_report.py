@@ -213,6 +213,8 @@ def _verdict(test: dict | None) -> str:
     if test is None:
         return "-"
     if test["p"] is None:
-        return f"{test['verdict']} ({'one seed' if test['seeds'] < 2 else 'no spread'})"
+        if test["seeds"] < 2:
+            return f"{test['verdict']} (one seed)"
+        return f"{test['verdict']} (by {test['difference']:+.4f} in each seed)"
     p = f"= {test['p']:.3f}" if test["p"] >= 0.0005 else "< 0.001"
     return f"{test['verdict']} (p {p})"

@@ -8,6 +8,9 @@ LEAST = 0.005
 
 _LEVEL = 0.05
 
+# Differences of figures below 1 that are the same but for float64 rounding spread less than this.
+_ROUNDING = 1e-12
+
 
 def paired_t_test(values: Sequence[float], base: Sequence[float]) -> dict:
     """Tests whether the mean of `values - base` is zero, seed by seed.
@@ -20,8 +23,9 @@ def paired_t_test(values: Sequence[float], base: Sequence[float]) -> dict:
         Dictionary of `seeds`, `difference` (its mean), `deviation` (its standard deviation), `t`,
         `p` (two-sided) and `verdict`: `"better"` or `"worse"` where `p < 0.05`, else
         `"inconclusive"`. Less than two seeds, or differences without any spread, leave `t` and
-        `p` None. Without spread the verdict is `"inconclusive"`; one seed is judged by its
-        difference, which must be `LEAST` or more.
+        `p` None. Differences that are the same in all seeds leave nothing to chance: the verdict
+        is their sign, `"equal"` where they are zero. One seed is judged by its difference, which
+        must be `LEAST` or more.
 
     Raises:
         ValueError: When there are not as many values as values of the base.
@@ -43,16 +47,23 @@ def paired_t_test(values: Sequence[float], base: Sequence[float]) -> dict:
     result["verdict"] = "inconclusive"
     if count < 2:
         if abs(mean) >= LEAST:
-            result["verdict"] = "better" if mean > 0 else "worse"
+            result["verdict"] = _sign(mean)
         return result
     deviation = math.sqrt(sum((d - mean) ** 2 for d in differences) / (count - 1))
     result["deviation"] = deviation
-    if deviation > 0:
+    if deviation < _ROUNDING:
+        result["deviation"] = 0.0
+        result["verdict"] = "equal" if abs(mean) < _ROUNDING else _sign(mean)
+    else:
         result["t"] = mean / (deviation / math.sqrt(count))
         result["p"] = two_sided_p(result["t"], count - 1)
         if result["p"] < _LEVEL:
-            result["verdict"] = "better" if mean > 0 else "worse"
+            result["verdict"] = _sign(mean)
     return result
+
+
+def _sign(difference: float) -> str:
+    return "better" if difference > 0 else "worse"
 
 
 def two_sided_p(t: float, freedom: int) -> float:

@@ -155,3 +155,13 @@ def test_the_search_stands_below_the_table():
 def test_picture(tmp_path):
     picture(summary(spec(), [1, 2, 3], runs(), {"auc": 0.9}), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_difference_in_each_seed_is_told_as_such():
+    found = {
+        "din": {1: run(0.70), 2: run(0.71)},
+        "lmn": {1: run(0.72), 2: run(0.73)},
+    }
+    text = markdown(summary(spec(), [1, 2], found))
+    assert "better (by +0.0200 in each seed)" in text
+    assert "worse (by -0.0200 in each seed)" in text

@@ -46,9 +46,18 @@ def test_one_seed_must_differ_by_more_than_seeds_do(value, verdict):
     }
 
 
-def test_no_spread_is_inconclusive():
-    found = paired_t_test([0.75, 0.75], [0.5, 0.5])
-    assert (found["p"], found["verdict"], found["deviation"]) == (None, "inconclusive", 0.0)
+@pytest.mark.parametrize(
+    ("values", "base", "verdict"),
+    [
+        ([0.75, 0.75], [0.5, 0.5], "better"),
+        ([0.3, 0.1, 0.2], [0.4, 0.2, 0.3], "worse"),  # the same but for rounding
+        ([0.7501, 0.7601], [0.75, 0.76], "better"),
+        ([0.75, 0.5], [0.75, 0.5], "equal"),
+    ],
+)
+def test_the_same_difference_in_all_seeds_is_no_chance(values, base, verdict):
+    found = paired_t_test(values, base)
+    assert (found["p"], found["verdict"], found["deviation"]) == (None, verdict, 0.0)
 
 
 def test_pairs_must_be_pairs():
