@@ -7,6 +7,7 @@ import click
 
 from lmn_tf.models import registry
 from lmn_tf.specs import spec_file
+from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.strict_yaml import Marks, nearest_file
 from lmn_tf.training.comparison_checks import check_runs
@@ -15,8 +16,9 @@ from lmn_tf.training.comparison_checks import check_runs
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option("--data", metavar="GLOB", help="Also read the first 1,000 rows of these files.")
+@click.option("--delimiter", metavar="C", help="What parts the cells of CSV files.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(file, data, as_json):
+def check(file, data, delimiter, as_json):
     """Validate the feature spec, pipeline or comparison in FILE.
 
     With a pipeline or a comparison, the files that it names are validated too.
@@ -26,7 +28,7 @@ def check(file, data, as_json):
       lmn-tf check feature_specs/synthetic.yaml --data "data/quickstart/train-*.parquet"
     """
     try:
-        summary, report = check_file(file, data)
+        summary, report = check_file(file, data, delimiter)
         if not as_json:
             click.echo(sentence(summary))
         if report is not None:
@@ -41,12 +43,13 @@ def check(file, data, as_json):
         click.echo(json.dumps(summary, indent=2))
 
 
-def check_file(path, data=None):
+def check_file(path, data=None, delimiter=None):
     """Checks a YAML file and all that it names.
 
     Args:
         path: Path of the file.
         data: Glob of data files to read the first rows of. Defaults to `None`.
+        delimiter: What parts the cells of CSV files. Defaults to `None`: what the pipeline says.
 
     Returns:
         Pair of a summary (mapping) and the data's report, or `None` without `data`.
@@ -71,6 +74,8 @@ def check_file(path, data=None):
         return summary, None
     from lmn_tf.data.check import check_files
 
+    if delimiter is not None:
+        features.assets.delimiter = as_delimiter(delimiter)
     return summary, check_files(features, data)
 
 

@@ -8,8 +8,9 @@ import click
 @click.command()
 @click.argument("run_dir")
 @click.option("--data", help="Glob of the files. Defaults to the test set of the run's pipeline.")
+@click.option("--delimiter", metavar="C", help="Of CSV files. Defaults to that of the pipeline.")
 @click.option("--batch-size", type=click.IntRange(1), help="Rows of a batch.")
-def evaluate(run_dir, data, batch_size):
+def evaluate(run_dir, data, delimiter, batch_size):
     """Evaluate a trained model and print its metrics as JSON.
 
     \b
@@ -37,6 +38,7 @@ def evaluate(run_dir, data, batch_size):
         files,
         batch_size=batch_size or pipeline.data.eval_batch_size,
         histories=model.reads_histories,
+        delimiter=delimiter,
     )
     labels = [label.name for label in spec.labels]
     evaluator = Evaluator(model, labels, spec.group is not None)

@@ -7,8 +7,9 @@ import click
 @click.argument("run_dir")
 @click.option("--data", required=True, help="Glob of the files to score; labels are not needed.")
 @click.option("--output", required=True, help="Parquet file to write.")
+@click.option("--delimiter", metavar="C", help="Of CSV files. Defaults to that of the pipeline.")
 @click.option("--batch-size", type=click.IntRange(1), help="Rows of a batch.")
-def predict(run_dir, data, output, batch_size):
+def predict(run_dir, data, output, delimiter, batch_size):
     """Write a trained model's probabilities, one row for each row of the data, in order.
 
     The file has a column for each label, and before them the group column of the feature spec
@@ -24,8 +25,11 @@ def predict(run_dir, data, output, batch_size):
     directory = RunDirectory.open(run_dir)
     pipeline, spec = directory.load_pipeline(), directory.load_spec()
     quiet_tensorflow()
+    from lmn_tf.specs.delimiter import as_delimiter
     from lmn_tf.training.prediction import write_predictions
 
+    if delimiter is not None:
+        spec.assets.delimiter = as_delimiter(delimiter)
     rows = write_predictions(
         directory.load_model(),
         spec,

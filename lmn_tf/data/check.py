@@ -7,7 +7,7 @@ import numpy as np
 
 from lmn_tf.data.batch_reader import BatchReader, open_spec_files
 from lmn_tf.data.vocabulary import learn
-from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 _SHOWN_ROWS = 3
@@ -53,10 +53,11 @@ def check_files(spec, files, rows: int = 1000) -> Report:
     problems = []
     for unit in units:
         for name in spec.columns():
-            if name not in unit.names:
-                hint = did_you_mean(name, unit.names)
-                problems.append(f"{unit.path}: column `{name}` must be in the file.{hint}")
-    missing = {name for name in spec.columns() if name not in units[0].names}
+            try:
+                unit.check_columns([name])
+            except UserError as error:
+                problems.append(str(error))
+    missing = {name for name in spec.columns() if units[0].names.count(name) != 1}
     count, columns = _columns(spec, units[0], rows)
     for part in _parts(spec):
         if not missing.intersection(part.columns()):
@@ -75,7 +76,8 @@ def check_files(spec, files, rows: int = 1000) -> Report:
 
 
 def _columns(spec, unit, rows):
-    table = next(unit.tables(unit.names, 0, rows))
+    names = [name for name in unit.names if unit.names.count(name) == 1]
+    table = next(unit.tables(names, 0, rows))
     users: dict[str, list[str]] = {}
     for view in spec.views():
         if view.kind != "cross":

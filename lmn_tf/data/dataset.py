@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from lmn_tf.data.batch_reader import BatchReader
 from lmn_tf.data.vocabulary import is_learned, learn
+from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
 
 _MOST_RUNNING = 16
@@ -28,6 +29,7 @@ def make_dataset(
     prefetch=2,
     labels=True,
     histories=True,
+    delimiter=None,
 ):
     """Returns a dataset of encoded batches from Parquet, CSV or TFRecord files.
 
@@ -54,6 +56,9 @@ def make_dataset(
             features alone. Defaults to `True`.
         histories: Boolean. Whether sequences are read. A model whose `reads_histories` is `False`
             does without them, which saves the time to gather them. Defaults to `True`.
+        delimiter: String. What parts the cells of CSV files; kept in `spec.assets` for the datasets
+            that follow. Defaults to `None`: as the assets say, or else a tab in files whose name
+            ends in `.tsv` and a comma in others.
 
     Returns:
         `tf.data.Dataset` of `(features, labels)`, or `(features, labels, weights)` where the spec
@@ -72,6 +77,8 @@ def make_dataset(
     Raises:
         UserError: No file matches, or the data do not fit the spec.
     """
+    if delimiter is not None:
+        spec.assets.delimiter = as_delimiter(delimiter)
     if not is_learned(spec):
         learn(spec, files, seed=seed, limit=limit)
     reader = BatchReader(

@@ -3,6 +3,7 @@
 from pydantic import model_validator
 
 from lmn_tf.specs.days import MARK, Days
+from lmn_tf.specs.delimiter import Delimiter
 from lmn_tf.specs.section import Count, Options, PathText, Positive, Problem, section
 
 
@@ -17,6 +18,8 @@ class PipelineData:
             Defaults to `None`.
         valid: Glob of validation files. Defaults to `None`.
         test: Glob of test files. Defaults to `None`.
+        delimiter: String. What parts the cells of CSV files. Defaults to `None`: a tab in files
+            whose name ends in `.tsv`, else a comma.
         batch_size: Integer. Rows of a training step. Defaults to `512`.
         eval_batch_size: Integer. Defaults to `4096`.
         shuffle_buffer: Integer. Rows that are shuffled together. Defaults to `100_000`.
@@ -32,6 +35,7 @@ class PipelineData:
     days: Days | None = None
     valid: PathText | None = None
     test: PathText | None = None
+    delimiter: Delimiter | None = None
     batch_size: Count = 512
     eval_batch_size: Count = 4096
     shuffle_buffer: Positive = 100_000

@@ -88,8 +88,10 @@ class PipelineSpec(Document):
         return path_beside(self.base_dir, self.feature_spec)
 
     def load_feature_spec(self):
-        """Returns the `FeatureSpec` that the pipeline names."""
-        return FeatureSpec.load(self.feature_spec_path)
+        """Returns the `FeatureSpec` that the pipeline names, told how its data are delimited."""
+        spec = FeatureSpec.load(self.feature_spec_path)
+        spec.assets.delimiter = self.data.delimiter
+        return spec
 
     def check_features(self, features):
         """Raises `UserError` when the run needs what the `FeatureSpec` does not have."""

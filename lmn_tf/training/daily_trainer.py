@@ -132,6 +132,7 @@ class DailyTrainer(Trainer):
         from lmn_tf.data import vocabulary
 
         old, spec = self.spec, self.pipeline.load_feature_spec()
+        spec.assets.text_ids = old.assets.text_ids
         vocabulary.learn(spec, self.days[day], limit=self.pipeline.data.train_rows)
         merge_assets(old, spec)
         if spec.assets.vocabularies == old.assets.vocabularies:

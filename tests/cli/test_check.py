@@ -152,6 +152,18 @@ def test_data_that_fit_are_shown_decoded(data, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["data"]["rows"] == 20
 
 
+def test_a_delimiter(data, tmp_path, capsys):
+    (tmp_path / "rows.csv").write_text("click;hour;age\n0;7;1.5\n1;23;2.5\n")
+    command = ["check", str(tmp_path / "spec.yaml"), "--data", str(tmp_path / "rows.csv")]
+    assert main([*command, "--delimiter", ";"]) == 0
+    assert "2 rows fit" in capsys.readouterr().out
+    assert main(command) == 2
+    out, err = capsys.readouterr()
+    assert "column `hour` must be in the file." in out + err and "';'" in out + err
+    assert main([*command, "--delimiter", ";;"]) == 2
+    assert "`delimiter` must be one ASCII character" in capsys.readouterr().err
+
+
 def test_data_that_do_not_fit_are_refused(data, tmp_path, capsys):
     path = tmp_path / "spec.yaml"
     edit(path, "name: hour,", "name: our,")

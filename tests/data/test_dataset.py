@@ -212,3 +212,18 @@ def test_a_model_fits(files, strategy):
     chosen = dataset.map(lambda features, labels, weights: ({"look": features["look"]}, labels))
     history = model.fit(chosen, epochs=2, verbose=0, shuffle=False)
     assert len(history.history["loss"]) == 2 and np.isfinite(history.history["loss"]).all()
+
+
+def test_a_delimiter_is_kept_for_the_datasets_that_follow(tmp_path):
+    spec, other = shop_spec(nested=False), shop_spec(nested=False)
+    wanted = batches_of(make_dataset(spec, write_csv(tmp_path, ROWS), batch_size=64))
+    for path in tmp_path.glob("*.csv"):
+        path.write_text(path.read_text().replace(",", ";"))
+    with pytest.raises(UserError, match="';' in it: give it as `delimiter`"):
+        make_dataset(other, str(tmp_path / "*.csv"))
+    found = make_dataset(other, str(tmp_path / "*.csv"), batch_size=64, delimiter=";")
+    assert_same(batches_of(found), wanted)
+    assert other.assets.delimiter == ";"
+    assert_same(batches_of(make_dataset(other, str(tmp_path / "*.csv"), batch_size=64)), wanted)
+    with pytest.raises(UserError, match="`delimiter` must be one ASCII character"):
+        make_dataset(other, str(tmp_path / "*.csv"), delimiter="::")

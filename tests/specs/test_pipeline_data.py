@@ -13,6 +13,7 @@ def test_defaults():
     "old, new, message",
     [
         ("train_rows: 900", "train_rows: 0", "`data.train_rows` must be at least 1"),
+        ("train_rows: 900", "delimiter: '::'", "`data.delimiter` must be one ASCII character"),
         ("batch_size: 128", "batch_size: 1.5", "`data.batch_size` must be an integer"),
         ("valid: data", "validation: data", "Did you mean `valid`?"),
         ("synthetic: {rows: 1000, seed: 1}", "synthetic: 3", "must be a mapping"),

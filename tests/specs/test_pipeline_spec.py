@@ -103,3 +103,12 @@ def test_early_stopping_by_group_needs_a_group():
     with pytest.raises(UserError, match="`train.early_stopping.monitor` must be auc or logloss"):
         spec.check_features(ungrouped)
     spec.with_overrides(["train.early_stopping.monitor=auc"]).check_features(ungrouped)
+
+
+def test_the_feature_spec_is_told_the_delimiter():
+    spec = PipelineSpec.load(PIPELINE)
+    assert spec.load_feature_spec().assets.delimiter is None
+    for setting in ("data.delimiter=;", r'data.delimiter="\t"', r"data.delimiter=\t"):
+        given = spec.with_overrides([setting])
+        assert given.load_feature_spec().assets.delimiter in (";", "\t")
+        assert PipelineSpec.from_dict(given.to_dict(), base_dir=given.base_dir) == given
