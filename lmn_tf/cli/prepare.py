@@ -35,6 +35,7 @@ _OWN = (
     ("--event-columns", "list", "interactions: columns known only afterwards, for histories."),
     ("--time-unit", str, "interactions: second (default), millisecond or microsecond."),
     ("--files", str, "interactions: which files of the folder, such as 'log-*.csv'."),
+    ("--delimiter", str, "interactions: between cells. Default: a comma in .csv, a tab in .tsv."),
 )
 
 
@@ -52,7 +53,7 @@ def _options(function):
 
 @click.command()
 @click.argument("dataset")
-@click.option("--input", "input_dir", metavar="DIR", help="Folder of the publisher's files.")
+@click.option("--input", "input_dir", metavar="PATH", help="Folder with the files, or one file.")
 @click.option("--output", "output_dir", metavar="DIR", required=True, help="Folder to write.")
 @click.option("--spec", metavar="FILE", help="Feature spec to learn vocabularies for.")
 @click.option("--overwrite", is_flag=True, help="Replace a folder prepared earlier.")
@@ -103,7 +104,7 @@ def _check(dataset, known, input_dir, settings):
             + did_you_mean(dataset, names)
         )
     if input_dir is None:
-        raise UserError(f"`--input` must name the folder with the files of {dataset}")
+        raise UserError(f"`--input` must name the folder with the files of {dataset}, or one file")
     if settings:
         raise UserError(f"`--set` must come with synthetic only. Received: {settings[0]!r}")
 

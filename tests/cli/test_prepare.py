@@ -35,6 +35,14 @@ def test_json(log, tmp_path):
     assert report["options"]["seed"] == 3 and report["options"]["category"] == ["category"]
 
 
+def test_one_file_with_a_delimiter(log, tmp_path):
+    file = log / "log.csv"
+    file.write_text(file.read_text().replace(",", ";"))
+    result = CliRunner().invoke(prepare, arguments(file, tmp_path / "out", "--delimiter", ";"))
+    assert result.exit_code == 0, result.output
+    assert "- Cells are parted by ';'." in result.stdout
+
+
 def test_synthetic_is_generated(tmp_path):
     made = ["--set", "users=50", "--set", "items=30", "--set", "rows=500", "--seed", "2"]
     result = CliRunner().invoke(prepare, ["synthetic", "--output", str(tmp_path / "out"), *made])

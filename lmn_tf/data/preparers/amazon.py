@@ -75,11 +75,11 @@ SELECT _user, _item, _time, 1 AS _label, _seq FROM (
   FROM (SELECT _seq, regexp_split_to_array(trim(line), ' +') AS cells FROM sequences) AS lines
 ) AS events""",
     )
-    infer_types(engine, "events", ("_user", "_item"))
+    infer_types(engine, "events", ("_user", "_item"), ids=("_user", "_item"))
     attributes = sources.find("*item2attributes.json", required=False)
     if attributes:
         sources.batches("items", attributes[0], _attributes(attributes[0]))
-        infer_types(engine, "items", ("_item",))
+        infer_types(engine, "items", ("_item",), ids=("_item",))
         _same_type(engine)
     return Plan(
         dataset="amazon_beauty",

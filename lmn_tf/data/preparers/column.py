@@ -39,16 +39,28 @@ class Column:
     def problem(self, cell):
         """SQL `WHEN ... THEN ...` clauses that say what is wrong with the cell."""
         name, shown = quoted(self.name), f"coalesce(CAST({cell} AS VARCHAR), 'nothing')"
-        filled = "" if self.required else f" AND coalesce(CAST({cell} AS VARCHAR), '') <> ''"
+        nothing = "('', 'nan')" if self.type == "DOUBLE" else "('')"
+        filled = f" AND lower(coalesce(CAST({cell} AS VARCHAR), '')) NOT IN {nothing}"
         rules = [self.rule] if self.rule else []
         if self.type == "DOUBLE":
             rules.append(f"isfinite({name})")
-        clauses = [(f"{name} IS NULL{filled}", f"a readable {self.type or 'value'}")]
+        clauses = [(f"{name} IS NULL{'' if self.required else filled}", self._readable)]
         clauses += [(f"NOT ({rule})", f"such that {rule}") for rule in rules]
         return "\n".join(
-            f"WHEN {condition} THEN {text(f'`{self.name}` must be {rule}. Received: ')} || {shown}"
+            f"WHEN {condition} THEN {text(self._message(rule))} || {shown}"
             for condition, rule in clauses
         )
+
+    @property
+    def _readable(self):
+        return f"a readable {self.type or 'value'}"
+
+    def _message(self, rule):
+        """A message calls a column that is ours, `_user`, what the user's file calls it."""
+        title = self.name
+        if title.startswith("_") and isinstance(self.headers[0], str):
+            title = self.headers[0]
+        return f"`{title}` must be {rule.replace(self.name, title)}. Received: "
 
     @property
     def headers(self):

@@ -4,6 +4,7 @@ from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.plan import Plan
 from lmn_tf.data.preparers.sql import quoted
 from lmn_tf.data.preparers.tables import first_of_item, infer_types, merge_repeats
+from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
 
 OPTIONS = {
@@ -18,6 +19,7 @@ OPTIONS = {
     "event_columns": (),
     "time_unit": "second",
     "files": None,
+    "delimiter": None,
 }
 _KINDS = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
 _UNITS = {"second": 1, "millisecond": 1_000, "microsecond": 1_000_000}
@@ -28,13 +30,14 @@ def read(sources, options, **own):
     """Reads every file of the one format that the folder holds."""
     own = OPTIONS | own
     columns = _columns(own)
-    _read_files(sources, own["files"], columns)
+    notes = _read_files(sources, own, columns)
     engine = sources.engine
     extra = (*own["category"], *own["columns"], *own["event_columns"])
-    infer_types(engine, "log", ("_user", "_item", *extra))
+    ids = ("_user", "_item", *own["category"])
+    infer_types(engine, "log", ("_user", "_item", *extra), ids)
     label = "1" if own["label"] is None else "_label_value"
     if own["rating_threshold"] is not None:
-        label = f"CASE WHEN _label_value >= {own['rating_threshold']} THEN 1 ELSE 0 END"
+        label = f"CAST(_label_value >= {own['rating_threshold']} AS BIGINT)"
     names = "".join(f", {quoted(name)}" for name in extra)
     engine.table(
         "events",
@@ -43,6 +46,8 @@ SELECT _user, _item, _time, CAST({label} AS BIGINT) AS _label{names}, _seq FROM 
     )
     engine.drop("log")
     merge_repeats(sources)
+    unlabelled = engine.value("SELECT count(*) FROM events WHERE _label IS NULL")
+    sources.drop("rows without a label, which are events of histories only", unlabelled)
     if own["category"]:
         first_of_item(engine, own["category"])
     return Plan(
@@ -56,7 +61,7 @@ SELECT _user, _item, _time, CAST({label} AS BIGINT) AS _label{names}, _seq FROM 
         context=own["columns"],
         history=(*own["category"], *own["columns"], *own["event_columns"]),
         item_columns=own["category"],
-        notes=(_note(own),),
+        notes=(_note(own), *notes),
     )
 
 
@@ -100,33 +105,51 @@ def _columns(own):
     ]
     if own["label"] is not None:
         rule = None if own["rating_threshold"] is not None else "_label_value IN (0, 1)"
-        columns.append(Column("_label_value", "DOUBLE", source=own["label"], rule=rule))
+        number = "CASE WHEN NOT isnan(TRY_CAST({} AS DOUBLE)) THEN TRY_CAST({} AS DOUBLE) END"
+        label = Column("_label_value", "DOUBLE", own["label"], False, number, rule)
+        columns.append(label)
     return columns + [Column(name, "", required=False, parse=_filled("{}")) for name in extra]
 
 
 def _filled(cell):
-    """An empty cell of a text file is no value."""
-    return f"CASE WHEN CAST({cell} AS VARCHAR) <> '' THEN {cell} END"
+    """An empty cell of a text file is no value, and neither is a NaN among numbers."""
+    is_nan = f"typeof({cell}) IN ('DOUBLE', 'FLOAT') AND isnan(TRY_CAST({cell} AS DOUBLE))"
+    return (
+        f"CASE WHEN CAST({cell} AS VARCHAR) <> '' AND NOT coalesce({is_nan}, false) THEN {cell} END"
+    )
 
 
-def _read_files(sources, files, columns):
+def _read_files(sources, own, columns):
+    """Reads the files into `log`; returns sentences for the report."""
+    files, delimiter = own["files"], own["delimiter"]
     if files is not None:
         found = sources.find(files)
     else:
         found = sources.find(*(f"*{kind}" for kind in _KINDS))
-    endings = {next((kind for kind in _KINDS if kind in path.suffixes), None) for path in found}
+    endings = {_kind(path) for path in found}
     if len(endings) > 1 or None in endings:
         raise UserError(
             f"`files` must match files of one format of {_KINDS}. "
             f"Received: {', '.join(path.name for path in found[:10])}"
         )
     ending = endings.pop()
+    if ending in (".csv", ".tsv"):
+        usual = "," if ending == ".csv" else "\t"
+        delimiter = usual if delimiter is None else as_delimiter(delimiter)
+        sources.csv("log", found, columns, delimiter)
+        return (f"Cells are parted by {delimiter!r}.",)
+    if delimiter is not None:
+        raise UserError(f"`delimiter` must come with .csv or .tsv files. Received: {found[0].name}")
     if ending == ".parquet":
         sources.parquet("log", found, columns)
-    elif ending in (".csv", ".tsv"):
-        sources.csv("log", found, columns, "," if ending == ".csv" else "\t")
     else:
         sources.json_lines("log", found, columns)
+    return ()
+
+
+def _kind(path):
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return next((kind for kind in _KINDS if kind in suffixes), None)
 
 
 def _note(own):

@@ -32,7 +32,7 @@ def prepare(dataset, input_dir, output_dir, spec=None, overwrite=False, on_step=
 
     Args:
         dataset: string, a name of `DATASETS`.
-        input_dir: path of the folder with the publisher's files.
+        input_dir: path of the folder with the publisher's files, or of one file.
         output_dir: path of the folder to write; it appears whole or not at all.
         spec: path of a feature spec whose vocabularies are learned, or None for the one shipped
             for the data set. Defaults to `None`.

@@ -1,9 +1,11 @@
 """Reads publishers' files into typed tables and keeps account of every row that is left out."""
 
+import fnmatch
 import itertools
 import pathlib
 
 import pyarrow as pa
+import pyarrow.parquet
 
 from lmn_tf.data.preparers import text_files
 from lmn_tf.data.preparers.sql import quoted, text
@@ -14,39 +16,50 @@ _FILE_STEP = 1 << 40  # `_seq` of a row: file number times this, plus the line
 
 
 class Sources:
-    """The publisher's folder: finds files, reads them, and counts what is left out.
+    """The publisher's files: finds them, reads them, and counts what is left out.
 
     Args:
         engine: an `Engine`.
-        folder: path of the publisher's files.
+        folder: path of the folder of the publisher's files, or of the one file.
         max_malformed: float, largest share of malformed rows of one table. Defaults to `0.01`.
     """
 
     def __init__(self, engine, folder, max_malformed=0.01):
         self.engine = engine
-        self.folder = pathlib.Path(folder)
+        self.input = pathlib.Path(folder)
         self.max_malformed = max_malformed
         self.tables = {}
         self.dropped = {}
         self.files = {}
         self._failure = None
-        if not self.folder.is_dir():
-            raise UserError(f"`input` must be a folder. Received: input={str(self.folder)!r}")
+        if not self.input.exists():
+            raise UserError(
+                f"`input` must be a folder or a file. Received: input={str(self.input)!r}"
+            )
 
     def find(self, *patterns, required=True):
         """Files that match the first pattern with any, compressed or not, sorted by name."""
         endings = ("", *text_files.OPENERS)
         for pattern in patterns:
-            found = sorted({f for end in endings for f in self.folder.glob(pattern + end)})
+            found = {f for end in endings for f in self._matches(pattern + end)}
             if found:
-                return found
+                return sorted(found)
         if not required:
             return []
-        present = ", ".join(sorted(path.name for path in self.folder.iterdir())[:10])
+        present = "a file"
+        if self.input.is_dir():
+            names = sorted(path.name for path in self.input.iterdir())
+            present = ", ".join(names[:10]) or "no file"
         raise UserError(
             f"`input` must hold {' or '.join(patterns)} (plain, .xz, .gz or .bz2). "
-            f"Received: input={str(self.folder)!r} with {present or 'no file'}"
+            f"Received: input={str(self.input)!r} with {present}"
         )
+
+    def _matches(self, pattern):
+        """Files that a pattern names, in capitals or not; the input itself where it is a file."""
+        names = self.input.iterdir() if self.input.is_dir() else [self.input]
+        found = {p for p in names if fnmatch.fnmatchcase(p.name.lower(), pattern.lower())}
+        return found | set(self.input.glob(pattern) if self.input.is_dir() else ())
 
     def text(self, table, paths, columns, separator, encoding="utf-8", header=False, width=None):
         """Reads lines whose cells are cut at `separator`, without quotes, into `table`."""
@@ -84,14 +97,30 @@ class Sources:
         self._settle(table)
 
     def parquet(self, table, paths, columns):
-        """Reads Parquet files into `table`; the line of a row is its number from 1."""
-        for index, path in enumerate(paths):
-            source = f"read_parquet({text(path)}, file_row_number = true)"
-            names = [row[0] for row in self._execute(path, f"DESCRIBE SELECT * FROM {source}")]
-            cells = [quoted(names[_place(path, column, 0, names)]) for column in columns]
-            query = f"SELECT *, file_row_number + 1 AS _line, '' AS _text FROM {source}"
+        """Reads Parquet files into `table`; the line of a row is its number from 1.
+
+        A column that keeps the file's own type becomes text where the files differ in it.
+        """
+        found = [self._parquet_cells(path, columns) for path in paths]
+        mixed = [
+            not c.type and len({cells[i][1] for cells in found}) > 1 for i, c in enumerate(columns)
+        ]
+        for index, (path, cells) in enumerate(zip(paths, found, strict=True)):
+            cells = [
+                _cell_text(*cell) if is_mixed else cell[0]
+                for cell, is_mixed in zip(cells, mixed, strict=True)
+            ]
+            query = f"SELECT *, file_row_number + 1 AS _line, '' AS _text FROM {_parquet(path)}"
             self._load(table, index, path, columns, cells, query, "", None)
         self._settle(table)
+
+    def _parquet_cells(self, path, columns):
+        """SQL and type of each column's cell."""
+        described = self._execute(path, f"DESCRIBE SELECT * FROM {_parquet(path)}")
+        # The engine gives the second of two columns of one name another name.
+        given = pyarrow.parquet.read_schema(path).names
+        places = [_place(path, column, 0, given) for column in columns]
+        return [(quoted(described[place][0]), described[place][1]) for place in places]
 
     def batches(self, table, path, batches):
         """Loads the record batches of a preparer's own generator as they are."""
@@ -220,6 +249,20 @@ FROM (
         run(f"ALTER TABLE {name} DROP COLUMN _text")
 
 
+def _parquet(path):
+    return f"read_parquet({text(path)}, file_row_number = true)"
+
+
+def _cell_text(cell, kind):
+    """SQL of a value's text; that of a whole float is its integer's."""
+    plain = f"CAST({cell} AS VARCHAR)"
+    if kind not in ("DOUBLE", "FLOAT"):
+        return plain
+    is_whole = f"{cell} = floor({cell}) AND abs({cell}) < 9007199254740992"
+    whole = f"CAST(CAST({cell} AS BIGINT) AS VARCHAR)"
+    return f"CASE WHEN {is_whole} THEN {whole} WHEN NOT isnan({cell}) THEN {plain} END"
+
+
 def _cells(path, columns, names, width, wrong):
     """SQL of each column's cell, and of what is wrong with a line's number of cells."""
     width = len(names) if names is not None else (width or len(columns))
@@ -236,6 +279,13 @@ def _place(path, column, place, names):
     if names is None:
         return place
     for wanted in column.headers:
+        if names.count(wanted) > 1:
+            raise UserError(
+                f"column `{wanted}` must be in the file once. "
+                f"Received: {names.count(wanted)} columns of that name",
+                file=path,
+                line=1,
+            )
         if wanted in names:
             return names.index(wanted)
     hint = did_you_mean(wanted, names)

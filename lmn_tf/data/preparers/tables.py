@@ -28,22 +28,30 @@ SELECT _item, {names}, _seq FROM (
     )
 
 
-def infer_types(engine, table, columns):
-    """Turns text columns into integers, or else numbers, where every value is written as one.
+def infer_types(engine, table, columns, ids=()):
+    """Turns text columns into integers, or else numbers, where no two values become one by that.
 
-    A text such as `007` is no integer: turned into 7 it could meet another value.
+    A text such as `007` is no integer: turned into 7 it could meet another value. Of numbers,
+    `1.10` and `1.1` may be two versions, and two integers past 2^53 may be one float.
+
+    Args:
+        engine: an `Engine`.
+        table: string, name of the table.
+        columns: sequence of strings, columns to look at.
+        ids: those of them that are ids: integers or text. Defaults to `()`.
     """
     kinds = {row[0]: row[1] for row in engine.rows(f"DESCRIBE {quoted(table)}")}
     for column in columns:
         if kinds[column] != "VARCHAR":
             continue
         name = quoted(column)
-        integers, numbers = engine.rows(f"""
+        integers, numbers, apart = engine.rows(f"""
 SELECT count(*) = sum(CASE WHEN CAST(TRY_CAST({name} AS BIGINT) AS VARCHAR) = {name}
     THEN 1 ELSE 0 END),
   count(*) = sum(CASE WHEN isfinite(TRY_CAST({name} AS DOUBLE))
-    AND NOT regexp_matches({name}, '^[+-]?0[0-9]') THEN 1 ELSE 0 END)
+    AND NOT regexp_matches({name}, '^[+-]?0[0-9]') THEN 1 ELSE 0 END),
+  count(DISTINCT {name}) = count(DISTINCT TRY_CAST({name} AS DOUBLE))
 FROM {quoted(table)} WHERE {name} IS NOT NULL""")[0]
-        if integers or numbers:
+        if integers or (numbers and apart and column not in ids):
             kind = "BIGINT" if integers else "DOUBLE"
             engine.connection.execute(f"ALTER TABLE {quoted(table)} ALTER {name} TYPE {kind}")

@@ -22,7 +22,7 @@ _BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error)
 
 def open_bytes(path):
     """Opens a plain, .xz, .gz or .bz2 file for reading bytes."""
-    return OPENERS.get(path.suffix, open)(path, "rb")
+    return OPENERS.get(path.suffix.lower(), open)(path, "rb")
 
 
 def line_batches(path, encoding="utf-8", skip=0):

@@ -18,6 +18,7 @@ from lmn_tf.data.preparers.column import Column
         (Column("x", "BIGINT", rule="x > 3"), "'2'", 2, "`x` must be such that x > 3. Received: 2"),
         (Column("x", "BIGINT", parse="2 * CAST({} AS BIGINT)"), "'2'", 4, None),
         (Column("x", ""), "1.5", 1.5, None),
+        (Column("x", "DOUBLE", required=False, rule="x IN (0, 1)"), "''", None, None),
     ],
 )
 def test_reads_a_cell_or_says_why_not(column, cell, value, problem):
@@ -26,6 +27,14 @@ SELECT x, CASE {column.problem(cell)} END FROM (SELECT {column.expression(cell)}
 """).fetchall()[0]
     assert found == value
     assert (said is None) if problem is None else said.startswith(problem)
+
+
+def test_messages_name_the_column_of_the_file():
+    column = Column("_label_value", "DOUBLE", "stars", rule="_label_value IN (0, 1)")
+    query = f"SELECT CASE {column.problem('7')} END FROM (SELECT 7.0 AS _label_value) AS typed"
+    message = "`stars` must be such that stars IN (0, 1). Received: 7"
+    assert duckdb.sql(query).fetchall() == [(message,)]
+    assert "`_user`" in Column("_user", source=0).problem("7")
 
 
 def test_names_in_files():

@@ -1,4 +1,5 @@
 import csv
+import gzip
 import json
 import random
 
@@ -89,6 +90,104 @@ def test_ids_with_leading_zeros_stay_text(tmp_path, slow_twin, prepared):
     assert {row["who"] for row in slow_twin.rows(folder, "train")} == {"7", "07", "8"}
 
 
+BIG = 2**64 - 1
+
+
+def test_ids_keep_their_text(tmp_path, slow_twin, prepared):
+    users = ["7", " 7", "007", "1e5", "100000", str(BIG), str(BIG - 1), "nan"]
+    rows = [[user, 10**19 + at, "5", "1", "1.10", "d", "1"] for at, user in enumerate(users)]
+    rows += [["7", 8, "4", "1", "1.1", "d", "1"]]
+    folder = prepared(
+        "interactions", write(tmp_path / "log", "csv", rows), **NAMED, **EXTRA, label="stars"
+    )
+    rows = [row for split in ("train", "valid", "test") for row in slow_twin.rows(folder, split)]
+    assert sorted(row["who"] for row in rows) == sorted([*users, "7"])
+    assert len({row["what"] for row in rows}) == 9
+    assert {row["kind"] for row in rows} == {"1.10", "1.1"}
+
+
+def test_files_of_several_types(tmp_path, slow_twin, prepared):
+    log = tmp_path / "log"
+    log.mkdir()
+    columns = {
+        "int32": pa.array([7, 8], pa.int32()),
+        "uint64": pa.array([7, BIG], pa.uint64()),
+        "double": pa.array([7.0, None]),
+        "string": pa.array(["7", "007"]),
+    }
+    for at, (name, users) in enumerate(columns.items()):
+        table = {"who": users, "what": [1, 2], "when": [at, at], "stars": [1, 0]}
+        pq.write_table(pa.table(table), log / f"{name}.parquet")
+    folder = prepared("interactions", log, **NAMED, label="stars", max_malformed=0.5)
+    rows = [row for split in ("train", "valid", "test") for row in slow_twin.rows(folder, split)]
+    assert sorted(row["who"] for row in rows) == ["007", str(BIG), "7", "7", "7", "7", "8"]
+    report = json.loads((folder / "report.json").read_text())
+    (row,) = report["read"]["log"]["malformed_rows"]
+    assert row["problem"] == "`who` must be a readable value. Received: nothing"
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize("options", [{}, {"rating_threshold": 1}])
+def test_a_row_without_a_label_is_history_only(tmp_path, slow_twin, prepared, kind, options):
+    nothing = "" if kind == "csv" else None
+    rows = [["u", item, 10 * item, item % 2, "k", "d", 1] for item in range(1, 20)]
+    rows[4][3], rows[5][3] = nothing, float("nan") if kind == "parquet" else nothing
+    source = write(tmp_path / "log", kind, rows)
+    folder = prepared("interactions", source, **NAMED, label="stars", **options)
+    found = [row for split in ("train", "valid", "test") for row in slow_twin.rows(folder, split)]
+    assert {row["what"] for row in found} == set(range(1, 20)) - {5, 6}
+    assert all(row["label"] == row["what"] % 2 for row in found)
+    assert max(row["history_count"] for row in found) == 18
+    report = json.loads((folder / "report.json").read_text())
+    assert report["read"]["log"]["malformed"] == 0
+    assert report["dropped"] == {"rows without a label, which are events of histories only": 2}
+
+
+@pytest.mark.parametrize("delimiter", [None, ";", "\t"])
+def test_delimiters(tmp_path, slow_twin, prepared, delimiter):
+    source = write(tmp_path / "log", "csv", [row[:5] + ["d", 1] for row in log_rows()])
+    wanted = prepared("interactions", source, **NAMED)
+    text = (source / "log.csv").read_text().replace(",", delimiter or ",")
+    (source / "log.csv").write_text(text)
+    folder = prepared("interactions", source, **NAMED, delimiter=delimiter)
+    for split in ("train", "test"):
+        assert slow_twin.rows(folder, split) == slow_twin.rows(wanted, split)
+    notes = json.loads((folder / "report.json").read_text())["notes"]
+    assert notes[1] == f"Cells are parted by {delimiter or ','!r}."
+
+
+def test_a_delimiter_is_for_text_files(tmp_path, prepared):
+    source = write(tmp_path / "log", "parquet")
+    with pytest.raises(UserError, match="`delimiter` must come with .csv or .tsv files. Received:"):
+        prepared("interactions", source, **NAMED, delimiter=";")
+
+
+@pytest.mark.parametrize("name", ["log.csv", "LOG.CSV", "log.csv.gz"])
+def test_input_may_be_a_file(tmp_path, slow_twin, prepared, name):
+    source = write(tmp_path / "log", "csv")
+    wanted = prepared("interactions", source, **NAMED)
+    data = (source / "log.csv").read_bytes()
+    (source / "log.csv").unlink()
+    (source / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    (source / "other.csv").write_text("x")
+    folder = prepared("interactions", source / name, **NAMED)
+    assert slow_twin.rows(folder, "train") == slow_twin.rows(wanted, "train")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_column_twice(tmp_path, prepared, kind):
+    source = write(tmp_path / "log", kind)
+    if kind == "csv":
+        text = (source / "log.csv").read_text().replace("device", "who", 1)
+        (source / "log.csv").write_text(text)
+    else:
+        table = pq.read_table(source / "log.parquet")
+        table = table.append_column("who", table["device"])
+        pq.write_table(table, source / "log.parquet")
+    with pytest.raises(UserError, match="`who` must be in the file once. Received: 2 columns of"):
+        prepared("interactions", source, **NAMED)
+
+
 def test_repeated_events_count_once(tmp_path, slow_twin, prepared):
     source = write(tmp_path / "log", "csv", log_rows() * 2)
     folder = prepared("interactions", source, **NAMED)
@@ -110,8 +209,10 @@ def test_repeated_events_count_once(tmp_path, slow_twin, prepared):
         ({"columns": ("history_count",)}, "columns must be named once"),
         ({"user": "whos"}, "log.csv:1: column `whos` must be in the file.*Did you mean `who`"),
         ({"files": "*"}, "`files` must match files of one format"),
+        ({"delimiter": ";;"}, "`delimiter` must be one ASCII character"),
+        ({"delimiter": ";"}, "log.csv:1: column `who` must be in the file. Received: who,what"),
         ({"files": "*.arrow"}, r"`input` must hold \*.arrow"),
-        ({"label": "stars"}, "log.csv:[0-9]+: `_label_value` must be such that"),
+        ({"label": "stars"}, "log.csv:[0-9]+: `stars` must be such that stars IN"),
     ],
 )
 def test_mistakes(tmp_path, options, message):

@@ -62,7 +62,7 @@ def test_unknown_names(log, tmp_path):
 def test_malformed_share_refuses_and_writes_nothing(log, tmp_path):
     with open(log / "log.csv", "a") as file:
         file.write("1,2,yesterday,c\n" * 4)
-    with pytest.raises(UserError, match="log.csv:242: `_time` must be a readable time.*yesterday"):
+    with pytest.raises(UserError, match="log.csv:242: `time` must be a readable time.*yesterday"):
         prepare("interactions", log, tmp_path / "out", **NAMED)
     assert not (tmp_path / "out").exists()
     report = prepare("interactions", log, tmp_path / "out", max_malformed=0.05, **NAMED)

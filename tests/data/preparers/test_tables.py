@@ -34,6 +34,10 @@ def test_first_of_item_goes_by_time_then_line(engine):
         (["1", "x"], "VARCHAR"),
         (["7", "07"], "VARCHAR"),
         (["nan", "1.0"], "VARCHAR"),
+        (["1.10", "1.1"], "VARCHAR"),
+        (["1e5", "100000"], "VARCHAR"),
+        (["18446744073709551615", "18446744073709551614"], "VARCHAR"),
+        ([" 7", "7"], "VARCHAR"),
     ],
 )
 def test_infer_types(engine, values, kind):
@@ -41,3 +45,12 @@ def test_infer_types(engine, values, kind):
     engine.table("log", f"SELECT * FROM (VALUES {cells}) t(x)")
     infer_types(engine, "log", ("x",))
     assert engine.value("SELECT DISTINCT typeof(x) FROM log") == kind
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [("7", "BIGINT"), ("1.5", "VARCHAR"), ("1e5", "VARCHAR")]
+)
+def test_ids_are_integers_or_text(engine, value, kind):
+    engine.table("log", f"SELECT '{value}' AS x")
+    infer_types(engine, "log", ("x",), ids=("x",))
+    assert engine.value("SELECT typeof(x) FROM log") == kind
