@@ -9,11 +9,15 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python;
 
 RUN := runs/quickstart_comparison
 
-.PHONY: help quickstart test clean
+# The releases that the tests ran with: a new one of another package breaks neither command.
+CONSTRAINTS ?= lmn_tf/constraints-newest.txt
+
+.PHONY: help quickstart test constraints clean
 
 help:
 	@echo "make quickstart   install, generate the synthetic market, train LMN beside its baselines, export"
 	@echo "make test         install with test extras, run every test"
+	@echo "make constraints  write the oldest and the newest versions that setup.cfg allows"
 	@echo "make clean        remove .venv and what the quick start wrote"
 
 quickstart: $(VENV)/.installed
@@ -31,7 +35,10 @@ quickstart: $(VENV)/.installed
 	@echo "  $(VENV)/bin/lmn-tf check pipelines/quickstart.yaml"
 
 test: $(VENV)/.installed-test
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest $(TESTS)
+
+constraints: $(VENV)/bin/python
+	$(VENV)/bin/python .ci/constraints.py
 
 clean:
 	rm -rf $(VENV) data/quickstart $(RUN) runs/quickstart_export
@@ -40,10 +47,10 @@ $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 must be on the PATH." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --quiet -e .
+$(VENV)/.installed: setup.cfg pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet -c $(CONSTRAINTS) -e .
 	@touch $@
 
-$(VENV)/.installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --quiet -e ".[test,notebooks]"
+$(VENV)/.installed-test: setup.cfg pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet -c $(CONSTRAINTS) -e ".[test,notebooks]"
 	@touch $@ $(VENV)/.installed

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -38,6 +39,31 @@ LONGEST = (
 # Modules loaded from files (`--import-mode=importlib`) do not see their neighbours; the shared
 # layer check is imported as `from check_layer import check_layer`.
 sys.path.insert(0, str(ROOT / "tests"))
+
+import environment  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--versions",
+        choices=environment.AGES,
+        help="run only where exactly these supported versions of other packages are installed",
+    )
+
+
+def pytest_sessionstart(session):
+    """Ends a run in an environment with other packages than those it would speak for."""
+    age = session.config.getoption("versions")
+    wrong = environment.misfits(environment.installed(environment.requirements()), age)
+    if wrong:
+        raise pytest.UsageError(f"{sys.executable} has other packages: {'; '.join(wrong)}")
+
+
+def pytest_report_header(config):
+    found = environment.installed(environment.requirements())
+    ages = [age for age in environment.AGES if not environment.misfits(found, age)]
+    place = importlib.util.find_spec("lmn_tf").origin
+    return f"lmn_tf: {place}, with {' and '.join(ages) or 'other supported'} versions"
 
 
 @pytest.hookimpl(tryfirst=True)

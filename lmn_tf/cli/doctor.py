@@ -33,12 +33,18 @@ def _lines(report: dict):
 
     for section in ("versions", "devices", "xla", "limits"):
         rows = [[f"  {key}", _text(value)] for key, value in report[section].items()]
+        if section == "versions":
+            rows = [[key, value + _range(report["tested"].get(key.strip()))] for key, value in rows]
         yield section
         yield from aligned(rows)
     problems = report["problems"]
     yield "problems" if problems else "no problems"
     for problem in problems:
         yield f"  {problem['severity']}: {problem['message']}"
+
+
+def _range(tested) -> str:
+    return f" (tested: {tested[0]} to {tested[1]})" if tested else ""
 
 
 def _text(value) -> str:

@@ -7,19 +7,17 @@ import resource
 import shutil
 import time
 
-_PACKAGES = (
-    "lmn_tf", "tensorflow", "keras", "numpy", "pyarrow", "duckdb", "pydantic", "click", "rich",
-    "matplotlib", "tensorboard",
-)  # fmt: skip
-_NEEDED = {"tensorflow": (2, 18), "keras": (3, 10)}
+from lmn_tf.training.supported_versions import bounds, misfit, tested
+from lmn_tf.version import __version__
 
 
 def diagnose() -> dict:
     """Looks at versions, devices, XLA and limits.
 
     Returns:
-        Dictionary of `versions`, `devices`, `xla`, `limits` and `problems`: each problem has a
-        `severity`, `"error"` (training will not work) or `"warning"`, and a `message` that says
+        Dictionary of `versions`, `tested` (the oldest and the newest version of each package that
+        this release was tested with), `devices`, `xla`, `limits` and `problems`: each problem has
+        a `severity`, `"error"` (training will not work) or `"warning"`, and a `message` that says
         what to do. Where TensorFlow cannot be imported, that is a problem like others.
     """
     problems: list[dict] = []
@@ -32,6 +30,7 @@ def diagnose() -> dict:
         devices, xla = {}, {}
     return {
         "versions": versions,
+        "tested": {name: list(map(str, tested().get(name, ()))) for name in bounds()},
         "devices": devices,
         "xla": xla,
         "limits": _limits(problems),
@@ -40,23 +39,21 @@ def diagnose() -> dict:
 
 
 def _versions(problems) -> dict:
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in _PACKAGES:
+    allowed = bounds()
+    own = __version__ if allowed else f"{__version__} (not installed)"
+    versions = {"python": platform.python_version(), "platform": platform.platform(), "lmn_tf": own}
+    if not allowed:
+        _add(problems, "warning", "`lmn_tf` must be installed for its needs to be checked")
+    for name, specifier in allowed.items():
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            if name == "lmn_tf":
-                from lmn_tf.version import __version__
-
-                versions[name] = f"{__version__} (not installed)"
-            else:
-                versions[name] = "missing"
-                _add(problems, "error", f"`{name}` must be installed: pip install {name}")
-    for name, least in _NEEDED.items():
-        found = versions[name]
-        if found != "missing" and _numbers(found) < least:
-            wanted = ".".join(map(str, least))
-            _add(problems, "error", f"`{name}` must be {wanted} or later. Received: {found}")
+            versions[name] = "missing"
+            _add(problems, "error", f"`{name}` must be installed: pip install {name}")
+            continue
+        found = misfit(name, versions[name], specifier)
+        if found is not None:
+            _add(problems, *found)
     return versions
 
 
@@ -157,11 +154,6 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    parts = version.split(".")[:2]
-    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in parts)
 
 
 def _brief(error: Exception) -> str:

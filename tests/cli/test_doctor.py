@@ -8,14 +8,23 @@ def test_report_in_words(capsys, monkeypatch):
     monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    for word in ("versions", "tensorflow", "devices", "cpu_cores", "xla", "limits", "open_files"):
+    for word in (
+        "versions",
+        "tensorflow",
+        "devices",
+        "cpu_cores",
+        "xla",
+        "limits",
+        "open_files",
+        "(tested: ",
+    ):
         assert word in out
 
 
 def test_report_as_json(capsys):
     main(["doctor", "--json"])
     report = json.loads(capsys.readouterr().out)
-    assert set(report) == {"versions", "devices", "xla", "limits", "problems"}
+    assert set(report) == {"versions", "tested", "devices", "xla", "limits", "problems"}
 
 
 def test_an_error_gives_status_one(capsys, monkeypatch):

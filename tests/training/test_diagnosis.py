@@ -1,13 +1,16 @@
 import sys
 
+import environment
+
 from lmn_tf.training import diagnosis
 
 
 def test_a_sound_machine(monkeypatch):
     monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
     report = diagnosis.diagnose()
-    assert set(report) == {"versions", "devices", "xla", "limits", "problems"}
+    assert set(report) == {"versions", "tested", "devices", "xla", "limits", "problems"}
     assert report["versions"]["keras"].startswith("3.")
+    assert report["tested"]["keras"] == [environment.pins(age)["keras"] for age in environment.AGES]
     assert report["devices"]["cpu_cores"] >= 1 and report["xla"]["works"] is True
     assert report["limits"]["open_files"] > 0
     assert [p for p in report["problems"] if p["severity"] == "error"] == []
@@ -21,21 +24,37 @@ def test_what_the_environment_breaks_is_told(monkeypatch):
     assert any("`KERAS_BACKEND` must be tensorflow. Received: jax" in m for m in messages)
 
 
-def test_missing_and_old_packages_are_told(monkeypatch):
+def test_missing_old_and_untested_packages_are_told(monkeypatch):
     real = diagnosis.importlib.metadata.version
+    others = {"keras": "2.9.1", "numpy": "1.30.0", "rich": "14.99.99", "click": "8.999"}
 
     def version(name):
         if name == "duckdb":
             raise diagnosis.importlib.metadata.PackageNotFoundError(name)
-        return "2.9.1" if name == "keras" else real(name)
+        return others.get(name) or real(name)
 
+    needs = ["duckdb>=2.0,<3", "keras>=3.15,<3.16", "numpy>=1.26,<3", "click>=8.4,<9", "pip"]
+    needs += ["rich>=13.7,<16", 'pytest<1; extra == "test"']
+    monkeypatch.setattr(diagnosis.importlib.metadata, "requires", lambda name: needs)
     monkeypatch.setattr(diagnosis.importlib.metadata, "version", version)
     monkeypatch.setattr(diagnosis, "_tensorflow", lambda problems: ({}, {}))
     report = diagnosis.diagnose()
     assert report["versions"]["duckdb"] == "missing"
-    messages = [p["message"] for p in report["problems"]]
-    assert "`duckdb` must be installed: pip install duckdb" in messages
-    assert "`keras` must be 3.10 or later. Received: 2.9.1" in messages
+    newest = environment.pins("newest")["click"]
+    told = [(p["severity"], p["message"]) for p in report["problems"]]
+    assert told == [
+        ("error", "`duckdb` must be installed: pip install duckdb"),
+        ("error", "`keras` must be >=3.15,<3.16. Received: 2.9.1"),
+        ("warning", f"`click` should be 8.4.0 to {newest}, as tested. Received: 8.999"),
+    ]
+
+
+def test_a_package_that_is_not_installed_is_told(monkeypatch):
+    monkeypatch.setattr(diagnosis, "bounds", dict)
+    monkeypatch.setattr(diagnosis, "_tensorflow", lambda problems: ({}, {}))
+    report = diagnosis.diagnose()
+    assert report["versions"]["lmn_tf"].endswith("(not installed)") and report["tested"] == {}
+    assert "`lmn_tf` must be installed" in report["problems"][0]["message"]
 
 
 def test_a_tensorflow_that_does_not_import_is_a_problem_like_others(monkeypatch):
