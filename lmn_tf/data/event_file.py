@@ -1,5 +1,6 @@
 """The Arrow file that holds the events of all users, each written once."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -8,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmn_tf.data.arrow_values import as_numbers, one_chunk
+from lmn_tf.data.checksum import verify_checksum
+from lmn_tf.data.file_state import FileState
 from lmn_tf.data.id_keys import as_keys, as_texts
 from lmn_tf.data.key_index import KeyIndex
 from lmn_tf.data.place import Place
@@ -17,14 +20,19 @@ _CHUNK_ROWS = 1 << 18
 
 
 class EventFile:
-    """Finds the events of a user in a memory-mapped Arrow IPC file sorted by user, then time.
+    """Finds the events of a user in an Arrow IPC file sorted by user, then time.
+
+    The file is read and not mapped: a mapped file that is shortened ends the process. One record
+    batch of it is in memory at a time, with the columns asked for. What is read is validated, and
+    compared with the checksum beside the file where there is one.
 
     Args:
         path: String. The file.
         user: String. Its column with the user.
 
     Raises:
-        UserError: The file is missing or broken, or a user's events are not together.
+        UserError: The file is missing, damaged or changed while it is read, or a user's events are
+            not together.
     """
 
     def __init__(self, path: str, user: str):
@@ -32,14 +40,10 @@ class EventFile:
         self.user = user
         if not os.path.isfile(path):
             raise UserError("the events file must exist. Received: no such file", file=path)
-        try:
-            self._reader = pa.ipc.open_file(pa.memory_map(path))
-        except (pa.ArrowException, OSError) as error:
-            raise UserError(
-                "the events file must be an Arrow IPC file. "
-                f"Received: {' '.join(str(error).split())}",
-                file=path,
-            ) from error
+        self._state = FileState(path)
+        verify_checksum(path)
+        with self._reader() as reader:
+            self._names = reader.schema.names
         self.check_columns([user])
         self.starts, self._users, self.num_events = self._runs()
         if not self.num_events:
@@ -52,7 +56,7 @@ class EventFile:
 
     def check_columns(self, columns) -> None:
         """Raises a `UserError` when the file lacks one of `columns`."""
-        names = self._reader.schema.names
+        names = self._names
         for name in columns:
             if name not in names:
                 raise UserError(
@@ -70,12 +74,39 @@ class EventFile:
     def batches(self, columns) -> Iterator[tuple[int, pa.Table]]:
         """Yields the number of the first row, and the next rows with only `columns`."""
         row = 0
-        for number in range(self._reader.num_record_batches):
-            batch = self._reader.get_batch(number).select(list(columns))
-            for start in range(0, batch.num_rows, _CHUNK_ROWS):
-                part = batch.slice(start, _CHUNK_ROWS)
-                yield row, part
-                row += part.num_rows
+        chosen = [self._names.index(name) for name in columns]
+        with self._reader(chosen) as reader:
+            for number in range(reader.num_record_batches):
+                with self._refused():
+                    batch = reader.get_batch(number).select(list(columns))
+                    batch.validate(full=True)
+                for start in range(0, batch.num_rows, _CHUNK_ROWS):
+                    part = batch.slice(start, _CHUNK_ROWS)
+                    yield row, part
+                    row += part.num_rows
+        self._state.check_unchanged()
+
+    @contextlib.contextmanager
+    def _reader(self, columns=None):
+        options = pa.ipc.IpcReadOptions(included_fields=columns)
+        with contextlib.ExitStack() as stack:
+            with self._refused():
+                file = stack.enter_context(pa.OSFile(self.path))
+                reader = stack.enter_context(pa.ipc.open_file(file, options=options))
+            yield reader
+
+    @contextlib.contextmanager
+    def _refused(self):
+        """Turns what Arrow says of a damaged file into a `UserError`."""
+        try:
+            yield
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            self._state.check_unchanged()
+            raise UserError(
+                "the events file must be a whole Arrow IPC file. "
+                f"Received: {' '.join(str(error).split())}",
+                file=self.path,
+            ) from error
 
     def find(self, users: pa.Array, place: Place):
         """Returns the first event of each user and how many there are; 0 where unknown."""

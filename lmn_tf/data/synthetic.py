@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lmn_tf.data.checksum import write_checksum
 from lmn_tf.data.cooccurrence_market import CooccurrenceMarket
 from lmn_tf.data.synthetic_market import SyntheticMarket, history_positions, split_of
 from lmn_tf.specs.errors import UserError, did_you_mean
@@ -47,8 +48,8 @@ def generate(
         kind: String. `"market"`, a `SyntheticMarket`, or `"cooccurrence"`, a
             `CooccurrenceMarket`. Defaults to `"market"`.
         history: String. `"inline"` writes each row's history as list columns; `"events"` writes
-            every user's events once, to `events.arrow`, and in each row how many of them precede
-            it (`event_count`). Defaults to `"inline"`.
+            every user's events once, to `events.arrow` with its checksum beside it, and in each
+            row how many of them precede it (`event_count`). Defaults to `"inline"`.
         **options: Arguments of the market, such as `rows` and `seed`.
 
     Returns:
@@ -208,6 +209,8 @@ def _write(market, kind: str, history: str, by_day: bool, folder: Path) -> tuple
     finally:
         for writer in writers.values():
             writer.close()
+    if EVENTS_FILE in writers:
+        write_checksum(folder / EVENTS_FILE)
     rows = {name: rows[name] for name in (sorted(rows) if by_day else SPLITS)}
     report = {
         "dataset": "synthetic",
@@ -273,7 +276,9 @@ def _append_events(writers: dict, folder: Path, market, chunk: dict) -> None:
 def _append_rows(writers: dict, folder: Path, name: str, table: pa.Table) -> None:
     if name not in writers:
         path = folder / (f"{name}-00000.parquet" if name in SPLITS else f"{name}.parquet")
-        writers[name] = pq.ParquetWriter(path, table.schema, compression="zstd")
+        writers[name] = pq.ParquetWriter(
+            path, table.schema, compression="zstd", write_page_checksum=True
+        )
     writers[name].write_table(table, row_group_size=_ROW_GROUP)
 
 

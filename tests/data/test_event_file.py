@@ -1,7 +1,10 @@
+import os
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from lmn_tf.data.checksum import write_checksum
 from lmn_tf.data.event_file import EventFile
 from lmn_tf.data.place import Place
 
@@ -107,7 +110,9 @@ def test_no_file(tmp_path):
 
 def test_another_format(tmp_path):
     (tmp_path / "events.arrow").write_text("no arrow")
-    with pytest.raises(ValueError, match="events.arrow: the events file must be an Arrow IPC file"):
+    with pytest.raises(
+        ValueError, match="events.arrow: the events file must be a whole Arrow IPC file"
+    ):
         EventFile(str(tmp_path / "events.arrow"), "user")
 
 
@@ -128,4 +133,47 @@ def test_a_column_twice(tmp_path):
     with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     with pytest.raises(ValueError, match="`user` must be in the events file once. Received: 2 col"):
+        EventFile(path, "user")
+
+
+def test_a_shortened_file_does_not_end_the_process(tmp_path):
+    path = write(tmp_path, np.repeat(np.arange(5_000), 8), 1_000)
+    file = EventFile(path, "user")
+    batches = file.batches(["user"])
+    next(batches)
+    os.truncate(path, os.path.getsize(path) // 3)
+    with pytest.raises(ValueError, match="events.arrow: the file must stay as it is while"):
+        list(batches)
+
+
+def test_a_file_replaced_between_two_readings(tmp_path):
+    path = write(tmp_path, [1, 1, 2])
+    file = EventFile(path, "user")
+    write(tmp_path, [1, 1, 2, 3])
+    with pytest.raises(ValueError, match="events.arrow: the file must stay as it is while"):
+        list(file.batches(["user"]))
+
+
+def test_every_flipped_bit_is_noticed_where_there_is_a_checksum(tmp_path):
+    path = write(tmp_path, ["a", "a", "b"], x=[1, 2, 3])
+    write_checksum(path)
+    with open(path, "rb") as file:
+        raw = file.read()
+    for at in range(0, len(raw), 7):
+        damaged = bytearray(raw)
+        damaged[at] ^= 1 << at % 8
+        with open(path, "wb") as file:
+            file.write(damaged)
+        os.utime(path, ns=(0, at))
+        with pytest.raises(ValueError, match="must have the SHA-256 noted in"):
+            EventFile(path, "user")
+
+
+def test_texts_that_are_no_text(tmp_path):
+    path = write(tmp_path, ["aaaa", "bbbb"])
+    with open(path, "rb") as file:
+        raw = file.read()
+    with open(path, "wb") as file:
+        file.write(raw.replace(b"aaaabbbb", b"aa\xff\xfebbbb"))
+    with pytest.raises(ValueError, match="the events file must be a whole Arrow IPC file"):
         EventFile(path, "user")

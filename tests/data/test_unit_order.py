@@ -10,7 +10,7 @@ class Numbers(Unit):
     """A unit of some consecutive numbers."""
 
     def __init__(self, first, count):
-        super().__init__("numbers", ["x"], first)
+        super().__init__(__file__, ["x"], first)
         self.count = count
 
     @property

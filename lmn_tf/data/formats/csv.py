@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from lmn_tf.data.arrow_values import split_texts
+from lmn_tf.data.file_state import FileState
 from lmn_tf.data.formats.unit import Unit
 from lmn_tf.data.id_keys import quick_integers
 from lmn_tf.specs.errors import UserError, short
@@ -115,13 +116,13 @@ class CsvUnit(Unit):
     """
 
     def __init__(self, path: str, types: CsvTypes, delimiter: str | None = None):
-        self.path = path
+        self.path, state = path, FileState(path)
         usual = "\t" if path.lower().removesuffix(".gz").endswith(".tsv") else ","
         self.delimiter = delimiter or usual
         self._types = types
         with self._reader(None) as reader:
-            names = reader.schema.names
-        super().__init__(path, names)
+            names = self._names_of(reader)
+        super().__init__(path, names, state=state)
         self._rows: int | None = None
 
     @property
@@ -169,6 +170,12 @@ class CsvUnit(Unit):
                 convert_options=options,
             )
         except (pa.ArrowException, OSError) as error:
+            raise self._unreadable(error) from error
+
+    def _names_of(self, reader):
+        try:
+            return reader.schema.names
+        except UnicodeDecodeError as error:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lmn_tf.data.file_state import FileState
 from lmn_tf.data.formats.unit import Unit
 from lmn_tf.specs.errors import UserError
 
@@ -21,10 +22,11 @@ class ParquetUnit(Unit):
         rows: Integer. Rows of the group.
         first_row: Integer. Rows of the file before the group.
         texts: Tuple of strings. Paths of the leaf columns that hold text.
+        state: `FileState` of before the row groups were counted.
     """
 
-    def __init__(self, path, names, group, rows, first_row, texts):
-        super().__init__(path, names, first_row)
+    def __init__(self, path, names, group, rows, first_row, texts, state):
+        super().__init__(path, names, first_row, state)
         self.group = group
         self.texts = texts
         self._rows = rows
@@ -36,23 +38,35 @@ class ParquetUnit(Unit):
     def _stream(self, columns: Sequence[str], skip: int) -> Iterator[pa.Table]:
         # Only the distinct texts of a dictionary page are looked up, not each cell.
         texts = [leaf for leaf in self.texts if leaf.split(".")[0] in columns]
+        missing = self._rows
         try:
-            with pq.ParquetFile(self.path, read_dictionary=texts, pre_buffer=False) as file:
+            with pq.ParquetFile(
+                self.path,
+                read_dictionary=texts,
+                pre_buffer=False,
+                page_checksum_verification=True,
+            ) as file:
                 batches = file.iter_batches(
                     batch_size=_CHUNK_ROWS, row_groups=[self.group], columns=list(columns)
                 )
                 for batch in batches:
+                    batch.validate(full=True)  # indices and texts: a damaged page may hold any
+                    missing -= batch.num_rows
                     if skip >= batch.num_rows:
                         skip -= batch.num_rows
                         continue
                     yield pa.Table.from_batches([batch.slice(skip)])
                     skip = 0
         except (pa.ArrowException, OSError) as error:
+            self._state.check_unchanged()
             raise _unreadable(self.path, error) from error
+        if missing:
+            raise _unreadable(self.path, f"{self._rows - missing} of {self._rows} rows")
 
 
 def open_parquet(path: str) -> list[Unit]:
     """Returns the row groups of a Parquet file, in order; groups without rows are left out."""
+    state = FileState(path)
     try:
         with pq.ParquetFile(path) as file:
             metadata = file.metadata
@@ -69,14 +83,14 @@ def open_parquet(path: str) -> list[Unit]:
     for group in range(metadata.num_row_groups):
         rows = metadata.row_group(group).num_rows
         if rows:
-            units.append(ParquetUnit(path, names, group, rows, first_row, texts))
+            units.append(ParquetUnit(path, names, group, rows, first_row, texts, state))
         first_row += rows
     if not units:
         raise UserError("the file must hold at least one row. Received: 0 rows", file=path)
     return units
 
 
-def _unreadable(path: str, error: Exception) -> UserError:
+def _unreadable(path: str, error: Exception | str) -> UserError:
     reason = " ".join(str(error).split())
     return UserError(
         f"the file must be a whole Parquet file (was its writing cut off?). Received: {reason}",

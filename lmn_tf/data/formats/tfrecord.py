@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from lmn_tf.data.file_state import FileState
 from lmn_tf.data.formats.unit import Unit
 from lmn_tf.specs.errors import UserError, short
 
@@ -24,10 +25,10 @@ class TFRecordUnit(Unit):
     """
 
     def __init__(self, path: str, lists: Mapping[str, str]):
-        self.path = path
+        self.path, state = path, FileState(path)
         self._lists = frozenset(lists)
         self._kinds = self._first_records()
-        super().__init__(path, sorted(self._kinds))
+        super().__init__(path, sorted(self._kinds), state=state)
         self._rows: int | None = None
 
     @property

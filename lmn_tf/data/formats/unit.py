@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from lmn_tf.data.file_state import FileState
 from lmn_tf.specs.errors import UserError, did_you_mean
 
 
@@ -18,12 +19,20 @@ class Unit(abc.ABC):
         path: String. The file.
         names: Tuple of strings. The columns that the file has.
         first_row: Integer. Rows of the file before this unit. Defaults to `0`.
+        state: `FileState` of before the file was looked into. Defaults to `None`: that of now.
     """
 
-    def __init__(self, path: str, names: Sequence[str], first_row: int = 0):
+    def __init__(
+        self,
+        path: str,
+        names: Sequence[str],
+        first_row: int = 0,
+        state: FileState | None = None,
+    ):
         self.path = path
         self.names = tuple(names)
         self.first_row = first_row
+        self._state = state or FileState(path)
 
     @property
     @abc.abstractmethod
@@ -45,9 +54,11 @@ class Unit(abc.ABC):
             stop: Integer or `None`. Row after the last one. Defaults to `None`: the end.
 
         Raises:
-            UserError: A column is missing, or the file can not be read.
+            UserError: A column is missing, or the file can not be read or is no longer the one
+                that was opened.
         """
         self.check_columns(columns)
+        self._state.check_unchanged()
         position = start
         if stop is not None and position >= stop:
             return
@@ -58,7 +69,8 @@ class Unit(abc.ABC):
             if table.num_rows:
                 yield table
             if stop is not None and position >= stop:
-                return
+                break
+        self._state.check_unchanged()
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Raises a `UserError` when the file lacks one of `columns`, or has it more than once."""

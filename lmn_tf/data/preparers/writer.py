@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from lmn_tf.data.checksum import write_checksum
 from lmn_tf.data.preparers.plan import SPLITS
 from lmn_tf.data.preparers.sql import quoted
 
@@ -28,7 +29,10 @@ def write_rows(engine, plan, options, folder):
 
 
 def write_events(engine, plan, folder):
-    """Streams `events.arrow`, every user's events in order, and returns the number of events."""
+    """Streams `events.arrow`, every user's events in order, and returns how many there are.
+
+    Its checksum goes beside it.
+    """
     if engine.on_step is not None:
         engine.on_step(EVENTS_FILE)
     fields = {plan.history_key or plan.user: "numbered._user"} | _history_fields(engine, plan)
@@ -44,6 +48,7 @@ def write_events(engine, plan, folder):
             for batch in reader:
                 writer.write_batch(batch)
                 count += batch.num_rows
+    write_checksum(folder / EVENTS_FILE)
     return count
 
 

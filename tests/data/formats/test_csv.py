@@ -139,3 +139,20 @@ def test_a_column_twice(tmp_path):
     with pytest.raises(ValueError, match="`a` must be in the file once. Received: 2 columns of"):
         read(path, ["a"])
     assert read(path, ["b"]).to_pylist() == [{"b": 2}]
+
+
+def test_a_header_that_is_no_text(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"a,\xff\n1,2\n")
+    with pytest.raises(ValueError, match="a.csv: the file must be CSV.*Received: 'utf-8' codec"):
+        open_csv(str(path), CsvTypes({}, ()))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_a_file_that_changes_while_it_is_read(tmp_path, name):
+    path = write(tmp_path, "a\n" + "1\n" * 100, name)
+    (unit,) = open_csv(path, CsvTypes({}, ()))
+    assert sum(table.num_rows for table in unit.tables(["a"])) == 100
+    write(tmp_path, "a\n" + "1\n" * 99, name)
+    with pytest.raises(ValueError, match=f"{name}: the file must stay as it is while it is read"):
+        list(unit.tables(["a"]))

@@ -1,3 +1,6 @@
+import os
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -84,3 +87,43 @@ def test_a_column_twice(tmp_path):
     ):
         next(unit.tables(["c"]))
     assert next(unit.tables(["d"]))["d"].to_pylist() == [5, 6]
+
+
+def test_a_file_replaced_by_one_of_other_row_groups(tmp_path):
+    table, path = pa.table({"a": range(1_000)}), str(tmp_path / "a.parquet")
+    pq.write_table(table, path, row_group_size=200)
+    units = open_parquet(path)
+    assert sum(part.num_rows for part in units[0].tables(["a"])) == 200
+    pq.write_table(table, path + ".new", row_group_size=10)
+    os.replace(path + ".new", path)
+    with pytest.raises(ValueError, match="a.parquet: the file must stay as it is while it is read"):
+        list(units[1].tables(["a"]))
+
+
+def test_a_file_rewritten_while_a_row_group_is_read(tmp_path):
+    table, path = pa.table({"a": range(1_000)}), str(tmp_path / "a.parquet")
+    pq.write_table(table, path)
+    tables = open_parquet(path)[0].tables(["a"])
+    next(tables)
+    pq.write_table(table.slice(1), path)
+    with pytest.raises(ValueError, match="a.parquet: the file must stay as it is while it is read"):
+        list(tables)
+
+
+def test_a_damaged_page_is_noticed_where_it_has_a_checksum(tmp_path):
+    values, path = np.arange(1_000), tmp_path / "a.parquet"
+    options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    pq.write_table(pa.table({"a": values}), path, **options)
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(values[500].tobytes(), values[501].tobytes(), 1))
+    with pytest.raises(ValueError, match="must be a whole Parquet file.*CRC"):
+        list(open_parquet(str(path))[0].tables(["a"]))
+
+
+def test_a_row_group_with_fewer_rows_than_it_says(path, monkeypatch):
+    unit = open_parquet(str(path))[0]
+    unit._rows += 1
+    with pytest.raises(
+        ValueError, match=r"must be a whole Parquet file.*Received: \d+ of \d+ rows"
+    ):
+        list(unit.tables(unit.names))

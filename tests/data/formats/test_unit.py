@@ -20,7 +20,7 @@ class Numbers(Unit):
 
 @pytest.mark.parametrize("start", range(11))
 def test_any_part_can_be_read(start):
-    unit = Numbers("numbers", ["x"])
+    unit = Numbers(__file__, ["x"])
     for stop in [*range(start, 11), None]:
         tables = list(unit.tables(["x"], start, stop))
         assert [x for table in tables for x in table["x"].to_pylist()] == list(range(10))[
@@ -30,8 +30,8 @@ def test_any_part_can_be_read(start):
 
 
 def test_a_missing_column():
-    with pytest.raises(ValueError, match="^numbers: column `y` must be in the file."):
-        Numbers("numbers", ["x"]).check_columns(["x", "y"])
+    with pytest.raises(ValueError, match="test_unit.py: column `y` must be in the file."):
+        Numbers(__file__, ["x"]).check_columns(["x", "y"])
 
 
 def test_files_are_sorted_and_named_once(tmp_path):

@@ -1,0 +1,70 @@
+"""Checksums beside files, which tell a damaged file before it is read."""
+
+import functools
+import hashlib
+import os
+import re
+
+from lmn_tf.specs.errors import UserError
+
+SUFFIX = ".sha256"
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+
+
+def write_checksum(path: str | os.PathLike) -> None:
+    """Writes the SHA-256 of a file beside it, as `sha256sum` does and checks (`-c`).
+
+    Args:
+        path: The file; its checksum goes to `PATH.sha256`.
+
+    Example:
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     write_checksum(file.name)
+    ...     verify_checksum(file.name)
+    ...     os.unlink(file.name + ".sha256")
+    """
+    path = os.fspath(path)
+    with open(path + SUFFIX, "w", encoding="utf-8", newline="\n") as file:
+        file.write(f"{_digest(path)}  {os.path.basename(path)}\n")
+
+
+def verify_checksum(path: str | os.PathLike) -> None:
+    """Raises a `UserError` when a file is not the one that its checksum was written for.
+
+    A file without a checksum beside it passes. A process reads a file once for it, as long as the
+    file stays as it is.
+
+    Args:
+        path: The file.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path + SUFFIX):
+        return
+    with open(path + SUFFIX, encoding="utf-8", errors="replace") as file:
+        wanted = _LINE.fullmatch(file.read(1_000).strip())
+    if wanted is None or wanted[2] != os.path.basename(path):
+        raise UserError(
+            "the file must hold one line of `sha256sum`, with the name of the file beside it. "
+            "Remove it to read that file unchecked.",
+            file=path + SUFFIX,
+        )
+    found = os.stat(path)
+    if _kept_digest(path, found.st_size, found.st_mtime_ns, found.st_ino) != wanted[1]:
+        raise UserError(
+            f"the file must have the SHA-256 noted in {os.path.basename(path)}{SUFFIX}. Received: "
+            "another one: the file is damaged, or was changed without its checksum. Write it "
+            "again, or remove the checksum if it was changed on purpose.",
+            file=path,
+        )
+
+
+@functools.lru_cache(maxsize=1_000)
+def _kept_digest(path, *state) -> str:
+    return _digest(path)
+
+
+def _digest(path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
