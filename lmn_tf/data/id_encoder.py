@@ -112,6 +112,7 @@ def _to_integers(texts, place):
     numbers = quick_integers(texts)
     if numbers is not None:
         return numbers
+    texts = pc.utf8_trim_whitespace(texts)
     good = pc.match_substring_regex(texts, r"^[+-]?[0-9]+(\.0*)?$").fill_null(True)
     if not pc.all(good).as_py():
         at = int(np.argmin(good.to_numpy(zero_copy_only=False)))

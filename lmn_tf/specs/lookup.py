@@ -14,7 +14,8 @@ _WAYS = ("vocabulary", "learn", "hash", "identity")
 class Lookup:
     """How the values of a categorical column become ids; exactly one way is given.
 
-    Id 0 is padding, id 1 stands for unknown and missing values, real values start at 2.
+    Id 0 is padding, id 1 stands for unknown and missing values, real values start at 2. Values are
+    compared by their text: `feature_specs/README.md` says what each becomes, by format and type.
 
     Args:
         vocabulary: Path of a file with one value a line (or a JSON list), relative to the YAML

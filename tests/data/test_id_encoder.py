@@ -113,8 +113,8 @@ def test_zeros_in_front_tell_ids_apart():
 
 
 def test_identity_reads_numbers():
-    texts = ["07", "+5", "5.0", "-0", "9", "00000000000000000000005", "9" * 30, "-3", None]
-    wanted = [9, 7, 7, 2, 11, 7, 1, 1, 1]
+    texts = ["07", "+5", "5.0", "-0", "9", "00000000000000000000005", "9" * 30, "-3", " 7 ", None]
+    wanted = [9, 7, 7, 2, 11, 7, 1, 1, 9, 1]
     for values in (pa.array(texts), pa.array(texts).dictionary_encode()):
         assert encode(values, Lookup(identity=10)) == wanted
     assert encode(pa.array([2**64 - 1, 7], pa.uint64()), Lookup(identity=10)) == [1, 9]
