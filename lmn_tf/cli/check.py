@@ -223,3 +223,5 @@ def _print_report(report, as_json):
     for key in report.batch[0]:
         table.add_row(key, *[str(row[key]) for row in report.batch])
     Console().print(table)
+    for note in report.notes:
+        click.echo(f"note: {note}")

@@ -1,5 +1,7 @@
 """Arrow columns as plain values: numbers, times and lists, with their checks."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,7 +11,14 @@ from lmn_tf.data.ragged import flat_index, starts_of
 
 MISSING_TIME = np.iinfo(np.int64).min
 _SECOND = 1_000_000  # times are microseconds
-_LATEST = 9_000_000_000_000  # seconds that still fit in int64 microseconds
+# Seconds: the year 5138. Milliseconds are beyond it from March 1973 on.
+_LATEST = 100_000_000_000
+TIME_UNITS = {
+    "second": 1,
+    "millisecond": 1_000,
+    "microsecond": 1_000_000,
+    "nanosecond": 1_000_000_000,
+}
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -71,6 +80,28 @@ def as_numbers(values: pa.Array, place: Place) -> np.ndarray:
     return values.to_numpy(zero_copy_only=False)
 
 
+def as_float32(numbers: np.ndarray, place: Place, what: str, given=None) -> np.ndarray:
+    """Returns float64 numbers as float32.
+
+    Args:
+        numbers: float64 array.
+        place: Where they come from.
+        what: String. What a number is, for the message.
+        given: Array of the numbers as the data give them. Defaults to `None`: `numbers`.
+
+    Raises:
+        UserError: A number is not finite, or too large for float32.
+    """
+    with np.errstate(over="ignore"):
+        cast = numbers.astype(np.float32)
+    finite = np.isfinite(cast)
+    if not finite.all():
+        at = int(np.argmin(finite))
+        received = float((numbers if given is None else given)[at])
+        raise place.error(at, f"{what} must be finite as float32 (up to 3.4e38)", received)
+    return cast
+
+
 def _first_text(values: pa.Array) -> int:
     low, high = 0, len(values)
     while high - low > 1:
@@ -84,34 +115,65 @@ def _first_text(values: pa.Array) -> int:
     return low
 
 
-def as_times(values: pa.Array, place: Place) -> np.ndarray:
-    """Returns int64 microseconds; integers and floats count seconds. Missing: `MISSING_TIME`.
+def as_times(values: pa.Array, place: Place, unit: str = "second") -> np.ndarray:
+    """Returns int64 microseconds. Missing: `MISSING_TIME`.
+
+    Args:
+        values: Arrow array of timestamps or dates, which know their unit, or of numbers.
+        place: Where they come from.
+        unit: String. What numbers count since 1970: a key of `TIME_UNITS`. Defaults to
+            `"second"`.
 
     Raises:
-        UserError: A value is not a time, or too large to count seconds.
+        UserError: A value is not a time, or too far from 1970 to be counted in `unit`.
     """
     kind = values.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        values = values.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False)
-        values = values.cast(pa.int64())
-        return values.fill_null(MISSING_TIME).to_numpy(zero_copy_only=False)
-    if pa.types.is_integer(kind):
+        return _moments(values, place)
+    if pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
         values = values.cast(pa.int64())
         missing = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
-        seconds = (values.fill_null(0) if values.null_count else values).to_numpy()
-        small = seconds
+        numbers = (values.fill_null(0) if values.null_count else values).to_numpy()
     else:
-        small = as_numbers(values, place)
-        missing = np.isnan(small)
-        small = np.where(missing, 0.0, small)
-    if len(small) and (small.min() < -_LATEST or small.max() > _LATEST):
-        at = int(np.argmax(np.abs(small) > _LATEST))
-        raise place.error(at, "a time must be in seconds or a timestamp", small[at].item())
-    if small.dtype == np.int64:
-        times = small * _SECOND
+        numbers = as_numbers(values, place)
+        missing = np.isnan(numbers)
+        numbers = np.where(missing, 0.0, numbers)
+    per_second = TIME_UNITS[unit]
+    latest = _LATEST * per_second
+    if len(numbers) and (numbers.min() < -latest or numbers.max() > latest):
+        at = int(np.argmax((numbers < -latest) | (numbers > latest)))
+        raise _far_time(numbers[at].item(), place, at, unit)
+    if numbers.dtype != np.int64:
+        times = np.rint(numbers * (_SECOND / per_second)).astype(np.int64)
+    elif per_second <= _SECOND:
+        times = numbers * (_SECOND // per_second)
     else:
-        times = np.rint(small * _SECOND).astype(np.int64)
+        times = numbers // (per_second // _SECOND)
     return times if missing is None else np.where(missing, MISSING_TIME, times)
+
+
+def _moments(values, place):
+    """Returns timestamps and dates as int64 microseconds."""
+    kind = pa.timestamp("us", getattr(values.type, "tz", None))
+    try:
+        cast = pc.cast(values, options=pc.CastOptions(kind, allow_time_truncate=True))
+    except pa.ArrowInvalid as error:
+        raise place.column_error("must hold times within 290,000 years of 1970", error) from None
+    return cast.cast(pa.int64()).fill_null(MISSING_TIME).to_numpy(zero_copy_only=False)
+
+
+def _far_time(number, place, at, unit):
+    """Returns the error of a time that is no count of `unit`, with the unit it may be in."""
+    likely = [name for name, size in TIME_UNITS.items() if abs(number) <= _LATEST * size]
+    hint = ""
+    if likely and math.isfinite(number):
+        moment = np.datetime64(int(number * _SECOND / TIME_UNITS[likely[0]]), "us")
+        day = np.datetime_as_string(moment, unit="D")
+        hint = (
+            f" (in {likely[0]}s it is {day}: set `time_unit: {likely[0]}` at the top of the spec)"
+        )
+    rule = f"a time must be a timestamp, or count {unit}s since 1970{hint}"
+    return place.error(at, rule, number)
 
 
 def as_lists(

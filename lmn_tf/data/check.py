@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 
 from lmn_tf.data.batch_reader import BatchReader, open_spec_files
+from lmn_tf.data.number_summary import is_constant
 from lmn_tf.data.vocabulary import learn
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -24,12 +25,14 @@ class Report:
         problems: List of messages, each naming file, column, row, rule and value.
         batch: List of the first rows as mappings from a batch's keys to short texts; a value of a
             vocabulary reads `value→id`. Empty when there are problems.
+        notes: List of messages about what is allowed and seldom meant. Defaults to `()`.
     """
 
     rows: int
     columns: list
     problems: list
     batch: list
+    notes: tuple = ()
 
 
 def check_files(spec, files, rows: int = 1000) -> Report:
@@ -66,13 +69,28 @@ def check_files(spec, files, rows: int = 1000) -> Report:
             except UserError as error:
                 problems.append(str(error))
     problems = list(dict.fromkeys(problems))
-    batch = []
+    batch, notes = [], ()
     if not problems:
         whole = _clone(spec, spec.to_dict())
         (features, labels, weights), count = _first_batch(whole, files, rows)
         batch = [_texts(whole, features, labels, weights, row) for row in range(_SHOWN_ROWS)]
         batch = batch[: min(count, _SHOWN_ROWS)]
-    return Report(count, columns, problems, batch)
+        notes = tuple(_notes(whole, count))
+    return Report(count, columns, problems, batch, notes)
+
+
+def _notes(spec, rows):
+    """Yields a note for each column whose transform divides by a spread that there is not."""
+    for view in spec.views():
+        figures = spec.assets.statistics.get(view.key, {}) if view.needs_statistics else {}
+        step = next((one for one in view.transform if one in ("standardize", "min_max")), None)
+        if step is None or "std" not in figures:
+            continue
+        if figures["std"] == 0 or is_constant(figures["min"], figures["max"]):
+            yield (
+                f"column `{view.data_column}`: `{view.name}` has no spread in the {rows:,} rows "
+                f"read ({figures['min']:.6g} to {figures['max']:.6g}): `{step}` only subtracts."
+            )
 
 
 def _columns(spec, unit, rows):

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from lmn_tf.data.arrow_values import as_lists, as_numbers, as_times, pick_lists
+from lmn_tf.data.arrow_values import as_float32, as_lists, as_numbers, as_times, pick_lists
 from lmn_tf.data.id_encoder import IdEncoder
 from lmn_tf.data.number_encoder import NumberEncoder
 from lmn_tf.data.place import Place
@@ -29,6 +29,7 @@ class ColumnEncoder:
         self.name = view.name
         self.column = view.data_column
         self.kind = view.kind
+        self._time_unit = spec.time_unit or "second"
         self._ids = None
         self._numbers = None
         if view.kind in ("categorical", "multi_value"):
@@ -67,7 +68,7 @@ class ColumnEncoder:
         if self.kind == "numeric":
             return self._numbers.encode(values, place)
         if self.kind == "elapsed_time":
-            return as_times(values, place)
+            return as_times(values, place, self._time_unit)
         if self.kind == "vector":
             return self._vectors(values, place)
         return self._multi_values(values, place, weights)
@@ -94,12 +95,8 @@ class ColumnEncoder:
                 int(weight_lengths[at]),
             )
         numbers = as_numbers(flat, place.within(lengths))
-        if not np.isfinite(numbers).all():
-            at = int(np.argmax(~np.isfinite(numbers)))
-            raise place.within(lengths).error(
-                at, "a weight must be a finite number", float(numbers[at])
-            )
-        return (numbers if index is None else numbers[index]).astype(np.float32)
+        weights = as_float32(numbers, place.within(lengths), "a weight")
+        return weights if index is None else weights[index]
 
     def _vectors(self, values, place):
         size = self.view.size
@@ -111,8 +108,5 @@ class ColumnEncoder:
                 at, f"a vector must have {size} numbers", f"{int(lengths[at])} numbers"
             )
         inner = place.within(lengths)
-        numbers = as_numbers(flat, inner)
-        if not np.isfinite(numbers).all():
-            at = int(np.argmax(~np.isfinite(numbers)))
-            raise inner.error(at, "a number of a vector must be finite", float(numbers[at]))
-        return numbers.astype(np.float32).reshape(-1, size)
+        numbers = as_float32(as_numbers(flat, inner), inner, "a number of a vector")
+        return numbers.reshape(-1, size)

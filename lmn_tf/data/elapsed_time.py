@@ -64,12 +64,20 @@ def _by_blocks(request, event, unit, num_buckets):
 
 
 def check_elapsed(request: np.ndarray, event: np.ndarray, place: Place) -> None:
-    """Raises a `UserError` when an event is later than the request: it would leak the future."""
-    later = event > request  # a missing event is the earliest number
-    if later.any():
-        later &= request != MISSING_TIME
+    """Raises a `UserError` when an event is later than the request: it would leak the future.
+
+    So is an event of a request whose time is missing, of which nobody can tell.
+    """
+    later = event > request  # a missing time is the earliest number
     if later.any():
         at = int(np.argmax(later))
+        if np.broadcast_to(request, event.shape)[at] == MISSING_TIME:
+            raise place.error(
+                at,
+                "a row whose events have times must have a request time (else nobody can tell "
+                "whether the future leaks in)",
+                None,
+            )
         ahead = (int(event[at]) - int(request[at])) / MICROSECONDS["second"]
         raise place.error(
             at,

@@ -123,7 +123,7 @@ class EventFile:
         """Returns the counts as int64 after comparing them with the events that there are."""
         values, place = counts
         numbers = as_numbers(values, place)
-        wrong = ~((numbers >= 0) & (numbers == np.floor(numbers)))
+        wrong = ~(np.isfinite(numbers) & (numbers >= 0) & (numbers == np.floor(numbers)))
         if wrong.any():
             at = int(np.argmax(wrong))
             raise place.error(

@@ -3,7 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
-from lmn_tf.data.arrow_values import as_numbers
+from lmn_tf.data.arrow_values import as_float32, as_numbers
+from lmn_tf.data.number_summary import is_constant
 from lmn_tf.data.place import Place
 from lmn_tf.specs.bucketize import Bucketize
 from lmn_tf.specs.errors import UserError
@@ -38,14 +39,20 @@ class NumberEncoder:
             place: Where they come from.
 
         Raises:
-            UserError: A value is no number, missing without default, or not finite.
+            UserError: A value is no number, missing without default, or not finite, be it as given,
+                after the transform or as float32.
         """
         numbers = as_numbers(values, place)
-        numbers, missing = self.fill(numbers, place)
+        given, missing = self.fill(numbers, place)
+        numbers = given
         for step, offset, scale in self._steps:
             numbers = apply_step(numbers, step, offset, scale, place)
         if self._boundaries is None:
-            return numbers.astype(np.float32)
+            return as_float32(numbers, place, "the number, after its transform,", given)
+        finite = np.isfinite(numbers)
+        if not finite.all():
+            at = int(np.argmin(finite))
+            raise place.error(at, "the number must be finite after its transform", float(given[at]))
         ids = np.searchsorted(self._boundaries, numbers, side="right").astype(np.int32) + 2
         return ids if missing is None else np.where(missing, np.int32(1), ids)
 
@@ -84,7 +91,8 @@ def apply_step(numbers, step, offset, scale, place: Place) -> np.ndarray:
         UserError: `log1p` meets a number of -1 or less.
     """
     if step != "log1p":
-        return (numbers - offset) / scale
+        with np.errstate(over="ignore"):  # what is not finite is told with its row
+            return (numbers - offset) / scale
     if len(numbers) and numbers.min() <= -1:
         at = int(np.argmin(numbers))
         raise place.error(at, "a number must be above -1 for log1p", float(numbers[at]))
@@ -116,7 +124,7 @@ def _resolve(name, transform, figures):
             steps.append((step, figures["mean"], figures["std"] or 1.0))
         elif step == "min_max":
             low, high = figures["min"], figures["max"]
-            steps.append((step, low, high - low if high > low else 1.0))
+            steps.append((step, low, 1.0 if is_constant(low, high) else high - low))
         else:
             steps.append(_given(step))
         learned = learned or step in ("standardize", "min_max")

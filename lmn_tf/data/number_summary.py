@@ -6,6 +6,14 @@ import numpy as np
 
 from lmn_tf.data.hashing import splitmix64
 
+# Relative: sums of float64 are off by some units in the last place.
+_ROUNDING = 16 * np.finfo(np.float64).eps
+
+
+def is_constant(low: float, high: float) -> bool:
+    """Returns whether the range of numbers is no wider than their rounding."""
+    return high - low <= _ROUNDING * max(abs(low), abs(high))
+
 
 class NumberSummary:
     """Summarises a stream of numbers.
@@ -13,7 +21,9 @@ class NumberSummary:
     Mean and deviation are merged chunk by chunk (Chan, Golub, LeVeque 1983). Quantiles come from
     the `sample_size` numbers with the smallest hash of (seed, position): a uniform sample without
     replacement that depends on the data and the seed alone, exact where all numbers fit in; else
-    a quantile's rank is off by about `0.5 / sqrt(sample_size)`, 0.14 % at the default.
+    a quantile's rank is off by about `0.5 / sqrt(sample_size)`, 0.14 % at the default. A deviation
+    that is no more than the rounding of the numbers is given as 0, so that a constant column has
+    none.
 
     Args:
         seed: Integer. Defaults to `0`.
@@ -66,10 +76,13 @@ class NumberSummary:
             quantiles: Integer `n` or `None`: the `n - 1` boundaries of `n` equally full buckets.
                 Defaults to `None`: none.
         """
+        std = math.sqrt(max(self._squares / self.count, 0.0))
+        if is_constant(self._low, self._high) or std <= _ROUNDING * self._largest:
+            std = 0.0
         figures = {
             "count": self.count,
-            "mean": self._mean,
-            "std": math.sqrt(max(self._squares / self.count, 0.0)),
+            "mean": self._low if self._low == self._high else self._mean,
+            "std": std,
             "min": self._low,
             "max": self._high,
             "quantiles": [],
@@ -80,6 +93,10 @@ class NumberSummary:
             shares = np.arange(1, quantiles) / quantiles
             figures["quantiles"] = np.quantile(self._numbers, shares).tolist()
         return figures
+
+    @property
+    def _largest(self):
+        return max(abs(self._low), abs(self._high))
 
     def _shrink(self):
         kept = np.argpartition(self._keys, self._size - 1)[: self._size]

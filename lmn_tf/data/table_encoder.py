@@ -3,7 +3,14 @@
 import numpy as np
 import pyarrow as pa
 
-from lmn_tf.data.arrow_values import as_lists, as_numbers, as_times, one_chunk, pick_lists
+from lmn_tf.data.arrow_values import (
+    as_float32,
+    as_lists,
+    as_numbers,
+    as_times,
+    one_chunk,
+    pick_lists,
+)
 from lmn_tf.data.column_encoder import ColumnEncoder
 from lmn_tf.data.elapsed_time import check_elapsed, elapsed_ids
 from lmn_tf.data.hashing import group_ids, splitmix64
@@ -55,7 +62,8 @@ class TableEncoder:
         reader = _Columns(table, file, first_row)
         request = None
         if self.spec.request_time is not None:
-            request = as_times(*reader.column(self.spec.request_time))
+            unit = self.spec.time_unit or "second"
+            request = as_times(*reader.column(self.spec.request_time), unit)
         features = {}
         for view in self.spec.features:
             if view.kind != "cross":
@@ -143,7 +151,7 @@ class TableEncoder:
             if not good.all():
                 at = int(np.argmin(good))
                 raise place.error(at, "a row's weight must be 0 or more", float(weights[at]))
-            weights = weights.astype(np.float32)
+            weights = as_float32(weights, place, "a row's weight")
         return np.stack(labels, axis=1), weights
 
     def _label(self, label, reader):

@@ -19,6 +19,8 @@ from lmn_tf.data.value_counter import ValueCounter
 from lmn_tf.specs.assets import Assets
 from lmn_tf.specs.errors import UserError
 
+_LARGEST = 1e150  # the squares of which a deviation is the mean are finite
+
 
 def is_learned(spec) -> bool:
     """Returns whether `spec.assets` holds all vocabularies and statistics that the spec needs."""
@@ -128,6 +130,11 @@ class _Learner:
         numbers, place = numbers[kept], place.picked(kept)
         for step in leading_steps(self.view.transform):
             numbers = apply_step(numbers, *step, place)
+        large = np.abs(numbers) > _LARGEST
+        if large.any():
+            at = int(np.argmax(large))
+            rule = "a number that statistics are learned from must be within ±1e150"
+            raise place.error(at, rule, float(numbers[at]))
         if times is not None:
             numbers = np.repeat(numbers, times[kept])
         gatherer.add(numbers)

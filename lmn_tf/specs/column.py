@@ -9,6 +9,7 @@ from lmn_tf.specs.bucketize import Bucketize
 Kind = Literal["categorical", "numeric", "multi_value", "cross", "elapsed_time", "vector"]
 Role = Literal["user", "item", "context", "cross"]
 Unit = Literal["second", "minute", "hour", "day"]
+TimeUnit = Literal["second", "millisecond", "microsecond", "nanosecond"]
 MaxValues = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 Width = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 NumBuckets = Annotated[int, Field(strict=True, ge=1, le=10_000)]

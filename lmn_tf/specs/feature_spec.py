@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from lmn_tf.specs.assets import Assets, read_vocabulary
-from lmn_tf.specs.column import Width
+from lmn_tf.specs.column import TimeUnit, Width
 from lmn_tf.specs.cross_checks import check_feature_spec
 from lmn_tf.specs.document import Document
 from lmn_tf.specs.errors import UserError, did_you_mean
@@ -31,6 +31,9 @@ class FeatureSpec(Document):
         name: String. Name of the data set.
         group: String. Column whose rows are ranked together. Defaults to `None`.
         request_time: String. Column with the moment of the impression. Defaults to `None`.
+        time_unit: `"second"`, `"millisecond"`, `"microsecond"` or `"nanosecond"`: what numbers in
+            columns of times (`request_time` and those of kind elapsed_time) count since 1970;
+            timestamps know it themselves. Defaults to `None`: seconds.
         weight: String. Column with a weight for each row. Defaults to `None`.
         embedding_dim: Integer. Width of tables that are not listed. Defaults to `16`.
         labels: Tuple of `Label`.
@@ -52,6 +55,7 @@ class FeatureSpec(Document):
     name: Text
     group: Text | None = None
     request_time: Text | None = None
+    time_unit: TimeUnit | None = None
     weight: Text | None = None
     embedding_dim: Width = 16
     labels: Annotated[tuple[Label, ...], Field(min_length=1)]

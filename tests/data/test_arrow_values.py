@@ -1,4 +1,5 @@
 import datetime
+import typing
 
 import numpy as np
 import pyarrow as pa
@@ -6,6 +7,8 @@ import pytest
 
 from lmn_tf.data.arrow_values import (
     MISSING_TIME,
+    TIME_UNITS,
+    as_float32,
     as_lists,
     as_numbers,
     as_times,
@@ -14,6 +17,7 @@ from lmn_tf.data.arrow_values import (
     split_texts,
 )
 from lmn_tf.data.place import Place
+from lmn_tf.specs.column import TimeUnit
 
 PLACE = Place.of_rows("a.parquet", "x", 0)
 
@@ -67,9 +71,47 @@ def test_times_are_microseconds():
     assert as_times(pa.array([datetime.date(1970, 1, 2)]), PLACE).tolist() == [86_400_000_000]
 
 
-def test_times_too_large_to_be_seconds():
-    with pytest.raises(ValueError, match="row 2: a time must be in seconds .*Received: 1600000000"):
-        as_times(pa.array([1, 1_600_000_000_000_000]), PLACE)
+@pytest.mark.parametrize("unit", TIME_UNITS)
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64(), pa.float64()])
+def test_times_in_other_units(unit, kind):
+    assert set(TIME_UNITS) == set(typing.get_args(TimeUnit))
+    numbers = pa.array([3 * TIME_UNITS[unit], None], kind)
+    assert as_times(numbers, PLACE, unit).tolist() == [3_000_000, MISSING_TIME]
+
+
+@pytest.mark.parametrize(
+    ("unit", "wanted"),
+    [("millisecond", "2023-11-14"), ("microsecond", "2023-11-14"), ("nanosecond", "2023-11-14")],
+)
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64(), pa.float64()])
+def test_times_that_can_not_be_seconds(unit, wanted, kind):
+    numbers = pa.array([1, 1_700_000_000 * TIME_UNITS[unit]]).cast(kind, safe=False)
+    message = (
+        "row 2: a time must be a timestamp, or count seconds since 1970 "
+        rf"\(in {unit}s it is {wanted}: set `time_unit: {unit}` at the top of the spec\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        as_times(numbers, PLACE)
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, 1e300, 2.0**64])
+def test_numbers_that_are_no_times(number):
+    with pytest.raises(ValueError, match="row 1: a time must be a timestamp, or count seconds"):
+        as_times(pa.array([number]), PLACE)
+
+
+def test_timestamps_past_the_range():
+    far = pa.array([2**62], pa.int64()).view(pa.timestamp("s"))
+    with pytest.raises(ValueError, match="column `x` must hold times within 290,000 years of 1970"):
+        as_times(far, PLACE)
+
+
+def test_numbers_past_float32():
+    numbers = np.array([1.0, -3.4e38, 3.5e38])
+    assert as_float32(numbers[:2], PLACE, "a weight").dtype == np.float32
+    message = r"row 3: a weight must be finite as float32 \(up to 3.4e38\). Received: 3.5e\+38"
+    with pytest.raises(ValueError, match=message):
+        as_float32(numbers, PLACE, "a weight")
 
 
 LISTS = [[1, 2], None, [], [3]]

@@ -90,3 +90,16 @@ def test_learned_vocabularies_are_kept(tmp_path):
 def test_tensorflow_is_not_needed(tmp_path):
     code = "import sys; import lmn_tf.data.check; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_column_without_spread_is_noted(tmp_path):
+    plain = shop_dict()
+    price = next(one for one in plain["features"] if one["name"] == "price")
+    price["transform"] = "standardize"
+    files = write_parquet(tmp_path, [{**row, "price": 10.01} for row in ROWS])
+    report = check_files(FeatureSpec.from_dict(plain), files)
+    assert report.notes == (
+        "column `price`: `price` has no spread in the 60 rows read (10.01 to 10.01): "
+        "`standardize` only subtracts.",
+    )
+    assert check_files(FeatureSpec.from_dict(plain), write_parquet(tmp_path, ROWS)).notes == ()

@@ -58,7 +58,7 @@ def test_times():
             None,
             "a.parquet: column `x`, row 2: a vector must have 3 numbers. Received: '2 numbers'",
         ),
-        ("look", [[1.0, 2.0, np.nan]], None, "row 1: a number of a vector must be finite"),
+        ("look", [[1.0, 2.0, np.nan]], None, "row 1: a number of a vector must be finite as"),
         ("look", [1.0], None, "column `x` must hold a list in each row. Received: double"),
         ("tags", [1], None, "column `x` must hold a list in each row. Received: int64"),
         ("tags", [[["red"]]], None, "column `x` must hold one value, not lists"),
@@ -74,7 +74,7 @@ def test_times():
             "tags",
             [["red"], ["red", "blue"]],
             [[1.0], [1.0, None]],
-            "column `tag_weights`, row 2: a weight must be a finite number. Received: nan",
+            "column `tag_weights`, row 2: a weight must be finite as float32.*Received: nan",
         ),
     ],
 )

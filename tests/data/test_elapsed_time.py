@@ -45,10 +45,15 @@ def test_long_arrays_are_the_same(monkeypatch):
 def test_a_later_event_is_a_leak():
     place = Place.of_rows("a.parquet", "h_time", 40)
     request = np.array([5_000_000, MISSING_TIME, 5_000_000])
-    check_elapsed(request, np.array([MISSING_TIME, 9_000_000, 5_000_000]), place)
+    check_elapsed(request, np.array([MISSING_TIME, MISSING_TIME, 5_000_000]), place)
     message = (
         "a.parquet: column `h_time`, row 43: an event must not be later than the request time "
         r".*leak.*Received: '2.5 seconds later'"
     )
     with pytest.raises(ValueError, match=message):
-        check_elapsed(request, np.array([0, 0, 7_500_000]), place)
+        check_elapsed(request, np.array([0, MISSING_TIME, 7_500_000]), place)
+    message = "row 42: a row whose events have times must have a request time .*Received: None"
+    with pytest.raises(ValueError, match=message):
+        check_elapsed(request, np.array([0, 0, 0]), place)
+    with pytest.raises(ValueError, match="row 41: a row whose events have times must have"):
+        check_elapsed(np.int64(MISSING_TIME), np.array([0, 0, 0]), place)

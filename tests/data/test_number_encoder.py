@@ -3,6 +3,7 @@ import pyarrow as pa
 import pytest
 
 from lmn_tf.data.number_encoder import NumberEncoder, apply_step, leading_steps
+from lmn_tf.data.number_summary import NumberSummary
 from lmn_tf.data.place import Place
 from lmn_tf.specs.bucketize import Bucketize
 from lmn_tf.specs.min_max import MinMax
@@ -76,6 +77,22 @@ def test_missing_numbers():
             r"Received: 'no value \(null or NaN\)'",
         ),
         ([1.0, np.inf], (), "row 2: the number must be finite. Received: inf"),
+        (
+            [1.0, 1e39],
+            (),
+            r"row 2: the number, after its transform, must be finite as float32 \(up to 3.4e38\). "
+            r"Received: 1e\+39",
+        ),
+        (
+            [0.0, 1e10],
+            (MinMax(min_max=(0, 1e-300)),),
+            r"row 2: the number, .*Received: 10000000000.0",
+        ),
+        (
+            [0.0, 1e308],
+            (MinMax(min_max=(0, 1e-10)), Bucketize(bucketize=(1, 3))),
+            r"row 2: the number must be finite after its transform. Received: 1e\+308",
+        ),
         ([0.0, -1.0], ("log1p",), "row 2: a number must be above -1 for log1p. Received: -1.0"),
     ],
 )
@@ -95,3 +112,14 @@ def test_learned_figures_describe_what_the_first_learned_step_meets():
         ("min_max", 2.0, 2.0),
     ]
     assert apply_step(np.array([3.0]), "min_max", 2.0, 2.0, PLACE).tolist() == [0.5]
+
+
+@pytest.mark.parametrize("step", ["standardize", "min_max"])
+@pytest.mark.parametrize("price", [2.5, 9.01, 10.01, 14.62, 1 / 3, -1e-300, 1e100])
+def test_a_constant_column_is_subtracted(step, price):
+    summary = NumberSummary()
+    for chunk in np.array_split(np.full(2_000, price), 7):
+        summary.add(chunk)
+    values = np.array([price, price + 1]) if abs(price) < 1e10 else np.array([price])
+    found = NumberEncoder("price", (step,), summary.figures()).encode(pa.array(values), PLACE)
+    assert found.tolist() == pytest.approx([0.0, 1.0][: len(values)])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lmn_tf.data.number_summary import NumberSummary
+from lmn_tf.data.number_summary import NumberSummary, is_constant
 
 
 def summed(numbers, chunks, **options):
@@ -41,3 +41,20 @@ def test_empty_chunks_change_nothing():
     summary = summed(np.array([1.0, 3.0]), 1)
     summary.add(np.zeros(0))
     assert summary.figures()["mean"] == 2.0
+
+
+def test_no_constant_has_a_deviation():
+    for cents in range(1, 3_000):
+        summary = summed(np.full(500, cents / 100), 3)
+        assert (summary.figures()["std"], summary.figures()["mean"]) == (0.0, cents / 100)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1.0, 1e15])
+def test_a_spread_of_rounding_is_none(size):
+    numbers = np.full(1_000, size)
+    numbers[::3] = np.nextafter(size, np.inf)
+    assert summed(numbers, 9).figures()["std"] == 0.0
+    assert is_constant(numbers.min(), numbers.max())
+    numbers[::3] = size * (1 + 1e-12)
+    assert summed(numbers, 9).figures()["std"] == pytest.approx(numbers.std(), rel=1e-2)
+    assert not is_constant(numbers.min(), numbers.max())

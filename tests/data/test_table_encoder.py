@@ -88,6 +88,8 @@ def test_columns_without_any_value():
         ({"click": 2}, "column `click`, row 104: label `click` must be 0 or 1. Received: 2$"),
         ({"bought": None}, "column `bought`, row 104: label `buy` must be 0 or 1. Received: nan"),
         ({"weight": -1.0}, "column `weight`, row 104: a row's weight must be 0 or more"),
+        ({"weight": 1e39}, "row 104: a row's weight must be finite as float32"),
+        ({"time": None}, "row 104: a row whose events have times must have a request time"),
         ({"since": 10**6}, "column `since`, row 104: an event must not be later than the request"),
         (
             {"h_time": [10**6], "h_item": [1], "h_dwell": [0], "h_tags": [[]], "h_look": [[0] * 3]},
@@ -140,3 +142,19 @@ def test_crosses_hash_the_ids_of_their_parts():
     crossed = cross_ids([a, lists], 1000)
     assert crossed.lengths is lengths
     assert crossed.values.tolist() == [ids[0], ids[2], ids[2], 0]
+
+
+@pytest.mark.parametrize(("unit", "per_second"), [("millisecond", 1_000), ("nanosecond", 10**9)])
+def test_times_in_the_unit_of_the_spec(unit, per_second):
+    row, wanted = ROWS[3], encode()
+    times = {"time": row["time"], "since": row["since"], "h_time": row["h_time"]}
+    counted = {name: np.multiply(value, per_second).tolist() for name, value in times.items()}
+    rows = [{**other, **counted} if other is row else other for other in ROWS]
+    spec = FeatureSpec.from_dict({**shop_dict(), "time_unit": unit})
+    spec.assets.vocabularies.update(item=list(range(45)), user=[f"u{i}" for i in range(15)])
+    table = pa.Table.from_pylist(rows[3:4])
+    block = TableEncoder(spec, {}).encode(table, "a.parquet", 0)
+    assert block.features["since"].tolist() == wanted.features["since"][3:4].tolist()
+    found = block.sequences["history"].fields["elapsed"]
+    start, length = (getattr(wanted.sequences["history"], key)[3] for key in ("starts", "lengths"))
+    assert found.tolist() == wanted.sequences["history"].fields["elapsed"][start:][:length].tolist()

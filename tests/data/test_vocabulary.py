@@ -261,3 +261,11 @@ def test_numbers_that_log1p_refuses(tmp_path):
     message = "column `x`, row 2: a number must be above -1 for log1p. Received: -2.0"
     with pytest.raises(ValueError, match=message):
         learn(spec_with([numeric("x", ["log1p", "standardize"])]), str(tmp_path / "a.parquet"))
+
+
+def test_numbers_too_large_to_have_a_deviation(tmp_path):
+    spec = spec_with(features=[numeric("a", ["standardize"])])
+    pq.write_table(pa.table({"a": [1.0, 2.0, -1e200]}), tmp_path / "a.parquet")
+    message = r"column `a`, row 3: a number that statistics are learned from must be within"
+    with pytest.raises(ValueError, match=message):
+        learn(spec, str(tmp_path / "a.parquet"))
