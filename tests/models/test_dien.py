@@ -8,6 +8,7 @@ from kitchen_sink import (
     random_features,
     random_labels,
 )
+from passed_options import check_passed
 
 from lmn_tf.models import DIEN
 
@@ -36,6 +37,18 @@ def test_an_empty_history_gives_0():
     features["clicks/mask"][:2] = False
     for part in model.read_histories(model.encoder(features)):
         np.testing.assert_array_equal(part[:2], np.zeros_like(part[:2]))
+
+
+def test_every_option_reaches_the_layer():
+    options = {
+        "variant": "agru",
+        "attention": "mlp",
+        "attention_units": (7,),
+        "attention_activation": "relu",
+        "auxiliary_units": (6,),
+        "auxiliary_weight": 0.25,
+    }
+    check_passed("dien", DIEN(SPEC, **options).evolutions["clicks"], options)
 
 
 @pytest.mark.parametrize("variant", ["augru", "released", "agru", "aigru"])

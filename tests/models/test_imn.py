@@ -2,7 +2,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import KITCHEN_SINK, SMALL, kitchen_sink_spec, random_features, random_labels
+from kitchen_sink import (
+    KITCHEN_SINK,
+    SMALL,
+    kitchen_sink_spec,
+    random_features,
+    random_labels,
+    repadded,
+)
+from passed_options import check_passed
 
 from lmn_tf.models import IMN, Pooling
 
@@ -31,6 +39,36 @@ def test_only_positions_make_the_order_matter():
     for positions in ("learned", "sinusoidal"):
         model = make(positions=positions)
         assert np.abs(model(turned(features)) - model(features)).max() > 1e-6
+
+
+def test_every_option_reaches_the_memory():
+    options = {
+        "num_walks": 2,
+        "num_enhancements": 1,
+        "attention_units": 6,
+        "attention_activation": "tanh",
+        "attention_weights": "softmax",
+        "share_iterations": False,
+        "cross": "delayed",
+        "euclidean": False,
+        "attention": False,
+        "iterative": False,
+    }
+    names = {
+        "attention_units": "hidden_units",
+        "attention_activation": "activation",
+        "attention_weights": "weight_normalization",
+    }
+    check_passed("imn", IMN(SPEC, **options).memories["clicks"], options, **names)
+    layer = IMN(SPEC, normalize="length").memories["clicks"]  # of sigmoid weights only
+    check_passed("imn", layer, {"normalize": "length"})
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_positions_are_those_of_valid_events(left):
+    model, features = make(), random_features(SPEC)
+    wide = repadded(features, SPEC, left=left, extra=3)
+    np.testing.assert_allclose(model(wide), model(features), rtol=1e-5, atol=1e-6)
 
 
 def test_the_interest_follows_the_candidate_even_without_a_history():

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from kitchen_sink import SMALL_MEMORY, kitchen_sink_spec, random_features, random_labels, slim_spec
+from passed_options import check_passed
 
 from lmn_tf.models import LMN
 from lmn_tf.specs.errors import UserError
@@ -14,6 +15,34 @@ def make(spec=SPEC, **options):
     model = LMN(spec, **{**SMALL_MEMORY, **options})
     model.build()
     return model
+
+
+OPTIONS = {
+    "num_keys": 7,
+    "top_k": 3,
+    "num_heads": 2,
+    "key_dim": 5,
+    "memory_hidden_units": (4,),
+    "query_norm": "layer",
+    "key_norm": False,
+    "key_balance_weight": 0.25,
+    "memory_pooling": "sum",
+    "head_merge": "mean",
+    "user_merge": "add",
+    "memory_loss_weight": 0.5,
+    "stop_gradient": "none",
+    "smooth_l1_beta": 0.5,
+    "temperature": 2.0,
+    "query_target": True,
+    "memory_placement": "row_wise",
+    "open_keys": 2,
+}
+
+
+def test_every_option_reaches_the_memory():
+    layer = LMN(SPEC, **OPTIONS).memories["clicks"]
+    renamed = {"memory_hidden_units": "hidden_units", "memory_pooling": "pooling"}
+    check_passed("lmn", layer, OPTIONS, **renamed)
 
 
 @pytest.mark.parametrize("memorize", ["cross", "hidden"])

@@ -9,6 +9,7 @@ from kitchen_sink import (
     repadded,
     slim_spec,
 )
+from passed_options import check_passed
 
 from lmn_tf.models import MIMN
 from lmn_tf.specs.errors import UserError
@@ -69,6 +70,24 @@ def test_sequences_step_by_themselves():
     tf.nest.map_structure(np.testing.assert_array_equal, state["buys"], start["buys"])
     state = model.step(state, {k: v for k, v in features.items() if k.startswith("buys/")})
     np.testing.assert_allclose(model.score(state, features), model(features), rtol=1e-4, atol=1e-5)
+
+
+def test_every_option_reaches_the_memory():
+    options = {
+        "num_slots": 3,
+        "controller_units": 5,
+        "num_read_heads": 2,
+        "num_write_heads": 3,
+        "utilization": "released",
+        "utilization_weight": 0.5,
+        "induction_top_k": 2,
+        "attention_units": (7,),
+        "static_keys": True,
+        "auxiliary_units": (6,),
+        "auxiliary_weight": 0.25,
+    }
+    layer = MIMN(SLIM, **options).interests["clicks"]
+    check_passed("mimn", layer, options, controller_units="units")
 
 
 def test_options_change_the_parts():

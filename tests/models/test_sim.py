@@ -103,6 +103,7 @@ def test_hard_search_finds_no_padding_whatever_it_holds():
 
 def test_the_short_history_is_that_of_din():
     features = random_features(SPEC)
+    features["clicks/mask"][1, 1:] = features["clicks/mask"][2] = False
     model, din = make(short_length=2), DIN(SPEC, hidden_units=(8, 4), attention_units=(6,))
     cut = dict(features)
     for key, cells in features.items():

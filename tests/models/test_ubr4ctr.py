@@ -252,6 +252,9 @@ def test_counts_grow_in_training_only_and_come_back(tmp_path):
     for name, layer in model.matches.items():
         np.testing.assert_array_equal(again.matches[name].counts, layer.counts)
     np.testing.assert_array_equal(again.baseline, model.baseline)
+    drawn = [keeps(one, random_features(SPEC), training=True).numpy() for one in (model, again)]
+    np.testing.assert_array_equal(*drawn)
+    np.testing.assert_array_equal(again.seed_generator.state, model.seed_generator.state)
 
 
 def test_draws_go_on_where_they_stood():
