@@ -6,6 +6,7 @@ from check_layer import check_layer
 
 from lmn_tf.layers import ProductKeyMemory
 from lmn_tf.layers.masked_batch_normalization import MaskedBatchNormalization
+from lmn_tf.layers.memory_reading import balance_of
 
 
 def example(*shape):
@@ -87,10 +88,13 @@ def test_the_balance_of_the_keys_is_a_loss_in_training():
 
 
 def test_the_balance_of_the_keys_is_that_of_valid_inputs():
-    layer, inputs = ProductKeyMemory(num_keys=5, top_k=3, key_balance_weight=0.5), example(7, 4)
-    mask = np.array([True, False, True, True, False, True, True])
+    layer = ProductKeyMemory(num_keys=5, top_k=3, key_balance_weight=0.5, temperature=2.0)
+    inputs, mask = example(7, 4), np.array([True, False, True, True, False, True, True])
     layer(inputs[mask], training=True)
-    want = layer.losses
+    want = [float(loss) for loss in layer.losses]
+    reading = layer.read(tf.constant(inputs[mask]), training=True)
+    balance = balance_of(reading, layer._keys(), None, temperature=2.0)
+    np.testing.assert_allclose(want, [0.5 * balance], rtol=1e-5)
     layer(np.where(mask[:, None], inputs, 9.0), mask=mask, training=True)
     np.testing.assert_allclose(layer.losses, want, rtol=1e-5)
     layer(inputs, training=True)

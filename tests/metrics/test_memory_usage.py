@@ -59,6 +59,15 @@ def test_streams_and_agrees_with_slot_by_slot(by):
         assert metric.compute()[key] == pytest.approx(value, rel=1e-6)
 
 
+def test_a_share_that_is_exactly_held_needs_no_further_slot():
+    # A tenth nine times is a little less than nine tenths.
+    metric = MemoryUsage(10)
+    metric.update_state(np.arange(10))
+    found = {key.removeprefix("memory_"): float(v) for key, v in metric.result().items()}
+    for one in (metric.compute(), found):
+        assert [one["top50"], one["top90"], one["top99"]] == [5, 9, 10]
+
+
 def test_padding_counts_for_nothing_even_if_broken():
     metric = MemoryUsage(4)
     metric.update_state([[0, 1], [2, 3]], [[0.5, 0.5], [np.nan, 1.0]], mask=[True, False])

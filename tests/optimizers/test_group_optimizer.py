@@ -169,6 +169,25 @@ def test_two_replicas_train_as_one(data):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("factor", [None, 8.0])
+def test_replicas_clip_the_unscaled_sum_of_their_gradients_once(factor):
+    strategy = replicas(2)
+    with strategy.scope():
+        kernel = keras.Variable(np.zeros(2, "float32"), name="kernel")
+        dense = keras.optimizers.SGD(1.0, clipnorm=1.0)
+        optimizer = GroupOptimizer(dense, keras.optimizers.SGD(1.0), loss_scale_factor=factor)
+        optimizer.build([kernel])
+    gradient = (factor or 1.0) * tf.constant([1.5, 2.0])
+
+    @tf.function
+    def step():
+        strategy.run(lambda: optimizer.apply_gradients([(gradient, kernel)]))
+
+    step()
+    for on_replica in kernel.value.values:  # the sum is (3, 4), of length 5
+        np.testing.assert_allclose(on_replica, [-0.6, -0.8], rtol=1e-6)
+
+
 def test_gradients_without_variables_need_a_built_optimizer():
     with pytest.raises(ValueError, match="must already be built"):
         default().apply([tf.ones((1,))])

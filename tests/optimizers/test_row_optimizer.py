@@ -12,7 +12,7 @@ from lmn_tf.optimizers import (
     RowWiseAdam,
     SparseAdagrad,
 )
-from lmn_tf.optimizers.row_optimizer import RowOptimizer
+from lmn_tf.optimizers.row_optimizer import RowOptimizer, _RowsRead
 
 ALL = tuple(TWINS)
 every_optimizer = pytest.mark.parametrize("optimizer_class", ALL)
@@ -203,6 +203,26 @@ def test_a_broken_gradient_stays_visible(optimizer_class, broken, clip):
     optimizer.apply([slices([1], [[broken, broken]], 3)], [variable])
     assert np.isnan(variable.numpy()[1]).all()
     np.testing.assert_array_equal(variable.numpy()[[0, 2]], 1.0)
+
+
+@every_optimizer
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
+@pytest.mark.parametrize("broken", [np.inf, np.nan])
+def test_a_broken_norm_breaks_all_that_it_clips(optimizer_class, clip, broken):
+    variable = keras.Variable(np.ones((3, 2), "float32"))
+    optimizer = optimizer_class(**{clip: 1.0})
+    optimizer.apply([slices([0, 1], [[broken, 1.0], [1.0, 1.0]], 3)], [variable])
+    assert np.isnan(variable.numpy()[:2]).all()
+    np.testing.assert_array_equal(variable.numpy()[2], 1.0)
+
+
+@pytest.mark.parametrize("adds, want", [(True, [0.25, 4.0]), (False, [0.75, 4.0])])
+def test_where_workers_write_at_once_no_update_is_lost(adds, want):
+    variable, rows = tf.Variable([1.0, 4.0]), _RowsRead(tf.constant([0]), adds)
+    before = rows.read(variable)
+    variable.assign_sub([0.5, 0.0])  # what another worker wrote since
+    rows.write(variable, before, before - 0.25)
+    np.testing.assert_array_equal(variable, want)
 
 
 @every_optimizer

@@ -9,7 +9,8 @@ from lmn_tf.optimizers import SparseAdagrad
 def test_equals_keras_adagrad_on_dense_gradients():
     table, steps = batches(8, hits=20)
     sparse, dense = keras.Variable(table), keras.Variable(table)
-    ours, stock = SparseAdagrad(0.3), keras.optimizers.Adagrad(0.3)
+    options = {"initial_accumulator_value": 0.01, "epsilon": 0.5}
+    ours, stock = SparseAdagrad(0.3, **options), keras.optimizers.Adagrad(0.3, **options)
     for ids, parts in steps:
         gradient = slices(ids, parts, len(table))
         ours.apply([gradient], [sparse])
