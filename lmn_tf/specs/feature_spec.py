@@ -1,5 +1,6 @@
 """The spec of a data set: what its columns mean."""
 
+import functools
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -79,12 +80,13 @@ class FeatureSpec(Document):
 
     def feature(self, name):
         """Returns the `Feature` called `name`."""
-        for feature in self.features:
-            if feature.name == name:
-                return feature
-        raise KeyError(
-            f"`{name}` must be a feature.{did_you_mean(name, [f.name for f in self.features])}"
-        )
+        if name not in self._by_name:
+            raise KeyError(f"`{name}` must be a feature.{did_you_mean(name, self._by_name)}")
+        return self._by_name[name]
+
+    @functools.cached_property
+    def _by_name(self):
+        return {feature.name: feature for feature in self.features}
 
     def features_of(self, role):
         """Returns the features of a role, in the order of the file."""
@@ -170,8 +172,15 @@ class FeatureSpec(Document):
         """
         if view.table is None or view.lookup is None or view.lookup.learn is None:
             return view.key
-        sharers = {other.key for other in self.views() if other.table == view.table}
-        return view.table if len(sharers) > 1 else view.key
+        return view.table if len(self._sharers[view.table]) > 1 else view.key
+
+    @functools.cached_property
+    def _sharers(self):
+        """The keys of the columns of each table."""
+        sharers = {}
+        for view in self.views():
+            sharers.setdefault(view.table, set()).add(view.key)
+        return sharers
 
     def vocabulary(self, view):
         """Returns the values of a column's vocabulary as a list, or `None` where it has none.
@@ -188,7 +197,11 @@ class FeatureSpec(Document):
         if key in self.assets.vocabularies:
             return self.assets.vocabularies[key]
         if lookup.vocabulary is not None:
-            return read_vocabulary(path_beside(self.base_dir, lookup.vocabulary))
+            path = path_beside(self.base_dir, lookup.vocabulary)
+            values = read_vocabulary(path)
+            if not values:
+                raise UserError("vocabulary must hold at least one value.", file=path)
+            return values
         raise UserError(
             f"the vocabulary of `{view.name}` must be learned from training data first."
         )

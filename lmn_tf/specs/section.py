@@ -71,7 +71,8 @@ def _finite(options, path=()):
 Text = Annotated[str, Field(strict=True, min_length=1)]
 AnyText = Annotated[str, Field(strict=True)]
 Name = Annotated[str, Field(strict=True, pattern=NAME_PATTERN, max_length=100)]
-PathText = Annotated[Text, AfterValidator(_expand)]
+# No path of a system is longer; what a variable brings in is the file system's to check.
+PathText = Annotated[Text, Field(max_length=4096), AfterValidator(_expand)]
 Flag = Annotated[bool, Field(strict=True)]
 Integer = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
 Natural = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
@@ -116,4 +117,4 @@ def path_beside(folder, path):
     joined = pathlib.Path(folder) / path
     plain = pathlib.Path(os.path.normpath(joined))
     # Where a folder is a link, `..` leads elsewhere than the text says.
-    return plain if plain.resolve() == joined.resolve() else joined
+    return plain if os.path.realpath(plain) == os.path.realpath(joined) else joined

@@ -7,9 +7,11 @@ import re
 import yaml
 
 from lmn_tf.specs.errors import UserError, nearest, short
+from lmn_tf.specs.plain_file import other_than_file
 
 MAX_DEPTH = 32
 _MAX_DIGITS = 100
+_MAX_BYTES = 16 << 20
 _TOO_DEEP = f"nesting must be at most {MAX_DEPTH} deep."
 # YAML 1.2 core schema. YAML 1.1 would read `no` as False, `12:30` as 750 and `1e-3` as text.
 _NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
@@ -59,11 +61,11 @@ class Marks(dict):
         >>> marks.line(("model", "dropout")), marks.line(("model", "name"))
         (3, None)
         """
-        paths = [tuple(path) for path in paths]
+        paths = {tuple(path) for path in paths}
         kept = {
             key: line
             for key, line in self.items()
-            if not any(key[: len(path)] == path for path in paths)
+            if not any(key[:length] in paths for length in range(len(key) + 1))
         }
         return Marks({**kept, **dict.fromkeys(paths)})
 
@@ -145,6 +147,8 @@ class _Builder:
                 self.fail(f"a number must have at most {_MAX_DIGITS} digits.", mark)
             return int(text.replace("_", ""))
         if _FLOAT.match(text):
+            if len(text) > _MAX_DIGITS:
+                self.fail(f"a number must have at most {_MAX_DIGITS} digits.", mark)
             return float(text.replace("_", ""))
         if _INFINITE.match(text):
             return float(text.replace(".", ""))
@@ -168,23 +172,39 @@ def load(source):
     """
     if isinstance(source, str) and "\n" in source:
         return loads(source)
-    return loads(read_text(source), file=source)
+    return loads(read_text(source, _MAX_BYTES), file=source)
 
 
-def read_text(path):
-    """Returns the text of the file `path`, which must be UTF-8."""
+def read_text(path, limit=None):
+    """Returns the text of the file `path`, which must be UTF-8.
+
+    Args:
+        path: Path of a plain file, or of a link to one.
+        limit: Integer. Most bytes that are read. Defaults to `None`: as many as there are.
+
+    Raises:
+        UserError: when there is no such file, it is not UTF-8 or longer than `limit`, or the path
+            leads to something else: reading a pipe or a device may never end.
+    """
     path = pathlib.Path(path)
+    other = other_than_file(path)
+    if other is not None:
+        raise UserError(f"path must be a file. Received: {other}", file=path)
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read() if limit is None else file.read(limit + 1)
+        if limit is not None and len(content) > limit:
+            raise UserError(f"file must be at most {limit:,} bytes.", file=path)
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"file must exist.{nearest_file(path)}", file=path) from None
-    except IsADirectoryError:
-        raise UserError("path must be a file. Received: a folder", file=path) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise UserError(
             f"file must be UTF-8 text. Received: byte 0x{error.object[error.start]:02x}", path, line
         ) from None
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"file must be readable. Received: {reason}", file=path) from None

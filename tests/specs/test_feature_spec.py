@@ -172,6 +172,21 @@ def test_assets_are_no_part_of_the_spec(spec):
         assert copied.base_dir == spec.base_dir
 
 
+@pytest.mark.parametrize("name, text", [("empty.txt", ""), ("empty.json", "[]")])
+def test_a_vocabulary_file_holds_something(name, text, tmp_path):
+    (tmp_path / name).write_text(text)
+    feature = {
+        "name": "genre",
+        "role": "item",
+        "kind": "categorical",
+        "lookup": {"vocabulary": name},
+    }
+    data = {"spec_version": 1, "name": "a", "labels": [{"name": "like"}], "features": [feature]}
+    spec = FeatureSpec.from_dict(data, base_dir=tmp_path)
+    with pytest.raises(UserError, match=f"{name}: vocabulary must hold at least one value."):
+        spec.input_size(spec.feature("genre"))
+
+
 def test_vocabulary_files_are_relative_to_the_spec(tmp_path):
     spec = FeatureSpec.load(MOVIELENS)
     assert spec.base_dir == MOVIELENS.parent

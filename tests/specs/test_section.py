@@ -97,3 +97,8 @@ def test_plain_data_leaves_out_what_is_open():
     assert plain["b"] == [None, 1]
     assert "inner" not in to_plain(Example())
     assert to_plain(Example())["flag"] is False
+
+
+def test_paths_beside_a_link_to_itself(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert path_beside(tmp_path, "loop") == tmp_path / "loop"

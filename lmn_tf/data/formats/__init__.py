@@ -4,8 +4,10 @@ import glob
 import os
 from collections.abc import Mapping, Sequence
 
+from lmn_tf.data.formats.file_glob import file_glob
 from lmn_tf.data.formats.unit import Unit
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.plain_file import other_than_file
 
 __all__ = ["Unit", "format_of", "match_files", "open_files"]
 
@@ -23,13 +25,13 @@ def match_files(files) -> list[str]:
     """Returns the files that a glob, a path or a list of them names, sorted by name.
 
     Raises:
-        UserError: Nothing matches, or a file is empty.
+        UserError: Nothing matches, a file is empty, or what matches is a pipe, a device or a link
+            that leads nowhere.
     """
     patterns = [files] if isinstance(files, str | os.PathLike) else list(files)
     found: set[str] = set()
     for pattern in map(os.fspath, patterns):
-        matches = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
-        matches = [path for path in matches if os.path.isfile(path)]
+        matches = [pattern] if os.path.isfile(pattern) else _matches(pattern)
         if not matches:
             folder = os.path.dirname(pattern) or "."
             reason = "" if glob.glob(folder) else f" (folder {folder} does not exist)"
@@ -44,6 +46,18 @@ def match_files(files) -> list[str]:
 def format_of(path: str) -> str | None:
     """Returns `"parquet"`, `"csv"` or `"tfrecord"` as the name of a file says, else `None`."""
     return _FORMATS.get(os.path.splitext(path.lower().removesuffix(".gz"))[1])
+
+
+def _matches(pattern: str) -> list[str]:
+    """Returns the files that a glob names; what is neither file nor folder is refused."""
+    files = []
+    for path in file_glob(pattern):
+        other = other_than_file(path)
+        if other is None:
+            files.append(path)
+        elif other != "a folder":
+            raise UserError(f"data must be in files. Received: {other}", file=path)
+    return files
 
 
 def open_files(

@@ -10,6 +10,7 @@ import pyarrow.parquet
 from lmn_tf.data.preparers import text_files
 from lmn_tf.data.preparers.sql import quoted, text
 from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.plain_file import other_than_file
 
 _SAMPLE = 20
 _FILE_STEP = 1 << 40  # `_seq` of a row: file number times this, plus the line
@@ -42,6 +43,10 @@ class Sources:
         endings = ("", *text_files.OPENERS)
         for pattern in patterns:
             found = {f for end in endings for f in self._matches(pattern + end)}
+            for path in sorted(found):
+                other = other_than_file(path)
+                if other is not None:
+                    raise UserError(f"`input` must be files. Received: {other}", file=path)
             if found:
                 return sorted(found)
         if not required:

@@ -1,9 +1,12 @@
+import os
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from lmn_tf.data.formats import match_files, open_files
 from lmn_tf.data.formats.unit import Unit
+from lmn_tf.specs.errors import UserError
 
 
 class Numbers(Unit):
@@ -66,3 +69,23 @@ def test_an_unknown_ending(tmp_path):
     (tmp_path / "a.xlsx").write_text("x")
     with pytest.raises(ValueError, match="name must end in .parquet, .csv, .*Received: a.xlsx"):
         open_files(str(tmp_path / "*"))
+
+
+def test_data_are_in_files(tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    assert match_files(str(tmp_path / "*.csv")) == [str(tmp_path / "a.csv")]
+    (tmp_path / "up").symlink_to(tmp_path)
+    assert match_files(str(tmp_path / "**" / "*.csv")) == [str(tmp_path / "a.csv")]
+    os.mkfifo(tmp_path / "pipe.csv")
+    for pattern in ("*.csv", "pipe.csv"):
+        with pytest.raises(UserError, match="data must be in files. Received: a named pipe"):
+            match_files(str(tmp_path / pattern))
+    with pytest.raises(UserError, match="/dev/zero: data must be in files. Received: a device"):
+        match_files("/dev/zero")
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    with pytest.raises(UserError, match="loop.csv: data must be in files. Received: a link that"):
+        match_files(str(tmp_path / "loop.csv"))
+    with pytest.raises(UserError, match="no file matches") as caught:
+        match_files("x" * 5000)
+    assert len(str(caught.value)) < 500

@@ -1,5 +1,6 @@
 import gzip
 import lzma
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -127,3 +128,9 @@ def test_folder_and_files_must_be_there(tmp_path, sources):
     with pytest.raises(UserError, match="must hold a.tsv or b.tsv .*Received: .* with work"):
         sources.find("a.tsv", "b.tsv")
     assert sources.find("a.tsv", required=False) == []
+
+
+def test_what_is_no_file_is_refused(tmp_path, sources):
+    os.mkfifo(tmp_path / "log.tsv")
+    with pytest.raises(UserError, match="log.tsv: `input` must be files. Received: a named pipe"):
+        sources.find("log.tsv")

@@ -1,0 +1,51 @@
+"""Paths that a pattern names, without walking in circles."""
+
+import glob
+import os
+
+
+def file_glob(pattern: str) -> list[str]:
+    """Returns the paths that match a pattern, sorted by name.
+
+    As `glob.glob`, where `**` stands for any number of folders. Links to folders are followed, but
+    each folder is entered once, on its shortest way: a link to a folder above it adds nothing.
+
+    Args:
+        pattern: String, with `*`, `?`, `[...]` and `**`.
+
+    Example:
+
+    >>> file_glob("/no/such/folder/**/*.parquet")
+    []
+    """
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        return sorted(glob.glob(pattern))
+    place = parts.index("**")
+    head, tail = os.sep.join(parts[:place]), os.sep.join(parts[place + 1 :]) or "*"
+    if place:
+        head += os.sep
+    found: set[str] = set()
+    for folder in _folders(sorted(glob.glob(head)) if head else [""]):
+        found.update(file_glob(glob.escape(folder) + tail))
+    return sorted(found)
+
+
+def _folders(roots: list[str]):
+    """Yields folders and those inside of them, each once: `""`, or a path with a slash last."""
+    entered, level = set(), roots
+    while level:
+        below = []
+        for folder in level:
+            try:
+                found = os.stat(folder or os.curdir)
+                names = sorted(os.listdir(folder or os.curdir))
+            except OSError:  # not a folder, or not to be read
+                continue
+            if (found.st_dev, found.st_ino) in entered:
+                continue
+            entered.add((found.st_dev, found.st_ino))
+            yield folder
+            inside = [folder + name for name in names if not name.startswith(".")]
+            below += [path + os.sep for path in inside if os.path.isdir(path)]
+        level = below
