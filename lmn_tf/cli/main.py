@@ -7,7 +7,7 @@ import traceback
 
 import click
 
-from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.errors import UserError, clipped, did_you_mean
 from lmn_tf.version import __version__
 
 # name → where it lives, and its line in `lmn-tf --help` (which so imports none of them)
@@ -128,7 +128,7 @@ def _one_line(message):
 
 
 def _say(message):
-    click.echo(f"lmn-tf: {message}", err=True)
+    click.echo(f"lmn-tf: {clipped(message)}", err=True)
 
 
 if __name__ == "__main__":

@@ -35,9 +35,11 @@ def check_column(column):
 def _check_cross(column):
     if len(column.of) < 2:
         raise Problem(("of",), f"`of` must name two features or more. Received: {list(column.of)}")
+    seen = set()
     for index, name in enumerate(column.of):
-        if name in column.of[:index]:
+        if name in seen:
             raise Problem(("of", index), f"`of` must not repeat. Received: {name!r} twice")
+        seen.add(name)
     if column.lookup.hash is None:
         raise Problem(
             ("lookup", column.lookup.way),

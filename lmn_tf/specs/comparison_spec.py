@@ -41,9 +41,9 @@ class ComparisonSpec(Document):
 
     @pydantic.model_validator(mode="after")
     def _check(self):
-        labels = [entry.label for entry in self.models]
+        labels = {}
         for index, entry in enumerate(self.models):
-            if entry.label in labels[:index]:
+            if labels.setdefault(entry.label, index) != index:
                 raise Problem(
                     ("models", index, "label"),
                     f"labels of models must differ. Received: {entry.label!r} twice",
@@ -54,8 +54,9 @@ class ComparisonSpec(Document):
                     ("models", index, "grid"),
                     "`search` must be given for the `grid` of a model. Received: nothing",
                 )
+        first = {}
         for index, seed in enumerate(self.seeds):
-            if seed in self.seeds[:index]:
+            if first.setdefault(seed, index) != index:
                 raise Problem(("seeds", index), f"`seeds` must not repeat. Received: {seed} twice")
         if self.base is not None and self.base not in labels:
             raise Problem(

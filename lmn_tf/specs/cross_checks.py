@@ -139,8 +139,10 @@ def _places(spec):
 
 
 def _check_tables(spec):
-    first = {}
-    names = {key for _, _, key in _places(spec)}
+    first, sharers = {}, {}
+    for _, column, key in _places(spec):
+        sharers.setdefault(column.table, set()).add(key)
+    names = set().union(*sharers.values())
     for path, column, key in _places(spec):
         table = column.table
         if table is None:
@@ -163,8 +165,7 @@ def _check_tables(spec):
         other, other_key = first[table]
         _check_same_ids(path, column, other, other_key)
         learned = column.lookup is not None and column.lookup.learn is not None
-        sharers = {k for _, c, k in _places(spec) if c.table == table}
-        if learned and table in names - sharers:
+        if learned and table in names and table not in sharers[table]:
             raise Problem(
                 ("tables", table),
                 f"a table that several columns learn must not bear another feature's name."

@@ -9,6 +9,7 @@ from lmn_tf.specs.errors import short
 from lmn_tf.specs.section import Problem, Text, section
 
 MARK = "{day}"
+_MOST_DAYS = 36_525  # a century
 _DATE = r"^\d{4}-\d{2}-\d{2}$"
 
 Date = Annotated[str, Field(strict=True, pattern=_DATE, json_schema_extra={"format": "date"})]
@@ -46,6 +47,12 @@ class Days:
         if last < first:
             raise Problem(
                 ("last",), f"`last` must not be before `first`, {first}. Received: last={last}"
+            )
+        if (last - first).days >= _MOST_DAYS:
+            raise Problem(
+                ("last",),
+                f"`last` must be less than {_MOST_DAYS:,} days after `first`, {first}. "
+                f"Received: last={last}",
             )
         if first.strftime(self.format) == (first + datetime.timedelta(1)).strftime(self.format):
             raise Problem(

@@ -1,7 +1,13 @@
 """The one exception for mistakes that a user can mend."""
 
 import difflib
+import itertools
 import pathlib
+import re
+
+_ALIKE = 0.6  # from here on a name may be meant
+_MOST_NAMES = 10_000  # looked through for the nearest one
+_LONGEST_WORD, _LONGEST_MESSAGE = 200, 1200
 
 
 class UserError(ValueError):
@@ -20,14 +26,15 @@ class UserError(ValueError):
     """
 
     def __init__(self, message, file=None, line=None, others=()):
-        self.message = " ".join(str(message).split("\n"))
+        self.message = clipped(" ".join(str(message).split("\n")))
         self.file = None if file is None else str(file)
         self.line = line
         self.others = tuple(others)
         super().__init__(self._text())
 
     def _text(self):
-        where = [str(part) for part in (self.file, self.line) if part is not None]
+        file = None if self.file is None else clipped(self.file)
+        where = [str(part) for part in (file, self.line) if part is not None]
         if self.file is None and self.line is not None:
             where = [f"line {self.line}"]
         return ": ".join([":".join(where), self.message]) if where else self.message
@@ -44,15 +51,27 @@ def nearest(name, names):
     >>> nearest("vocabulary_sizes", ["vocabulary_size", "dim"])
     'vocabulary_size'
     """
-    best = max(names, key=lambda other: _likeness(name, other), default=None)
-    return None if best is None or _likeness(name, best) < 0.6 else best
+    best, most = None, 0.0
+    for other in itertools.islice(names, _MOST_NAMES):
+        likeness = _likeness(name, other, max(most, _ALIKE))
+        if likeness > most:
+            best, most = other, likeness
+    return best
 
 
-def _likeness(one, other):
-    """Returns how alike two names are: swapped letters and the same start count for more."""
+def _likeness(one, other, least):
+    """Returns how alike two names are, or 0 when that is clearly less than `least`.
+
+    Swapped letters and the same start count for more.
+    """
     one, other = str(one)[:100].casefold(), str(other)[:100].casefold()
-    ratio = difflib.SequenceMatcher(None, one, other).ratio()
-    return ratio + 0.1 * (sorted(one) == sorted(other)) + 0.01 * (one[:1] == other[:1])
+    extra = 0.1 * (sorted(one) == sorted(other)) + 0.01 * (one[:1] == other[:1])
+    matcher = difflib.SequenceMatcher(None, one, other)
+    for bound in (matcher.real_quick_ratio, matcher.quick_ratio):  # cheap, and never too low
+        if bound() + extra < least:
+            return 0.0
+    likeness = matcher.ratio() + extra
+    return likeness if likeness >= least else 0.0
 
 
 def did_you_mean(name, names):
@@ -64,6 +83,25 @@ def did_you_mean(name, names):
     if not names or len(names) > 12:
         return ""
     return " Known: " + ", ".join(f"`{choice}`" for choice in names) + "."
+
+
+def clipped(text):
+    """Returns a message without the middle of its overlong words, and of itself.
+
+    Example:
+
+    >>> clipped("no file " + "x" * 5000)[:20], len(clipped("no file " + "x" * 5000))
+    ('no file xxxxxxxxxxxx', 208)
+    """
+    words = re.sub(
+        rf"\S{{{_LONGEST_WORD + 1},}}", lambda match: _cut(match[0], _LONGEST_WORD), text
+    )
+    return _cut(words, _LONGEST_MESSAGE)
+
+
+def _cut(text, limit):
+    half = (limit - 3) // 2
+    return text if len(text) <= limit else f"{text[: limit - 3 - half]}...{text[-half:]}"
 
 
 def short(value, limit=80):

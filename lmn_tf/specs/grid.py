@@ -22,13 +22,16 @@ _FIXED = {
 def _check(grid):
     for key, values in grid.items():
         _check_key(key)
+        seen = set()
         for index, value in enumerate(values):
             if isinstance(value, float) and not math.isfinite(value):
                 raise Problem((key, index), f"must be a finite number. Received: {key}={value}")
-            if any(_same(value, other) for other in values[:index]):
+            same = _identity(value)
+            if same in seen:
                 raise Problem(
                     (key, index), f"values must differ. Received: {key}={short(value)} twice"
                 )
+            seen.add(same)
     for inner, outer in overlaps(grid):
         raise Problem((inner,), f"`{inner}` must not be in the grid beside `{outer}`.")
     return grid
@@ -62,14 +65,19 @@ def _check_key(key):
         )
 
 
-def _same(one, other):
-    """Whether two values are the same setting: 1 and 1.0 are, 1 and true are not."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
+def _identity(value):
+    """Returns what equal settings share: 1 and 1.0 do, 1 and true do not."""
+    if isinstance(value, dict):
+        return dict, frozenset((key, _identity(item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return list, tuple(map(_identity, value))
+    return isinstance(value, bool), value
 
 
+Key = Annotated[Text, pydantic.Field(max_length=1000)]
 Values = Annotated[tuple[Any, ...], pydantic.Field(min_length=1)]
 Grid = Annotated[
-    dict[Text, Values],
+    dict[Key, Values],
     pydantic.AfterValidator(_check),
     pydantic.Field(json_schema_extra={"propertyNames": {"pattern": r"^(model|train)\.."}}),
 ]
@@ -83,7 +91,11 @@ def overlaps(grid):
     >>> overlaps(["train.optimizer.dense.adam", "train.optimizer.dense", "train.epochs"])
     [('train.optimizer.dense.adam', 'train.optimizer.dense')]
     """
-    return [(inner, outer) for inner in grid for outer in grid if inner.startswith(f"{outer}.")]
+    pairs = []
+    for inner in grid:
+        dots = [place for place, sign in enumerate(inner) if sign == "."]
+        pairs += [(inner, inner[:dot]) for dot in dots if inner[:dot] in grid]
+    return pairs
 
 
 def size(grid):

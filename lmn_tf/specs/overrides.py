@@ -15,6 +15,11 @@ def apply(data, settings, cls):
         parts = key.strip().split(".")
         if not equals or not all(parts):
             raise UserError(f"`--set` must be KEY=VALUE. Received: {short(setting)}")
+        if len(parts) > strict_yaml.MAX_DEPTH:
+            raise UserError(
+                f"`--set` must name a key at most {strict_yaml.MAX_DEPTH} deep. "
+                f"Received: {short(setting)}"
+            )
         write(data, parts, _value(setting, text), cls)
     return data
 

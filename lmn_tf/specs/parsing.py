@@ -32,6 +32,7 @@ _RULES = {
     "too_short": "a list of {min_length} or more",
     "too_long": "a list of at most {max_length}",
 }
+_MOST_HINTS = 100  # of so many misspelt keys of a file the nearest one is looked for
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 # What a union's branch says of a value of another shape, and the shape that it is for.
@@ -90,18 +91,19 @@ def _explain(cls, error, data):
     groups = {}
     for item in error.errors(include_url=False):
         groups.setdefault(_path(item, data), []).append(item)
-    meant = set()  # what misspelt keys stand for is not missing
-    for path, items in groups.items():
-        if items[0]["type"] in _UNKNOWN:
-            meant.add((*path[:-1], nearest(path[-1], known_keys(cls, path[:-1]))))
+    unknown = [path for path, items in groups.items() if items[0]["type"] in _UNKNOWN]
+    near = {path: known_keys(cls, path[:-1]) for path in unknown[:_MOST_HINTS]}
+    # What misspelt keys stand for is not missing.
+    meant = {(*path[:-1], nearest(path[-1], keys)) for path, keys in near.items()}
+    # Of a union's branches, the one that got furthest is the one that was meant.
+    inner = {path[:length] for path in groups for length in range(len(path))}
     problems = []
     for path, items in groups.items():
-        # Of a union's branches, the one that got furthest is the one that was meant.
-        deeper = any(len(other) > len(path) and other[: len(path)] == path for other in groups)
-        if deeper or (items[0]["type"] in _MISSING and path in meant):
+        if path in inner or (items[0]["type"] in _MISSING and path in meant):
             continue
         rank = 0 if items[0]["type"] in _UNKNOWN else 1
-        problems.append((rank, *_message(cls, path, _of_shape(items, _get(data, path)), data)))
+        told = _message(path, _of_shape(items, _get(data, path)), data, near.get(path, ()))
+        problems.append((rank, *told))
     order = sorted(problems, key=lambda problem: (problem[0], _order(problem[1])))
     return [(path, message) for _, path, message in order]
 
@@ -133,8 +135,8 @@ def _path(item, data):
     return tuple(path)
 
 
-def _message(cls, path, items, data):
-    """Returns the path that a message is about, and the message."""
+def _message(path, items, data, known):
+    """Returns the path that a message is about, and the message; `known` keys stand there."""
     item = items[0]
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, Problem):
@@ -144,7 +146,7 @@ def _message(cls, path, items, data):
         return path, message + _inside(path, data)
     if item["type"] in _UNKNOWN:
         owner, key = _owner(path[:-1], data), path[-1]
-        return path, f"unknown key `{key}`{owner}.{did_you_mean(key, known_keys(cls, path[:-1]))}"
+        return path, f"unknown key `{key}`{owner}.{did_you_mean(key, known)}"
     if item["type"] in _MISSING and isinstance(path[-1], str):
         found = _get(data, path[:-1])
         found = ", ".join(found) if isinstance(found, dict) and found else "nothing"

@@ -42,6 +42,7 @@ def test_paths_of_days(daily):
         ("first: 2024-02-28", "frist: 2024-02-28", "Did you mean `first`?"),
         ("last: 2024-03-01", "last: 20240301", "`data.days.last` must be text"),
         ("last: 2024-03-01", "last: 2024-02-30", "`last` must be a day there is"),
+        ("last: 2024-03-01", "last: 2124-03-01", "`last` must be less than 36,525 days after"),
         ("last: 2024-03-01", "last: 2024-02-27", "must not be before `first`, 2024-02-28"),
         ('format: "%Y%m%d"', "format: day", "`format` must write each day differently"),
         ('format: "%Y%m%d"', "missing: skipp", "Did you mean `skip`?"),

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from lmn_tf.specs.errors import UserError, did_you_mean, nearest, short
+from lmn_tf.specs.errors import UserError, clipped, did_you_mean, nearest, short
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,17 @@ def test_short_values():
     assert short("a" * 200).endswith("...")
     assert len(short("a" * 200)) == 80
     assert short(10**5000) == "<int>"
+
+
+def test_long_names_are_cut_in_messages():
+    error = UserError("no file " + "x" * 5000 + "/end", file="y" * 5000 + "/a.yaml", line=3)
+    assert len(str(error)) < 500
+    assert "x/end" in str(error) and "y/a.yaml:3: no file xx" in str(error)
+    assert error.file == "y" * 5000 + "/a.yaml"
+    assert len(str(UserError("many words " * 5000))) <= 1200
+
+
+def test_an_overlong_message_is_no_more_than_its_ends():
+    assert clipped("a b") == "a b"
+    assert clipped("x" * 199) == "x" * 199
+    assert clipped("a" * 5000 + "z").startswith("aaa") and clipped("a" * 5000 + "z").endswith("az")
