@@ -1,5 +1,7 @@
 """Numbers scaled from a given range."""
 
+import math
+
 from pydantic import model_validator
 
 from lmn_tf.specs.section import Number, Problem, section
@@ -21,5 +23,11 @@ class MinMax:
             raise Problem(
                 ("min_max",),
                 f"`min_max` must be [low, high] with low < high. Received: {list(self.min_max)}",
+            )
+        if not math.isfinite(self.min_max[1] - self.min_max[0]):
+            raise Problem(
+                ("min_max",),
+                "`min_max` must be [low, high] whose difference is finite."
+                f" Received: {list(self.min_max)}",
             )
         return self

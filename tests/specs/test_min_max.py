@@ -11,3 +11,8 @@ def test_integers_become_floats():
 @pytest.mark.parametrize("new", ["[1, 1]", "[2, 1]"])
 def test_low_is_below_high(new, tmp_path):
     check_refused(FEATURES, "[0, 1e6]", new, "[low, high] with low < high", tmp_path)
+
+
+def test_the_width_is_finite(tmp_path):
+    new = "[-1.5e308, 1.5e308]"
+    check_refused(FEATURES, "[0, 1e6]", new, "[low, high] whose difference is finite", tmp_path)
