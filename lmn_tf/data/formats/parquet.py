@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lmn_tf.data.checksum import verify_checksum
 from lmn_tf.data.file_state import FileState
 from lmn_tf.data.formats.unit import Unit
 from lmn_tf.specs.errors import UserError
@@ -14,6 +15,9 @@ _CHUNK_ROWS = 8_192
 
 class ParquetUnit(Unit):
     """One row group of a Parquet file; text columns stay dictionary-encoded.
+
+    Before the first of its rows are read, the file is compared with the checksum beside it where
+    there is one.
 
     Args:
         path: String. The file.
@@ -39,6 +43,7 @@ class ParquetUnit(Unit):
         # Only the distinct texts of a dictionary page are looked up, not each cell.
         texts = [leaf for leaf in self.texts if leaf.split(".")[0] in columns]
         missing = self._rows
+        verify_checksum(self.path)
         try:
             with pq.ParquetFile(
                 self.path,

@@ -12,7 +12,10 @@ _INLINE_EVENTS = 2_000_000  # events gathered into lists at a time, which the en
 
 
 def write_rows(engine, plan, options, folder):
-    """Writes `SPLIT-NNNNN.parquet` for every split and returns `{split: rows}`."""
+    """Writes `SPLIT-NNNNN.parquet` for every split and returns `{split: rows}`.
+
+    The checksum of each file goes beside it.
+    """
     counts = {}
     longest = options.max_history if options.history == "inline" else None
     size = options.rows_per_file if longest is None else min(options.rows_per_file, _INLINE_ROWS)
@@ -24,7 +27,9 @@ def write_rows(engine, plan, options, folder):
                 sql = _rows_query(engine, plan, split, start, stop)
             else:
                 sql = _gather(engine, plan, split, start, stop, longest)
-            engine.copy_to_parquet(sql, folder / f"{split}-{shard:05d}.parquet")
+            path = folder / f"{split}-{shard:05d}.parquet"
+            engine.copy_to_parquet(sql, path)
+            write_checksum(path)
     return counts
 
 

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lmn_tf.data.checksum import write_checksum
 from lmn_tf.data.formats.parquet import open_parquet
 
 
@@ -127,3 +128,19 @@ def test_a_row_group_with_fewer_rows_than_it_says(path, monkeypatch):
         ValueError, match=r"must be a whole Parquet file.*Received: \d+ of \d+ rows"
     ):
         list(unit.tables(unit.names))
+
+
+def test_every_flipped_bit_is_noticed_where_there_is_a_checksum(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": range(100)}), path)
+    write_checksum(path)
+    units = open_parquet(str(path))
+    assert sum(part.num_rows for part in units[0].tables(["a"])) == 100
+    raw = path.read_bytes()
+    for at in range(0, len(raw) // 2, 5):  # the second half is the footer
+        damaged = bytearray(raw)
+        damaged[at] ^= 1 << at % 8
+        path.write_bytes(damaged)
+        os.utime(path, ns=(0, at + 1))
+        with pytest.raises(ValueError, match="a.parquet: the file must have the SHA-256 noted in"):
+            list(open_parquet(str(path))[0].tables(["a"]))

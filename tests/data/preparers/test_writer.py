@@ -1,5 +1,8 @@
 import pytest
 
+from lmn_tf.data.checksum import verify_checksum
+from lmn_tf.data.formats import open_files
+
 NAMED = {"user": "user_id", "item": "item_id", "time": "time", "category": ("category",)}
 
 
@@ -28,3 +31,16 @@ def test_shards_hold_the_rows_in_order(log, prepared, slow_twin):
     parts = prepared("interactions", log, **NAMED, rows_per_file=70)
     assert len(list(parts.glob("train-*.parquet"))) == 6
     assert slow_twin.rows(parts, "train") == slow_twin.rows(whole, "train")
+
+
+def test_every_file_has_its_checksum(log, prepared):
+    folder = prepared("interactions", log, **NAMED, rows_per_file=70)
+    files = [*folder.glob("*.parquet"), folder / "events.arrow"]
+    assert {path.name for path in folder.glob("*.sha256")} == {f"{p.name}.sha256" for p in files}
+    for path in files:
+        verify_checksum(path)
+    other = folder / "train-00001.parquet"
+    (folder / "train-00000.parquet").write_bytes(other.read_bytes())
+    units = open_files(str(folder / "train-*.parquet"))
+    with pytest.raises(ValueError, match="train-00000.parquet: the file must have the SHA-256"):
+        list(units[0].tables(["time"]))
