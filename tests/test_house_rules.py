@@ -338,7 +338,7 @@ def market(tmp_path_factory):
     folder = tmp_path_factory.mktemp("market")
     generate(folder, users=50, items=30, rows=500)
     spec = lmn_tf.FeatureSpec.load(ROOT / "feature_specs" / "synthetic.yaml")
-    batches = lmn_tf.make_dataset(spec, str(folder / "train-*.parquet"), batch_size=2)
+    batches = lmn_tf.make_dataset(spec, str(folder / "train-*.parquet"), batch_size=2, learn=True)
     features, labels = next(iter(batches))
     return {"spec": spec, "features": features, "labels": labels}
 

@@ -6,10 +6,11 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf.data import vocabulary
 from lmn_tf.data.batch_reader import BatchReader
-from lmn_tf.data.vocabulary import is_learned, learn
 from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.fingerprint import fingerprint
 
 _MOST_RUNNING = 16
 
@@ -30,13 +31,17 @@ def make_dataset(
     labels=True,
     histories=True,
     delimiter=None,
+    learn=None,
 ):
     """Returns a dataset of encoded batches from Parquet, CSV or TFRecord files.
 
-    Vocabularies and statistics that the spec still has to learn are learned from these files
-    first: make the training dataset before any other. Batches depend on (seed, epoch) alone. Each
-    new iteration over a shuffled dataset goes on with the next epochs, as `tf.data`'s own shuffle
-    does, unless `start` is a function.
+    Vocabularies and statistics that the spec still has to learn are learned from the training
+    data: make that dataset, which is the shuffled one, before any other. A dataset that is not
+    shuffled, as for evaluation, takes what lies learned beside its files and is refused where that
+    is not all, since ids learned from other data are not those that a model was trained with.
+
+    Batches depend on (seed, epoch) alone. Each new iteration over a shuffled dataset goes on with
+    the next epochs, as `tf.data`'s own shuffle does, unless `start` is a function.
 
     Args:
         spec: `FeatureSpec`.
@@ -59,6 +64,8 @@ def make_dataset(
         delimiter: String. What parts the cells of CSV files; kept in `spec.assets` for the datasets
             that follow. Defaults to `None`: as the assets say, or else a tab in files whose name
             ends in `.tsv` and a comma in others.
+        learn: Boolean. Whether these are training data, to learn from. Defaults to `None`: as
+            `shuffle`.
 
     Returns:
         `tf.data.Dataset` of `(features, labels)`, or `(features, labels, weights)` where the spec
@@ -75,12 +82,16 @@ def make_dataset(
         Labels are float32 `(batch, labels)`, weights float32 `(batch,)`.
 
     Raises:
-        UserError: No file matches, or the data do not fit the spec.
+        UserError: No file matches, the data do not fit the spec, or something is still to be
+            learned and these are no training data.
     """
     if delimiter is not None:
         spec.assets.delimiter = as_delimiter(delimiter)
-    if not is_learned(spec):
-        learn(spec, files, seed=seed, limit=limit)
+    if not vocabulary.is_learned(spec):
+        if shuffle if learn is None else learn:
+            vocabulary.learn(spec, files, seed=seed, limit=limit)
+        else:
+            _take_learned(spec, files)
     reader = BatchReader(
         spec,
         files,
@@ -94,7 +105,9 @@ def make_dataset(
         labels=labels,
         histories=histories,
     )
-    return reader_dataset(reader, epochs=epochs, start=start, prefetch=prefetch)
+    dataset = reader_dataset(reader, epochs=epochs, start=start, prefetch=prefetch)
+    dataset.spec_fingerprint = fingerprint(spec)
+    return dataset
 
 
 def reader_dataset(reader: BatchReader, epochs=1, start=(0, 0), prefetch=2):
@@ -136,6 +149,36 @@ def reader_dataset(reader: BatchReader, epochs=1, start=(0, 0), prefetch=2):
         count = epochs * reader.batches_per_epoch
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
     return dataset.prefetch(prefetch).with_options(options)
+
+
+def dataset_fingerprint(dataset) -> dict[str, str]:
+    """Returns the `fingerprint` of the spec that a dataset was made with.
+
+    Args:
+        dataset: What `make_dataset` returned, or what was made of it with the methods of
+            `tf.data.Dataset`. Anything else gives an empty dictionary.
+    """
+    waiting = [dataset]
+    while waiting:
+        one = waiting.pop()
+        if not isinstance(one, tf.data.Dataset):
+            continue
+        if hasattr(one, "spec_fingerprint"):
+            return one.spec_fingerprint
+        waiting += one._inputs()
+    return {}
+
+
+def _take_learned(spec, files):
+    vocabulary.find_learned(spec, files)
+    if not vocabulary.is_learned(spec):
+        raise UserError(
+            "`spec` must have its vocabularies and statistics before data to evaluate on are read: "
+            "they are learned from training data alone. Load the spec of the run, as by "
+            'FeatureSpec.load("RUN_DIR/feature_spec.yaml"), or make the training dataset first '
+            "(shuffle=True, or learn=True for one in the order of its rows). Received: a spec with "
+            "something still to be learned"
+        )
 
 
 @contextlib.contextmanager

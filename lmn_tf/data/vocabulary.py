@@ -27,6 +27,20 @@ def is_learned(spec) -> bool:
     return not _wanted(spec)
 
 
+def find_learned(spec, files) -> None:
+    """Fills `spec.assets` with what lies learned beside the files, as `learn` does first.
+
+    Args:
+        spec: `FeatureSpec`.
+        files: Glob, path, or list of them.
+
+    Raises:
+        UserError: No file matches, or a learned file is broken.
+    """
+    found = match_files(files)
+    _reuse(spec, os.path.dirname(found[0]), found)
+
+
 def learn(spec, files, seed=None, limit=None, reuse=True) -> None:
     """Fills `spec.assets` with what the spec has to learn and does not hold yet.
 

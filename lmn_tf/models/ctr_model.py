@@ -7,6 +7,7 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
+from lmn_tf.data.dataset import dataset_fingerprint
 from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
 from lmn_tf.layers.feature_interaction import FeatureInteraction
 from lmn_tf.models.ctr_head import CTRHead
@@ -19,6 +20,7 @@ from lmn_tf.optimizers.default_optimizer import default
 from lmn_tf.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.fingerprint import check_same, fingerprint
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -95,9 +97,11 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
         cross_layers: int = 2,
         **kwargs,
     ):
-        sizes = kwargs.pop("sizes", None)
+        sizes, known = kwargs.pop("sizes", None), kwargs.pop("fingerprint", None)
         super().__init__(**kwargs)
         self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec.from_dict(spec)
+        # With sizes given, as of a saved model, the vocabularies may not be at hand.
+        self._fingerprint = fingerprint(self.spec) if sizes is None else dict(known or {})
         self.hidden_units = tuple(hidden_units)
         self.activation = activation
         self.dropout = dropout
@@ -323,8 +327,22 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
         with self._phase(evaluating=True):
             return super().test_step(data)
 
+    def check_ids(self, data):
+        """Raises a `UserError` where data have other ids or numbers than the model was built with.
+
+        Args:
+            data: What `make_dataset` returned, or a `FeatureSpec`. Other data pass, as those whose
+                spec nobody knows, and so does everything for a model saved before this was noted.
+        """
+        if isinstance(data, FeatureSpec):
+            check_same(self._fingerprint, fingerprint(data), "`spec`")
+        else:
+            check_same(self._fingerprint, dataset_fingerprint(data), "the data")
+
     def fit(self, x=None, *args, **kwargs):
         """As `keras.Model.fit`."""
+        self.check_ids(x)
+        self.check_ids(kwargs.get("validation_data"))
         # Keras asks to shuffle by default, and warns that it cannot shuffle a dataset.
         if isinstance(x, tf.data.Dataset) and not args:
             kwargs = {"shuffle": False, **kwargs}
@@ -340,8 +358,14 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
 
     def evaluate(self, *args, **kwargs):
         """As `keras.Model.evaluate`; grouped metrics are final in what it returns."""
+        self.check_ids(args[0] if args else kwargs.get("x"))
         with self._phase(evaluating=True):
             return super().evaluate(*args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`."""
+        self.check_ids(x)
+        return super().predict(x, *args, **kwargs)
 
     @contextlib.contextmanager
     def _phase(self, evaluating):
@@ -377,6 +401,7 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
             **super().get_config(),
             "spec": self.spec.to_dict(),
             "sizes": dict(self.encoder.sizes),
+            "fingerprint": dict(self._fingerprint),
         }
         return {**config, **{name: getattr(self, name) for name in _options(type(self))}}
 

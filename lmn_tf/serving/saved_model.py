@@ -49,7 +49,8 @@ def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5
         The content of `parity.json`.
 
     Raises:
-        UserError: When `output` is taken, or tables of the model are split over devices.
+        UserError: When `output` is taken, tables of the model are split over devices, or the spec
+            gives other ids than those the model was built with.
         ExportError: When the reloaded model scores differently, or variables are stored twice.
     """
     output = pathlib.Path(output)
@@ -60,6 +61,7 @@ def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5
             "`model` must be one that lies on one device: save it, and load it outside of the "
             "strategy's scope. Received: a model with row-wise tables on several devices"
         )
+    model.check_ids(spec)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = pathlib.Path(tempfile.mkdtemp(prefix=".partial-", dir=output.parent))
     try:

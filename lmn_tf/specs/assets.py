@@ -59,7 +59,7 @@ class Assets:
         }
         if self.delimiter is not None:
             statistics["text_files"]["delimiter"] = self.delimiter
-        text = json.dumps(statistics, indent=1, sort_keys=True, default=_json_value)
+        text = json.dumps(statistics, indent=1, sort_keys=True, default=json_value)
         atomic_files.write_text(folder / "statistics.json", text + "\n")
 
     @classmethod
@@ -73,7 +73,7 @@ class Assets:
                 assets.vocabularies[path.stem] = read_vocabulary(path)
         path = folder / "statistics.json"
         if path.exists():
-            data = _read_json(path)
+            data = read_json(path)
             if not isinstance(data, dict):
                 raise UserError("`statistics.json` must hold a mapping.", file=path)
             assets.statistics = data.get("statistics", {})
@@ -92,7 +92,7 @@ def read_vocabulary(path):
     """
     path = pathlib.Path(path)
     if path.suffix == ".json":
-        values = _read_json(path)
+        values = read_json(path)
         good = isinstance(values, list) and all(type(value) in (str, int) for value in values)
         if not good:
             raise UserError("vocabulary must be a JSON list of text or of integers.", file=path)
@@ -119,7 +119,12 @@ def _read_text(path):
     return read_text(path)
 
 
-def _read_json(path):
+def read_json(path):
+    """Returns what a JSON file holds.
+
+    Raises:
+        UserError: when the file is missing, not UTF-8, or no JSON.
+    """
     try:
         return json.loads(_read_text(path))
     except json.JSONDecodeError as error:
@@ -133,7 +138,8 @@ def _plain(value):
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def _json_value(value):
+def json_value(value):
+    """Returns numpy scalars and arrays as Python's own, as the `default` of `json.dumps`."""
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"a statistic must be JSON serializable. Received: {type(value).__name__}")

@@ -1,6 +1,7 @@
 """The spec of a data set: what its columns mean."""
 
 import functools
+import pathlib
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -11,6 +12,7 @@ from lmn_tf.specs.cross_checks import check_feature_spec
 from lmn_tf.specs.document import Document
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.feature import Feature
+from lmn_tf.specs.fingerprint import FINGERPRINT_FILE, check_fingerprint
 from lmn_tf.specs.label import Label
 from lmn_tf.specs.resolved_field import ResolvedField
 from lmn_tf.specs.section import Name, Text, Version, path_beside, section
@@ -21,6 +23,10 @@ _LIKED = (
     "kind", "lookup", "table", "transform", "default", "max_values", "separator", "size",
     "num_buckets", "unit",
 )  # fmt: skip
+
+# What a folder has where the learned files in it belong to its spec: one that `write_spec` wrote,
+# or a run or an export of before there were fingerprints.
+_OWN_FOLDER = (FINGERPRINT_FILE, "checkpoints", "saved_model")
 
 
 @section
@@ -68,6 +74,27 @@ class FeatureSpec(Document):
     def _check(self):
         check_feature_spec(self)
         return self
+
+    @classmethod
+    def load(cls, path, learned=None):
+        """Reads a YAML file, and what was learned where it is that of a run or an export.
+
+        Args:
+            path: The file.
+            learned: Boolean. Whether `vocabularies/` and `statistics.json` beside the file are
+                read into `assets`. Defaults to `None`: where they are a run's or an export's.
+
+        Raises:
+            UserError: with file and line, for the first mistake in it; or when the files beside it
+                are not what was written.
+        """
+        spec, folder = super().load(path), pathlib.Path(path).parent
+        if learned is None:
+            learned = any((folder / name).exists() for name in _OWN_FOLDER)
+        if learned:
+            vars(spec.assets).update(vars(Assets.load(folder)))
+            check_fingerprint(spec, folder)
+        return spec
 
     # What is learned from data is no part of the spec: neither written, nor compared.
 

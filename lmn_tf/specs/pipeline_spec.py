@@ -88,8 +88,11 @@ class PipelineSpec(Document):
         return path_beside(self.base_dir, self.feature_spec)
 
     def load_feature_spec(self):
-        """Returns the `FeatureSpec` that the pipeline names, told how its data are delimited."""
-        spec = FeatureSpec.load(self.feature_spec_path)
+        """Returns the `FeatureSpec` that the pipeline names, with all of it still to be learned.
+
+        It is told how the pipeline's data are delimited.
+        """
+        spec = FeatureSpec.load(self.feature_spec_path, learned=False)
         spec.assets.delimiter = self.data.delimiter
         return spec
 

@@ -4,8 +4,8 @@ import pathlib
 
 from lmn_tf import atomic_files
 from lmn_tf.specs import strict_yaml
-from lmn_tf.specs.assets import Assets
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.fingerprint import FINGERPRINT_FILE, write_fingerprint
 
 SPEC_FILE = "feature_spec.yaml"
 
@@ -43,17 +43,23 @@ def resolved_spec(spec):
 def write_spec(spec, folder):
     """Writes `vocabularies/`, `statistics.json` and, last, `feature_spec.yaml`, each file whole.
 
+    Before the last comes `fingerprints.json`, which tells whether they are still what was written.
+
     Args:
         spec: `FeatureSpec` with its assets learned.
         folder: Path. The folder to write to, made when absent.
     """
     folder = pathlib.Path(folder)
     document, files = resolved_spec(spec)
+    # Else a process that is killed in between would leave new files with an old fingerprint.
+    (folder / FINGERPRINT_FILE).unlink(missing_ok=True)
     spec.assets.save(folder)
     for path, source in files.items():
         with atomic_files.atomic_path(folder / path) as temporary:
             temporary.write_bytes(source.read_bytes())
-    atomic_files.write_text(folder / SPEC_FILE, strict_yaml.dump(document))
+    text = strict_yaml.dump(document)
+    write_fingerprint(spec, folder, text)
+    atomic_files.write_text(folder / SPEC_FILE, text)
 
 
 def load_spec(folder):
@@ -66,8 +72,6 @@ def load_spec(folder):
         `FeatureSpec` with its assets.
 
     Raises:
-        UserError: when a file is missing or not what it should be.
+        UserError: when a file is missing or not what was written.
     """
-    spec = FeatureSpec.load(pathlib.Path(folder) / SPEC_FILE)
-    vars(spec.assets).update(vars(Assets.load(folder)))
-    return spec
+    return FeatureSpec.load(pathlib.Path(folder) / SPEC_FILE, learned=True)

@@ -97,6 +97,7 @@ class Evaluator:
 
     def _run(self, dataset):
         """Yields (features, labels, weights, logits, reads) of each batch."""
+        getattr(self.model, "check_ids", lambda _: None)(dataset)  # any model may be evaluated
         batches = self._batches(dataset)
         if getattr(self.model, "is_coordinated", False):
             forwarded = self._on_workers(dataset, batches)

@@ -51,7 +51,7 @@ def build_training(folder, length, model, batch, options):
 
     spec = spec_of(length)
     files = str(Path(folder) / "train-*.parquet")
-    dataset = lmn_tf.make_dataset(spec, files, batch_size=batch, drop_remainder=True)
+    dataset = lmn_tf.make_dataset(spec, files, batch_size=batch, drop_remainder=True, learn=True)
     step = training_steps(compiled_model(model, spec, **options), dataset, 4)
     return Work(step, examples=batch)
 

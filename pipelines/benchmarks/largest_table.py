@@ -26,7 +26,7 @@ def build(folder, num_keys, devices, top_k, batch, length):
     strategy = mirrored(devices)
     spec = spec_of(length)
     files = str(Path(folder) / "train-*.parquet")
-    dataset = lmn_tf.make_dataset(spec, files, batch_size=batch, drop_remainder=True)
+    dataset = lmn_tf.make_dataset(spec, files, batch_size=batch, drop_remainder=True, learn=True)
     options = {"num_keys": num_keys, "top_k": top_k, "memory_placement": "row_wise"}
     with strategy.scope():
         model = compiled_model("lmn", spec, **options)

@@ -23,7 +23,7 @@ def build(folder, num_keys, top_k, batch, length):
 
     spec = spec_of(length)
     files = str(Path(folder) / "train-*.parquet")
-    dataset = lmn_tf.make_dataset(spec, files, batch_size=batch, drop_remainder=True)
+    dataset = lmn_tf.make_dataset(spec, files, batch_size=batch, drop_remainder=True, learn=True)
     model = compiled_model("lmn", spec, num_keys=num_keys, top_k=top_k)
     step = training_steps(model, dataset, 4)
     return Work(step, examples=batch, facts={"slots": num_keys**2})

@@ -26,7 +26,7 @@ def build(folder, name, length, batch, options):
 
     spec = spec_of(length)
     files = str(Path(folder) / "train-*.parquet")
-    dataset = lmn_tf.make_dataset(spec, files, batch_size=batch, drop_remainder=True)
+    dataset = lmn_tf.make_dataset(spec, files, batch_size=batch, drop_remainder=True, learn=True)
     model = compiled_model(name, spec, **options)
     facts = {"parameters": f"{model.count_params():,}"}
     return Work(

@@ -104,7 +104,7 @@ def data(folder, length, batch):
 
     spec = spec_of(length)
     files = f"{folder}/train-*.parquet"
-    return spec, lmn_tf.make_dataset(spec, files, batch_size=batch, drop_remainder=True)
+    return spec, lmn_tf.make_dataset(spec, files, batch_size=batch, drop_remainder=True, learn=True)
 
 
 def main(argv=None):

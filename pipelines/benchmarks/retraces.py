@@ -19,7 +19,7 @@ def build(folder, length, batch, model, options):
 
     spec = spec_of(length)
     files = str(Path(folder) / "train-*.parquet")
-    dataset = lmn_tf.make_dataset(spec, files, batch_size=batch)
+    dataset = lmn_tf.make_dataset(spec, files, batch_size=batch, learn=True)
     seen = {features["history/mask"].shape[1] for features, _ in dataset}
     made = compiled_model(model, spec, **options)
     traces, after = [], []

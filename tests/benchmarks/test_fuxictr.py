@@ -31,7 +31,7 @@ def test_both_read_the_same_rows(movielens, tmp_path):
     )
     spec = movielens_spec(length=8, dim=4)
     files = str(movielens / "train-*.parquet")
-    [(features, labels)] = lmn_tf.make_dataset(spec, files, batch_size=10_000)
+    [(features, labels)] = lmn_tf.make_dataset(spec, files, batch_size=10_000, learn=True)
     assert len(labels) == len(rows["like"]) > 500
     np.testing.assert_array_equal(labels[:, 0], rows["like"])
     np.testing.assert_array_equal(features["movie_id"], rows["item_index"])

@@ -8,10 +8,17 @@ import tensorflow as tf
 from small_shop import shop_dict, shop_rows, shop_spec, write_csv, write_events, write_parquet
 
 from lmn_tf.data.batch_reader import BatchReader
-from lmn_tf.data.dataset import _Iterations, make_dataset, reader_dataset, user_errors
+from lmn_tf.data.dataset import (
+    _Iterations,
+    dataset_fingerprint,
+    make_dataset,
+    reader_dataset,
+    user_errors,
+)
 from lmn_tf.data.vocabulary import learn
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.fingerprint import fingerprint
 
 ROWS, EVENTS = shop_rows()
 
@@ -36,7 +43,7 @@ def batches_of(dataset):
 @pytest.mark.parametrize("by_reference", [False, True])
 def test_batches_are_those_of_the_reader_and_fit_the_element_spec(files, by_reference):
     spec = shop_spec(by_reference=by_reference)
-    dataset = make_dataset(spec, files, batch_size=64)
+    dataset = make_dataset(spec, files, batch_size=64, learn=True)
     batches = batches_of(dataset)
     assert_same(batches, list(BatchReader(spec, files, batch_size=64).read()))
     assert len(dataset) == len(batches) == 4
@@ -54,7 +61,7 @@ def test_batches_are_those_of_the_reader_and_fit_the_element_spec(files, by_refe
 
 
 def test_elements_without_histories(files):
-    features = make_dataset(shop_spec(), files, histories=False).element_spec[0]
+    features = make_dataset(shop_spec(), files, histories=False, learn=True).element_spec[0]
     assert "user" in features and not [key for key in features if key.startswith("history/")]
 
 
@@ -103,13 +110,13 @@ def test_elements_without_weights_or_labels(files):
     plain = shop_dict()
     del plain["weight"]
     spec = FeatureSpec.from_dict(plain)
-    assert len(make_dataset(spec, files).element_spec) == 2
+    assert len(make_dataset(spec, files, learn=True).element_spec) == 2
     features = next(iter(make_dataset(spec, files, labels=False)))
     assert isinstance(features, dict) and features["user"].shape == (len(ROWS),)
 
 
 def test_a_fixed_batch_size_without_remainder(files):
-    dataset = make_dataset(shop_spec(), files, batch_size=64, drop_remainder=True)
+    dataset = make_dataset(shop_spec(), files, 64, drop_remainder=True, learn=True)
     assert dataset.element_spec[1].shape.as_list() == [64, 2] and len(list(dataset)) == 3
 
 
@@ -152,19 +159,51 @@ def test_start_may_be_asked_for_when_an_iteration_begins(files):
 
 def test_the_training_data_are_learned_from(files):
     spec = shop_spec()
-    make_dataset(spec, files, limit=20)
+    make_dataset(spec, files, limit=20, learn=True)
     assert set(spec.assets.vocabularies["user"]) == {row["user"] for row in ROWS[:20]}
+    # Shuffled data are training data.
+    other = shop_spec()
+    make_dataset(other, files, limit=20, shuffle=True)
+    assert other.assets == spec.assets
+
+
+def test_nothing_is_learned_from_data_to_evaluate_on(files):
+    for options in ({}, {"shuffle": True, "learn": False}):
+        spec = shop_spec()
+        with pytest.raises(UserError, match="`spec` must have its vocabularies .* Load the spec"):
+            make_dataset(spec, files, **options)
+        assert not spec.assets.vocabularies and not spec.assets.statistics
+
+
+def test_what_lies_learned_beside_the_data_serves_evaluation(tmp_path):
+    files, learned = write_parquet(tmp_path, ROWS), shop_spec()
+    write_events(tmp_path, EVENTS)
+    learn(learned, files)
+    learned.assets.save(tmp_path)
+    spec = shop_spec()
+    make_dataset(spec, files, limit=20)
+    assert spec.assets.vocabularies == learned.assets.vocabularies
+
+
+def test_a_dataset_tells_the_ids_it_has(files):
+    spec = shop_spec()
+    dataset = make_dataset(spec, files, shuffle=True)
+    assert dataset_fingerprint(dataset) == fingerprint(spec)
+    changed = dataset.map(lambda *parts: parts).take(2).prefetch(1).with_options(tf.data.Options())
+    zipped = tf.data.Dataset.zip((tf.data.Dataset.range(3), changed))
+    assert dataset_fingerprint(zipped) == fingerprint(spec)
+    assert dataset_fingerprint(tf.data.Dataset.range(3)) == dataset_fingerprint(None) == {}
 
 
 def test_many_iterations_can_be_given_up(files):
-    dataset = make_dataset(shop_spec(), files, batch_size=16, prefetch=0)
+    dataset = make_dataset(shop_spec(), files, batch_size=16, prefetch=0, learn=True)
     for _ in range(40):
         next(iter(dataset))
     assert len(list(dataset)) == len(dataset)
 
 
 def test_too_many_iterations_at_once(files):
-    dataset = make_dataset(shop_spec(), files, batch_size=16, prefetch=0)
+    dataset = make_dataset(shop_spec(), files, batch_size=16, prefetch=0, learn=True)
     iterators = [iter(dataset) for _ in range(17)]
     for iterator in iterators:
         next(iterator)
@@ -174,18 +213,18 @@ def test_too_many_iterations_at_once(files):
 
 def test_shards_are_left_to_the_reader(files):
     policy = tf.data.experimental.AutoShardPolicy
-    parts = [make_dataset(shop_spec(), files, shard=(i, 2)) for i in range(2)]
+    parts = [make_dataset(shop_spec(), files, shard=(i, 2), learn=True) for i in range(2)]
     assert sum(len(batch[1]) for part in parts for batch in part) == len(ROWS)
     options = parts[0].options().experimental_distribute
     assert options.auto_shard_policy == policy.OFF
-    whole = make_dataset(shop_spec(), files).options().experimental_distribute
+    whole = make_dataset(shop_spec(), files, learn=True).options().experimental_distribute
     assert whole.auto_shard_policy != policy.OFF
 
 
 def test_wrong_data_are_told_as_the_user_error_that_they_are(tmp_path):
     rows = [dict(row) for row in ROWS]
     rows[150]["click"] = 2
-    dataset = make_dataset(shop_spec(nested=False), write_csv(tmp_path, rows, files=1))
+    dataset = make_dataset(shop_spec(nested=False), write_csv(tmp_path, rows, files=1), learn=True)
     message = "train-0.csv: column `click`, row 151: label `click` must be 0 or 1. Received: 2$"
     with pytest.raises(UserError, match=message):
         with user_errors():

@@ -15,7 +15,7 @@ from small_shop import (
     write_parquet,
 )
 
-from lmn_tf.data.vocabulary import is_learned, learn
+from lmn_tf.data.vocabulary import find_learned, is_learned, learn
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 ROWS, EVENTS = shop_rows()
@@ -269,3 +269,13 @@ def test_numbers_too_large_to_have_a_deviation(tmp_path):
     message = r"column `a`, row 3: a number that statistics are learned from must be within"
     with pytest.raises(ValueError, match=message):
         learn(spec, str(tmp_path / "a.parquet"))
+
+
+def test_what_lies_learned_beside_the_files_is_found(files, tmp_path):
+    spec, learned = shop_spec(), shop_spec()
+    find_learned(spec, files)
+    assert not spec.assets.vocabularies
+    learn(learned, files)
+    learned.assets.save(tmp_path)
+    find_learned(spec, files)
+    assert is_learned(spec) and spec.assets == learned.assets

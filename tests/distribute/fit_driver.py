@@ -20,7 +20,7 @@ def main(kind):
     spec = lmn_tf.FeatureSpec.load(tiny_run.ROOT / "feature_specs" / "synthetic.yaml").to_dict()
     spec["tables"]["item"]["placement"] = "row_wise"
     spec = lmn_tf.FeatureSpec.from_dict(spec)
-    train = lmn_tf.make_dataset(spec, f"{market}/train-*.parquet", batch_size=256)
+    train = lmn_tf.make_dataset(spec, f"{market}/train-*.parquet", batch_size=256, learn=True)
     valid = lmn_tf.make_dataset(spec, f"{market}/valid-*.parquet", batch_size=100)
     options = {"num_keys": 6, "top_k": 4, "hidden_units": (8,), "memory_placement": "row_wise"}
     metrics = ["auc", "gauc", "logloss"]

@@ -20,7 +20,7 @@ def main(index, market):
     warnings.simplefilter("error", UserWarning)
     keras.utils.set_random_seed(3)
     spec = lmn_tf.FeatureSpec.load(tiny_run.ROOT / "feature_specs" / "synthetic.yaml")
-    lmn_tf.make_dataset(spec, f"{market}/train-*.parquet")  # learns
+    lmn_tf.make_dataset(spec, f"{market}/train-*.parquet", learn=True)
     train, valid = (
         lmn_tf.make_dataset(spec, f"{market}/{name}-*.parquet", batch_size=128, shard=(index, 2))
         for name in ("train", "valid")

@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from kitchen_sink import SMALL, kitchen_sink_spec, random_features, random_labels
+from small_shop import shop_rows, shop_spec, write_csv
 
+from lmn_tf.data.dataset import make_dataset
 from lmn_tf.metrics import GroupedAUC, LogLoss
 from lmn_tf.models import DNN
 from lmn_tf.optimizers.group_optimizer import GroupOptimizer
@@ -145,6 +147,51 @@ def test_build_needs_no_data_and_happens_once():
 def test_a_spec_may_be_given_as_a_dictionary():
     model = DNN(TINY.to_dict(), **SMALL)
     assert model.spec == TINY
+
+
+def shop_model(files, spec=None):
+    spec = spec or shop_spec(nested=False)
+    train = make_dataset(spec, files, batch_size=50, shuffle=True)
+    return spec, train, DNN(spec, **SMALL)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    rows, _ = shop_rows()
+    return write_csv(tmp_path, rows)
+
+
+def test_other_ids_than_those_of_the_model_are_refused(shop, tmp_path):
+    spec, train, model = shop_model(shop)
+    model.compile()
+    valid = make_dataset(spec, shop, batch_size=50)
+    model.fit(train, validation_data=valid, verbose=0)
+    other, foreign, _ = shop_model(shop.replace("*", "0"))
+    model.save(tmp_path / "model.keras")
+    for one in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        one.check_ids(spec)
+        one.evaluate(valid.take(1), verbose=0)
+        for meet in (
+            lambda: one.fit(foreign, verbose=0),  # noqa: B023
+            lambda: one.fit(train, validation_data=foreign, verbose=0),  # noqa: B023
+            lambda: one.evaluate(foreign.take(1), verbose=0),  # noqa: B023
+            lambda: one.predict(foreign.map(lambda x, *_: x), verbose=0),  # noqa: B023
+        ):
+            with pytest.raises(UserError, match="the data must have the vocabulary of `item` that"):
+                meet()
+        with pytest.raises(UserError, match="`spec` must have the vocabulary of `item` that the"):
+            one.check_ids(other)
+
+
+def test_a_model_saved_before_ids_were_noted_takes_any(shop):
+    spec, _, model = shop_model(shop)
+    config = model.get_config()
+    assert config.pop("fingerprint")
+    old = DNN.from_config(config)
+    other, foreign, _ = shop_model(shop.replace("*", "0"))
+    old.check_ids(other)
+    old.check_ids(foreign)
+    assert old.get_config()["fingerprint"] == {}
 
 
 def test_groups_must_be_there_for_grouped_metrics():

@@ -8,10 +8,14 @@ from lmn_tf.specs.spec_folder import load_spec, resolved_spec, write_spec
 
 @pytest.fixture
 def spec():
-    spec = FeatureSpec.load(EXAMPLES / "feature_specs" / "movielens_1m.yaml")
+    path = EXAMPLES / "feature_specs" / "movielens_1m.yaml"
+    document = FeatureSpec.load(path).to_dict()
+    price = {"name": "price", "role": "item", "kind": "numeric", "transform": ["standardize"]}
+    document["features"].append(price)
+    spec = FeatureSpec.from_dict(document, base_dir=path.parent)
     spec.assets.vocabularies["user_id"] = ["08", "1e-3", "no"]
     spec.assets.vocabularies["item_id"] = [5, 3]
-    spec.assets.statistics["age"] = {"mean": 0.5}
+    spec.assets.statistics["price"] = {"mean": 0.5}
     return spec
 
 
@@ -67,3 +71,49 @@ def test_lists_of_text_that_looks_like_numbers_stay_text(tmp_path):
     )
     write_spec(spec, tmp_path)
     assert load_spec(tmp_path) == spec
+
+
+@pytest.mark.parametrize("mark", ["fingerprints.json", "checkpoints", "saved_model"])
+def test_a_spec_of_a_run_or_an_export_finds_what_was_learned(mark, spec, tmp_path):
+    write_spec(spec, tmp_path)
+    if mark != "fingerprints.json":  # of before there were any
+        (tmp_path / "fingerprints.json").unlink()
+        (tmp_path / mark).mkdir()
+    path = tmp_path / "feature_spec.yaml"
+    found = FeatureSpec.load(path)
+    assert found.assets == load_spec(tmp_path).assets
+    assert found.assets.vocabularies["item_id"] == [5, 3]
+    assert not FeatureSpec.load(path, learned=False).assets.vocabularies
+
+
+def test_a_spec_beside_data_is_still_to_be_learned(spec, tmp_path):
+    write_spec(spec, tmp_path)
+    (tmp_path / "fingerprints.json").unlink()
+    assert not FeatureSpec.load(tmp_path / "feature_spec.yaml").assets.vocabularies
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("vocabularies/user_id.txt", lambda text: text.replace("08", "09")),
+        ("vocabularies/user_id.txt", lambda text: "\n".join(reversed(text.split()))),
+        ("vocabularies/user_id.txt", None),
+        ("vocabularies/item_id.json", lambda text: text.replace("5", "4")),
+        ("vocabularies/genres.txt", lambda text: text.replace("Drama", "Opera")),
+        ("statistics.json", lambda text: text.replace("0.5", "0.7")),
+        ("statistics.json", None),
+        ("feature_spec.yaml", lambda text: text.replace("max_length: 200", "max_length: 201")),
+    ],
+)
+def test_a_changed_file_is_told(name, change, spec, tmp_path):
+    write_spec(spec, tmp_path)
+    path = tmp_path / name
+    if change is None:
+        path.unlink()
+    else:
+        text = path.read_text()
+        path.write_text(change(text))
+        assert path.read_text() != text
+    for load in (load_spec, lambda folder: FeatureSpec.load(folder / "feature_spec.yaml")):
+        with pytest.raises(UserError, match=name.partition(".")[0]):
+            load(tmp_path)
