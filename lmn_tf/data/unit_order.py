@@ -44,6 +44,11 @@ class UnitOrder:
         self._num_rows: int | None = None
 
     @property
+    def units(self) -> list[Unit]:
+        """Units that rows are read of."""
+        return [unit for unit, _, _ in self._parts]
+
+    @property
     def num_rows(self) -> int:
         """Rows of an epoch."""
         if self._num_rows is None:

@@ -111,7 +111,7 @@ def check_fingerprint(spec, folder):
         raise UserError(
             f"the {part} of `{key}` must be as it was written, since the ids and numbers of a "
             f"model follow from it. Received: another one than in {FINGERPRINT_FILE}. Take the "
-            f"file back from a copy, or remove {FINGERPRINT_FILE} if it was changed on purpose.",
+            f"file back from a copy, or remove {FINGERPRINT_FILE} if it was meant to change.",
             file=_file_of(part, key, path.parent),
         )
 

@@ -6,7 +6,7 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -41,16 +41,20 @@ class Checkpoints:
     Args:
         folder: Folder of the checkpoints; made when first written to.
         keep: Number of newest checkpoints to keep. Defaults to `2`.
+        guard: Function that is called before a file is written and raises where none may be, or
+            `None`. Defaults to `None`.
     """
 
-    def __init__(self, folder, keep: int = 2):
+    def __init__(self, folder, keep: int = 2, guard: Callable[[], None] | None = None):
         if keep < 1:
             raise ValueError(f"`keep` must be at least 1. Received: keep={keep}")
         self.folder = Path(folder)
         self.keep = keep
+        self._guard = guard or (lambda: None)
 
     def save(self, step: int, values: Mapping[str, np.ndarray], state: Mapping) -> Path:
         """Writes the checkpoint of `step` and removes those no longer kept."""
+        self._guard()
         path = self.folder / f"step-{step:010d}.npz"
         write_arrays(path, values, state)
         self._remove_old()
@@ -58,6 +62,7 @@ class Checkpoints:
 
     def save_best(self, epoch: int, values: Mapping[str, np.ndarray]) -> str:
         """Writes the weights of the best epoch; returns the name for `best_file` of the state."""
+        self._guard()
         name = f"best-{epoch:04d}.npz"
         write_arrays(self.folder / name, values, {"best_file": name})
         return name

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -126,8 +127,9 @@ class Comparison:
                     continue
                 try:
                     directory.check_same(self.pipeline(run), self._features)
+                    directory.check_kept_data(self.pipeline(run), self._features)
                 except UserError as error:
-                    what = error.message.partition(" Take it back")[0]
+                    what = re.split(" Take (?:it|them) back", error.message)[0]
                     raise UserError(
                         f"{directory.path} holds another run: {what} Take it back, remove the "
                         "folder, or name another one with --output."
@@ -170,7 +172,11 @@ class Comparison:
     def _has(self, run: ComparisonRun, test: bool) -> bool:
         if not RunDirectory(self.folder(run)).is_finished:
             return False
-        return not test or self._base.data.test is None or "test" in self._metrics(run)
+        try:
+            metrics = self._metrics(run)
+        except UserError:  # damaged: `train --resume` mends it, or tells why not
+            return False
+        return not test or self._base.data.test is None or "test" in metrics
 
     def _train(self, run: ComparisonRun, test: bool) -> str | None:
         """Returns why the run failed, or None."""
@@ -190,8 +196,7 @@ class Comparison:
         return f"exit status {status}, see its message above" if status else None
 
     def _metrics(self, run: ComparisonRun) -> dict:
-        text = RunDirectory(self.folder(run)).metrics_file.read_text(encoding="utf-8")
-        return json.loads(text)
+        return RunDirectory(self.folder(run)).read_metrics()
 
     def _valid(self, run: ComparisonRun) -> dict | None:
         """Gives the validation figures of a trial; None when it failed."""

@@ -10,6 +10,7 @@ from lmn_tf.data.batch_reader import open_spec_files
 from lmn_tf.data.dated_files import dated_files
 from lmn_tf.data.formats import match_files
 from lmn_tf.data.unit_order import UnitOrder
+from lmn_tf.specs.fingerprint import fingerprint
 from lmn_tf.specs.spec_folder import load_spec, write_spec
 from lmn_tf.training import checkpoints as checkpoint_files
 from lmn_tf.training.board import Board
@@ -78,7 +79,9 @@ class DailyTrainer(Trainer):
             self._say(start.apply(self.model, self.pipeline))
         if not started:
             self.directory.write_opening(self.pipeline, self.spec)
-        self.directory.check_data([file for files in self.days.values() for file in files])
+        # Vocabularies that grow are noted day by day, beside the checkpoints.
+        ids = None if data.days.vocabularies == "grow" else fingerprint(self.spec)
+        self.directory.check_data(self.pipeline, self.spec, ids)
         watcher = _DayWatcher(self._total, self.stream)
         board = Board(self.directory.tensorboard / "train")
         try:

@@ -3,15 +3,18 @@
 import contextlib
 import errno
 import fcntl
-import json
+import filecmp
 import os
 import shutil
 from pathlib import Path
 
 from lmn_tf import atomic_files
 from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.assets import read_json
 from lmn_tf.specs.errors import UserError, short
 from lmn_tf.specs.spec_folder import load_spec, resolved_spec, write_spec
+from lmn_tf.training.checked_zip import check_zip
+from lmn_tf.training.data_notes import DataNotes, read_files
 
 # A resumed run may differ in these: they do not change what is learned.
 _FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps")
@@ -136,7 +139,7 @@ class RunDirectory:
         return self.model_file.exists() or any(self.checkpoints.glob("*.npz"))
 
     def _clear(self) -> None:
-        for path in self.path.iterdir():
+        for path in self.path.iterdir() if self.path.is_dir() else ():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _lock(self, folder: int) -> None:
@@ -157,7 +160,16 @@ class RunDirectory:
     def check_same(self, pipeline, spec) -> None:
         """Raises a `UserError` that names what differs from the run in the folder."""
         self._compare(self.pipeline_file, resolved_pipeline(pipeline))
-        self._compare(self.feature_spec_file, resolved_spec(spec)[0])
+        document, vocabularies = resolved_spec(spec)
+        self._compare(self.feature_spec_file, document)
+        for path, source in vocabularies.items():
+            kept = self.path / path
+            # The run goes on with its own: others may be gone, but not be thought to be used.
+            if all(file.is_file() for file in (kept, source)) and not filecmp.cmp(kept, source):
+                raise UserError(
+                    f"{source} must stay as in the run to be continued, {kept}. Received: other "
+                    "content. Take it back, or start a new run with another --run-dir."
+                )
 
     def write_opening(self, pipeline, spec) -> None:
         """Writes vocabularies and resolved specs, `pipeline.yaml` last.
@@ -172,24 +184,55 @@ class RunDirectory:
         text = strict_yaml.dump(resolved_pipeline(pipeline))
         atomic_files.write_text(self.pipeline_file, text)
 
-    def check_data(self, files) -> None:
-        """Notes names and sizes of the training files, or refuses others than those noted."""
-        found = [[Path(file).name, os.path.getsize(file)] for file in files]
+    def check_data(self, pipeline, spec, ids=None, unread=()) -> None:
+        """Notes what the training and validation files hold, or refuses others than those noted.
+
+        Args:
+            pipeline: A `PipelineSpec`.
+            spec: Its `FeatureSpec`.
+            ids: As of `DataNotes.check`. Defaults to `None`.
+            unread: As of `DataNotes.check`. Defaults to `()`.
+        """
+        DataNotes(self.data_file).check(read_files(pipeline, spec), ids, unread)
+
+    def check_kept_data(self, pipeline, spec) -> None:
+        """As `check_data` for a run that may do without its data: those that are gone pass."""
         if not self.data_file.exists():
-            atomic_files.write_json(self.data_file, found)
             return
-        noted = json.loads(self.data_file.read_text(encoding="utf-8"))
-        if noted == found:
+        try:
+            files = read_files(pipeline, spec)
+        except UserError:
             return
-        want, got = f"{len(noted)} files", f"{len(found)} files"
-        for before, now in zip(noted, found, strict=False):
-            if before != now:
-                want, got = (f"{name} of {size:,} bytes" for name, size in (before, now))
-                break
-        raise UserError(
-            f"The training data must be those of the run in {self.path}: {want}. Received: {got}. "
-            "Take them back, or start a new run with another --run-dir."
-        )
+        DataNotes(self.data_file).check(files)
+
+    def check_present(self) -> None:
+        """Raises a `UserError` when what makes the folder a run has gone since it began."""
+        for path in (self.feature_spec_file, self.pipeline_file):
+            if not path.is_file():
+                raise UserError(
+                    "`run_dir` must keep its files while a run is trained in it. Received: "
+                    f"{path}, which is gone. Start a new run."
+                )
+
+    def damage(self) -> UserError | None:
+        """Returns what is wrong with the files that a finished run ends with, or `None`."""
+        try:
+            self.read_metrics()
+            check_zip(self.model_file)
+        except UserError as error:
+            return error
+        return None
+
+    def read_metrics(self) -> dict:
+        """Reads `metrics.json`.
+
+        Raises:
+            UserError: When the file is missing or damaged.
+        """
+        metrics = read_json(self.metrics_file)
+        if not isinstance(metrics, dict):
+            raise UserError("file must hold a mapping.", file=self.metrics_file)
+        return metrics
 
     def load_pipeline(self):
         """Reads `pipeline.yaml`."""
@@ -202,14 +245,26 @@ class RunDirectory:
         return load_spec(self.path)
 
     def load_model(self):
-        """Loads `model.keras`."""
+        """Loads `model.keras`.
+
+        Raises:
+            UserError: When the file is damaged, or no model of this version.
+        """
         import keras
 
         from lmn_tf.models import registry
 
         # Importing the class registers it with Keras.
         registry.model_class(self.load_pipeline().model_name)
-        return keras.saving.load_model(self.model_file, compile=False)
+        check_zip(self.model_file)
+        try:
+            return keras.saving.load_model(self.model_file, compile=False)
+        except Exception as error:  # whole, and yet no model: Keras raises what its parts raise
+            raise UserError(
+                "the file must hold a model that this version loads. Received: "
+                f"{type(error).__name__}: {error}",
+                file=self.model_file,
+            ) from error
 
     def _compare(self, file: Path, document: dict) -> None:
         before = _flat(strict_yaml.load(file)[0])

@@ -12,9 +12,10 @@ import tensorflow as tf
 from lmn_tf import atomic_files
 from lmn_tf.data.batch_reader import BatchReader
 from lmn_tf.data.dataset import make_dataset, reader_dataset, user_errors
-from lmn_tf.data.formats import match_files
 from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.fingerprint import fingerprint
 from lmn_tf.training.board import Board
 from lmn_tf.training.checkpoints import Checkpoints
 from lmn_tf.training.distribution import Distribution
@@ -70,7 +71,12 @@ class Trainer:
         self._prepare_start()
         if self.resume and self.directory.is_finished:
             self.directory.check_same(self.pipeline, spec)
-            return self._with_test(self._read_metrics())
+            self.directory.check_kept_data(self.pipeline, spec)
+            self.directory.load_spec()
+            damage = self.directory.damage()
+            if damage is None:
+                return self._with_test(self.directory.read_metrics())
+            self._say(f"warning: {self._mendable(damage)}. Writing it anew.")
         if not self.resume:
             self.directory.check_free()
         # What a model imports may draw random numbers: those must not be the run's.
@@ -88,6 +94,17 @@ class Trainer:
         elif self.pipeline.warm_start:
             self.warm_start = WarmStart(self.pipeline.warm_start)
             self.pipeline = self.warm_start.adapted(self.pipeline)
+
+    def _mendable(self, damage) -> UserError:
+        """Gives back what is wrong with a finished run whose newest checkpoint tells its end."""
+        found = Checkpoints(self.directory.checkpoints).latest(tidy=False)
+        if found is None or not found[1].get("finished"):
+            raise UserError(
+                f"{damage.message}. There is no checkpoint of the finished run to write it anew "
+                "from: start a new run with another --run-dir.",
+                file=damage.file,
+            ) from damage
+        return damage
 
     def _open(self, spec) -> None:
         if not self.resume:
@@ -112,22 +129,30 @@ class Trainer:
         # All that can be refused has been, so that a mistake does not leave the folder taken.
         if not self.directory.is_started:
             self.directory.write_opening(self.pipeline, self.spec)
-        self.directory.check_data(match_files(data.train))
         evaluator = self._evaluator()
         watcher = Watcher(total, self.stream)
         board = Board(self.directory.tensorboard / "train", self.model.optimizer)
         listeners = [watcher, board, *self._alarms(evaluator, watcher)]
         loop = self._loop(reader, valid, evaluator, listeners, total)
-        if loop.restore():
-            self._say(f"Continuing at step {loop.state.step} of {total}.")
-        elif self.pipeline.warm_start and not self.warm_start:  # killed before a checkpoint
-            self._say(WarmStart(self.pipeline.warm_start).apply(self.model, self.pipeline))
         try:
+            self._restore(loop, total)
             state = loop.run()
         finally:
             watcher.close()
             board.close()
         return self._finish(loop, state, test, evaluator)
+
+    def _restore(self, loop, total) -> None:
+        """Takes over the newest checkpoint, where there is one, and holds the data against it."""
+        is_restored = loop.restore()
+        # Validation data in which a mistake was found are mended before anything comes of them.
+        is_judged = any("valid" in figures for figures in loop.state.history)
+        unread = () if is_judged else ("valid",)
+        self.directory.check_data(self.pipeline, self.spec, fingerprint(self.spec), unread)
+        if is_restored:
+            self._say(f"Continuing at step {loop.state.step} of {total}.")
+        elif self.pipeline.warm_start and not self.warm_start:  # killed before a checkpoint
+            self._say(WarmStart(self.pipeline.warm_start).apply(self.model, self.pipeline))
 
     def _with_test(self, metrics: dict) -> dict:
         """Adds the figures of the test set to those of a finished run that lacks them."""
@@ -138,7 +163,7 @@ class Trainer:
             self.spec, self.model = self.directory.load_spec(), self.directory.load_model()
             metrics["test"] = self._evaluator().evaluate(self._dataset(self.pipeline.data.test))
             atomic_files.write_json(self.directory.metrics_file, metrics)
-        return self._read_metrics()
+        return self.directory.read_metrics()
 
     def _evaluator(self) -> Evaluator:
         labels = [label.name for label in self.spec.labels]
@@ -186,7 +211,7 @@ class Trainer:
             num_rows=reader.num_rows,
             batch_size=data.batch_size,
             epochs=epochs or train.epochs,
-            checkpoints=Checkpoints(self.directory.checkpoints),
+            checkpoints=Checkpoints(self.directory.checkpoints, guard=self.directory.check_present),
             evaluate=None if valid is None else lambda: evaluator.evaluate(valid),
             early_stopping=stopping and EarlyStopping(stopping.monitor, stopping.patience),
             checkpoint_steps=train.checkpoint_steps,
@@ -226,6 +251,7 @@ class Trainer:
         return registry.model_class(self.pipeline.model_name).reads_histories
 
     def _finish(self, loop, state, test, evaluator) -> dict:
+        self.directory.check_present()
         with atomic_files.atomic_path(self.directory.model_file) as temporary:
             self.model.save(temporary)
         metrics = {
@@ -244,17 +270,15 @@ class Trainer:
         metrics.update(self._more_figures(state))
         metrics["train"]["peak_memory_mib"] = peak_memory_mib()
         metrics["train"]["peak_rss_mib"] = peak_rss_mib()
+        # Nothing but a run that each command takes is finished.
+        self.directory.load_pipeline()
+        self.directory.load_spec()
         atomic_files.write_json(self.directory.metrics_file, metrics)
-        return self._read_metrics()
+        return self.directory.read_metrics()
 
     def _more_figures(self, state) -> dict:
         """Further parts of `metrics.json`."""
         return {}
-
-    def _read_metrics(self) -> dict:
-        import json
-
-        return json.loads(self.directory.metrics_file.read_text(encoding="utf-8"))
 
     def _build(self, total):
         with self.distribution.scope():

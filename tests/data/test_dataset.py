@@ -255,12 +255,12 @@ def test_a_model_fits(files, strategy):
 
 def test_a_delimiter_is_kept_for_the_datasets_that_follow(tmp_path):
     spec, other = shop_spec(nested=False), shop_spec(nested=False)
-    wanted = batches_of(make_dataset(spec, write_csv(tmp_path, ROWS), batch_size=64))
+    wanted = batches_of(make_dataset(spec, write_csv(tmp_path, ROWS), 64, learn=True))
     for path in tmp_path.glob("*.csv"):
         path.write_text(path.read_text().replace(",", ";"))
     with pytest.raises(UserError, match="';' in it: give it as `delimiter`"):
-        make_dataset(other, str(tmp_path / "*.csv"))
-    found = make_dataset(other, str(tmp_path / "*.csv"), batch_size=64, delimiter=";")
+        make_dataset(other, str(tmp_path / "*.csv"), learn=True)
+    found = make_dataset(other, str(tmp_path / "*.csv"), batch_size=64, delimiter=";", learn=True)
     assert_same(batches_of(found), wanted)
     assert other.assets.delimiter == ";"
     assert_same(batches_of(make_dataset(other, str(tmp_path / "*.csv"), batch_size=64)), wanted)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -185,3 +186,19 @@ def test_kills_leave_no_trace(logs, tmp_path):
         "kill_before_rename=metrics.json",
     ]
     run_with_kills(tmp_path, plain, moments)
+
+
+def test_other_data_of_a_day_are_refused(finished, logs, tmp_path):
+    plain, *_ = finished
+    folder = tmp_path / "logs"
+    shutil.copytree(logs, folder)
+    data = {**plain["data"], "train": f"{folder}/day-{{day}}.parquet"}
+    pipeline = PipelineSpec.from_dict({**plain, "data": data})
+    directory, spec = RunDirectory(plain["run_dir"]), pipeline.load_feature_spec()
+    directory.check_kept_data(pipeline, spec)
+    file = folder / "day-2023-12-16.parquet"
+    content = bytearray(file.read_bytes())
+    content[99] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match="The training data must be .*: day-2023-12-16.parquet of"):
+        directory.check_kept_data(pipeline, spec)

@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import yaml
 from tiny_run import document, market, pipeline, trained_run
 
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training.run_directory import RunDirectory, resolved_pipeline
 
@@ -90,18 +92,52 @@ def test_a_folder_that_is_taken_is_refused(started, tmp_path):
     RunDirectory(tmp_path / "absent").check_free()
 
 
-def test_other_data_are_refused(tmp_path):
-    directory = RunDirectory(tmp_path / "run")
-    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
-    for file in files:
-        file.write_text("1234")
-    directory.check_data(files)
-    directory.check_data(files)
-    with pytest.raises(UserError, match="2 files. Received: 1 files"):
-        directory.check_data(files[:1])
-    files[1].write_text("12345")
-    with pytest.raises(UserError, match="b.csv of 4 bytes. Received: b.csv of 5 bytes"):
-        directory.check_data(files)
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_other_data_are_refused(started, tmp_path, part):
+    directory, spec = started
+    folder = tmp_path / "data"
+    shutil.copytree(market(), folder)
+    data = {name: f"{folder}/{name}-*.parquet" for name in ("train", "valid", "test")}
+    settings = [f"data.{name}={path}" for name, path in data.items()]
+    given = pipeline(tmp_path / "run").with_overrides(settings)
+    directory.check_kept_data(given, spec)
+    assert not directory.data_file.exists()
+    directory.check_data(given, spec)
+    directory.check_kept_data(given, spec)
+    file = next(folder.glob(f"{part}-*"))
+    content = bytearray(file.read_bytes())
+    content[100] ^= 1
+    file.write_bytes(content)
+    for check in (directory.check_data, directory.check_kept_data):
+        with pytest.raises(UserError, match=f"data must be those of the run, .*{file.name} of .*"):
+            check(given, spec)
+    file.unlink()
+    directory.check_kept_data(given, spec)
+    with pytest.raises(UserError, match="data files must exist"):
+        directory.check_data(given, spec)
+
+
+def test_another_vocabulary_file_is_refused(tmp_path):
+    file = tmp_path / "words.txt"
+    file.write_text("a\nb\n")
+    word = {"name": "word", "role": "item", "kind": "categorical"}
+    spec = FeatureSpec.from_dict(
+        {
+            "spec_version": 1,
+            "name": "words",
+            "labels": [{"name": "click"}],
+            "features": [{**word, "lookup": {"vocabulary": "words.txt"}}],
+        },
+        base_dir=tmp_path,
+    )
+    directory, given = RunDirectory(tmp_path / "run"), pipeline(tmp_path / "run")
+    directory.write_opening(given, spec)
+    directory.check_same(given, spec)
+    file.write_text("b\na\n")
+    with pytest.raises(UserError, match=r"words.txt must stay as in .*vocabularies/word.txt. Rec"):
+        directory.check_same(given, spec)
+    file.unlink()
+    directory.check_same(given, spec)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +162,7 @@ def test_a_finished_run_holds_what_was_promised():
         "feature_spec.yaml",
         "vocabularies",
         "statistics.json",
+        "fingerprints.json",
         "metrics.json",
         "checkpoints",
         "model.keras",

@@ -1,0 +1,221 @@
+"""What the data files of a run hold, noted when it starts and compared when it goes on."""
+
+import functools
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lmn_tf import atomic_files
+from lmn_tf.data.batch_reader import open_spec_files
+from lmn_tf.data.dated_files import dated_files
+from lmn_tf.data.formats import match_files
+from lmn_tf.data.unit_order import UnitOrder
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.fingerprint import difference
+
+_NAMES = {"train": "training", "valid": "validation"}
+_THREADS = 8  # read at the same time: one hashes less than a disk gives
+# Clocks of file systems tick this coarsely: a file may change again without a trace.
+_TICK_NS = 3 * 10**9
+
+
+class DataNotes:
+    """The note of what a run's data files hold, kept in a file of the run.
+
+    Each file is noted with its name, its size and the SHA-256 of its content. Beside these stand
+    the times of its last changes and its number on the disk: a file that has all of them unchanged
+    is not read again. The time of the last change of the file's state is the system's own, which
+    no program can set, so content that was replaced under an old time of modification is noticed
+    too. Copies of the files are read, and taken when they hold the same.
+
+    Notes of before there were digests hold names and sizes of the training files: these are
+    compared, and what the files hold now is noted.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def check(
+        self,
+        parts: Mapping[str, list],
+        ids: Mapping[str, str] | None = None,
+        unread: tuple[str, ...] = (),
+    ) -> None:
+        """Notes what files hold, or refuses other files than those noted.
+
+        Args:
+            parts: Paths of the files of `"train"` and `"valid"`. A part that is not given is not
+                compared.
+            ids: What decides over the ids, as of `fingerprint`. Defaults to `None`: not compared.
+            unread: Parts that nothing came of yet, which may change: they are noted anew. Defaults
+                to `()`.
+
+        Raises:
+            UserError: When a file differs from the one noted, or the note is damaged.
+        """
+        noted = self._read()
+        if isinstance(noted, list):
+            _compare_sizes(noted, parts.get("train", ()), self.path)
+            noted = {}
+        found = {}
+        for part, files in parts.items():
+            found[part] = _notes(files, noted.get(part, ()))
+            if part in noted and part not in unread:
+                _compare(part, noted[part], found[part], self.path)
+        if ids is not None:
+            _compare_ids(noted.get("ids", {}), ids, self.path)
+            found["ids"] = dict(ids)
+        if {**noted, **found} != noted:
+            document = {**noted, **found}
+            atomic_files.write_json(self.path, {**document, "sum": _sum(document)})
+
+    def _read(self):
+        if not self.path.exists():
+            return {}
+        try:
+            noted = json.loads(self.path.read_bytes())
+            if isinstance(noted, list):
+                return [(str(name), int(size)) for name, size in noted]
+            if noted.pop("sum", None) != _sum(noted):
+                raise ValueError("another content than was written")
+            ids = {str(key): str(value) for key, value in noted.pop("ids", {}).items()}
+            parts = {part: [_checked(one) for one in notes] for part, notes in noted.items()}
+            return {**parts, "ids": ids} if ids else parts
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise UserError(
+                "the file must be what the run noted of its data. Received: "
+                f"{type(error).__name__}: {error}. Remove it to go on with the data as they are.",
+                file=self.path,
+            ) from error
+
+
+def read_files(pipeline, spec) -> dict[str, list[str]]:
+    """Finds the files that a run trains on and those that it is validated on.
+
+    Args:
+        pipeline: A `PipelineSpec`.
+        spec: Its `FeatureSpec`.
+
+    Returns:
+        Dictionary of paths: `"train"`, and `"valid"` where there are such. Of files beyond the
+        pipeline's first rows nothing is read, and they are left out; files of events are there.
+
+    Raises:
+        UserError: When there are no files.
+    """
+    data = pipeline.data
+    if data.days is not None:
+        groups = dated_files(data.train, data.days)[0].values()
+    else:
+        groups = [data.train]
+    train = [path for files in groups for path in _read_of(spec, files, data.train_rows)]
+    parts = {"train": list(dict.fromkeys(train))}
+    if data.valid is not None:
+        parts["valid"] = _read_of(spec, data.valid, data.eval_rows)
+    return parts
+
+
+def _read_of(spec, files, limit):
+    paths = match_files(files)
+    if limit is not None:
+        order = UnitOrder(open_spec_files(spec, paths), False, 0, 1, (0, 1), limit)
+        paths = list(dict.fromkeys(unit.path for unit in order.units))
+    folder = os.path.dirname(paths[0])
+    events = [os.path.join(folder, one.events.file) for one in spec.sequences if one.events]
+    return paths + [path for path in dict.fromkeys(events) if os.path.isfile(path)]
+
+
+def _notes(files, noted) -> list[dict]:
+    known = {(one["name"], one["bytes"]): one for one in noted}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(lambda path: _note(path, known), files))
+
+
+def _sum(document) -> str:
+    """Tells damage of the note from a change of the data."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _note(path, known) -> dict:
+    size, state = _state(path)
+    before = known.get((os.path.basename(path), size))
+    if before is not None and before["state"] == state:
+        return before
+    # The state is not noted of a file whose next change would not show in it.
+    is_settled = time.time_ns() - state[1] > _TICK_NS
+    digest = _kept_digest(path, size, *state) if is_settled else _digest(path)
+    note = {"name": os.path.basename(path), "bytes": size, "sha256": digest}
+    return {**note, "state": state if is_settled else None}
+
+
+def _state(path) -> tuple[int, list[int]]:
+    found = os.stat(path)
+    return found.st_size, [found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def _digest(path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.lru_cache(maxsize=100_000)
+def _kept_digest(path, *state) -> str:
+    """Several runs of one process read the same files."""
+    return _digest(path)
+
+
+def _checked(note) -> dict:
+    keys = {"name": str, "bytes": int, "sha256": str}
+    return {**{key: kind(note[key]) for key, kind in keys.items()}, "state": note["state"]}
+
+
+def _compare(part, noted, found, path) -> None:
+    want, got = f"{len(noted)} files", f"{len(found)} files"
+    for before, now in zip(noted, found, strict=False):
+        if any(before[key] != now[key] for key in ("name", "bytes", "sha256")):
+            want, got = _told(before), _told(now)
+            break
+    else:
+        if len(noted) == len(found):
+            return
+    raise _other_data(part, want, got, path)
+
+
+def _compare_sizes(noted, files, path) -> None:
+    found = [(os.path.basename(file), os.path.getsize(file)) for file in files]
+    if noted == found:
+        return
+    want, got = f"{len(noted)} files", f"{len(found)} files"
+    for before, now in zip(noted, found, strict=False):
+        if before != now:
+            want, got = (f"{name} of {size:,} bytes" for name, size in (before, now))
+            break
+    raise _other_data("train", want, got, path)
+
+
+def _compare_ids(noted, ids, path) -> None:
+    changed = difference(noted, ids)
+    if changed is not None:
+        part, _, key = changed.partition("/")
+        raise UserError(
+            f"The {part} of `{key}` must be that of the run to be continued, noted in {path}. "
+            "Received: another one. Take it back, or start a new run with another --run-dir."
+        )
+
+
+def _told(note) -> str:
+    return f"{note['name']} of {note['bytes']:,} bytes with the SHA-256 {note['sha256'][:12]}..."
+
+
+def _other_data(part, want, got, path) -> UserError:
+    return UserError(
+        f"The {_NAMES[part]} data must be those of the run, noted in {path}: {want}. "
+        f"Received: {got}. Take them back, or start a new run with another --run-dir."
+    )
