@@ -2,9 +2,10 @@
 
 import json
 import pathlib
+import sys
 
 from lmn_tf import atomic_files
-from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.errors import UserError, short
 
 
 class Assets:
@@ -77,11 +78,29 @@ class Assets:
             if not isinstance(data, dict):
                 raise UserError("`statistics.json` must hold a mapping.", file=path)
             assets.statistics = data.get("statistics", {})
+            _check_figures(assets.statistics, path)
             assets.sizes = data.get("sizes", {})
             text_files = data.get("text_files", {})
             assets.text_ids = text_files.get("ids") == "text"
             assets.delimiter = text_files.get("delimiter")
         return assets
+
+
+def _check_figures(statistics, path):
+    """Raises a `UserError` for a learned figure that numbers cannot be scaled by."""
+    for key, figures in statistics.items():
+        for name in ("mean", "std", "min", "max"):
+            if not isinstance(figures, dict) or name not in figures:
+                continue
+            value = figures[name]
+            # Unlike `isfinite`, a comparison takes integers that are too large for a float.
+            good = type(value) in (int, float) and abs(value) <= sys.float_info.max
+            if not good or (name == "std" and value < 0):
+                least = " of 0 or more" if name == "std" else ""
+                raise UserError(
+                    f"`{name}` of `{key}` must be a finite number{least}. Received: {short(value)}",
+                    file=path,
+                )
 
 
 def read_vocabulary(path):

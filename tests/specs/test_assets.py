@@ -106,3 +106,18 @@ def test_bad_statistics(tmp_path):
     (tmp_path / "statistics.json").write_text("[]")
     with pytest.raises(UserError, match="`statistics.json` must hold a mapping"):
         Assets.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mean", "std", "min", "max"])
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e400", "9" * 400, '"1"', "null", "true"])
+def test_statistics_that_are_no_numbers(name, value, tmp_path):
+    text = f'{{"statistics": {{"price": {{"{name}": {value}}}}}}}'
+    (tmp_path / "statistics.json").write_text(text)
+    with pytest.raises(UserError, match=f"json: `{name}` of `price` must be a finite number"):
+        Assets.load(tmp_path)
+
+
+def test_a_deviation_below_zero(tmp_path):
+    (tmp_path / "statistics.json").write_text('{"statistics": {"price": {"std": -1.0}}}')
+    with pytest.raises(UserError, match="`std` of `price` must be .* of 0 or more. Received: -1.0"):
+        Assets.load(tmp_path)
