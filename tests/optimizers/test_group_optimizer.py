@@ -170,22 +170,25 @@ def test_two_replicas_train_as_one(data):
 
 
 @pytest.mark.parametrize("factor", [None, 8.0])
-def test_replicas_clip_the_unscaled_sum_of_their_gradients_once(factor):
+@pytest.mark.parametrize(
+    ("gradient", "step"), [([1.5, 2.0], [0.6, 0.8]), ([0.15, 0.2], [0.3, 0.4])]
+)
+def test_replicas_clip_the_unscaled_sum_of_their_gradients_once(factor, gradient, step):
     strategy = replicas(2)
     with strategy.scope():
         kernel = keras.Variable(np.zeros(2, "float32"), name="kernel")
         dense = keras.optimizers.SGD(1.0, clipnorm=1.0)
         optimizer = GroupOptimizer(dense, keras.optimizers.SGD(1.0), loss_scale_factor=factor)
         optimizer.build([kernel])
-    gradient = (factor or 1.0) * tf.constant([1.5, 2.0])
+    gradient = (factor or 1.0) * tf.constant(gradient)
 
     @tf.function
-    def step():
+    def apply():
         strategy.run(lambda: optimizer.apply_gradients([(gradient, kernel)]))
 
-    step()
-    for on_replica in kernel.value.values:  # the sum is (3, 4), of length 5
-        np.testing.assert_allclose(on_replica, [-0.6, -0.8], rtol=1e-6)
+    apply()
+    for on_replica in kernel.value.values:  # the sums are as long as 5 and a half
+        np.testing.assert_allclose(on_replica, -np.array(step), rtol=1e-6)
 
 
 def test_gradients_without_variables_need_a_built_optimizer():
