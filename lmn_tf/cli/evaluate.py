@@ -17,8 +17,8 @@ def evaluate(run_dir, data, delimiter, batch_size):
     Example:
       lmn-tf evaluate runs/quickstart --data "data/test-*.parquet"
     """
-    from lmn_tf.cli.tensorflow_log import quiet_tensorflow
     from lmn_tf.specs.errors import UserError
+    from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.run_directory import RunDirectory
 
     directory = RunDirectory.open(run_dir)

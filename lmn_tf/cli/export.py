@@ -18,7 +18,7 @@ def export(run_dir, out_dir, data, rows, as_json):
     Example:
       lmn-tf export runs/quickstart exports/quickstart
     """
-    from lmn_tf.cli.tensorflow_log import quiet_tensorflow
+    from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.run_directory import RunDirectory
 
     directory = RunDirectory.open(run_dir)

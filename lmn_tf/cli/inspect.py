@@ -23,8 +23,8 @@ def inspect(run_dir, data, rows, top, batch_size, as_json):
     Example:
       lmn-tf inspect runs/quickstart --top 5
     """
-    from lmn_tf.cli.tensorflow_log import quiet_tensorflow
     from lmn_tf.specs.errors import UserError
+    from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.run_directory import RunDirectory
 
     directory = RunDirectory.open(run_dir)

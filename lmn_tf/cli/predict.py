@@ -19,7 +19,7 @@ def predict(run_dir, data, output, delimiter, batch_size):
     Example:
       lmn-tf predict runs/quickstart --data "data/test-*.parquet" --output scores.parquet
     """
-    from lmn_tf.cli.tensorflow_log import quiet_tensorflow
+    from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.run_directory import RunDirectory
 
     directory = RunDirectory.open(run_dir)

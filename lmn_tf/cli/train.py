@@ -32,10 +32,10 @@ def train(pipeline, settings, run_dir, warm_start, resume, no_test, as_json):
     Example:
       lmn-tf train pipelines/quickstart.yaml --set train.epochs=2 --run-dir runs/two_epochs
     """
-    from lmn_tf.cli.tensorflow_log import quiet_tensorflow
     from lmn_tf.cli.xla_flags import let_xla_select_k
     from lmn_tf.models import registry
     from lmn_tf.specs.pipeline_spec import PipelineSpec
+    from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.generated_data import generate_missing
     from lmn_tf.training.run_directory import RunDirectory
 
@@ -68,8 +68,8 @@ def _serves(spec):
     """Serves where `TF_CONFIG` says that this process is a worker or a parameter server."""
     if spec.distribute.strategy != "parameter_server":
         return False
-    from lmn_tf.cli.tensorflow_log import quiet_tensorflow
     from lmn_tf.distribute import cluster as clusters
+    from lmn_tf.tensorflow_log import quiet_tensorflow
 
     cluster = clusters.Cluster.from_environment()
     if cluster is None or cluster.role == "chief":

@@ -6,13 +6,16 @@ import sys
 import tempfile
 
 
-def quiet_tensorflow() -> None:
+def quiet_tensorflow(find_devices=True) -> None:
     """Imports TensorFlow and finds the devices without its notes about the machine.
 
     They come from native code past Python's `sys.stderr` and past TensorFlow's own log level, so
     file descriptor 2 is turned away meanwhile. When `TF_CPP_MIN_LOG_LEVEL` is set, the user has
     said what to see, and nothing is turned away. What was turned away is shown when the import
     fails. `lmn-tf doctor` reports devices in words.
+
+    Args:
+        find_devices: Boolean. Whether to find the devices, too. Defaults to `True`.
     """
     if "tensorflow" in sys.modules:
         return
@@ -24,7 +27,8 @@ def quiet_tensorflow() -> None:
     with turned_away_stderr():
         import tensorflow
 
-        tensorflow.config.list_physical_devices()
+        if find_devices:
+            tensorflow.config.list_physical_devices()
 
 
 @contextlib.contextmanager

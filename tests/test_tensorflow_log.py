@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lmn_tf.cli.tensorflow_log import quiet_tensorflow, turned_away_stderr
+from lmn_tf.tensorflow_log import quiet_tensorflow, turned_away_stderr
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(code, **environment):
@@ -20,7 +20,7 @@ def run(code, **environment):
 
 def test_nothing_of_the_import_is_seen():
     code = (
-        "from lmn_tf.cli.tensorflow_log import quiet_tensorflow\n"
+        "from lmn_tf.tensorflow_log import quiet_tensorflow\n"
         "quiet_tensorflow()\n"
         "import sys, tensorflow as tf\n"
         "print(tf.constant(1).numpy())\n"
