@@ -23,7 +23,7 @@ class Progress:
 
     >>> progress = Progress(total=2, stream=sys.stdout)
     >>> progress.update(1, loss=0.5, examples_per_second=100.0, input_wait=0.25)
-    train: step 1/2 | loss 0.5000 | 100 examples/s | 0:00 left | input wait 25 %
+    train: step 1/2 | loss 0.5000 | 100 examples/s | input wait 25 %
     >>> progress.close()
     """
 
@@ -71,7 +71,9 @@ class Progress:
             self._bar.update(self._task, completed=step, figures=" | ".join(words))
             return
         of_total = f"/{self.total}" if self.total else ""
-        left = [f"{_clock(self._left(step))} left"] if self.total else []
+        # One step, which compiles the model, says nothing of the others.
+        is_known = self.total and step > self._first_step
+        left = [f"{_clock(self._left(step))} left"] if is_known else []
         words = words[:-1] + left + words[-1:] if "input_wait" in figures else words + left
         self.line(" | ".join([f"{self.title}: step {step}{of_total}", *words]))
 
@@ -90,8 +92,6 @@ class Progress:
 
     def _left(self, step: int) -> float:
         done = step - self._first_step
-        if done <= 0:
-            return 0.0
         return (time.perf_counter() - self._started) / done * (self.total - step)
 
 
