@@ -6,12 +6,17 @@ import socket
 import time
 from dataclasses import dataclass
 
+from lmn_tf.distribute.loopback import is_loopback, keep_to_loopback, listening_sockets
 from lmn_tf.specs.errors import UserError, short
 
 ROLES = ("chief", "worker", "ps")
 _WORDS = {"chief": "coordinator", "worker": "worker", "ps": "parameter server"}
 # A server answers the steps of every worker at once: with fewer threads they wait for each other.
 _LEAST_THREADS = 4
+_OPEN = (
+    "It asks for no password: whoever reaches it can read and write files as this user. Let "
+    "nothing but the cluster reach it."
+)
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # no settings
 
 
@@ -123,10 +128,30 @@ def _check(tasks, role, index, cluster) -> None:
 def serve(cluster: Cluster, say=print, wait=None) -> None:
     """Serves as a worker or parameter server until the process is ended.
 
+    Where its address is one of the loopback interface, it answers this machine alone. Else it
+    listens on every interface, as TensorFlow has it, and says so.
+
     Args:
         cluster: A `Cluster` whose role is `"worker"` or `"ps"`.
         say: Function that is given one line once the server answers. Defaults to `print`.
         wait: Function that returns when it is time to end. Defaults to `None`: never.
+    """
+    server, warning = start_server(cluster)
+    port = cluster.address().rpartition(":")[2]
+    place = f"port {port} of every interface" if warning else cluster.address()
+    say(f"{cluster.name()} serves at {place}.{warning and ' ' + warning}")
+    (wait or server.join)()
+
+
+def start_server(cluster: Cluster):
+    """Starts the server of a worker or parameter server.
+
+    Args:
+        cluster: A `Cluster` whose role is `"worker"` or `"ps"`.
+
+    Returns:
+        The `tf.distribute.Server`, and a warning, which is empty where this machine alone can
+        reach it.
     """
     import tensorflow as tf
 
@@ -135,16 +160,30 @@ def serve(cluster: Cluster, say=print, wait=None) -> None:
     addresses = {"worker": list(cluster.workers), "ps": list(cluster.servers)}
     if cluster.chief:
         addresses["chief"] = [cluster.chief]
+    before = listening_sockets()
     server = tf.distribute.Server(
         tf.train.ClusterSpec(addresses),
         job_name=cluster.role,
         task_index=cluster.index,
         protocol="grpc",
         config=config,
-        start=True,
+        start=False,  # It listens, but answers no one yet.
     )
-    say(f"{cluster.name()} serves at {cluster.address()}")
-    (wait or server.join)()
+    warning = _close_to_others([cluster.address()], before)
+    server.start()
+    return server, warning
+
+
+def _close_to_others(addresses, before) -> str:
+    """Keeps new listening sockets to this machine where all addresses are its own.
+
+    Returns:
+        A warning, empty where nobody else can reach them.
+    """
+    new = listening_sockets().keys() - before.keys()
+    if all(map(is_loopback, addresses)) and keep_to_loopback(new):
+        return ""
+    return _OPEN
 
 
 def connect(cluster: Cluster, wait: float = 300.0, say=print):
@@ -157,7 +196,8 @@ def connect(cluster: Cluster, wait: float = 300.0, say=print):
         cluster: A `Cluster` whose role is `"chief"`.
         wait: Float. Seconds to wait for workers and servers that do not answer yet. Defaults to
             `300.0`.
-        say: Function that is given a line when it has to wait. Defaults to `print`.
+        say: Function that is given a line when it has to wait, or when others than this machine
+            can reach it. Defaults to `print`.
 
     Returns:
         A `tf.distribute.ParameterServerStrategy`.
@@ -176,7 +216,12 @@ def connect(cluster: Cluster, wait: float = 300.0, say=print):
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec(addresses), rpc_layer="grpc", **task
     )
-    return tf.distribute.ParameterServerStrategy(resolver)
+    before = listening_sockets()
+    strategy = tf.distribute.ParameterServerStrategy(resolver)  # It listens, too.
+    warning = _close_to_others(cluster.tasks().values(), before)
+    if warning:
+        say(f"The coordinator listens on every interface. {warning}")
+    return strategy
 
 
 def wait_for_servers(cluster: Cluster, wait: float, say=print) -> None:

@@ -21,6 +21,8 @@ class MultiWorkerFit:
     - All processes call `fit`, `evaluate` and `get_metrics_result` the same number of times; what
       is written (checkpoints, logs) is one process's work, that of task 0.
     - One device a process. Tables are replicated, also those with `row_wise`.
+    - The processes' ports are TensorFlow's: open on every interface and without a password. Let
+      nothing but the cluster reach them.
 
     `lmn-tf train` has parameter servers for several machines instead, where a lost worker does
     not end the run.

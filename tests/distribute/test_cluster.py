@@ -1,12 +1,15 @@
 import json
 import socket
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
+import yaml
 
 from lmn_tf.distribute import cluster as clusters
 from lmn_tf.distribute.cluster import Cluster
 from lmn_tf.distribute.cluster_error import ClusterError
+from lmn_tf.distribute.loopback import listening_sockets
 from lmn_tf.specs.errors import UserError
 
 
@@ -64,12 +67,48 @@ def test_a_server_answers_and_one_that_only_listens_does_not():
         place = f"127.0.0.1:{server.getsockname()[1]}"
         assert not clusters.answers(place, patience=0.2)
     assert not clusters.answers(place) and not clusters.answers("nonsense")
-    config = tf.compat.v1.ConfigProto()
     (port,) = clusters.free_ports(1)
-    server = tf.distribute.Server({"ps": [f"127.0.0.1:{port}"]}, config=config)
+    cluster = Cluster((f"127.0.0.1:{port}",), ("127.0.0.1:1",), role="worker")
+    before = listening_sockets()
+    said = []
+    clusters.serve(cluster, said.append, wait=lambda: None)
+    assert said == [f"worker 0 serves at 127.0.0.1:{port}."]
+    assert port in [new for name, new in listening_sockets().items() if name not in before]
     assert clusters.answers(f"127.0.0.1:{port}", patience=30.0)
-    del server
+
+
+def test_a_server_of_several_machines_says_that_it_is_open(monkeypatch):
+    class Server:
+        def __init__(self, *arguments, **options):
+            assert not options["start"]
+            self.socket = socket.create_server(("127.0.0.1", 0))
+
+        def start(self):
+            self.socket.close()
+
+    monkeypatch.setattr(tf.distribute, "Server", Server)
+    said = []
+    cluster = Cluster(("10.0.0.1:2222",), ("10.0.0.2:2222",), role="ps")
+    clusters.serve(cluster, said.append, wait=lambda: None)
+    assert said[0].startswith("parameter server 0 serves at port 2222 of every interface. It asks")
+    # The same where the system can not keep a local one to this machine.
+    monkeypatch.setattr(clusters, "keep_to_loopback", lambda names: False)
+    cluster = Cluster(("127.0.0.1:2222",), ("127.0.0.1:2223",), role="worker")
+    clusters.serve(cluster, said.append, wait=lambda: None)
+    assert said[1].startswith("worker 0 serves at port 2222 of every interface. It asks for no")
 
 
 def test_ports_are_different():
     assert len(set(clusters.free_ports(5))) == 5
+
+
+def test_the_manifest_lets_its_own_pods_alone_reach_them():
+    file = Path(__file__).parents[2] / "pipelines" / "kubernetes" / "parameter_server.yaml"
+    documents = list(yaml.safe_load_all(file.read_text()))
+    [policy] = [one["spec"] for one in documents if one["kind"] == "NetworkPolicy"]
+    assert policy["policyTypes"] == ["Ingress"]
+    assert policy["ingress"] == [{"from": [{"podSelector": policy["podSelector"]}]}]
+    pods = [one["spec"]["template"] for one in documents if "template" in one.get("spec", {})]
+    assert len(pods) == 3
+    wanted = policy["podSelector"]["matchLabels"].items()
+    assert all(wanted <= pod["metadata"]["labels"].items() for pod in pods)
