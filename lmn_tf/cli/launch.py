@@ -29,8 +29,12 @@ def launch(pipeline, workers, ps, settings, run_dir, warm_start, resume, no_test
     """Train a pipeline on a parameter-server cluster of this machine.
 
     Starts workers, parameter servers and the coordinator in processes of their own, trains as
-    `lmn-tf train` does, and ends them all. A worker that dies is started again. When a parameter
-    server or the coordinator dies, the run ends, and --resume goes on from its newest checkpoint.
+    `lmn-tf train` does, and ends them all. A worker that dies, or does not answer for
+    distribute.hang_seconds, is started again. When a parameter server or the coordinator dies, the
+    run ends, and --resume goes on from its newest checkpoint.
+
+    They answer this machine alone, but any user of it and without a password; lmn_tf/distribute/
+    README.md says how to keep those out.
 
     \b
     Example:
@@ -57,8 +61,9 @@ def launch(pipeline, workers, ps, settings, run_dir, warm_start, resume, no_test
     command += [part for setting in settings for part in ("--set", setting)]
     given = (("--resume", resume), ("--no-test", no_test), ("--json", as_json))
     command += [flag for flag, is_given in given if is_given]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _ended_by_signals(), LocalServers(workers, ps, say=_say) as servers:
+    hang_seconds = spec.distribute.hang_seconds
+    servers = LocalServers(workers, ps, say=_say, hang_seconds=hang_seconds)
+    with _ended_by_signals(), servers:
         return _train(command, servers)
 
 

@@ -18,7 +18,8 @@ class Distribute:
         steps_in_flight: Integer. On parameter servers, how many steps may be handed out to workers
             at a time. Defaults to `None`: twice the number of workers.
         hang_seconds: Float. On parameter servers, after how many seconds without any step ending
-            the processes that do not answer are named. Defaults to `60.0`.
+            the processes that do not answer are named; `lmn-tf launch` starts a worker again that
+            has not answered for so long. Defaults to `60.0`.
     """
 
     strategy: Literal["none", "mirrored", "multi_worker", "parameter_server"] = "none"
