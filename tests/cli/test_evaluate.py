@@ -1,5 +1,7 @@
+import csv
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from tiny_run import market, trained_run
 
@@ -22,6 +24,23 @@ def test_other_files(capsys):
     assert main(["evaluate", str(trained_run()), "--data", data, "--batch-size", "50"]) == 0
     want = json.loads((trained_run() / "metrics.json").read_text())["valid"]
     assert json.loads(capsys.readouterr().out)["gauc"] == pytest.approx(want["gauc"], abs=1e-4)
+
+
+def test_csv_with_a_delimiter(tmp_path, capsys):
+    files = sorted(market().glob("valid-*.parquet"))
+    rows = [row for path in files for row in pq.read_table(path).to_pylist()]
+    with open(tmp_path / "rows.csv", "w", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(rows[0])
+        for row in rows:
+            cells = row.values()
+            writer.writerow("|".join(map(str, c)) if isinstance(c, list) else c for c in cells)
+    given = ["evaluate", str(trained_run()), "--data", str(tmp_path / "rows.csv")]
+    assert main([*given, "--delimiter", ";"]) == 0
+    want = json.loads((trained_run() / "metrics.json").read_text())["valid"]
+    assert json.loads(capsys.readouterr().out)["gauc"] == pytest.approx(want["gauc"], abs=1e-4)
+    assert main(given) == 2
+    assert "';' in it: give it as `delimiter`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
