@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import sys
 import threading
 
 import tensorflow as tf
 
 _SELECT_K = "--xla_gpu_experimental_use_raft_select_k"
+# Modules that trace what they save: `tf.saved_model.save`, and Keras' exports.
+_SAVING = ("tensorflow.python.saved_model.save", "keras.src.export.")
 _state = threading.local()
 
 
@@ -17,7 +20,9 @@ def plain_kernels():
     On CPUs the ops compile parts of themselves with XLA and multiply with sparse
     matrices, where that was measured to be faster. A graph that is to run elsewhere
     (under a server without XLA, on a GPU, compiled as a whole) is traced inside
-    this block: an export is.
+    this block: an export is. What `tf.saved_model.save`, `keras.Model.export` and
+    `keras.export.ExportArchive` trace by themselves needs no block. A function that
+    was traced before and is saved as a signature does.
     """
     before = getattr(_state, "is_plain", False)
     _state.is_plain = True
@@ -76,7 +81,23 @@ def _is_left_alone():
 
 
 def _is_plain():
-    return getattr(_state, "is_plain", False)
+    return getattr(_state, "is_plain", False) or _is_being_saved()
+
+
+def _is_being_saved():
+    """Says whether TensorFlow or Keras traces the caller in order to save it.
+
+    Neither tells what it traces, and Keras' archive traces outside of TensorFlow's saving, so the
+    callers are looked at: once for each op of a graph, and never when ops run.
+    """
+    if tf.executing_eagerly():
+        return False
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_SAVING):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def has_gpu():

@@ -1,0 +1,85 @@
+"""This package's classes in Keras' registry, where they are found without having been loaded."""
+
+import importlib
+import sys
+
+_KERAS_MODULE = "keras.src.saving.object_registration"
+_PACKAGES = ("features", "layers", "metrics", "models", "optimizers")
+_PREFIX = "lmn_tf>"
+
+
+class KerasRegistry(dict):
+    """Keras' dictionary of registered objects, which loads this package when one of its is asked for.
+
+    A saved model names a class as `lmn_tf>LargeMemory`. The first such name that is not there yet
+    has every module of this package loaded that registers classes. So no list of the classes is
+    kept, and nothing is loaded before a model needs it.
+
+    Args:
+        known: Dictionary from registered name to class or function.
+
+    Example:
+
+    >>> registry = KerasRegistry({"mine>length": len})
+    >>> "lmn_tf>LogLoss" in registry, "lmn_tf>LogLos" in registry, "mine>size" in registry
+    (True, False, False)
+    """
+
+    def __contains__(self, name):
+        is_known = super().__contains__(name)
+        if is_known or not (isinstance(name, str) and name.startswith(_PREFIX)):
+            return is_known
+        load_classes()
+        return super().__contains__(name)
+
+    def __missing__(self, name):
+        if name in self:
+            return self[name]
+        raise KeyError(name)
+
+    def get(self, name, default=None):
+        """As of any dictionary."""
+        return self[name] if name in self else default
+
+
+def load_classes():
+    """Imports all modules that register classes with Keras."""
+    import pkgutil  # Not above: it takes longer than all of `import lmn_tf`.
+
+    for package in _PACKAGES:
+        folder = importlib.import_module(f"lmn_tf.{package}")
+        for module in pkgutil.iter_modules(folder.__path__):
+            importlib.import_module(f"lmn_tf.{package}.{module.name}")
+
+
+def register():
+    """Puts a `KerasRegistry` into Keras: at once where Keras is loaded, else as soon as it is."""
+    if _KERAS_MODULE in sys.modules:
+        _install(sys.modules[_KERAS_MODULE])
+    else:
+        sys.meta_path.insert(0, _KerasFinder())
+
+
+def _install(module):
+    if not isinstance(module.GLOBAL_CUSTOM_OBJECTS, KerasRegistry):
+        module.GLOBAL_CUSTOM_OBJECTS = KerasRegistry(module.GLOBAL_CUSTOM_OBJECTS)
+
+
+class _KerasFinder:
+    """Finds one module of Keras as Python would, and follows its loading with `_install`."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != _KERAS_MODULE:
+            return None
+        import importlib.util
+
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def execute_and_install(module):
+            execute(module)
+            _install(module)
+
+        spec.loader.exec_module = execute_and_install
+        return spec
