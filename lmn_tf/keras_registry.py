@@ -9,7 +9,7 @@ _PREFIX = "lmn_tf>"
 
 
 class KerasRegistry(dict):
-    """Keras' dictionary of registered objects, which loads this package when one of its is asked for.
+    """Keras' dictionary of registered objects, which loads this package's when they are asked for.
 
     A saved model names a class as `lmn_tf>LargeMemory`. The first such name that is not there yet
     has every module of this package loaded that registers classes. So no list of the classes is

@@ -9,16 +9,20 @@ import tensorflow as tf
 
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.data.event_store import EventStore
-from lmn_tf.data.python_ids import id_array
 from lmn_tf.data.row_block import RowBlock
 from lmn_tf.data.table_encoder import TableEncoder
+from lmn_tf.serving.request_rows import as_table
 from lmn_tf.serving.saved_model import MODEL_FOLDER, input_name, load
-from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.spec_folder import load_spec
 
 
 class Scorer:
     """Gives click probabilities for raw rows, encoded by the same code as in training.
+
+    A SavedModel is a program: TensorFlow runs whatever its graph says, which may be to read, write
+    and send files as the user who scores. Load only exports that you made or whose maker you
+    trust. The feature spec of an export can name no file outside of its folder.
 
     Args:
         export_dir: Folder that `lmn-tf export` wrote.
@@ -61,13 +65,14 @@ class Scorer:
         Args:
             rows: A list of dicts, a dict of columns, a `pyarrow.Table`, or the glob of data
                 files. Columns are those of the feature spec; labels are not needed, nor histories
-                where the model reads none.
+                where the model reads none. Each dict has every column, None where there is no
+                value; further columns are ignored.
 
         Returns:
             For each label its probabilities: float32, shape `(rows,)`, in the order of the rows.
 
         Raises:
-            UserError: When a column is missing, or a value breaks a rule of the spec.
+            UserError: When a column is missing (in any row), or a value breaks a rule of the spec.
         """
         if isinstance(rows, str | os.PathLike):
             batches = make_dataset(
@@ -78,7 +83,8 @@ class Scorer:
                 histories=self._histories,
             )
         else:
-            batches = self._encode(_table(rows, self.spec.id_columns()))
+            columns = self.spec.columns(labels=False, histories=self._histories)
+            batches = self._encode(as_table(rows, columns, self.spec.id_columns()))
         names = [label.name for label in self.spec.labels]
         scores = {name: [np.empty(0, np.float32)] for name in names}
         for features in batches:
@@ -91,21 +97,10 @@ class Scorer:
         return {name: np.concatenate(parts) for name, parts in scores.items()}
 
     def _encode(self, table: pa.Table):
-        columns = self.spec.columns(labels=False, histories=self._histories)
-        for name in columns:
-            if name not in table.column_names:
-                near = did_you_mean(name, table.column_names)
-                raise UserError(f"`rows` must have the column `{name}`.{near}")
-            if table.column_names.count(name) > 1:
-                raise UserError(
-                    f"`rows` must have the column `{name}` once. "
-                    f"Received: {table.column_names.count(name)} columns of that name"
-                )
         if self._encoder is None:
             self._encoder = TableEncoder(
                 self.spec, self._stores(), labels=False, histories=self._histories
             )
-        table = table.select(columns)
         for start in range(0, table.num_rows, self.batch_size):
             piece = table.slice(start, self.batch_size)
             block = RowBlock.join([self._encoder.encode(piece, "rows", start)])
@@ -123,25 +118,3 @@ class Scorer:
             sequence.name: EventStore(self.spec, sequence, str(self.events_dir))
             for sequence in sequences
         }
-
-
-def _table(rows, ids) -> pa.Table:
-    if isinstance(rows, pa.Table):
-        return rows
-    try:
-        if isinstance(rows, list):
-            rows = {name: [row.get(name) for row in rows] for name in (rows[0] if rows else ())}
-        return pa.table({name: _column(name, values, ids) for name, values in rows.items()})
-    except UserError:
-        raise
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
-            "`rows` must be a list of dicts, a dict of columns, a pyarrow.Table or the glob of "
-            f"data files. Received: {type(rows).__name__} ({error})"
-        ) from error
-
-
-def _column(name, values, ids):
-    if name in ids and not isinstance(values, pa.Array | pa.ChunkedArray):
-        return id_array(values, "rows", name)
-    return values

@@ -1,0 +1,103 @@
+"""Rows of a request as an Arrow table of the columns that a model reads."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from lmn_tf.data.python_ids import id_array
+from lmn_tf.specs.errors import UserError, did_you_mean, short
+
+_UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, AttributeError, OverflowError)
+
+
+def as_table(rows, columns, ids) -> pa.Table:
+    """Gives rows in any of the forms that `Scorer.score` takes as a table.
+
+    Columns that nothing reads are left out unseen, whatever they hold.
+
+    Args:
+        rows: A list of dicts, a dict of columns or a `pyarrow.Table`. Each dict must have every
+            column; None stands for a missing value. No rows at all need no columns.
+        columns: Tuple of strings. The columns to take.
+        ids: Set of strings. Those of them that hold ids.
+
+    Returns:
+        `pyarrow.Table` with `columns`, in that order.
+
+    Raises:
+        UserError: When `rows` is none of these, a row or the whole lacks a column or has it
+            twice, or the values of a column do not fit together.
+
+    Example:
+
+    >>> as_table([{"a": 1, "note": "x"}, {"a": None, "note": 2}], ("a",), set()).to_pydict()
+    {'a': [1, None]}
+    """
+    if isinstance(rows, list):
+        _check_rows(rows, columns)
+        rows = {name: [row[name] for row in rows] for name in columns}
+    if hasattr(rows, "items"):  # Data frames have them, too.
+        _check_names(list(rows), columns)
+        return _joined({name: _column(name, rows[name], ids) for name in columns})
+    if not isinstance(rows, pa.Table):
+        raise _no_table(rows)
+    _check_names(rows.column_names, columns)
+    return rows.select(columns)
+
+
+def _check_rows(rows, columns):
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise _no_table(rows, f": row {number} is {short(row)}")
+        for name in columns:
+            if name not in row:
+                near = did_you_mean(name, [key for key in row if key not in columns])
+                raise UserError(
+                    f"`rows` must have the column `{name}` in each row, None where there is no "
+                    f"value. Received: row {number} without it.{near}"
+                )
+
+
+def _check_names(names, columns):
+    for name in columns:
+        count = names.count(name)
+        if not count:
+            near = did_you_mean(name, [other for other in names if other not in columns])
+            raise UserError(f"`rows` must have the column `{name}`.{near}")
+        if count > 1:
+            raise UserError(
+                f"`rows` must have the column `{name}` once. Received: {count} columns of that name"
+            )
+
+
+def _column(name, values, ids):
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values
+    if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+        raise UserError(f"column `{name}` of `rows` must be a list. Received: {short(values)}")
+    if name in ids:
+        return id_array(values, "rows", name)
+    try:
+        return pa.array(values)
+    except _UNFIT as error:
+        raise UserError(
+            f"column `{name}` must hold values of one type. Received: {error}", file="rows"
+        ) from error
+
+
+def _joined(columns):
+    lengths = {name: len(values) for name, values in columns.items()}
+    shortest, longest = min(lengths, key=lengths.get), max(lengths, key=lengths.get)
+    if lengths[shortest] != lengths[longest]:
+        raise UserError(
+            f"`rows` must have columns of one length. Received: {lengths[longest]} values in "
+            f"`{longest}`, {lengths[shortest]} in `{shortest}`"
+        )
+    return pa.table(columns)
+
+
+def _no_table(rows, more=""):
+    return UserError(
+        "`rows` must be a list of dicts, a dict of columns, a pyarrow.Table or the glob of data "
+        f"files. Received: {type(rows).__name__}{more}"
+    )
