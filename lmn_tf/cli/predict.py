@@ -7,13 +7,19 @@ import click
 @click.argument("run_dir")
 @click.option("--data", required=True, help="Glob of the files to score; labels are not needed.")
 @click.option("--output", required=True, help="Parquet file to write.")
+@click.option(
+    "--columns",
+    default="",
+    metavar="A,B",
+    help="Columns of the data to write beside the probabilities, such as item_id,request_id.",
+)
 @click.option("--delimiter", metavar="C", help="Of CSV files. Defaults to that of the pipeline.")
 @click.option("--batch-size", type=click.IntRange(1), help="Rows of a batch.")
-def predict(run_dir, data, output, delimiter, batch_size):
+def predict(run_dir, data, output, columns, delimiter, batch_size):
     """Write a trained model's probabilities, one row for each row of the data, in order.
 
     The file has a column for each label, and before them the group column of the feature spec
-    where it has one.
+    where it has one, and those of --columns.
 
     \b
     Example:
@@ -36,5 +42,6 @@ def predict(run_dir, data, output, delimiter, batch_size):
         data,
         output,
         batch_size=batch_size or pipeline.data.eval_batch_size,
+        columns=[name.strip() for name in columns.split(",") if name.strip()],
     )
     click.echo(f"{rows:,} rows written to {output}")

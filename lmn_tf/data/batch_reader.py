@@ -150,8 +150,11 @@ class BatchReader:
             yield window, RowBlock.join(parts), rows
 
 
-def open_spec_files(spec, files):
-    """Opens data files with what the spec says about their lists, numbers and ids."""
+def open_spec_files(spec, files, others=()):
+    """Opens data files with what the spec says about their lists, numbers and ids.
+
+    Columns that the spec does not name are read as texts where `others` names them.
+    """
     lists, numbers = {}, [label.data_column for label in spec.labels]
     if spec.weight is not None:
         numbers.append(spec.weight)
@@ -171,5 +174,6 @@ def open_spec_files(spec, files):
             view = spec.resolved_field(sequence, field)
             lists[view.data_column] = view.separator
             numbers += [view.data_column] if view.kind == "numeric" else []
-    texts = spec.id_columns() if spec.assets.text_ids else ()
+    texts = [name for name in others if name not in spec.columns()]
+    texts += spec.id_columns() if spec.assets.text_ids else ()
     return open_files(match_files(files), lists, numbers, texts, spec.assets.delimiter)

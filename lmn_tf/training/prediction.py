@@ -1,22 +1,24 @@
 """Scores of a model as a Parquet file."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lmn_tf import atomic_files
-from lmn_tf.data import formats
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.evaluation import Evaluator
+from lmn_tf.training.key_columns import KeyColumns
 from lmn_tf.training.progress import Progress
 
 _ROW_GROUP = 50_000
 
 
-def write_predictions(model, spec, files, output, batch_size: int = 4096) -> int:
+def write_predictions(
+    model, spec, files, output, batch_size: int = 4096, columns: Sequence[str] = ()
+) -> int:
     """Writes the probabilities of a model for each row of some files, in the order of the rows.
 
     Streams: memory holds a few batches. The output appears when it is whole.
@@ -27,12 +29,15 @@ def write_predictions(model, spec, files, output, batch_size: int = 4096) -> int
         files: Glob or list of data files; they need no label columns.
         output: Parquet file to write.
         batch_size: Rows of a batch. Defaults to `4096`.
+        columns: Names of columns of the files that are written as they are, between the group
+            column and the probabilities. Defaults to `()`.
 
     Returns:
         The number of rows.
 
     Raises:
-        UserError: When `output` is a folder, or its folder does not exist.
+        UserError: When `output` is a folder, its folder does not exist, or `columns` names a
+            column that the files do not have, or one of a label's name.
     """
     folder = os.path.dirname(os.path.abspath(output))
     if os.path.isdir(output) or not os.path.isdir(folder):
@@ -42,16 +47,17 @@ def write_predictions(model, spec, files, output, batch_size: int = 4096) -> int
         spec, files, batch_size=batch_size, labels=False, histories=model.reads_histories
     )
     evaluator = Evaluator(model, labels)
-    keys = _Keys(files, spec.group)
+    keys = KeyColumns(spec, files, _key_names(spec.group, columns, labels))
+    schema = pa.schema([*keys.schema, *(pa.field(label, pa.float32()) for label in labels)])
     progress = Progress(title="predict")
     rows = 0
     try:
         with atomic_files.atomic_path(output) as temporary:
-            writer = pq.ParquetWriter(temporary, _schema(keys, labels), compression="zstd")
+            writer = pq.ParquetWriter(temporary, schema, compression="zstd")
             with writer:
                 for step, scores in enumerate(evaluator.predict(dataset), 1):
-                    columns = {name: pa.array(scores[:, i]) for i, name in enumerate(labels)}
-                    table = pa.table({**keys.take(len(scores)), **columns})
+                    arrays = keys.take(len(scores)) + [pa.array(column) for column in scores.T]
+                    table = pa.Table.from_arrays(arrays, schema=schema)
                     writer.write_table(table, row_group_size=_ROW_GROUP)
                     rows += len(scores)
                     progress.update(step)
@@ -60,37 +66,11 @@ def write_predictions(model, spec, files, output, batch_size: int = 4096) -> int
     return rows
 
 
-def _schema(keys, labels) -> pa.Schema:
-    return pa.schema([*keys.fields, *(pa.field(label, pa.float32()) for label in labels)])
-
-
-class _Keys:
-    """The group column of the files, handed out as many rows at a time as are asked for."""
-
-    def __init__(self, files, group: str | None):
-        self.fields = []
-        self._tables = self._rest = None
-        if group is None:
-            return
-        self._tables = self._stream(files, group)
-        self._rest = next(self._tables)  # There is a row: empty files were refused before.
-        self.fields = [self._rest.schema.field(group)]
-
-    def take(self, count: int) -> dict[str, pa.ChunkedArray]:
-        if self._tables is None:
-            return {}
-        parts = []
-        while count:
-            if not self._rest.num_rows:
-                # The first file's type holds for all: the schema of the output is fixed.
-                self._rest = next(self._tables).cast(pa.schema(self.fields))
-            parts.append(self._rest.slice(0, count))
-            self._rest = self._rest.slice(parts[-1].num_rows)
-            count -= parts[-1].num_rows
-        table = pa.concat_tables(parts)
-        return {name: table[name] for name in table.column_names}
-
-    @staticmethod
-    def _stream(files, group: str) -> Iterator[pa.Table]:
-        for unit in formats.open_files(files):
-            yield from unit.tables([group])
+def _key_names(group, columns, labels) -> list[str]:
+    for name in columns:
+        if name in labels:
+            raise UserError(
+                "`--columns` must name no label, whose column holds the probabilities. "
+                f"Received: {name}"
+            )
+    return list(dict.fromkeys([*([] if group is None else [group]), *columns]))

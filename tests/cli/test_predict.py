@@ -14,6 +14,13 @@ def test_writes_a_row_for_each_row(tmp_path, capsys):
     assert 0 < min(scores["click"].to_pylist()) <= max(scores["click"].to_pylist()) < 1
 
 
+def test_writes_chosen_columns(tmp_path):
+    data, output = f"{market()}/test-*.parquet", tmp_path / "scores.parquet"
+    arguments = ["--data", data, "--output", str(output), "--columns", "item_id, hour"]
+    assert main(["predict", str(trained_run()), *arguments]) == 0
+    assert pq.read_table(output).column_names == ["user_id", "item_id", "hour", "click"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

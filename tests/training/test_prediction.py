@@ -1,6 +1,7 @@
 import glob
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tiny_run import market, trained_run
@@ -36,6 +37,27 @@ def test_a_row_for_each_row_in_order(run, tmp_path):
     want = np.concatenate(list(Evaluator(model).predict(data)))[:, 0]
     np.testing.assert_allclose(scores["click"].to_numpy(), want, atol=1e-6)
     assert [path.name for path in tmp_path.glob(".partial*")] == []
+
+
+def test_chosen_columns_and_a_group_that_may_not_be_null(run, tmp_path):
+    table = pq.read_table(glob.glob(f"{market()}/test-*.parquet")[0]).slice(0, 20)
+    fields = [field.with_nullable(False) for field in table.schema]
+    pq.write_table(table.cast(pa.schema(fields)), tmp_path / "a.parquet")
+    output = tmp_path / "scores"
+    write_predictions(*run, tmp_path / "a.parquet", output, columns=["item_id", "user_id"])
+    scores = pq.read_table(output)
+    assert scores.column_names == ["user_id", "item_id", "click"]
+    assert scores.select([0, 1]).to_pydict() == table.select(["user_id", "item_id"]).to_pydict()
+
+
+@pytest.mark.parametrize(
+    ("column", "match"),
+    [("click", "`--columns` must name no label, .* Received: click"), ("itemid", "`itemid` must")],
+)
+def test_columns_that_cannot_be_written_are_refused(run, tmp_path, column, match):
+    with pytest.raises(UserError, match=match):
+        write_predictions(*run, f"{market()}/test-*.parquet", tmp_path / "a", columns=[column])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_files_without_rows_are_refused_and_nothing_is_written(run, tmp_path):

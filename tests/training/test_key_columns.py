@@ -1,0 +1,74 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from small_shop import shop_spec
+
+from lmn_tf.specs.errors import UserError
+from lmn_tf.training.key_columns import KeyColumns
+
+
+def write(folder, *tables, **options):
+    for number, table in enumerate(tables):
+        pq.write_table(table, folder / f"{number}.parquet", **options)
+    return f"{folder}/*.parquet"
+
+
+def taken(files, names, counts):
+    keys = KeyColumns(shop_spec(), files, names)
+    tables = [pa.Table.from_arrays(keys.take(count), schema=keys.schema) for count in counts]
+    return pa.concat_tables(tables)
+
+
+@pytest.mark.parametrize("counts", [[10], [1, 9], [3, 3, 4], [5, 0, 5]])
+def test_rows_in_order_over_files_and_row_groups(tmp_path, counts):
+    table = pa.table({"a": range(10), "b": [f"t{i % 3}" for i in range(10)], "c": [0.5] * 10})
+    files = write(tmp_path, table.slice(0, 4), table.slice(4), row_group_size=3)
+    assert taken(files, ["b", "a"], counts) == table.select(["b", "a"])
+
+
+def test_no_columns(tmp_path):
+    files = write(tmp_path, pa.table({"a": [1]}))
+    keys = KeyColumns(shop_spec(), files, [])
+    assert keys.take(1) == [] and len(keys.schema) == 0
+
+
+def test_a_column_that_may_not_be_null(tmp_path):
+    schema = pa.schema([pa.field("user", pa.int64(), nullable=False)])
+    files = write(tmp_path, pa.Table.from_arrays([[7, 8]], schema=schema))
+    assert taken(files, ["user"], [2]) == pa.table({"user": [7, 8]})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "type_", "want"),
+    [
+        (pa.array([1], pa.int32()), pa.array([2**40]), pa.int64(), [1, 2**40]),
+        (pa.array([1]), pa.array([0.5]), pa.float64(), [1.0, 0.5]),
+        (pa.array([7]), pa.array(["007"]), pa.string(), ["7", "007"]),
+        (pa.array([None], pa.null()), pa.array([3]), pa.int64(), [None, 3]),
+        (pa.array(["a"]), pa.array(["b"]).dictionary_encode(), pa.string(), ["a", "b"]),
+        (pa.array([["a"]]), pa.array([None], pa.list_(pa.string())), None, [["a"], None]),
+    ],
+)
+def test_files_of_other_types(tmp_path, one, other, type_, want):
+    files = write(tmp_path, pa.table({"a": one}), pa.table({"a": other}))
+    found = taken(files, ["a"], [2])["a"]
+    assert found.to_pylist() == want and found.type == (type_ or pa.list_(pa.string()))
+
+
+def test_a_value_that_the_common_type_can_not_hold_is_refused(tmp_path):
+    files = write(tmp_path, pa.table({"a": [2**53 + 1]}), pa.table({"a": [0.5]}))
+    keys = KeyColumns(shop_spec(), files, ["a"])
+    with pytest.raises(UserError, match=r"0.parquet: column `a` must fit .* double. Rec.* int64"):
+        keys.take(1)
+
+
+def test_text_files_keep_what_the_spec_does_not_know(tmp_path):
+    (tmp_path / "a.csv").write_text("request,user,hour\n007,u1,3\n1e5,u2,4\n")
+    found = taken(tmp_path / "a.csv", ["request", "hour"], [2])
+    assert found["request"].to_pylist() == ["007", "1e5"]
+
+
+def test_a_missing_column_is_named(tmp_path):
+    files = write(tmp_path, pa.table({"item_id": [1]}))
+    with pytest.raises(UserError, match="column `itemid` must be in the file. Did you mean `item"):
+        KeyColumns(shop_spec(), files, ["itemid"])
