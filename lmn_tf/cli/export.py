@@ -10,9 +10,19 @@ import click
 @click.argument("out_dir")
 @click.option("--data", help="Glob of files to compare on. Defaults to the run's own data.")
 @click.option("--rows", type=click.IntRange(1), default=1000, help="Rows to compare on.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1),
+    default=1e-5,
+    show_default=True,
+    help="Largest difference of two probabilities that counts as none.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the parity report as JSON.")
-def export(run_dir, out_dir, data, rows, as_json):
+def export(run_dir, out_dir, data, rows, tolerance, as_json):
     """Export a trained model as a SavedModel, reload it and compare the two on real rows.
+
+    A SavedModel is a program: whoever loads it runs its graph. Load only exports of people whom
+    you trust.
 
     \b
     Example:
@@ -27,12 +37,14 @@ def export(run_dir, out_dir, data, rows, as_json):
     from lmn_tf.serving.saved_model import export as export_model
 
     files = data or pipeline.data.test or pipeline.data.valid or pipeline.data.train
-    report = export_model(directory.load_model(), spec, out_dir, files, rows=rows)
+    report = export_model(directory.load_model(), spec, out_dir, files, rows, tolerance)
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return
+    rounded = report["rows_rounded"]
     click.echo(
         f"Exported to {out_dir}: {report['stored_bytes']:,} bytes, {report['variables']} variables "
         f"stored once. On {report['rows']:,} rows the reloaded model differs by at most "
         f"{report['largest_difference']:.2g}."
+        + (f" In {rounded:,} of them rounding broke a tie another way." if rounded else "")
     )

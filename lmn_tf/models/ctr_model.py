@@ -376,6 +376,17 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
         finally:
             self._evaluating = before
 
+    def export(self, filepath, format="tf_saved_model", input_signature=None, **kwargs):
+        """As `keras.Model.export`, with the inputs that the feature spec tells.
+
+        `lmn_tf.serving.export` also writes the spec, compares the export with the model, and
+        stores each variable once, where Keras stores it twice.
+        """
+        self.build()
+        if input_signature is None:
+            input_signature = [self.encoder.signature()]
+        super().export(filepath, format=format, input_signature=input_signature, **kwargs)
+
     def get_compile_config(self):
         if not self.compiled:
             return {}

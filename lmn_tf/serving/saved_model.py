@@ -15,15 +15,13 @@ from lmn_tf.data.dataset import make_dataset
 from lmn_tf.distribute.row_wise_table import RowWiseTable
 from lmn_tf.layers.sparse_memory import SparseMemory
 from lmn_tf.ops.compile import plain_kernels
+from lmn_tf.serving.export_error import ExportError
+from lmn_tf.serving.parity import check_parity
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.spec_folder import write_spec
 
 MODEL_FOLDER = "saved_model"
 REPORT_FILE = "parity.json"
-
-
-class ExportError(RuntimeError):
-    """An export that would not serve what was trained."""
 
 
 def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5) -> dict:
@@ -36,14 +34,17 @@ def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5
     `statistics.json`, and `parity.json`. Each variable is stored once, which is checked by size.
     The folder appears only when the reloaded model agrees; otherwise nothing is left behind.
 
+    A SavedModel is a program: whoever loads one, with `tf.saved_model.load` or `Scorer`, runs its
+    graph, which may read, write and send files. Load only what comes from whom you trust.
+
     Args:
         model: A trained model of this package.
         spec: Its `FeatureSpec`, with its assets learned.
         output: Folder to make; it must not exist, or be empty.
         files: Glob or list of data files to compare on; labels are not needed.
         rows: Rows to compare on, the first ones. Defaults to `1000`.
-        tolerance: Largest difference of two probabilities that counts as none. Defaults to
-            `1e-5`.
+        tolerance: Largest difference of two probabilities that counts as none; see
+            `lmn_tf.serving.parity`. Defaults to `1e-5`.
 
     Returns:
         The content of `parity.json`.
@@ -77,7 +78,9 @@ def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5
         )
         report = {
             **check_size(model, partial / MODEL_FOLDER),
-            **check_parity(model, partial / MODEL_FOLDER, dataset, tolerance),
+            **check_parity(
+                model, served_probabilities(model, partial / MODEL_FOLDER), dataset, tolerance
+            ),
             "tensorflow": tf.__version__,
         }
         (partial / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n")
@@ -155,6 +158,24 @@ def load(folder):
         logger.setLevel(before)
 
 
+def served_probabilities(model, folder):
+    """Returns a function from features to the probabilities that a SavedModel gives.
+
+    Args:
+        model: The model that was saved.
+        folder: The SavedModel.
+    """
+    loaded = load(folder)  # The function below holds it, and it the variables.
+    labels = [label.name for label in model.spec.labels]
+
+    def served(features):
+        serve = loaded.signatures["serving_default"]
+        outputs = serve(**{input_name(key): value for key, value in features.items()})
+        return tf.stack([outputs[label] for label in labels], axis=1).numpy()
+
+    return served
+
+
 def input_name(key: str) -> str:
     """Returns the name of a signature's input for the key of an encoded feature.
 
@@ -188,49 +209,3 @@ def check_size(model, folder) -> dict:
             f"the export must store each variable once: {size:,} bytes. Received: {stored:,} bytes"
         )
     return {"variables": len(variables), "variable_bytes": size, "stored_bytes": stored}
-
-
-def check_parity(model, folder, dataset, tolerance: float) -> dict:
-    """Compares a SavedModel with the live model.
-
-    Args:
-        model: The live model.
-        folder: The SavedModel.
-        dataset: Batches of features.
-        tolerance: Largest difference of two probabilities that counts as none.
-
-    Returns:
-        Dictionary of `rows`, `largest_difference`, `mean_difference` (of probabilities) and
-        `tolerance`.
-
-    Raises:
-        ExportError: When the two differ, or there are no rows.
-    """
-    loaded = load(folder)
-    serve = loaded.signatures["serving_default"]
-    keys = list(model.encoder.signature())
-    largest = total = 0.0
-    rows = 0
-    for features in dataset:
-        logits = tf.cast(model(features, training=False), tf.float32)
-        outputs = serve(**{input_name(key): features[key] for key in keys})
-        served = tf.stack([outputs[label.name] for label in model.spec.labels], axis=1)
-        difference = np.abs(tf.sigmoid(logits).numpy() - served.numpy())
-        # A NaN on either side must count as a difference.
-        difference = np.where(np.isnan(difference), np.inf, difference)
-        largest = max(largest, float(difference.max(initial=0.0)))
-        total += float(difference.mean(axis=1).sum())
-        rows += len(difference)
-    if not rows:
-        raise ExportError("the export must be compared on real rows. Received: no row")
-    if not largest <= tolerance:
-        raise ExportError(
-            f"the reloaded export must score like the model, within {tolerance:g}. "
-            f"Received: a difference of {largest:g} on {rows:,} rows"
-        )
-    return {
-        "rows": rows,
-        "largest_difference": largest,
-        "mean_difference": total / rows,
-        "tolerance": tolerance,
-    }

@@ -20,6 +20,14 @@ def test_report_as_json(tmp_path, capsys):
     assert report == json.loads((tmp_path / "export" / "parity.json").read_text())
 
 
+def test_tolerance(tmp_path, capsys):
+    arguments = ["--rows", "20", "--json", "--tolerance", "1e-3"]
+    assert main(["export", str(trained_run()), str(tmp_path / "export"), *arguments]) == 0
+    assert json.loads(capsys.readouterr().out)["tolerance"] == 1e-3
+    assert main(["export", str(trained_run()), str(tmp_path / "b"), "--tolerance", "-1"]) == 2
+    assert "--tolerance" in capsys.readouterr().err
+
+
 def test_a_taken_folder_is_refused(capsys):
     assert main(["export", str(trained_run()), str(exported())]) == 2
     assert "`OUT_DIR` must be a new or empty folder" in capsys.readouterr().err

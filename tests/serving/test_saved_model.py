@@ -81,7 +81,9 @@ def test_an_export_that_differs_is_refused_and_removed(run, tmp_path, monkeypatc
 
     weights = model.get_weights()
     monkeypatch.setattr(module, "save", save_and_train_on)
-    with pytest.raises(ExportError, match="must score like the model, within 1e-05. Received: a"):
+    with pytest.raises(
+        ExportError, match="must score like the model, within 1e-05. Received: a .* 20 of 20"
+    ):
         export(model, spec, tmp_path / "out", FILES, rows=20)
     model.set_weights(weights)
     assert list(tmp_path.iterdir()) == []
@@ -104,12 +106,6 @@ def test_doubled_variables_are_refused(run, tmp_path):
     (folder / "variables" / "data").write_bytes(b"0" * 1_000_000)
     with pytest.raises(ExportError, match="must store each variable once: .* 1,000,000 bytes"):
         module.check_size(model, folder)
-
-
-def test_no_rows_cannot_be_compared(run):
-    model, _ = run
-    with pytest.raises(ExportError, match="must be compared on real rows. Received: no row"):
-        module.check_parity(model, exported() / "saved_model", [], 1e-5)
 
 
 def test_the_package_exports_the_function():

@@ -1,0 +1,90 @@
+"""The comparison of what is served with the model that it was made from.
+
+An export runs on kernels that every server has, the live model on the fastest of this machine. They
+round differently. That alone moves a probability by about 1e-7; but where two slots of a memory,
+or two candidates of a search, score equally up to rounding, one sum ends in one of them and one
+in the other, and the probability of that row moves by more. So each row is compared with the live
+model twice: as it trains, and traced with the kernels of the export. It agrees when one of the two
+does. A wrong weight or input differs from both. A tie is rare: kernels that disagree on more than
+one row in twenty are no rounding, and are refused.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from lmn_tf.ops.compile import plain_kernels
+from lmn_tf.serving.export_error import ExportError
+
+_LARGEST_SHARE = 0.05
+
+
+def check_parity(model, served, dataset, tolerance: float) -> dict:
+    """Compares what is served with the live model.
+
+    Args:
+        model: The live model.
+        served: Function from a batch of features to probabilities, an array of shape
+            `(batch, labels)`.
+        dataset: Batches of features.
+        tolerance: Largest difference of two probabilities that counts as none.
+
+    Returns:
+        Dictionary of `rows`, `largest_difference` and `mean_difference` (of probabilities, from
+        the live model as it trains), `rows_rounded` (how many of them differ by more than
+        `tolerance`, but not from the live model on the export's kernels) and `tolerance`.
+
+    Raises:
+        ExportError: When the two differ, or there are no rows.
+    """
+    signature = model.encoder.signature()
+
+    @tf.function(input_signature=[signature])
+    def plain(features):
+        return _probabilities(model, features)
+
+    found, live, same = [], [], []
+    for features in dataset:
+        features = {key: features[key] for key in signature}
+        found.append(served(features))
+        live.append(_probabilities(model, features).numpy())
+        with plain_kernels():
+            same.append(plain(features).numpy())
+    if not found:
+        raise ExportError("the export must be compared on real rows. Received: no row")
+    found, live, same = (np.concatenate(parts) for parts in (found, live, same))
+    difference = _difference(found, live)
+    wrong = np.minimum(difference, _difference(found, same)) > tolerance
+    rounded = np.any(difference > tolerance, axis=1)
+    if not wrong.any() and rounded.sum() > max(1, _LARGEST_SHARE * len(found)):
+        wrong = difference > tolerance
+    if wrong.any():
+        raise _error(model, found, live, np.where(wrong, difference, 0), tolerance)
+    return {
+        "rows": len(found),
+        "largest_difference": float(difference.max()),
+        "mean_difference": float(difference.mean()),
+        "rows_rounded": int(rounded.sum()),
+        "tolerance": tolerance,
+    }
+
+
+def _probabilities(model, features):
+    return tf.sigmoid(tf.cast(model(features, training=False), tf.float32))
+
+
+def _difference(found, want):
+    # A NaN on either side must count as a difference.
+    difference = np.abs(found - want)
+    return np.where(np.isnan(difference), np.inf, difference)
+
+
+def _error(model, found, live, difference, tolerance):
+    row, index = np.unravel_index(np.argmax(difference), difference.shape)
+    rows = int(np.any(difference, axis=1).sum())
+    return ExportError(
+        f"the reloaded export must score like the model, within {tolerance:g}. Received: a "
+        f"difference of {difference[row, index]:.3g} in row {row + 1} "
+        f"(`{model.spec.labels[index].name}` {live[row, index]:.8g}, exported "
+        f"{found[row, index]:.8g}), differences in {rows:,} of {len(found):,} rows. Where so small "
+        "a difference does no harm, give a larger `tolerance`."
+    )

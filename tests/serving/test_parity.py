@@ -1,0 +1,94 @@
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lmn_tf.ops.compile import compiles_for_cpu
+from lmn_tf.serving.export_error import ExportError
+from lmn_tf.serving.parity import check_parity
+
+ROWS = 40
+DATASET = [{"x": np.arange(start, start + 10, dtype=np.float32)} for start in range(0, ROWS, 10)]
+
+
+class Model:
+    """A model whose fast kernels add `step` to the logits of the rows in `turned`."""
+
+    spec = types.SimpleNamespace(
+        labels=[types.SimpleNamespace(name="click"), types.SimpleNamespace(name="buy")]
+    )
+    encoder = types.SimpleNamespace(signature=lambda: {"x": tf.TensorSpec([None], tf.float32)})
+
+    def __init__(self, turned=(), step=0.01):
+        self.turned = tf.constant(turned, tf.float32)
+        self.step = step
+
+    def __call__(self, features, training):
+        x = tf.convert_to_tensor(features["x"])
+        is_turned = tf.reduce_any(x[:, None] == self.turned[None, :], axis=1)
+        step = self.step if compiles_for_cpu() else 0.0
+        return tf.stack([x / 10, x / 20 + tf.where(is_turned, step, 0.0)], axis=1)
+
+
+def served(change=None):
+    def served(features):
+        logits = np.stack([features["x"] / 10, features["x"] / 20], axis=1)
+        if change is not None:
+            change(features["x"], logits)
+        return 1 / (1 + np.exp(-logits))
+
+    return served
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch):
+    monkeypatch.setattr("lmn_tf.ops.compile.has_gpu", lambda: False)
+
+
+def test_equal_models():
+    report = check_parity(Model(), served(), DATASET, 1e-5)
+    assert report.pop("largest_difference") < 1e-6 and report.pop("mean_difference") < 1e-6
+    assert report == {"rows": ROWS, "rows_rounded": 0, "tolerance": 1e-5}
+
+
+def test_rows_in_which_kernels_break_a_tie_otherwise_are_counted():
+    report = check_parity(Model(turned=[3, 25]), served(), DATASET, 1e-5)
+    assert report["rows_rounded"] == 2 and 1e-3 < report["largest_difference"] < 3e-3
+
+
+def test_kernels_that_disagree_on_many_rows_are_refused():
+    match = "difference of 0.0025 in row 1 .* differences in 3 of 40 rows"
+    with pytest.raises(ExportError, match=match):
+        check_parity(Model(turned=[0, 1, 2]), served(), DATASET, 1e-5)
+
+
+def wrong(x, logits):
+    logits[x == 13, 1] += 0.1
+
+
+def test_a_single_wrong_row_is_told():
+    match = (
+        r"within 1e-05. Received: a difference of 0.0224 in row 14 \(`buy` 0.657\d+, exported "
+        r"0.679\d+\), differences in 1 of 40 rows. .* larger `tolerance`"
+    )
+    with pytest.raises(ExportError, match=match):
+        check_parity(Model(), served(wrong), DATASET, 1e-5)
+
+
+def test_a_larger_tolerance_lets_it_pass():
+    report = check_parity(Model(), served(wrong), DATASET, 0.03)
+    assert report["rows_rounded"] == 0 and 0.02 < report["largest_difference"] < 0.03
+
+
+def test_not_a_number_is_a_difference():
+    def nan(x, logits):
+        logits[x == 5] = np.nan
+
+    with pytest.raises(ExportError, match="a difference of inf in row 6 .* exported nan"):
+        check_parity(Model(), served(nan), DATASET, 0.9)
+
+
+def test_no_rows_cannot_be_compared():
+    with pytest.raises(ExportError, match="must be compared on real rows. Received: no row"):
+        check_parity(Model(), served(), [], 1e-5)
