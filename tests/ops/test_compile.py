@@ -1,6 +1,10 @@
+import keras
+import numpy as np
+import pytest
 import tensorflow as tf
 
 from lmn_tf.cli.xla_flags import SELECT_K
+from lmn_tf.ops import compile as compile_module
 from lmn_tf.ops import is_compiling_with_xla, plain_kernels
 from lmn_tf.ops.compile import (
     compiles_for_cpu,
@@ -42,6 +46,31 @@ def test_plain_kernels_turn_off_what_is_tuned_for_cpus():
         assert not compiles_for_cpu()
         assert not runs_sparse_products(tf.float32)
     assert compiles_for_cpu()
+
+
+@pytest.mark.parametrize("how", ["export", "archive", "saved_model"])
+def test_what_is_saved_is_traced_with_plain_kernels(tmp_path, monkeypatch, how):
+    monkeypatch.setattr(compile_module, "has_gpu", lambda: False)
+
+    @keras.saving.register_keras_serializable(package="test_compile")
+    class Asks(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs + (1.0 if compiles_for_cpu() else 0.0)
+
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, Asks()(inputs))
+    zeros = tf.zeros((1, 2))
+    if how == "export":
+        model.export(tmp_path / "saved", verbose=False)
+    elif how == "archive":
+        archive = keras.export.ExportArchive()
+        archive.add_endpoint("serve", model.call, [tf.TensorSpec((None, 2))])
+        archive.write_out(tmp_path / "saved", verbose=False)
+    else:
+        tf.saved_model.save(model, str(tmp_path / "saved"))
+    loaded = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    assert np.max(next(iter(loaded(zeros).values()))) == 0
+    assert np.min(model(zeros)) == np.min(model.predict(zeros, verbose=0)) == 1
 
 
 def test_nothing_is_compiled_apart_inside_xla():
