@@ -13,6 +13,7 @@ from lmn_tf.specs.document import Document
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.feature import Feature
 from lmn_tf.specs.fingerprint import FINGERPRINT_FILE, check_fingerprint
+from lmn_tf.specs.inner_files import check_inner_files, check_inner_vocabularies
 from lmn_tf.specs.label import Label
 from lmn_tf.specs.resolved_field import ResolvedField
 from lmn_tf.specs.section import Name, Text, Version, path_beside, section
@@ -86,12 +87,16 @@ class FeatureSpec(Document):
 
         Raises:
             UserError: with file and line, for the first mistake in it; or when the files beside it
-                are not what was written.
+                are not what was written, or it is a run's and names files outside of its folder.
         """
-        spec, folder = super().load(path), pathlib.Path(path).parent
+        folder = pathlib.Path(path).parent
         if learned is None:
             learned = any((folder / name).exists() for name in _OWN_FOLDER)
         if learned:
+            check_inner_files(folder)
+        spec = super().load(path)
+        if learned:
+            check_inner_vocabularies(spec, folder)
             vars(spec.assets).update(vars(Assets.load(folder)))
             check_fingerprint(spec, folder)
         return spec

@@ -72,6 +72,6 @@ def load_spec(folder):
         `FeatureSpec` with its assets.
 
     Raises:
-        UserError: when a file is missing or not what was written.
+        UserError: when a file is missing, not what was written or outside of the folder.
     """
     return FeatureSpec.load(pathlib.Path(folder) / SPEC_FILE, learned=True)

@@ -15,6 +15,7 @@ from lmn_tf.specs.errors import UserError, short
 from lmn_tf.specs.spec_folder import load_spec, resolved_spec, write_spec
 from lmn_tf.training.checked_zip import check_zip
 from lmn_tf.training.data_notes import DataNotes, read_files
+from lmn_tf.training.unpacked_size import check_unpacked_size
 
 # A resumed run may differ in these: they do not change what is learned.
 _FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps")
@@ -256,6 +257,7 @@ class RunDirectory:
 
         # Importing the class registers it with Keras.
         registry.model_class(self.load_pipeline().model_name)
+        check_unpacked_size(self.model_file)
         check_zip(self.model_file)
         try:
             return keras.saving.load_model(self.model_file, compile=False)

@@ -229,7 +229,7 @@ def test_half_precision_scales_the_loss_without_unfolding_tables():
 def test_keras_export_takes_its_inputs_from_the_spec(tmp_path):
     model = tiny_model()
     model.export(tmp_path / "saved", verbose=False)
-    features = next(iter(tiny_data()))[0]
+    features = tiny_data()[1][0]
     features = {key: features[key] for key in model.encoder.signature()}
     found = tf.saved_model.load(str(tmp_path / "saved")).serve(features)
     np.testing.assert_allclose(found, model(features, training=False), atol=1e-5)

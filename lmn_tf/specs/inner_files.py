@@ -1,0 +1,61 @@
+"""Folders that come from elsewhere, and must not reach for files outside of themselves."""
+
+import pathlib
+
+from lmn_tf.specs.errors import UserError, short
+
+
+def check_inner_files(folder) -> None:
+    """Checks that the files of a run or an export are not links out of its folder.
+
+    Args:
+        folder: Path. It may itself be a link.
+
+    Raises:
+        UserError: When `feature_spec.yaml`, `statistics.json`, `vocabularies/` or a file in the
+            last lies elsewhere.
+    """
+    folder = pathlib.Path(folder)
+    vocabularies = folder / "vocabularies"
+    names = (folder / "feature_spec.yaml", folder / "statistics.json", vocabularies)
+    for path in (*names, *(vocabularies.glob("*") if is_inside(vocabularies, folder) else ())):
+        if not is_inside(path, folder):
+            raise UserError(
+                f"the file must lie in the folder of its run or export. Received: a link to "
+                f"{path.resolve()}",
+                file=path,
+            )
+
+
+def check_inner_vocabularies(spec, folder) -> None:
+    """Checks that the spec of a run or an export names no vocabulary outside of its folder.
+
+    What it names would be read, and copied into whatever is made from it. The spec that a user
+    writes may name files anywhere; what a run or an export holds are copies.
+
+    Args:
+        spec: `FeatureSpec`.
+        folder: Path of the run or the export.
+
+    Raises:
+        UserError: When a vocabulary lies outside: by an absolute path, by `..` or by a link.
+    """
+    for view in spec.views():
+        given = None if view.lookup is None else view.lookup.vocabulary
+        if isinstance(given, str) and not is_inside(pathlib.Path(folder) / given, folder):
+            raise UserError(
+                f"`vocabulary` of `{view.name}` must be a file in the folder of its run or export. "
+                f"Received: vocabulary={short(given)}",
+                file=pathlib.Path(folder) / "feature_spec.yaml",
+            )
+
+
+def is_inside(path, folder) -> bool:
+    """Returns whether a path lies in a folder once all links are followed.
+
+    Example:
+
+    >>> is_inside("/a/b/../c.txt", "/a"), is_inside("/a/../b.txt", "/a")
+    (True, False)
+    """
+    return pathlib.Path(path).resolve().is_relative_to(pathlib.Path(folder).resolve())
