@@ -231,5 +231,6 @@ def test_keras_export_takes_its_inputs_from_the_spec(tmp_path):
     model.export(tmp_path / "saved", verbose=False)
     features = tiny_data()[1][0]
     features = {key: features[key] for key in model.encoder.signature()}
-    found = tf.saved_model.load(str(tmp_path / "saved")).serve(features)
-    np.testing.assert_allclose(found, model(features, training=False), atol=1e-5)
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    want = model(features, training=False)
+    np.testing.assert_allclose(loaded.serve(features), want, atol=1e-5)

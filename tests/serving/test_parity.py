@@ -69,7 +69,7 @@ def wrong(x, logits):
 
 def test_a_single_wrong_row_is_told():
     match = (
-        r"within 1e-05. Received: a difference of 0.0224 in row 14 \(`buy` 0.657\d+, exported "
+        r"within 1e-05. Received: a difference of 0.0222 in row 14 \(`buy` 0.657\d+, exported "
         r"0.679\d+\), differences in 1 of 40 rows. .* larger `tolerance`"
     )
     with pytest.raises(ExportError, match=match):
