@@ -20,9 +20,9 @@ class KerasRegistry(dict):
 
     Example:
 
-    >>> registry = KerasRegistry({"mine>length": len})
-    >>> "lmn_tf>LogLoss" in registry, "lmn_tf>LogLos" in registry, "mine>size" in registry
-    (True, False, False)
+    >>> import keras
+    >>> keras.saving.get_registered_object("lmn_tf>LogLoss")
+    <class 'lmn_tf.metrics.log_loss.LogLoss'>
     """
 
     def __contains__(self, name):
