@@ -27,6 +27,7 @@ def test_what_an_export_holds(run):
     assert names == {
         "saved_model",
         "feature_spec.yaml",
+        "fingerprints.json",
         "vocabularies",
         "statistics.json",
         "parity.json",
