@@ -1,4 +1,4 @@
-"""Keras callbacks that watch the memory while a model trains."""
+"""Keras callbacks that watch a model and its memory while it trains."""
 
 from lmn_tf.lazy_exports import lazy_exports
 
@@ -7,8 +7,15 @@ _EXPORTS = {
     "CollapseWarning": "collapse_alarm",
     "MemoryTensorBoard": "memory_tensorboard",
     "OpenKeys": "open_keys",
+    "StopAtDivergence": "stop_at_divergence",
 }
 
-__all__ = ["CollapseAlarm", "CollapseWarning", "MemoryTensorBoard", "OpenKeys"]
+__all__ = [
+    "CollapseAlarm",
+    "CollapseWarning",
+    "MemoryTensorBoard",
+    "OpenKeys",
+    "StopAtDivergence",
+]
 
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

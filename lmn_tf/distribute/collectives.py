@@ -195,6 +195,36 @@ def moments_over_replicas(count, mean, variance):
     return sums[0], whole_mean, sum_over_replicas(spread) / divisor
 
 
+def run_where(condition, function, values):
+    """Calls a function on each replica where a condition holds, which may update variables.
+
+    A conditional of each replica's own could not hold what replicas do together.
+
+    Args:
+        condition: Boolean scalar tensor, the same on each replica.
+        function: Function of one argument; what it returns is dropped.
+        values: Its argument: nested tensors of the calling replica.
+    """
+    if replica_count() == 1 or tf.__internal__.distribute.strategy_supports_no_merge_call():
+        _call_where(condition, lambda: function(values))
+        return
+
+    def on_all(strategy, conditions, values):
+        condition = strategy.experimental_local_results(conditions)[0]
+        run = strategy.extended.call_for_each_replica
+        _call_where(condition, lambda: run(function, args=(values,)))
+
+    tf.distribute.get_replica_context().merge_call(on_all, args=(condition, values))
+
+
+def _call_where(condition, function):
+    def call():
+        function()
+        return tf.constant(True)
+
+    tf.cond(condition, call, lambda: tf.constant(False))
+
+
 @contextlib.contextmanager
 def counted_bytes():
     """Counts the bytes that eager code sends between replicas while a block runs.

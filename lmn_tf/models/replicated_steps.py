@@ -1,10 +1,17 @@
-"""Steps of training and evaluation on several replicas."""
+"""Steps of training and evaluation, on one device or several replicas."""
 
 import keras
 import tensorflow as tf
 
-from lmn_tf.distribute.collectives import replica_count, share_of_replicas, sum_over_replicas
+from lmn_tf.distribute.collectives import (
+    replica_count,
+    run_where,
+    share_of_replicas,
+    sum_over_replicas,
+)
+from lmn_tf.distribute.parted_slices import PartedSlices
 from lmn_tf.layers.replicated_loss import own_losses
+from lmn_tf.models.counted_rows import counted_rows
 
 
 class ReplicatedSteps:
@@ -12,7 +19,13 @@ class ReplicatedSteps:
 
     Keras averages the losses of replicas, however many rows each of them has: the rows of a last,
     short batch would count more or less than others. Here each row counts the same, in the
-    gradient and in the loss that is logged. With one replica the steps are those of Keras.
+    gradient and in the loss that is logged. Beyond that the steps are those of Keras, but for two
+    things:
+
+    - Rows whose sample weight is 0 are left out before anything is computed; see `counted_rows`.
+      A batch without any other rows changes nothing: the optimizer takes no step.
+    - The logged loss is NaN where a gradient is not finite, so that it is seen in the step in which
+      it happens. Under loss scaling it is not: there the optimizer leaves out such steps.
     """
 
     @property
@@ -22,38 +35,70 @@ class ReplicatedSteps:
 
     def train_step(self, data):
         """One step of training."""
-        if replica_count() == 1:
-            return super().train_step(data)
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        rows = _rows(x)
+        x, y, sample_weight = counted_rows(*keras.utils.unpack_x_y_sample_weight(data))
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
-            loss = self._shared_loss(x, y, y_pred, sample_weight, rows, training=True)
-            loss = self.optimizer.scale_loss(loss)
+            loss = self._shared_loss(x, y, y_pred, sample_weight, training=True)
+            scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        gradients = tape.gradient(scaled, variables)
+        self._note_loss(loss + self._alarm(gradients), x)
+        if sample_weight is None:
+            self._apply(gradients, variables)
+        else:
+            rows = sum_over_replicas(tf.cast(_rows(x), tf.float32))
+            run_where(rows > 0, lambda gradients: self._apply(gradients, variables), gradients)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def test_step(self, data):
         """One step of evaluation."""
-        if replica_count() == 1:
-            return super().test_step(data)
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = counted_rows(*keras.utils.unpack_x_y_sample_weight(data))
         y_pred = self(x, training=False)
-        self._shared_loss(x, y, y_pred, sample_weight, _rows(x), training=False)
+        self._note_loss(self._shared_loss(x, y, y_pred, sample_weight, training=False), x)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def _shared_loss(self, x, y, y_pred, sample_weight, rows, training):
-        """The replica's part of the loss of the whole batch, which is noted for the logs."""
-        share = share_of_replicas(rows)
-        weights = tf.fill([rows], share) if sample_weight is None else sample_weight * share
-        loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights, training=training)
+    def _shared_loss(self, x, y, y_pred, sample_weight, training):
+        """The replica's part of the loss of the whole batch."""
+        if replica_count() > 1:
+            rows = _rows(x)
+            share = share_of_replicas(rows)
+            sample_weight = (
+                tf.fill([rows], share) if sample_weight is None else sample_weight * share
+            )
+        return self._compute_loss(
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
+        )
+
+    def _note_loss(self, loss, x):
+        """Notes the loss for the logs, in proportion to the rows of the whole batch."""
         # The tracker adds up what replicas tell, times the weight, and divides by the weights.
-        replicas = float(replica_count())
-        everywhere = sum_over_replicas(tf.cast(rows, tf.float32))
-        self._loss_tracker.update_state(loss * replicas, sample_weight=everywhere / replicas)
-        return loss
+        replicas, rows = replica_count(), _rows(x)
+        if replicas > 1:
+            loss *= float(replicas)
+            rows = sum_over_replicas(tf.cast(rows, tf.float32)) / float(replicas)
+        self._loss_tracker.update_state(loss, sample_weight=rows)
+
+    def _alarm(self, gradients):
+        """0 where all gradients are finite, else NaN; always 0 under loss scaling."""
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            return 0.0
+        sums = [_sum(gradient) for gradient in gradients if gradient is not None]
+        if not sums:
+            return 0.0
+        # A sum is as finite as its terms, and costs a third of looking at each of them.
+        return tf.where(tf.math.is_finite(tf.add_n(sums)), 0.0, float("nan"))
+
+    def _apply(self, gradients, variables):
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
 
 def _rows(x):
     return tf.shape(tf.nest.flatten(x)[0])[0]
+
+
+def _sum(gradient):
+    """The sum of all that is in a gradient, added up where it is."""
+    if isinstance(gradient, PartedSlices):
+        return gradient.sum(_sum)
+    values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+    return tf.cast(tf.reduce_sum(values), tf.float32)

@@ -15,8 +15,10 @@ from lmn_tf import atomic_files
 from lmn_tf.distribute.row_access import copy_rows, get_rows, row_chunks
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.checked_zip import check_zip, read_checked
+from lmn_tf.training.finite_weights import check_finite, check_rows
 
 _STATE = "state.json"
+_CHECKPOINT = "A checkpoint"
 _LENGTHS_AT = 26  # of the name and of what follows it, in the header of a member of a zip file
 _STEP = re.compile(r"^step-(\d+)\.npz$")
 
@@ -32,11 +34,11 @@ class Checkpoints:
     values. Tables are in it as wholes, in the order of ids, on however many devices they lie:
     what one number of devices saved another one loads. They pass through memory in pieces.
 
-    A file is written beside its place, flushed and renamed, so it is whole or absent. Each
-    member of the file carries a checksum, and all of them are verified before any is read; when
-    the newest checkpoint is damaged, the one before it is used and a warning says so. Best weights
-    are files of their own, named in the state under `best_file`, kept while a kept checkpoint
-    names them.
+    A file is written beside its place, flushed and renamed, so it is whole or absent; a number
+    that is NaN or infinite is refused, and what was written before stays. Each member of the file
+    carries a checksum, and all of them are verified before any is read; when the newest checkpoint
+    is damaged, the one before it is used and a warning says so. Best weights are files of their
+    own, named in the state under `best_file`, kept while a kept checkpoint names them.
 
     Args:
         folder: Folder of the checkpoints; made when first written to.
@@ -126,14 +128,17 @@ def write_arrays(path, values: Mapping[str, np.ndarray], state: Mapping) -> None
         path: The file to write.
         values: Arrays by key; or variables, of which the large ones are read in pieces.
         state: Plain JSON values, kept beside the arrays.
+
+    Raises:
+        UserError: When a number is NaN or infinite; the file is not touched then.
     """
     document = {"keys": list(values), "state": dict(state)}
     with atomic_files.atomic_path(path) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             archive.writestr(_STATE, json.dumps(document))
-            for index, value in enumerate(values.values()):
+            for index, (key, value) in enumerate(values.items()):
                 with archive.open(_member(index), "w", force_zip64=True) as member:
-                    _write(member, value)
+                    _write(member, value, key)
 
 
 def read_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
@@ -169,7 +174,8 @@ def assign(variables: Mapping[str, object], values: Mapping[str, np.ndarray], so
         source: What to call the checkpoint in messages.
 
     Raises:
-        UserError: When a key is missing on one side or a shape differs.
+        UserError: When a key is missing on one side, a shape differs, or a number is NaN or
+            infinite.
     """
     for key in variables:
         if key not in values:
@@ -182,6 +188,7 @@ def assign(variables: Mapping[str, object], values: Mapping[str, np.ndarray], so
                 f"{source}: `{key}` must have the shape {tuple(variables[key].shape)}. "
                 f"Received: {value.shape}"
             )
+    check_finite(values, source)
     for key, value in values.items():
         copy_rows(value, variables[key])
 
@@ -211,15 +218,18 @@ def _member(index: int) -> str:
     return f"{index:06d}.npy"
 
 
-def _write(member, value) -> None:
+def _write(member, value, key) -> None:
     """Writes one array; a variable is read in pieces, and never held as a whole."""
     is_array = isinstance(value, np.ndarray | np.generic) or not hasattr(value, "shape")
     chunks = [] if is_array else row_chunks(tuple(value.shape), itemsize=4)
     if len(chunks) < 2:
-        np.lib.format.write_array(member, _storable(np.asarray(value)), allow_pickle=False)
+        whole = _storable(np.asarray(value))
+        check_rows(whole, key, _CHECKPOINT)
+        np.lib.format.write_array(member, whole, allow_pickle=False)
         return
     for start, stop in chunks:
         rows = np.ascontiguousarray(_storable(get_rows(value, start, stop)))
+        check_rows(rows, key, _CHECKPOINT)
         if not start:
             descr = np.lib.format.dtype_to_descr(rows.dtype)
             header = {"descr": descr, "fortran_order": False, "shape": tuple(value.shape)}

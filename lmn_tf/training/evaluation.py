@@ -12,6 +12,7 @@ from lmn_tf import metrics
 from lmn_tf.data.dataset import user_errors
 from lmn_tf.distribute.parameter_server_scope import WorkerScope
 from lmn_tf.layers.iterative_memory import IterativeMemory
+from lmn_tf.specs.errors import UserError
 from lmn_tf.training.memory_reads import memory_layers, memory_names, recorded_reads
 
 ORDER = ("auc", "gauc", "qauc", "logloss", "normalized_entropy")
@@ -55,6 +56,9 @@ class Evaluator:
         Returns:
             The figures as plain numbers; one that does not exist, such as the AUC of rows of one
             class, is None.
+
+        Raises:
+            UserError: If a logit is NaN or infinite.
         """
         started = time.perf_counter()
         scorers = [self._metrics(index) for index in range(len(self.labels))]
@@ -103,7 +107,10 @@ class Evaluator:
             forwarded = self._on_workers(dataset, batches)
         else:
             forwarded = self._here(dataset, batches)
+        row = 0
         for batch, (logits, reads) in forwarded:
+            _check_finite(logits, row)
+            row += int(logits.shape[0])
             features, labels, weights = (
                 (batch, None, None) if isinstance(batch, dict) else (*batch, None)[:3]
             )
@@ -208,6 +215,18 @@ def _entropies(model) -> list:
         (layer, metrics.AttentionEntropy(layer.num_reads, prefix))
         for layer, prefix in zip(layers, prefixes, strict=True)
     ]
+
+
+def _check_finite(logits, start) -> None:
+    wrong = np.flatnonzero(~np.isfinite(logits.numpy()).all(axis=-1))
+    if wrong.size:
+        value = logits.numpy()[wrong[0]].ravel()
+        value = value[~np.isfinite(value)][0]
+        raise UserError(
+            f"The logits of the model must be finite. Received: {value} for row "
+            f"{start + wrong[0] + 1:,} of the data: likely a number in it, or a weight, is far too "
+            "large"
+        )
 
 
 def _finite(value) -> float | None:

@@ -249,24 +249,29 @@ class RunDirectory:
         """Loads `model.keras`.
 
         Raises:
-            UserError: When the file is damaged, or no model of this version.
+            UserError: When the file is damaged, or no model of this version, or its weights are
+                not finite.
         """
         import keras
 
         from lmn_tf.models import registry
+        from lmn_tf.training.finite_weights import check_finite
+        from lmn_tf.training.variable_paths import keyed_variables
 
         # Importing the class registers it with Keras.
         registry.model_class(self.load_pipeline().model_name)
         check_unpacked_size(self.model_file)
         check_zip(self.model_file)
         try:
-            return keras.saving.load_model(self.model_file, compile=False)
+            model = keras.saving.load_model(self.model_file, compile=False)
         except Exception as error:  # whole, and yet no model: Keras raises what its parts raise
             raise UserError(
                 "the file must hold a model that this version loads. Received: "
                 f"{type(error).__name__}: {error}",
                 file=self.model_file,
             ) from error
+        check_finite(keyed_variables(model), str(self.model_file))
+        return model
 
     def _compare(self, file: Path, document: dict) -> None:
         before = _flat(strict_yaml.load(file)[0])

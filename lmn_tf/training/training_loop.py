@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf.callbacks.stop_at_divergence import StopAtDivergence
 from lmn_tf.training import checkpoints as checkpoint_files
 from lmn_tf.training.checkpoints import Checkpoints
 from lmn_tf.training.early_stopping import EarlyStopping
@@ -28,6 +29,9 @@ class TrainingLoop:
     weights, optimizer slots, seed generators, sums of the running metrics, place in the data, early
     stopping and best weights. So a continued run ends with the same weights, bit for bit, where
     TensorFlow's ops are deterministic.
+
+    A step that is not finite ends the run with a `UserError`; see `StopAtDivergence`. The
+    checkpoints from before it stay.
 
     Args:
         model: A built and compiled `keras.Model`; its optimizer is built too.
@@ -142,7 +146,8 @@ class TrainingLoop:
             epochs=epochs,
             verbose=0,
             shuffle=False,
-            callbacks=[_Hooks(self), *self.callbacks],
+            # First of all: what is not finite must not be saved.
+            callbacks=[StopAtDivergence(self.state.step), _Hooks(self), *self.callbacks],
         )
 
     def _dataset(self) -> tf.data.Dataset:

@@ -251,3 +251,20 @@ def test_damage_of_a_large_array_is_found(tmp_path, monkeypatch):
     (tmp_path / "a.npz").write_bytes(bytes(content))
     with pytest.raises(DamagedCheckpoint, match="a.npz"):
         read_arrays(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("chunk_bytes", [row_access.CHUNK_BYTES, 8])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_not_finite_never_replaces_a_checkpoint(wrong, chunk_bytes, tmp_path, monkeypatch):
+    monkeypatch.setattr(row_access, "CHUNK_BYTES", chunk_bytes)
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    table = keras.Variable(np.ones((6, 1), "float32"))
+    kept = checkpoints.save(1, {"model/table": table}, {"step": 1}).read_bytes()
+    table.assign(np.array([[1.0], [1.0], [1.0], [1.0], [1.0], [wrong]]))
+    for step in (1, 2):
+        with pytest.raises(UserError, match=f"finite numbers only.*{wrong} in `model/table`"):
+            checkpoints.save(step, {"model/table": table}, {"step": step})
+    with pytest.raises(UserError, match="A checkpoint must hold finite numbers only"):
+        checkpoints.save_best(0, {"model/table": table})
+    assert [path.name for path in tmp_path.iterdir()] == ["step-0000000001.npz"]
+    assert (tmp_path / "step-0000000001.npz").read_bytes() == kept

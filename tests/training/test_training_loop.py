@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lmn_tf.specs.errors import UserError
 from lmn_tf.training.checkpoints import Checkpoints
 from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.input_clock import InputClock
@@ -198,3 +199,34 @@ def test_input_wait_is_seen(tmp_path, monkeypatch):
     assert wrapped == [loop.clock]
     # The first step builds what the others use: neither its time nor its wait counts.
     assert loop.state.waited == 3.0 * (loop.batches_per_epoch - 1)
+
+
+class Spoil:
+    """Makes a weight NaN after a step, as a gradient that is not finite would."""
+
+    def __init__(self, step, value):
+        self.step = step
+        self.value = value
+
+    def on_step(self, loop, loss):
+        if loop.state.step == self.step:
+            weight = loop.model.layers[0].kernel
+            weight.assign(weight.numpy() * self.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_ends_at_the_first_loss_that_is_not_finite(tmp_path, value):
+    loop = make_loop(tmp_path, checkpoint_steps=2, listeners=[Spoil(3, value)])
+    with pytest.raises(UserError, match="must be finite. Received: loss=nan at step 4"):
+        loop.run()
+    again = make_loop(tmp_path)
+    assert again.restore() and again.state.step == 2
+    again.run()
+
+
+def test_never_saves_what_is_not_finite(tmp_path):
+    loop = make_loop(tmp_path, checkpoint_steps=2, listeners=[Spoil(4, np.nan)])
+    with pytest.raises(UserError, match="checkpoint must hold finite numbers only.*dense/kernel"):
+        loop.run()
+    assert make_loop(tmp_path).restore()
+    assert [path.name for path in tmp_path.glob("*.npz")] == ["step-0000000002.npz"]

@@ -1,0 +1,115 @@
+"""An error at the first step that is not finite."""
+
+import math
+
+import keras
+
+from lmn_tf.specs.errors import UserError
+
+_GROWN = 10.0  # times the first loss, or 1 where that is less: no longer training
+_OVERFLOW = (
+    "in float16 numbers end at 65,504: train in `mixed_bfloat16`, or lower the learning rate"
+)
+
+
+class StopAtDivergence(keras.callbacks.Callback):
+    """Raises a `UserError` at the first step whose loss or gradient is not finite.
+
+    Keras trains on with NaN, to the end. This callback looks at what each step tells anyway, the
+    loss and the means that layers keep, so it costs nothing. The models of this package let a
+    gradient that is not finite show in the loss of its step; of other models it is the next loss
+    that tells. Metrics that do not exist, such as the AUC of rows of one class, are NaN by right
+    and stop nothing. Under loss scaling (`mixed_float16`) the optimizer leaves out steps whose
+    gradients are not finite, and training goes on.
+
+    The message says at which step it was, and what the likely cause is. On parameter servers,
+    where steps run at the same time, the step named is the one by which it was seen.
+
+    `lmn-tf train` has it always, and keeps the checkpoints from before.
+
+    Args:
+        first_step: Integer. Steps taken before, or `None` for what the optimizer has counted.
+            Defaults to `None`.
+
+    Raises:
+        UserError: At the end of a step or an epoch.
+
+    Example:
+
+    >>> callback = StopAtDivergence()
+    >>> callback.check({"loss": 0.7}, step=1)
+    >>> callback.check({"loss": float("nan")}, step=2)
+    Traceback (most recent call last):
+    lmn_tf.specs.errors.UserError: The loss and its gradients must be finite. Received: loss=nan \
+at step 2. The loss was 0.7 before it: likely a number in the data is far too large, or the \
+learning rate too high
+    """
+
+    def __init__(self, first_step=None):
+        super().__init__()
+        self.first_step = first_step
+        self._first = self._last = None
+        self._steps = 0
+        self._means = ()
+
+    def on_train_begin(self, logs=None):
+        self._steps = _iterations(self.model) if self.first_step is None else self.first_step
+        means = (metric for metric in self.model.metrics if isinstance(metric, keras.metrics.Mean))
+        self._means = tuple(metric.name for metric in means if metric.name != "loss")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._steps += self.model.steps_per_execution
+        self.check(logs or {}, self._steps)
+
+    def on_epoch_end(self, epoch, logs=None):
+        # On parameter servers the last steps of an epoch end here.
+        self.check(logs or {}, self._steps)
+
+    def check(self, logs, step):
+        """Raises when a step was not finite.
+
+        Args:
+            logs: Mapping from names to numbers, with `"loss"` among them.
+            step: Integer: the number of the step, from 1.
+
+        Raises:
+            UserError: When the loss, or a mean that a layer keeps, is NaN or infinite.
+        """
+        for name in ("loss", *self._means):
+            value = float(logs.get(name, 0.0))
+            if not math.isfinite(value):
+                subject = "The loss and its gradients" if name == "loss" else f"`{name}`"
+                raise UserError(
+                    f"{subject} must be finite. Received: {name}={value} at step {step:,}. "
+                    f"{self._cause()}"
+                )
+        loss = float(logs.get("loss", 0.0))
+        self._last = loss
+        self._first = loss if self._first is None else self._first
+
+    def _cause(self):
+        first, last = self._first, self._last
+        if last is None:
+            cause = (
+                "No loss is known from before it: likely a number in the data is far too large, "
+                "or the weights that training starts from are"
+            )
+        elif abs(last) > _GROWN * max(abs(first), 1.0):
+            cause = (
+                f"The loss had grown from {first:.4g} to {last:.4g}: likely the learning rate is "
+                "too high"
+            )
+        else:
+            cause = (
+                f"The loss was {last:.4g} before it: likely a number in the data is far too large, "
+                "or the learning rate too high"
+            )
+        policy = getattr(self.model, "dtype_policy", None)
+        if getattr(policy, "compute_dtype", None) == "float16":
+            cause += f"; {_OVERFLOW}"
+        return cause
+
+
+def _iterations(model):
+    optimizer = getattr(model, "optimizer", None)
+    return 0 if optimizer is None else int(keras.ops.convert_to_numpy(optimizer.iterations))

@@ -1,0 +1,47 @@
+"""The rows of a batch that count."""
+
+import tensorflow as tf
+
+from lmn_tf.ops.compile import is_compiling_with_xla
+
+
+def counted_rows(x, y, sample_weight):
+    """Leaves out the rows of a batch whose weight is 0.
+
+    A step then does what it would do on the other rows alone: rows of weight 0 are in no loss, be
+    it one without labels, in no mean over rows, no statistic of a batch, no balance and no metric.
+    Positive weights weigh the losses of labels, and what `weighted_metrics` count; in all else
+    such rows count alike. Inside XLA, where shapes are fixed, all rows stay.
+
+    Args:
+        x: Features: a tensor, or any nesting of tensors, of shapes `(batch, ...)`.
+        y: Labels, likewise.
+        sample_weight: Tensor of shape `(batch,)` or `(batch, labels)`, of which a row with any
+            weight counts; or `None`, where all rows do.
+
+    Returns:
+        Tuple `(x, y, sample_weight)`.
+
+    Example:
+
+    >>> x, y, weights = counted_rows(np.array([1, 2, 3]), np.array([0, 1, 0]), np.array([1, 0, 2]))
+    >>> x.numpy().tolist(), y.numpy().tolist(), weights.numpy().tolist()
+    ([1, 3], [0, 0], [1, 2])
+    """
+    if sample_weight is None or is_compiling_with_xla():
+        return x, y, sample_weight
+    weights = tf.convert_to_tensor(sample_weight)
+    counts = tf.reduce_any(tf.reshape(weights, [tf.shape(weights)[0], -1]) != 0, axis=1)
+    parts = [tf.convert_to_tensor(part) for part in tf.nest.flatten((x, y))]
+    parts.append(weights)
+
+    def those():
+        places = tf.where(counts)[:, 0]
+        return [tf.gather(part, places) for part in parts]
+
+    kept = tf.cond(tf.reduce_all(counts), lambda: [tf.identity(part) for part in parts], those)
+    for part, before in zip(kept, parts, strict=True):
+        if not tf.executing_eagerly():
+            part.set_shape([None, *before.shape[1:]])
+    x, y = tf.nest.pack_sequence_as((x, y), kept[:-1])
+    return x, y, kept[-1]

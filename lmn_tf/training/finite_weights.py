@@ -1,0 +1,62 @@
+"""Refusal of weights that are NaN or infinite."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from lmn_tf.distribute.row_access import get_rows, row_chunks
+from lmn_tf.specs.errors import UserError
+
+
+def check_finite(variables: Mapping[str, object], source: str) -> None:
+    """Raises a `UserError` when a variable holds a number that is NaN or infinite.
+
+    Args:
+        variables: Variables or arrays by name; large ones are read in pieces.
+        source: What holds them, as the subject of the message.
+
+    Raises:
+        UserError: Names the first such variable.
+
+    Example:
+
+    >>> check_finite({"kernel": np.ones(3), "count": np.arange(3)}, "The model")
+    """
+    for name, variable in variables.items():
+        for rows in _pieces(variable):
+            check_rows(rows, name, source)
+
+
+def check_rows(rows: np.ndarray, name: str, source: str) -> None:
+    """Raises a `UserError` when an array holds a number that is NaN or infinite.
+
+    Args:
+        rows: Numpy array of any type.
+        name: Name of the variable that the rows are of.
+        source: What holds it, as the subject of the message.
+
+    Raises:
+        UserError: When there is such a number.
+
+    Example:
+
+    >>> check_rows(np.ones(3), "kernel", "The model")
+    """
+    # "V" is bfloat16, which is no numpy type of its own.
+    if rows.dtype.kind not in "fV" or np.isfinite(rows).all():
+        return
+    found = rows[~np.isfinite(rows)] if rows.shape else rows.reshape(1)
+    raise UserError(
+        f"{source} must hold finite numbers only: training has diverged. "
+        f"Received: {found[0]} in `{name}`"
+    )
+
+
+def _pieces(variable):
+    chunks = row_chunks(tuple(variable.shape), itemsize=4)
+    if len(chunks) < 2:
+        yield np.asarray(variable)
+        return
+    for start, stop in chunks:
+        is_array = isinstance(variable, np.ndarray)  # a map of a file, where it is large
+        yield variable[start:stop] if is_array else get_rows(variable, start, stop)
