@@ -175,6 +175,22 @@ def share_of_replicas(count):
     return tf.math.divide_no_nan(replicas * count, sum_over_replicas(count))
 
 
+def mean_over_replicas(count, mean):
+    """Turns the means of each replica's batch into that of the whole batch.
+
+    Args:
+        count: Integer scalar tensor. What the mean is taken over.
+        mean: Float32 tensor of any shape.
+
+    Returns:
+        Tensor like `mean`: the same on all replicas; what was given where there is one.
+    """
+    if replica_count() == 1:
+        return mean
+    count = tf.cast(count, tf.float32)
+    return tf.math.divide_no_nan(sum_over_replicas(count * mean), sum_over_replicas(count))
+
+
 def moments_over_replicas(count, mean, variance):
     """Turns the moments of each replica's batch into those of the whole batch.
 

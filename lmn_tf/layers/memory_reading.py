@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from lmn_tf.distribute.collectives import sum_over_replicas
 from lmn_tf.ops.key_balance import key_balance
 
 
@@ -33,6 +34,9 @@ def balance_of(reading, keys, valid, temperature, open_keys=None):
         temperature: Float that divides the scores.
         open_keys: Integer scalar tensor: only the first so many keys of an axis count, or
             `None` where all do. Defaults to `None`.
+
+    Returns:
+        Float32 scalar; on several replicas the part of each, which add up to the loss.
     """
     num_keys = keys[0].shape[1]
     ids = reading.slots // num_keys, reading.slots % num_keys
@@ -43,7 +47,8 @@ def balance_of(reading, keys, valid, temperature, open_keys=None):
         if open_keys is not None:
             scores = tf.where(tf.range(num_keys) < open_keys, scores, scores.dtype.min)
             share = tf.cast(open_keys, tf.float32) / num_keys
-        losses.append(share * key_balance(scores, hits, valid, temperature=temperature))
+        loss = key_balance(scores, hits, valid, temperature, total=sum_over_replicas)
+        losses.append(share * loss)
     return tf.add_n(losses) / len(losses)
 
 

@@ -105,8 +105,8 @@ class NextBehaviourLoss(keras.layers.Layer):
         if mask is None:
             mask = getattr(states, "_keras_mask", None)
         if training:
-            loss = self.loss(states, history, mask)
-            add_replicated_loss(self, self.weight * loss)
+            loss, pairs = self._loss_and_pairs(states, history, mask)
+            add_replicated_loss(self, self.weight * loss, count=pairs)
             self.loss_tracker.update_state(loss)
         return states
 
@@ -121,6 +121,10 @@ class NextBehaviourLoss(keras.layers.Layer):
         Returns:
             Float32 scalar.
         """
+        return self._loss_and_pairs(states, history, mask)[0]
+
+    def _loss_and_pairs(self, states, history, mask):
+        """The loss, and the number of pairs that it is a mean of."""
         if mask is None:
             mask = tf.ones(tf.shape(history)[:2], bool)
         mask = tf.cast(mask, bool)
@@ -132,7 +136,8 @@ class NextBehaviourLoss(keras.layers.Layer):
         negative = tf.gather(flat, pairs.take(negatives[:, 1:, None])[:, 0])
         positive = pairs.take(history[:, 1:])
         distance = tf.nn.softplus(-self._logits(state, positive, pairs))
-        return pairs.mean(distance + tf.nn.softplus(self._logits(state, negative, pairs)))
+        loss = pairs.mean(distance + tf.nn.softplus(self._logits(state, negative, pairs)))
+        return loss, tf.reduce_sum(tf.cast(pairs.mask, tf.int32))
 
     def _logits(self, state, behaviour, pairs):
         if self.mlp is None:

@@ -11,7 +11,7 @@ from lmn_tf.distribute.row_wise_table import PLACEMENTS, add_table, read_weighte
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.layers.masked_batch_normalization import MaskedBatchNormalization
 from lmn_tf.layers.memory_reading import MemoryReading, balance_of, scores_at
-from lmn_tf.layers.replicated_loss import add_replicated_loss
+from lmn_tf.layers.replicated_loss import add_balance_loss
 from lmn_tf.ops.product_key_search import product_key_search
 from lmn_tf.ops.sequence import zero_padding
 
@@ -283,7 +283,7 @@ class ProductKeyMemory(StoresRows, keras.layers.Layer):
         reading = MemoryReading(read_out, slots, weights, queries)
         if training and self.key_balance_weight:
             loss = balance_of(reading, self._keys(), mask, self.temperature, self._limit())
-            add_replicated_loss(self, self.key_balance_weight * loss)
+            add_balance_loss(self, self.key_balance_weight * loss)
         if self._watcher is not None:
             self._watcher(reading, mask)
         return reading

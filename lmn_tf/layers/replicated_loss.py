@@ -31,6 +31,17 @@ def add_replicated_loss(layer, loss, count=None):
     layer.add_loss(loss)
 
 
+def add_balance_loss(layer, loss):
+    """Adds a replica's part of a loss that all replicas make together; see `add_replicated_loss`.
+
+    Args:
+        layer: Keras layer, while it is being called.
+        loss: Scalar tensor: over all replicas these add up to the loss.
+    """
+    # Keras divides by the number of replicas.
+    add_replicated_loss(layer, loss * float(replica_count()))
+
+
 def own_losses(losses):
     """Leaves out what other replicas added to the same layers by `add_replicated_loss`."""
     if replica_count() == 1:

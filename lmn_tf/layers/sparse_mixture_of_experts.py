@@ -3,12 +3,13 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.collectives import mean_over_replicas, sum_over_replicas
 from lmn_tf.layers.checks import check_choice, check_positive_integer
-from lmn_tf.layers.replicated_loss import add_replicated_loss
+from lmn_tf.layers.replicated_loss import add_balance_loss, add_replicated_loss
 from lmn_tf.layers.running_mean import RunningMean
 from lmn_tf.layers.stacked_glorot import stacked_glorot
 from lmn_tf.ops.key_balance import key_balance
-from lmn_tf.ops.sequence import masked_softmax
+from lmn_tf.ops.sequence import masked_softmax, row_mean
 
 _RATE = 1.2  # by which the weight of the sparsity loss moves at a step
 _SMALLEST, _LARGEST = 1e-8, 1.0
@@ -185,7 +186,9 @@ class SparseMixtureOfExperts(keras.layers.Layer):
             chosen = tf.reduce_any(tf.one_hot(best, self.num_experts, True, False), axis=-2)
             gates = masked_softmax(scores, chosen)
             if training and self.balance_weight:
-                add_replicated_loss(self, self.balance_weight * key_balance(scores, best))
+                add_balance_loss(
+                    self, self.balance_weight * key_balance(scores, best, total=sum_over_replicas)
+                )
         else:
             gates = tf.nn.relu(scores)
             if training:
@@ -196,13 +199,16 @@ class SparseMixtureOfExperts(keras.layers.Layer):
 
     def _add_sparsity_loss(self, scores):
         weight = tf.convert_to_tensor(self.sparsity_weight)
-        active = _active(scores)
-        opened, shut = (_row_mean(tf.nn.relu(part)) for part in (scores, -scores))
+        rows = tf.cast(tf.shape(scores)[0], tf.float32)
+        active = mean_over_replicas(rows, _active(scores))
+        opened, shut = (_gate_mean(tf.nn.relu(part)) for part in (scores, -scores))
         revival = tf.where(active < self.active_experts, _REVIVAL * shut, 0.0)
-        add_replicated_loss(self, tf.reduce_mean(weight * opened + revival))
+        add_replicated_loss(self, tf.reduce_mean(weight * opened + revival), count=rows)
         is_above = active > self.active_experts
-        weight *= tf.where(is_above, _RATE, 1.0 / _RATE)
-        self.sparsity_weight.assign(tf.clip_by_value(weight, _SMALLEST, _LARGEST))
+        moved = tf.clip_by_value(
+            weight * tf.where(is_above, _RATE, 1.0 / _RATE), _SMALLEST, _LARGEST
+        )
+        self.sparsity_weight.assign(tf.where(sum_over_replicas(rows) > 0, moved, weight))
 
     def compute_output_shape(self, inputs_shape):
         return tuple(inputs_shape)
@@ -218,8 +224,8 @@ class SparseMixtureOfExperts(keras.layers.Layer):
 
 def _active(gates):
     """How many gates of each token are open, averaged over rows: `(tokens,)`."""
-    return _row_mean(tf.cast(gates > 0, tf.float32))
+    return _gate_mean(tf.cast(gates > 0, tf.float32))
 
 
-def _row_mean(gates):
-    return tf.reduce_mean(tf.reduce_sum(gates, axis=-1), axis=0)
+def _gate_mean(gates):
+    return row_mean(tf.reduce_sum(gates, axis=-1))

@@ -10,7 +10,7 @@ from lmn_tf.layers.running_mean import RunningMean
 from lmn_tf.layers.target_attention import TargetAttention
 from lmn_tf.ops.interest_memory_step import InterestMemorySettings, interest_memory_step
 from lmn_tf.ops.recurrence import recurrence
-from lmn_tf.ops.sequence import masked_sum, zero_padding
+from lmn_tf.ops.sequence import masked_sum, row_mean, zero_padding
 
 _LIMIT = 20.0
 # What a state holds beside the cell's own.
@@ -352,11 +352,12 @@ class UserInterestMemory(keras.layers.Layer):
         if self.utilization != "none":
             writes = state["writes"]
             deviation = tf.square(writes - tf.reduce_mean(writes, axis=1, keepdims=True))
-            spread = tf.reduce_mean(tf.reduce_sum(deviation, axis=1))
+            spread = row_mean(tf.reduce_sum(deviation, axis=1))
             if self.utilization == "released":
                 spread /= self.num_slots**2
             if self.utilization_weight:
-                add_replicated_loss(self, self.utilization_weight * spread)
+                rows = tf.shape(writes)[0]
+                add_replicated_loss(self, self.utilization_weight * spread, count=rows)
             if training:
                 self.utilization_loss_tracker.update_state(spread)
         if self.auxiliary_loss is not None:

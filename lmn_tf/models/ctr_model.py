@@ -42,6 +42,11 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
     metrics are computed in `evaluate` (and in the validation of `fit`) only, as they keep every
     row.
 
+    Sample weights weigh the losses of the labels and `weighted_metrics`. A row of weight 0 is left
+    out of its batch before anything is computed, so that it changes nothing that is trained: no
+    memory, no statistic, no loss without labels. In these all rows of other weights count alike.
+    Only with `jit_compile=True`, where shapes are fixed, they stay in the batch.
+
     Args:
         spec: `FeatureSpec` whose vocabularies are known, or the dictionary it is made from.
         hidden_units: Tuple of integers. Widths of the head's hidden layers. Defaults to

@@ -36,6 +36,8 @@ class ReplicatedSteps:
     def train_step(self, data):
         """One step of training."""
         x, y, sample_weight = counted_rows(*keras.utils.unpack_x_y_sample_weight(data))
+        if _has_no_rows(x):
+            return self.get_metrics_result()
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self._shared_loss(x, y, y_pred, sample_weight, training=True)
@@ -53,6 +55,8 @@ class ReplicatedSteps:
     def test_step(self, data):
         """One step of evaluation."""
         x, y, sample_weight = counted_rows(*keras.utils.unpack_x_y_sample_weight(data))
+        if _has_no_rows(x):
+            return self.get_metrics_result()
         y_pred = self(x, training=False)
         self._note_loss(self._shared_loss(x, y, y_pred, sample_weight, training=False), x)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
@@ -94,6 +98,11 @@ class ReplicatedSteps:
 
 def _rows(x):
     return tf.shape(tf.nest.flatten(x)[0])[0]
+
+
+def _has_no_rows(x):
+    # Eager losses of no rows are no scalars in Keras; in graphs they are 0.
+    return tf.executing_eagerly() and replica_count() == 1 and not int(_rows(x))
 
 
 def _sum(gradient):

@@ -5,6 +5,7 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.collectives import mean_over_replicas, sum_over_replicas
 from lmn_tf.layers.behaviour_retrieval import BehaviourRetrieval
 from lmn_tf.layers.field_selector import FieldSelector
 from lmn_tf.layers.running_mean import RunningMean
@@ -13,6 +14,7 @@ from lmn_tf.layers.weighted_match import WeightedMatch
 from lmn_tf.models.ctr_model import CTRModel
 from lmn_tf.models.labelled_loss import LabelledLoss
 from lmn_tf.ops.score_function import log_loss_reward, score_function_loss
+from lmn_tf.ops.sequence import row_mean
 from lmn_tf.specs.errors import UserError
 
 # Share of the old baseline that is kept in each training step.
@@ -245,9 +247,10 @@ class UBR4CTR(LabelledLoss, CTRModel):
     def labelled_loss(self, noted, labels, logits):
         reward = log_loss_reward(labels, logits)
         before = tf.convert_to_tensor(self.baseline)
-        mean = tf.reduce_mean(reward)
+        rows = tf.cast(tf.shape(reward)[0], tf.float32)
+        mean = mean_over_replicas(rows, row_mean(reward))
         moved = _BASELINE_MOMENTUM * before + (1 - _BASELINE_MOMENTUM) * mean
-        self.baseline.assign(moved)
+        self.baseline.assign(tf.where(sum_over_replicas(rows) > 0, moved, before))
         self.training_means[0].update_state(reward)
         losses = [score_function_loss(*one, reward - before) for one in noted.values()]
         return tf.add_n(losses)

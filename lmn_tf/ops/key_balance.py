@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 
-def key_balance(scores, ids, mask=None, temperature=1.0):
+def key_balance(scores, ids, mask=None, temperature=1.0, total=None):
     """Key-balance loss of one axis of keys: `m * sum_j p_j f_j`, averaged over heads.
 
     `p_j` is the softmax probability of key `j` over all `m` keys of the axis, averaged over the
@@ -18,9 +18,11 @@ def key_balance(scores, ids, mask=None, temperature=1.0):
         ids: Integer tensor of shape `(N, H, k)`: keys that were hit.
         mask: Optional boolean tensor of shape `(N,)`. Defaults to `None`: every query counts.
         temperature: Positive float that divides the scores. Defaults to `1.0`.
+        total: Function that adds up a tensor over the parts of a batch that lie apart, of which
+            the queries are one; or `None` where they are the batch. Defaults to `None`.
 
     Returns:
-        Float32 scalar.
+        Float32 scalar; with `total` the share of these queries, which add up to the loss.
 
     Example:
 
@@ -39,11 +41,14 @@ def key_balance(scores, ids, mask=None, temperature=1.0):
         counted = tf.cast(mask, tf.float32)
         # Not a product: the scores of padding may be NaN.
         probabilities = tf.where(counted[:, None, None] > 0, probabilities, 0.0)
-    count = tf.maximum(tf.reduce_sum(counted), 1.0)
+    total = total or tf.identity
+    count = tf.maximum(total(tf.reduce_sum(counted)), 1.0)
     segments = ids + num_keys * tf.range(heads, dtype=ids.dtype)[:, None]
     weights = tf.broadcast_to(counted[:, None, None], tf.shape(ids))
-    found = tf.math.unsorted_segment_sum(
-        tf.reshape(weights, [-1]), tf.reshape(segments, [-1]), heads * num_keys
+    found = total(
+        tf.math.unsorted_segment_sum(
+            tf.reshape(weights, [-1]), tf.reshape(segments, [-1]), heads * num_keys
+        )
     )
     shares = tf.reshape(found, [heads, num_keys]) / (count * hits)
     means = tf.reduce_sum(probabilities, axis=0) / count

@@ -87,6 +87,18 @@ def masked_softmax(scores, mask=None):
     return tf.cast(weights, scores.dtype)
 
 
+def row_mean(rows):
+    """Averages over the rows of a batch.
+
+    Args:
+        rows: Float tensor of shape `(batch, ...)`.
+
+    Returns:
+        Tensor of shape `(...)`; 0 for a batch without rows, of which a mean would be NaN.
+    """
+    return tf.where(tf.shape(rows)[0] > 0, tf.reduce_mean(rows, axis=0), tf.zeros([], rows.dtype))
+
+
 def masked_moments(inputs, mask=None):
     """Mean and variance of each channel over the valid positions.
 

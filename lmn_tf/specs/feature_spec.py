@@ -42,7 +42,10 @@ class FeatureSpec(Document):
         time_unit: `"second"`, `"millisecond"`, `"microsecond"` or `"nanosecond"`: what numbers in
             columns of times (`request_time` and those of kind elapsed_time) count since 1970;
             timestamps know it themselves. Defaults to `None`: seconds.
-        weight: String. Column with a weight for each row. Defaults to `None`.
+        weight: String. Column with a weight for each row: how much its labels count, in training
+            and in metrics. A row of weight 0 is left out of training, as if it were not there; in
+            what is learned without labels (memories, statistics of batches) all others count
+            alike. Defaults to `None`.
         embedding_dim: Integer. Width of tables that are not listed. Defaults to `16`.
         labels: Tuple of `Label`.
         tables: Mapping of names to `Table`. Defaults to none.

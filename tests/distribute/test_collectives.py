@@ -6,8 +6,10 @@ from replicas import replicas
 from lmn_tf.distribute.collectives import (
     all_to_all,
     counted_bytes,
+    mean_over_replicas,
     replica_count,
     replica_id,
+    run_where,
     share_of_replicas,
     sum_over_replicas,
 )
@@ -92,3 +94,34 @@ def test_sums_and_shares():
     assert [int(one) for one in total.values] == [4, 4]
     assert [float(one) for one in share.values] == [0.5, 1.5]
     assert [float(one) for one in empty.values] == [0.0, 0.0]
+
+
+def test_means_count_in_proportion():
+    assert mean_over_replicas(3, tf.constant(2.0)) == 2.0
+    means = tf.constant([[1.0, 2.0], [5.0, 6.0]])
+
+    def on_replica():
+        count = tf.constant([1, 3])[replica_id()]
+        return mean_over_replicas(count, means[replica_id()]), mean_over_replicas(0, means[0])
+
+    whole, none = replicas(2).run(on_replica)
+    assert [one.numpy().tolist() for one in whole.values] == [[4.0, 5.0]] * 2
+    assert [one.numpy().tolist() for one in none.values] == [[0.0, 0.0]] * 2
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_runs_on_all_replicas_or_on_none(count):
+    strategy = replicas(count) if count > 1 else tf.distribute.get_strategy()
+    with strategy.scope():
+        total = tf.Variable(0.0, aggregation=tf.VariableAggregation.SUM)
+
+    @tf.function
+    def step(condition):
+        def on_replica():
+            run_where(condition, lambda parts: total.assign_add(parts[0]), [tf.constant(2.0)])
+
+        strategy.run(on_replica)
+
+    step(tf.constant(True))
+    step(tf.constant(False))
+    assert float(total.numpy()) == 2.0 * count

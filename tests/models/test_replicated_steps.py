@@ -2,11 +2,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import SMALL, random_features, random_labels, slim_spec
+from kitchen_sink import SMALL, SMALL_MEMORY, random_features, random_labels, slim_spec
 from replicas import replicas
 
 from lmn_tf.layers.replicated_loss import add_replicated_loss
-from lmn_tf.models import DNN
+from lmn_tf.models import DNN, LMN
 from lmn_tf.models.replicated_steps import ReplicatedSteps
 
 ROWS = 9  # of which two replicas take five and four, and of the last batch one takes all
@@ -50,3 +50,35 @@ def test_rows_weigh_the_same_whoever_has_them(weighted):
 
 def test_models_take_their_steps_so():
     assert issubclass(DNN, ReplicatedSteps)
+
+
+def gradients(count, rows):
+    """The gradients of one step of LMN, by the part of the path that all runs share."""
+    keras.utils.set_random_seed(1)
+    spec = slim_spec()
+    strategy = replicas(count) if count > 1 else tf.distribute.get_strategy()
+    with strategy.scope():
+        model = LMN(spec, **SMALL_MEMORY, key_balance_weight=0.1)
+        model.compile(keras.optimizers.SGD(1.0))
+        model.build()
+    before = [one.numpy() for one in model.trainable_variables]
+    data = random_features(spec, rows=rows), random_labels(max(rows, 2))[:rows]
+    model.fit(tf.data.Dataset.from_tensors(data), verbose=0)
+    pairs = zip(model.trainable_variables, before, strict=True)
+    return {one.path.split("/", 1)[1]: start - one.numpy() for one, start in pairs}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [1, 8])  # of one row one replica has none
+def test_the_gradient_of_a_memory_is_that_of_one_device(rows):
+    one, two = gradients(1, rows), gradients(2, rows)
+    largest = max(np.abs(each).max() for each in one.values())
+    for path, gradient in one.items():
+        np.testing.assert_allclose(two[path], gradient, atol=3e-6 * largest, err_msg=path)
+    # What is left is rounding. Batch normalisation takes away the bias in front of it, whose
+    # gradient is nothing but rounding, and Adam makes a whole step of any gradient, however small:
+    # one device and two then part, though neither is wrong.
+    path = "clicks_memory/memory/row_query/bias"
+    assert np.abs(one[path]).max() < 1e-6 * largest
+    steps = [each[path] / (np.abs(each[path]) + 1e-7) for each in (one, two)]
+    assert np.abs(steps[0] - steps[1]).max() > 1e-3

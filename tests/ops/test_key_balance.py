@@ -55,3 +55,25 @@ def test_gradient_pushes_down_what_is_hit_most():
         loss = key_balance(scores, tf.constant([[[0]], [[0]], [[1]]]))
     gradient = tf.reduce_sum(tape.gradient(loss, scores), [0, 1]).numpy()
     assert gradient[0] > gradient[1] > 0 > gradient[2] == pytest.approx(gradient[3])
+
+
+def test_parts_of_a_batch_add_up_to_its_loss():
+    scores, ids = example()
+    seen = [[], []]
+
+    def total_of(part):
+        def first(tensor):
+            seen[part].append(tensor)
+            return tensor
+
+        return first
+
+    parts = (slice(0, 2), slice(2, None))
+    for index, part in enumerate(parts):
+        key_balance(scores[part], ids[part], total=total_of(index))
+    sums = [one + other for one, other in zip(*seen, strict=True)]
+    losses = []
+    for part in parts:
+        answers = iter(sums)
+        losses.append(key_balance(scores[part], ids[part], total=lambda _, a=answers: next(a)))
+    assert float(sum(losses)) == pytest.approx(float(key_balance(scores, ids)), rel=1e-6)

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from lmn_tf.ops import masked_mean, masked_moments, masked_softmax, masked_sum, zero_padding
+from lmn_tf.ops.sequence import row_mean
 
 MASK = np.array([[True, False, True], [False, False, False], [True, True, True]])
 
@@ -71,3 +72,13 @@ def test_moments_of_nothing_are_zero(run_mode):
 def test_zero_padding_without_a_mask_is_the_identity():
     x = tf.ones([2, 3])
     assert zero_padding(x, None) is x
+
+
+def test_the_mean_of_no_rows_is_0_and_has_no_gradient():
+    np.testing.assert_allclose(row_mean(tf.constant([[1.0, 2.0], [3.0, 6.0]])), [2.0, 4.0])
+    kernel, rows = tf.constant([[1.0]]), tf.zeros((0, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        mean = row_mean(rows @ kernel)
+    assert mean.numpy().tolist() == [0.0]
+    assert tape.gradient(mean, kernel).numpy().tolist() == [[0.0]]
