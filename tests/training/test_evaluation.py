@@ -8,6 +8,7 @@ from tiny_run import market, trained_run
 
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.models import registry
+from lmn_tf.specs.errors import UserError
 from lmn_tf.training.evaluation import Evaluator
 from lmn_tf.training.run_directory import RunDirectory
 
@@ -122,3 +123,14 @@ def test_walks_over_histories_tell_how_widely_they_spread():
         for name in ("attention_entropy_1", "attention_entropy_2"):
             assert found[name] == pytest.approx(want[name], rel=1e-5) and found[name] > 0
         assert "memory" not in found and "attention_entropy_3" not in found
+
+
+def test_logits_that_are_not_finite_are_refused_with_their_row():
+    model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1, kernel_initializer="ones")])
+    x = np.float32([[1], [2], [3], [np.inf]])
+    batches = tf.data.Dataset.from_tensor_slices(({"x": x}, np.zeros_like(x))).batch(3)
+    model = keras.Model(inputs := {"x": keras.Input([1])}, model(inputs["x"]))
+    with pytest.raises(
+        UserError, match="logits of the model must be finite. Received: inf for row 4"
+    ):
+        list(Evaluator(model).predict(batches))

@@ -225,3 +225,15 @@ def test_a_full_disk_is_told_with_what_to_do(tmp_path):
     with pytest.raises(OSError, match="another reason"):
         with directory.held():
             raise OSError(errno.ENOENT, "another reason")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    shutil.copytree(trained_run(), tmp_path / "run")
+    directory = RunDirectory.open(tmp_path / "run")
+    model = directory.load_model()
+    model.head.trainable_variables[0].assign(model.head.trainable_variables[0] * float("nan"))
+    model.save(directory.model_file)
+    with pytest.raises(
+        UserError, match=r"model.keras must hold finite numbers only.*nan in `model/"
+    ):
+        directory.load_model()
