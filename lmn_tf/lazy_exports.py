@@ -3,7 +3,7 @@
 import importlib
 
 
-def lazy_exports(package, names, places):
+def lazy_exports(package, names, places, check=None):
     """Gives a package the functions that find its names when they are first asked for.
 
     Args:
@@ -11,6 +11,8 @@ def lazy_exports(package, names, places):
         names: List of strings. Its `__all__`.
         places: Dictionary from a name to the module inside the package that holds it. A name
             without a place is a module of the package.
+        check: Function without arguments that is called before a name with a place is loaded, to
+            raise where it could not be used. Defaults to `None`.
 
     Returns:
         Pair of functions, the package's `__getattr__` and `__dir__`.
@@ -38,6 +40,8 @@ def lazy_exports(package, names, places):
     def find(name):
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if check is not None and name in places:
+            check()
         module = importlib.import_module(f"{package}.{places.get(name, name)}")
         return getattr(module, name) if name in places else module
 

@@ -5,6 +5,8 @@ import os
 import sys
 import tempfile
 
+from lmn_tf.keras_backend import require_tensorflow
+
 
 def quiet_tensorflow(find_devices=True) -> None:
     """Imports TensorFlow and finds the devices without its notes about the machine.
@@ -16,7 +18,11 @@ def quiet_tensorflow(find_devices=True) -> None:
 
     Args:
         find_devices: Boolean. Whether to find the devices, too. Defaults to `True`.
+
+    Raises:
+        UserError: Keras is set to another backend.
     """
+    require_tensorflow()
     if "tensorflow" in sys.modules:
         return
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:

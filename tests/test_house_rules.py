@@ -26,6 +26,7 @@ LEVEL = {
     "lazy_exports": -1,
     "tensorflow_log": -1,
     "version": -1,
+    "keras_backend": 0,
     "ops": 0,
     "specs": 0,
     "data": 1,

@@ -1,5 +1,6 @@
 """Keras callbacks that watch a model and its memory while it trains."""
 
+from lmn_tf.keras_backend import require_tensorflow
 from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
@@ -18,4 +19,5 @@ __all__ = [
     "StopAtDivergence",
 ]
 
+require_tensorflow()
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -41,11 +41,13 @@ def launch(pipeline, workers, ps, settings, run_dir, warm_start, resume, no_test
       lmn-tf launch --workers 2 --ps 1 pipelines/quickstart.yaml --run-dir runs/cluster
     """
     from lmn_tf.distribute.local_servers import LocalServers
+    from lmn_tf.keras_backend import require_tensorflow
     from lmn_tf.models import registry
     from lmn_tf.specs.errors import UserError
     from lmn_tf.specs.pipeline_spec import PipelineSpec
     from lmn_tf.training.run_directory import RunDirectory
 
+    require_tensorflow()
     for name, count in (("--workers", workers), ("--ps", ps)):
         if count < 1:
             raise UserError(f"`{name}` must be at least 1. Received: {count}")

@@ -1,5 +1,6 @@
 """From a batch of encoded columns to the dense groups that models read."""
 
+from lmn_tf.keras_backend import require_tensorflow
 from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
@@ -9,4 +10,5 @@ _EXPORTS = {
 
 __all__ = ["EmbeddingTable", "FeatureEncoder"]
 
+require_tensorflow()
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

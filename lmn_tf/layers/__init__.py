@@ -1,5 +1,6 @@
 """Keras layers: the large memory, and what click models are built from."""
 
+from lmn_tf.keras_backend import require_tensorflow
 from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
@@ -76,4 +77,5 @@ __all__ = [
     "UserInterestMemory",
 ]
 
+require_tensorflow()
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

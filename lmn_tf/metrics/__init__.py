@@ -1,5 +1,6 @@
 """Metrics of ranking, of calibration and of memory usage."""
 
+from lmn_tf.keras_backend import require_tensorflow
 from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
@@ -26,4 +27,5 @@ __all__ = [
     "usage_statistics",
 ]
 
+require_tensorflow()
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -1,5 +1,6 @@
 """Click models that are built from a feature spec."""
 
+from lmn_tf.keras_backend import require_tensorflow
 from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
@@ -45,4 +46,4 @@ __all__ = [
     "registry",
 ]
 
-__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)
+__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS, require_tensorflow)

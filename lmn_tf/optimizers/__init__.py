@@ -1,5 +1,6 @@
 """Optimizers of tables, and which variable gets which optimizer."""
 
+from lmn_tf.keras_backend import require_tensorflow
 from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
@@ -32,4 +33,5 @@ __all__ = [
     "merge_gradient",
 ]
 
+require_tensorflow()
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -1,5 +1,6 @@
 """Training: the trainer, its run directory, checkpoints, evaluation and comparisons."""
 
+from lmn_tf.keras_backend import require_tensorflow
 from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
@@ -22,4 +23,4 @@ __all__ = [
     "TrainingLoop",
 ]
 
-__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)
+__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS, require_tensorflow)

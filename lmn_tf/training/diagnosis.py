@@ -7,6 +7,7 @@ import resource
 import shutil
 import time
 
+from lmn_tf.keras_backend import other_backend
 from lmn_tf.training.supported_versions import bounds, misfit, tested
 from lmn_tf.version import __version__
 
@@ -65,26 +66,18 @@ def _check_environment(problems) -> None:
             "`TF_USE_LEGACY_KERAS` must not be set: it puts Keras 2 in the place of Keras 3. "
             f"Received: TF_USE_LEGACY_KERAS={os.environ['TF_USE_LEGACY_KERAS']}",
         )
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    if backend != "tensorflow":
-        _add(problems, "error", f"`KERAS_BACKEND` must be tensorflow. Received: {backend}")
+    message = other_backend()
+    if message is not None:
+        _add(problems, "error", message)
 
 
 def _tensorflow(problems) -> tuple[dict, dict]:
     started = time.perf_counter()
-    import keras
     import tensorflow as tf
 
     seconds = time.perf_counter() - started
     if seconds > 30:
         _add(problems, "warning", f"importing TensorFlow took {seconds:.0f} s: is the disk slow?")
-    if keras.backend.backend() != "tensorflow":
-        _add(
-            problems,
-            "error",
-            f"Keras must run on tensorflow. Received: {keras.backend.backend()}; see "
-            "~/.keras/keras.json",
-        )
     gpus = tf.config.list_physical_devices("GPU")
     devices = {
         "cpu_cores": _cores(),
