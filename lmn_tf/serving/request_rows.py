@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from lmn_tf.data.python_ids import id_array
-from lmn_tf.specs.errors import UserError, did_you_mean, short
+from lmn_tf.specs.errors import UserError, nearest, short
 
 _UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, AttributeError, OverflowError)
 
@@ -51,7 +51,7 @@ def _check_rows(rows, columns):
             raise _no_table(rows, f": row {number} is {short(row)}")
         for name in columns:
             if name not in row:
-                near = did_you_mean(name, [key for key in row if key not in columns])
+                near = _near(name, row, columns)
                 raise UserError(
                     f"`rows` must have the column `{name}` in each row, None where there is no "
                     f"value. Received: row {number} without it.{near}"
@@ -62,12 +62,17 @@ def _check_names(names, columns):
     for name in columns:
         count = names.count(name)
         if not count:
-            near = did_you_mean(name, [other for other in names if other not in columns])
+            near = _near(name, names, columns)
             raise UserError(f"`rows` must have the column `{name}`.{near}")
         if count > 1:
             raise UserError(
                 f"`rows` must have the column `{name}` once. Received: {count} columns of that name"
             )
+
+
+def _near(name, given, columns):
+    near = nearest(name, [other for other in given if other not in columns])
+    return "" if near is None else f" Did you mean `{near}`?"
 
 
 def _column(name, values, ids):

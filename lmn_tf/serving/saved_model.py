@@ -31,7 +31,8 @@ def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5
     feature of the spec that the model reads, so no histories for a model without, `/` in its name
     written `__`; for each label a probability and a logit,
     `LABEL` and `LABEL_logit`), the resolved `feature_spec.yaml` with `vocabularies/` and
-    `statistics.json`, `fingerprints.json` and `parity.json`. Each variable is stored once, which is checked by size.
+    `statistics.json`, `fingerprints.json` and `parity.json`. Each variable is stored once, which
+    is checked by size.
     The folder appears only when the reloaded model agrees; otherwise nothing is left behind.
 
     A SavedModel is a program: whoever loads one, with `tf.saved_model.load` or `Scorer`, runs its

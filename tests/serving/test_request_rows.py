@@ -67,6 +67,11 @@ def test_a_key_that_a_row_lacks_is_named_with_the_row(at):
         table(rows)
 
 
+def test_columns_that_nothing_reads_are_no_suggestion():
+    with pytest.raises(UserError, match="row 1 without it.$"):
+        table([{"seen": [], "note": 1}])
+
+
 def test_a_missing_column_is_named():
     with pytest.raises(UserError, match="`rows` must have the column `user`. Did you mean `usr`"):
         table({"usr": [1], "seen": [[]]})
