@@ -30,7 +30,6 @@ def test_what_an_export_holds(run):
         "fingerprints.json",
         "vocabularies",
         "statistics.json",
-        "fingerprints.json",
         "parity.json",
     }
     report = json.loads((exported() / "parity.json").read_text())
