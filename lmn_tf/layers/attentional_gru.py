@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.ops.gated_recurrence import gated_recurrence
 from lmn_tf.ops.step_order import StepOrder
@@ -83,6 +84,7 @@ class AttentionalGRU(keras.layers.Layer):
         self.supports_jit = False
 
     def build(self, history_shape):
+        check_axes("history", history_shape)
         units = self._width(history_shape)
         self.kernel = self.add_weight(
             shape=(history_shape[-1], 3 * units), initializer="glorot_uniform", name="kernel"

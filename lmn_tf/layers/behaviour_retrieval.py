@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_positive_integer
 from lmn_tf.ops.sequence import masked_softmax, zero_padding
 from lmn_tf.ops.top_positions import take_positions, top_positions
@@ -61,6 +62,7 @@ class BehaviourRetrieval(keras.layers.Layer):
         self.supports_jit = False
 
     def build(self, history_shape, target_shape, matches_shape=None, keep_shape=None):
+        check_axes("history", history_shape)
         self.kernel = self.add_weight(
             (target_shape[-1], history_shape[-1]), initializer="glorot_uniform", name="kernel"
         )

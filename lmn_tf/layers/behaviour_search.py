@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_positive_integer
 from lmn_tf.layers.mlp import MLP
 from lmn_tf.ops.sequence import zero_padding
@@ -75,6 +76,7 @@ class BehaviourSearch(keras.layers.Layer):
         self.supports_jit = False
 
     def build(self, history_shape, target_shape):
+        check_axes("history", history_shape)
         self.event_kernel = self._kernel(history_shape[-1], "event_kernel")
         self.target_kernel = self._kernel(target_shape[-1], "target_kernel")
         self.mlp.build((None, history_shape[-1] + target_shape[-1]))

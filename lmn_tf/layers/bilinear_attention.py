@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.ops.sequence import masked_softmax, zero_padding
 
 
@@ -40,6 +41,7 @@ class BilinearAttention(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, history_shape, target_shape):
+        check_axes("history", history_shape)
         self.kernel = self.add_weight(
             shape=(history_shape[-1], target_shape[-1]),
             initializer="glorot_uniform",

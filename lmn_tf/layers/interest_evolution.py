@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.attentional_gru import AttentionalGRU
 from lmn_tf.layers.bilinear_attention import BilinearAttention
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_choice, check_hidden_units
 from lmn_tf.layers.next_behaviour_loss import NextBehaviourLoss
 from lmn_tf.layers.target_attention import TargetAttention
@@ -103,6 +104,7 @@ class InterestEvolution(keras.layers.Layer):
         self.variant = variant
 
     def build(self, history_shape, target_shape):
+        check_axes("history", history_shape)
         self.extractor.build(history_shape)
         self.attention_layer.build(history_shape, target_shape)
         self.evolution.build(history_shape)

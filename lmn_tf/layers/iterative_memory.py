@@ -5,6 +5,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.multi_way_attention import MultiWayAttention
 from lmn_tf.ops.sequence import masked_mean
 from lmn_tf.ops.valid_positions import ValidPositions
@@ -121,6 +122,7 @@ class IterativeMemory(keras.layers.Layer):
         return self.num_walks if self.iterative else 1
 
     def build(self, history_shape, target_shape):
+        check_axes("history", history_shape)
         width = history_shape[-1]
         if target_shape[-1] != width:
             raise ValueError(

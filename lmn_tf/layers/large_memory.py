@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_choice
 from lmn_tf.layers.product_key_memory import ProductKeyMemory
 from lmn_tf.layers.replicated_loss import add_replicated_loss
@@ -210,6 +211,7 @@ class LargeMemory(keras.layers.Layer):
         return self.memory.memory_size
 
     def build(self, history_shape, user_shape=None, target_shape=None):
+        check_axes("history", history_shape)
         width = history_shape[-1]
         if self._needs_target and target_shape is not None and target_shape[-1] != width:
             raise ValueError(

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_positive_integer
 from lmn_tf.ops.sequence import masked_softmax, zero_padding
 
@@ -66,6 +67,7 @@ class MultiHeadTargetAttention(keras.layers.Layer):
         self.supports_jit = False
 
     def build(self, history_shape, target_shape):
+        check_axes("history", history_shape)
         self.query_kernel = self._kernel(target_shape[-1], "query_kernel")
         self.key_kernel = self._kernel(history_shape[-1], "key_kernel")
         self.value_kernel = self._kernel(history_shape[-1], "value_kernel")

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.ops.valid_positions import ValidPositions
 
@@ -91,6 +92,7 @@ class MultiWayAttention(keras.layers.Layer):
         self.supports_jit = False
 
     def build(self, history_shape, target_shape, memory_shape):
+        check_axes("history", history_shape)
         width = history_shape[-1]
         for name, shape in (("target", target_shape), ("memory", memory_shape)):
             if shape[-1] != width:

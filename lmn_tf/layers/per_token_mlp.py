@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import TOKENS, check_axes
 from lmn_tf.layers.checks import check_positive_integer
 from lmn_tf.layers.stacked_glorot import stacked_glorot
 
@@ -46,6 +47,7 @@ class PerTokenMLP(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
 
     def build(self, inputs_shape):
+        check_axes("inputs", inputs_shape, TOKENS)
         tokens, width = inputs_shape[1:]
         hidden = self.expansion * width
         self.kernels, self.biases = [], []

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.ops.sequence import zero_padding
 
@@ -58,6 +59,7 @@ class PositionEmbedding(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, inputs_shape):
+        check_axes("inputs", inputs_shape)
         if self.encoding == "learned":
             self.embeddings = self.add_weight(
                 shape=(self.max_length, inputs_shape[-1]),

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_positive_integer, check_rate
 from lmn_tf.ops.sequence import masked_softmax, zero_padding
 
@@ -68,6 +69,7 @@ class SelfAttentionBlock(keras.layers.Layer):
         self.supports_jit = False
 
     def build(self, history_shape):
+        check_axes("history", history_shape)
         width = history_shape[-1]
         if width % self.num_heads:
             raise ValueError(

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_positive_integer
 from lmn_tf.ops.sequence import masked_mean, masked_softmax, zero_padding
 
@@ -70,6 +71,7 @@ class SelfAttentionSelector(keras.layers.Layer):
         self.supports_jit = False
 
     def build(self, history_shape):
+        check_axes("history", history_shape)
         self.query_kernel, self.key_kernel = (
             self.add_weight(
                 (history_shape[-1], self.units), initializer="glorot_uniform", name=name

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_positive_integer, check_rate
 from lmn_tf.layers.self_attention_block import SelfAttentionBlock
 from lmn_tf.ops.sequence import zero_padding
@@ -80,6 +81,7 @@ class SelfAttentiveEncoder(keras.layers.Layer):
         self.supports_jit = False
 
     def build(self, history_shape):
+        check_axes("history", history_shape)
         width = history_shape[-1]
         # Row 0 is the newest event's.
         self.positions = self.add_weight(

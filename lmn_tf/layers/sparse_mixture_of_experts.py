@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import mean_over_replicas, sum_over_replicas
+from lmn_tf.layers.check_axes import TOKENS, check_axes
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.layers.replicated_loss import add_balance_loss, add_replicated_loss
 from lmn_tf.layers.running_mean import RunningMean
@@ -115,6 +116,7 @@ class SparseMixtureOfExperts(keras.layers.Layer):
         self.active_tracker = RunningMean(name=f"{self.name}_active")
 
     def build(self, inputs_shape):
+        check_axes("inputs", inputs_shape, TOKENS)
         tokens, width = inputs_shape[1:]
         if self.expansion * width % self.active_experts:
             raise ValueError(

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_choice, check_hidden_units
 from lmn_tf.layers.dice import Dice
 from lmn_tf.layers.mlp import make_activation
@@ -76,6 +77,7 @@ class TargetAttention(keras.layers.Layer):
         self.supports_jit = False
 
     def build(self, history_shape, target_shape):
+        check_axes("history", history_shape)
         width = history_shape[-1]
         if target_shape[-1] != width:
             raise ValueError(

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import TOKENS, check_axes
+
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class TokenMixing(keras.layers.Layer):
@@ -37,6 +39,7 @@ class TokenMixing(keras.layers.Layer):
     """
 
     def build(self, inputs_shape):
+        check_axes("inputs", inputs_shape, TOKENS)
         tokens, width = inputs_shape[1:]
         if tokens is None or width % tokens:
             raise ValueError(

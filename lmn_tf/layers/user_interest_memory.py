@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_choice, check_hidden_units, check_positive_integer
 from lmn_tf.layers.next_behaviour_loss import NextBehaviourLoss
 from lmn_tf.layers.replicated_loss import add_replicated_loss
@@ -163,6 +164,7 @@ class UserInterestMemory(keras.layers.Layer):
             self.utilization_loss_tracker = RunningMean(name="utilization_loss")
 
     def build(self, history_shape, target_shape=None):
+        check_axes("history", history_shape)
         width = history_shape[-1]
         units = width if self.units is None else self.units
         read, slots = self.num_read_heads * width, (self.num_slots, width)
