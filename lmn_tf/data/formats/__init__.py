@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from lmn_tf.data.formats.file_glob import file_glob
+from lmn_tf.data.checksum import SUFFIX
 from lmn_tf.data.formats.unit import Unit
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.plain_file import other_than_file
@@ -49,9 +50,14 @@ def format_of(path: str) -> str | None:
 
 
 def _matches(pattern: str) -> list[str]:
-    """Returns the files that a glob names; what is neither file nor folder is refused."""
+    """Returns the files that a glob names; what is neither file nor folder is refused.
+
+    Checksums beside data files are none of them.
+    """
     files = []
     for path in file_glob(pattern):
+        if path.endswith(SUFFIX):
+            continue
         other = other_than_file(path)
         if other is None:
             files.append(path)

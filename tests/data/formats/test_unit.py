@@ -89,3 +89,11 @@ def test_data_are_in_files(tmp_path):
     with pytest.raises(UserError, match="no file matches") as caught:
         match_files("x" * 5000)
     assert len(str(caught.value)) < 500
+
+
+def test_checksums_are_no_data(tmp_path):
+    for name in ("a.parquet", "a.parquet.sha256"):
+        (tmp_path / name).write_text("x")
+    assert match_files(str(tmp_path / "a*")) == [str(tmp_path / "a.parquet")]
+    with pytest.raises(ValueError, match="no file matches"):
+        match_files(str(tmp_path / "*.sha256"))
