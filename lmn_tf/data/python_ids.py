@@ -6,6 +6,8 @@ import pyarrow as pa
 from lmn_tf.data.id_keys import as_keys, as_texts
 from lmn_tf.data.place import Place
 
+_UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
+
 
 def id_array(values, file: str, column: str) -> pa.Array:
     """Returns ids, or lists of ids, as an Arrow array, in one type where one holds all of them.
@@ -27,7 +29,7 @@ def id_array(values, file: str, column: str) -> pa.Array:
     """
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+    except _UNFIT:
         pass  # no type of Arrow holds them all
     places = (Place(file, column, lambda _, row=row: row) for row in range(1, len(values) + 1))
     return pa.array([_text(value, place) for value, place in zip(values, places, strict=True)])
@@ -42,6 +44,6 @@ def _text(value, place):
         return [_text(one, place) for one in value]
     try:
         single = pa.array([value])
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except _UNFIT:
         raise place.error(0, "an id must be an integer or text", value) from None
     return as_texts(as_keys(single, place)).to_pylist()[0]

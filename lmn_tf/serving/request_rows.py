@@ -7,7 +7,7 @@ import pyarrow as pa
 from lmn_tf.data.python_ids import id_array
 from lmn_tf.specs.errors import UserError, nearest, short
 
-_UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, AttributeError, OverflowError)
+_UNFIT = (pa.ArrowException, TypeError, ValueError, AttributeError, OverflowError)
 
 
 def as_table(rows, columns, ids) -> pa.Table:

@@ -13,7 +13,7 @@ class KeyColumns:
 
     A column has one type whatever the files: where these differ, the type that holds the values
     of all of them (of integers of several sizes the largest, of integers and fractions the
-    fractions), or text where no other does.
+    fractions), or text where no other does. Ids of CSV files are text.
 
     Args:
         spec: `FeatureSpec`, which says how files of text are read.
@@ -43,7 +43,7 @@ class KeyColumns:
     def _schema(self) -> pa.Schema:
         # A file's columns have one type; its first rows tell it.
         first = {unit.path: unit for unit in reversed(self._units)}.values()
-        schemas = [_nullable(next(unit.tables(self._names)).schema) for unit in first]
+        schemas = [_schema_of(unit, self._names) for unit in first]
         return pa.schema([_common(name, schemas) for name in self._names])
 
     def _stream(self) -> Iterator[pa.Table]:
@@ -78,8 +78,15 @@ def _plain_type(type_: pa.DataType) -> pa.DataType:
     return type_
 
 
-def _nullable(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([pa.field(field.name, _plain_type(field.type)) for field in schema])
+def _schema_of(unit, names) -> pa.Schema:
+    schema = next(unit.tables(names)).schema
+    fields = []
+    for field in schema:
+        type_ = _plain_type(field.type)
+        if field.name in unit.text_columns:
+            type_ = pa.list_(pa.string()) if pa.types.is_list(type_) else pa.string()
+        fields.append(pa.field(field.name, type_))
+    return pa.schema(fields)
 
 
 def _common(name: str, schemas: list[pa.Schema]) -> pa.Field:

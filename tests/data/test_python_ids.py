@@ -41,6 +41,11 @@ def test_values_of_one_type_stay(values):
             "rows: column `x`, row 2: the value must be an integer or text. Received: 1.5",
         ),
         ([["a"], ["b", 2.0**60]], "row 2: an id of type double must be smaller than"),
+        (
+            [np.datetime64("NaT")],
+            "row 1: an id must be an integer or text. Received: np.datetime64",
+        ),
+        ([2**64, np.datetime64("NaT")], "row 2: an id must be an integer or text"),
         (["a", object()], "row 2: an id must be an integer or text. Received: <object"),
         (["a", {"b": 1}], "column `x` must hold integers, text or dates.* Received: struct"),
     ],

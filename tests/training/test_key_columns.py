@@ -55,6 +55,14 @@ def test_files_of_other_types(tmp_path, one, other, type_, want):
     assert found.to_pylist() == want and found.type == (type_ or pa.list_(pa.string()))
 
 
+def test_ids_of_csv_files_are_text_from_the_first_row(tmp_path, monkeypatch):
+    monkeypatch.setattr("lmn_tf.data.formats.csv._BLOCK_BYTES", 64)
+    (tmp_path / "a.csv").write_text("user\n" + "7\n" * 100 + "u7\n" + "8\n" * 100)
+    found = taken(tmp_path / "a.csv", ["user"], [150, 51])["user"]
+    assert found.type == pa.string()
+    assert found.to_pylist() == ["7"] * 100 + ["u7"] + ["8"] * 100
+
+
 def test_a_value_that_the_common_type_can_not_hold_is_refused(tmp_path):
     files = write(tmp_path, pa.table({"a": [2**53 + 1]}), pa.table({"a": [0.5]}))
     keys = KeyColumns(shop_spec(), files, ["a"])

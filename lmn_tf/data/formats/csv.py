@@ -120,6 +120,7 @@ class CsvUnit(Unit):
         usual = "\t" if path.lower().removesuffix(".gz").endswith(".tsv") else ","
         self.delimiter = delimiter or usual
         self._types = types
+        self.text_columns = types.texts
         with self._reader(None) as reader:
             names = self._names_of(reader)
         super().__init__(path, names, state=state)

@@ -22,6 +22,9 @@ class Unit(abc.ABC):
         state: `FileState` of before the file was looked into. Defaults to `None`: that of now.
     """
 
+    # Columns of texts, though a part of them may come as the integers that they write.
+    text_columns: frozenset[str] = frozenset()
+
     def __init__(
         self,
         path: str,
