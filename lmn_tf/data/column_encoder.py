@@ -33,7 +33,9 @@ class ColumnEncoder:
         self._ids = None
         self._numbers = None
         if view.kind in ("categorical", "multi_value"):
-            self._ids = IdEncoder(view.name, view.lookup, spec.vocabulary(view), view.default)
+            by_number = not spec.assets.text_ids
+            vocabulary = spec.vocabulary(view)
+            self._ids = IdEncoder(view.name, view.lookup, vocabulary, view.default, by_number)
         elif view.kind == "numeric":
             statistics = spec.assets.statistics.get(view.key)
             if view.needs_statistics and not statistics:

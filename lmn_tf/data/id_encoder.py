@@ -29,13 +29,15 @@ class IdEncoder:
         lookup: `Lookup`.
         vocabulary: List of values, or `None` where the lookup has none.
         default: Value for missing cells. Defaults to `None`.
+        by_number: Boolean, as of `KeyIndex`. Defaults to `False`.
     """
 
-    def __init__(self, name, lookup, vocabulary, default=None):
+    def __init__(self, name, lookup, vocabulary, default=None, by_number=False):
         self.name = name
         self.lookup = lookup
         self.vocabulary = vocabulary
         self.default = default
+        self._by_number = by_number
         self._unknown = _UNKNOWN_IDS[lookup.unknown]
         self._missing: int | None = None
 
@@ -92,7 +94,7 @@ class IdEncoder:
 
     @functools.cached_property
     def _index(self) -> KeyIndex:
-        return KeyIndex(self.vocabulary, first=2, absent=self._unknown)
+        return KeyIndex(self.vocabulary, 2, self._unknown, self._by_number)
 
     def _missing_id(self, place) -> int:
         if self.default is None:

@@ -14,12 +14,16 @@ class KeyIndex:
         values: List of integers and texts, or Arrow array of int64 or text.
         first: Integer. Number of the first id. Defaults to `0`.
         absent: Integer. Number of anything that is not in the list. Defaults to `-1`.
+        by_number: Boolean. Whether integers are looked up among the numbers that texts write, as
+            in `007`, where each text writes one: the rule of runs of before an id was its text.
+            Of two texts of one number the later one counts. Defaults to `False`.
     """
 
-    def __init__(self, values, first: int = 0, absent: int = -1):
+    def __init__(self, values, first: int = 0, absent: int = -1, by_number: bool = False):
         self.values = values if isinstance(values, pa.Array) else _keys(values)
         self.first = first
         self.absent = absent
+        self.by_number = by_number
         self._indexes: dict[bool, ValueIndex] = {}
         self._places = None
 
@@ -48,6 +52,10 @@ class KeyIndex:
             return ValueIndex(as_texts(values), self.first, self.absent)
         if pa.types.is_integer(values.type):
             return ValueIndex(values, self.first, self.absent)
+        if self.by_number and (places := _places_by_number(values)) is not None:
+            found = np.array(list(places.values())) + self.first
+            self._places = np.append(found, self.absent).astype(np.int32)
+            return ValueIndex(pa.array(places, pa.int64()))
         numbers = as_integers(values)
         if not numbers.null_count:
             return ValueIndex(numbers, self.first, self.absent)
@@ -55,6 +63,20 @@ class KeyIndex:
         places = np.flatnonzero(numbers.is_valid().to_numpy(zero_copy_only=False)) + self.first
         self._places = np.append(places, self.absent).astype(np.int32)
         return ValueIndex(numbers.drop_null())
+
+
+def _places_by_number(texts) -> dict[int, int] | None:
+    """Returns the position of each number, or `None` where a text writes no int64."""
+    places = {}
+    for place, text in enumerate(texts.to_pylist()):
+        try:
+            number = int(text)
+        except ValueError:
+            return None
+        if not -(2**63) <= number < 2**63:
+            return None
+        places[number] = place
+    return places
 
 
 def _keys(values: list) -> pa.Array:

@@ -202,6 +202,12 @@ def test_runs_of_before_go_on_reading_csv_as_they_did(tmp_path):
         spec.assets.vocabularies.update(user=["007", "7"], item=items)
         ((batch, _, _),) = BatchReader(spec, str(tmp_path / "a.csv")).read()
         assert batch["user"].tolist() == users and batch["item"].tolist() == [2, 3]
+    spec.assets.vocabularies["user"] = ["007", "8", "7"]
+    ((batch, _, _),) = BatchReader(spec, str(tmp_path / "a.csv")).read()
+    assert batch["user"].tolist() == [4, 4]
+    spec.assets.vocabularies["user"] = ["007", "8"]
+    ((batch, _, _),) = BatchReader(spec, str(tmp_path / "a.csv")).read()
+    assert batch["user"].tolist() == [2, 2]
 
 
 def rows_of(batches):
