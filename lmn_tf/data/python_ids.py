@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from lmn_tf.data.id_keys import as_keys, as_texts
 from lmn_tf.data.place import Place
+from lmn_tf.specs.errors import UserError
 
 _UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
@@ -32,7 +33,13 @@ def id_array(values, file: str, column: str) -> pa.Array:
     except _UNFIT:
         pass  # no type of Arrow holds them all
     places = (Place(file, column, lambda _, row=row: row) for row in range(1, len(values) + 1))
-    return pa.array([_text(value, place) for value, place in zip(values, places, strict=True)])
+    texts = [_text(value, place) for value, place in zip(values, places, strict=True)]
+    try:
+        return pa.array(texts)
+    except _UNFIT as error:
+        raise UserError(
+            f"column `{column}` must hold ids, or lists of ids. Received: {error}", file=file
+        ) from error
 
 
 def _text(value, place):
@@ -40,6 +47,8 @@ def _text(value, place):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if isinstance(value, np.ndarray) and not value.ndim:
+        value = value.item()
     if isinstance(value, list | tuple | np.ndarray):
         return [_text(one, place) for one in value]
     try:

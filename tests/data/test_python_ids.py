@@ -53,3 +53,13 @@ def test_values_of_one_type_stay(values):
 def test_values_that_are_no_ids(values, message):
     with pytest.raises(ValueError, match=message):
         id_array(values, "rows", "x")
+
+
+@pytest.mark.parametrize("values", [["a\udcff"], [1, [2, "a"]], [[7], 7], [[1], "a"], ["a", [[1]]]])
+def test_ids_beside_lists_of_them(values):
+    with pytest.raises(ValueError, match="rows: column `x` must hold ids, or lists of ids"):
+        id_array(values, "rows", "x")
+
+
+def test_an_array_without_axes_is_its_value():
+    assert id_array([np.array(7), "a"], "rows", "x").to_pylist() == ["7", "a"]
