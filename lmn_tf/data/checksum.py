@@ -27,7 +27,7 @@ def write_checksum(path: str | os.PathLike) -> None:
     """
     path = os.fspath(path)
     with open(path + SUFFIX, "w", encoding="utf-8", newline="\n") as file:
-        file.write(f"{_digest(path)}  {os.path.basename(path)}\n")
+        file.write(f"{file_digest(path)}  {os.path.basename(path)}\n")
 
 
 def verify_checksum(path: str | os.PathLike) -> None:
@@ -51,7 +51,8 @@ def verify_checksum(path: str | os.PathLike) -> None:
             file=path + SUFFIX,
         )
     found = os.stat(path)
-    if _kept_digest(path, found.st_size, found.st_mtime_ns, found.st_ino) != wanted[1]:
+    state = found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    if kept_digest(path, found.st_size, *state) != wanted[1]:
         raise UserError(
             f"the file must have the SHA-256 noted in {os.path.basename(path)}{SUFFIX}. Received: "
             "another one: the file is damaged, or was changed without its checksum. Write it "
@@ -60,11 +61,19 @@ def verify_checksum(path: str | os.PathLike) -> None:
         )
 
 
-@functools.lru_cache(maxsize=1_000)
-def _kept_digest(path, *state) -> str:
-    return _digest(path)
+@functools.lru_cache(maxsize=100_000)
+def kept_digest(path, size, *state) -> str:
+    """Returns the SHA-256 of a file, read once by a process while it stays as it is.
+
+    Args:
+        path: The file.
+        size: Integer. Its size.
+        *state: Its times of last change and its number on the disk.
+    """
+    return file_digest(path)
 
 
-def _digest(path) -> str:
+def file_digest(path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """What the data files of a run hold, noted when it starts and compared when it goes on."""
 
-import functools
 import hashlib
 import json
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from lmn_tf import atomic_files
 from lmn_tf.data.batch_reader import open_spec_files
+from lmn_tf.data.checksum import file_digest, kept_digest
 from lmn_tf.data.dated_files import dated_files
 from lmn_tf.data.formats import match_files
 from lmn_tf.data.unit_order import UnitOrder
@@ -150,7 +150,7 @@ def _note(path, known) -> dict:
         return before
     # The state is not noted of a file whose next change would not show in it.
     is_settled = time.time_ns() - state[1] > _TICK_NS
-    digest = _kept_digest(path, size, *state) if is_settled else _digest(path)
+    digest = kept_digest(path, size, *state) if is_settled else file_digest(path)
     note = {"name": os.path.basename(path), "bytes": size, "sha256": digest}
     return {**note, "state": state if is_settled else None}
 
@@ -158,17 +158,6 @@ def _note(path, known) -> dict:
 def _state(path) -> tuple[int, list[int]]:
     found = os.stat(path)
     return found.st_size, [found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
-
-
-def _digest(path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@functools.lru_cache(maxsize=100_000)
-def _kept_digest(path, *state) -> str:
-    """Several runs of one process read the same files."""
-    return _digest(path)
 
 
 def _checked(note) -> dict:

@@ -45,5 +45,5 @@ def test_a_damaged_checksum(path, text):
 
 def test_a_file_is_hashed_once(path, monkeypatch):
     verify_checksum(path)
-    monkeypatch.setattr(checksum, "_digest", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(checksum, "file_digest", lambda path: pytest.fail("read again"))
     verify_checksum(path)

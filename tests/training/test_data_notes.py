@@ -6,6 +6,7 @@ import pytest
 from small_shop import shop_rows, shop_spec, write_events, write_parquet
 from tiny_run import document, market
 
+from lmn_tf.data import checksum
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training import data_notes
@@ -72,12 +73,19 @@ def test_other_names_and_counts_are_told(notes, parts):
     notes.check({"train": parts["train"]})  # what is not given is not compared
 
 
+def watched_digests(monkeypatch):
+    """Returns a list that the paths of files are added to as they are read for a digest."""
+    read, digest = [], checksum.file_digest
+    for module in (checksum, data_notes):
+        name, watched = "file_digest", lambda path: read.append(path) or digest(path)
+        monkeypatch.setattr(module, name, watched)
+    return read
+
+
 def test_what_did_not_change_is_not_read_again(notes, parts, monkeypatch, tmp_path):
     age(monkeypatch)
     notes.check(parts)
-    read = []
-    digest = data_notes._digest
-    monkeypatch.setattr(data_notes, "_digest", lambda path: read.append(path) or digest(path))
+    read = watched_digests(monkeypatch)
     notes.check(parts)
     assert not read
     copies = {part: [tmp_path / path.name for path in files] for part, files in parts.items()}
@@ -92,9 +100,7 @@ def test_what_did_not_change_is_not_read_again(notes, parts, monkeypatch, tmp_pa
 
 def test_a_file_of_this_moment_is_read_again(notes, parts, monkeypatch):
     notes.check(parts)
-    read = []
-    digest = data_notes._digest
-    monkeypatch.setattr(data_notes, "_digest", lambda path: read.append(path) or digest(path))
+    read = watched_digests(monkeypatch)
     notes.check(parts)
     assert len(read) == 3
 
