@@ -11,8 +11,8 @@ from lmn_tf.data.ragged import flat_index, starts_of
 
 MISSING_TIME = np.iinfo(np.int64).min
 _SECOND = 1_000_000  # times are microseconds
-# Seconds: the year 5138. Milliseconds are beyond it from March 1973 on.
-_LATEST = 100_000_000_000
+# The year 5138. Milliseconds are beyond it from March 1973 on.
+LATEST_SECOND = 100_000_000_000
 TIME_UNITS = {
     "second": 1,
     "millisecond": 1_000,
@@ -119,7 +119,8 @@ def as_times(values: pa.Array, place: Place, unit: str = "second") -> np.ndarray
     """Returns int64 microseconds. Missing: `MISSING_TIME`.
 
     Args:
-        values: Arrow array of timestamps or dates, which know their unit, or of numbers.
+        values: Arrow array of timestamps or dates, which know their unit, or of numbers; or of
+            the texts of either.
         place: Where they come from.
         unit: String. What numbers count since 1970: a key of `TIME_UNITS`. Defaults to
             `"second"`.
@@ -127,6 +128,10 @@ def as_times(values: pa.Array, place: Place, unit: str = "second") -> np.ndarray
     Raises:
         UserError: A value is not a time, or too far from 1970 to be counted in `unit`.
     """
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if is_text(values.type):
+        values = _as_timestamps(values)
     kind = values.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _moments(values, place)
@@ -139,7 +144,7 @@ def as_times(values: pa.Array, place: Place, unit: str = "second") -> np.ndarray
         missing = np.isnan(numbers)
         numbers = np.where(missing, 0.0, numbers)
     per_second = TIME_UNITS[unit]
-    latest = _LATEST * per_second
+    latest = LATEST_SECOND * per_second
     if len(numbers) and (numbers.min() < -latest or numbers.max() > latest):
         at = int(np.argmax((numbers < -latest) | (numbers > latest)))
         raise _far_time(numbers[at].item(), place, at, unit)
@@ -150,6 +155,14 @@ def as_times(values: pa.Array, place: Place, unit: str = "second") -> np.ndarray
     else:
         times = numbers // (per_second // _SECOND)
     return times if missing is None else np.where(missing, MISSING_TIME, times)
+
+
+def _as_timestamps(texts):
+    """Returns texts as timestamps where all of them write such, as a column that is an id, too."""
+    try:
+        return pc.cast(texts, pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        return texts
 
 
 def _moments(values, place):
@@ -164,7 +177,7 @@ def _moments(values, place):
 
 def _far_time(number, place, at, unit):
     """Returns the error of a time that is no count of `unit`, with the unit it may be in."""
-    likely = [name for name, size in TIME_UNITS.items() if abs(number) <= _LATEST * size]
+    likely = [name for name, size in TIME_UNITS.items() if abs(number) <= LATEST_SECOND * size]
     hint = ""
     if likely and math.isfinite(number):
         moment = np.datetime64(int(number * _SECOND / TIME_UNITS[likely[0]]), "us")

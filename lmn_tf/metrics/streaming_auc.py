@@ -27,13 +27,13 @@ class StreamingAUC(LabelMetric):
     Args:
         num_bins: Integer, a power of two. The default's bins are 2 ** -11 of a logit wide, and
             beyond 16 at most a thousandth of the logit. Defaults to `65536`.
-        exact_rows: Integer. How many rows are kept to be exact, 20 bytes each; 0 keeps none.
-            Defaults to `1000000`.
         label_index: Integer. Which label of `(batch, num_labels)` is scored. Defaults to `0`.
         from_logits: Boolean. Whether predictions are logits, else probabilities. Defaults to
             `True`.
         name: String. Defaults to `"auc"`.
         dtype: Type of the result. Defaults to `None`.
+        exact_rows: Integer. How many rows are kept to be exact, 20 bytes each; 0 keeps none.
+            Defaults to `1000000`.
 
     Call arguments:
         y_true: 0 or 1, of shape `(batch, num_labels)` or `(batch,)`.
@@ -57,11 +57,11 @@ class StreamingAUC(LabelMetric):
     def __init__(
         self,
         num_bins=65536,
-        exact_rows=1_000_000,
         label_index=0,
         from_logits=True,
         name="auc",
         dtype=None,
+        exact_rows=1_000_000,
     ):
         super().__init__(name, label_index=label_index, from_logits=from_logits, dtype=dtype)
         if num_bins < 2 or num_bins & (num_bins - 1):

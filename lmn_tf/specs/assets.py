@@ -5,6 +5,7 @@ import pathlib
 import sys
 
 from lmn_tf import atomic_files
+from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError, short
 
 
@@ -77,21 +78,35 @@ class Assets:
             data = read_json(path)
             if not isinstance(data, dict):
                 raise UserError("`statistics.json` must hold a mapping.", file=path)
-            assets.statistics = data.get("statistics", {})
+            assets.statistics = _mapping(data, "statistics", path)
             _check_figures(assets.statistics, path)
-            assets.sizes = data.get("sizes", {})
-            text_files = data.get("text_files", {})
+            assets.sizes = _mapping(data, "sizes", path)
+            text_files = _mapping(data, "text_files", path)
             assets.text_ids = text_files.get("ids") == "text"
-            assets.delimiter = text_files.get("delimiter")
+            if text_files.get("delimiter") is not None:
+                assets.delimiter = _delimiter(text_files["delimiter"], path)
         return assets
+
+
+def _delimiter(value, path):
+    try:
+        return as_delimiter(value)
+    except UserError as error:
+        raise UserError(error.message, file=path) from None
+
+
+def _mapping(data, key, path):
+    value = data.get(key, {})
+    if not isinstance(value, dict):
+        raise UserError(f"`{key}` must be a mapping. Received: {short(value)}", file=path)
+    return value
 
 
 def _check_figures(statistics, path):
     """Raises a `UserError` for a learned figure that numbers cannot be scaled by."""
-    for key, figures in statistics.items():
-        for name in ("mean", "std", "min", "max"):
-            if not isinstance(figures, dict) or name not in figures:
-                continue
+    for key in statistics:
+        figures = _mapping(statistics, key, path)
+        for name in figures.keys() & {"mean", "std", "min", "max"}:
             value = figures[name]
             # Unlike `isfinite`, a comparison takes integers that are too large for a float.
             good = type(value) in (int, float) and abs(value) <= sys.float_info.max

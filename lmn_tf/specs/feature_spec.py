@@ -94,7 +94,8 @@ class FeatureSpec(Document):
         """
         folder = pathlib.Path(path).parent
         if learned is None:
-            learned = any((folder / name).exists() for name in _OWN_FOLDER)
+            is_own = pathlib.Path(path).name == "feature_spec.yaml"
+            learned = is_own and any((folder / name).exists() for name in _OWN_FOLDER)
         if learned:
             check_inner_files(folder)
         spec = super().load(path)

@@ -120,7 +120,9 @@ def _file_of(part, key, folder):
     if part == "vocabulary":
         found = sorted((folder / "vocabularies").glob(f"{key}.*"))
         return found[0] if found else folder / "vocabularies" / f"{key}.txt"
-    return folder / ("statistics.json" if part == "statistics" else "feature_spec.yaml")
+    return folder / (
+        "statistics.json" if part in ("statistics", "reading") else "feature_spec.yaml"
+    )
 
 
 def _digest(value):

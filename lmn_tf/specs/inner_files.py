@@ -1,5 +1,6 @@
 """Folders that come from elsewhere, and must not reach for files outside of themselves."""
 
+import os
 import pathlib
 
 from lmn_tf.specs.errors import UserError, short
@@ -22,7 +23,7 @@ def check_inner_files(folder) -> None:
         if not is_inside(path, folder):
             raise UserError(
                 f"the file must lie in the folder of its run or export. Received: a link to "
-                f"{path.resolve()}",
+                f"{os.path.realpath(path)}",
                 file=path,
             )
 
@@ -58,4 +59,5 @@ def is_inside(path, folder) -> bool:
     >>> is_inside("/a/b/../c.txt", "/a"), is_inside("/a/../b.txt", "/a")
     (True, False)
     """
-    return pathlib.Path(path).resolve().is_relative_to(pathlib.Path(folder).resolve())
+    # Unlike `Path.resolve`, this takes links in circles.
+    return pathlib.Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))

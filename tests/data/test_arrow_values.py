@@ -100,6 +100,16 @@ def test_numbers_that_are_no_times(number):
         as_times(pa.array([number]), PLACE)
 
 
+@pytest.mark.parametrize("encode", [False, True])
+def test_texts_of_times(encode):
+    for texts, wanted in ((["1970-01-02", None], 86_400), (["1970-01-01 00:00:03"], 3), (["3"], 3)):
+        array = pa.array(texts)
+        found = as_times(array.dictionary_encode() if encode else array, PLACE)
+        assert found.tolist() == [wanted * 1_000_000, MISSING_TIME][: len(texts)]
+    with pytest.raises(ValueError, match="row 2: the value must be a number. Received: 'soon'"):
+        as_times(pa.array(["3", "soon"]), PLACE)
+
+
 def test_timestamps_past_the_range():
     far = pa.array([2**62], pa.int64()).view(pa.timestamp("s"))
     with pytest.raises(ValueError, match="column `x` must hold times within 290,000 years of 1970"):

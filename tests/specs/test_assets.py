@@ -117,6 +117,23 @@ def test_statistics_that_are_no_numbers(name, value, tmp_path):
         Assets.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"statistics": []}', "`statistics` must be a mapping. Received: \\[\\]"),
+        ('{"statistics": null}', "`statistics` must be a mapping. Received: None"),
+        ('{"statistics": {"d": 5}}', "`d` must be a mapping. Received: 5"),
+        ('{"sizes": 1}', "`sizes` must be a mapping. Received: 1"),
+        ('{"text_files": []}', "`text_files` must be a mapping. Received: \\[\\]"),
+        ('{"text_files": {"delimiter": 5}}', "`delimiter` must be one ASCII character"),
+    ],
+)
+def test_statistics_of_another_shape(text, message, tmp_path):
+    (tmp_path / "statistics.json").write_text(text)
+    with pytest.raises(UserError, match=f"statistics.json: {message}"):
+        Assets.load(tmp_path)
+
+
 def test_a_deviation_below_zero(tmp_path):
     (tmp_path / "statistics.json").write_text('{"statistics": {"price": {"std": -1.0}}}')
     with pytest.raises(UserError, match="`std` of `price` must be .* of 0 or more. Received: -1.0"):

@@ -66,3 +66,9 @@ def test_a_spec_of_the_user_may_name_files_anywhere(secret, folder):
     own.write_text(text.replace("vocabularies/genres.txt", str(secret)))
     spec = FeatureSpec.load(own)
     assert spec.vocabulary(spec.feature("genres")) == ["top secret"]
+
+
+def test_a_link_in_circles_is_refused(folder):
+    os.symlink("zz.txt", folder / "vocabularies" / "zz.txt")
+    with pytest.raises(UserError, match="zz.txt: .*Received: a link that leads nowhere"):
+        load_spec(folder)

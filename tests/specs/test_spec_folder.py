@@ -86,6 +86,13 @@ def test_a_spec_of_a_run_or_an_export_finds_what_was_learned(mark, spec, tmp_pat
     assert not FeatureSpec.load(path, learned=False).assets.vocabularies
 
 
+def test_a_spec_of_another_name_is_no_runs_own(spec, tmp_path):
+    write_spec(spec, tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    path = (tmp_path / "feature_spec.yaml").rename(tmp_path / "mine.yaml")
+    assert not FeatureSpec.load(path).assets.vocabularies
+
+
 def test_a_spec_beside_data_is_still_to_be_learned(spec, tmp_path):
     write_spec(spec, tmp_path)
     (tmp_path / "fingerprints.json").unlink()

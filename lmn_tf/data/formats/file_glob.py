@@ -19,6 +19,8 @@ def file_glob(pattern: str) -> list[str]:
     []
     """
     parts = pattern.split(os.sep)
+    # Two of them in a row stand for what one does.
+    parts = [part for i, part in enumerate(parts) if part != "**" or parts[i - 1 : i] != ["**"]]
     if "**" not in parts:
         return sorted(glob.glob(pattern))
     place = parts.index("**")

@@ -1,5 +1,6 @@
 """Any table of interactions: CSV, TSV, Parquet or JSON lines, with the columns the user names."""
 
+from lmn_tf.data.arrow_values import LATEST_SECOND, TIME_UNITS
 from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.plan import Plan
 from lmn_tf.data.preparers.sql import quoted
@@ -22,7 +23,6 @@ OPTIONS = {
     "delimiter": None,
 }
 _KINDS = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
-_UNITS = {"second": 1, "millisecond": 1_000, "microsecond": 1_000_000}
 _TAKEN = ("history_count", "label")
 
 
@@ -77,9 +77,10 @@ def _columns(own):
         )
     if own["rating_threshold"] is not None and own["label"] is None:
         raise UserError("`rating_threshold` must come with `label`, the column of the ratings")
-    if own["time_unit"] not in _UNITS:
+    if own["time_unit"] not in TIME_UNITS:
         raise UserError(
-            f"`time_unit` must be one of {tuple(_UNITS)}. Received: time_unit={own['time_unit']!r}"
+            f"`time_unit` must be one of {tuple(TIME_UNITS)}. "
+            f"Received: time_unit={own['time_unit']!r}"
         )
     time = own["time"] or own["order"]
     extra = (*own["category"], *own["columns"], *own["event_columns"])
@@ -91,7 +92,7 @@ def _columns(own):
                 f"{_TAKEN}. Received: {name!r}"
             )
     number = "TRY_CAST(CAST({} AS VARCHAR) AS DOUBLE)"
-    seconds = f"floor({number} / {_UNITS[own['time_unit']]})" if own["time"] else number
+    seconds = f"floor({number} / {TIME_UNITS[own['time_unit']]})" if own["time"] else number
     moment = "floor(epoch(TRY_CAST(CAST({} AS VARCHAR) AS TIMESTAMP)))"
     parse = (
         f"TRY_CAST(coalesce({seconds}, {moment}) AS BIGINT)"
@@ -101,7 +102,13 @@ def _columns(own):
     columns = [
         Column("_user", "", source=own["user"], parse=_filled("{}")),
         Column("_item", "", source=own["item"], parse=_filled("{}")),
-        Column("_time", "time" if own["time"] else "BIGINT", source=time, parse=parse),
+        Column(
+            "_time",
+            "time" if own["time"] else "BIGINT",
+            source=time,
+            parse=parse,
+            rule=f"abs(_time) <= {LATEST_SECOND}" if own["time"] else None,
+        ),
     ]
     if own["label"] is not None:
         rule = None if own["rating_threshold"] is not None else "_label_value IN (0, 1)"

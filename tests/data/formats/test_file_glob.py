@@ -48,3 +48,9 @@ def test_links_to_folders_elsewhere_are_followed_once(folder, tmp_path):
     for name in ("one", "two"):
         (folder / name).symlink_to(tmp_path / "other")
     assert file_glob("data/**/g.csv") == ["data/one/g.csv"]
+
+
+def test_stars_in_a_row_name_each_file_once(folder):
+    (folder / "x/up").symlink_to(folder)
+    assert file_glob("data/**/**/**/*.csv") == file_glob("data/**/*.csv")
+    assert file_glob("**/**") == file_glob("**")

@@ -83,6 +83,13 @@ def test_times_become_seconds(tmp_path, slow_twin, prepared, text, unit):
     assert {row["when"] for row in slow_twin.rows(folder, "train")} == {1_600_000_000}
 
 
+def test_milliseconds_are_no_seconds(tmp_path):
+    source = write(tmp_path / "log", "csv", [["u", "i", 1_600_000_000_000, 1, "k", "d", 1]])
+    message = r"log.csv:2: `when` must be such that abs\(when\) <= 100000000000. Received: 16000"
+    with pytest.raises(UserError, match=message):
+        prepare("interactions", source, tmp_path / "out", **NAMED, label="stars")
+
+
 def test_ids_with_leading_zeros_stay_text(tmp_path, slow_twin, prepared):
     rows = [[user, "1", "5", "1", "k", "d", "1"] for user in ("7", "07", "8")]
     source = write(tmp_path / "log", "csv", rows)
