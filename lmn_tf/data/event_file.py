@@ -42,7 +42,7 @@ class EventFile:
             raise UserError("the events file must exist. Received: no such file", file=path)
         self._state = FileState(path)
         verify_checksum(path)
-        with self._reader() as reader:
+        with self._reader() as reader, self._refused():
             self._names = reader.schema.names
         self.check_columns([user])
         self.starts, self._users, self.num_events = self._runs()

@@ -177,3 +177,15 @@ def test_texts_that_are_no_text(tmp_path):
         file.write(raw.replace(b"aaaabbbb", b"aa\xff\xfebbbb"))
     with pytest.raises(ValueError, match="the events file must be a whole Arrow IPC file"):
         EventFile(path, "user")
+
+
+def test_names_that_are_no_text(tmp_path):
+    path = write(tmp_path, ["a"], xyzxyz=[1])
+    with open(path, "rb") as file:
+        raw = file.read()
+    with open(path, "wb") as file:
+        file.write(raw.replace(b"xyzxyz", b"\xeb\xff\xffxyz"))
+    with pytest.raises(
+        ValueError, match="the events file must be a whole Arrow IPC.*'utf-8' codec"
+    ):
+        EventFile(path, "user")

@@ -62,7 +62,7 @@ class ParquetUnit(Unit):
                         continue
                     yield pa.Table.from_batches([batch.slice(skip)])
                     skip = 0
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             self._state.check_unchanged()
             raise _unreadable(self.path, error) from error
         if missing:
@@ -81,7 +81,7 @@ def open_parquet(path: str) -> list[Unit]:
                 for leaf in (file.schema.column(i) for i in range(len(file.schema)))
                 if leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type == "STRING"
             )
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
     units: list[Unit] = []
     first_row = 0

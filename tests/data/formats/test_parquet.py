@@ -144,3 +144,11 @@ def test_every_flipped_bit_is_noticed_where_there_is_a_checksum(tmp_path):
         os.utime(path, ns=(0, at + 1))
         with pytest.raises(ValueError, match="a.parquet: the file must have the SHA-256 noted in"):
             list(open_parquet(str(path))[0].tables(["a"]))
+
+
+def test_names_that_are_no_text(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"xyzxyz": [1]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"xyzxyz", b"\xeb\xff\xffxyz"))
+    with pytest.raises(ValueError, match="must be a whole Parquet file.*'utf-8' codec"):
+        open_parquet(str(path))
