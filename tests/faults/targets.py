@@ -2,8 +2,6 @@
 
 import hashlib
 import shutil
-import sys
-import zipfile  # noqa: F401
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from faults.damage import damage_bytes, damage_request, damage_table, damage_text
 from small_shop import (
+    shop_dict,
     shop_rows,
     shop_spec,
     write_csv,
@@ -18,6 +17,8 @@ from small_shop import (
     write_parquet,
     write_tfrecord,
 )
+
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 _ROWS = 60
 
@@ -160,6 +161,66 @@ class EventValues(Values):
         return self.read()
 
 
+class TFRecordValues(TFRecord):
+    """Whole records whose features are not what the spec says."""
+
+    def attempt(self, rng):
+        import tensorflow as tf
+
+        records = [record.numpy() for record in tf.data.TFRecordDataset(str(self.source))]
+        for _ in range(rng.randint(1, 3)):
+            at = rng.randrange(len(records))
+            example = tf.train.Example.FromString(records[at])
+            name = rng.choice(sorted(example.features.feature))
+            example.features.feature[name].CopyFrom(_odd_feature(tf, rng))
+            records[at] = example.SerializeToString()
+        with tf.io.TFRecordWriter(str(self.file)) as writer:
+            for record in records:
+                writer.write(record)
+        return self.read()
+
+    def write(self, rows):
+        files = super().write(rows)
+        self.source = self.folder / "source"
+        shutil.copyfile(self.folder / "train-0.tfrecord", self.source)
+        return files
+
+
+def _odd_feature(tf, rng):
+    feature, many = tf.train.Feature(), rng.choice([0, 1, 1, 2, 300])
+    kind = rng.randrange(4)
+    if kind == 0:
+        feature.int64_list.value.extend(
+            rng.choice([0, 7, -1, 2**62, -(2**63)]) for _ in range(many)
+        )
+    elif kind == 1:
+        values = (0.5, 1e38, float("nan"), float("inf"), 7.0, -1e-40)
+        feature.float_list.value.extend(rng.choice(values) for _ in range(many))
+    elif kind == 2:
+        values = (b"", b"7", b"007", b"\xff\xfe", b"x" * 5000, "é".encode(), b"\x00")
+        feature.bytes_list.value.extend(rng.choice(values) for _ in range(many))
+    return feature
+
+
+class Vocabulary(DataFiles):
+    """The vocabulary file that a spec names."""
+
+    ending = ".txt"
+
+    def write(self, rows):
+        (self.folder / "agents.txt").write_text("web\napp\nmail\n")
+        return write_parquet(self.folder, rows, files=1)
+
+    def read(self):
+        document = shop_dict(nested=False)
+        agent = next(one for one in document["features"] if one["name"] == "agent")
+        agent["lookup"] = {"vocabulary": "agents.txt"}
+        return read_all(FeatureSpec.from_dict(document, base_dir=str(self.folder)), self.glob)
+
+    def damaged(self, rng):
+        return Csv.damaged(self, rng)
+
+
 class Requests:
     """Rows for an export, as a service would get them."""
 
@@ -255,6 +316,8 @@ TARGETS = {
     "events": EventFile,
     "values": Values,
     "event values": EventValues,
+    "tfrecord values": TFRecordValues,
+    "vocabulary": Vocabulary,
     "requests": Requests,
     "checkpoints": CheckpointFiles,
     "run folder": RunFolder,

@@ -1,4 +1,4 @@
-"""Damaged inputs are read, or refused in one sentence: nothing crashes, hangs or takes all memory."""
+"""Damaged inputs are read or refused in one sentence: no crash, no hang, bounded memory."""
 
 import pytest
 from faults.hunt import hunt
