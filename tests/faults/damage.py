@@ -148,5 +148,5 @@ def damage_request(rows, rng):
         elif kind == 4:
             row.pop(key, None)
         else:
-            row[rng.choice([f"{key}s", key[:-1], "x", 7])] = row.pop(key, None)
+            row[rng.choice([f"{key}s", str(key)[:-1], "x", 7])] = row.pop(key, None)
     return rows

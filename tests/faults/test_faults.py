@@ -5,7 +5,7 @@ from faults.hunt import hunt
 from faults.targets import TARGETS
 
 # What carries checksums gives what was written, or nothing.
-_CHECKED = ("tfrecord", "checkpoints")
+_CHECKED = ("checkpoints", "run folder")
 _MEMORY_MIB = 1_000
 
 
