@@ -34,7 +34,8 @@ def check_parity(model, served, dataset, tolerance: float) -> dict:
         `tolerance`, but not from the live model on the export's kernels) and `tolerance`.
 
     Raises:
-        ExportError: When the two differ, or there are no rows.
+        ExportError: When the two differ, the model's probabilities are not finite, or there are no
+            rows.
     """
     signature = model.encoder.signature()
 
@@ -52,6 +53,13 @@ def check_parity(model, served, dataset, tolerance: float) -> dict:
     if not found:
         raise ExportError("the export must be compared on real rows. Received: no row")
     found, live, same = (np.concatenate(parts) for parts in (found, live, same))
+    finite = np.isfinite(live).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise ExportError(
+            "the model must give finite probabilities: its training has diverged. "
+            f"Received: {live[row].tolist()} in row {row + 1}"
+        )
     difference = _difference(found, live)
     wrong = np.minimum(difference, _difference(found, same)) > tolerance
     rounded = np.any(difference > tolerance, axis=1)

@@ -92,3 +92,9 @@ def test_not_a_number_is_a_difference():
 def test_no_rows_cannot_be_compared():
     with pytest.raises(ExportError, match="must be compared on real rows. Received: no row"):
         check_parity(Model(), served(), [], 1e-5)
+
+
+def test_a_model_that_has_diverged_is_refused():
+    message = r"must give finite probabilities: its training has diverged. .*nan\] in row 4"
+    with pytest.raises(ExportError, match=message):
+        check_parity(Model(turned=[3, 25], step=np.nan), served(), DATASET, 1e-5)
