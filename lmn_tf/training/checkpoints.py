@@ -1,6 +1,7 @@
 """Checkpoints: everything training needs to go on, in one file that is whole or absent."""
 
 import contextlib
+import errno
 import json
 import re
 import struct
@@ -21,6 +22,10 @@ _STATE = "state.json"
 _CHECKPOINT = "A checkpoint"
 _LENGTHS_AT = 26  # of the name and of what follows it, in the header of a member of a zip file
 _STEP = re.compile(r"^step-(\d+)\.npz$")
+
+
+# A damaged file makes readers seek to nowhere; a best file may be gone.
+_OF_THE_FILE = (None, errno.EINVAL, errno.ENOENT, errno.EISDIR)
 
 
 class DamagedCheckpoint(UserError):
@@ -79,24 +84,33 @@ class Checkpoints:
         Args:
             tidy: Whether to remove what a killed process left and to rename what is damaged to
                 `damaged-step-N.npz`, which nobody but the run itself may do. Defaults to `True`.
+
+        Raises:
+            DamagedCheckpoint: When none can be read, and one of them for a fault that may pass, as
+                too many open files: to start anew would lose it.
         """
         if tidy:
             atomic_files.remove_leftovers(self.folder)
-        steps = self._steps()
+        steps, fault = self._steps(), None
         for path in reversed(steps):
             try:
                 values, state = read_arrays(path)
                 if state.get("best_file"):
                     self.load_best(state["best_file"])
             except DamagedCheckpoint as error:
-                told = f"The checkpoint {path} is damaged: {error.message}."
+                told = f"The checkpoint {error.file} is damaged: {error.message}."
                 _warn(f"{told} Trying the one before it.")
-                if tidy:
+                if _may_pass(error):
+                    fault = error
+                elif tidy:
                     # It must not count as one of those to keep.
+                    damaged = Path(error.file)
                     with contextlib.suppress(OSError):
-                        path.replace(path.with_name(f"damaged-{path.name}"))
+                        damaged.replace(damaged.with_name(f"damaged-{damaged.name}"))
                 continue
             return values, state
+        if fault is not None:
+            raise fault
         if steps:
             _warn(f"Every checkpoint in {self.folder} is damaged: there is none to go on from.")
         return None
@@ -208,6 +222,17 @@ def _damage_told(path):
         raise DamagedCheckpoint(
             f"the file must be a checkpoint. Received: {error}", file=path
         ) from error
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    """Returns whether an error is one of the machine, and not of what a file holds."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        if isinstance(error, OSError) and error.errno not in _OF_THE_FILE:
+            return True
+        error = error.__cause__
+    return False
 
 
 def _warn(text: str) -> None:

@@ -268,3 +268,31 @@ def test_what_is_not_finite_never_replaces_a_checkpoint(wrong, chunk_bytes, tmp_
         checkpoints.save_best(0, {"model/table": table})
     assert [path.name for path in tmp_path.iterdir()] == ["step-0000000001.npz"]
     assert (tmp_path / "step-0000000001.npz").read_bytes() == kept
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), OSError(24, "Too many open files")])
+def test_a_fault_of_the_machine_loses_no_checkpoint(fault, tmp_path, monkeypatch):
+    kept = Checkpoints(tmp_path)
+    for step in (1, 2):
+        kept.save(step, values(step), {"step": step})
+
+    def fail(archive):
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "testzip", fail)
+        with pytest.warns(UserWarning, match="Trying the one before it"):
+            with pytest.raises(DamagedCheckpoint, match="must be whole. Received: (Mem|Too many)"):
+                kept.latest()
+    assert kept.latest()[1] == {"step": 2}
+
+
+def test_damaged_best_weights_are_named(tmp_path):
+    kept = Checkpoints(tmp_path)
+    kept.save(1, values(1), {"step": 1})
+    best = kept.save_best(0, values(0))
+    path = kept.save(2, values(2), {"step": 2, "best_file": best})
+    (tmp_path / best).write_bytes(b"x")
+    with pytest.warns(UserWarning, match=rf"The checkpoint .*{best} is damaged"):
+        assert kept.latest()[1] == {"step": 1}
+    assert path.exists() and (tmp_path / f"damaged-{best}").exists()
