@@ -68,18 +68,26 @@ def _install(module):
 class _KerasFinder:
     """Finds one module of Keras as Python would, and follows its loading with `_install`."""
 
+    _is_looking = False
+
     def find_spec(self, name, path=None, target=None):
-        if name != _KERAS_MODULE:
+        if name != _KERAS_MODULE or self._is_looking:
             return None
         import importlib.util
 
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        self._is_looking = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._is_looking = False
+        if spec is None:
+            return None
         execute = spec.loader.exec_module
 
         def execute_and_install(module):
             execute(module)
             _install(module)
+            sys.meta_path.remove(self)
 
         spec.loader.exec_module = execute_and_install
         return spec

@@ -7,6 +7,9 @@ import keras
 from lmn_tf.specs.errors import UserError
 
 _GROWN = 10.0  # times the first loss, or 1 where that is less: no longer training
+_SCALE_STEPS = 100  # a look at the scale waits for the step
+# Gradients of float16 that are still infinite at this scale are so at any.
+_LEAST_SCALE = 2.0**-14
 _OVERFLOW = (
     "in float16 numbers end at 65,504: train in `mixed_bfloat16`, or lower the learning rate"
 )
@@ -20,7 +23,8 @@ class StopAtDivergence(keras.callbacks.Callback):
     gradient that is not finite show in the loss of its step; of other models it is the next loss
     that tells. Metrics that do not exist, such as the AUC of rows of one class, are NaN by right
     and stop nothing. Under loss scaling (`mixed_float16`) the optimizer leaves out steps whose
-    gradients are not finite, and training goes on.
+    gradients are not finite, and training goes on, as long as the scale is one that overflows of
+    float16 explain.
 
     The message says at which step it was, and what the likely cause is. On parameter servers,
     where steps run at the same time, the step named is the one by which it was seen.
@@ -60,10 +64,15 @@ learning rate too high
     def on_train_batch_end(self, batch, logs=None):
         self._steps += self.model.steps_per_execution
         self.check(logs or {}, self._steps)
+        if batch % _SCALE_STEPS == 0:
+            self._check_scale()
 
     def on_epoch_end(self, epoch, logs=None):
         # On parameter servers the last steps of an epoch end here.
         self.check(logs or {}, self._steps)
+        self._check_scale()
+        if self.first_step is None:  # the last execution of an epoch may hold fewer steps
+            self._steps = _iterations(self.model)
 
     def check(self, logs, step):
         """Raises when a step was not finite.
@@ -86,6 +95,18 @@ learning rate too high
         loss = float(logs.get("loss", 0.0))
         self._last = loss
         self._first = loss if self._first is None else self._first
+
+    def _check_scale(self):
+        scale = getattr(self.model.optimizer, "dynamic_scale", None)
+        if scale is None:
+            return
+        value = float(keras.ops.convert_to_numpy(scale))
+        if value < _LEAST_SCALE:
+            raise UserError(
+                "Gradients must be finite. Received: steps left out until the loss scale was "
+                f"{value:.3g}, at step {self._steps:,}. Likely a number in the data is far too "
+                "large, or the learning rate too high"
+            )
 
     def _cause(self):
         first, last = self._first, self._last

@@ -166,7 +166,9 @@ class RunDirectory:
         for path, source in vocabularies.items():
             kept = self.path / path
             # The run goes on with its own: others may be gone, but not be thought to be used.
-            if all(file.is_file() for file in (kept, source)) and not filecmp.cmp(kept, source):
+            if all(file.is_file() for file in (kept, source)) and not filecmp.cmp(
+                kept, source, shallow=False
+            ):
                 raise UserError(
                     f"{source} must stay as in the run to be continued, {kept}. Received: other "
                     "content. Take it back, or start a new run with another --run-dir."
@@ -264,6 +266,8 @@ class RunDirectory:
         check_zip(self.model_file)
         try:
             model = keras.saving.load_model(self.model_file, compile=False)
+        except (UserError, MemoryError):
+            raise
         except Exception as error:  # whole, and yet no model: Keras raises what its parts raise
             raise UserError(
                 "the file must hold a model that this version loads. Received: "

@@ -87,3 +87,29 @@ def test_the_steps_that_end_with_an_epoch_count():
     callback = StopAtDivergence()
     with pytest.raises(UserError, match="Received: loss=inf at step 0"):
         callback.on_epoch_end(0, {"loss": float("inf")})
+
+
+@pytest.mark.parametrize("scale", [2.0**-13, 2.0**-15])
+def test_a_loss_scale_that_only_falls_ends_training(scale):
+    model = keras.Sequential([keras.Input([2]), keras.layers.Dense(1)])
+    model.compile(LossScaleOptimizer(keras.optimizers.SGD()), "mse")
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.dynamic_scale.assign(scale)
+    callback = StopAtDivergence(first_step=0)
+    callback.set_model(model)
+    if scale > 2.0**-14:
+        callback.on_train_batch_end(0, {"loss": 0.5})
+        return
+    message = "Gradients must be finite. Received: steps left out until the loss scale was 3.05e-05"
+    for end in (callback.on_train_batch_end, callback.on_epoch_end):
+        with pytest.raises(UserError, match=message):
+            end(0, {"loss": 0.5})
+
+
+def test_steps_are_counted_where_several_run_at_once():
+    model = keras.Sequential([keras.Input([2]), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(), "mse", steps_per_execution=4)
+    callback = StopAtDivergence()
+    data = np.zeros((10, 2), "float32"), np.zeros((10, 1), "float32")
+    model.fit(*data, batch_size=1, epochs=3, verbose=0, callbacks=[callback])
+    assert callback._steps == 30
