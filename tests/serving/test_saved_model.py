@@ -89,13 +89,22 @@ def test_an_export_that_differs_is_refused_and_removed(run, tmp_path, monkeypatc
 
 
 def test_not_a_number_is_a_difference(run, tmp_path, monkeypatch):
+    no_number = np.full((20, 1), np.nan)
+    monkeypatch.setattr(module, "served_probabilities", lambda *args: lambda batch: no_number)
+    with pytest.raises(ExportError, match="Received: a difference of inf"):
+        export(*run, tmp_path / "out", FILES, rows=20)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_gives_no_number_is_refused(run, tmp_path):
     model, spec = run
     weights = model.get_weights()
     bias = model.head.trainable_variables[-1]
     bias.assign(bias * float("nan"))
-    with pytest.raises(ExportError, match="Received: a difference of inf"):
+    with pytest.raises(ExportError, match=r"finite probabilities.* Received: \[nan\] in row 1"):
         export(model, spec, tmp_path / "out", FILES, rows=20)
     model.set_weights(weights)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_doubled_variables_are_refused(run, tmp_path):
