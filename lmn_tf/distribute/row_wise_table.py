@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from lmn_tf.ops.weighted_gather import weighted_gather
+from lmn_tf.ops.rows.weighted_gather import weighted_gather
 
 PLACEMENTS = ("replicated", "row_wise")
 

@@ -9,10 +9,10 @@ from lmn_tf.distribute.parted_slices import PartedSlices
 from lmn_tf.distribute.row_access import CHUNK_BYTES
 from lmn_tf.distribute.row_split import RowSplit, part_sizes
 from lmn_tf.distribute.sharded_table import ShardedTable, outside_strategies
-from lmn_tf.ops.dense_gather import dense_gather
-from lmn_tf.ops.distinct_ids import distinct_ids
-from lmn_tf.ops.sparse_product import SparseMatrix
-from lmn_tf.ops.weighted_gather import weighted_gather
+from lmn_tf.ops.rows.dense_gather import dense_gather
+from lmn_tf.ops.rows.distinct_ids import distinct_ids
+from lmn_tf.ops.rows.sparse_product import SparseMatrix
+from lmn_tf.ops.rows.weighted_gather import weighted_gather
 
 _LEAST_ROWS = 100_000  # of a table of which a batch reads a part only
 

@@ -13,10 +13,9 @@ from lmn_tf.distribute.row_access import CHUNK_BYTES, copy_rows, row_chunks
 from lmn_tf.distribute.row_split import RowSplit, part_sizes
 from lmn_tf.distribute.row_wise_table import RowWiseTable
 from lmn_tf.ops.compile import runs_sparse_products
-from lmn_tf.ops.dense_gather import dense_gather, permuted
-from lmn_tf.ops.distinct_ids import distinct_ids
-from lmn_tf.ops.weighted_gather import weighted_gather
-from lmn_tf.ops.weighted_segment_sum import weighted_segment_sum
+from lmn_tf.ops.rows.dense_gather import dense_gather, permuted
+from lmn_tf.ops.rows.distinct_ids import distinct_ids
+from lmn_tf.ops.rows.weighted_gather import weighted_gather, weighted_segment_sum
 
 
 class ShardedTable(RowWiseTable, keras.Variable):

@@ -5,9 +5,8 @@ import tensorflow as tf
 
 from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_choice, check_positive_integer
-from lmn_tf.ops.gated_recurrence import gated_recurrence
-from lmn_tf.ops.step_order import StepOrder
-from lmn_tf.ops.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.gated_recurrence import gated_recurrence
+from lmn_tf.ops.sequence.valid_positions import StepOrder, ValidPositions
 
 VARIANTS = ("augru", "released", "agru", "aigru")
 

@@ -5,8 +5,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_positive_integer
-from lmn_tf.ops.sequence import masked_softmax, zero_padding
-from lmn_tf.ops.top_positions import take_positions, top_positions
+from lmn_tf.ops.sequence.masked import masked_softmax, take_positions, top_positions, zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.check_axes import check_axes
-from lmn_tf.ops.sequence import masked_softmax, zero_padding
+from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.multi_way_attention import MultiWayAttention
-from lmn_tf.ops.sequence import masked_mean
-from lmn_tf.ops.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.masked import masked_mean
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

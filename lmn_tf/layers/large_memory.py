@@ -10,8 +10,8 @@ from lmn_tf.layers.replicated_loss import add_replicated_loss
 from lmn_tf.layers.running_mean import RunningMean
 from lmn_tf.layers.target_attention import TargetAttention
 from lmn_tf.layers.user_aware_query import UserAwareQuery
-from lmn_tf.ops.smooth_l1 import smooth_l1
-from lmn_tf.ops.valid_positions import ValidPositions
+from lmn_tf.ops.losses import smooth_l1
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 _OF_MEMORY = (
     "num_keys",

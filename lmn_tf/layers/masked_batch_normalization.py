@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from lmn_tf.distribute.collectives import moments_over_replicas
 from lmn_tf.layers.checks import check_rate
-from lmn_tf.ops.sequence import masked_moments
+from lmn_tf.ops.sequence.masked import masked_moments
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import sum_over_replicas
-from lmn_tf.ops.key_balance import key_balance
+from lmn_tf.ops.search.key_balance import key_balance
 
 
 class MemoryReading(NamedTuple):

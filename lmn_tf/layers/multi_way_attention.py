@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_choice, check_positive_integer
-from lmn_tf.ops.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

@@ -7,8 +7,8 @@ from lmn_tf.layers.checks import check_hidden_units
 from lmn_tf.layers.mlp import MLP
 from lmn_tf.layers.replicated_loss import add_replicated_loss
 from lmn_tf.layers.running_mean import RunningMean
-from lmn_tf.ops.sequence import zero_padding
-from lmn_tf.ops.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.masked import zero_padding
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_choice, check_positive_integer
-from lmn_tf.ops.sequence import zero_padding
+from lmn_tf.ops.sequence.masked import zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

@@ -12,8 +12,8 @@ from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.layers.masked_batch_normalization import MaskedBatchNormalization
 from lmn_tf.layers.memory_reading import MemoryReading, balance_of, scores_at
 from lmn_tf.layers.replicated_loss import add_balance_loss
-from lmn_tf.ops.product_key_search import product_key_search
-from lmn_tf.ops.sequence import zero_padding
+from lmn_tf.ops.search.product_key_search import product_key_search
+from lmn_tf.ops.sequence.masked import zero_padding
 
 _KEY_NORM_EPSILON = 1e-6
 

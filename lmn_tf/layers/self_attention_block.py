@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_positive_integer, check_rate
-from lmn_tf.ops.sequence import masked_softmax, zero_padding
+from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

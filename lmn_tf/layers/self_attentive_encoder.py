@@ -6,8 +6,7 @@ import tensorflow as tf
 from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_positive_integer, check_rate
 from lmn_tf.layers.self_attention_block import SelfAttentionBlock
-from lmn_tf.ops.sequence import zero_padding
-from lmn_tf.ops.top_positions import take_positions, top_positions
+from lmn_tf.ops.sequence.masked import take_positions, top_positions, zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

@@ -3,7 +3,7 @@
 import keras
 
 from lmn_tf.layers.checks import check_choice
-from lmn_tf.ops.sequence import masked_mean, masked_sum
+from lmn_tf.ops.sequence.masked import masked_mean, masked_sum
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

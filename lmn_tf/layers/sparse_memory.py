@@ -9,7 +9,7 @@ from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.layers.memory_gate import MemoryGate
 from lmn_tf.layers.product_key_memory import ProductKeyMemory
 from lmn_tf.layers.stacked_glorot import stacked_glorot
-from lmn_tf.ops.sequence import masked_mean, zero_padding
+from lmn_tf.ops.sequence.masked import masked_mean, zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

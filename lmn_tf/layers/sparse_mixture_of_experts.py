@@ -9,8 +9,8 @@ from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.layers.replicated_loss import add_balance_loss, add_replicated_loss
 from lmn_tf.layers.running_mean import RunningMean
 from lmn_tf.layers.stacked_glorot import stacked_glorot
-from lmn_tf.ops.key_balance import key_balance
-from lmn_tf.ops.sequence import masked_softmax, row_mean
+from lmn_tf.ops.search.key_balance import key_balance
+from lmn_tf.ops.sequence.masked import masked_softmax, row_mean
 
 _RATE = 1.2  # by which the weight of the sparsity loss moves at a step
 _SMALLEST, _LARGEST = 1e-8, 1.0

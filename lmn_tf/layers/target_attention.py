@@ -7,7 +7,7 @@ from lmn_tf.layers.check_axes import check_axes
 from lmn_tf.layers.checks import check_choice, check_hidden_units
 from lmn_tf.layers.dice import Dice
 from lmn_tf.layers.mlp import make_activation
-from lmn_tf.ops.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

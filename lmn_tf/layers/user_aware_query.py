@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.checks import check_choice, check_hidden_units
-from lmn_tf.ops.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

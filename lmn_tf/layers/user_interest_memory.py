@@ -9,9 +9,9 @@ from lmn_tf.layers.next_behaviour_loss import NextBehaviourLoss
 from lmn_tf.layers.replicated_loss import add_replicated_loss
 from lmn_tf.layers.running_mean import RunningMean
 from lmn_tf.layers.target_attention import TargetAttention
-from lmn_tf.ops.interest_memory_step import InterestMemorySettings, interest_memory_step
-from lmn_tf.ops.recurrence import recurrence
-from lmn_tf.ops.sequence import masked_sum, row_mean, zero_padding
+from lmn_tf.ops.sequence.interest_memory_step import InterestMemorySettings, interest_memory_step
+from lmn_tf.ops.sequence.masked import masked_sum, row_mean, zero_padding
+from lmn_tf.ops.sequence.recurrence import recurrence
 
 _LIMIT = 20.0
 # What a state holds beside the cell's own.

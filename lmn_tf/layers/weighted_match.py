@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.checks import check_positive_integer
-from lmn_tf.ops.held_ids import held_ids
+from lmn_tf.ops.sequence.masked import held_ids
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from lmn_tf.ops.sequence import zero_padding
+from lmn_tf.ops.sequence.masked import zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

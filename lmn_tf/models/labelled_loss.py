@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from lmn_tf.ops.sequence import row_mean
+from lmn_tf.ops.sequence.masked import row_mean
 
 _NOTED = "_lmn_tf_noted"
 

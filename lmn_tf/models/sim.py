@@ -11,8 +11,7 @@ from lmn_tf.layers.multi_head_target_attention import MultiHeadTargetAttention
 from lmn_tf.layers.running_mean import RunningMean
 from lmn_tf.models.din import DIN
 from lmn_tf.models.labelled_loss import LabelledLoss
-from lmn_tf.ops.held_ids import held_ids
-from lmn_tf.ops.top_positions import take_positions, top_positions
+from lmn_tf.ops.sequence.masked import held_ids, take_positions, top_positions
 from lmn_tf.specs.errors import UserError, did_you_mean
 
 

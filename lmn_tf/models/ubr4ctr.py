@@ -13,8 +13,8 @@ from lmn_tf.layers.self_attention_selector import SelfAttentionSelector
 from lmn_tf.layers.weighted_match import WeightedMatch
 from lmn_tf.models.ctr_model import CTRModel
 from lmn_tf.models.labelled_loss import LabelledLoss
-from lmn_tf.ops.score_function import log_loss_reward, score_function_loss
-from lmn_tf.ops.sequence import row_mean
+from lmn_tf.ops.losses import log_loss_reward, score_function_loss
+from lmn_tf.ops.sequence.masked import row_mean
 from lmn_tf.specs.errors import UserError
 
 # Share of the old baseline that is kept in each training step.

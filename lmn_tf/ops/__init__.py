@@ -5,21 +5,20 @@ files, and a file imported later would replace the function of that name.
 """
 
 from lmn_tf.ops.compile import is_compiling_with_xla, plain_kernels
-from lmn_tf.ops.distinct_ids import distinct_ids
-from lmn_tf.ops.key_balance import key_balance
-from lmn_tf.ops.merge_duplicates import merge_duplicates
-from lmn_tf.ops.product_key_search import product_key_search
-from lmn_tf.ops.product_key_top_k import product_key_top_k
-from lmn_tf.ops.sequence import (
+from lmn_tf.ops.losses import smooth_l1
+from lmn_tf.ops.rows.distinct_ids import distinct_ids, merge_duplicates
+from lmn_tf.ops.rows.weighted_gather import weighted_gather
+from lmn_tf.ops.search.key_balance import key_balance
+from lmn_tf.ops.search.product_key_search import product_key_search
+from lmn_tf.ops.search.product_key_top_k import product_key_top_k
+from lmn_tf.ops.sequence.masked import (
     masked_mean,
     masked_moments,
     masked_softmax,
     masked_sum,
     zero_padding,
 )
-from lmn_tf.ops.smooth_l1 import smooth_l1
-from lmn_tf.ops.valid_positions import ValidPositions
-from lmn_tf.ops.weighted_gather import weighted_gather
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 __all__ = [
     "ValidPositions",

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from lmn_tf.distribute.parted_slices import PartedSlices
-from lmn_tf.ops.merge_duplicates import merge_duplicates
+from lmn_tf.ops.rows.distinct_ids import merge_duplicates
 
 
 def merge_gradient(gradient):

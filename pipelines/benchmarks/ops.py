@@ -19,7 +19,8 @@ def build_search(twin, compiled, num_keys, k, queries, part=None):
     import numpy as np
     import tensorflow as tf
 
-    from lmn_tf.ops import plain_kernels, product_key_top_k, slot_search
+    from lmn_tf.ops import plain_kernels, product_key_top_k
+    from lmn_tf.ops.search import slot_search
 
     def all_pairs(k, num_keys):
         return np.divmod(np.arange(k * k, dtype="int32"), k)

@@ -4,7 +4,7 @@ import tensorflow as tf
 from check_layer import check_layer
 
 from lmn_tf.layers import MultiWayAttention
-from lmn_tf.ops.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 MASK = np.arange(6) < np.array([[0], [1], [4], [6]])
 

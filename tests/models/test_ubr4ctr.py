@@ -14,7 +14,7 @@ from kitchen_sink import (
 from replicas import replicas
 
 from lmn_tf.models import SIM, UBR4CTR
-from lmn_tf.ops.score_function import log_loss_reward
+from lmn_tf.ops.losses import log_loss_reward
 from lmn_tf.specs.errors import UserError
 
 SPEC = slim_spec()

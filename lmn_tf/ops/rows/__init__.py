@@ -1,0 +1,1 @@
+"""Reading, summing and merging rows of large tables."""

@@ -1,0 +1,57 @@
+"""Gathers from tensors whose gradients are to be dense."""
+
+import tensorflow as tf
+
+from lmn_tf.ops.compile import runs_sparse_products
+from lmn_tf.ops.rows.sparse_product import SparseRows
+
+
+@tf.custom_gradient
+def dense_gather(rows, positions):
+    """Gathers rows of a tensor: the gradient adds up what meets in one row, as a dense tensor.
+
+    `tf.gather` gives slices, which what follows a tensor would have to unfold.
+
+    Args:
+        rows: Float tensor of shape `(U, d)`.
+        positions: Integer tensor of shape `(M,)`.
+
+    Returns:
+        Float tensor of shape `(M, d)`.
+
+    Example:
+
+    >>> dense_gather([[1.0], [2.0]], [1, 1, 0]).numpy().ravel().tolist()
+    [2.0, 2.0, 1.0]
+    """
+    num_rows = tf.shape(rows)[0]
+
+    def gradient(upstream):
+        if runs_sparse_products(upstream.dtype):
+            # The segment sum adds on one core, and takes 5 to 8 times as long.
+            ones = tf.ones_like(positions, upstream.dtype)
+            matrix = SparseRows(positions[:, None], ones[:, None], num_rows)
+            return matrix.transposed_product(upstream), None
+        return tf.math.unsorted_segment_sum(upstream, positions, num_rows), None
+
+    return tf.gather(rows, positions), gradient
+
+
+@tf.custom_gradient
+def permuted(rows, order):
+    """Puts row `i` of a tensor at place `order[i]`; the gradient is a gather.
+
+    Args:
+        rows: Float tensor of shape `(U, d)`.
+        order: Integer tensor of shape `(U,)`, a permutation.
+
+    Returns:
+        Float tensor of shape `(U, d)`.
+
+    Example:
+
+    >>> permuted([[1.0], [2.0], [3.0]], [2, 0, 1]).numpy().ravel().tolist()
+    [2.0, 3.0, 1.0]
+    """
+    inverse = tf.math.invert_permutation(order)
+    return tf.gather(rows, inverse), lambda upstream: (tf.gather(upstream, order), None)

@@ -1,0 +1,310 @@
+"""Weighted sums of the rows of a table, and their gradients."""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.ops.compile import has_gpu, is_compiling_with_xla, runs_sparse_products
+from lmn_tf.ops.rows.distinct_ids import distinct_ids, padded_distinct_ids
+from lmn_tf.ops.rows.row_chunks import fold_row_chunks, map_row_chunks
+from lmn_tf.ops.rows.sparse_product import SparseMatrix, SparseRows
+
+_CHUNK_ELEMENTS = 2**19  # of rows read for one chunk of queries: they stay in the cache of a core
+_LARGE_CHUNK_ELEMENTS = 2**24  # enough for a GPU or all cores, and to be worth a pass over all sums
+
+
+def weighted_rows(rows, positions, weights):
+    """Sums the rows at given positions, each with its weight, differentiably.
+
+    On CPUs the sums and the gradient of `rows` are products with a sparse matrix;
+    elsewhere both are computed for a chunk of queries at a time.
+
+    Args:
+        rows: Float tensor of shape `(U, d)`. Its gradient is as large as itself: it
+            should hold what is read, and each row once.
+        positions: Integer tensor of shape `(N, k)`.
+        weights: Float tensor of shape `(N, k)` and of the dtype of `rows`.
+
+    Returns:
+        Float tensor of shape `(N, d)`.
+    """
+    way = _by_sparse_products if runs_sparse_products(rows.dtype) else _by_chunks
+    return way(rows, positions, weights)
+
+
+@tf.custom_gradient
+def weighted_table_rows(table, slots, weights):
+    """Sums rows of a table inside XLA, where no shape may depend on what is read.
+
+    The gradient has room for as many rows as there are hits, or as the table has if
+    those are fewer. What is left over names a row that was read, and adds nothing to
+    it. Hits that are known to be no more than rows are the gradient as they are.
+
+    Args:
+        table: Float tensor of shape `(n, d)`.
+        slots: Integer tensor of shape `(N, k)`.
+        weights: Float tensor of shape `(N, k)`.
+
+    Returns:
+        Float tensor of shape `(N, d)` in the dtype of `weights`. The gradient of `table`
+        is `tf.IndexedSlices`.
+    """
+
+    def gradient(upstream):
+        num_hits, num_rows = slots.shape.num_elements(), table.shape[0]
+        if None not in (num_hits, num_rows) and num_hits <= num_rows:
+            ids, sums = tf.reshape(slots, [-1]), _hits(weights, upstream)
+        else:
+            ids, positions = padded_distinct_ids(slots, tf.shape(table)[0])
+            size = tf.size(ids)  # none for an empty batch, and XLA has no sum of no segments
+            sums = _spread_in_chunks(positions, weights, upstream, tf.maximum(size, 1))[:size]
+        sums = tf.cast(sums, table.dtype)
+        slices = tf.IndexedSlices(sums, ids, tf.shape(table))
+        return slices, None, _dot_products(table, slots, upstream)
+
+    return sum_in_chunks(table, slots, weights), gradient
+
+
+def sum_in_chunks(values, slots, weights):
+    """Sums rows of a table, or of a variable, a chunk of queries at a time.
+
+    Without a gradient of its own: each chunk keeps its rows where one is asked for.
+
+    Args:
+        values: Float tensor or variable of shape `(n, d)`.
+        slots: Integer tensor of shape `(N, k)`.
+        weights: Float tensor of shape `(N, k)`.
+
+    Returns:
+        Float tensor of shape `(N, d)` in the dtype of `weights`.
+    """
+    return _sum_rows(values, slots, weights, _rows_at_a_time(slots, values))
+
+
+@tf.custom_gradient
+def _by_sparse_products(rows, positions, weights):
+    matrix = SparseRows(positions, weights, tf.shape(rows)[0])
+
+    def gradient(upstream):
+        return matrix.transposed_product(upstream), None, _dot_products(rows, positions, upstream)
+
+    return matrix.product(rows), gradient
+
+
+@tf.custom_gradient
+def _by_chunks(rows, positions, weights):
+    def gradient(upstream):
+        sums = _spread_in_chunks(positions, weights, upstream, tf.shape(rows)[0])
+        return sums, None, _dot_products(rows, positions, upstream)
+
+    at_a_time = _rows_at_a_time(positions, rows)
+    return _as_graph(_sum_rows)(rows, positions, weights, at_a_time), gradient
+
+
+def _dot_products(rows, positions, upstream):
+    """Dot products of rows with vectors: `(U, d)`, `(N, k)`, `(N, d)`, to `(N, k)`."""
+    at_a_time = _rows_at_a_time(positions, rows)
+    products = _as_graph(_multiply_rows)(rows, positions, upstream, at_a_time)
+    return tf.ensure_shape(products, positions.shape)
+
+
+def _spread_in_chunks(positions, weights, upstream, num_rows):
+    """Adds weighted vectors to rows: `(N, k)`, `(N, k)` and `(N, d)`, to `(U, d)`."""
+    at_a_time = _rows_at_a_time(positions, upstream, _LARGE_CHUNK_ELEMENTS)
+    sums = _as_graph(_spread)(positions, weights, upstream, num_rows, at_a_time)
+    return tf.ensure_shape(sums, [None, upstream.shape[1]])
+
+
+def _sum_rows(values, slots, weights, at_a_time):
+    def one_chunk(slots, weights):
+        rows = _gather(values, slots, weights.dtype)
+        if is_compiling_with_xla():  # it fuses a sum with what it sums, a matrix product not
+            return tf.reduce_sum(weights[..., None] * rows, axis=1)
+        return tf.matmul(weights[:, None], rows)[:, 0]
+
+    return _in_chunks(one_chunk, slots, weights, at_a_time)
+
+
+def _multiply_rows(rows, positions, upstream, at_a_time):
+    def one_chunk(positions, upstream):
+        read = _gather(rows, positions, upstream.dtype)
+        if is_compiling_with_xla():
+            return tf.reduce_sum(read * upstream[:, None], axis=-1)
+        return tf.matmul(read, upstream[..., None])[..., 0]
+
+    return _in_chunks(one_chunk, positions, upstream, at_a_time)
+
+
+def _spread(positions, weights, upstream, num_rows, at_a_time):
+    def add(sums, is_new, positions, weights, upstream):
+        hits = _hits(tf.where(is_new[:, None], weights, tf.zeros_like(weights)), upstream)
+        added = tf.math.unsorted_segment_sum(hits, tf.reshape(positions, [-1]), num_rows)
+        return tf.ensure_shape(sums + added, sums.shape)
+
+    none = tf.zeros(tf.stack([num_rows, tf.shape(upstream)[1]]), upstream.dtype)
+    return fold_row_chunks(add, none, (positions, weights, upstream), at_a_time)
+
+
+def _hits(weights, upstream):
+    """What each hit adds to its row: `(N, k)`, `(N, d)`, to `(N * k, d)`."""
+    hits = weights[..., None] * upstream[:, None]
+    return tf.reshape(hits, tf.stack([tf.size(weights), tf.shape(upstream)[1]]))
+
+
+def _gather(values, slots, dtype):
+    return tf.cast(tf.gather(values, slots), dtype)
+
+
+def _in_chunks(function, slots, others, at_a_time):
+    """Applies a function of `(N, k)` slots and of others to so few rows that theirs fit a cache."""
+    return tf.cond(
+        tf.shape(slots)[0] > at_a_time,
+        lambda: map_row_chunks(
+            lambda *chunk: (function(*chunk),), (slots, others), at_a_time, (others.dtype,)
+        )[0],
+        lambda: function(slots, others),
+    )
+
+
+def _rows_at_a_time(slots, rows, elements=None):
+    if elements is None:
+        # XLA works on one chunk with all cores, TensorFlow on a chunk a core.
+        is_large = has_gpu() or is_compiling_with_xla()
+        elements = _LARGE_CHUNK_ELEMENTS if is_large else _CHUNK_ELEMENTS
+    return max(1, elements // ((slots.shape[-1] or 1) * (rows.shape[-1] or 1)))
+
+
+def _as_graph(function):
+    """A graph that is traced once; inside XLA, for which other graphs are made, none of its own."""
+    return function if is_compiling_with_xla() else _graph_of(function)
+
+
+@functools.cache
+def _graph_of(function):
+    return tf.function(function, reduce_retracing=True, autograph=False)
+
+
+def weighted_segment_sum(rows, positions, weights, segments, num_segments):
+    """Sums rows with weights: `out[segments[e]] += weights[e] * rows[positions[e]]` for each entry.
+
+    What `weighted_gather` is for `k` rows a query, for as many rows as each query happens to have.
+    The gradient is dense and in closed form: for `rows` weighted sums of the upstream gradient, for
+    `weights` dot products.
+
+    Args:
+        rows: Float tensor of shape `(U, d)`.
+        positions: Integer tensor of shape `(entries,)`.
+        weights: Float tensor of shape `(entries,)`.
+        segments: Integer tensor of shape `(entries,)`, ascending.
+        num_segments: Integer or scalar tensor.
+
+    Returns:
+        Float tensor of shape `(num_segments, d)`; a segment without entries is 0.
+
+    Example:
+
+    >>> rows = [[1.0, 0.0], [0.0, 2.0]]
+    >>> weighted_segment_sum(rows, [0, 1, 1], [0.5, 0.5, 1.0], [0, 0, 2], 3).numpy().tolist()
+    [[0.5, 1.0], [0.0, 0.0], [0.0, 2.0]]
+    """
+    rows = tf.convert_to_tensor(rows)
+    weights = tf.cast(weights, rows.dtype)
+    positions, segments = tf.convert_to_tensor(positions), tf.convert_to_tensor(segments)
+    sparse = runs_sparse_products(rows.dtype)
+
+    @tf.custom_gradient
+    def summed(rows, weights):
+        num_rows = tf.shape(rows)[0]
+        if sparse:
+            matrix = SparseMatrix(segments, positions, weights, num_segments, num_rows)
+            total = matrix.product(rows)
+        else:
+            parts = weights[:, None] * tf.gather(rows, positions)
+            total = tf.math.unsorted_segment_sum(parts, segments, num_segments)
+
+        def gradient(upstream):
+            each = tf.gather(upstream, segments)
+            of_weights = tf.reduce_sum(tf.gather(rows, positions) * each, axis=-1)
+            if sparse:
+                return matrix.transposed_product(upstream), of_weights
+            of_rows = tf.math.unsorted_segment_sum(weights[:, None] * each, positions, num_rows)
+            return of_rows, of_weights
+
+        return total, gradient
+
+    return tf.ensure_shape(summed(rows, weights), [None, rows.shape[-1]])
+
+
+def weighted_gather(values, slots, weights, for_training=True):
+    """Sums the rows of a table that are named by slots, each with its weight.
+
+    `out = sum_k weights[..., k] * values[slots[..., k]]` (the Sparse-Gather of the
+    MSN paper). The gradient reaches `values` as `tf.IndexedSlices` and `weights`
+    as dot products. A table given as a variable is never copied: rows are
+    gathered from it directly.
+
+    Of `(..., k, d)` a chunk is written at most. To train, each row that is read is gathered once,
+    however many queries read it, and the slices of the gradient have distinct
+    indices: memory grows with the distinct rows and with `(..., k)`. On CPUs the sums
+    are products with a sparse matrix, elsewhere they are computed for a chunk of
+    queries at a time. Without a gradient queries are read in such chunks too, in
+    about half of the time and next to no memory. Half precision is added up in
+    float32.
+
+    Inside XLA, whose shapes are fixed, there is room in a gradient for as many
+    distinct rows as the table has. If hits are known to be fewer, each is one slice,
+    duplicates included.
+
+    Args:
+        values: Float tensor, `tf.Variable` or Keras variable of shape `(n, d)`.
+        slots: Integer tensor of shape `(..., k)`.
+        weights: Float tensor of shape `(..., k)`.
+        for_training: Boolean. Whether a gradient will be asked for: it is right in
+            both cases, but takes less time and memory in the one that is named.
+            Defaults to `True`.
+
+    Returns:
+        Float tensor of shape `(..., d)` in the dtype of `values`.
+
+    Raises:
+        ValueError: If `slots` and `weights` differ in shape.
+
+    Example:
+
+    >>> weighted_gather([[1.0, 0.0], [0.0, 2.0]], [[0, 1]], [[0.5, 0.5]]).numpy()
+    array([[0.5, 1. ]], dtype=float32)
+
+    Reference:
+        - Lu et al., "Large Memory Network for Recommendation", WWW 2025, eq. 10.
+    """
+    if isinstance(values, keras.Variable):
+        values = values.value
+    if not tf.is_tensor(values):  # variables, mirrored ones included, count as tensors
+        values = tf.convert_to_tensor(values)
+    slots = tf.convert_to_tensor(slots)
+    weights = tf.convert_to_tensor(weights)
+    if not slots.shape.is_compatible_with(weights.shape):
+        raise ValueError(
+            "`slots` and `weights` must have the same shape. "
+            f"Received: slots.shape={slots.shape}, weights.shape={weights.shape}"
+        )
+    exact = values.dtype if values.dtype == tf.float64 else tf.float32
+    slots_of_query = tf.reshape(slots, [-1, tf.shape(slots)[-1]])
+    weights = tf.reshape(tf.cast(weights, exact), tf.shape(slots_of_query))
+    slots_of_query = tf.ensure_shape(slots_of_query, [None, slots.shape[-1]])
+    sums = tf.cast(_sums(values, slots_of_query, weights, for_training), values.dtype)
+    # A variable's shape, asked for in the graph, would be read with the whole of it.
+    sums = tf.reshape(sums, tf.concat([tf.shape(slots)[:-1], tf.shape(sums)[-1:]], axis=0))
+    return tf.ensure_shape(sums, [*slots.shape[:-1], values.shape[-1]])
+
+
+def _sums(values, slots, weights, for_training):
+    if for_training and is_compiling_with_xla():
+        return weighted_table_rows(tf.convert_to_tensor(values), slots, weights)
+    # Eagerly, a loop over chunks takes longer than all that is in it.
+    if for_training or tf.executing_eagerly():
+        ids, positions = distinct_ids(slots)
+        rows = tf.cast(tf.gather(values, ids), weights.dtype)
+        return weighted_rows(rows, tf.ensure_shape(positions, slots.shape), weights)
+    return sum_in_chunks(values, slots, weights)

@@ -1,0 +1,1 @@
+"""Search of the slots of a memory by product keys."""

@@ -1,0 +1,237 @@
+"""Orders the valid positions of padded sequences by step, for recurrences."""
+
+import tensorflow as tf
+
+from lmn_tf.ops.compile import is_compiling_with_xla
+from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
+
+
+class StepOrder:
+    """The positions that `ValidPositions` lists, ordered by step.
+
+    First come the first valid positions of all rows, then the second ones, and so on, with the
+    rows of the longest sequences before the others: the rows that still have a step are then the
+    first ones of the step before, and a recurrence leaves padding out. Inside XLA, and without a
+    mask, every step has all rows in their own order, padding included.
+
+    Args:
+        positions: `ValidPositions`.
+
+    Attributes:
+        rows: Integer tensor, the number of rows in each step, not increasing, `(steps,)`; or a
+            scalar, where every step has all rows.
+
+    Example:
+
+    >>> from lmn_tf.ops import ValidPositions
+    >>> mask = tf.constant([[True, False], [True, True]])
+    >>> positions = ValidPositions(mask, mask)
+    >>> order = StepOrder(positions)
+    >>> order.rows.numpy()
+    array([2, 1], dtype=int32)
+    >>> order.take(tf.constant([[1.0], [2.0], [3.0]]))[:, 0].numpy()
+    array([2., 1., 3.], dtype=float32)
+    """
+
+    def __init__(self, positions):
+        self._batch, self._length = positions.batch, positions.length
+        self._is_compact = positions.is_compact
+        self.rows = self._batch
+        if not self._is_compact:
+            return
+        counts = tf.reduce_sum(tf.cast(positions.mask, tf.int32), axis=1)
+        steps = tf.range(tf.maximum(tf.reduce_max(counts), 1))
+        self.rows = tf.reduce_sum(tf.cast(counts > steps[:, None], tf.int32), axis=1)
+        by_length = tf.argsort(counts, direction="DESCENDING", stable=True)
+        places, before = tf.argsort(by_length), tf.cumsum(self.rows, exclusive=True)
+        starts = tf.cumsum(counts, exclusive=True)
+        # Where each position goes, and where each comes from.
+        of_list = tf.repeat(tf.range(self._batch), counts)
+        step = tf.range(tf.size(of_list)) - tf.gather(starts, of_list)
+        self._to = tf.gather(before, step) + tf.gather(places, of_list)
+        step = tf.repeat(steps, self.rows)
+        row = tf.gather(by_length, tf.range(tf.size(step)) - tf.gather(before, step))
+        self._from = tf.gather(starts, row) + step
+        last = tf.gather(before, tf.maximum(counts - 1, 0)) + places
+        self._last = tf.where(counts > 0, last, tf.size(step))
+
+    def take(self, listed):
+        """Orders `(N, w)` rows of a list by step."""
+        if self._is_compact:
+            return _permuted(listed, self._from, self._to)
+        return self._turned(listed, self._batch, self._length)
+
+    def put(self, ordered):
+        """Orders `(N, w)` rows of steps as the list is."""
+        if self._is_compact:
+            return _permuted(ordered, self._to, self._from)
+        return self._turned(ordered, self._length, self._batch)
+
+    def last(self, states):
+        """The `(N, w)` states' last one of each row, as `(B, w)`; 0 where there is none."""
+        if not self._is_compact:
+            width = states.shape[-1]
+            return tf.reshape(states, [self._length, self._batch, width])[-1]
+        nothing = tf.zeros([1, states.shape[-1]], states.dtype)
+        return tf.gather(tf.concat([states, nothing], axis=0), self._last)
+
+    def _turned(self, flat, rows, columns):
+        width = flat.shape[-1]
+        turned = tf.transpose(tf.reshape(flat, [rows, columns, width]), [1, 0, 2])
+        return tf.reshape(turned, [-1, width])
+
+
+@tf.custom_gradient
+def _permuted(flat, order, back):
+    # The gradient of a gather would be a scatter, which runs on one core.
+    return tf.gather(flat, order), lambda upstream: (_permuted(upstream, back, order), None, None)
+
+
+class ValidPositions:
+    """The valid positions of a padded batch, as a flat list.
+
+    Half of a padded batch is often padding. What is expensive for each position
+    (a search, a multi-layer unit) is done on the flat list of `N` valid
+    positions and put back in place after it. Their number is known only at run
+    time, so inside XLA the list is simply all `B * L` positions, with `valid`
+    telling which of them count.
+
+    Args:
+        mask: Boolean tensor of shape `(B, L)`, true where valid, or `None` when
+            every position is.
+        like: Tensor of shape `(B, L, ...)`, read for its batch and length.
+
+    Attributes:
+        valid: `None` when all listed positions are valid, else a boolean tensor
+            of shape `(N,)`.
+
+    Example:
+
+    >>> x = tf.constant([[[1.0], [2.0]], [[3.0], [9.0]]])
+    >>> positions = ValidPositions(tf.constant([[True, True], [True, False]]), x)
+    >>> positions.take(x).shape
+    TensorShape([3, 1])
+    >>> positions.row_sum(positions.take(x)).numpy()
+    array([[3.],
+           [3.]], dtype=float32)
+    """
+
+    def __init__(self, mask, like):
+        self.batch, self.length = tf.shape(like)[0], tf.shape(like)[1]
+        self._static = like.shape[:2]
+        self.mask = None if mask is None else tf.cast(mask, tf.bool)
+        self.is_compact = mask is not None and not is_compiling_with_xla()
+        self.valid = None
+        if self.is_compact:
+            self._flat_mask = tf.reshape(self.mask, [-1])
+            self._places = tf.cast(tf.where(self._flat_mask)[:, 0], tf.int32)
+            self._rows = self._places // self.length
+        elif mask is not None:
+            self.valid = tf.reshape(self.mask, [-1])
+
+    def take(self, sequence):
+        """Lists the positions of a `(B, L, ...)` tensor as `(N, ...)`."""
+        sequence = tf.convert_to_tensor(sequence)
+        if self.is_compact:
+            return tf.ensure_shape(self._listed(sequence), [None, *sequence.shape[2:]])
+        if sequence.shape.rank > 2:
+            sequence = zero_padding(sequence, self.mask)
+        return _flat(sequence)
+
+    def put(self, flat):
+        """Puts `(N, ...)` back in place as `(B, L, ...)`, with zeros at padding."""
+        flat = tf.convert_to_tensor(flat)
+        if self.is_compact:
+            sequence = self._placed(flat)
+        else:
+            shape = tf.concat([[self.batch, self.length], tf.shape(flat)[1:]], 0)
+            sequence = tf.reshape(flat, shape)
+            if self.mask is not None:
+                mask = tf.reshape(self.mask, tf.concat([shape[:2], tf.ones_like(shape[2:])], 0))
+                sequence = tf.where(mask, sequence, tf.zeros([], flat.dtype))
+        return tf.ensure_shape(sequence, [*self._static, *flat.shape[1:]])
+
+    def repeat(self, per_row):
+        """Repeats `(B, d)` rows for each of their positions, as `(N, d)`."""
+        if self.is_compact:
+            return self._repeated(per_row)
+        width = per_row.shape[-1]
+        wide = tf.broadcast_to(per_row[:, None, :], [self.batch, self.length, width])
+        return tf.reshape(wide, [-1, width])
+
+    def row_sum(self, flat):
+        """Sums `(N, d)` over the valid positions of each row, as `(B, d)`."""
+        total = self._summed(flat) if self.is_compact else tf.reduce_sum(self.put(flat), axis=1)
+        return tf.ensure_shape(total, [self._static[0], flat.shape[-1]])
+
+    def row_softmax(self, scores):
+        """Softmax of `(N,)` scores over the valid positions of each row; see `masked_softmax`."""
+        return self.take(masked_softmax(self.put(scores), self.mask))
+
+    # Two pairs of which each is the gradient of the other. TensorFlow's own gradients of these
+    # gathers and sums are scatters and unsorted sums, which run on one core.
+
+    @property
+    def _listed(self):
+        @tf.custom_gradient
+        def listed(sequence):
+            return tf.gather(_flat(sequence), self._places), self._placed
+
+        return listed
+
+    @property
+    def _placed(self):
+        @tf.custom_gradient
+        def placed(flat):
+            # Padding reads the row of zeros behind the last one.
+            rows = tf.concat(
+                [flat, tf.zeros(tf.concat([[1], tf.shape(flat)[1:]], 0), flat.dtype)], axis=0
+            )
+            order = tf.cumsum(tf.cast(self._flat_mask, tf.int32)) - 1
+            order = tf.where(self._flat_mask, order, tf.size(self._places))
+            shape = tf.concat([[self.batch, self.length], tf.shape(flat)[1:]], 0)
+            return tf.reshape(tf.gather(rows, order), shape), self._listed
+
+        return placed
+
+    @property
+    def _repeated(self):
+        @tf.custom_gradient
+        def repeated(per_row):
+            return tf.gather(per_row, self._rows), self._summed
+
+        return repeated
+
+    @property
+    def _summed(self):
+        @tf.custom_gradient
+        def summed(flat):
+            wide = tf.cast(flat, tf.float32) if flat.dtype.size == 2 else flat  # long histories
+            total = tf.math.segment_sum(wide, self._rows)
+            # The last rows may have no positions.
+            missing = self.batch - tf.shape(total)[0]
+            return tf.cast(tf.pad(total, [[0, missing], [0, 0]]), flat.dtype), self._repeated
+
+        return summed
+
+    def row_mean(self, flat):
+        """Averages `(N, d)` over the valid positions of each row; 0 where there are none."""
+        total = self.row_sum(flat)
+        if self.mask is None:
+            count = tf.fill([self.batch, 1], tf.cast(self.length, tf.float32))
+        else:
+            count = tf.reduce_sum(tf.cast(self.mask, tf.float32), axis=1, keepdims=True)
+        return total / tf.cast(tf.maximum(count, 1.0), total.dtype)
+
+    def mean(self, flat):
+        """Averages `(N,)` over the valid positions of the batch; 0 when there are none."""
+        if self.valid is not None:
+            count = tf.reduce_sum(tf.cast(self.valid, flat.dtype))
+            flat = tf.where(self.valid, flat, tf.zeros([], flat.dtype))
+        else:
+            count = tf.cast(tf.shape(flat)[0], flat.dtype)
+        return tf.reduce_sum(flat) / tf.maximum(count, 1.0)
+
+
+def _flat(sequence):
+    return tf.reshape(sequence, tf.concat([[-1], tf.shape(sequence)[2:]], 0))
