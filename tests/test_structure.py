@@ -149,7 +149,7 @@ def test_lines_that_restate_options(structure, tree):
     assert structure.option_lines(tree) == {
         "signature": 11 + 2,
         "docstring": 2,
-        "attribute": 1,
+        "attribute": 2,
         "forward": 2,
         "config": 1,
     }
