@@ -1,8 +1,21 @@
 """On how many devices and machines a run trains."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from lmn_tf.specs.section import Positive, PositiveNumber, section
+import pydantic
+
+from lmn_tf.specs.section import Positive, PositiveNumber, Problem, section
+
+
+def _refuse_multi_worker(strategy):
+    if strategy == "multi_worker":
+        raise Problem(
+            (),
+            "must be parameter_server to train on several machines, or mirrored for several "
+            "devices of one; in Python, `model.fit` takes a MultiWorkerMirroredStrategy. "
+            "Received: strategy='multi_worker'",
+        )
+    return strategy
 
 
 @section
@@ -10,8 +23,7 @@ class Distribute:
     """On how many devices and machines a run trains.
 
     Args:
-        strategy: `"none"`, `"mirrored"`, `"multi_worker"` or `"parameter_server"`. Defaults to
-            `"none"`.
+        strategy: `"none"`, `"mirrored"` or `"parameter_server"`. Defaults to `"none"`.
         replicas: Integer. With `mirrored`, on how many devices of this machine: GPUs, or without
             any as many parts of the CPU. Each takes its share of a batch. Defaults to `None`: all
             GPUs.
@@ -22,7 +34,10 @@ class Distribute:
             has not answered for so long. Defaults to `60.0`.
     """
 
-    strategy: Literal["none", "mirrored", "multi_worker", "parameter_server"] = "none"
+    strategy: Annotated[
+        Literal["none", "mirrored", "parameter_server"],
+        pydantic.BeforeValidator(_refuse_multi_worker),
+    ] = "none"
     replicas: Positive | None = None
     steps_in_flight: Positive | None = None
     hang_seconds: PositiveNumber = 60.0

@@ -33,12 +33,6 @@ class Distribution:
         self.distribute = distribute
         self.cluster = self.strategy = None
         name = distribute.strategy
-        if name == "multi_worker":
-            raise UserError(
-                "`distribute.strategy` must be parameter_server for `lmn-tf train` on several "
-                "machines, or mirrored for several devices of one; in Python, `model.fit` takes "
-                "a MultiWorkerMirroredStrategy. Received: distribute.strategy=multi_worker"
-            )
         if name == "mirrored":  # At once: a CPU can only be split before TensorFlow starts.
             self.strategy = mirrored(distribute.replicas)
         if name == "parameter_server":

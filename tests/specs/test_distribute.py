@@ -1,3 +1,4 @@
+import pydantic
 from spec_edits import PIPELINE, check_refused
 
 from lmn_tf.specs.distribute import Distribute
@@ -10,6 +11,20 @@ def test_default():
 def test_refuses(tmp_path):
     message = "`distribute.strategy` must be one of 'none', 'mirrored'"
     check_refused(PIPELINE, "strategy: mirrored", "strategy: mirored", message, tmp_path)
+
+
+def test_a_strategy_for_python_only_is_refused_with_what_takes_its_place(tmp_path):
+    message = (
+        "`distribute.strategy` must be parameter_server to train on several machines, or mirrored "
+        "for several devices of one; in Python, `model.fit` takes a MultiWorkerMirroredStrategy. "
+        "Received: strategy='multi_worker'"
+    )
+    check_refused(PIPELINE, "strategy: mirrored", "strategy: multi_worker", message, tmp_path)
+
+
+def test_editors_offer_the_strategies_that_can_be_trained_with():
+    schema = pydantic.TypeAdapter(Distribute).json_schema()
+    assert schema["properties"]["strategy"]["enum"] == ["none", "mirrored", "parameter_server"]
 
 
 def test_options_of_parameter_servers():

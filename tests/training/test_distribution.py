@@ -30,7 +30,6 @@ def test_the_cluster_is_that_of_the_environment():
     [
         ("parameter_server", {}, "`TF_CONFIG` must tell .*`lmn-tf launch` starts a cluster"),
         ("parameter_server", environment("worker"), "must be chief for the process that trains"),
-        ("multi_worker", {}, "must be parameter_server for `lmn-tf train`"),
     ],
 )
 def test_refuses_what_can_not_be_had(strategy, variables, message):
