@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,11 @@ LEVEL = {
     "data": 1,
     "distribute": 1,
     "layers": 2,
-    "losses": 2,
     "metrics": 2,
     "optimizers": 2,
     "features": 3,
     "callbacks": 4,
     "models": 4,
-    "integrations": 5,
     "serving": 5,
     "training": 5,
     "cli": 6,
@@ -283,7 +282,7 @@ def test_every_documented_argument_exists():
     assert wrong == []
 
 
-KERAS_PARTS = ("layers", "features", "models", "metrics", "optimizers", "losses")
+KERAS_PARTS = ("layers", "features", "models", "metrics", "optimizers")
 
 
 def keras_classes():
@@ -399,6 +398,29 @@ def test_each_pipeline_and_comparison_loads(path, monkeypatch):
     for model in models:
         options = dict(model)
         registry.check_options(options.pop("name"), options)
+
+
+def test_settings_name_what_exists():
+    for part in [*LEVEL, *KERAS_PARTS]:
+        assert (PACKAGE / part).is_dir() or (PACKAGE / f"{part}.py").is_file(), part
+    ignores = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for pattern in ignores["tool"]["ruff"]["lint"]["per-file-ignores"]:
+        assert any(ROOT.glob(pattern)), pattern
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    for package, patterns in setup["options.package_data"].items():
+        folder = ROOT / package.replace(".", "/")
+        for pattern in patterns.split(","):
+            assert any(folder.glob(pattern.strip())), f"{package}: {pattern}"
+
+
+def test_the_license_is_the_one_that_the_package_names():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert setup["metadata"]["license"] == "Apache-2.0"
+    text = (ROOT / setup["metadata"]["license_files"]).read_text(encoding="utf-8")
+    assert text.split()[:4] == ["Apache", "License", "Version", "2.0,"]
+    assert text.rstrip().endswith("limitations under the License.")
 
 
 def test_the_rules_find_what_they_look_for():
