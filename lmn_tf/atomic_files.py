@@ -49,29 +49,90 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """Gives a temporary folder that becomes the new folder `path` when the block ends well.
+def atomic_folder(path: str | os.PathLike, replace: bool = False) -> Iterator[Path]:
+    """Gives a temporary folder that becomes the folder `path` when the block ends well.
+
+    The temporary folder lies beside `path`. When the block raises, it is removed and `path` stays
+    as it was.
 
     Args:
-        path: The folder to make; it must not exist, or be empty.
+        path: The folder to make. A link is followed.
+        replace: Whether a folder with files in it may be replaced. Defaults to `False`: `path`
+            must not exist, or be empty.
+
+    Yields:
+        The temporary folder to fill.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> with atomic_folder(f"{folder}/new") as temporary:
+    ...     _ = (temporary / "a.txt").write_text("whole")
+    >>> Path(f"{folder}/new/a.txt").read_text()
+    'whole'
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _temporary_folder(path.parent, path.name) as temporary:
+        yield temporary
+        _flush_all(temporary)
+        if replace and path.is_dir():
+            _exchange(temporary, path)
+        else:
+            # Systems differ in whether they rename over an empty folder.
+            if path.is_dir():
+                path.rmdir()
+            os.replace(temporary, path)
+        _flush(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_content(folder: str | os.PathLike, last: str) -> Iterator[Path]:
+    """Gives a temporary folder whose files move into `folder` when the block ends well.
+
+    Files of the same names are replaced, others stay. When the block raises, `folder` keeps the
+    files it had.
+
+    Args:
+        folder: The folder to fill; made when absent.
+        last: Name of the file that moves last: where it is, all others are.
 
     Yields:
         The temporary folder to fill.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{_MARK}{uuid.uuid4().hex[:8]}-{path.name}")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _temporary_folder(folder, "content") as temporary:
+        yield temporary
+        _flush_all(temporary)
+        names = sorted(item.name for item in temporary.iterdir())
+        for name in sorted(names, key=lambda name: name == last):
+            os.replace(temporary / name, folder / name)
+        _flush(folder)
+
+
+@contextlib.contextmanager
+def _temporary_folder(parent: Path, name: str) -> Iterator[Path]:
+    temporary = parent / f"{_MARK}{uuid.uuid4().hex[:8]}-{name}"
     temporary.mkdir()
     try:
         yield temporary
-        for item in sorted(temporary.rglob("*"), reverse=True):
-            _flush(item)
-        if path.is_dir():
-            path.rmdir()
-        os.replace(temporary, path)
-        _flush(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Renames the folder `new` to `path`, whose former folder goes."""
+    # Not marked as a leftover: until the new folder is in place, this is the only data there is.
+    old = path.with_name(f".replaced-{uuid.uuid4().hex[:8]}-{path.name}")
+    os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -104,6 +165,12 @@ def remove_leftovers(folder: str | os.PathLike) -> None:
             shutil.rmtree(item, ignore_errors=True)
         else:
             item.unlink(missing_ok=True)
+
+
+def _flush_all(folder: Path) -> None:
+    for item in folder.rglob("*"):
+        _flush(item)
+    _flush(folder)
 
 
 def _flush(path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 
 import pytest
 
@@ -38,3 +39,80 @@ def test_leftovers_of_a_killed_process_go(tmp_path):
     (tmp_path / "a.txt").write_text("whole")
     atomic_files.remove_leftovers(tmp_path)
     assert [item.name for item in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_appears_whole(tmp_path):
+    path = tmp_path / "new" / "folder"
+    with atomic_files.atomic_folder(path) as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "a.txt").write_text("whole")
+        assert not path.exists() and temporary.parent == path.parent
+    assert (path / "inner" / "a.txt").read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def fill_and_fail(context):
+    with pytest.raises(RuntimeError, match="stop"), context as temporary:
+        (temporary / "a.txt").write_text("half")
+        raise RuntimeError("stop")
+
+
+def test_a_folder_that_fails_is_not_made(tmp_path):
+    fill_and_fail(atomic_files.atomic_folder(tmp_path / "folder"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_files_is_only_replaced_on_request(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old.txt").write_text("old")
+    with pytest.raises(OSError, match="not empty"), atomic_files.atomic_folder(path):
+        pass
+    fill_and_fail(atomic_files.atomic_folder(path, replace=True))
+    assert (path / "old.txt").read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    with atomic_files.atomic_folder(path, replace=True) as temporary:
+        (temporary / "a.txt").write_text("new")
+    assert [item.name for item in path.iterdir()] == ["a.txt"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_can_not_be_put_in_place_gives_the_old_one_back(tmp_path, monkeypatch):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old.txt").write_text("old")
+    rename, moved = os.replace, []
+
+    def refuse_the_second(source, target):
+        moved.append(target)
+        if len(moved) == 2:
+            raise OSError("no room")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse_the_second)
+    with pytest.raises(OSError, match="no room"), atomic_files.atomic_folder(path, replace=True):
+        pass
+    assert (path / "old.txt").read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_behind_a_link_is_filled_where_it_lies(tmp_path):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("disk")
+    with atomic_files.atomic_folder(link) as temporary:
+        (temporary / "a.txt").write_text("whole")
+    assert link.is_symlink() and (tmp_path / "disk" / "a.txt").read_text() == "whole"
+
+
+def test_content_moves_into_a_folder_that_is_there(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("old")
+    (tmp_path / "mine.txt").write_text("mine")
+    fill_and_fail(atomic_files.atomic_content(tmp_path, last="a.txt"))
+    assert (tmp_path / "a.txt").read_text() == "old" and len(list(tmp_path.iterdir())) == 2
+    rename, moved = os.replace, []
+    monkeypatch.setattr(os, "replace", lambda *paths: (moved.append(paths[1].name), rename(*paths)))
+    with atomic_files.atomic_content(tmp_path, last="a.txt") as temporary:
+        for name in ("a.txt", "b.txt"):
+            (temporary / name).write_text("new")
+    assert moved == ["b.txt", "a.txt"]
+    held = {item.name: item.read_text() for item in tmp_path.iterdir()}
+    assert held == {"a.txt": "new", "b.txt": "new", "mine.txt": "mine"}

@@ -4,8 +4,6 @@ import collections
 import dataclasses
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lmn_tf import atomic_files
 from lmn_tf.data.checksum import write_checksum
 from lmn_tf.data.cooccurrence_market import CooccurrenceMarket
 from lmn_tf.data.synthetic_market import SyntheticMarket, history_positions, split_of
@@ -70,19 +69,11 @@ def generate(
         raise UserError(f'`history` must be "inline" or "events". Received: history={history!r}')
     if not isinstance(by_day, bool):
         raise UserError(f"`by_day` must be true or false. Received: by_day={by_day!r}")
-    output = Path(output_dir)
-    output.mkdir(parents=True, exist_ok=True)
-    # Everything is written aside first: a killed run leaves no half-written data set behind.
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
-    try:
-        report, oracle = _write(market, kind, history, by_day, partial)
+    # A killed run leaves no half-written data set behind.
+    with atomic_files.atomic_content(output_dir, last="report.json") as folder:
+        report, oracle = _write(market, kind, history, by_day, folder)
         for name, content in (("oracle.json", oracle), ("report.json", report)):
-            (partial / name).write_text(json.dumps(content, indent=2) + "\n")
-        names = sorted(path.name for path in partial.iterdir())
-        for name in sorted(names, key=lambda name: name == "report.json"):
-            os.replace(partial / name, output / name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            (folder / name).write_text(json.dumps(content, indent=2) + "\n")
     return report
 
 

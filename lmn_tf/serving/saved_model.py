@@ -1,16 +1,13 @@
 """A trained model as a SavedModel that is known to score like the model itself."""
 
 import contextlib
-import json
 import logging
-import os
 import pathlib
-import shutil
-import tempfile
 
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf import atomic_files
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.distribute.row_wise_table import RowWiseTable
 from lmn_tf.layers.sparse_memory import SparseMemory
@@ -64,9 +61,7 @@ def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5
             "strategy's scope. Received: a model with row-wise tables on several devices"
         )
     model.check_ids(spec)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = pathlib.Path(tempfile.mkdtemp(prefix=".partial-", dir=output.parent))
-    try:
+    with atomic_files.atomic_folder(output) as partial:
         write_spec(spec, partial)
         save(model, partial / MODEL_FOLDER)
         dataset = make_dataset(
@@ -84,13 +79,7 @@ def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5
             ),
             "tensorflow": tf.__version__,
         }
-        (partial / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n")
-        os.chmod(partial, 0o755)
-        if output.is_dir():
-            output.rmdir()
-        os.replace(partial, output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        atomic_files.write_json(partial / REPORT_FILE, report)
     return report
 
 

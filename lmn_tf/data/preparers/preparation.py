@@ -1,12 +1,11 @@
 """Prepares a data set: publisher's files in, training files out, whole or not at all."""
 
-import contextlib
 import dataclasses
 import importlib
-import os
 import pathlib
 import shutil
 
+from lmn_tf import atomic_files
 from lmn_tf.data.preparers.engine import Engine
 from lmn_tf.data.preparers.feature_specs import learn_vocabularies
 from lmn_tf.data.preparers.plan import plan_steps
@@ -51,7 +50,7 @@ def prepare(dataset, input_dir, output_dir, spec=None, overwrite=False, on_step=
     options, own = _split_options(dataset, own, options)
     output = pathlib.Path(output_dir)
     _check_output(output, overwrite)
-    with _partial_folder(output) as folder:
+    with atomic_files.atomic_folder(output, replace=overwrite) as folder:
         work = folder / "work"
         work.mkdir()
         with Engine(work, options.memory_limit, options.threads, on_step) as engine:
@@ -64,7 +63,6 @@ def prepare(dataset, input_dir, output_dir, spec=None, overwrite=False, on_step=
             on_step("vocabularies")
         report["vocabularies"] = learn_vocabularies(folder, spec, plan.dataset)
         write_report(report, folder)
-        _publish(folder, output)
     return report
 
 
@@ -146,26 +144,3 @@ def _check_output(output, overwrite):
             "`overwrite` must only replace a folder that was prepared before (with report.json). "
             f"Received: output={str(output)!r}"
         )
-
-
-@contextlib.contextmanager
-def _partial_folder(output):
-    """A fresh folder beside `output`, gone afterwards unless it was published."""
-    output.absolute().parent.mkdir(parents=True, exist_ok=True)
-    folder = output.absolute().parent / f".{output.name}.partial-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _publish(folder, output):
-    """Puts the finished folder in the place of `output` by renaming."""
-    output = output.absolute()
-    old = output.parent / f".{output.name}.old-{os.getpid()}"
-    if output.exists():
-        output.rename(old)
-    folder.rename(output)
-    shutil.rmtree(old, ignore_errors=True)
