@@ -47,8 +47,8 @@ class TrainingLoop:
         early_stopping: Chooses the best epoch; None keeps the last weights. Defaults to `None`.
         checkpoint_steps: Steps between two checkpoints. Defaults to `500`.
         max_steps: Stop after so many steps; None for no limit. Defaults to `None`.
-        listeners: Objects with any of `on_step(loop, loss)`, `on_epoch(loop, figures)` and
-            `on_message(text)`. Defaults to `()`.
+        listeners: Objects with any of `on_step(loop, loss)` and `on_epoch(loop, figures)`.
+            Defaults to `()`.
         callbacks: Keras callbacks to hand to `fit` as well. Defaults to `()`.
     """
 
@@ -137,7 +137,12 @@ class TrainingLoop:
 
     def save(self) -> None:
         """Writes a checkpoint of this moment."""
-        self._save()
+        # On parameter servers steps may be under way, whose batches count as done.
+        getattr(self.model, "finish_steps", lambda: None)()
+        values = keyed_variables(self.model, self.model.optimizer)
+        for index, variable in enumerate(self._metrics()):
+            values[f"metric/{index:04d}"] = np.asarray(variable)
+        self.checkpoints.save(self.state.step, values, self.state.to_dict())
 
     def _fit(self, epochs: int) -> None:
         self.model.fit(
@@ -186,14 +191,14 @@ class TrainingLoop:
         if self.max_steps and state.step >= self.max_steps:
             self.model.stop_training = True
         elif state.step % self.checkpoint_steps == 0 and state.batch < self.batches_per_epoch:
-            self._save()
+            self.save()
 
     def _finish_epoch(self, loss: float, more: Mapping = MappingProxyType({})) -> None:
         state = self.state
         if self.evaluate:
             # Evaluation may take long: a kill within it must not cost the steps before it.
             state.batch = self.batches_per_epoch
-            self._save()
+            self.save()
         figures = {"epoch": state.epoch, "step": state.step, "loss": loss, **state.opening}
         state.opening = {}
         figures.update(more)
@@ -205,7 +210,7 @@ class TrainingLoop:
         out_of_steps = bool(self.max_steps) and state.step >= self.max_steps
         stopped = bool(self.early_stopping) and self.early_stopping.should_stop
         state.finished = out_of_steps or stopped or state.epoch >= self.epochs
-        self._save()
+        self.save()
         self._tell("on_epoch", self, figures)
         if state.finished:
             self.model.stop_training = True
@@ -219,14 +224,6 @@ class TrainingLoop:
             values = keyed_variables(self.model)
             self.state.best_file = self.checkpoints.save_best(self.state.epoch, values)
         self.state.early_stopping = self.early_stopping.state()
-
-    def _save(self) -> None:
-        # On parameter servers steps may be under way, whose batches count as done.
-        getattr(self.model, "finish_steps", lambda: None)()
-        values = keyed_variables(self.model, self.model.optimizer)
-        for index, variable in enumerate(self._metrics()):
-            values[f"metric/{index:04d}"] = np.asarray(variable)
-        self.checkpoints.save(self.state.step, values, self.state.to_dict())
 
     def _metrics(self) -> list:
         return list(self.model.metrics_variables)
