@@ -4,6 +4,7 @@ import functools
 import gc
 import importlib.util
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -128,6 +129,17 @@ def run_mode(request):
     import tensorflow as tf
 
     return functools.partial(tf.function, jit_compile=request.param == "xla")
+
+
+@pytest.fixture
+def own_address():
+    """An address of this machine that is not loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        try:
+            one.connect(("192.0.2.1", 9))  # This sends nothing.
+        except OSError:
+            pytest.skip("this machine has a loopback address alone")
+        return one.getsockname()[0]
 
 
 @pytest.fixture(scope="session")

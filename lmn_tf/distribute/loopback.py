@@ -1,8 +1,19 @@
 """Listening sockets of this process, kept to the loopback interface."""
 
+import contextlib
+import ctypes
 import ipaddress
 import os
+import re
 import socket
+import struct
+import sys
+import time
+
+_ATTACH_FILTER = 26  # `SO_ATTACH_FILTER`, which Python's `socket` does not name.
+_INTERFACE = 0xFFFFF008  # Where a filter reads the index of the interface of a packet.
+_OPEN_STATES = ("01", "08")  # Established, and closed by the other side with data left to read.
+_PATIENCE = 2.0  # Seconds for a server to accept the connections that it is to lose.
 
 
 def is_loopback(address: str) -> bool:
@@ -18,9 +29,14 @@ def is_loopback(address: str) -> bool:
     """
     host = address.rpartition(":")[0].strip("[]")
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or _is_own(host)
     except ValueError:  # a name
         return False
+
+
+def _is_own(host):
+    address = ipaddress.ip_address(host)
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def listening_sockets() -> dict:
@@ -36,27 +52,81 @@ def keep_to_loopback(names) -> bool:
 
     TensorFlow's servers listen on every interface, whatever address they are given. A listening
     socket that is bound to the loopback device afterwards takes none of the others' connections.
+    Those that were made, or begun, before that are cut off.
 
     Args:
         names: Names of sockets, as `listening_sockets` gives them.
 
     Returns:
         Whether there were such sockets, and all of them are kept. They are not where the system is
-        not Linux, or older than 5.7 and this process has no right to do it.
+        not Linux, or older than 5.7 and this process has no right to do it, or where a connection
+        of others is never accepted.
     """
-    kept = set()
-    for name, one in _listening():
-        if name in names:
-            try:
+    kept = {}
+    try:
+        for name, one in _listening():
+            if name in names:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
-            except OSError:
-                return False
-            kept.add(name)
-    return bool(kept) and kept == set(names)
+                _drop_others(one)
+                kept[name] = one.getsockname()[1]
+        is_kept = bool(kept) and kept.keys() == set(names)
+        return is_kept and _cut_off_others(set(kept.values()))
+    except OSError:
+        return False
+
+
+def _drop_others(one):
+    """Has a socket lose the packets of other interfaces, and with them the end of handshakes."""
+    program = (
+        (0x20, 0, 0, _INTERFACE),  # load it
+        (0x15, 0, 1, socket.if_nametoindex("lo")),  # where it is another, skip the next line
+        (0x06, 0, 0, 0xFFFFFFFF),  # take the packet
+        (0x06, 0, 0, 0),  # drop it
+    )
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
+    header = struct.pack("HP", len(program), ctypes.addressof(code))
+    one.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, header)
+
+
+def _cut_off_others(ports) -> bool:
+    """Ends the connections of others to ports of this process; says whether none is left."""
+    end = time.monotonic() + _PATIENCE
+    while any(port in ports and not own for port, own in _open_connections()):
+        if time.monotonic() > end:  # One that waits to be accepted is out of reach.
+            return False
+        for _, one in _sockets():
+            with contextlib.suppress(OSError):  # It has no other side, or no more.
+                if one.getsockname()[1] in ports and not _is_own(one.getpeername()[0]):
+                    one.shutdown(socket.SHUT_RDWR)
+        time.sleep(0.001)
+    return True
+
+
+def _open_connections():
+    """Yields (port, whether the other side is a loopback address) of the system's connections."""
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/net/{table}") as file:
+            for line in file:
+                _, local, remote, state, *_ = line.split()
+                if state in _OPEN_STATES:
+                    yield int(local.partition(":")[2], 16), _is_own(_host(remote))
+
+
+def _host(text):
+    """Address of such a table, as bytes: it is written in words of the machine's byte order."""
+    words = (int(word, 16) for word in re.findall("[0-9A-F]{8}", text))
+    return b"".join(word.to_bytes(4, sys.byteorder) for word in words)
 
 
 def _listening():
     """Yields (name, socket) of each listening TCP socket; the sockets are copies, closed after."""
+    for name, one in _sockets():
+        if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            yield name, one
+
+
+def _sockets():
+    """Yields (name, socket) of each TCP socket of this process; they are copies, closed after."""
     try:
         entries = os.listdir("/proc/self/fd")
     except OSError:  # Not Linux.
@@ -70,7 +140,5 @@ def _listening():
         except OSError:  # Closed meanwhile.
             continue
         with one:
-            if one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockopt(
-                socket.SOL_SOCKET, socket.SO_ACCEPTCONN
-            ):
+            if one.family in (socket.AF_INET, socket.AF_INET6) and one.type == socket.SOCK_STREAM:
                 yield name, one

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import socket
 from pathlib import Path
@@ -96,6 +97,27 @@ def test_a_server_of_several_machines_says_that_it_is_open(monkeypatch):
     cluster = Cluster(("127.0.0.1:2222",), ("127.0.0.1:2223",), role="worker")
     clusters.serve(cluster, said.append, wait=lambda: None)
     assert said[1].startswith("worker 0 serves at port 2222 of every interface. It asks for no")
+
+
+def test_who_connects_while_a_server_starts_is_cut_off(monkeypatch, own_address):
+    (port,) = clusters.free_ports(1)
+    others = []
+
+    def connect_first(names, keep=clusters.keep_to_loopback):
+        for _ in range(2):
+            others.append(socket.create_connection((own_address, port), timeout=10))
+        others[0].sendall(clusters._HELLO)
+        return keep(names)
+
+    monkeypatch.setattr(clusters, "keep_to_loopback", connect_first)
+    cluster = Cluster((f"127.0.0.1:{port}",), ("127.0.0.1:1",), role="worker")
+    _, warning = clusters.start_server(cluster)
+    assert not warning
+    assert clusters.answers(f"127.0.0.1:{port}", patience=30.0)
+    for other in others:
+        with other, contextlib.suppress(ConnectionResetError):
+            while other.recv(1000):  # What was sent before; then the end.
+                pass
 
 
 def test_ports_are_different():
