@@ -122,8 +122,8 @@ def check_pipeline(spec, path=None, marks=None):
     try:
         spec.check_features(features)
     except UserError as error:
-        where = marks.line(("train", "early_stopping", "monitor"))
-        raise UserError(error.message, path, where) from None
+        where = marks.place(("train", "early_stopping", "monitor"), path)
+        raise UserError(error.message, *where) from None
     return features
 
 
@@ -142,15 +142,13 @@ def _named_file(path, kind, owner, marks, key):
         raise UserError(
             f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, no file."
             f"{nearest_file(path)}",
-            owner,
-            marks.line((key,)),
+            *marks.place((key,), owner),
         )
     found, spec, own_marks = spec_file.load(path)
     if found != kind:
         raise UserError(
             f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, a {found}",
-            owner,
-            marks.line((key,)),
+            *marks.place((key,), owner),
         )
     if kind == "feature spec":
         check_feature_spec(spec, path, own_marks)

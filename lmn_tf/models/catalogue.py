@@ -7,6 +7,7 @@ import re
 
 from lmn_tf.models import registry
 from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.pipeline_base import inherited
 
 _SECTION = re.compile(r"^([A-Z][a-z]+(?: [a-z]+)?):\n", re.M)
 _ENTRY = re.compile(r"^(?=\*{0,2}\w+: )", re.M)
@@ -165,8 +166,9 @@ def _pipelines(checkout):
     """Maps each model to the files of the repository that train it."""
     own, compared = {}, {}
     for path in sorted((checkout / "pipelines").glob("*.yaml")) if checkout else ():
-        data = strict_yaml.load(path)[0]
+        data, marks = strict_yaml.load(path)
         if "pipeline_version" in data:
+            data, _ = inherited(data, path.parent, path, marks)
             own.setdefault(data["model"]["name"], []).append(f"pipelines/{path.name}")
         for entry in data.get("models", ()):
             compared.setdefault(entry["model"]["name"], [f"pipelines/{path.name}"])

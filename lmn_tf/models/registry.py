@@ -173,8 +173,8 @@ def check_model(model, place=(None, None), path=("model",)):
         try:
             check_options(name, some)
         except UserError as error:
-            line = None if marks is None else marks.line((*path, key))
-            raise UserError(error.message, None if line is None else file, line) from None
+            where = (file, None) if marks is None else marks.place((*path, key), file)
+            raise UserError(error.message, *(where if where[1] else (None, None))) from None
 
 
 def build(name, spec, options=None):

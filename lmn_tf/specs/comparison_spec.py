@@ -101,7 +101,7 @@ class ComparisonSpec(Document):
         base = base if base is not None else self.load_pipeline()
         data = base.to_dict()
         data["model"] = dict(self.models[index].model)
-        data["train"] = overrides.merge(data["train"], self.models[index].train)
+        data["train"] = overrides.merge(data["train"], self.models[index].train, ("train",))
         if seed is not None:
             data["train"]["seed"] = seed
         try:

@@ -6,6 +6,10 @@ from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError, did_you_mean, short
 from lmn_tf.specs.known_keys import known_keys
 
+# Mappings whose other keys are options of the one that this key names, or that it is left at.
+_KINDS = {("model",): ("name", None), ("data", "synthetic"): ("kind", "market")}
+_OPTIMIZERS = (("train", "optimizer", "dense"), ("train", "optimizer", "tables"))
+
 
 def apply(data, settings, cls):
     """Returns a copy of plain `data` of the section `cls` with `settings` written into it."""
@@ -79,15 +83,66 @@ def write(data, parts, value, cls, source="--set "):
             )
 
 
-def merge(data, changes):
-    """Returns a copy of `data` with the nested mapping `changes` written over it."""
+def merge(data, changes, path=()):
+    """Returns a copy of `data` of a pipeline with the nested mapping `changes` written over it.
+
+    Mappings are merged key by key. All else is replaced: a list as a whole, too, and a value by
+    `null`. A model, an optimizer and a kind of generated data are replaced by another one as a
+    whole, since its options are not theirs.
+
+    Args:
+        data: Mapping.
+        changes: Mapping.
+        path: Tuple of keys. Where both stand in the pipeline. Defaults to `()`.
+
+    Example:
+
+    >>> merge({"model": {"name": "lmn", "top_k": 8}}, {"model": {"top_k": 16}})
+    {'model': {'name': 'lmn', 'top_k': 16}}
+    >>> merge({"model": {"name": "lmn", "top_k": 8}}, {"model": {"name": "din"}})
+    {'model': {'name': 'din'}}
+    """
     merged = copy.deepcopy(data)
     for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = merge(merged[key], value)
+        below = (*path, key)
+        if _merges(merged.get(key), value, below):
+            merged[key] = merge(merged[key], value, below)
         else:
             merged[key] = copy.deepcopy(value)
     return merged
+
+
+def replaced(data, changes, path=()):
+    """Returns the paths at which `merge` puts a value of `changes` in the place of what was there.
+
+    Args:
+        data: Mapping.
+        changes: Mapping.
+        path: Tuple of keys. Where both stand in the pipeline. Defaults to `()`.
+
+    Example:
+
+    >>> replaced({"train": {"epochs": 1}}, {"train": {"seed": 2}, "run_dir": "runs/a"})
+    [('train', 'seed'), ('run_dir',)]
+    """
+    found = []
+    for key, value in changes.items():
+        below = (*path, key)
+        if _merges(data.get(key), value, below):
+            found += replaced(data[key], value, below)
+        else:
+            found.append(below)
+    return found
+
+
+def _merges(old, new, path):
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return False
+    if path in _KINDS:
+        key, default = _KINDS[path]
+        kind = old.get(key, default)
+        return new.get(key, kind) == kind
+    return path not in _OPTIMIZERS or new.keys() <= old.keys()
 
 
 def explained(settings, build):

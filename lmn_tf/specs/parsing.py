@@ -71,8 +71,8 @@ def parse(cls, data, file=None, marks=None):
         problems = _explain(cls, error, data)
     except RecursionError:
         problems = [((), "nesting must be less deep.")]
-    errors = [UserError(message, file, marks.line(path)) for path, message in problems]
-    raise UserError(errors[0].message, file, errors[0].line, others=errors[1:])
+    first, *others = [UserError(text, *marks.place(path, file)) for path, text in problems]
+    raise UserError(first.message, first.file, first.line, others=others)
 
 
 def _require_text(key):

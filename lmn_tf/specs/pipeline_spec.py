@@ -7,6 +7,7 @@ from lmn_tf.specs.distribute import Distribute
 from lmn_tf.specs.document import Document
 from lmn_tf.specs.errors import UserError, short
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.pipeline_base import inherited
 from lmn_tf.specs.pipeline_data import PipelineData
 from lmn_tf.specs.section import Options, PathText, Problem, Version, path_beside, section
 from lmn_tf.specs.train import Train
@@ -26,8 +27,15 @@ def check_model(model, path=("model",)):
 class PipelineSpec(Document):
     """A run from data to a trained model.
 
+    A file with a `base` takes over the keys of that other pipeline and writes its own over them.
+    Mappings are merged key by key, but a model, an optimizer or a kind of generated data by another
+    one is replaced with all of its options. All else is replaced: lists as a whole, and a value by
+    `null`, which stands for nothing given where a key allows that. A base may have a base.
+
     Args:
         pipeline_version: `1`.
+        base: Path of another pipeline, relative to this file. A spec that was read has taken over
+            its keys and has none. Defaults to `None`.
         feature_spec: Path of the feature spec, relative to this file.
         data: `PipelineData`.
         model: Mapping with the model's `name` and its options.
@@ -40,6 +48,7 @@ class PipelineSpec(Document):
     """
 
     pipeline_version: Version
+    base: PathText | None = None
     feature_spec: PathText
     data: PipelineData
     model: Options
@@ -51,6 +60,12 @@ class PipelineSpec(Document):
     @pydantic.model_validator(mode="after")
     def _check(self):
         check_model(self.model)
+        if self.base is not None:
+            raise Problem(
+                ("base",),
+                "`base` must stand in the file of a pipeline, with the path of another one. "
+                f"Received: base={short(self.base)}",
+            )
         if self.data.days is not None and self.train.epochs != 1:
             raise Problem(
                 ("train", "epochs"),
@@ -64,6 +79,12 @@ class PipelineSpec(Document):
             )
         return self
 
+    @classmethod
+    def from_dict(cls, data, base_dir=".", file=None, marks=None):
+        """Returns the spec that `to_dict` gave, or that of data with a `base`."""
+        data, marks = inherited(data, base_dir, file, marks)
+        return super().from_dict(data, base_dir, file, marks)
+
     def with_overrides(self, settings):
         """Returns the spec with some values replaced.
 
@@ -73,13 +94,19 @@ class PipelineSpec(Document):
         Raises:
             UserError: when a key is unknown (with the nearest one) or a value breaks its rule.
         """
+        paths = overrides.paths(settings)
+        if ("base",) in paths:
+            raise UserError(
+                f"`--set {settings[paths.index(('base',))]}`: `base` must stand in the file of a "
+                "pipeline. Train with that file, and set the values that differ."
+            )
         data = overrides.apply(self.to_dict(), settings, PipelineSpec)
         spec = overrides.explained(
             settings, lambda: PipelineSpec.from_dict(data, base_dir=self.base_dir)
         )
         file, marks = self.place
         if marks is not None:
-            spec.__dict__["_place"] = file, marks.without(overrides.paths(settings))
+            spec.__dict__["_place"] = file, marks.without(paths)
         return spec
 
     @property

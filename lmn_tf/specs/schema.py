@@ -1,6 +1,8 @@
 """The JSON Schema of the YAML files, for editors that check while one types."""
 
 import copy
+import json
+import re
 
 from pydantic import TypeAdapter
 
@@ -12,6 +14,7 @@ from lmn_tf.specs.pipeline_spec import PipelineSpec
 _TITLES = {"feature spec": FeatureSpec, "pipeline": PipelineSpec, "comparison": ComparisonSpec}
 _WAYS = ("vocabulary", "learn", "hash", "identity")
 _GIVEN = {"not": {"type": "null"}}
+_ON_BASE = "OnBase"  # ends the names of definitions that leave the rest to a base
 
 
 def json_schema(models=()):
@@ -37,6 +40,8 @@ def json_schema(models=()):
     _add_rules(definitions)
     for owner in ("PipelineSpec", "ComparisonModel"):
         definitions[owner]["properties"]["model"] = _model_schema(models)
+    _add_pipelines_on_a_base(definitions)
+    kinds.append({"title": "pipeline on a base", "$ref": f"#/$defs/PipelineSpec{_ON_BASE}"})
     for definition in definitions.values():
         _shorten(definition)
     return {
@@ -45,6 +50,23 @@ def json_schema(models=()):
         "oneOf": kinds,
         "$defs": definitions,
     }
+
+
+def _add_pipelines_on_a_base(definitions):
+    """Adds what a pipeline with a `base` may hold: the same, with nothing that must be given."""
+    waiting, copied = ["PipelineSpec"], {}
+    while waiting:
+        name = waiting.pop()
+        if name not in copied:
+            text = json.dumps({k: v for k, v in definitions[name].items() if k != "required"})
+            copied[name] = json.loads(re.sub(r'"#/\$defs/\w+', rf"\g<0>{_ON_BASE}", text))
+            waiting += re.findall(r'"#/\$defs/(\w+)"', text)
+    definitions.update({f"{name}{_ON_BASE}": copy for name, copy in copied.items()})
+    pipeline = copied["PipelineSpec"]
+    pipeline["required"] = ["pipeline_version", "base"]
+    pipeline["properties"]["base"] = {"type": "string", "minLength": 1}
+    pipeline["properties"]["model"].pop("required")
+    definitions["PipelineSpec"]["properties"]["base"] = {"type": "null"}
 
 
 def _shorten(definition):

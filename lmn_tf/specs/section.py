@@ -36,13 +36,14 @@ def section(cls):
     return dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)
 
 
-def _version_one(value):
+def version_one(value):
+    """Returns `value` when it is the integer 1, the version of all kinds of files."""
     if value != 1 or type(value) is not int:
         raise Problem((), f"must be 1, the only version there is. Received: {value!r}")
     return value
 
 
-def _expand(text):
+def expanded(text):
     """Replaces `${NAME}` and `${NAME:-default}` by the environment's value."""
 
     def value(match):
@@ -72,7 +73,7 @@ Text = Annotated[str, Field(strict=True, min_length=1)]
 AnyText = Annotated[str, Field(strict=True)]
 Name = Annotated[str, Field(strict=True, pattern=NAME_PATTERN, max_length=100)]
 # No path of a system is longer; what a variable brings in is the file system's to check.
-PathText = Annotated[Text, Field(max_length=4096), AfterValidator(_expand)]
+PathText = Annotated[Text, Field(max_length=4096), AfterValidator(expanded)]
 Flag = Annotated[bool, Field(strict=True)]
 Integer = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
 Natural = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
@@ -81,7 +82,7 @@ Count = Annotated[int, Field(strict=True, ge=1, le=MAX_IDS)]
 Number = Annotated[float, Field(strict=True)]
 NonNegative = Annotated[float, Field(strict=True, ge=0)]
 PositiveNumber = Annotated[float, Field(strict=True, gt=0)]
-Version = Annotated[int, BeforeValidator(_version_one), Field(json_schema_extra={"const": 1})]
+Version = Annotated[int, BeforeValidator(version_one), Field(json_schema_extra={"const": 1})]
 Options = Annotated[dict[Text, Any], AfterValidator(_finite)]
 
 

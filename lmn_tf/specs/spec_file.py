@@ -35,7 +35,8 @@ def load(path):
     name, place = KINDS[key]
     module, _, class_name = place.partition(":")
     cls = getattr(importlib.import_module(module), class_name)
-    return name, cls.from_dict(data, base_dir=path.parent, file=path, marks=marks), marks
+    spec = cls.from_dict(data, base_dir=path.parent, file=path, marks=marks)
+    return name, spec, spec.place[1]
 
 
 def _no_kind(path, data, marks):

@@ -41,14 +41,38 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.012345
 
 
 class Marks(dict):
-    """Lines of a YAML document: path of keys and indices → line, counted from 1."""
+    """Lines of a YAML document: path of keys and indices → line, counted from 1.
+
+    Args:
+        lines: Mapping. Defaults to `()`: none.
+        files: Mapping from the paths that other files bring in to these files. Defaults to `()`.
+    """
+
+    def __init__(self, lines=(), files=()):
+        super().__init__(lines)
+        self.files = dict(files)
 
     def line(self, path):
         """Returns the line of `path`, or of its nearest ancestor that was written."""
+        return self.get(self._nearest(path))
+
+    def place(self, path, file):
+        """Returns the file and the line of `path`; `file` is that of the document itself.
+
+        Example:
+
+        >>> marks = Marks({("model",): 3, ("train",): 7}, {("train",): "base.yaml"})
+        >>> marks.place(("model", "name"), "own.yaml"), marks.place(("train",), "own.yaml")
+        (('own.yaml', 3), ('base.yaml', 7))
+        """
+        path = self._nearest(path)
+        return self.files.get(path, file), self.get(path)
+
+    def _nearest(self, path):
         path = tuple(path)
         while path and path not in self:
             path = path[:-1]
-        return self.get(path)
+        return path
 
     def without(self, paths):
         """Returns the marks of a document in which the values at `paths` are from elsewhere.
@@ -67,7 +91,8 @@ class Marks(dict):
             for key, line in self.items()
             if not any(key[:length] in paths for length in range(len(key) + 1))
         }
-        return Marks({**kept, **dict.fromkeys(paths)})
+        files = {path: file for path, file in self.files.items() if path in kept}
+        return Marks({**kept, **dict.fromkeys(paths)}, files)
 
 
 class _Builder:

@@ -238,10 +238,24 @@ class RunDirectory:
         return metrics
 
     def load_pipeline(self):
-        """Reads `pipeline.yaml`."""
+        """Reads `pipeline.yaml`.
+
+        Raises:
+            UserError: When the file is damaged, or names a `base`: a run holds all of its keys,
+                and one that comes from elsewhere must not have other files read.
+        """
         from lmn_tf.specs.pipeline_spec import PipelineSpec
 
-        return PipelineSpec.load(self.pipeline_file)
+        data, marks = strict_yaml.load(self.pipeline_file)
+        if isinstance(data, dict) and data.get("base") is not None:
+            raise UserError(
+                "`base` must not be given in the pipeline of a run, which holds all of its keys. "
+                f"Received: base={short(data['base'])}",
+                *marks.place(("base",), self.pipeline_file),
+            )
+        return PipelineSpec.from_dict(
+            data, base_dir=self.path, file=self.pipeline_file, marks=marks
+        )
 
     def load_spec(self):
         """Reads `feature_spec.yaml` with what was learned."""

@@ -1,8 +1,10 @@
 import pytest
 
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.overrides import apply, explained, merge, paths
+from lmn_tf.specs.overrides import apply, explained, merge, paths, replaced
 from lmn_tf.specs.pipeline_spec import PipelineSpec
+
+ADAM = ("optimizer", "dense", "adam")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,23 @@ def test_merge_writes_over_what_is_nested():
         "e": {"g": 5},
     }
     assert data["a"]["c"] == {"d": 2}
+
+
+@pytest.mark.parametrize(
+    "changes, paths",
+    [
+        ({"train": {"seed": 2, "optimizer": {"dense": {"adam": 1}}}}, [("seed",), ADAM]),
+        ({"train": {"optimizer": {"dense": {"sgd": 1}}}}, [("optimizer", "dense")]),
+        ({"train": {"optimizer": {"dense": {}}}}, []),
+        ({"train": {"optimizer": None}}, [("optimizer",)]),
+    ],
+)
+def test_what_merge_replaces_is_told(changes, paths):
+    data = {"train": {"epochs": 1, "optimizer": {"dense": {"adam": 2}}}}
+    assert replaced(data, changes) == [("train", *path) for path in paths]
+    merged = merge(data, changes)["train"]
+    assert merged["epochs"] == 1
+    assert merged["optimizer"] is None or len(merged["optimizer"]["dense"]) == 1
 
 
 def test_errors_are_told_to_come_from_the_settings():

@@ -36,6 +36,28 @@ def test_opening_is_enough_to_repeat_the_run(started, tmp_path, monkeypatch):
     assert again.load_feature_spec() == spec
 
 
+def test_a_pipeline_on_a_base_is_written_out(started, tmp_path):
+    directory, spec = started
+    (tmp_path / "base.yaml").write_text(yaml.dump(document(tmp_path / "base")))
+    given = {"pipeline_version": 1, "base": "base.yaml", "run_dir": str(directory.path)}
+    on_base = PipelineSpec.from_dict(given, base_dir=tmp_path)
+    directory.check_same(on_base, spec)
+    directory.write_opening(on_base, spec)
+    assert "base" not in yaml.safe_load(directory.pipeline_file.read_text())
+    assert directory.load_pipeline().to_dict() == resolved_pipeline(on_base)
+
+
+def test_a_run_has_no_file_outside_read_as_its_base(started, tmp_path):
+    directory, _ = started
+    (tmp_path / "secret.yaml").write_text("top: secret\n")
+    with directory.pipeline_file.open("a") as file:
+        file.write("base: ../secret.yaml\n")
+    message = r"pipeline.yaml:\d+: `base` must not be given in the pipeline of a run"
+    with pytest.raises(UserError, match=message) as caught:
+        directory.load_pipeline()
+    assert "top" not in str(caught.value)
+
+
 def test_paths_become_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     data = document("runs/a")
