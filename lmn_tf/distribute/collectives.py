@@ -1,19 +1,17 @@
 """All that replicas of one run say to each other.
 
 Measured on one CPU cut into 4 (2) logical devices, milliseconds for 4 x 4 (2 x 2) parts of 20,000
-rows of 32 floats: `"copies"` 17 (3), `"gather"` 187 (26), `"collective"` 62 (50); for parts of 10
-floats 4 (1), 10 (2), 8 (2). TensorFlow's reduce-scatter has no kernel for CPUs: here it is an
-all-to-all and a sum, which moves as many bytes.
+rows of 32 floats: copies from device to device 17 (3), `all_gather` 187 (26), TensorFlow's kernel
+for equal parts, filled up to the largest, 62 (50); for parts of 10 floats 4 (1), 10 (2), 8 (2).
+TensorFlow's reduce-scatter has no kernel for CPUs: here it is an all-to-all and a sum, which moves
+as many bytes.
 """
 
 import contextlib
-import threading
 
 import tensorflow as tf
 
 _counters = []
-_communicators = {}
-_FIRST_GROUP_KEY = 7_000_000  # far from those that strategies count up from
 
 
 def replica_count():
@@ -29,7 +27,7 @@ def replica_id():
     return int(tf.get_static_value(context.replica_id_in_sync_group))
 
 
-def all_to_all(parts, method="copies"):
+def all_to_all(parts):
     """Sends one tensor to each replica and receives one from each.
 
     All replicas have to call it, outside of nested functions and control flow. Parts may have any
@@ -38,28 +36,24 @@ def all_to_all(parts, method="copies"):
     Args:
         parts: List of tensors of shapes `(rows, ...)`, alike but for the rows; the one at `r` is
             for replica `r`.
-        method: `"copies"`: one copy from device to device for each part, which moves what it must
-            and no more; for replicas of one process. `"gather"`: all parts to all replicas by the
-            public `all_gather`, for replicas anywhere. `"collective"`: the kernel of NCCL, which
-            knows parts of one size only, so they are filled up to the largest; within
-            `tf.function` only. Defaults to `"copies"`.
 
     Returns:
         List of tensors; the one at `r` is from replica `r`.
     """
     parts = [tf.convert_to_tensor(part) for part in parts]
-    exchange = _METHODS[method]
     if not parts[0].dtype.is_floating:
-        return exchange(parts)
+        return _exchange(parts)
 
     @tf.custom_gradient
     def exchanged(*parts):
-        return exchange(parts), lambda *upstream: exchange(upstream)
+        return _exchange(parts), lambda *upstream: _exchange(upstream)
 
     return list(exchanged(*parts))
 
 
-def _copies(parts):
+def _exchange(parts):
+    """Copies each part from device to device, which moves what it must and no more."""
+
     def swap(strategy, *parts):
         return [list(strategy.experimental_local_results(part)) for part in parts]
 
@@ -72,70 +66,6 @@ def _copies(parts):
         tf.ensure_shape(part, [None, *like.shape[1:]])
         for part, like in zip(received, parts, strict=True)
     ]
-
-
-def _gather(parts):
-    context = tf.distribute.get_replica_context()
-    count = len(parts)
-    sizes = context.all_gather(_sizes(parts), axis=0)
-    everything = tf.concat(parts, axis=0)
-    _count([everything] * (count - 1))
-    pieces = tf.split(context.all_gather(everything, axis=0), sizes, num=count**2)
-    return pieces[replica_id() :: count]
-
-
-def _collective(parts):
-    own, count = replica_id(), len(parts)
-    sizes = tf.distribute.get_replica_context().all_gather(_sizes(parts), axis=0)
-    largest = tf.reduce_max(sizes)
-    tails = [[0, 0]] * (parts[0].shape.rank - 1)
-    filled = [tf.pad(part, [[0, largest - tf.shape(part)[0]], *tails]) for part in parts]
-    _count(filled[1:])
-    received = tf.raw_ops.CollectiveAllToAllV3(
-        input=tf.stack(filled),
-        communicator=_communicator(own),
-        group_assignment=tf.zeros([0, 0], tf.int32),  # a filled one is "not supported yet"
-        timeout_seconds=60,
-    )
-    own_sizes = sizes[own::count]
-    return [received[source, : own_sizes[source]] for source in range(count)]
-
-
-_METHODS = {"copies": _copies, "gather": _gather, "collective": _collective}
-
-
-def _sizes(parts):
-    return tf.stack([tf.shape(part)[0] for part in parts])
-
-
-def _communicator(index):
-    """The handle of one replica for `_collective`, made for all replicas of a strategy at once.
-
-    A second one of the same group is refused by TensorFlow.
-    """
-    devices = tf.distribute.get_strategy().extended.worker_devices
-    if devices not in _communicators:
-        handles = [None] * len(devices)
-        key = _FIRST_GROUP_KEY + len(_communicators)
-
-        def make(rank):
-            with tf.device(devices[rank]):
-                handles[rank] = tf.raw_ops.CollectiveInitializeCommunicator(
-                    group_key=key,
-                    rank=rank,
-                    group_size=len(devices),
-                    communication_hint="auto",
-                    timeout_seconds=60,
-                )
-
-        # Each waits for all others; new threads run eagerly whatever is being traced here.
-        threads = [threading.Thread(target=make, args=(rank,)) for rank in range(len(devices))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        _communicators[devices] = handles
-    return _communicators[devices][index]
 
 
 def sum_over_replicas(tensor):

@@ -103,9 +103,8 @@ class Engine:
             return result.to_arrow_reader(rows)
         return result.fetch_record_batch(rows)  # its name in DuckDB 1
 
-    def copy_to_parquet(self, sql, path, row_group_rows=50_000):
+    def copy_to_parquet(self, sql, path):
         """Writes a result as one zstd Parquet file."""
         self.connection.execute(
-            f"COPY ({sql}) TO {text(path)} "
-            f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {row_group_rows})"
+            f"COPY ({sql}) TO {text(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 50000)"
         )

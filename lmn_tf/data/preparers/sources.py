@@ -78,13 +78,13 @@ class Sources:
             self._load(table, index, path, columns, cells, query + where, wrong, lines)
         self._settle(table)
 
-    def csv(self, table, paths, columns, separator=",", header=True, encoding="utf-8"):
-        """Reads CSV with quoted cells into `table`."""
+    def csv(self, table, paths, columns, separator=","):
+        """Reads CSV with a header and quoted cells into `table`."""
         for index, path in enumerate(paths):
-            names = text_files.header_of(path, separator, encoding, True) if header else None
+            names = text_files.header_of(path, separator, quotes=True)
             query = f"SELECT *, array_to_string(_cells, {text(separator)}) AS _text FROM lines"
             cells, wrong = _cells(path, columns, names, None, "")
-            lines = text_files.csv_batches(path, separator, encoding, skip=1 if header else 0)
+            lines = text_files.csv_batches(path, separator)
             self._load(table, index, path, columns, cells, query, wrong, lines)
         self._settle(table)
 

@@ -3,18 +3,18 @@
 from lmn_tf.data.preparers.sql import quoted
 
 
-def merge_repeats(sources, table="events"):
+def merge_repeats(sources):
     """Drops events that repeat another in every column, and counts them."""
     engine = sources.engine
-    columns = ", ".join(quoted(name) for name in engine.columns(table) if name != "_seq")
-    before = engine.value(f"SELECT count(*) FROM {quoted(table)}")
-    query = f"SELECT {columns}, min(_seq) AS _seq FROM {quoted(table)} GROUP BY {columns}"
-    engine.table(table, query)
-    after = engine.value(f"SELECT count(*) FROM {quoted(table)}")
+    columns = ", ".join(quoted(name) for name in engine.columns("events") if name != "_seq")
+    before = engine.value("SELECT count(*) FROM events")
+    query = f"SELECT {columns}, min(_seq) AS _seq FROM events GROUP BY {columns}"
+    engine.table("events", query)
+    after = engine.value("SELECT count(*) FROM events")
     sources.drop("events that repeat another in every column", before - after)
 
 
-def first_of_item(engine, columns, table="events"):
+def first_of_item(engine, columns):
     """Makes `items` from events: each attribute as the item's first event, in time, gives it."""
     names = ", ".join(quoted(name) for name in columns)
     engine.table(
@@ -23,7 +23,7 @@ def first_of_item(engine, columns, table="events"):
 SELECT _item, {names}, _seq FROM (
   SELECT _item, {names}, _seq,
     row_number() OVER (PARTITION BY _item ORDER BY _time, _seq) AS _place
-  FROM {quoted(table)}
+  FROM events
 ) AS placed WHERE _place = 1""",
     )
 

@@ -40,9 +40,9 @@ def line_batches(path, encoding="utf-8", skip=0):
         number += len(lines)
 
 
-def csv_batches(path, separator=",", encoding="utf-8", skip=0):
-    """Record batches of `_line` (where the row ends) and `_cells`, quotes resolved."""
-    rows = itertools.islice(_csv_rows(path, separator, encoding), skip, None)
+def csv_batches(path, separator=","):
+    """Record batches of the rows below the header: `_line` where one ends, unquoted `_cells`."""
+    rows = itertools.islice(_csv_rows(path, separator), 1, None)
     kinds = pa.int64(), pa.list_(pa.string())
     while chunk := list(itertools.islice(rows, _BATCH_ROWS)):
         columns = zip(*chunk, strict=True)
@@ -105,7 +105,7 @@ def _decoded_line(line, encoding):
         return None
 
 
-def _csv_rows(path, separator, encoding):
+def _csv_rows(path, separator, encoding="utf-8"):
     try:
         with open_bytes(path) as file:
             lines = io.TextIOWrapper(file, encoding=encoding, newline="")
