@@ -36,7 +36,9 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
     Keras wraps around an optimizer under `mixed_float16` (`lmn_tf.optimizers.LossScaleOptimizer`
     leaves rows alone; the models of this package use it by themselves).
 
-    `use_ema` and `gradient_accumulation_steps` work, but touch the whole table at each step.
+    `use_ema` and `gradient_accumulation_steps` work, but touch the whole table at each step. Of
+    accumulated gradients the mean is clipped. On several replicas they are for eager steps only:
+    TensorFlow refuses them inside a `tf.function`, as it does for the optimizers of Keras.
     State is held and computed in float32, or in float64 for float64 variables.
 
     Subclasses define `state_shapes` and `step_rows`.
@@ -194,8 +196,6 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
 
     def _clip_gradients(self, grads):
         # Keras would clip here, each replica on its own; see `_backend_update_step`.
-        if self.gradient_accumulation_steps:
-            return self._clip_merged([merge_gradient(gradient) for gradient in grads])
         return grads
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):

@@ -260,6 +260,31 @@ def test_accumulated_gradients_take_one_step_on_their_mean(optimizer_class):
 
 
 @every_optimizer
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
+def test_two_replicas_clip_accumulated_gradients_once(optimizer_class, clip):
+    parts = np.float32([[[3, 0], [0, 4]], [[1, 5], [-4, 2]]])  # steps, replicas, rows
+
+    def train(strategy, parts):
+        with strategy.scope():
+            table = keras.Variable(np.ones((2, 1), "float32"))
+            options = {clip: 1.0, "gradient_accumulation_steps": len(parts)}
+            # Much is added to what a gradient is divided by: the step follows its size.
+            optimizer = optimizer_class(1.0, epsilon=10.0, **options)
+            optimizer.build([table])
+
+        def step(gradients):
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            optimizer.apply([tf.gather(gradients, replica)[:, tf.newaxis]], [table])
+
+        for gradients in parts:
+            strategy.run(step, args=(tf.constant(gradients),))
+        return table.numpy()
+
+    one = train(tf.distribute.get_strategy(), parts.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(train(replicas(2), parts), one, rtol=1e-6)
+
+
+@every_optimizer
 def test_moving_averages_follow_the_table(optimizer_class):
     variable = keras.Variable(np.ones((2, 1), "float32"))
     optimizer = optimizer_class(0.1, use_ema=True, ema_momentum=0.5)
