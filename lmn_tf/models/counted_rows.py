@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from lmn_tf.ops.compile import is_compiling_with_xla
+from lmn_tf.specs.errors import UserError
 
 
 def counted_rows(x, y, sample_weight):
@@ -11,7 +12,8 @@ def counted_rows(x, y, sample_weight):
     A step then does what it would do on the other rows alone: rows of weight 0 are in no loss, be
     it one without labels, in no mean over rows, no statistic of a batch, no balance and no metric.
     Positive weights weigh the losses of labels, and what `weighted_metrics` count; in all else
-    such rows count alike. Inside XLA, where shapes are fixed, all rows stay.
+    such rows count alike. Inside XLA, where shapes are fixed, no row can be left out, and weights
+    are refused.
 
     Args:
         x: Features: a tensor, or any nesting of tensors, of shapes `(batch, ...)`.
@@ -22,14 +24,18 @@ def counted_rows(x, y, sample_weight):
     Returns:
         Tuple `(x, y, sample_weight)`.
 
+    Raises:
+        UserError: If XLA compiles the caller and there are weights.
+
     Example:
 
     >>> x, y, weights = counted_rows(np.array([1, 2, 3]), np.array([0, 1, 0]), np.array([1, 0, 2]))
     >>> x.numpy().tolist(), y.numpy().tolist(), weights.numpy().tolist()
     ([1, 3], [0, 0], [1, 2])
     """
-    if sample_weight is None or is_compiling_with_xla():
+    if sample_weight is None:
         return x, y, sample_weight
+    refuse_weights(is_compiling_with_xla())
     weights = tf.convert_to_tensor(sample_weight)
     counts = tf.reduce_any(tf.reshape(weights, [tf.shape(weights)[0], -1]) != 0, axis=1)
     parts = [tf.convert_to_tensor(part) for part in tf.nest.flatten((x, y))]
@@ -45,3 +51,16 @@ def counted_rows(x, y, sample_weight):
             part.set_shape([None, *before.shape[1:]])
     x, y = tf.nest.pack_sequence_as((x, y), kept[:-1])
     return x, y, kept[-1]
+
+
+def refuse_weights(is_compiled):
+    """Raises a `UserError` for rows with weights where XLA compiles a step.
+
+    Args:
+        is_compiled: Whether it does.
+    """
+    if is_compiled:
+        raise UserError(
+            "`jit_compile` must be False where rows have weights, of samples or of classes: XLA "
+            "cannot leave out rows of weight 0. Received: jit_compile=True"
+        )

@@ -10,6 +10,7 @@ import tensorflow as tf
 from lmn_tf.data.dataset import dataset_fingerprint
 from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
 from lmn_tf.layers.feature_interaction import FeatureInteraction
+from lmn_tf.models.counted_rows import refuse_weights
 from lmn_tf.models.ctr_head import CTRHead
 from lmn_tf.models.ctr_metrics import make_metrics
 from lmn_tf.models.multi_worker_fit import MultiWorkerFit
@@ -45,7 +46,7 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
     Sample weights weigh the losses of the labels and `weighted_metrics`. A row of weight 0 is left
     out of its batch before anything is computed, so that it changes nothing that is trained: no
     memory, no statistic, no loss without labels. In these all rows of other weights count alike.
-    Only with `jit_compile=True`, where shapes are fixed, they stay in the batch.
+    XLA, whose shapes are fixed, cannot leave rows out: with `jit_compile=True` weights are refused.
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known, or the dictionary it is made from.
@@ -255,7 +256,8 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
             weighted_metrics: As `metrics`, with the sample weights. Defaults to `None`.
             **kwargs: Passed on. `jit_compile` defaults to `False`: what gains from XLA is
                 compiled op by op, and lengths that change from batch to batch would compile the
-                whole step anew.
+                whole step anew. So `"auto"` is `False` as well. With `True`, rows may not have
+                weights.
 
         Raises:
             ValueError: If a metric needs groups and the spec names no `group`.
@@ -268,12 +270,14 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
                 f"`group` must be given in the feature spec for the metric `{name}`. "
                 "Received: group=None"
             )
+        jit_compile = kwargs.pop("jit_compile", False)
         super().compile(
             optimizer=self._scaled(default() if optimizer is None else optimizer, kwargs),
             loss=keras.losses.BinaryCrossentropy(from_logits=True) if loss is None else loss,
             metrics=plain or None,
             weighted_metrics=plain_weighted or None,
-            **{"jit_compile": False, **kwargs},
+            jit_compile=jit_compile != "auto" and jit_compile,
+            **kwargs,
         )
         self._grouped = Untracked(grouped)
         self._grouped_weighted = Untracked(grouped_weighted)
@@ -344,10 +348,19 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
         else:
             check_same(self._fingerprint, dataset_fingerprint(data), "the data")
 
+    def _check_weights(self, validation_data):
+        """Refuses before the first step what would be refused in the first evaluation."""
+        batch = getattr(validation_data, "element_spec", validation_data)
+        if isinstance(batch, (tuple, list)) and len(batch) == 3:
+            has_weights = not isinstance(batch[2], (type(None), tf.NoneTensorSpec))
+            is_compiled = self.jit_compile and not (self.is_coordinated or self.is_multi_worker)
+            refuse_weights(has_weights and is_compiled)
+
     def fit(self, x=None, *args, **kwargs):
         """As `keras.Model.fit`."""
         self.check_ids(x)
         self.check_ids(kwargs.get("validation_data"))
+        self._check_weights(kwargs.get("validation_data"))
         # Keras asks to shuffle by default, and warns that it cannot shuffle a dataset.
         if isinstance(x, tf.data.Dataset) and not args:
             kwargs = {"shuffle": False, **kwargs}

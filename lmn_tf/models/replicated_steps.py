@@ -23,7 +23,8 @@ class ReplicatedSteps:
     things:
 
     - Rows whose sample weight is 0 are left out before anything is computed; see `counted_rows`.
-      A batch without any other rows changes nothing: the optimizer takes no step.
+      A batch without any other rows changes nothing: the optimizer takes no step. Where XLA
+      compiles a step, weights are refused.
     - The logged loss is NaN where a gradient is not finite, so that it is seen in the step in which
       it happens. Under loss scaling it is not: there the optimizer leaves out such steps.
     """

@@ -6,11 +6,13 @@ from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, slim_spe
 from replicas import replicas
 
 from lmn_tf.models import registry
-from lmn_tf.models.counted_rows import counted_rows
+from lmn_tf.models.counted_rows import counted_rows, refuse_weights
+from lmn_tf.specs.errors import UserError
 
 SPEC = slim_spec()
 ROWS = 9
 WEIGHTS = np.float32([0, 1, 2, 0, 0.5, 1, 0, 3, 0])
+REFUSED = "`jit_compile` must be False where rows have weights, .* Received: jit_compile=True"
 # What beside the losses of labels is a mean over rows, in each model.
 OPTIONS = {
     "dnn": {"activation": "dice"},
@@ -145,3 +147,72 @@ def test_replicas_leave_them_out():
     one = fitted(tf.distribute.get_strategy(), np.where(weights == 0, -1, weights))
     for value, wanted in zip(two, one, strict=True):
         np.testing.assert_allclose(value, wanted, rtol=1e-4, atol=1e-6)
+
+
+def compiled_dnn(jit_compile=True):
+    model = make("dnn")
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), jit_compile=jit_compile)
+    return model
+
+
+def by_xla(function):
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def test_xla_cannot_leave_rows_out():
+    compiled = by_xla(counted_rows)
+    assert compiled(tf.range(3), tf.range(3), None)[0].shape == 3
+    with pytest.raises(UserError, match=REFUSED):
+        compiled(tf.range(3), tf.range(3), tf.zeros(3))
+
+
+def test_weights_are_refused_only_where_xla_compiles():
+    refuse_weights(False)
+    with pytest.raises(UserError, match=REFUSED):
+        refuse_weights(True)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda model, batch: model.fit(*batch[:2], sample_weight=batch[2], verbose=0),
+        lambda model, batch: model.fit(*batch[:2], class_weight={0: 0.0, 1: 1.0}, verbose=0),
+        lambda model, batch: model.fit(tf.data.Dataset.from_tensors(batch), verbose=0),
+        lambda model, batch: model.fit(*batch[:2], validation_data=batch, verbose=0),
+        lambda model, batch: model.fit(
+            *batch[:2], validation_data=tf.data.Dataset.from_tensors(batch), verbose=0
+        ),
+        lambda model, batch: model.train_on_batch(*batch),
+        lambda model, batch: model.test_on_batch(*batch),
+        lambda model, batch: model.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0),
+        lambda model, batch: tf.function(model.train_step, jit_compile=True, autograph=False)(
+            batch
+        ),
+    ],
+)
+def test_a_model_compiled_by_xla_refuses_weights_before_the_first_step(use):
+    model = compiled_dnn()
+    before = state(model)
+    with pytest.raises(UserError, match=REFUSED):
+        use(model, batch(WEIGHTS))
+    assert int(model.optimizer.iterations) == 0
+    for value, wanted in zip(state(model), before, strict=True):
+        np.testing.assert_array_equal(value, wanted)
+
+
+@pytest.mark.slow
+def test_a_model_compiled_by_xla_trains_on_rows_without_weights():
+    compiled, other = compiled_dnn(), compiled_dnn(False)
+    x, y, _ = batch(None)
+    data = tf.data.Dataset.from_tensors((x, y, None))
+    for model in (compiled, other):
+        model.fit(x, y, batch_size=ROWS, validation_data=data, shuffle=False, verbose=0)
+    for value, wanted in zip(state(compiled), state(other), strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_choosing_xla_automatically_keeps_it_from_weights():
+    model = compiled_dnn("auto")
+    assert not model.jit_compile
+    model.train_on_batch(*batch(WEIGHTS))
+    assert int(model.optimizer.iterations) == 1
