@@ -1,10 +1,12 @@
 import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from lmn_tf.ops.compile import compiles_for_cpu
+from lmn_tf.layers.product_key_memory import ProductKeyMemory
+from lmn_tf.ops.compile import compiles_for_cpu, plain_kernels
 from lmn_tf.serving.export_error import ExportError
 from lmn_tf.serving.parity import check_parity
 
@@ -98,3 +100,54 @@ def test_a_model_that_has_diverged_is_refused():
     message = r"must give finite probabilities: its training has diverged. .*nan\] in row 4"
     with pytest.raises(ExportError, match=message):
         check_parity(Model(turned=[3, 25], step=np.nan), served(), DATASET, 1e-5)
+
+
+class MemoryModel:
+    """A model of a memory alone. Two row keys fit every query equally well, up to rounding."""
+
+    spec = types.SimpleNamespace(labels=[types.SimpleNamespace(name="click")])
+    encoder = types.SimpleNamespace(signature=lambda: {"x": tf.TensorSpec([None, 32], tf.float32)})
+    twins = 6, 7
+
+    def __init__(self):
+        keras.utils.set_random_seed(1)
+        self.memory = ProductKeyMemory(num_keys=48, top_k=2, query_norm="none", key_norm=False)
+        self.memory.build((None, 32))
+        keys = self.memory.row_keys.numpy()
+        step = np.random.default_rng(1).choice([-1, 0, 1], 32) * np.float32(2**-23)
+        keys[0, self.twins[1]] = keys[0, self.twins[0]] * (1 + step)
+        self.memory.row_keys.assign(keys)
+
+    def __call__(self, features, training):
+        return tf.reduce_sum(self.memory(features["x"], training=training), axis=1, keepdims=True)
+
+    def exported(self, folder):
+        """Function of features that a SavedModel of the model gives."""
+        module = tf.Module()
+        module.model_variables = [variable.value for variable in self.memory.variables]
+
+        @tf.function
+        def serve(x):
+            return {"click": tf.sigmoid(self({"x": x}, training=False))}
+
+        with plain_kernels():
+            serve = serve.get_concrete_function(x=tf.TensorSpec([None, 32], tf.float32))
+        tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
+        loaded = tf.saved_model.load(str(folder))
+        return lambda features: loaded.signatures["serving_default"](**features)["click"].numpy()
+
+
+def test_a_memory_whose_kernels_choose_other_slots_by_rounding(tmp_path):
+    draw = np.random.default_rng(1)
+    dataset = [{"x": tf.constant(draw.normal(size=(512, 32)), tf.float32)} for _ in range(8)]
+    model = MemoryModel()
+    served = model.exported(tmp_path)
+    report = check_parity(model, served, dataset, 1e-5)
+    assert report["rows_rounded"] > 0 and report["largest_difference"] > 1e-3
+    # A value that only rows with such a tie read: what is wrong is no rounding.
+    values = model.memory.memory_values.numpy()
+    wrong = values.reshape(48, 48, 32)
+    wrong[list(model.twins)] += 0.01
+    model.memory.memory_values.assign(wrong.reshape(values.shape))
+    with pytest.raises(ExportError, match="must score like the model, within 1e-05"):
+        check_parity(model, served, dataset, 1e-5)
