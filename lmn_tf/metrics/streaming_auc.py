@@ -4,12 +4,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.metrics.grouped_rows import GroupedRows, group_aucs
+from lmn_tf.distribute.collectives import replica_count, replica_id
+from lmn_tf.metrics.grouped_rows import GroupedRows
 from lmn_tf.metrics.label_metric import LabelMetric
 
 _INNER = 16.0  # bins are of equal width up to this logit on either side
 _OCTAVES = 16  # beyond it their width doubles with each power of two, up to 2 ** 20
 _MANTISSA_BITS = 23
+_FIRST_ROWS = 4096
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -20,9 +22,16 @@ class StreamingAUC(LabelMetric):
     beyond it bins as wide as the logit is large, up to 2 ** 20 (a million); logits past that are
     equal. Scores in one bin count as tied; beyond those ties the result is exact, and
     `error_bound()` says how far off they can have put it (the exact AUC lies within that bound of
-    the result). The first `exact_rows` rows are kept as well where the metric is updated eagerly,
-    as `lmn-tf evaluate` does it: as long as these are all rows, the result is exact. With one class
-    only there is no AUC: the result is NaN, as it is after a NaN prediction.
+    the result).
+
+    The first rows are kept as well: as long as these are all rows, the result is exact. Up to
+    4,096 of them are part of the state, which makes `fit` and `evaluate` exact: in graphs, compiled
+    by XLA, and over replicas, each of which keeps its share. Up to `exact_rows` are kept where the
+    metric is updated eagerly, as `lmn-tf evaluate` does it. Few rows are binned only where steps on
+    parameter servers update a metric that the model was not compiled with: they know nothing of
+    each other's rows. Within a replica the result is that of its own rows.
+
+    With one class only there is no AUC: the result is NaN, as it is after a NaN prediction.
 
     Args:
         num_bins: Integer, a power of two. The default's bins are 2 ** -11 of a logit wide, and
@@ -32,8 +41,8 @@ class StreamingAUC(LabelMetric):
             `True`.
         name: String. Defaults to `"auc"`.
         dtype: Type of the result. Defaults to `None`.
-        exact_rows: Integer. How many rows are kept to be exact, 20 bytes each; 0 keeps none.
-            Defaults to `1000000`.
+        exact_rows: Integer. How many rows are kept to be exact, 20 bytes each, and in graphs the
+            first 4,096 of them; 0 keeps none. Defaults to `1000000`.
 
     Call arguments:
         y_true: 0 or 1, of shape `(batch, num_labels)` or `(batch,)`.
@@ -81,6 +90,14 @@ class StreamingAUC(LabelMetric):
         )
         self.rows = self.add_variable((), initializer="zeros", dtype="float64", name="rows")
         self.broken = self.add_variable((), initializer="zeros", dtype="float32", name="broken")
+        # Of each row score, label, weight and 1, in a place that no other row or replica takes, so
+        # that states add up; where rows of two states take one place, the last column tells.
+        self.first_rows = self.add_variable(
+            (min(exact_rows, _FIRST_ROWS), 4),
+            initializer="zeros",
+            dtype="float32",
+            name="first_rows",
+        )
         self._kept, self._are_few = GroupedRows(spill_rows=np.inf), True
 
     def update_state(self, y_true, y_pred, sample_weight=None):
@@ -89,6 +106,7 @@ class StreamingAUC(LabelMetric):
         weights = self.take_weight(sample_weight, labels)
         if not self.from_logits:
             logits = tf.math.log(logits) - tf.math.log1p(-logits)
+        self._place(logits, labels, weights)
         self.rows.assign_add(tf.cast(tf.size(labels), tf.float64))
         self.broken.assign_add(tf.reduce_sum(tf.cast(tf.math.is_nan(logits), self.broken.dtype)))
         # Two weights a row rather than a bin chosen by class: labels may be soft.
@@ -111,6 +129,19 @@ class StreamingAUC(LabelMetric):
         bins = tf.where(logits < -_INNER, self._per_side - 1 - steps, self._per_side + inner)
         return tf.where(logits >= _INNER, above, bins)
 
+    def _place(self, logits, labels, weights):
+        """Adds rows to `first_rows`; those that find no place are dropped."""
+        number = tf.cast(tf.convert_to_tensor(self.rows), tf.int64)
+        places = number + tf.range(tf.size(logits, tf.int64))
+        if replica_count() > 1:
+            places = places * replica_count() + replica_id()
+        size = self.first_rows.shape[0]
+        places = tf.where(places < size, places, -1)
+        columns = [tf.cast(one, tf.float32) for one in (logits, labels, weights)]
+        rows = tf.stack([*columns, tf.ones_like(logits)], axis=1)
+        added = tf.math.unsorted_segment_sum(rows, places, size)
+        self.first_rows.assign(tf.convert_to_tensor(self.first_rows) + added)
+
     def _keep(self, logits, labels, weights):
         if self._kept.num_rows + len(logits) > self.exact_rows:
             self._are_few = False
@@ -121,26 +152,31 @@ class StreamingAUC(LabelMetric):
     @property
     def is_exact(self):
         """Whether the result rests on every row itself, which only eager code can tell."""
+        return self._keeps_all() or bool(self._has_all(tf.convert_to_tensor(self.first_rows)))
+
+    def _keeps_all(self):
         rows = float(keras.ops.convert_to_numpy(self.rows))
         return self._are_few and rows == self._kept.num_rows
 
-    def result(self):
-        if tf.executing_eagerly() and self.is_exact:
-            return tf.cast(self._exact(), self.dtype)
-        negatives, positives = tf.unstack(tf.convert_to_tensor(self.histogram))
-        below = tf.cumsum(negatives, exclusive=True)
-        wins = tf.tensordot(positives, below + 0.5 * negatives, 1)
-        pairs = tf.reduce_sum(positives) * tf.reduce_sum(negatives)
-        nan = tf.constant(np.nan, tf.float64)
-        valid = tf.logical_and(pairs > 0, tf.equal(tf.convert_to_tensor(self.broken), 0))
-        auc = tf.where(valid, wins / tf.where(valid, pairs, 1.0), nan)
-        return tf.cast(auc, self.dtype)
+    def _has_all(self, first_rows):
+        taken = first_rows[:, 3]
+        rows = tf.cast(tf.convert_to_tensor(self.rows), tf.float32)
+        return tf.logical_and(tf.reduce_all(taken <= 1), tf.equal(tf.reduce_sum(taken), rows))
 
-    def _exact(self):
-        if float(keras.ops.convert_to_numpy(self.broken)):
-            return np.nan
-        aucs = group_aucs(np.concatenate(list(self._kept.parts())))[0]
-        return aucs[0] if len(aucs) else np.nan
+    def result(self):
+        if tf.executing_eagerly() and self._keeps_all():
+            rows = np.concatenate(list(self._kept.parts()))
+            auc = _auc(_own_bins(rows["score"], rows["label"], rows["weight"]))
+        else:
+            first_rows = tf.convert_to_tensor(self.first_rows)
+            histogram = tf.convert_to_tensor(self.histogram)
+            auc = tf.cond(
+                self._has_all(first_rows),
+                lambda: _auc(_own_bins(*tf.unstack(first_rows[:, :3], axis=1))),
+                lambda: _auc(histogram),
+            )
+        whole = tf.equal(tf.convert_to_tensor(self.broken), 0)
+        return tf.cast(tf.where(whole, auc, tf.constant(np.nan, tf.float64)), self.dtype)
 
     def error_bound(self):
         """Returns how far at most the exact AUC lies from `result()`, a float."""
@@ -161,3 +197,24 @@ class StreamingAUC(LabelMetric):
         config["num_bins"] = self.num_bins
         config["exact_rows"] = self.exact_rows
         return config
+
+
+def _own_bins(scores, labels, weights):
+    """Returns a histogram with one bin for each score that occurs."""
+    order = tf.argsort(scores)
+    scores = tf.gather(scores, order)
+    labels, weights = (tf.cast(tf.gather(one, order), tf.float64) for one in (labels, weights))
+    starts = tf.cast(scores[1:] != scores[:-1], tf.int32)
+    bins = tf.concat([tf.zeros_like(order[:1]), tf.cumsum(starts)], axis=0)
+    parts = weights * (1.0 - labels), weights * labels
+    return tf.stack([tf.math.unsorted_segment_sum(one, bins, tf.size(bins)) for one in parts])
+
+
+def _auc(histogram):
+    """Returns the AUC of bins in order, NaN with one class only."""
+    negatives, positives = tf.unstack(histogram)
+    below = tf.cumsum(negatives, exclusive=True)
+    wins = tf.tensordot(positives, below + 0.5 * negatives, 1)
+    pairs = tf.reduce_sum(positives) * tf.reduce_sum(negatives)
+    nan = tf.constant(np.nan, tf.float64)
+    return tf.where(pairs > 0, wins / tf.where(pairs > 0, pairs, 1.0), nan)

@@ -5,6 +5,7 @@ import tempfile
 
 import local_cluster
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 
 def main(kind):
@@ -50,6 +51,9 @@ def main(kind):
     plain.set_weights(model.get_weights())
     result["evaluate"] = figures(model.evaluate(valid, return_dict=True, verbose=0))
     result["plain_evaluate"] = figures(plain.evaluate(valid, return_dict=True, verbose=0))
+
+    labels = np.concatenate([batch[1].numpy() for batch in valid])
+    result["rank_auc"] = float(roc_auc_score(labels, model.predict(valid, verbose=0)))
 
     result["tables"] = {one.path: [part.device for part in one.shards] for one in tables}
     accumulators = [

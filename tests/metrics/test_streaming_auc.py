@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from replicas import replicas
 from sklearn.metrics import roc_auc_score
 
 from lmn_tf.metrics import StreamingAUC
@@ -78,13 +79,67 @@ def test_more_rows_than_are_kept_are_binned_until_a_reset():
     assert metric.is_exact
 
 
-def test_rows_that_a_graph_counted_are_binned():
+def near_ties(count=40, seed=0):
+    """Rows with weights, ties, and scores that differ by less than a bin is wide."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, count).astype("float32")
+    scores = (1 + rng.integers(0, 9, count) * 2.0**-16).astype("float32")
+    return labels, scores, rng.integers(1, 4, count).astype("float32")
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_few_rows_are_exact_in_graphs(compiled):
+    rows = near_ties()
+    metric, binned = StreamingAUC(dtype="float64"), StreamingAUC(exact_rows=0)
+    update = tf.function(metric.update_state, jit_compile=compiled)
+    for part in (slice(0, 25), slice(25, 40)):
+        update(*(tf.constant(one[part]) for one in rows))
+    binned.update_state(*rows)
+    want = roc_auc_score(rows[0], rows[1], sample_weight=rows[2])
+    assert abs(float(binned.result()) - want) > 1e-3
+    assert metric.is_exact and metric.error_bound() == 0.0
+    for result in (metric.result, tf.function(metric.result, jit_compile=compiled)):
+        assert float(result()) == pytest.approx(want, abs=1e-12)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_few_rows_are_exact_over_replicas(count):
+    labels, scores, weights = near_ties()
+    strategy = replicas(count)
+    with strategy.scope():
+        metric = StreamingAUC(dtype="float64")
+    data = tf.data.Dataset.from_tensor_slices((labels, scores, weights)).batch(16)
+    update = tf.function(lambda rows: strategy.run(metric.update_state, args=rows))
+    for rows in strategy.experimental_distribute_dataset(data):
+        update(rows)
+    want = roc_auc_score(labels, scores, sample_weight=weights)
+    assert float(metric.result()) == pytest.approx(want, abs=1e-12)
+
+
+def test_more_rows_than_a_graph_keeps_are_binned():
     labels, scores = drawn(64, 0)
-    metric = StreamingAUC(dtype="float64")
+    metric = StreamingAUC(exact_rows=40, dtype="float64")
     tf.function(metric.update_state)(labels[:32], scores[:32])
     metric.update_state(labels[32:], scores[32:])
     assert not metric.is_exact
-    assert float(metric.result()) == pytest.approx(roc_auc_score(labels, scores), abs=1e-3)
+    binned = StreamingAUC(exact_rows=0, dtype="float64")
+    binned.update_state(labels, scores)
+    assert float(metric.result()) == float(binned.result())
+
+
+def test_states_that_hold_rows_in_the_same_places_add_up_to_bins():
+    labels, scores, weights = near_ties()
+    metrics = [StreamingAUC(dtype="float64") for _ in range(4)]
+    first, second, both, empty = metrics
+    first.update_state(labels[:25], scores[:25], weights[:25])
+    second.update_state(labels[25:], scores[25:], weights[25:])
+    for sum_, others in ((both, (first, second)), (empty, (first, StreamingAUC()))):
+        for index, variable in enumerate(sum_.variables):
+            variable.assign(sum(one.variables[index] for one in others))
+    binned = StreamingAUC(exact_rows=0, dtype="float64")
+    binned.update_state(labels, scores, weights)
+    assert not both.is_exact and float(both.result()) == float(binned.result())
+    assert empty.is_exact and float(empty.result()) == float(first.result())
 
 
 @pytest.mark.parametrize("shift", [-4000.0, -21.0, -17.0, 0.0, 15.0, 100.0, 1e5])

@@ -1,8 +1,12 @@
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from kitchen_sink import SMALL, kitchen_sink_spec, random_features, random_labels
+from replicas import replicas
+from sklearn.metrics import log_loss, roc_auc_score
 from small_shop import shop_rows, shop_spec, write_csv
 
 from lmn_tf.data.dataset import make_dataset
@@ -110,6 +114,37 @@ def test_weighted_metrics_and_sample_weights():
     metric.update_state(labels, logits, sample_weight=weights, groups=features["group"])
     assert logs["weighted_gauc"] == pytest.approx(metric.compute()["value"], abs=1e-6)
     assert logs["gauc"] != pytest.approx(logs["weighted_gauc"], abs=1e-6)
+
+
+class Scores(DNN):
+    """A model whose scores are given, with ties, and closer than a bin of the AUC is wide."""
+
+    def call(self, features, training=None):
+        scores = tf.constant(1 + np.arange(11) % 7 * 2.0**-16, tf.float32)
+        return tf.gather(scores, features["user"])[:, None]
+
+
+@pytest.mark.parametrize(
+    ("count", "options"),
+    [(1, {}), (1, {"run_eagerly": True}), (1, {"jit_compile": True}), (2, {})],
+    ids=["graph", "eager", "compiled by XLA", "two replicas"],
+)
+def test_the_auc_of_few_rows_is_exact(count, options):
+    data, (features, labels, weights) = tiny_data(weights=True)
+    weights[::5] = 0
+    data = tf.data.Dataset.from_tensor_slices((features, labels, weights)).batch(16)
+    with replicas(count).scope() if count > 1 else contextlib.nullcontext():
+        model = Scores(TINY, **SMALL)
+        model.compile(weighted_metrics=["auc", "logloss", "ne"], **options)
+    logs = model.evaluate(data, verbose=0, return_dict=True)
+    scores = Scores(TINY, **SMALL)(features).numpy()[:, 0]
+    labels, chance = labels[:, 0], np.average(labels[:, 0], weights=weights)
+    loss = log_loss(labels, tf.sigmoid(scores), sample_weight=weights)
+    entropy = log_loss(labels, np.full(len(labels), chance), sample_weight=weights)
+    want = roc_auc_score(labels, scores, sample_weight=weights)
+    assert logs["auc"] == pytest.approx(want, abs=1e-7)
+    assert logs["logloss"] == pytest.approx(loss, rel=1e-6)
+    assert logs["ne"] == pytest.approx(loss / entropy, rel=1e-6)
 
 
 def test_the_compiled_state_is_saved(tmp_path):

@@ -26,6 +26,7 @@ def test_one_step_at_a_time_is_plain_keras(seen):
 
 def test_evaluation_adds_up_over_workers(seen):
     assert seen["evaluate"] == pytest.approx(seen["plain_evaluate"], rel=1e-5)
+    assert seen["evaluate"]["auc"] == pytest.approx(seen["rank_auc"], abs=1e-6)
     assert "gauc" in seen["evaluate"] and "staleness" not in seen["evaluate"]
 
 
