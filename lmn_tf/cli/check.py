@@ -9,7 +9,7 @@ from lmn_tf.models import registry
 from lmn_tf.specs import spec_file
 from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.strict_yaml import Marks, nearest_file
+from lmn_tf.specs.strict_yaml import Marks, no_file
 from lmn_tf.training.comparison_checks import check_runs
 
 
@@ -140,8 +140,7 @@ def _named_file(path, kind, owner, marks, key):
     """Loads and checks the file that `key` of the file `owner` names."""
     if not path.is_file():
         raise UserError(
-            f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, no file."
-            f"{nearest_file(path)}",
+            f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, {no_file(path)}",
             *marks.place((key,), owner),
         )
     found, spec, own_marks = spec_file.load(path)

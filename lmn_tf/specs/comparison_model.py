@@ -13,7 +13,8 @@ class ComparisonModel:
     Args:
         label: String. What the row is called.
         model: Mapping with the model's `name` and its options, in place of the pipeline's.
-        train: Mapping that is written over the pipeline's `train`. Defaults to none.
+        train: Mapping that is written over the pipeline's `train`, as that of a pipeline is over
+            that of its `base`. Defaults to none.
         grid: Mapping from `train.KEY` or `model.OPTION` to a list of values, beside and over the
             grid of the `search`. Defaults to none.
     """

@@ -64,14 +64,14 @@ def inherited(data, base_dir=".", file=None, marks=None):
 def _base_of(layers):
     """Reads the base of the last of `layers`."""
     owner = layers[-1]
-    if not isinstance(owner.base, str):
+    if not _is_text(owner.base):
         raise owner.error(f"`base` must be text. Received: base={short(owner.base)}", "base")
     given = owner.expanded("base")
     path = path_beside(owner.folder, given)
     if not os.path.isfile(path):
         raise owner.error(
-            f"`base` must be the path of a pipeline. Received: base={short(given)}, no file."
-            f"{strict_yaml.nearest_file(path)}",
+            f"`base` must be the path of a pipeline. Received: base={short(given)}, "
+            f"{strict_yaml.no_file(path)}",
             "base",
         )
     files = [str(layer.file) for layer in layers if layer.file is not None]
@@ -86,6 +86,13 @@ def _base_of(layers):
     layer = _Layer(*strict_yaml.load(path), path, path.parent)
     _check_kind(layer, owner, given)
     return layer
+
+
+def _is_text(value):
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:  # half a character
+        return False
 
 
 def _check_kind(layer, owner, given):

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from lmn_tf.specs.errors import short
+
 MAX_IDS = 2**31 - 3  # ids are int32, and two of them are reserved
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 
@@ -55,6 +57,8 @@ def expanded(text):
             return default
         raise Problem((), f"needs the environment variable {name}, which is not set")
 
+    if "\0" in text:  # An environment variable cannot hold one.
+        raise Problem((), f"must be a path without a zero byte. Received: {short(text)}")
     return _VARIABLE.sub(value, text)
 
 

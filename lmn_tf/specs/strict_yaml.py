@@ -235,6 +235,18 @@ def read_text(path, limit=None):
         raise UserError(f"file must be readable. Received: {reason}", file=path) from None
 
 
+def no_file(path):
+    """Returns what `path` is where it is no plain file, to end a message with.
+
+    Example:
+
+    >>> no_file("/dev/zero"), no_file("/no/such/file")
+    ('a device', 'no file.')
+    """
+    path = pathlib.Path(path)
+    return other_than_file(path) or f"no file.{nearest_file(path)}"
+
+
 def nearest_file(path):
     """Returns the hint at the file of the same folder whose name is nearest."""
     try:

@@ -163,14 +163,17 @@ def _model_and_place(spec):
     ("base", "message"),
     [
         ("bse.yaml", "`base` must be the path of a pipeline. Received: base='bse.yaml', no file."),
-        (".", "Received: base='.', no file"),
+        (".", "Received: base='.', a folder"),
+        ("/dev/zero", "Received: base='/dev/zero', a device"),
+        ("zero.yaml", "Received: base='zero.yaml', a link that leads nowhere"),
+        (r'"a\0b.yaml"', r"`base` must be a path without a zero byte. Received: 'a\x00b.yaml'"),
         ("features.yaml", "Received: base='features.yaml', a feature spec"),
         ("comparison.yaml", "Received: base='comparison.yaml', a comparison"),
         ("list.yaml", "Received: base='list.yaml', which has no `pipeline_version`"),
         ("own.yaml", "`base` must not lead back to where it came from. Received:"),
         ("link.yaml", "`base` must not lead back to where it came from. Received:"),
         ("${NO_SUCH_VARIABLE}/a.yaml", "`base` needs the environment variable NO_SUCH_VARIABLE"),
-        ("''", "Received: base='', no file"),
+        ("''", "`base` must be text. Received: base=''"),
         ("[base.yaml]", "`base` must be text. Received: base=['base.yaml']"),
     ],
 )
@@ -179,6 +182,7 @@ def test_what_is_no_base_is_refused_with_the_line_that_names_it(base, message, w
     write("comparison_version: 1\n", "comparison.yaml")
     write("- 1\n", "list.yaml")
     (tmp_path / "link.yaml").symlink_to("own.yaml")
+    (tmp_path / "zero.yaml").symlink_to("nowhere.yaml")
     path = own(write, "", base)
     with pytest.raises(UserError, match=".") as caught:
         PipelineSpec.load(path)
@@ -202,7 +206,7 @@ def test_bases_are_not_nested_without_end(write):
 
 def test_a_pipe_is_not_read(write, tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
-    with pytest.raises(UserError, match="own.yaml:2: `base` must be the path of .*, no file"):
+    with pytest.raises(UserError, match="own.yaml:2: `base` must be the path of .*, a named pipe$"):
         PipelineSpec.load(own(write, "", "pipe.yaml"))
 
 
@@ -224,6 +228,8 @@ def test_only_files_have_a_base(write, tmp_path):
 
 
 def test_mistakes_of_plain_data_have_no_line(tmp_path, write):
+    with pytest.raises(UserError, match=r"^`base` must be text. Received: base='\\ud800'$"):
+        PipelineSpec.from_dict({"pipeline_version": 1, "base": "\ud800"}, base_dir=tmp_path)
     plain = {"pipeline_version": 1, "base": "base.yaml", "train": {"epochs": 0}}
     with pytest.raises(UserError, match="^`train.epochs` must be at least 1"):
         PipelineSpec.from_dict(plain, base_dir=tmp_path)

@@ -47,6 +47,7 @@ class Example:
         ("number", float("inf"), "must be a finite number"),
         ("number", False, "must be a number"),
         ("number", "1", "must be a number"),
+        ("path", "a\0b", r"must be a path without a zero byte. Received: 'a\x00b'"),
         ("path", "${NO_SUCH_VARIABLE}/x", "needs the environment variable NO_SUCH_VARIABLE"),
         ("positive", -1, "must be at least 1"),
         ("text", "", "must be text of 1 character or more"),
