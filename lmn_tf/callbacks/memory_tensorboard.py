@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.distribute.row_access import get_rows, row_chunks
+from lmn_tf.distribute.tables.rows import get_rows, row_chunks
 from lmn_tf.layers.large_memory import LargeMemory
 from lmn_tf.layers.product_key_memory import ProductKeyMemory
 

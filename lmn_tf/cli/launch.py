@@ -40,7 +40,7 @@ def launch(pipeline, workers, ps, settings, run_dir, warm_start, resume, no_test
     Example:
       lmn-tf launch --workers 2 --ps 1 pipelines/quickstart.yaml --run-dir runs/cluster
     """
-    from lmn_tf.distribute.local_servers import LocalServers
+    from lmn_tf.distribute.cluster.local_servers import LocalServers
     from lmn_tf.keras_backend import require_tensorflow
     from lmn_tf.models import registry
     from lmn_tf.specs.errors import UserError
@@ -71,7 +71,7 @@ def launch(pipeline, workers, ps, settings, run_dir, warm_start, resume, no_test
 
 def _train(command, servers):
     """Runs the coordinator to its end; returns the exit status."""
-    from lmn_tf.distribute.local_servers import die_with_parent
+    from lmn_tf.distribute.cluster.local_servers import die_with_parent
 
     for task, address in servers.cluster.tasks().items():
         _say(f"{servers.cluster.name(*task)} at {address} is process {servers.pid(*task)}.")

@@ -68,7 +68,7 @@ def _serves(spec):
     """Serves where `TF_CONFIG` says that this process is a worker or a parameter server."""
     if spec.distribute.strategy != "parameter_server":
         return False
-    from lmn_tf.distribute import cluster as clusters
+    from lmn_tf.distribute.cluster import cluster as clusters
     from lmn_tf.tensorflow_log import quiet_tensorflow
 
     cluster = clusters.Cluster.from_environment()

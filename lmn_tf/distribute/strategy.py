@@ -1,8 +1,27 @@
-"""Several devices of one machine."""
+"""A dataset that is to stay as it is."""
 
 import tensorflow as tf
 
 from lmn_tf.specs.errors import UserError
+
+
+class Undistributed:
+    """Stands for a strategy where Keras would distribute a dataset.
+
+    Example:
+
+    >>> Undistributed.experimental_distribute_dataset([1, 2])
+    [1, 2]
+    """
+
+    @staticmethod
+    def experimental_distribute_dataset(dataset):
+        """Returns the dataset.
+
+        Args:
+            dataset: Anything.
+        """
+        return dataset
 
 
 def mirrored(replicas=None):

@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from lmn_tf.distribute.row_storage import StoresRows
-from lmn_tf.distribute.row_wise_table import add_table, read_rows
+from lmn_tf.distribute.tables.row_wise_table import add_table, read_rows
+from lmn_tf.distribute.tables.rows import StoresRows
 from lmn_tf.layers.replicated_loss import add_replicated_loss
 
 _INITIALIZERS = {

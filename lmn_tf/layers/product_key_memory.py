@@ -6,8 +6,8 @@ import math
 import keras
 import tensorflow as tf
 
-from lmn_tf.distribute.row_storage import StoresRows
-from lmn_tf.distribute.row_wise_table import PLACEMENTS, add_table, read_weighted_sum
+from lmn_tf.distribute.tables.row_wise_table import PLACEMENTS, add_table, read_weighted_sum
+from lmn_tf.distribute.tables.rows import StoresRows
 from lmn_tf.layers.checks import check_choice, check_positive_integer
 from lmn_tf.layers.masked_batch_normalization import MaskedBatchNormalization
 from lmn_tf.layers.memory_reading import MemoryReading, balance_of, scores_at

@@ -4,7 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
-from lmn_tf.distribute.undistributed import Undistributed
+from lmn_tf.distribute.strategy import Undistributed
 
 
 class MultiWorkerFit:

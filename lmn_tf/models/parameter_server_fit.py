@@ -6,10 +6,16 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.distribute.coordinator import StepQueue
-from lmn_tf.distribute.packed_batch import can_be_packed, pack, unpack
-from lmn_tf.distribute.parameter_server_scope import WorkerScope, counters, keep_here
-from lmn_tf.distribute.undistributed import Undistributed
+from lmn_tf.distribute.cluster.step_queue import StepQueue
+from lmn_tf.distribute.cluster.worker_step import (
+    WorkerScope,
+    can_be_packed,
+    counters,
+    keep_here,
+    pack,
+    unpack,
+)
+from lmn_tf.distribute.strategy import Undistributed
 
 
 class ParameterServerFit:

@@ -4,9 +4,9 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import sum_over_replicas
-from lmn_tf.distribute.parted_slices import PartedSlices
-from lmn_tf.distribute.server_table import ServerTable
-from lmn_tf.distribute.sharded_table import ShardedTable
+from lmn_tf.distribute.tables.parted_slices import PartedSlices
+from lmn_tf.distribute.tables.server_table import ServerTable
+from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.optimizers.sharded_variables import KnowsShardedTables
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
 

@@ -1,7 +1,7 @@
 """What optimizers have to know of tables that are split over replicas."""
 
-from lmn_tf.distribute.row_storage import load_rows, store_rows
-from lmn_tf.distribute.sharded_table import ShardedTable
+from lmn_tf.distribute.tables.rows import load_rows, store_rows
+from lmn_tf.distribute.tables.sharded_table import ShardedTable
 
 
 class KnowsShardedTables:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from lmn_tf.distribute.parted_slices import PartedSlices
+from lmn_tf.distribute.tables.parted_slices import PartedSlices
 from lmn_tf.ops.rows.distinct_ids import merge_duplicates
 
 

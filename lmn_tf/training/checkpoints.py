@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lmn_tf import atomic_files
-from lmn_tf.distribute.row_access import copy_rows, get_rows, row_chunks
+from lmn_tf.distribute.tables.rows import copy_rows, get_rows, row_chunks
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.checked_zip import check_zip, read_checked
 from lmn_tf.training.finite_weights import check_finite, check_rows

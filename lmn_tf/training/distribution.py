@@ -4,8 +4,8 @@ import contextlib
 
 import tensorflow as tf
 
-from lmn_tf.distribute import cluster as clusters
-from lmn_tf.distribute.cluster_error import cluster_errors
+from lmn_tf.distribute.cluster import cluster as clusters
+from lmn_tf.distribute.cluster.cluster import cluster_errors
 from lmn_tf.distribute.strategy import mirrored
 from lmn_tf.specs.errors import UserError
 

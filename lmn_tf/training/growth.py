@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lmn_tf.distribute.row_access import get_rows
+from lmn_tf.distribute.tables.rows import get_rows
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.row_sources import RowSources
 from lmn_tf.training.variable_paths import keyed_variables

@@ -37,7 +37,7 @@ def build(folder, num_keys, devices, top_k, batch, length):
 
 def gib_held(model, devices):
     """Counts what the variables of a model take: of split rows on one device, and of all."""
-    from lmn_tf.distribute.sharded_table import ShardedTable
+    from lmn_tf.distribute.tables.sharded_table import ShardedTable
 
     variables = [*model.variables, *model.metrics_variables, *model.optimizer.variables]
     rows = rest = whole = 0

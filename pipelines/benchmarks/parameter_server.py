@@ -42,8 +42,8 @@ def build_alone(folder, length, batch, memory):
 
 def build_cluster(folder, length, batch, memory, workers, servers, placement):
     """The same steps on workers."""
-    from lmn_tf.distribute.cluster import connect
-    from lmn_tf.distribute.local_servers import LocalServers
+    from lmn_tf.distribute.cluster.cluster import connect
+    from lmn_tf.distribute.cluster.local_servers import LocalServers
 
     local = LocalServers(workers, servers).__enter__()
     atexit.register(local.stop)

@@ -25,8 +25,8 @@ def build(kind, devices, rows, dim, queries, hits):
     import tensorflow as tf
 
     from lmn_tf.distribute.collectives import counted_bytes, replica_id
-    from lmn_tf.distribute.sharded_table import ShardedTable
     from lmn_tf.distribute.strategy import mirrored
+    from lmn_tf.distribute.tables.sharded_table import ShardedTable
 
     count = 1 if kind == "one" else devices
     strategy = mirrored(count)
@@ -65,7 +65,7 @@ def make_table(kind, strategy, rows, dim):
     """The table, and the optimizer that trains it."""
     import keras
 
-    from lmn_tf.distribute.sharded_table import ShardedTable
+    from lmn_tf.distribute.tables.sharded_table import ShardedTable
     from lmn_tf.optimizers import RowWiseAdagrad
 
     normal = keras.initializers.RandomNormal(seed=1)
@@ -81,7 +81,7 @@ def make_table(kind, strategy, rows, dim):
 
 def read(table, ids, weights):
     """Weighted sums of rows of any of the tables."""
-    from lmn_tf.distribute.row_wise_table import read_weighted_sum
+    from lmn_tf.distribute.tables.row_wise_table import read_weighted_sum
 
     return read_weighted_sum(table, ids, weights)
 
@@ -90,7 +90,7 @@ def bytes_a_device(variables, devices):
     """What the first, fullest device holds of some variables."""
     import numpy as np
 
-    from lmn_tf.distribute.sharded_table import ShardedTable
+    from lmn_tf.distribute.tables.sharded_table import ShardedTable
 
     total = 0
     for variable in variables:

@@ -17,7 +17,7 @@ def connect(workers=2, servers=2):
     """Starts servers in this process and returns the strategy that is connected to them."""
     import tensorflow as tf
 
-    from lmn_tf.distribute import cluster as clusters
+    from lmn_tf.distribute.cluster import cluster as clusters
 
     ports = [f"127.0.0.1:{port}" for port in clusters.free_ports(workers + servers)]
     cluster = clusters.Cluster(tuple(ports[:workers]), tuple(ports[workers:]))

@@ -10,7 +10,7 @@ import tensorflow as tf
 from kitchen_sink import KITCHEN_SINK, random_features, random_labels, slim_spec
 from replicas import replicas
 
-from lmn_tf.distribute.sharded_table import ShardedTable
+from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.models import LMN, Pooling
 from lmn_tf.models.memory_plugin import MemoryPlugin
 from lmn_tf.optimizers import LossScaleOptimizer, from_spec

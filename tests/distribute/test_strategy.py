@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from lmn_tf.distribute.strategy import mirrored
+from lmn_tf.distribute.strategy import Undistributed, mirrored
 from lmn_tf.specs.errors import UserError
 
 
@@ -26,3 +26,8 @@ def test_more_gpus_than_there_are(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["one"])
     with pytest.raises(UserError, match="at most the number of GPUs, 1"):
         mirrored(2)
+
+
+def test_a_dataset_stays_as_it_is():
+    dataset = object()
+    assert Undistributed.experimental_distribute_dataset(dataset) is dataset

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_run import write_pipeline
 
-from lmn_tf.distribute.cluster import Cluster, free_ports
+from lmn_tf.distribute.cluster.cluster import Cluster, free_ports
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "distribute"))
 
@@ -157,7 +157,7 @@ def test_missing_servers_are_named():
 
 CONNECT = """
 import sys
-from lmn_tf.distribute.cluster import Cluster, connect
+from lmn_tf.distribute.cluster.cluster import Cluster, connect
 connect(Cluster.from_environment({"TF_CONFIG": sys.argv[1]}), wait=1.0)
 """
 

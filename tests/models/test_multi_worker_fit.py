@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from tiny_run import market
 
-from lmn_tf.distribute.cluster import free_ports
+from lmn_tf.distribute.cluster.cluster import free_ports
 from lmn_tf.models.multi_worker_fit import MultiWorkerFit
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "distribute"))

@@ -5,7 +5,7 @@ import tensorflow as tf
 from replicas import replicas
 
 from lmn_tf.distribute.collectives import replica_id
-from lmn_tf.distribute.sharded_table import ShardedTable
+from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.optimizers import GroupOptimizer, LossScaleOptimizer, RowWiseAdagrad
 
 NORMAL = keras.initializers.RandomNormal(seed=1)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from replicas import replicas
 
-from lmn_tf.distribute import row_access
-from lmn_tf.distribute.sharded_table import ShardedTable
+from lmn_tf.distribute.tables import rows as row_access
+from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training import checkpoints as module
 from lmn_tf.training.checkpoints import Checkpoints, DamagedCheckpoint, read_arrays, write_arrays

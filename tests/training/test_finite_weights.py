@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from lmn_tf.distribute import row_access
+from lmn_tf.distribute.tables import rows as row_access
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.finite_weights import check_finite, check_rows
 

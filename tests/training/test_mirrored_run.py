@@ -8,7 +8,7 @@ import pytest
 from tiny_run import document, market
 
 from lmn_tf.data.dataset import make_dataset
-from lmn_tf.distribute.sharded_table import ShardedTable
+from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.serving.saved_model import export
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec

@@ -5,8 +5,8 @@ import tensorflow as tf
 from replicas import replicas
 
 from lmn_tf.distribute.collectives import counted_bytes, replica_id
-from lmn_tf.distribute.exchange_cost import exchange_bytes
-from lmn_tf.distribute.sharded_table import ShardedTable
+from lmn_tf.distribute.tables.exchange_cost import exchange_bytes
+from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.optimizers import RowWiseAdagrad
 
 NORMAL = keras.initializers.RandomNormal(seed=5)

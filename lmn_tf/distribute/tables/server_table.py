@@ -4,11 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.distribute.initial_rows import initial_rows
-from lmn_tf.distribute.parted_slices import PartedSlices
-from lmn_tf.distribute.row_access import CHUNK_BYTES
-from lmn_tf.distribute.row_split import RowSplit, part_sizes
-from lmn_tf.distribute.sharded_table import ShardedTable, outside_strategies
+from lmn_tf.distribute.tables.parted_slices import PartedSlices
+from lmn_tf.distribute.tables.rows import CHUNK_BYTES, RowSplit, initial_rows, part_sizes
+from lmn_tf.distribute.tables.sharded_table import ShardedTable, outside_strategies
 from lmn_tf.ops.rows.dense_gather import dense_gather
 from lmn_tf.ops.rows.distinct_ids import distinct_ids
 from lmn_tf.ops.rows.sparse_product import SparseMatrix

@@ -7,10 +7,9 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from lmn_tf.distribute import cluster as clusters
-from lmn_tf.distribute.cluster import Cluster
-from lmn_tf.distribute.cluster_error import ClusterError
-from lmn_tf.distribute.loopback import listening_sockets
+from lmn_tf.distribute.cluster import cluster as clusters
+from lmn_tf.distribute.cluster.cluster import Cluster, ClusterError, cluster_errors
+from lmn_tf.distribute.cluster.loopback import listening_sockets
 from lmn_tf.specs.errors import UserError
 
 
@@ -125,7 +124,7 @@ def test_ports_are_different():
 
 
 def test_the_manifest_lets_its_own_pods_alone_reach_them():
-    file = Path(__file__).parents[2] / "pipelines" / "kubernetes" / "parameter_server.yaml"
+    file = Path(__file__).parents[3] / "pipelines" / "kubernetes" / "parameter_server.yaml"
     documents = list(yaml.safe_load_all(file.read_text()))
     [policy] = [one["spec"] for one in documents if one["kind"] == "NetworkPolicy"]
     assert policy["policyTypes"] == ["Ingress"]
@@ -134,3 +133,27 @@ def test_the_manifest_lets_its_own_pods_alone_reach_them():
     assert len(pods) == 3
     wanted = policy["podSelector"]["matchLabels"].items()
     assert all(wanted <= pod["metadata"]["labels"].items() for pod in pods)
+
+
+LOST = "Additional GRPC error information from remote target /job:ps/replica:0/task:1 : closed"
+
+
+def test_a_lost_server_is_named():
+    with pytest.raises(ClusterError, match="Parameter server 1 at b:2 .* with --resume"):
+        with cluster_errors(["a:1", "b:2"]):
+            raise tf.errors.UnavailableError(None, None, LOST)
+
+
+def test_a_server_that_came_back_empty_counts_as_lost():
+    with pytest.raises(ClusterError, match="Parameter server 0 no longer answers"):
+        with cluster_errors():
+            raise tf.errors.NotFoundError(None, None, "Resource x does not exist on /job:ps/task:0")
+
+
+def test_other_errors_pass():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
+        with cluster_errors():
+            raise tf.errors.InvalidArgumentError(None, None, "wrong shape on /job:ps/task:0")
+    with pytest.raises(tf.errors.UnavailableError, match="worker"):
+        with cluster_errors():
+            raise tf.errors.UnavailableError(None, None, "/job:worker/task:0 is gone")

@@ -7,8 +7,8 @@ import types
 import pytest
 from sleeping_server import sleep
 
-from lmn_tf.distribute import local_servers
-from lmn_tf.distribute.local_servers import LocalServers
+from lmn_tf.distribute.cluster import local_servers
+from lmn_tf.distribute.cluster.local_servers import LocalServers
 
 
 @pytest.fixture

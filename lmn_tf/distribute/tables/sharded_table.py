@@ -7,11 +7,16 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import all_to_all, replica_count, replica_id
-from lmn_tf.distribute.exchange_cost import choose_exchange
-from lmn_tf.distribute.initial_rows import initial_rows
-from lmn_tf.distribute.row_access import CHUNK_BYTES, copy_rows, row_chunks
-from lmn_tf.distribute.row_split import RowSplit, part_sizes
-from lmn_tf.distribute.row_wise_table import RowWiseTable
+from lmn_tf.distribute.tables.exchange_cost import choose_exchange
+from lmn_tf.distribute.tables.row_wise_table import RowWiseTable
+from lmn_tf.distribute.tables.rows import (
+    CHUNK_BYTES,
+    RowSplit,
+    copy_rows,
+    initial_rows,
+    part_sizes,
+    row_chunks,
+)
 from lmn_tf.ops.compile import runs_sparse_products
 from lmn_tf.ops.rows.dense_gather import dense_gather, permuted
 from lmn_tf.ops.rows.distinct_ids import distinct_ids

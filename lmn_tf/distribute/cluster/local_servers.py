@@ -9,10 +9,10 @@ import socket
 import sys
 import time
 
-from lmn_tf.distribute.cluster import Cluster, answers, free_ports, start_server
+from lmn_tf.distribute.cluster.cluster import Cluster, answers, free_ports, start_server
 from lmn_tf.tensorflow_log import turned_away_stderr
 
-_PRELOADED = ("lmn_tf.distribute.quiet_import", "lmn_tf.distribute.cluster")
+_PRELOADED = ("lmn_tf.distribute.cluster.quiet_import", "lmn_tf.distribute.cluster.cluster")
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _PATIENCE = 2.0  # seconds that a worker has to answer, at most
 

@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-from lmn_tf.distribute.parted_slices import PartedSlices
+from lmn_tf.distribute.tables.parted_slices import PartedSlices
 
 
 def test_parts_are_one_gradient_to_what_knows_of_none():

@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 from replicas import replicas
 
-from lmn_tf.distribute.row_wise_table import (
+from lmn_tf.distribute.tables.row_wise_table import (
     RowWiseTable,
     add_table,
     read_rows,
     read_weighted_sum,
 )
-from lmn_tf.distribute.sharded_table import ShardedTable
+from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.features.embedding_table import EmbeddingTable
 from lmn_tf.layers import ProductKeyMemory
 

@@ -67,11 +67,11 @@ def _split_table(layer, name, shape, initializer):
     """Returns the table that the strategy in scope asks for; `None` for one that does not split."""
     strategy = tf.distribute.get_strategy()
     if isinstance(strategy, tf.distribute.MirroredStrategy) and strategy.num_replicas_in_sync > 1:
-        from lmn_tf.distribute.sharded_table import ShardedTable
+        from lmn_tf.distribute.tables.sharded_table import ShardedTable
 
         return _made(ShardedTable, layer, name, shape, initializer)
     if isinstance(strategy, tf.distribute.ParameterServerStrategy):
-        from lmn_tf.distribute.server_table import ServerTable
+        from lmn_tf.distribute.tables.server_table import ServerTable
 
         return _made(ServerTable, layer, name, shape, initializer)
     return None

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lmn_tf.distribute import loopback
-from lmn_tf.distribute.loopback import is_loopback, keep_to_loopback, listening_sockets
+from lmn_tf.distribute.cluster import loopback
+from lmn_tf.distribute.cluster.loopback import is_loopback, keep_to_loopback, listening_sockets
 
 
 def test_tells_loopback_from_other_addresses():

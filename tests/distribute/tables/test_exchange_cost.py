@@ -1,6 +1,6 @@
 import pytest
 
-from lmn_tf.distribute.exchange_cost import choose_exchange, exchange_bytes
+from lmn_tf.distribute.tables.exchange_cost import choose_exchange, exchange_bytes
 
 
 @pytest.mark.parametrize(("width", "times"), [(32, 3), (64, 5)])

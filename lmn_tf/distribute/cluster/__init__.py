@@ -1,0 +1,9 @@
+"""Clusters of workers and parameter servers, and how a chief drives them."""
+
+from lmn_tf.lazy_exports import lazy_exports
+
+_EXPORTS = {"Cluster": "cluster", "ClusterError": "cluster", "connect": "cluster"}
+
+__all__ = ["Cluster", "ClusterError", "connect"]
+
+__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

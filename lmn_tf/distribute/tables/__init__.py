@@ -1,0 +1,1 @@
+"""Tables whose rows are split over devices or parameter servers."""

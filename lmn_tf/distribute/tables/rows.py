@@ -1,0 +1,326 @@
+"""Reads and writes some rows of a variable at a time, wherever they are."""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_OF_ONE_VALUE = (
+    keras.initializers.Zeros,
+    keras.initializers.Ones,
+    keras.initializers.Constant,
+)
+_DRAWS = 4  # numbers that the generator gives for each step of its counter
+CHUNK_BYTES = 2**24  # of the largest array that rows pass through
+
+
+def row_chunks(shape, itemsize, chunk_bytes=None):
+    """Cuts an array into runs of rows of a bounded size.
+
+    Args:
+        shape: Tuple of integers.
+        itemsize: Integer. Bytes of an element.
+        chunk_bytes: Integer, or `None` for `CHUNK_BYTES`. Defaults to `None`.
+
+    Returns:
+        List of slices `(start, stop)` of the first axis, at least one row each; one slice for a
+        scalar.
+
+    Example:
+
+    >>> row_chunks((5, 2), itemsize=4, chunk_bytes=16)
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    if not shape or not shape[0]:
+        return [(0, shape[0] if shape else 1)]
+    row_bytes = math.prod(shape[1:]) * itemsize
+    step = max((CHUNK_BYTES if chunk_bytes is None else chunk_bytes) // max(row_bytes, 1), 1)
+    return [(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
+
+
+def get_rows(variable, start, stop):
+    """Reads rows of a variable.
+
+    Args:
+        variable: Keras variable, `tf.Variable`, or what has a `get_rows` of its own; not a scalar.
+        start: Integer. The first row.
+        stop: Integer. Behind the last row.
+
+    Returns:
+        numpy array of shape `(stop - start, ...)`.
+    """
+    if hasattr(variable, "get_rows"):
+        return variable.get_rows(start, stop)
+    resource = _resource(variable)
+    copies = getattr(resource, "values", None)
+    if copies is None:
+        return read_run(resource, start, stop)
+    if resource.synchronization != tf.VariableSynchronization.ON_READ:
+        return read_run(copies[0], start, stop)
+    return tf.convert_to_tensor(resource)[start:stop].numpy()
+
+
+def read_run(variable, start, stop):
+    """Reads rows that follow each other, and nothing but these.
+
+    A variable that some rows were written to is copied whenever it is read as a whole, and one of
+    another machine is sent over: a slice of it would cost as much as all of it.
+
+    Args:
+        variable: `tf.Variable`.
+        start: Integer. The first row.
+        stop: Integer. Behind the last row.
+
+    Returns:
+        numpy array of shape `(stop - start, ...)`.
+    """
+    if variable.dtype.is_floating:
+        return tf.gather(variable, tf.range(start, stop)).numpy()
+    return tf.convert_to_tensor(variable)[start:stop].numpy()  # integers lie on no GPU
+
+
+def set_rows(variable, start, rows):
+    """Writes rows of a variable, on each replica that holds a copy.
+
+    Args:
+        variable: As of `get_rows`.
+        start: Integer. The first row.
+        rows: Array of shape `(rows, ...)`.
+    """
+    if hasattr(variable, "set_rows"):
+        variable.set_rows(start, rows)
+        return
+    resource = _resource(variable)
+    for copy in getattr(resource, "values", (resource,)):
+        write_run(copy, start, tf.cast(rows, copy.dtype))
+
+
+def write_run(variable, start, rows):
+    """Writes rows that follow each other where they are; a slice's `assign` reads the whole first.
+
+    Args:
+        variable: `tf.Variable`.
+        start: Integer. The first row.
+        rows: Tensor of shape `(rows, ...)` and the variable's type.
+    """
+    stop = start + len(rows)
+    if variable.dtype.is_floating:
+        variable.scatter_update(tf.IndexedSlices(rows, tf.range(start, stop)))
+    else:
+        variable[start:stop].assign(rows)
+
+
+def copy_rows(source, variable):
+    """Fills a variable from an array, in pieces where it is large.
+
+    Args:
+        source: What can be sliced by rows and has a shape, such as an array or a data set of an
+            HDF5 file.
+        variable: As of `get_rows`, of the same shape.
+    """
+    chunks = row_chunks(tuple(variable.shape), itemsize=4)
+    if len(chunks) == 1 and not hasattr(variable, "set_rows"):
+        variable.assign(np.asarray(source))
+        return
+    for start, stop in chunks:
+        # A copy: what stands in a file may begin at any byte.
+        set_rows(variable, start, np.array(source[start:stop]))
+
+
+def _resource(variable):
+    # Not for `tf.Variable`, whose `value` is a method.
+    return variable if isinstance(variable, tf.Variable) else variable.value
+
+
+class RowSplit:
+    """A table whose row `i` is row `i // P` of part `i % P`: what reads and writes it as one.
+
+    Neighbouring ids, of which the most frequent often have the lowest, lie on different parts. The
+    first parts have one row more where the rows do not divide.
+
+    Args:
+        parts: Sequence of `tf.Variable`, each where its rows are to lie.
+
+    Attributes:
+        parts: The same, a tuple.
+        shape: Tuple, that of the table.
+
+    Example:
+
+    >>> table = RowSplit([tf.Variable([[0.0], [2.0]]), tf.Variable([[1.0]])])
+    >>> table.shape, table.get_rows(1, 3).ravel().tolist()
+    ((3, 1), [1.0, 2.0])
+    """
+
+    def __init__(self, parts):
+        self.parts = tuple(parts)
+        rows = sum(int(part.shape[0]) for part in self.parts)
+        self.shape = (rows, *self.parts[0].shape[1:])
+
+    @property
+    def dtype(self):
+        """Name of the type of the elements."""
+        return tf.as_dtype(self.parts[0].dtype).name
+
+    def get_rows(self, start, stop):
+        """Reads rows `start` to `stop` as one numpy array."""
+        rows = None
+        for offset, part, first, last in self._runs(start, stop):
+            read = read_run(part, first, last)
+            if rows is None:
+                rows = np.empty((stop - start, *self.shape[1:]), read.dtype)
+            rows[offset :: len(self.parts)] = read
+        return np.empty((0, *self.shape[1:]), self.dtype) if rows is None else rows
+
+    def set_rows(self, start, rows):
+        """Writes rows from `start` on."""
+        rows = tf.convert_to_tensor(rows)
+        for offset, part, first, _ in self._runs(start, start + len(rows)):
+            write_run(part, first, tf.cast(rows[offset :: len(self.parts)], part.dtype))
+
+    def _runs(self, start, stop):
+        """Yields (offset from `start`, part, first row of the part, row behind the last)."""
+        count = len(self.parts)
+        for index, part in enumerate(self.parts):
+            offset = (index - start) % count
+            first, last = (start + offset) // count, (stop - index + count - 1) // count
+            if first < last:
+                yield offset, part, first, last
+
+    def lookup(self, ids):
+        """Reads rows from all parts, to where the caller runs.
+
+        Args:
+            ids: Integer tensor of shape `(M,)`.
+
+        Returns:
+            Tensor of shape `(M, ...)`; the gradient of each part is sparse.
+        """
+        count = len(self.parts)
+        places = tf.cast(ids % count, tf.int32)
+        split = tf.dynamic_partition(ids // count, places, count)
+        order = tf.dynamic_partition(tf.range(tf.size(ids)), places, count)
+        rows = [tf.gather(part, local) for part, local in zip(self.parts, split, strict=True)]
+        return tf.ensure_shape(tf.dynamic_stitch(order, rows), [None, *self.shape[1:]])
+
+
+def part_sizes(num_rows, count):
+    """Returns how many of `num_rows` rows each of `count` parts of a `RowSplit` has."""
+    return [(num_rows - index + count - 1) // count for index in range(count)]
+
+
+class StoresRows:
+    """Mixin of Keras layers whose tables are saved and loaded in pieces of a bounded size.
+
+    Keras takes a variable as a whole, which a table that is split over devices may be too large
+    for. The files are the same.
+    """
+
+    def save_own_variables(self, store):
+        """Saves the state of the layer."""
+        for index, variable in enumerate(self._trainable_variables + self._non_trainable_variables):
+            store_rows(store, str(index), variable)
+
+    def load_own_variables(self, store):
+        """Loads the state of the layer."""
+        self._check_load_own_variables(store)
+        for index, variable in enumerate(self._trainable_variables + self._non_trainable_variables):
+            load_rows(store, str(index), variable)
+
+
+def store_rows(store, key, variable):
+    """Puts a variable into a store of Keras, in pieces where it is large.
+
+    Args:
+        store: What Keras hands to `save_own_variables`.
+        key: String.
+        variable: Keras variable.
+    """
+    shape, dtype = tuple(variable.shape), variable.dtype
+    chunks = row_chunks(shape, 4)
+    if len(chunks) == 1 or not _is_file(store) or dtype == "bfloat16":
+        store[key] = np.asarray(variable)
+        return
+    if not store._h5_entry_initialized:
+        store._create_h5_group(store._h5_entry_path)
+    stored = store._h5_entry_group.create_dataset(key, shape=shape, dtype=dtype)
+    for start, stop in chunks:
+        stored[start:stop] = get_rows(variable, start, stop)
+
+
+def load_rows(store, key, variable):
+    """Fills a variable from a store of Keras, in pieces where it is large.
+
+    Args:
+        store: What Keras hands to `load_own_variables`.
+        key: String.
+        variable: Keras variable.
+    """
+    is_plain = _is_file(store) and "dtype" not in store._h5_entry_group[key].attrs
+    stored = store._h5_entry_group[key] if is_plain else store[key]
+    if tuple(stored.shape) != tuple(variable.shape):
+        variable.assign(store[key])  # which says what is wrong
+    copy_rows(stored, variable)
+
+
+def _is_file(store):
+    # Other stores, such as that of several files, take and give whole variables.
+    return type(store).__name__ == "H5IOStore" and hasattr(store, "_h5_entry_group")
+
+
+def initial_rows(initializer, shape, rows_at_a_time):
+    """Yields what an initializer gives for a table, in pieces.
+
+    The pieces of constants and of Keras' plain normal and uniform initializers are exactly those
+    of the whole: the generator counts, and can start anywhere. Other initializers make the whole
+    table at once.
+
+    Args:
+        initializer: Keras initializer.
+        shape: Tuple, `(n,)` or `(n, d)`.
+        rows_at_a_time: Integer.
+
+    Yields:
+        Pairs `(start, rows)` of an integer and a float32 tensor of shape `(rows, ...)`.
+    """
+    step = max(rows_at_a_time // _DRAWS, 1) * _DRAWS
+    draw = _drawer(initializer, shape)
+    if draw is None:
+        yield 0, tf.convert_to_tensor(initializer(shape, dtype="float32"))
+        return
+    for start in range(0, shape[0], step):
+        yield start, draw(start, min(start + step, shape[0]))
+
+
+def _drawer(initializer, shape):
+    """Returns the function of (start, stop) that makes some rows; `None` where there is none."""
+    if type(initializer) in _OF_ONE_VALUE:
+        return lambda start, stop: tf.convert_to_tensor(
+            initializer((stop - start, *shape[1:]), dtype="float32")
+        )
+    if not isinstance(getattr(initializer, "seed", None), int):
+        return None
+    if type(initializer) is keras.initializers.RandomNormal:
+        op, scale, shift = "StatelessRandomNormalV2", initializer.stddev, initializer.mean
+    elif type(initializer) is keras.initializers.RandomUniform:
+        op, shift = "StatelessRandomUniformV2", initializer.minval
+        scale = tf.constant(initializer.maxval, tf.float32) - tf.constant(shift, tf.float32)
+    else:
+        return None
+    width = 1 if len(shape) == 1 else shape[1]
+    # As Keras turns integers into seeds of TensorFlow.
+    seed = tf.constant([initializer.seed % (tf.int32.max - 1), 0], tf.int32)
+    generator = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+
+    def draw(start, stop):
+        drawn = getattr(tf.raw_ops, op)(
+            shape=(stop - start, *shape[1:]),
+            key=generator.key,
+            counter=generator.counter + tf.constant([start * width // _DRAWS, 0], tf.uint64),
+            alg=tf.raw_ops.StatelessRandomGetAlg(),
+            dtype=tf.float32,
+        )
+        return drawn * scale + shift
+
+    return draw
