@@ -81,6 +81,6 @@ def _last_day(data):
     """The files of the last day of a run over days."""
     if data.days is None:
         return None
-    from lmn_tf.data.dated_files import dated_files
+    from lmn_tf.data.reading.dated_files import dated_files
 
     return list(dated_files(data.train, data.days)[0].values())[-1]

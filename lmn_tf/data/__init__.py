@@ -3,9 +3,9 @@
 from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
-    "BatchReader": "batch_reader",
+    "BatchReader": "reading.batch_reader",
     "check_files": "check",
-    "learn": "vocabulary",
+    "learn": "learning.vocabulary",
     "make_dataset": "dataset",
 }
 

@@ -5,9 +5,9 @@ import dataclasses
 
 import numpy as np
 
-from lmn_tf.data.batch_reader import BatchReader, open_spec_files
-from lmn_tf.data.number_summary import is_constant
-from lmn_tf.data.vocabulary import learn
+from lmn_tf.data.learning.counts import is_constant
+from lmn_tf.data.learning.vocabulary import learn
+from lmn_tf.data.reading.batch_reader import BatchReader, open_spec_files
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 

@@ -6,8 +6,8 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.data import vocabulary
-from lmn_tf.data.batch_reader import BatchReader
+from lmn_tf.data.learning import vocabulary
+from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.fingerprint import fingerprint

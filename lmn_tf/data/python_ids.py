@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
-from lmn_tf.data.id_keys import as_keys, as_texts
-from lmn_tf.data.place import Place
+from lmn_tf.data.encoding.id_keys import as_keys, as_texts
+from lmn_tf.data.encoding.place import Place
 from lmn_tf.specs.errors import UserError
 
 _UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lmn_tf import atomic_files
-from lmn_tf.data.checksum import write_checksum
 from lmn_tf.data.cooccurrence_market import CooccurrenceMarket
+from lmn_tf.data.reading.checksum import write_checksum
 from lmn_tf.data.synthetic_market import SyntheticMarket, history_positions, split_of
 from lmn_tf.specs.errors import UserError, did_you_mean
 

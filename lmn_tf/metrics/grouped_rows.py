@@ -8,7 +8,7 @@ import weakref
 
 import numpy as np
 
-from lmn_tf.data.hashing import NO_GROUP
+from lmn_tf.data.encoding.hashing import NO_GROUP
 
 _ROW = np.dtype([("group", "<i8"), ("score", "<f4"), ("label", "<f4"), ("weight", "<f4")])
 _PARTITIONS = 64

@@ -8,9 +8,9 @@ import pyarrow as pa
 import tensorflow as tf
 
 from lmn_tf.data.dataset import make_dataset
-from lmn_tf.data.event_store import EventStore
-from lmn_tf.data.row_block import RowBlock
-from lmn_tf.data.table_encoder import TableEncoder
+from lmn_tf.data.encoding.row_block import RowBlock
+from lmn_tf.data.encoding.table_encoder import TableEncoder
+from lmn_tf.data.reading.event_store import EventStore
 from lmn_tf.serving.request_rows import as_table
 from lmn_tf.serving.saved_model import MODEL_FOLDER, input_name, load
 from lmn_tf.specs.errors import UserError

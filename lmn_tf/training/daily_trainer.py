@@ -6,10 +6,10 @@ import shutil
 import keras
 import numpy as np
 
-from lmn_tf.data.batch_reader import open_spec_files
-from lmn_tf.data.dated_files import dated_files
 from lmn_tf.data.formats import match_files
-from lmn_tf.data.unit_order import UnitOrder
+from lmn_tf.data.reading.batch_reader import open_spec_files
+from lmn_tf.data.reading.dated_files import dated_files
+from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.specs.fingerprint import fingerprint
 from lmn_tf.specs.spec_folder import load_spec, write_spec
 from lmn_tf.training import checkpoints as checkpoint_files
@@ -132,7 +132,7 @@ class DailyTrainer(Trainer):
         """Gives the values that a day adds rows of their own; returns their number."""
         if self.pipeline.data.days.vocabularies != "grow" or index == 0:
             return 0
-        from lmn_tf.data import vocabulary
+        from lmn_tf.data.learning import vocabulary
 
         old, spec = self.spec, self.pipeline.load_feature_spec()
         spec.assets.text_ids = old.assets.text_ids

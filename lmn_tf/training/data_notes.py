@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lmn_tf import atomic_files
-from lmn_tf.data.batch_reader import open_spec_files
-from lmn_tf.data.checksum import file_digest, kept_digest
-from lmn_tf.data.dated_files import dated_files
 from lmn_tf.data.formats import match_files
-from lmn_tf.data.unit_order import UnitOrder
+from lmn_tf.data.reading.batch_reader import open_spec_files
+from lmn_tf.data.reading.checksum import file_digest, kept_digest
+from lmn_tf.data.reading.dated_files import dated_files
+from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.fingerprint import difference
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from lmn_tf.data.batch_reader import open_spec_files
+from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.specs.errors import UserError
 
 

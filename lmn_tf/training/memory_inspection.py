@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from lmn_tf.data.id_names import IdNames
+from lmn_tf.data.encoding.id_names import IdNames
 from lmn_tf.metrics.memory_usage import usage_statistics
 from lmn_tf.training.memory_reads import memory_names
 

@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 
 from lmn_tf import atomic_files
-from lmn_tf.data.batch_reader import BatchReader
 from lmn_tf.data.dataset import make_dataset, reader_dataset, user_errors
+from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
 from lmn_tf.specs.errors import UserError
@@ -173,7 +173,7 @@ class Trainer:
         """Gives the spec with its vocabularies; the run's own when it is being continued."""
         if self.directory.is_started:
             return self.directory.load_spec()
-        from lmn_tf.data import vocabulary
+        from lmn_tf.data.learning import vocabulary
 
         vocabulary.learn(spec, self._first_files(), limit=self.pipeline.data.train_rows)
         if self.warm_start:

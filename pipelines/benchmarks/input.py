@@ -18,8 +18,8 @@ LAYOUTS = ("by reference", "inline")
 
 def build_reader(folder, length, inline, batch, shuffle_buffer, tensors):
     """A pass over the data, as arrays or as tensors."""
-    from lmn_tf.data.batch_reader import BatchReader
-    from lmn_tf.data.vocabulary import learn
+    from lmn_tf.data.learning.vocabulary import learn
+    from lmn_tf.data.reading.batch_reader import BatchReader
 
     spec = spec_of(length, inline)
     files = str(Path(folder) / "train-*.parquet")

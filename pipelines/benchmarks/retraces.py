@@ -15,7 +15,7 @@ from workload import compiled_model, spec_of, write_log
 def build(folder, length, batch, model, options):
     """An epoch of `fit`."""
     import lmn_tf
-    from lmn_tf.data.length_buckets import length_buckets
+    from lmn_tf.data.encoding.row_block import length_buckets
 
     spec = spec_of(length)
     files = str(Path(folder) / "train-*.parquet")

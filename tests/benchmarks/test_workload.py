@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from workload import spec_of, write_log
 
-from lmn_tf.data.batch_reader import BatchReader
-from lmn_tf.data.vocabulary import learn
+from lmn_tf.data.learning.vocabulary import learn
+from lmn_tf.data.reading.batch_reader import BatchReader
 
 
 def batch(folder, inline, **options):

@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from small_shop import shop_dict, shop_rows, shop_spec, write_csv, write_events, write_parquet
 
-from lmn_tf.data.batch_reader import BatchReader
 from lmn_tf.data.dataset import (
     _Iterations,
     dataset_fingerprint,
@@ -15,7 +14,8 @@ from lmn_tf.data.dataset import (
     reader_dataset,
     user_errors,
 )
-from lmn_tf.data.vocabulary import learn
+from lmn_tf.data.learning.vocabulary import learn
+from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.fingerprint import fingerprint

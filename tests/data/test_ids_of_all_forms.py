@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 from id_forms import FILES, TEXTS, TYPES, integer, python_ids
 
-from lmn_tf.data.batch_reader import BatchReader
-from lmn_tf.data.event_file import EventFile
-from lmn_tf.data.place import Place
+from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.row_block import RowBlock
+from lmn_tf.data.encoding.table_encoder import TableEncoder
+from lmn_tf.data.learning.vocabulary import learn
 from lmn_tf.data.python_ids import id_array
-from lmn_tf.data.row_block import RowBlock
-from lmn_tf.data.table_encoder import TableEncoder
-from lmn_tf.data.vocabulary import learn
+from lmn_tf.data.reading.batch_reader import BatchReader
+from lmn_tf.data.reading.event_file import EventFile
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 BUCKETS = 1 << 20

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from id_forms import write_csv, write_tfrecord
 
+from lmn_tf.data.encoding.id_encoder import IdEncoder
+from lmn_tf.data.encoding.id_keys import as_keys, as_texts
+from lmn_tf.data.encoding.place import Place
 from lmn_tf.data.formats import open_files
-from lmn_tf.data.id_encoder import IdEncoder
-from lmn_tf.data.id_keys import as_keys, as_texts
-from lmn_tf.data.place import Place
 from lmn_tf.data.python_ids import id_array
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.lookup import Lookup

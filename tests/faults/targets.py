@@ -42,8 +42,8 @@ def digest(arrays):
 
 def read_all(spec, files):
     """Returns the digest of every batch of data files, after learning from them."""
-    from lmn_tf.data.batch_reader import BatchReader
-    from lmn_tf.data.vocabulary import learn
+    from lmn_tf.data.learning.vocabulary import learn
+    from lmn_tf.data.reading.batch_reader import BatchReader
 
     learn(spec, files, reuse=False)
     return digest([list(batch) for batch in BatchReader(spec, files, batch_size=32).read()])

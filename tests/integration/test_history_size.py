@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lmn_tf.data.batch_reader import BatchReader
 from lmn_tf.data.preparers import prepare
+from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 USERS, EVENTS = 500, 2000

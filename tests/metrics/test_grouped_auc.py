@@ -5,7 +5,7 @@ import tensorflow as tf
 from replicas import replicas
 from sklearn.metrics import roc_auc_score
 
-from lmn_tf.data.hashing import NO_GROUP
+from lmn_tf.data.encoding.hashing import NO_GROUP
 from lmn_tf.metrics import GroupedAUC
 
 GROUPS = np.array([10, 10, 10, 20, 20, 30, 30, 40, 40, 40, 40])

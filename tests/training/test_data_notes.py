@@ -6,7 +6,7 @@ import pytest
 from small_shop import shop_rows, shop_spec, write_events, write_parquet
 from tiny_run import document, market
 
-from lmn_tf.data import checksum
+from lmn_tf.data.reading import checksum
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training import data_notes

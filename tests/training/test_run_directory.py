@@ -16,7 +16,7 @@ from lmn_tf.training.run_directory import RunDirectory, resolved_pipeline
 
 @pytest.fixture
 def started(tmp_path):
-    from lmn_tf.data.vocabulary import learn
+    from lmn_tf.data.learning.vocabulary import learn
 
     spec = pipeline(tmp_path / "run").load_feature_spec()
     learn(spec, f"{market()}/train-*.parquet")

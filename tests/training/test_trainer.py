@@ -142,7 +142,7 @@ def test_two_processes_do_not_train_one_run(tmp_path):
 def test_a_folder_that_can_not_be_written_is_refused_before_the_data_are_read(
     tmp_path, monkeypatch
 ):
-    from lmn_tf.data import vocabulary
+    from lmn_tf.data.learning import vocabulary
 
     monkeypatch.setattr(vocabulary, "learn", None)
     (tmp_path / "file").write_text("")

@@ -4,9 +4,9 @@ import glob
 import os
 from collections.abc import Mapping, Sequence
 
-from lmn_tf.data.checksum import SUFFIX
 from lmn_tf.data.formats.file_glob import file_glob
 from lmn_tf.data.formats.unit import Unit
+from lmn_tf.data.reading.checksum import SUFFIX
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.plain_file import other_than_file
 

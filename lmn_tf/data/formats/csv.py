@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from lmn_tf.data.arrow_values import split_texts
-from lmn_tf.data.file_state import FileState
+from lmn_tf.data.encoding.arrow_values import split_texts
+from lmn_tf.data.encoding.id_keys import quick_integers
 from lmn_tf.data.formats.unit import Unit
-from lmn_tf.data.id_keys import quick_integers
+from lmn_tf.data.reading.checksum import FileState
 from lmn_tf.specs.errors import UserError, short
 
 _BLOCK_BYTES = 4 << 20

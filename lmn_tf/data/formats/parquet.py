@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lmn_tf.data.checksum import verify_checksum
-from lmn_tf.data.file_state import FileState
 from lmn_tf.data.formats.unit import Unit
+from lmn_tf.data.reading.checksum import FileState, verify_checksum
 from lmn_tf.specs.errors import UserError
 
 _CHUNK_ROWS = 8_192

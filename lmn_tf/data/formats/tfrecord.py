@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from lmn_tf.data.file_state import FileState
 from lmn_tf.data.formats.unit import Unit
+from lmn_tf.data.reading.checksum import FileState
 from lmn_tf.specs.errors import UserError, short
 
 _CHUNK_ROWS = 8_192

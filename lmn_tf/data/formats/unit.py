@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from lmn_tf.data.file_state import FileState
+from lmn_tf.data.reading.checksum import FileState
 from lmn_tf.specs.errors import UserError, did_you_mean
 
 

@@ -5,7 +5,7 @@ from lmn_tf.lazy_exports import lazy_exports
 _EXPORTS = {
     "DATASETS": "preparation",
     "prepare": "preparation",
-    "PrepareOptions": "prepare_options",
+    "PrepareOptions": "preparation",
 }
 
 __all__ = ["DATASETS", "PrepareOptions", "prepare"]

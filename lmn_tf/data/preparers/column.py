@@ -3,7 +3,7 @@
 import dataclasses
 import json
 
-from lmn_tf.data.preparers.sql import quoted, text
+from lmn_tf.data.preparers.plan import quoted, text
 
 
 @dataclasses.dataclass(frozen=True)

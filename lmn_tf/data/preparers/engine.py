@@ -5,8 +5,7 @@ import time
 
 import duckdb
 
-from lmn_tf.data.preparers.sql import quoted, text
-from lmn_tf.data.preparers.step import Step
+from lmn_tf.data.preparers.plan import Step, quoted, text
 from lmn_tf.specs.errors import UserError
 
 

@@ -16,11 +16,32 @@ Canonical tables (columns that start with `_` belong to the plan):
 
 import dataclasses
 
-from lmn_tf.data.preparers.sql import quoted, seeded_hash
-from lmn_tf.data.preparers.step import Step
-
 SPLITS = ("train", "valid", "test")
 _ROUNDS = ((1, 1), (8, 8), (64, 256))  # draws of a round: times the wanted number, plus
+
+
+def quoted(name):
+    """`name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value):
+    """`value` as an SQL string."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def seeded_hash(seed, purpose, *columns):
+    """SQL of a 64-bit number that depends on the seed, a purpose and the columns only."""
+    parts = ", ".join(f"coalesce(CAST({column} AS VARCHAR), '')" for column in columns)
+    return f"md5_number_lower(concat_ws('|', {text(f'{seed}/{purpose}')}, {parts}))"
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One named table and the query that makes it."""
+
+    name: str
+    sql: str
 
 
 @dataclasses.dataclass(frozen=True)

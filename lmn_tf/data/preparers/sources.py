@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from lmn_tf.data.preparers import text_files
-from lmn_tf.data.preparers.sql import quoted, text
+from lmn_tf.data.preparers.plan import quoted, text
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.plain_file import other_than_file
 

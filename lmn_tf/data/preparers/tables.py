@@ -1,6 +1,6 @@
 """Relational chores that several preparers share."""
 
-from lmn_tf.data.preparers.sql import quoted
+from lmn_tf.data.preparers.plan import quoted
 
 
 def merge_repeats(sources):

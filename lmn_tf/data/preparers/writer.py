@@ -2,9 +2,8 @@
 
 import pyarrow as pa
 
-from lmn_tf.data.checksum import write_checksum
-from lmn_tf.data.preparers.plan import SPLITS
-from lmn_tf.data.preparers.sql import quoted
+from lmn_tf.data.preparers.plan import SPLITS, quoted
+from lmn_tf.data.reading.checksum import write_checksum
 
 EVENTS_FILE = "events.arrow"
 _INLINE_ROWS = 100_000  # rows of a shard with inline histories

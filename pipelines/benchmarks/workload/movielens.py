@@ -67,8 +67,8 @@ def write_for_fuxictr(folder, output, length, dim, rows=None):
     import pyarrow as pa
     from pyarrow import parquet
 
-    from lmn_tf.data.event_store import EventStore
-    from lmn_tf.data.vocabulary import learn
+    from lmn_tf.data.learning.vocabulary import learn
+    from lmn_tf.data.reading.event_store import EventStore
 
     folder, output = Path(folder), Path(output)
     spec = movielens_spec(length, dim)
@@ -94,9 +94,9 @@ def _rows(spec, files, events, limit):
     import pyarrow as pa
     from pyarrow import parquet
 
-    from lmn_tf.data.batch_reader import BatchReader
+    from lmn_tf.data.encoding.place import Place
     from lmn_tf.data.formats import match_files
-    from lmn_tf.data.place import Place
+    from lmn_tf.data.reading.batch_reader import BatchReader
 
     reader = BatchReader(spec, files, batch_size=8192, limit=limit)
     parts = []

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lmn_tf.data.checksum import write_checksum
 from lmn_tf.data.formats.parquet import open_parquet
+from lmn_tf.data.reading.checksum import write_checksum
 
 
 @pytest.fixture

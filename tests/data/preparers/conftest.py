@@ -167,9 +167,9 @@ def slow_twin():
 @pytest.fixture
 def prepared(tmp_path, monkeypatch):
     """Prepares a data set into a new folder, without a feature spec at hand, and returns it."""
-    from lmn_tf.data.preparers import feature_specs, prepare
+    from lmn_tf.data.preparers import prepare, report
 
-    monkeypatch.setattr(feature_specs, "shipped_spec", lambda name: None)
+    monkeypatch.setattr(report, "shipped_spec", lambda name: None)
     count = 0
 
     def run(dataset, input_dir, **options):

@@ -1,7 +1,7 @@
 import pytest
 
 from lmn_tf.data.preparers.engine import Engine
-from lmn_tf.data.preparers.step import Step
+from lmn_tf.data.preparers.plan import Step
 from lmn_tf.specs.errors import UserError
 
 

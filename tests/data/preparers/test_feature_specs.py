@@ -1,6 +1,7 @@
 import pytest
 
-from lmn_tf.data.preparers import feature_specs, prepare
+from lmn_tf.data.preparers import prepare
+from lmn_tf.data.preparers import report as feature_specs
 from lmn_tf.specs.errors import UserError
 
 NAMED = {"user": "user_id", "item": "item_id", "time": "time", "category": ("category",)}

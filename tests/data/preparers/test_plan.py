@@ -1,10 +1,13 @@
+import dataclasses
+import hashlib
 import json
 import random
 
+import duckdb
 import pytest
 
 from lmn_tf.data.preparers import PrepareOptions
-from lmn_tf.data.preparers.plan import Plan, plan_steps
+from lmn_tf.data.preparers.plan import Plan, Step, plan_steps, quoted, seeded_hash, text
 
 NAMED = {"user": "user_id", "item": "item_id", "time": "time", "category": ("category",)}
 PLAN = Plan("tiny", "user", "item", "label", "time", "time", sampled=True)
@@ -71,3 +74,27 @@ def test_negatives_that_cannot_be_found_are_reported(tmp_path, prepared):
     named = {"user": "user_id", "item": "item_id", "time": "time"}
     report = json.loads((prepared("interactions", folder, **named) / "report.json").read_text())
     assert report["negatives"]["wanted"] == 12 and report["negatives"]["missing"] == 10
+
+
+def test_names_and_texts_are_quoted():
+    name, value = 'a "b"', "it's"
+    row = duckdb.sql(f"SELECT {text(value)} AS {quoted(name)}")
+    assert row.columns == [name] and row.fetchall() == [(value,)]
+
+
+def test_hash_depends_on_seed_purpose_and_columns():
+    sql = [
+        seeded_hash(1, "order", "1", "'a'"),
+        seeded_hash(2, "order", "1", "'a'"),
+        seeded_hash(1, "draw", "1", "'a'"),
+        seeded_hash(1, "order", "2", "'a'"),
+        seeded_hash(1, "order", "NULL", "'a'"),
+    ]
+    values = duckdb.sql(f"SELECT {', '.join(sql)}").fetchall()[0]
+    assert len(set(values)) == 5
+    assert values[0] == int.from_bytes(hashlib.md5(b"1/order|1|a").digest()[8:], "little")
+
+
+def test_a_step_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError, match="sql"):
+        Step("numbers", "SELECT 1").sql = "SELECT 2"

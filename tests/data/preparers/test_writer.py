@@ -1,7 +1,7 @@
 import pytest
 
-from lmn_tf.data.checksum import verify_checksum
 from lmn_tf.data.formats import open_files
+from lmn_tf.data.reading.checksum import verify_checksum
 
 NAMED = {"user": "user_id", "item": "item_id", "time": "time", "category": ("category",)}
 

@@ -1,0 +1,1 @@
+"""Columns of values to ids, numbers and ragged runs."""

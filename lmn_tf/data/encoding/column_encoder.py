@@ -1,0 +1,114 @@
+"""One column of the data as arrays of numbers and ids."""
+
+import numpy as np
+import pyarrow as pa
+
+from lmn_tf.data.encoding.arrow_values import as_float32, as_lists, as_numbers, as_times, pick_lists
+from lmn_tf.data.encoding.id_encoder import IdEncoder
+from lmn_tf.data.encoding.number_encoder import NumberEncoder
+from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.ragged import Ragged, starts_of
+from lmn_tf.specs.errors import UserError
+
+
+class ColumnEncoder:
+    """Encodes a feature's column, or a sequence field's events, by the kind that the spec gives.
+
+    Items are rows for a feature and events for a field; the work is the same.
+
+    Args:
+        spec: `FeatureSpec` whose vocabularies and statistics are learned.
+        view: `Feature` or `ResolvedField`, not of kind `cross`.
+
+    Raises:
+        UserError: What the column needs is still to be learned.
+    """
+
+    def __init__(self, spec, view):
+        self.view = view
+        self.name = view.name
+        self.column = view.data_column
+        self.kind = view.kind
+        self._time_unit = spec.time_unit or "second"
+        self._ids = None
+        self._numbers = None
+        if view.kind in ("categorical", "multi_value"):
+            by_number = not spec.assets.text_ids
+            vocabulary = spec.vocabulary(view)
+            self._ids = IdEncoder(view.name, view.lookup, vocabulary, view.default, by_number)
+        elif view.kind == "numeric":
+            statistics = spec.assets.statistics.get(view.key)
+            if view.needs_statistics and not statistics:
+                raise UserError(
+                    f"the statistics of `{view.name}` must be learned from training data first."
+                )
+            self._numbers = NumberEncoder(view.name, view.transform, statistics, view.default)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Data columns that are read."""
+        return (self.column,) if self.view.weights is None else (self.column, self.view.weights)
+
+    def encode(self, values: pa.Array, place: Place, weights=None):
+        """Returns the encoded items.
+
+        Args:
+            values: Arrow array, one entry an item.
+            place: Where they come from.
+            weights: Arrow array with a list of weights for each item, or `None`.
+                Defaults to `None`.
+
+        Returns:
+            int32 or float32 array of items; float32 `(items, size)` for a vector; a `Ragged` for
+            multi_value; int64 microseconds for elapsed_time, which needs the request's time.
+
+        Raises:
+            UserError: A value breaks a rule of the spec.
+        """
+        if self.kind == "categorical":
+            return self._ids.encode(values, place)
+        if self.kind == "numeric":
+            return self._numbers.encode(values, place)
+        if self.kind == "elapsed_time":
+            return as_times(values, place, self._time_unit)
+        if self.kind == "vector":
+            return self._vectors(values, place)
+        return self._multi_values(values, place, weights)
+
+    def _multi_values(self, values, place, weights):
+        flat, lengths = as_lists(values, place, self.view.separator)
+        all_lengths = lengths
+        flat, lengths, index = pick_lists(flat, lengths, self.view.max_values, newest=False)
+        inner = place.within(lengths)
+        ids = self._ids.encode(flat, inner)
+        numbers = None
+        if weights is not None:
+            numbers = self._weights(weights, place, all_lengths, index)
+        return Ragged(ids, starts_of(lengths), lengths.astype(np.int32), numbers)
+
+    def _weights(self, weights, place, lengths, index):
+        place = Place(place.file, self.view.weights, place.row)
+        flat, weight_lengths = as_lists(weights, place, self.view.separator)
+        if not np.array_equal(weight_lengths, lengths):
+            at = int(np.argmax(weight_lengths != lengths))
+            raise place.error(
+                at,
+                f"there must be one weight for each value of `{self.column}` ({lengths[at]})",
+                int(weight_lengths[at]),
+            )
+        numbers = as_numbers(flat, place.within(lengths))
+        weights = as_float32(numbers, place.within(lengths), "a weight")
+        return weights if index is None else weights[index]
+
+    def _vectors(self, values, place):
+        size = self.view.size
+        flat, lengths = as_lists(values, place, self.view.separator)
+        wrong = lengths != size
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise place.error(
+                at, f"a vector must have {size} numbers", f"{int(lengths[at])} numbers"
+            )
+        inner = place.within(lengths)
+        numbers = as_float32(as_numbers(flat, inner), inner, "a number of a vector")
+        return numbers.reshape(-1, size)

@@ -1,0 +1,124 @@
+"""Values to ids."""
+
+import functools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lmn_tf.data.encoding.hashing import hash_values
+from lmn_tf.data.encoding.id_keys import as_keys, as_texts, quick_integers
+from lmn_tf.data.encoding.key_index import KeyIndex
+from lmn_tf.data.encoding.place import Place
+
+_UNKNOWN = -1
+_UNKNOWN_IDS = {"own_id": 1, "padding": 0, "error": _UNKNOWN}
+
+
+class IdEncoder:
+    """Turns the values of a categorical column into ids, whole arrays at a time.
+
+    Values are compared by their text, see `id_keys`. Id 0 is padding and 1 is unknown;
+    value `i` of a vocabulary becomes `i + 2`, a number `v` under `identity` becomes `v + 2`, and
+    under `hash: B` a value becomes `2 + h mod B`, where `h` is splitmix64 of an integer and BLAKE2b
+    of other text. `identity` alone reads numbers: `07` is 7 there. A missing value becomes what
+    `default` becomes, or without a default what an unknown value becomes.
+
+    Args:
+        name: String. Name of the feature or field, for messages.
+        lookup: `Lookup`.
+        vocabulary: List of values, or `None` where the lookup has none.
+        default: Value for missing cells. Defaults to `None`.
+        by_number: Boolean, as of `KeyIndex`. Defaults to `False`.
+    """
+
+    def __init__(self, name, lookup, vocabulary, default=None, by_number=False):
+        self.name = name
+        self.lookup = lookup
+        self.vocabulary = vocabulary
+        self.default = default
+        self._by_number = by_number
+        self._unknown = _UNKNOWN_IDS[lookup.unknown]
+        self._missing: int | None = None
+
+    def encode(self, values: pa.Array, place: Place) -> np.ndarray:
+        """Returns the int32 id of each value.
+
+        Args:
+            values: Arrow array of ids, see `as_keys`.
+            place: Where they come from.
+
+        Raises:
+            UserError: A value is of the wrong type, or unknown under `unknown: error`.
+        """
+        values = as_keys(values, place)
+        if values.null_count == len(values):
+            ids = np.full(len(values), self._missing_id(place), np.int32)
+        elif pa.types.is_dictionary(values.type) and self.lookup.identity is not None:
+            # Numbers are read where they stand: a dictionary may hold more than these rows do.
+            ids = self._ids(as_texts(values.dictionary_decode()), place)
+        elif pa.types.is_dictionary(values.type):
+            texts = as_texts(values.dictionary)
+            table = np.append(self._ids(texts, place), self._missing_id(place))
+            cells = values.indices
+            if cells.null_count:
+                cells = cells.fill_null(len(texts))
+            ids = table.astype(np.int32).take(cells.to_numpy(zero_copy_only=False))
+        else:
+            ids = self._ids(values, place)
+        if self._unknown == _UNKNOWN and len(ids) and ids.min() == _UNKNOWN:
+            at = int(np.argmax(ids == _UNKNOWN))
+            raise place.error(at, self._rule(), values[at].as_py())
+        return ids
+
+    def _ids(self, values, place):
+        lookup = self.lookup
+        if lookup.hash is not None:
+            ids = (hash_values(values) % np.uint64(lookup.hash)).astype(np.int32) + np.int32(2)
+        elif lookup.identity is not None:
+            ids = self._identity(values, place)
+        else:
+            ids = self._index.find(values)
+        if values.null_count:
+            missing = pc.is_null(values).to_numpy(zero_copy_only=False)
+            ids = np.where(missing, np.int32(self._missing_id(place)), ids)
+        return ids
+
+    def _identity(self, values, place):
+        if not pa.types.is_integer(values.type):
+            values = _to_integers(values, place)
+        numbers = values.fill_null(-1) if values.null_count else values
+        numbers = numbers.to_numpy(zero_copy_only=False)
+        known = (numbers >= 0) & (numbers < self.lookup.identity)
+        return np.where(known, numbers + 2, self._unknown).astype(np.int32)
+
+    @functools.cached_property
+    def _index(self) -> KeyIndex:
+        return KeyIndex(self.vocabulary, 2, self._unknown, self._by_number)
+
+    def _missing_id(self, place) -> int:
+        if self.default is None:
+            return self._unknown
+        if self._missing is None:
+            self._missing = int(self._ids(pa.array([str(self.default)]), place)[0])
+        return self._missing
+
+    def _rule(self):
+        if self.lookup.identity is not None:
+            return f"the value must be in 0..{self.lookup.identity - 1}"
+        return f"the value must be in the vocabulary of `{self.name}`"
+
+
+def _to_integers(texts, place):
+    """Returns the integers that texts write in decimal digits: under `identity` `07` is 7."""
+    numbers = quick_integers(texts)
+    if numbers is not None:
+        return numbers
+    texts = pc.utf8_trim_whitespace(texts)
+    good = pc.match_substring_regex(texts, r"^[+-]?[0-9]+(\.0*)?$").fill_null(True)
+    if not pc.all(good).as_py():
+        at = int(np.argmin(good.to_numpy(zero_copy_only=False)))
+        raise place.error(at, "the value must be an integer", texts[at].as_py())
+    digits = pc.replace_substring_regex(texts, r"^\+?(-?)0*([0-9]+?)(\.0*)?$", r"\1\2")
+    # No list of ids is as long as what has more digits.
+    return pc.if_else(pc.greater(pc.utf8_length(digits), 18), "-1", digits).cast(pa.int64())

@@ -1,0 +1,143 @@
+"""Ids in the form in which everything compares them: their text.
+
+An id is its text, whatever the format, the type and the time at which it is read: training,
+evaluation, prediction and serving, features, fields of events, groups and owners of events all
+take their ids from `as_keys`.
+
+- Text is itself, with its blanks, zeros in front and capitals: `007`, `7` and ` 7` are three ids.
+- An integer of any type and size, and a boolean (0 or 1), is the text that Python writes for it.
+  So 7 in Parquet or in a request is `7` in CSV, and not `007`.
+- A float or a decimal that is whole is that integer; a NaN is missing. A float is refused where its
+  type does not hold each integer of that size (2^53 and more in float64, 2^24 and more in float32):
+  several ids may have become one when it was written. Fractions and infinities are refused.
+- A date is its text `2024-01-31`. Times of day, timestamps and bytes, which can be written in many
+  ways, are refused.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lmn_tf.data.encoding.arrow_values import is_list, is_text
+from lmn_tf.data.encoding.place import Place
+
+_LAST_INT64 = "9223372036854775807"
+_FIRST_INT64 = "-9223372036854775808"
+_MANTISSA_BITS = {16: 11, 32: 24, 64: 53}
+
+
+def as_keys(values: pa.Array, place: Place) -> pa.Array:
+    """Returns ids as their texts, or as int64 where all of them are texts of such integers.
+
+    int64 is a shorter form of the same: integer 7 and text `7` are one id.
+
+    Args:
+        values: Arrow array of ids.
+        place: Where they come from.
+
+    Returns:
+        Arrow array of int64, of text, or of text as a dictionary.
+
+    Raises:
+        UserError: They are lists or times, or one of them has no text of its own.
+
+    Example:
+
+    >>> place = Place.of_rows("a.parquet", "item", 0)
+    >>> as_keys(pa.array([2**64 - 1, 7], pa.uint64()), place).to_pylist()
+    ['18446744073709551615', '7']
+    """
+    kind = values.type
+    if pa.types.is_int64(kind) or pa.types.is_string(kind):
+        return values
+    if pa.types.is_dictionary(kind):
+        if is_text(kind.value_type):
+            return values
+        return as_keys(values.dictionary_decode(), place)
+    if is_text(kind):
+        return values.cast(pa.string())
+    if pa.types.is_uint64(kind):
+        largest = pc.max(values).as_py()
+        fits = largest is None or largest < 2**63
+        return values.cast(pa.int64() if fits else pa.string())
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+        return values.cast(pa.int64())
+    if pa.types.is_floating(kind):
+        return _whole_floats(values, place)
+    if pa.types.is_decimal(kind):
+        return _whole_decimals(values, place)
+    if pa.types.is_date(kind):
+        return values.cast(pa.date32()).cast(pa.string())
+    if is_list(kind):
+        raise place.column_error("must hold one value, not lists", kind)
+    raise place.column_error("must hold integers, text or dates, or be cast to text", kind)
+
+
+def as_texts(keys: pa.Array) -> pa.Array:
+    """Returns keys as text, not as a dictionary."""
+    return keys if pa.types.is_string(keys.type) else keys.cast(pa.string())
+
+
+def as_integers(texts: pa.Array) -> pa.Array:
+    """Returns texts as int64 where they are what Python writes for such an integer, else missing.
+
+    Example:
+
+    >>> as_integers(pa.array(["7", "007", "-0", "x"])).to_pylist()
+    [7, None, None, None]
+    """
+    quick = quick_integers(texts)
+    if quick is not None:
+        return quick
+    short = pc.match_substring_regex(texts, "^(0|-?[1-9][0-9]{0,17})$")
+    long = pc.match_substring_regex(texts, "^-?[1-9][0-9]{18}$")
+    if pc.any(long).as_py():
+        # Of texts of one length the greater one is the greater number.
+        last = pc.if_else(pc.starts_with(texts, "-"), _FIRST_INT64, _LAST_INT64)
+        short = pc.or_(short, pc.and_(long, pc.less_equal(texts, last)))
+    return pc.if_else(short, texts, pa.scalar(None, pa.string())).cast(pa.int64())
+
+
+def quick_integers(texts: pa.Array) -> pa.Array | None:
+    """Returns texts as int64 where all of them are what Python writes for such an integer."""
+    # Far cheaper than a cast that fails, which words an error for each text.
+    are_digits = pc.ascii_is_decimal(pc.ascii_ltrim(texts, "-"))
+    if pc.any(pc.invert(are_digits)).as_py():
+        return None
+    try:
+        numbers = texts.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    return numbers if numbers.cast(pa.string()).equals(texts) else None
+
+
+def _whole_floats(values, place):
+    # Tools that know no missing integers (pandas) write ids as floats with NaN.
+    bits = _MANTISSA_BITS[values.type.bit_width]
+    numbers = values.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
+    missing = np.isnan(numbers)
+    fraction = ~missing & ((numbers != np.floor(numbers)) | np.isinf(numbers))
+    if fraction.any():
+        at = int(np.argmax(fraction))
+        raise place.error(at, "the value must be an integer or text", float(numbers[at]))
+    large = ~missing & (np.abs(numbers) >= 2.0**bits)
+    if large.any():
+        at = int(np.argmax(large))
+        rule = (
+            f"an id of type {values.type} must be smaller than 2^{bits}, from where on one float "
+            "stands for several integers: write integers or text"
+        )
+        raise place.error(at, rule, int(numbers[at]))
+    return pa.array(np.where(missing, 0, numbers).astype(np.int64), mask=missing)
+
+
+def _whole_decimals(values, place):
+    try:
+        return values.cast(pa.int64())
+    except pa.ArrowInvalid:  # one is larger, or a fraction
+        texts = []
+    for at, value in enumerate(values.to_pylist()):
+        if value is not None and value != int(value):
+            raise place.error(at, "the value must be an integer or text", str(value))
+        texts.append(None if value is None else str(int(value)))
+    return pa.array(texts, pa.string())

@@ -1,0 +1,152 @@
+"""Finds ids in a list of ids, whichever type both come in."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lmn_tf.data.encoding.id_keys import as_integers, as_texts, quick_integers
+
+_TABLE_LIMIT = 1 << 24
+
+
+class ValueIndex:
+    """Position of values in a list of distinct ones, for whole arrays at once.
+
+    Integers within a small range are looked up in a table. Otherwise Arrow hashes the list anew
+    for every call, which is cheap where many values are asked for; for few values and a long list
+    a dictionary, made once, is asked for the distinct values only.
+
+    Args:
+        values: Arrow array of distinct int64 or text values.
+        first: Integer. Number of the first value. Defaults to `0`.
+        absent: Integer. Number of anything that is not in the list. Defaults to `-1`.
+    """
+
+    def __init__(self, values: pa.Array, first: int = 0, absent: int = -1):
+        self.values = values
+        self.first = first
+        self.absent = absent
+        self.is_integer = pa.types.is_integer(values.type)
+        self._table = None
+        self._positions: dict | None = None
+        if self.is_integer and len(values):
+            low, high = (value.as_py() for value in pc.min_max(values).values())
+            if high - low < min(max(16 * len(values), 1 << 16), _TABLE_LIMIT):
+                numbers = values.to_numpy()
+                self._low = low
+                # One cell more on each side, which stands for everything beyond.
+                self._table = np.full(high - low + 3, absent, np.int32)
+                self._table[numbers - low + 1] = np.arange(first, first + len(values))
+
+    def __len__(self):
+        return len(self.values)
+
+    def find(self, values: pa.Array) -> np.ndarray:
+        """Returns `first` plus the position of each value, `absent` where missing or not listed.
+
+        Args:
+            values: Arrow array of the list's own type (int64 or text), not dictionary-encoded.
+        """
+        if not len(self.values):
+            return np.full(len(values), self.absent, np.int32)
+        if self._table is not None:
+            top = self._low + len(self._table) - 2
+            numbers = values.fill_null(top) if values.null_count else values
+            numbers = numbers.to_numpy(zero_copy_only=False)
+            return self._table.take(numbers - (self._low - 1), mode="clip")
+        if len(values) * 8 < len(self.values):
+            return self._find_few(values)
+        found = pc.index_in(values, value_set=self.values)
+        if self.first:
+            found = pc.add(found, pa.scalar(self.first, pa.int32()))
+        return found.fill_null(self.absent).to_numpy(zero_copy_only=False)
+
+    def _find_few(self, values):
+        if self._positions is None:
+            numbered = enumerate(self.values.to_pylist(), self.first)
+            self._positions = {value: number for number, value in numbered}
+        coded = values.dictionary_encode()
+        asked = coded.dictionary.to_pylist()
+        found = [self._positions.get(value, self.absent) for value in asked]
+        table = np.asarray([*found, self.absent], np.int32)
+        return table[coded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)]
+
+
+class KeyIndex:
+    """Position of ids in a list of distinct ones: integer 7 and text `7` are one id.
+
+    Args:
+        values: List of integers and texts, or Arrow array of int64 or text.
+        first: Integer. Number of the first id. Defaults to `0`.
+        absent: Integer. Number of anything that is not in the list. Defaults to `-1`.
+        by_number: Boolean. Whether integers are looked up among the numbers that texts write, as
+            in `007`, where each text writes one: the rule of runs of before an id was its text.
+            Of two texts of one number the later one counts. Defaults to `False`.
+    """
+
+    def __init__(self, values, first: int = 0, absent: int = -1, by_number: bool = False):
+        self.values = values if isinstance(values, pa.Array) else _keys(values)
+        self.first = first
+        self.absent = absent
+        self.by_number = by_number
+        self._indexes: dict[bool, ValueIndex] = {}
+        self._places = None
+
+    def __len__(self):
+        return len(self.values)
+
+    def find(self, keys: pa.Array) -> np.ndarray:
+        """Returns `first` plus the position of each id, `absent` where missing or not listed.
+
+        Args:
+            keys: Arrow array of int64 or text, not dictionary-encoded.
+        """
+        if pa.types.is_null(keys.type):
+            return np.full(len(keys), self.absent, np.int32)
+        is_integer = pa.types.is_integer(keys.type)
+        if is_integer not in self._indexes:
+            self._indexes[is_integer] = self._index(is_integer)
+        found = self._indexes[is_integer].find(keys)
+        if is_integer and self._places is not None:
+            return self._places.take(found)
+        return found
+
+    def _index(self, is_integer) -> ValueIndex:
+        values = self.values
+        if not is_integer:
+            return ValueIndex(as_texts(values), self.first, self.absent)
+        if pa.types.is_integer(values.type):
+            return ValueIndex(values, self.first, self.absent)
+        if self.by_number and (places := _places_by_number(values)) is not None:
+            found = np.array(list(places.values())) + self.first
+            self._places = np.append(found, self.absent).astype(np.int32)
+            return ValueIndex(pa.array(places, pa.int64()))
+        numbers = as_integers(values)
+        if not numbers.null_count:
+            return ValueIndex(numbers, self.first, self.absent)
+        # Integers among texts: their positions, and `absent` behind the last.
+        places = np.flatnonzero(numbers.is_valid().to_numpy(zero_copy_only=False)) + self.first
+        self._places = np.append(places, self.absent).astype(np.int32)
+        return ValueIndex(numbers.drop_null())
+
+
+def _places_by_number(texts) -> dict[int, int] | None:
+    """Returns the position of each number, or `None` where a text writes no int64."""
+    places = {}
+    for place, text in enumerate(texts.to_pylist()):
+        try:
+            number = int(text)
+        except ValueError:
+            return None
+        if not -(2**63) <= number < 2**63:
+            return None
+        places[number] = place
+    return places
+
+
+def _keys(values: list) -> pa.Array:
+    if all(type(value) is int and -(2**63) <= value < 2**63 for value in values):
+        return pa.array(values, pa.int64())
+    texts = pa.array([str(value) for value in values], pa.string())
+    numbers = quick_integers(texts)
+    return texts if numbers is None else numbers

@@ -1,0 +1,146 @@
+"""Numbers to transformed numbers, or to ids of buckets."""
+
+import numpy as np
+import pyarrow as pa
+
+from lmn_tf.data.encoding.arrow_values import as_float32, as_numbers
+from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.learning.counts import is_constant
+from lmn_tf.specs.bucketize import Bucketize
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.min_max import MinMax
+
+
+class NumberEncoder:
+    """Applies the steps of a transform to a numeric column, whole arrays at a time.
+
+    Learned figures describe the numbers as the first learned step meets them, that is after the
+    steps before it; behind that step they are carried along. A missing number becomes `default`
+    before the first step; without a default it is an error, except that `bucketize` has id 1 for
+    it (our choice).
+
+    Args:
+        name: String. Name of the feature or field.
+        transform: Tuple of steps.
+        statistics: Mapping with the learned figures, or `None` where no step needs them.
+        default: Number for missing cells. Defaults to `None`.
+    """
+
+    def __init__(self, name, transform, statistics=None, default=None):
+        self.name = name
+        self.default = default
+        self._steps, self._boundaries = _resolve(name, transform, dict(statistics or {}))
+
+    def encode(self, values: pa.Array, place: Place) -> np.ndarray:
+        """Returns float32 numbers, or int32 ids after `bucketize`.
+
+        Args:
+            values: Arrow array.
+            place: Where they come from.
+
+        Raises:
+            UserError: A value is no number, missing without default, or not finite, be it as given,
+                after the transform or as float32.
+        """
+        numbers = as_numbers(values, place)
+        given, missing = self.fill(numbers, place)
+        numbers = given
+        for step, offset, scale in self._steps:
+            numbers = apply_step(numbers, step, offset, scale, place)
+        if self._boundaries is None:
+            return as_float32(numbers, place, "the number, after its transform,", given)
+        finite = np.isfinite(numbers)
+        if not finite.all():
+            at = int(np.argmin(finite))
+            raise place.error(at, "the number must be finite after its transform", float(given[at]))
+        ids = np.searchsorted(self._boundaries, numbers, side="right").astype(np.int32) + 2
+        return ids if missing is None else np.where(missing, np.int32(1), ids)
+
+    def fill(self, numbers: np.ndarray, place: Place):
+        """Returns the numbers without NaN, and which are still missing or `None`."""
+        finite = np.isfinite(numbers)
+        if finite.all():
+            return numbers, None
+        missing = np.isnan(numbers)
+        if not (finite | missing).all():
+            at = int(np.argmax(~(finite | missing)))
+            raise place.error(at, "the number must be finite", float(numbers[at]))
+        if self.default is not None:
+            return np.where(missing, float(self.default), numbers), None
+        if self._boundaries is None:
+            at = int(np.argmax(missing))
+            rule = f"a number must be given, or `{self.name}` a `default`"
+            raise place.error(at, rule, "no value (null or NaN)")
+        return np.where(missing, 0.0, numbers), missing
+
+
+def leading_steps(transform) -> list:
+    """Returns the steps before the first learned one, resolved: the learned figures follow them."""
+    steps = []
+    for step in transform:
+        if step in ("standardize", "min_max") or isinstance(step, Bucketize):
+            break
+        steps.append(_given(step))
+    return steps
+
+
+def apply_step(numbers, step, offset, scale, place: Place) -> np.ndarray:
+    """Returns the numbers after one resolved step: `log1p`, else `(x - offset) / scale`.
+
+    Raises:
+        UserError: `log1p` meets a number of -1 or less.
+    """
+    if step != "log1p":
+        with np.errstate(over="ignore"):  # what is not finite is told with its row
+            return (numbers - offset) / scale
+    if len(numbers) and numbers.min() <= -1:
+        at = int(np.argmin(numbers))
+        raise place.error(at, "a number must be above -1 for log1p", float(numbers[at]))
+    return np.log1p(numbers)
+
+
+def _given(step):
+    if isinstance(step, MinMax):
+        low, high = map(float, step.min_max)
+        return "min_max", low, high - low
+    return step, 0.0, 1.0
+
+
+def _resolve(name, transform, figures):
+    """Returns the steps as (name, offset, scale), and the boundaries of `bucketize` or `None`."""
+    steps, boundaries, learned = [], None, False
+    for step in transform:
+        if isinstance(step, Bucketize):
+            values = figures["quantiles"] if step.learned else step.bucketize
+            boundaries = np.asarray(values, np.float64)
+            continue
+        if step == "standardize":
+            if "mean" not in figures:
+                raise UserError(
+                    f"`standardize` of `{name}` must not follow a learned step and `log1p`. "
+                    f"Received: transform={list(transform)!r}"
+                )
+            # A constant column has no deviation: it becomes 0.
+            steps.append((step, figures["mean"], figures["std"] or 1.0))
+        elif step == "min_max":
+            low, high = figures["min"], figures["max"]
+            steps.append((step, low, 1.0 if is_constant(low, high) else high - low))
+        else:
+            steps.append(_given(step))
+        learned = learned or step in ("standardize", "min_max")
+        if learned:
+            figures = _carried(figures, *steps[-1])
+    return steps, boundaries
+
+
+def _carried(figures, step, offset, scale):
+    """Returns the learned figures as they are after a step."""
+    if step == "log1p":
+        carried = {key: float(np.log1p(figures[key])) for key in ("min", "max")}
+        carried["quantiles"] = np.log1p(figures.get("quantiles", ()))
+        return carried
+    moved = [key for key in ("mean", "min", "max") if key in figures]
+    carried = {key: (figures[key] - offset) / scale for key in moved}
+    carried["std"] = figures.get("std", 0.0) / scale
+    carried["quantiles"] = (np.asarray(figures.get("quantiles", ())) - offset) / scale
+    return carried

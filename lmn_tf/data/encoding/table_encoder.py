@@ -1,0 +1,211 @@
+"""Arrow tables to encoded rows, as a feature spec says."""
+
+import numpy as np
+import pyarrow as pa
+
+from lmn_tf.data.encoding.arrow_values import (
+    as_float32,
+    as_lists,
+    as_numbers,
+    as_times,
+    one_chunk,
+    pick_lists,
+)
+from lmn_tf.data.encoding.column_encoder import ColumnEncoder
+from lmn_tf.data.encoding.elapsed_time import check_elapsed, elapsed_ids
+from lmn_tf.data.encoding.hashing import group_ids, splitmix64
+from lmn_tf.data.encoding.id_keys import as_keys
+from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.ragged import Ragged, starts_of
+from lmn_tf.data.encoding.row_block import RowBlock, SequenceRows
+
+
+class TableEncoder:
+    """Encodes tables of rows: features, histories, labels, weights and groups.
+
+    Args:
+        spec: `FeatureSpec` whose vocabularies and statistics are learned.
+        stores: Mapping from the name of each sequence by reference to its `EventStore`.
+        labels: Boolean. Whether labels and row weights are read. Defaults to `True`.
+        histories: Boolean. Whether sequences are read. Defaults to `True`.
+    """
+
+    def __init__(self, spec, stores, labels=True, histories=True):
+        self.spec = spec
+        self.sequences = spec.sequences if histories else ()
+        self.stores = stores
+        self.labels = labels
+        self._features = {
+            view.name: ColumnEncoder(spec, view) for view in spec.features if view.kind != "cross"
+        }
+        self._crosses = [view for view in spec.features if view.kind == "cross"]
+        self._fields = {
+            sequence.name: {
+                field.name: ColumnEncoder(spec, spec.resolved_field(sequence, field))
+                for field in sequence.fields
+            }
+            for sequence in self.sequences
+            if sequence.events is None
+        }
+
+    def encode(self, table: pa.Table, file: str, first_row: int) -> RowBlock:
+        """Returns the encoded rows of a table.
+
+        Args:
+            table: Arrow table with the columns of the spec.
+            file: Path it comes from.
+            first_row: Rows of the file before the table.
+
+        Raises:
+            UserError: A value breaks a rule of the spec.
+        """
+        reader = _Columns(table, file, first_row)
+        request = None
+        if self.spec.request_time is not None:
+            unit = self.spec.time_unit or "second"
+            request = as_times(*reader.column(self.spec.request_time), unit)
+        features = {}
+        for view in self.spec.features:
+            if view.kind != "cross":
+                features[view.name] = self._feature(self._features[view.name], reader, request)
+        for view in self._crosses:
+            features[view.name] = cross_ids([features[n] for n in view.of], view.lookup.hash)
+        features = {view.name: features[view.name] for view in self.spec.features}
+        if self.spec.group is not None:
+            values, place = reader.column(self.spec.group)
+            features["group"] = group_ids(as_keys(values, place))
+        sequences = {
+            sequence.name: self._sequence(sequence, reader, request) for sequence in self.sequences
+        }
+        labels, weights = self._targets(reader)
+        return RowBlock(features, sequences, labels, weights)
+
+    def _feature(self, encoder, reader, request):
+        values, place = reader.column(encoder.column)
+        weights = None
+        if encoder.view.weights is not None:
+            weights, _ = reader.column(encoder.view.weights)
+        encoded = encoder.encode(values, place, weights)
+        if encoder.kind == "elapsed_time":
+            check_elapsed(request, encoded, place)
+            return elapsed_ids(request, encoded, encoder.view.unit, encoder.view.num_buckets)
+        return encoded
+
+    def _sequence(self, sequence, reader, request):
+        if sequence.events is not None:
+            store = self.stores[sequence.name]
+            users = reader.column(sequence.events.user)
+            counts = reader.column(sequence.events.count)
+            return store.rows(sequence, users, counts, request)
+        newest = sequence.keep == "newest"
+        fields, first, all_lengths, kept_lengths = {}, None, None, None
+        for name, encoder in self._fields[sequence.name].items():
+            values, place = reader.column(encoder.column)
+            flat, lengths = as_lists(values, place)
+            if first is None:
+                first, all_lengths = encoder.column, lengths
+            elif not np.array_equal(lengths, all_lengths):
+                at = int(np.argmax(lengths != all_lengths))
+                raise place.error(
+                    at,
+                    f"the list must be as long as that of `{first}` ({int(all_lengths[at])})",
+                    f"{int(lengths[at])} values",
+                )
+            flat, kept_lengths, index = pick_lists(flat, lengths, sequence.max_length, newest)
+            events = place.within(kept_lengths)
+            weights = self._event_weights(encoder, reader, all_lengths, index)
+            encoded = encoder.encode(flat, events, weights)
+            if encoder.kind == "elapsed_time":
+                moments = np.repeat(request, kept_lengths)
+                check_elapsed(moments, encoded, events)
+                view = encoder.view
+                encoded = elapsed_ids(moments, encoded, view.unit, view.num_buckets)
+            fields[name] = encoded
+        return SequenceRows(
+            sequence.max_length, starts_of(kept_lengths), kept_lengths.astype(np.int32), fields
+        )
+
+    def _event_weights(self, encoder, reader, lengths, index):
+        if encoder.view.weights is None:
+            return None
+        values, place = reader.column(encoder.view.weights)
+        flat, weight_lengths = as_lists(values, place)
+        if not np.array_equal(weight_lengths, lengths):
+            at = int(np.argmax(weight_lengths != lengths))
+            raise place.error(
+                at,
+                f"the list must be as long as that of `{encoder.column}` ({int(lengths[at])})",
+                f"{int(weight_lengths[at])} values",
+            )
+        return flat if index is None else flat.take(pa.array(index))
+
+    def _targets(self, reader):
+        if not self.labels:
+            return None, None
+        labels = [self._label(label, reader) for label in self.spec.labels]
+        weights = None
+        if self.spec.weight is not None:
+            values, place = reader.column(self.spec.weight)
+            weights = as_numbers(values, place)
+            good = np.isfinite(weights) & (weights >= 0)
+            if not good.all():
+                at = int(np.argmin(good))
+                raise place.error(at, "a row's weight must be 0 or more", float(weights[at]))
+            weights = as_float32(weights, place, "a row's weight")
+        return np.stack(labels, axis=1), weights
+
+    def _label(self, label, reader):
+        values, place = reader.column(label.data_column)
+        numbers = as_numbers(values, place)
+        good = (numbers == 0) | (numbers == 1)
+        if not good.all():
+            at = int(np.argmin(good))
+            received = float(numbers[at])
+            raise place.error(
+                at,
+                f"label `{label.name}` must be 0 or 1",
+                int(received) if received.is_integer() else received,
+            )
+        return numbers.astype(np.float32)
+
+
+class _Columns:
+    """The columns of one table, each with its place."""
+
+    def __init__(self, table, file, first_row):
+        self.table = table
+        self.file = file
+        self.first_row = first_row
+
+    def column(self, name):
+        place = Place.of_rows(self.file, name, self.first_row)
+        return one_chunk(self.table.column(name)), place
+
+
+def cross_ids(parts: list, num_buckets: int):
+    """Returns `2 + h mod num_buckets`, where `h` chains splitmix64 over the parts' ids.
+
+    With one part of lists, each of its values is crossed with the others. Where a part is padding
+    (id 0), so is the cross. That ids and not raw values are hashed is our choice: buckets and
+    vocabularies cross alike.
+
+    Args:
+        parts: List of int32 arrays, at most one of them a `Ragged`.
+        num_buckets: Integer.
+
+    Returns:
+        int32 array, or a `Ragged` shaped like the part of lists.
+    """
+    lists = next((part for part in parts if isinstance(part, Ragged)), None)
+    hashes, padding = np.uint64(0), False
+    for part in parts:
+        ids = part.values if isinstance(part, Ragged) else part
+        if lists is not None and not isinstance(part, Ragged):
+            ids = np.repeat(ids, lists.lengths)
+        hashes = splitmix64(hashes ^ ids.astype(np.uint64))
+        padding = padding | (ids == 0)
+    ids = (hashes % np.uint64(num_buckets)).astype(np.int32) + np.int32(2)
+    ids = np.where(padding, np.int32(0), ids)
+    if lists is None:
+        return ids
+    return Ragged(ids, lists.starts, lists.lengths)

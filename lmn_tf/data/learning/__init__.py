@@ -1,0 +1,1 @@
+"""Vocabularies and statistics from training data."""

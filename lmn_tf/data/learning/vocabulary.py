@@ -1,0 +1,312 @@
+"""Learns vocabularies and statistics from training data, in one pass and bounded memory."""
+
+import dataclasses
+import os
+import tempfile
+
+import numpy as np
+import pyarrow as pa
+
+from lmn_tf.data.encoding.arrow_values import as_lists, as_numbers, one_chunk, pick_lists
+from lmn_tf.data.encoding.number_encoder import apply_step, leading_steps
+from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.formats import format_of, match_files
+from lmn_tf.data.learning.counts import NumberSummary, ValueCounter
+from lmn_tf.data.reading.batch_reader import open_spec_files
+from lmn_tf.data.reading.event_file import EventFile
+from lmn_tf.data.reading.unit_order import UnitOrder
+from lmn_tf.specs.assets import Assets
+from lmn_tf.specs.errors import UserError
+
+_LARGEST = 1e150  # the squares of which a deviation is the mean are finite
+
+
+def is_learned(spec) -> bool:
+    """Returns whether `spec.assets` holds all vocabularies and statistics that the spec needs."""
+    return not _wanted(spec)
+
+
+def find_learned(spec, files) -> None:
+    """Fills `spec.assets` with what lies learned beside the files, as `learn` does first.
+
+    Args:
+        spec: `FeatureSpec`.
+        files: Glob, path, or list of them.
+
+    Raises:
+        UserError: No file matches, or a learned file is broken.
+    """
+    found = match_files(files)
+    _reuse(spec, os.path.dirname(found[0]), found)
+
+
+def learn(spec, files, seed=None, limit=None, reuse=True) -> None:
+    """Fills `spec.assets` with what the spec has to learn and does not hold yet.
+
+    Where the folder of the files has `vocabularies/` and `statistics.json`, learned under the same
+    rules and not older than the data, they are read; otherwise one pass over the files is made. A
+    value counts as often as training reads it: once for each row with it, and once for each
+    history that keeps its event. Columns that share a vocabulary add up. Of events by reference
+    only those count that precede a row of these files, as often as rows keep them: events of
+    later rows stay unseen, and both forms of a history give the same vocabulary. Statistics of a
+    feature come from its own column.
+
+    Args:
+        spec: `FeatureSpec`.
+        files: Glob, path, or list of them: the training data.
+        seed: Integer or `None`. Seed of the sample behind quantiles. Defaults to `None`: 0.
+        limit: Integer or `None`. Only the first rows are read. Defaults to `None`.
+        reuse: Boolean. Whether learned files beside the data are used. Defaults to `True`.
+
+    Raises:
+        UserError: The data do not fit the spec, or there is nothing to learn from.
+    """
+    folder = os.path.dirname(match_files(files)[0])
+    if reuse and limit is None:
+        _reuse(spec, folder, match_files(files))
+    wanted = _wanted(spec)
+    if not wanted:
+        return
+    units = open_spec_files(spec, files)
+    learners = [_Learner(spec, view, sequence) for view, sequence in _sources(spec, wanted)]
+    keys = {learner.key for learner in learners}
+    gatherers = {key: _gatherer(seed or 0, learners, key) for key in sorted(keys)}
+    histories = {
+        learner.sequence.name: _ReadEvents(learner.sequence, folder)
+        for learner in learners
+        if learner.sequence is not None and learner.sequence.events is not None
+    }
+    columns = [column for learner in learners for column in learner.columns]
+    columns += [column for history in histories.values() for column in history.columns]
+    columns = tuple(dict.fromkeys(columns))
+    order = UnitOrder(units, False, 0, 1, (0, 1), limit)
+    for unit, table, row in order.tables(0, 0, columns):
+        for learner in learners:
+            if not learner.by_reference:
+                learner.take_table(table, unit.path, row, gatherers[learner.key])
+        for history in histories.values():
+            history.take_table(table, unit.path, row)
+    for name, history in histories.items():
+        chosen = [one for one in learners if one.by_reference and one.sequence.name == name]
+        history.replay(chosen, gatherers)
+    for key, gatherer in gatherers.items():
+        _store(spec, key, gatherer, next(one for one in learners if one.key == key))
+
+
+@dataclasses.dataclass
+class _Learner:
+    """One column of one feature or field that something is learned from."""
+
+    spec: object
+    view: object
+    sequence: object
+
+    @property
+    def counts(self):
+        return self.view.lookup is not None and self.view.lookup.learn is not None
+
+    @property
+    def key(self):
+        if self.counts:
+            return "vocabulary", self.spec.lookup_key(self.view)
+        return "statistics", self.view.key
+
+    @property
+    def by_reference(self):
+        return self.sequence is not None and self.sequence.events is not None
+
+    @property
+    def columns(self):
+        return () if self.by_reference else (self.view.data_column,)
+
+    def take_table(self, table, path, row, gatherer):
+        values = one_chunk(table.column(self.view.data_column))
+        place = Place.of_rows(path, self.view.data_column, row)
+        if self.sequence is not None:
+            flat, lengths = as_lists(values, place)
+            newest = self.sequence.keep == "newest"
+            values, lengths, _ = pick_lists(flat, lengths, self.sequence.max_length, newest)
+            place = place.within(lengths)
+        self.take_items(values, place, gatherer)
+
+    def take_items(self, values, place, gatherer, times=None):
+        if self.view.kind == "multi_value":
+            flat, lengths = as_lists(values, place, self.view.separator)
+            values, lengths, _ = pick_lists(flat, lengths, self.view.max_values, newest=False)
+            place = place.within(lengths)
+            times = None if times is None else np.repeat(times, lengths)
+        if isinstance(gatherer, ValueCounter):
+            gatherer.add(values, place, times)
+            return
+        numbers = as_numbers(values, place)
+        kept = np.flatnonzero(np.isfinite(numbers))
+        numbers, place = numbers[kept], place.picked(kept)
+        for step in leading_steps(self.view.transform):
+            numbers = apply_step(numbers, *step, place)
+        large = np.abs(numbers) > _LARGEST
+        if large.any():
+            at = int(np.argmax(large))
+            rule = "a number that statistics are learned from must be within ±1e150"
+            raise place.error(at, rule, float(numbers[at]))
+        if times is not None:
+            numbers = np.repeat(numbers, times[kept])
+        gatherer.add(numbers)
+
+
+class _ReadEvents:
+    """Counts how often rows keep each event of a history by reference, then reads those events."""
+
+    def __init__(self, sequence, folder):
+        self.sequence = sequence
+        self.file = EventFile.of(sequence, folder)
+        self.columns = (sequence.events.user, sequence.events.count)
+        # Ups and downs of the number of rows that keep an event: their running sum is the number.
+        size = self.file.num_events + 1
+        with tempfile.TemporaryFile() as scratch:
+            scratch.truncate(size * 4)
+            self._changes = np.memmap(scratch, np.int32, "r+", shape=(size,))
+
+    def take_table(self, table, path, row):
+        user, count = self.columns
+        users = one_chunk(table.column(user)), Place.of_rows(path, user, row)
+        counts = one_chunk(table.column(count)), Place.of_rows(path, count, row)
+        first, available = self.file.find(*users)
+        precede = self.file.checked_counts(counts, users, available)
+        kept = np.minimum(precede, self.sequence.max_length)
+        if self.sequence.keep == "newest":
+            first = first + precede - kept
+        np.add.at(self._changes, first, np.int32(1))
+        np.add.at(self._changes, first + kept, np.int32(-1))
+
+    def replay(self, learners, gatherers):
+        if not learners:
+            return
+        columns = tuple(dict.fromkeys(one.view.data_column for one in learners))
+        self.file.check_columns(columns)
+        level = 0
+        for row, batch in self.file.batches(columns):
+            changes = self._changes[row : row + batch.num_rows]
+            times = np.cumsum(changes, dtype=np.int64) + level
+            level = int(times[-1])
+            read = np.flatnonzero(times)
+            if not len(read):
+                continue
+            for learner in learners:
+                column = learner.view.data_column
+                place = Place.of_rows(self.file.path, column, row).picked(read)
+                values = batch.column(column).take(pa.array(read))
+                learner.take_items(values, place, gatherers[learner.key], times[read])
+
+
+def _sources(spec, wanted):
+    """Yields each view that a wanted key is learned from, with its sequence or `None`."""
+    views = [(view, None) for view in spec.features]
+    for sequence in spec.sequences:
+        views += [(spec.resolved_field(sequence, field), sequence) for field in sequence.fields]
+    for view, sequence in views:
+        learner = _Learner(spec, view, sequence)
+        if learner.counts:
+            if learner.key in wanted:
+                yield view, sequence
+        elif view.needs_statistics and learner.key in wanted:
+            if sequence is None or view.like is None:
+                yield view, sequence
+
+
+def _wanted(spec) -> set:
+    """Returns (part, key) of all that is still to be learned."""
+    wanted = set()
+    for view in spec.views():
+        if view.lookup is not None and view.lookup.learn is not None:
+            key = spec.lookup_key(view)
+            if key not in spec.assets.vocabularies:
+                wanted.add(("vocabulary", key))
+        elif view.needs_statistics and view.key not in spec.assets.statistics:
+            wanted.add(("statistics", view.key))
+    return wanted
+
+
+def _gatherer(seed, learners, key):
+    return ValueCounter() if key[0] == "vocabulary" else NumberSummary(seed)
+
+
+def _store(spec, key, gatherer, learner):
+    part, name = key
+    rules = _rules(spec)[key]
+    if part == "vocabulary":
+        rule = learner.view.lookup.learn
+        values = gatherer.most_frequent(rule.min_count, rule.max_size)
+        spec.assets.vocabularies[name] = values
+        spec.assets.statistics[_note(name)] = {"count": len(values), "learned": rules}
+        return
+    if not gatherer.count:
+        raise UserError(
+            f"column `{learner.view.data_column}` must hold at least one number for the statistics "
+            f"of `{name}` to be learned. Received: none"
+        )
+    step = learner.view.bucketize
+    quantiles = step.bucketize.quantiles if step is not None and step.learned else None
+    spec.assets.statistics[name] = {**gatherer.figures(quantiles), "learned": rules}
+
+
+def _note(name):
+    return f"vocabulary/{name}"
+
+
+def _rules(spec) -> dict:
+    """Returns, for each (part, key), all that decides what is learned, as plain data."""
+    rules: dict[tuple[str, str], dict] = {}
+    for view, sequence in _sources(spec, _all_keys(spec)):
+        learner = _Learner(spec, view, sequence)
+        if learner.key not in rules:
+            rules[learner.key] = {"rule": _plain_rule(view), "columns": []}
+        column = {"column": view.data_column}
+        if view.kind == "multi_value":
+            column["max_values"] = view.max_values
+        if sequence is not None:
+            column |= {
+                "sequence": sequence.name,
+                "max_length": sequence.max_length,
+                "keep": sequence.keep,
+            }
+        rules[learner.key]["columns"].append(column)
+    return rules
+
+
+def _all_keys(spec):
+    keys = set()
+    for view in spec.views():
+        keys |= {("statistics", view.key)}
+        if view.lookup is not None and view.lookup.learn is not None:
+            keys.add(("vocabulary", spec.lookup_key(view)))
+    return keys
+
+
+def _plain_rule(view):
+    if view.lookup is not None:
+        return dataclasses.asdict(view.lookup.learn)
+    return [step if isinstance(step, str) else repr(step) for step in view.transform]
+
+
+def _reuse(spec, folder, files):
+    """Takes over learned files beside the data whose rules are the spec's."""
+    path = os.path.join(folder, "statistics.json")
+    read = [*files, *(os.path.join(folder, s.events.file) for s in spec.sequences if s.events)]
+    # Older than the data, they were learned from something else.
+    if not os.path.exists(path) or any(
+        os.path.exists(file) and os.path.getmtime(file) > os.path.getmtime(path) for file in read
+    ):
+        return
+    beside = Assets.load(folder)
+    if not beside.text_ids and any(format_of(file) == "csv" for file in files):
+        return  # learned from other ids
+    rules = _rules(spec)
+    for part, key in _wanted(spec):
+        note = beside.statistics.get(_note(key) if part == "vocabulary" else key, {})
+        if note.get("learned") != rules[part, key]:
+            continue
+        if part == "statistics":
+            spec.assets.statistics[key] = note
+        elif key in beside.vocabularies:
+            spec.assets.vocabularies[key] = beside.vocabularies[key]
+            spec.assets.statistics[_note(key)] = note

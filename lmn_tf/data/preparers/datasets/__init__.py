@@ -1,0 +1,1 @@
+"""Public datasets and plain logs, one reader each."""

@@ -1,0 +1,166 @@
+"""Any table of interactions: CSV, TSV, Parquet or JSON lines, with the columns the user names."""
+
+from lmn_tf.data.encoding.arrow_values import LATEST_SECOND, TIME_UNITS
+from lmn_tf.data.preparers.column import Column
+from lmn_tf.data.preparers.plan import Plan, quoted
+from lmn_tf.data.preparers.tables import first_of_item, infer_types, merge_repeats
+from lmn_tf.specs.delimiter import as_delimiter
+from lmn_tf.specs.errors import UserError
+
+OPTIONS = {
+    "user": None,
+    "item": None,
+    "time": None,
+    "order": None,
+    "label": None,
+    "rating_threshold": None,
+    "category": (),
+    "columns": (),
+    "event_columns": (),
+    "time_unit": "second",
+    "files": None,
+    "delimiter": None,
+}
+_KINDS = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
+_TAKEN = ("history_count", "label")
+
+
+def read(sources, options, **own):
+    """Reads every file of the one format that the folder holds."""
+    own = OPTIONS | own
+    columns = _columns(own)
+    notes = _read_files(sources, own, columns)
+    engine = sources.engine
+    extra = (*own["category"], *own["columns"], *own["event_columns"])
+    ids = ("_user", "_item", *own["category"])
+    infer_types(engine, "log", ("_user", "_item", *extra), ids)
+    label = "1" if own["label"] is None else "_label_value"
+    if own["rating_threshold"] is not None:
+        label = f"CAST(_label_value >= {own['rating_threshold']} AS BIGINT)"
+    names = "".join(f", {quoted(name)}" for name in extra)
+    engine.table(
+        "events",
+        f"""
+SELECT _user, _item, _time, CAST({label} AS BIGINT) AS _label{names}, _seq FROM log""",
+    )
+    engine.drop("log")
+    merge_repeats(sources)
+    unlabelled = engine.value("SELECT count(*) FROM events WHERE _label IS NULL")
+    sources.drop("rows without a label, which are events of histories only", unlabelled)
+    if own["category"]:
+        first_of_item(engine, own["category"])
+    return Plan(
+        dataset="interactions",
+        user=own["user"],
+        item=own["item"],
+        label="label",
+        time=own["time"] or own["order"],
+        ordered_by="time" if own["time"] else "position",
+        sampled=own["label"] is None,
+        context=own["columns"],
+        history=(*own["category"], *own["columns"], *own["event_columns"]),
+        item_columns=own["category"],
+        notes=(_note(own), *notes),
+    )
+
+
+def _columns(own):
+    """The columns to read, after checking what the user named."""
+    for name in ("user", "item"):
+        if not own[name]:
+            raise UserError(f"`{name}` must name a column. Received: {name}={own[name]!r}")
+    if bool(own["time"]) == bool(own["order"]):
+        raise UserError(
+            "exactly one of `time` and `order` must name a column. "
+            f"Received: time={own['time']!r}, order={own['order']!r}"
+        )
+    if own["rating_threshold"] is not None and own["label"] is None:
+        raise UserError("`rating_threshold` must come with `label`, the column of the ratings")
+    if own["time_unit"] not in TIME_UNITS:
+        raise UserError(
+            f"`time_unit` must be one of {tuple(TIME_UNITS)}. "
+            f"Received: time_unit={own['time_unit']!r}"
+        )
+    time = own["time"] or own["order"]
+    extra = (*own["category"], *own["columns"], *own["event_columns"])
+    written = [own["user"], own["item"], time, *extra]
+    for name in written:
+        if written.count(name) > 1 or name in _TAKEN or name.startswith("_"):
+            raise UserError(
+                "columns must be named once, must not begin with '_' and must not be one of "
+                f"{_TAKEN}. Received: {name!r}"
+            )
+    number = "TRY_CAST(CAST({} AS VARCHAR) AS DOUBLE)"
+    seconds = f"floor({number} / {TIME_UNITS[own['time_unit']]})" if own["time"] else number
+    moment = "floor(epoch(TRY_CAST(CAST({} AS VARCHAR) AS TIMESTAMP)))"
+    parse = (
+        f"TRY_CAST(coalesce({seconds}, {moment}) AS BIGINT)"
+        if own["time"]
+        else (f"TRY_CAST({seconds} AS BIGINT)")
+    )
+    columns = [
+        Column("_user", "", source=own["user"], parse=_filled("{}")),
+        Column("_item", "", source=own["item"], parse=_filled("{}")),
+        Column(
+            "_time",
+            "time" if own["time"] else "BIGINT",
+            source=time,
+            parse=parse,
+            rule=f"abs(_time) <= {LATEST_SECOND}" if own["time"] else None,
+        ),
+    ]
+    if own["label"] is not None:
+        rule = None if own["rating_threshold"] is not None else "_label_value IN (0, 1)"
+        number = "CASE WHEN NOT isnan(TRY_CAST({} AS DOUBLE)) THEN TRY_CAST({} AS DOUBLE) END"
+        label = Column("_label_value", "DOUBLE", own["label"], False, number, rule)
+        columns.append(label)
+    return columns + [Column(name, "", required=False, parse=_filled("{}")) for name in extra]
+
+
+def _filled(cell):
+    """An empty cell of a text file is no value, and neither is a NaN among numbers."""
+    is_nan = f"typeof({cell}) IN ('DOUBLE', 'FLOAT') AND isnan(TRY_CAST({cell} AS DOUBLE))"
+    return (
+        f"CASE WHEN CAST({cell} AS VARCHAR) <> '' AND NOT coalesce({is_nan}, false) THEN {cell} END"
+    )
+
+
+def _read_files(sources, own, columns):
+    """Reads the files into `log`; returns sentences for the report."""
+    files, delimiter = own["files"], own["delimiter"]
+    if files is not None:
+        found = sources.find(files)
+    else:
+        found = sources.find(*(f"*{kind}" for kind in _KINDS))
+    endings = {_kind(path) for path in found}
+    if len(endings) > 1 or None in endings:
+        raise UserError(
+            f"`files` must match files of one format of {_KINDS}. "
+            f"Received: {', '.join(path.name for path in found[:10])}"
+        )
+    ending = endings.pop()
+    if ending in (".csv", ".tsv"):
+        usual = "," if ending == ".csv" else "\t"
+        delimiter = usual if delimiter is None else as_delimiter(delimiter)
+        sources.csv("log", found, columns, delimiter)
+        return (f"Cells are parted by {delimiter!r}.",)
+    if delimiter is not None:
+        raise UserError(f"`delimiter` must come with .csv or .tsv files. Received: {found[0].name}")
+    if ending == ".parquet":
+        sources.parquet("log", found, columns)
+    else:
+        sources.json_lines("log", found, columns)
+    return ()
+
+
+def _kind(path):
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return next((kind for kind in _KINDS if kind in suffixes), None)
+
+
+def _note(own):
+    if own["label"] is None:
+        return "Every interaction is a positive."
+    if own["rating_threshold"] is None:
+        return f"`label` is `{own['label']}`."
+    return f"`label` is 1 where `{own['label']}` is at least {own['rating_threshold']:g}."

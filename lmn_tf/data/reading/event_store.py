@@ -1,0 +1,182 @@
+"""Histories by reference: the events of all users, encoded once."""
+
+import os
+import tempfile
+
+import numpy as np
+
+from lmn_tf.data.encoding.arrow_values import MISSING_TIME
+from lmn_tf.data.encoding.column_encoder import ColumnEncoder
+from lmn_tf.data.encoding.elapsed_time import check_elapsed
+from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.ragged import Ragged, starts_of
+from lmn_tf.data.encoding.row_block import SequenceRows, Times
+from lmn_tf.data.reading.event_file import EventFile
+
+
+class DiskArray:
+    """Appends arrays to a file, and then maps the whole into memory, read-only.
+
+    Args:
+        path: String. The file to be made.
+    """
+
+    def __init__(self, path: str):
+        self._path = path
+        self._file = open(path, "wb")
+        self._rows = 0
+        self._shape: tuple[int, ...] = ()
+        self._dtype = None
+
+    def append(self, values: np.ndarray) -> None:
+        """Adds values, all of one dtype and width, at the end."""
+        self._shape, self._dtype = values.shape[1:], values.dtype
+        self._file.write(np.ascontiguousarray(values).data)
+        self._rows += len(values)
+
+    def close(self) -> None:
+        """Closes the file; nothing can be added any more."""
+        self._file.close()
+
+    def finish(self) -> np.ndarray:
+        """Returns all values and one zero item, the padding, behind them."""
+        self.append(np.zeros((1, *self._shape), self._dtype))
+        self.close()
+        shape = (self._rows, *self._shape)
+        mapped = np.memmap(self._path, dtype=self._dtype, mode="r", shape=shape)
+        os.unlink(self._path)  # the map keeps the space until it is dropped
+        return np.asarray(mapped)
+
+
+class EventStore:
+    """Every field of a sequence's events, encoded chunk by chunk into a mapped temporary file.
+
+    A row names its user and the number of the user's events that precede it; its history is the
+    newest (or oldest) `max_length` of those. Memory holds the users, not the events.
+
+    Args:
+        spec: `FeatureSpec` whose vocabularies and statistics are learned.
+        sequence: `Sequence` with `events`.
+        folder: Folder that the path of the events file is relative to.
+
+    Raises:
+        UserError: The file is missing, broken, unsorted, or holds a value that the spec refuses.
+    """
+
+    def __init__(self, spec, sequence, folder):
+        self.file = EventFile.of(sequence, folder)
+        self._encoders = {}
+        for field in sequence.fields:
+            encoder = ColumnEncoder(spec, spec.resolved_field(sequence, field))
+            self._encoders[field.name] = encoder
+        self._clocks = [name for name, e in self._encoders.items() if e.kind == "elapsed_time"]
+        self._last_times: dict[str, np.int64] = {}
+        columns = [column for e in self._encoders.values() for column in e.columns]
+        self.file.check_columns(columns)
+        with tempfile.TemporaryDirectory(prefix="lmn_tf_events_") as scratch:
+            self.fields = self._encode_all(scratch, tuple(dict.fromkeys(columns)))
+
+    def rows(self, sequence, users, counts, request) -> SequenceRows:
+        """Returns the histories of rows.
+
+        Args:
+            sequence: The `Sequence`.
+            users: Arrow array of users, and its `Place`.
+            counts: Arrow array with the number of events before each row, and its `Place`.
+            request: int64 microseconds of the rows, or `None`.
+
+        Raises:
+            UserError: A user is unknown, a count exceeds the user's events, or an event is later
+                than the request.
+        """
+        first, available = self.file.find(*users)
+        precede = self.file.checked_counts(counts, users, available)
+        for clock in self._clocks:
+            times = self.fields[clock].values
+            last = np.where(precede > 0, first + precede - 1, len(times) - 1)
+            newest = np.where(precede > 0, times.take(last), MISSING_TIME)
+            check_elapsed(request, newest, counts[1])
+        lengths = np.minimum(precede, sequence.max_length)
+        if sequence.keep == "newest":
+            first = first + precede - lengths
+        return SequenceRows(
+            sequence.max_length,
+            first,
+            lengths.astype(np.int32),
+            self.fields,
+            request if self._clocks else None,
+            shared=True,
+        )
+
+    def _encode_all(self, scratch, columns):
+        writers = {name: _FieldWriter(os.path.join(scratch, name)) for name in self._encoders}
+        try:
+            for row, batch in self.file.batches(columns):
+                for name, encoder in self._encoders.items():
+                    writers[name].append(self._encode(encoder, batch, row))
+            fields = {name: writer.finish() for name, writer in writers.items()}
+        finally:
+            for writer in writers.values():
+                writer.close()
+        for name, encoder in self._encoders.items():
+            if encoder.kind == "elapsed_time":
+                view = encoder.view
+                fields[name] = Times(fields[name], view.unit, view.num_buckets)
+        return fields
+
+    def _encode(self, encoder, batch, row):
+        place = Place.of_rows(self.file.path, encoder.column, row)
+        weights = None
+        if encoder.view.weights is not None:
+            weights = batch.column(encoder.view.weights)
+        encoded = encoder.encode(batch.column(encoder.column), place, weights)
+        if encoder.kind == "elapsed_time":
+            self._check_order(encoded, row, place)
+        return encoded
+
+    def _check_order(self, times, row, place):
+        """Raises where an event is earlier than the one before it of the same user."""
+        last = self._last_times.get(place.column, MISSING_TIME)
+        before = np.concatenate([[last], times[:-1]])
+        self._last_times[place.column] = times[-1]
+        earlier = np.flatnonzero((times < before) & (times != MISSING_TIME))
+        within = earlier[~np.isin(earlier + row, self.file.starts)]
+        if len(within):
+            raise place.error(
+                int(within[0]),
+                "events must be sorted by user, then time",
+                "an earlier time than in the row before",
+            )
+
+
+class _FieldWriter:
+    """Writes the encoded events of one field."""
+
+    def __init__(self, path):
+        self._path = path
+        self._arrays: dict[str, DiskArray] = {}
+
+    def append(self, encoded):
+        if not isinstance(encoded, Ragged):
+            self._append("values", encoded)
+            return
+        self._append("lengths", encoded.lengths)
+        self._append("values", encoded.values)
+        if encoded.weights is not None:
+            self._append("weights", encoded.weights)
+
+    def _append(self, part, values):
+        if part not in self._arrays:
+            self._arrays[part] = DiskArray(f"{self._path}.{part}")
+        self._arrays[part].append(values)
+
+    def close(self):
+        for array in self._arrays.values():
+            array.close()
+
+    def finish(self):
+        arrays = {part: array.finish() for part, array in self._arrays.items()}
+        if "lengths" not in arrays:
+            return arrays["values"]
+        starts = starts_of(arrays["lengths"])
+        return Ragged(arrays["values"], starts, arrays["lengths"], arrays.get("weights"))

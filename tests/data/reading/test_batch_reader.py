@@ -1,0 +1,369 @@
+"""Batches against a plain-Python twin, over formats, orders, shards and starts."""
+
+import collections
+import math
+
+import numpy as np
+import pytest
+from small_shop import (
+    MAX_LENGTH,
+    shop_rows,
+    shop_spec,
+    write_csv,
+    write_events,
+    write_parquet,
+    write_tfrecord,
+)
+
+from lmn_tf.data.encoding.row_block import length_buckets
+from lmn_tf.data.learning.vocabulary import learn
+from lmn_tf.data.reading.batch_reader import BatchReader
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+ROWS, EVENTS = shop_rows()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    write_parquet(folder, ROWS)
+    write_events(folder, EVENTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(folder):
+    return str(folder / "train-*.parquet")
+
+
+def learned(files, **options):
+    spec = shop_spec(**options)
+    learn(spec, files)
+    return spec
+
+
+def assert_same(left, right):
+    """Asserts that two lists of batches agree in keys, dtypes, shapes and bits."""
+    assert len(left) == len(right)
+    for (a, a_labels, a_weights), (b, b_labels, b_weights) in zip(left, right, strict=True):
+        assert list(a) == list(b)
+        for name in a:
+            assert a[name].dtype == b[name].dtype, name
+            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+        np.testing.assert_array_equal(a_labels, b_labels)
+        np.testing.assert_array_equal(a_weights, b_weights)
+
+
+# The twin: one row at a time, in plain Python.
+
+
+def twin_vocabularies(keep):
+    users, items = collections.Counter(), collections.Counter()
+    for row in ROWS:
+        users[row["user"]] += 1
+        items[row["item"]] += 1
+        items.update(kept(row["h_item"], keep))
+    order = sorted(items.items(), key=lambda pair: (-pair[1], pair[0]))
+    return (
+        [user for user, _ in sorted(users.items(), key=lambda pair: (-pair[1], pair[0]))],
+        [item for item, count in order if count >= 2],
+    )
+
+
+def kept(values, keep):
+    return values[-MAX_LENGTH:] if keep == "newest" else values[:MAX_LENGTH]
+
+
+def lookup(value, vocabulary):
+    return vocabulary.index(value) + 2 if value in vocabulary else 1
+
+
+def tag_ids(tags):
+    return [lookup(tag, ["red", "green", "blue"]) for tag in tags[:3]]
+
+
+def twin_row(row, keep):
+    users, items = twin_vocabularies(keep)
+    age = row["age"]
+    return {
+        "user": lookup(row["user"], users),
+        "age": 1 if age is None else 2 + sum(age >= bound for bound in (20, 30, 40)),
+        "item": lookup(row["item"], items),
+        "tags": tag_ids(row["tags"]),
+        "tags/weights": row["tag_weights"][:3],
+        "price": math.log1p(2.0 if row["price"] is None else row["price"]),
+        "look": row["look"],
+        "hour": row["hour"] + 2,
+        "since": 2 + ((row["time"] - row["since"]) // 3600).bit_length(),
+        "history/mask": [True] * len(kept(row["h_item"], keep)),
+        "history/item": [lookup(item, items) for item in kept(row["h_item"], keep)],
+        "history/dwell": [-1 if x is None else x for x in kept(row["h_dwell"], keep)],
+        "history/elapsed": [
+            2 + min((row["time"] - time).bit_length(), 11) for time in kept(row["h_time"], keep)
+        ],
+        "history/tags": [tag_ids(tags) for tags in kept(row["h_tags"], keep)],
+        "history/look": kept(row["h_look"], keep),
+    }
+
+
+def unpadded(value, wanted):
+    """Cuts the padding off, which must be zero, and returns lists."""
+    if not isinstance(wanted, list):
+        return value
+    for rest in value[len(wanted) :]:
+        assert not np.any(rest)
+    return [unpadded(one, some) for one, some in zip(value, wanted, strict=False)]
+
+
+@pytest.mark.parametrize("keep", ["newest", "oldest"])
+@pytest.mark.parametrize("by_reference", [False, True])
+def test_batches_agree_with_plain_python(files, keep, by_reference):
+    spec = learned(files, keep=keep, by_reference=by_reference)
+    row = 0
+    for features, labels, weights in BatchReader(spec, files, batch_size=64).read():
+        for i in range(len(labels)):
+            for name, wanted in twin_row(ROWS[row], keep).items():
+                got = unpadded(features[name][i], wanted)
+                for one, other in zip(_flat(got), _flat(wanted), strict=True):
+                    assert one == pytest.approx(other, rel=1e-6), (row, name)
+            assert labels[i].tolist() == [ROWS[row]["click"], ROWS[row]["bought"]]
+            assert weights[i] == ROWS[row]["weight"]
+            row += 1
+    assert row == len(ROWS)
+
+
+def _flat(value):
+    if isinstance(value, list):
+        return [leaf for one in value for leaf in _flat(one)]
+    return np.ravel(value).tolist()
+
+
+def test_shapes_and_dtypes(files):
+    spec = learned(files)
+    features, labels, weights = next(BatchReader(spec, files, batch_size=64).read())
+    length = features["history/mask"].shape[1]
+    assert {name: (str(array.dtype), array.shape) for name, array in features.items()} == {
+        "user": ("int32", (64,)),
+        "age": ("int32", (64,)),
+        "item": ("int32", (64,)),
+        "tags": ("int32", (64, 3)),
+        "tags/weights": ("float32", (64, 3)),
+        "price": ("float32", (64,)),
+        "look": ("float32", (64, 3)),
+        "hour": ("int32", (64,)),
+        "agent": ("int32", (64,)),
+        "since": ("int32", (64,)),
+        "age_x_tags": ("int32", (64, 3)),
+        "group": ("int64", (64,)),
+        "history/mask": ("bool", (64, length)),
+        "history/item": ("int32", (64, length)),
+        "history/dwell": ("float32", (64, length)),
+        "history/elapsed": ("int32", (64, length)),
+        "history/tags": ("int32", (64, length, 3)),
+        "history/look": ("float32", (64, length, 3)),
+    }
+    assert labels.shape == (64, 2) and labels.dtype == np.float32
+    assert weights.shape == (64,) and weights.dtype == np.float32
+
+
+@pytest.mark.parametrize("keep", ["newest", "oldest"])
+def test_inline_and_by_reference_histories_give_identical_batches(files, keep):
+    inline = learned(files, keep=keep)
+    referred = learned(files, keep=keep, by_reference=True)
+    assert inline.assets.vocabularies == referred.assets.vocabularies
+    options = {"batch_size": 32, "shuffle": True, "seed": 3, "shuffle_buffer": 64}
+    assert_same(
+        list(BatchReader(inline, files, **options).read(1)),
+        list(BatchReader(referred, files, **options).read(1)),
+    )
+
+
+def test_all_formats_give_identical_batches(folder, files, tmp_path):
+    spec = learned(files, nested=False)
+    wanted = list(BatchReader(spec, files, batch_size=50).read())
+    for write in (write_csv, write_tfrecord):
+        other = shop_spec(nested=False)
+        pattern = write(tmp_path, ROWS)
+        learn(other, pattern)
+        assert other.assets.vocabularies == spec.assets.vocabularies
+        assert_same(list(BatchReader(other, pattern, batch_size=50).read()), wanted)
+
+
+def test_runs_of_before_go_on_reading_csv_as_they_did(tmp_path):
+    (tmp_path / "a.csv").write_text("user,item,click\n007,1.0,0\n7, 2.0,1\n")
+    features = [
+        {"name": name, "role": "user", "kind": "categorical", "lookup": {"learn": {}}}
+        for name in ("user", "item")
+    ]
+    plain = {"spec_version": 1, "name": "t", "labels": [{"name": "click"}], "features": features}
+    for text_ids, users, items in ((True, [2, 3], ["1.0", " 2.0"]), (False, [3, 3], [1, 2])):
+        spec = FeatureSpec.from_dict(plain)
+        spec.assets.text_ids = text_ids
+        spec.assets.vocabularies.update(user=["007", "7"], item=items)
+        ((batch, _, _),) = BatchReader(spec, str(tmp_path / "a.csv")).read()
+        assert batch["user"].tolist() == users and batch["item"].tolist() == [2, 3]
+    spec.assets.vocabularies["user"] = ["007", "8", "7"]
+    ((batch, _, _),) = BatchReader(spec, str(tmp_path / "a.csv")).read()
+    assert batch["user"].tolist() == [4, 4]
+    spec.assets.vocabularies["user"] = ["007", "8"]
+    ((batch, _, _),) = BatchReader(spec, str(tmp_path / "a.csv")).read()
+    assert batch["user"].tolist() == [2, 2]
+
+
+def rows_of(batches):
+    return [row for features, _, _ in batches for row in zip(*_columns(features), strict=True)]
+
+
+def _columns(features):
+    return [features[name].tolist() for name in ("user", "item", "hour", "since", "price")]
+
+
+def test_shuffling_follows_from_seed_and_epoch(files):
+    spec = learned(files)
+
+    def read(seed, epoch):
+        reader = BatchReader(spec, files, batch_size=16, shuffle=True, seed=seed, shuffle_buffer=40)
+        return list(reader.read(epoch))
+
+    assert_same(read(5, 2), read(5, 2))
+    plain = rows_of(BatchReader(spec, files, batch_size=16).read())
+    orders = [rows_of(read(5, 2)), rows_of(read(5, 3)), rows_of(read(6, 2))]
+    assert all(sorted(order) == sorted(plain) for order in orders)
+    assert len({tuple(order) for order in [*orders, plain]}) == 4
+    assert_same(read(None, 0), read(0, 0))
+
+
+@pytest.mark.parametrize("shuffle_buffer", [40, 100_000])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_reader_resumes_at_any_batch(files, monkeypatch, shuffle, shuffle_buffer):
+    monkeypatch.setattr("lmn_tf.data.reading.batch_reader._READ_ROWS", 40)
+    spec = learned(files, by_reference=True)
+
+    def reader():
+        return BatchReader(
+            spec, files, batch_size=16, shuffle=shuffle, seed=1, shuffle_buffer=shuffle_buffer
+        )
+
+    whole = list(reader().read(1))
+    assert len(whole) == reader().batches_per_epoch == math.ceil(len(ROWS) / 16)
+    for start in range(len(whole) + 1):
+        assert_same(list(reader().read(1, start)), whole[start:])
+
+
+def test_skipped_units_are_not_decoded(files, monkeypatch):
+    spec = learned(files)
+    reader = BatchReader(spec, files, batch_size=10, shuffle=True, seed=1, shuffle_buffer=30)
+    decoded = []
+    encode = reader._encoder.encode
+    monkeypatch.setattr(
+        reader._encoder,
+        "encode",
+        lambda table, *rest: decoded.append(len(table)) or encode(table, *rest),
+    )
+    assert len(list(reader.read(0, 18))) == 2
+    assert sum(decoded) <= 30
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 13, 40])
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_shards_hold_every_row_once(files, tmp_path, kind, count):
+    pattern = files if kind == "parquet" else write_csv(tmp_path, ROWS)
+    spec = learned(files, nested=False)
+    whole = rows_of(BatchReader(spec, pattern, batch_size=16).read())
+    parts, total = [], 0
+    for index in range(count):
+        reader = BatchReader(
+            spec, pattern, batch_size=16, shuffle=True, shuffle_buffer=32, shard=(index, count)
+        )
+        rows = rows_of(reader.read(0))
+        assert len(rows) == reader.num_rows
+        parts += rows
+        total += reader.num_rows
+    assert total == len(ROWS) and sorted(parts) == sorted(whole)
+
+
+def test_few_batch_shapes_occur(tmp_path):
+    rows, events = shop_rows(600, seed=4)
+    files = write_parquet(tmp_path, rows)
+    spec = learned(files)
+    reader = BatchReader(spec, files, batch_size=4, shuffle=True, drop_remainder=True)
+    shapes = {
+        (features["history/mask"].shape, labels.shape) for features, labels, _ in reader.read(0)
+    }
+    assert 1 < len(shapes) <= len(length_buckets(MAX_LENGTH))
+
+
+def test_limit_and_remainder(files):
+    spec = learned(files)
+    reader = BatchReader(spec, files, batch_size=32, limit=75)
+    assert (reader.num_rows, reader.batches_per_epoch) == (75, 3)
+    assert [len(labels) for _, labels, _ in reader.read()] == [32, 32, 11]
+    whole = rows_of(BatchReader(spec, files, batch_size=32).read())
+    assert rows_of(reader.read()) == whole[:75]
+    reader = BatchReader(spec, files, batch_size=32, limit=75, drop_remainder=True)
+    assert reader.batches_per_epoch == 2
+    assert [len(labels) for _, labels, _ in reader.read()] == [32, 32]
+
+
+def test_without_labels_their_columns_are_not_read(tmp_path, files):
+    spec = learned(files)
+    assert {"click", "bought", "weight"}.isdisjoint(spec.columns(labels=False))
+    rows = [{k: v for k, v in row.items() if k not in ("click", "bought")} for row in ROWS]
+    pattern = write_parquet(tmp_path, rows)
+    features, labels, weights = next(BatchReader(spec, pattern, labels=False).read())
+    assert labels is None and weights is None and len(features["user"]) == len(ROWS)
+
+
+@pytest.mark.parametrize("by_reference", [False, True])
+def test_without_histories_their_columns_and_files_are_not_read(tmp_path, by_reference):
+    write_events(tmp_path, EVENTS)
+    spec = learned(write_parquet(tmp_path, ROWS), by_reference=by_reference)
+    whole = next(BatchReader(spec, str(tmp_path / "*.parquet")).read())
+    (tmp_path / "events.arrow").unlink()
+    rows = [{k: v for k, v in row.items() if k[:2] != "h_" and k != "count"} for row in ROWS]
+    pattern = write_parquet(tmp_path, rows)
+    with pytest.raises(ValueError, match="events.arrow|h_item|count"):
+        BatchReader(spec, pattern)
+    features, labels, weights = next(BatchReader(spec, pattern, histories=False).read())
+    assert list(features) == [key for key in whole[0] if not key.startswith("history/")]
+    for key, values in features.items():
+        np.testing.assert_array_equal(values, whole[0][key])
+    np.testing.assert_array_equal(labels, whole[1])
+    np.testing.assert_array_equal(weights, whole[2])
+
+
+def test_data_of_one_window_are_decoded_once(files, monkeypatch):
+    spec = learned(files)
+    reader = BatchReader(spec, files, batch_size=16, shuffle=True, seed=1)
+    first = rows_of(reader.read(0))
+    monkeypatch.setattr(reader._encoder, "encode", None)
+    assert rows_of(reader.read(0)) == first != rows_of(reader.read(1))
+
+
+def test_a_reader_that_is_given_up_ends_its_thread(files):
+    import threading
+
+    spec = learned(files)
+    reader = BatchReader(spec, files, batch_size=16, shuffle=True, shuffle_buffer=32)
+    batches = reader.read(0)
+    next(batches)
+    batches.close()
+    assert not [one for one in threading.enumerate() if one.name.startswith("lmn_tf_reader")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "`batch_size` must be at least 1. Received: batch_size=0"),
+        ({"shard": (2, 2)}, r"`shard` must be \(index, count\).*Received: shard=\(2, 2\)"),
+        ({"limit": 0}, "`limit` must be at least 1. Received: limit=0"),
+    ],
+)
+def test_wrong_arguments(files, options, message):
+    with pytest.raises(ValueError, match=message):
+        BatchReader(learned(files), files, **options)
+
+
+def test_something_is_still_to_be_learned(files):
+    with pytest.raises(ValueError, match="vocabulary of `user` must be learned"):
+        BatchReader(shop_spec(), files)

@@ -1,0 +1,112 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from small_shop import shop_dict, write_events
+
+from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.reading.event_store import DiskArray, EventStore
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+PLACE = Place.of_rows("rows.parquet", "count", 0)
+
+
+def spec_of(keep="newest", max_length=2, fields=("item", "elapsed", "tags")):
+    plain = shop_dict(by_reference=True, keep=keep)
+    plain["sequences"][0]["max_length"] = max_length
+    chosen = [field for field in plain["sequences"][0]["fields"] if field["name"] in fields]
+    plain["sequences"][0]["fields"] = chosen
+    spec = FeatureSpec.from_dict(plain)
+    spec.assets.vocabularies.update(item=[10, 11, 12, 13], user=["a", "b"])
+    return spec
+
+
+def event(item, time, tags=("red",)):
+    return {"h_item": item, "h_time": time, "h_tags": list(tags)}
+
+
+EVENTS = {"a": [event(10, 1), event(11, 2, ()), event(12, 4)], "b": [event(13, 3, ["blue"] * 9)]}
+
+
+def store_of(folder, spec=None, events=EVENTS, chunk=2):
+    write_events(folder, events, chunk)
+    spec = spec or spec_of()
+    return EventStore(spec, spec.sequences[0], str(folder))
+
+
+def rows_of(store, spec, users, counts, times):
+    request = np.array(times) * 1_000_000
+    users, counts = (pa.array(users), PLACE), (pa.array(counts), PLACE)
+    return store.rows(spec.sequences[0], users, counts, request)
+
+
+def test_events_are_encoded_once_with_a_padding_event_behind(tmp_path):
+    fields = store_of(tmp_path).fields
+    assert fields["item"].tolist() == [2, 3, 4, 5, 0]
+    assert fields["elapsed"].values.tolist() == [1_000_000, 2_000_000, 4_000_000, 3_000_000, 0]
+    assert fields["tags"].lengths.tolist() == [1, 0, 1, 3, 0]
+    assert fields["tags"].values.tolist() == [2, 2, 4, 4, 4, 0]
+    assert {path.name for path in tmp_path.iterdir()} == {"events.arrow"}
+
+
+@pytest.mark.parametrize(("keep", "first"), [("newest", [1, 0, 0, 3]), ("oldest", [0, 0, 0, 3])])
+def test_rows_hold_the_events_before_them(tmp_path, keep, first):
+    spec = spec_of(keep)
+    rows = rows_of(store_of(tmp_path, spec), spec, ["a", "a", "x", "b"], [3, 1, 0, 1], [9] * 4)
+    assert rows.starts.tolist() == first
+    assert rows.lengths.tolist() == [2, 1, 0, 1] and rows.shared
+
+
+def test_an_event_after_the_request_is_a_leak(tmp_path):
+    spec = spec_of()
+    store = store_of(tmp_path, spec)
+    rows_of(store, spec, ["a"], [3], [4])
+    message = "rows.parquet: column `count`, row 2: an event must not be later than the request"
+    with pytest.raises(ValueError, match=message):
+        rows_of(store, spec, ["a", "a"], [2, 3], [3, 3])
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 10])
+def test_events_out_of_order(tmp_path, chunk):
+    events = {"a": [event(10, 5)], "b": [event(10, 1), event(11, 4), event(12, 3)]}
+    message = "events.arrow: column `h_time`, row 4: events must be sorted by user, then time"
+    with pytest.raises(ValueError, match=message):
+        store_of(tmp_path, events=events, chunk=chunk)
+
+
+def test_without_times_nothing_is_compared(tmp_path):
+    spec = spec_of(fields=("item",))
+    rows = rows_of(store_of(tmp_path, spec), spec, ["a"], [3], [0])
+    assert rows.request is None
+
+
+def test_a_missing_column(tmp_path):
+    with pytest.raises(ValueError, match="column `h_look` must be in the events file"):
+        store_of(tmp_path, spec_of(fields=("item", "look")))
+
+
+def test_a_value_that_the_spec_refuses(tmp_path):
+    events = {"a": [event(10, 1), event(2.5, 2)]}
+    message = "events.arrow: column `h_item`, row 2: the value must be an integer or text"
+    with pytest.raises(ValueError, match=message):
+        store_of(tmp_path, events=events)
+
+
+def test_parts_come_back_as_one_with_a_zero_item_behind(tmp_path):
+    array = DiskArray(str(tmp_path / "a"))
+    array.append(np.array([[1, 2], [3, 4]], np.float32))
+    array.append(np.array([[5, 6]], np.float32))
+    values = array.finish()
+    assert values.tolist() == [[1, 2], [3, 4], [5, 6], [0, 0]] and values.dtype == np.float32
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_but_the_zero_item(tmp_path):
+    array = DiskArray(str(tmp_path / "a"))
+    array.append(np.zeros(0, np.int32))
+    assert array.finish().tolist() == [0]
+
+
+def test_close_without_finishing(tmp_path):
+    array = DiskArray(str(tmp_path / "a"))
+    array.append(np.zeros(3, np.int32))
+    array.close()
