@@ -48,8 +48,8 @@ def load_classes():
 
     for package in _PACKAGES:
         folder = importlib.import_module(f"lmn_tf.{package}")
-        for module in pkgutil.iter_modules(folder.__path__):
-            importlib.import_module(f"lmn_tf.{package}.{module.name}")
+        for module in pkgutil.walk_packages(folder.__path__, f"{folder.__name__}."):
+            importlib.import_module(module.name)
 
 
 def register():

@@ -11,13 +11,7 @@ _EXPORTS = {
     "StopAtDivergence": "stop_at_divergence",
 }
 
-__all__ = [
-    "CollapseAlarm",
-    "CollapseWarning",
-    "MemoryTensorBoard",
-    "OpenKeys",
-    "StopAtDivergence",
-]
+__all__ = sorted(_EXPORTS)
 
 require_tensorflow()
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

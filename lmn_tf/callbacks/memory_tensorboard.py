@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.distribute.tables.rows import get_rows, row_chunks
-from lmn_tf.layers.large_memory import LargeMemory
-from lmn_tf.layers.product_key_memory import ProductKeyMemory
+from lmn_tf.layers.memory.large_memory import LargeMemory
+from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 
 _USAGE = ("slots_used", "memory_kl", "slots_for_90")
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from lmn_tf.layers.product_key_memory import ProductKeyMemory
+from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 
 
 class OpenKeys(keras.callbacks.Callback):

@@ -9,6 +9,6 @@ _EXPORTS = {
     "make_dataset": "dataset",
 }
 
-__all__ = ["BatchReader", "check_files", "learn", "make_dataset"]
+__all__ = sorted(_EXPORTS)
 
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

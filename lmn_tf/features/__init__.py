@@ -8,7 +8,7 @@ _EXPORTS = {
     "FeatureEncoder": "feature_encoder",
 }
 
-__all__ = ["EmbeddingTable", "FeatureEncoder"]
+__all__ = sorted(_EXPORTS)
 
 require_tensorflow()
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from lmn_tf.distribute.tables.row_wise_table import add_table, read_rows
 from lmn_tf.distribute.tables.rows import StoresRows
-from lmn_tf.layers.replicated_loss import add_replicated_loss
+from lmn_tf.layers.base import add_replicated_loss
 
 _INITIALIZERS = {
     "uniform": lambda scale: keras.initializers.RandomUniform(-scale, scale),

@@ -15,17 +15,7 @@ _EXPORTS = {
     "usage_statistics": "memory_usage",
 }
 
-__all__ = [
-    "AttentionEntropy",
-    "GroupedAUC",
-    "LogLoss",
-    "MemoryUsage",
-    "NormalizedEntropy",
-    "StreamingAUC",
-    "logloss_improvement",
-    "rela_impr",
-    "usage_statistics",
-]
+__all__ = sorted(_EXPORTS)
 
 require_tensorflow()
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from lmn_tf.layers.expert_mixture import ExpertMixture
-from lmn_tf.layers.mlp import MLP
+from lmn_tf.layers.core.expert_mixture import ExpertMixture
+from lmn_tf.layers.core.mlp import MLP
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from lmn_tf.data.dataset import dataset_fingerprint
 from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
-from lmn_tf.layers.feature_interaction import FeatureInteraction
+from lmn_tf.layers.core.feature_interaction import FeatureInteraction
 from lmn_tf.models.counted_rows import refuse_weights
 from lmn_tf.models.ctr_head import CTRHead
 from lmn_tf.models.ctr_metrics import make_metrics

@@ -4,8 +4,8 @@ from typing import Literal
 
 import keras
 
-from lmn_tf.layers.interest_evolution import InterestEvolution
-from lmn_tf.layers.sequence_pooling import SequencePooling
+from lmn_tf.layers.core.sequence_pooling import SequencePooling
+from lmn_tf.layers.evolution.interest_evolution import InterestEvolution
 from lmn_tf.models.ctr_model import CTRModel
 
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 import keras
 
-from lmn_tf.layers.iterative_memory import IterativeMemory
-from lmn_tf.layers.position_embedding import PositionEmbedding
+from lmn_tf.layers.core.position_embedding import PositionEmbedding
+from lmn_tf.layers.memory.iterative_memory import IterativeMemory
 from lmn_tf.metrics.attention_entropy import AttentionEntropy
 from lmn_tf.models.ctr_model import CTRModel
 from lmn_tf.models.untracked import Untracked

@@ -5,7 +5,7 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from lmn_tf.layers.large_memory import LargeMemory
+from lmn_tf.layers.memory.large_memory import LargeMemory
 from lmn_tf.models.ctr_model import CTRModel
 from lmn_tf.models.slot_usage import SlotCounter
 from lmn_tf.specs.errors import UserError

@@ -5,7 +5,7 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from lmn_tf.layers.user_interest_memory import UserInterestMemory
+from lmn_tf.layers.memory.user_interest_memory import UserInterestMemory
 from lmn_tf.models.ctr_model import CTRModel
 from lmn_tf.specs.errors import UserError
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 import keras
 
-from lmn_tf.layers.feed_forward_block import FeedForwardBlock
-from lmn_tf.layers.sparse_memory import SparseMemory
+from lmn_tf.layers.memory.sparse_memory import SparseMemory
+from lmn_tf.layers.tokens.feed_forward_block import FeedForwardBlock
 from lmn_tf.models.rankmixer import RankMixer
 from lmn_tf.models.slot_usage import SlotCounter
 from lmn_tf.specs.errors import UserError

@@ -4,7 +4,7 @@ from typing import Literal
 
 import keras
 
-from lmn_tf.layers.sequence_pooling import SequencePooling
+from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.models.ctr_model import CTRModel
 
 

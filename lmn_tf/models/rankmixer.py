@@ -3,9 +3,9 @@
 import keras
 import tensorflow as tf
 
-from lmn_tf.layers.feature_tokens import FeatureTokens
-from lmn_tf.layers.per_token_mlp import PerTokenMLP
-from lmn_tf.layers.rank_mixer_block import RankMixerBlock
+from lmn_tf.layers.tokens.feature_tokens import FeatureTokens
+from lmn_tf.layers.tokens.per_token_mlp import PerTokenMLP
+from lmn_tf.layers.tokens.rank_mixer_block import RankMixerBlock
 from lmn_tf.models.din import DIN
 
 

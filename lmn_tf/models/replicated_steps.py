@@ -10,7 +10,7 @@ from lmn_tf.distribute.collectives import (
     sum_over_replicas,
 )
 from lmn_tf.distribute.tables.parted_slices import PartedSlices
-from lmn_tf.layers.replicated_loss import own_losses
+from lmn_tf.layers.base import own_losses
 from lmn_tf.models.counted_rows import counted_rows
 
 

@@ -5,10 +5,9 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from lmn_tf.layers.behaviour_search import BehaviourSearch
-from lmn_tf.layers.checks import check_positive_integer
-from lmn_tf.layers.multi_head_target_attention import MultiHeadTargetAttention
-from lmn_tf.layers.running_mean import RunningMean
+from lmn_tf.layers.attention.multi_head_target_attention import MultiHeadTargetAttention
+from lmn_tf.layers.base import RunningMean, check_positive_integer
+from lmn_tf.layers.retrieval.behaviour_search import BehaviourSearch
 from lmn_tf.models.din import DIN
 from lmn_tf.models.labelled_loss import LabelledLoss
 from lmn_tf.ops.sequence.masked import held_ids, take_positions, top_positions

@@ -4,7 +4,7 @@ from typing import Literal
 
 import keras
 
-from lmn_tf.layers.sparse_mixture_of_experts import SparseMixtureOfExperts
+from lmn_tf.layers.tokens.sparse_mixture_of_experts import SparseMixtureOfExperts
 from lmn_tf.models.rankmixer import RankMixer
 
 

@@ -6,11 +6,11 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import mean_over_replicas, sum_over_replicas
-from lmn_tf.layers.behaviour_retrieval import BehaviourRetrieval
-from lmn_tf.layers.field_selector import FieldSelector
-from lmn_tf.layers.running_mean import RunningMean
-from lmn_tf.layers.self_attention_selector import SelfAttentionSelector
-from lmn_tf.layers.weighted_match import WeightedMatch
+from lmn_tf.layers.base import RunningMean
+from lmn_tf.layers.retrieval.behaviour_retrieval import BehaviourRetrieval
+from lmn_tf.layers.retrieval.field_selector import FieldSelector
+from lmn_tf.layers.retrieval.self_attention_selector import SelfAttentionSelector
+from lmn_tf.layers.retrieval.weighted_match import WeightedMatch
 from lmn_tf.models.ctr_model import CTRModel
 from lmn_tf.models.labelled_loss import LabelledLoss
 from lmn_tf.ops.losses import log_loss_reward, score_function_loss

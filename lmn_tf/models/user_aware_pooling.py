@@ -4,8 +4,8 @@ from typing import Literal
 
 import keras
 
-from lmn_tf.layers.sequence_pooling import SequencePooling
-from lmn_tf.layers.user_aware_query import UserAwareQuery
+from lmn_tf.layers.core.sequence_pooling import SequencePooling
+from lmn_tf.layers.memory.user_aware_query import UserAwareQuery
 from lmn_tf.models.din import DIN
 
 

@@ -18,20 +18,7 @@ _EXPORTS = {
     "merge_gradient": "sparse_gradient",
 }
 
-__all__ = [
-    "GroupOptimizer",
-    "LossScaleOptimizer",
-    "RowOptimizer",
-    "RowWiseAdagrad",
-    "RowWiseAdam",
-    "SparseAdagrad",
-    "WarmUp",
-    "default",
-    "from_spec",
-    "is_table",
-    "make_optimizer",
-    "merge_gradient",
-]
+__all__ = sorted(_EXPORTS)
 
 require_tensorflow()
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

@@ -7,6 +7,6 @@ _EXPORTS = {
     "export": "saved_model",
 }
 
-__all__ = ["Scorer", "export"]
+__all__ = sorted(_EXPORTS)
 
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

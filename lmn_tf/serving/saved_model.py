@@ -10,7 +10,7 @@ import tensorflow as tf
 from lmn_tf import atomic_files
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.distribute.tables.row_wise_table import RowWiseTable
-from lmn_tf.layers.sparse_memory import SparseMemory
+from lmn_tf.layers.memory.sparse_memory import SparseMemory
 from lmn_tf.ops.compile import plain_kernels
 from lmn_tf.serving.export_error import ExportError
 from lmn_tf.serving.parity import check_parity

@@ -22,24 +22,6 @@ _EXPORTS = {
     "UserError": "errors",
 }
 
-__all__ = [
-    "Assets",
-    "Bucketize",
-    "ComparisonSpec",
-    "Events",
-    "Feature",
-    "FeatureSpec",
-    "Field",
-    "Label",
-    "Learn",
-    "Lookup",
-    "MinMax",
-    "PipelineSpec",
-    "Quantiles",
-    "ResolvedField",
-    "Sequence",
-    "Table",
-    "UserError",
-]
+__all__ = sorted(_EXPORTS)
 
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

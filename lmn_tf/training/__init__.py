@@ -13,14 +13,6 @@ _EXPORTS = {
     "TrainingLoop": "training_loop",
 }
 
-__all__ = [
-    "Checkpoints",
-    "Comparison",
-    "EarlyStopping",
-    "Evaluator",
-    "RunDirectory",
-    "Trainer",
-    "TrainingLoop",
-]
+__all__ = sorted(_EXPORTS)
 
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS, require_tensorflow)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from lmn_tf import metrics
 from lmn_tf.data.dataset import user_errors
 from lmn_tf.distribute.cluster.worker_step import WorkerScope
-from lmn_tf.layers.iterative_memory import IterativeMemory
+from lmn_tf.layers.memory.iterative_memory import IterativeMemory
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.memory_reads import memory_layers, memory_names, recorded_reads
 

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from lmn_tf.layers.product_key_memory import ProductKeyMemory
+from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 
 
 def memory_layers(model) -> list[ProductKeyMemory]:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lmn_tf.layers.large_memory import LargeMemory
-from lmn_tf.layers.sparse_memory import SparseMemory
+from lmn_tf.layers.memory.large_memory import LargeMemory
+from lmn_tf.layers.memory.sparse_memory import SparseMemory
 
 SERVE = """
 import sys

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from kitchen_sink import SMALL, random_features, random_labels, slim_spec
 
-from lmn_tf.layers.running_mean import RunningMean
+from lmn_tf.layers.base import RunningMean
 from lmn_tf.models.ctr_model import CTRModel
 from lmn_tf.models.labelled_loss import LabelledLoss
 

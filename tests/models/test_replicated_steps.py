@@ -5,7 +5,7 @@ import tensorflow as tf
 from kitchen_sink import SMALL, SMALL_MEMORY, random_features, random_labels, slim_spec
 from replicas import replicas
 
-from lmn_tf.layers.replicated_loss import add_replicated_loss
+from lmn_tf.layers.base import add_replicated_loss
 from lmn_tf.models import DNN, LMN
 from lmn_tf.models.replicated_steps import ReplicatedSteps
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lmn_tf.layers.product_key_memory import ProductKeyMemory
+from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.ops.compile import compiles_for_cpu, plain_kernels
 from lmn_tf.serving.export_error import ExportError
 from lmn_tf.serving.parity import check_parity

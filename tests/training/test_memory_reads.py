@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lmn_tf.layers.large_memory import LargeMemory
+from lmn_tf.layers.memory.large_memory import LargeMemory
 from lmn_tf.training.memory_reads import memory_layers, memory_names, recorded_reads
 
 

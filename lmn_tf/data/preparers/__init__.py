@@ -8,6 +8,6 @@ _EXPORTS = {
     "PrepareOptions": "preparation",
 }
 
-__all__ = ["DATASETS", "PrepareOptions", "prepare"]
+__all__ = sorted(_EXPORTS)
 
 __getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)

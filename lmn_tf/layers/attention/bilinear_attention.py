@@ -1,0 +1,67 @@
+"""Attention weights by a bilinear form."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import check_axes
+from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class BilinearAttention(keras.layers.Layer):
+    """Pools a history with weights `softmax_t(h_t W v)`.
+
+    Padded positions get weight exactly 0, and an empty history gives exactly 0.
+    The candidate is multiplied first, so that a position costs one inner product.
+
+    Args:
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`.
+        target: Float tensor of shape `(batch, dv)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+
+    Returns:
+        Float tensor of shape `(batch, d)`.
+
+    Example:
+
+    >>> BilinearAttention()(np.ones((2, 5, 8)), np.ones((2, 4))).shape
+    TensorShape([2, 8])
+
+    Reference:
+        - Zhou et al., "Deep Interest Evolution Network for Click-Through Rate
+          Prediction", AAAI 2019, eq. 8.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def build(self, history_shape, target_shape):
+        check_axes("history", history_shape)
+        self.kernel = self.add_weight(
+            shape=(history_shape[-1], target_shape[-1]),
+            initializer="glorot_uniform",
+            name="kernel",
+        )
+
+    def call(self, history, target, mask=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        weights = self.attention_weights(history, target, mask=mask)
+        return tf.squeeze(tf.matmul(weights[:, None, :], zero_padding(history, mask)), axis=1)
+
+    def attention_weights(self, history, target, mask=None, training=None):
+        """Weights of the behaviours, of shape `(batch, length)`; 0 at padding."""
+        key = tf.matmul(target, self.kernel, transpose_b=True)
+        history = zero_padding(history, mask)
+        return masked_softmax(tf.squeeze(tf.matmul(history, key[..., None]), axis=-1), mask)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # positions are gone
+
+    def compute_output_shape(self, history_shape, target_shape):
+        return (history_shape[0], history_shape[-1])

@@ -1,0 +1,102 @@
+"""Attention of the candidate on the events that a search has found."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import check_axes, check_positive_integer
+from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class MultiHeadTargetAttention(keras.layers.Layer):
+    """Pools a history by scaled dot products with the candidate, in several heads.
+
+    Computes `concat_i(softmax_j(Wk_i z_j · Wq_i v / √dh) @ (Wv_i z_j)) Wo`, with
+    `dh = units / num_heads` and no biases. Padded positions get weight exactly 0,
+    and an empty history gives exactly 0.
+
+    There is one query a row, so no event is ever projected: the same scores are
+    `z_j · (Wk_iᵀ Wq_i v)`, and `Wv_i` can follow the weighted sum.
+
+    The paper's heads pool the events themselves; the projection of values is the
+    usual form of several heads (our choice).
+
+    Args:
+        units: Integer. Width of the heads together, and of the output. Defaults to
+            `64`.
+        num_heads: Integer that divides `units`. Defaults to `2`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`.
+        target: Float tensor of shape `(batch, dt)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+
+    Returns:
+        Float tensor of shape `(batch, units)`.
+
+    Raises:
+        ValueError: If an argument is not a positive integer, or `num_heads` does
+            not divide `units`.
+
+    Example:
+
+    >>> MultiHeadTargetAttention(6, 2)(np.ones((2, 5, 8)), np.ones((2, 8))).shape
+    TensorShape([2, 6])
+
+    Reference:
+        - Pi et al., "Search-based User Interest Modeling with Lifelong Sequential
+          Behavior Data for Click-Through Rate Prediction", CIKM 2020, section 3.3.
+    """
+
+    def __init__(self, units=64, num_heads=2, **kwargs):
+        super().__init__(**kwargs)
+        check_positive_integer("units", units)
+        check_positive_integer("num_heads", num_heads)
+        if units % num_heads:
+            raise ValueError(
+                f"`units` must be divisible by `num_heads`. Received: units={units}, "
+                f"num_heads={num_heads}"
+            )
+        self.units = units
+        self.num_heads = num_heads
+        self.supports_masking = True
+        # XLA would compile again for each length: Keras must not choose it by itself.
+        self.supports_jit = False
+
+    def build(self, history_shape, target_shape):
+        check_axes("history", history_shape)
+        self.query_kernel = self._kernel(target_shape[-1], "query_kernel")
+        self.key_kernel = self._kernel(history_shape[-1], "key_kernel")
+        self.value_kernel = self._kernel(history_shape[-1], "value_kernel")
+        self.output_kernel = self._kernel(self.units, "output_kernel")
+
+    def _kernel(self, width, name):
+        return self.add_weight((width, self.units), initializer="glorot_uniform", name=name)
+
+    def call(self, history, target, mask=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        history = zero_padding(tf.convert_to_tensor(history), mask)
+        query = tf.matmul(tf.cast(target, history.dtype), self.query_kernel)
+        query = tf.reshape(query, [-1, self.num_heads, self.units // self.num_heads])
+        query *= (self.units // self.num_heads) ** -0.5
+        query = tf.einsum("bhe,dhe->bhd", query, self._by_head(self.key_kernel))
+        scores = tf.matmul(query, history, transpose_b=True)
+        weights = masked_softmax(scores, None if mask is None else mask[:, None, :])
+        found = tf.matmul(weights, history)
+        heads = tf.einsum("bhd,dhe->bhe", found, self._by_head(self.value_kernel))
+        return tf.matmul(tf.reshape(heads, [-1, self.units]), self.output_kernel)
+
+    def _by_head(self, kernel):
+        return tf.reshape(kernel, [-1, self.num_heads, self.units // self.num_heads])
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # positions are gone
+
+    def compute_output_shape(self, history_shape, target_shape):
+        return (history_shape[0], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "num_heads": self.num_heads}

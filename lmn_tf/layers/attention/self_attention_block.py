@@ -1,0 +1,159 @@
+"""One block of SASRec."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import check_axes, check_positive_integer, check_rate
+from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class SelfAttentionBlock(keras.layers.Layer):
+    """Lets events attend to each other, and transforms each of them.
+
+    As released with the paper, `n = LN(x)`, `y = n + MHA(n, x, x)` and
+    `z = LN(y)`, `out = z + FFN(z)`: only queries are normalised, and what is added
+    is the normalised input. With `pre_norm`, the block of today's transformers:
+    `y = x + MHA(LN(x))`, `out = y + FFN(LN(y))`. `MHA` is
+    `softmax(Q Kᵀ / √dh) V` in heads of width `dh = d / num_heads` without output
+    projection, `FFN` is `W₂ relu(W₁ z)`; both as wide as the history.
+
+    Events attend to themselves and, if `causal`, to earlier ones only. Padding is
+    not attended to and comes out as exactly 0.
+
+    Args:
+        num_heads: Integer that divides the width of the history. Defaults to `1`.
+        dropout: Float. Share dropped, in training, of the attention weights and of
+            both layers of the FFN. Defaults to `0.0`.
+        causal: Boolean. Whether events see no later ones. Defaults to `True`.
+        pre_norm: Boolean. Whether to use the second form. Defaults to `False`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`, from oldest to newest.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+        last_only: Boolean. Whether to compute the last position alone, at a
+            length-th of the cost. Defaults to `False`.
+        training: Boolean. Whether to drop units.
+
+    Returns:
+        Float tensor of shape `(batch, length, d)`; with `last_only`,
+        `(batch, 1, d)`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or `num_heads` does not
+            divide the width.
+
+    Example:
+
+    >>> SelfAttentionBlock(num_heads=2)(np.ones((2, 5, 8))).shape
+    TensorShape([2, 5, 8])
+
+    Reference:
+        - Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018,
+          section 3.2.
+    """
+
+    def __init__(self, num_heads=1, dropout=0.0, causal=True, pre_norm=False, **kwargs):
+        super().__init__(**kwargs)
+        check_positive_integer("num_heads", num_heads)
+        check_rate("dropout", dropout)
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.causal = causal
+        self.pre_norm = pre_norm
+        self.supports_masking = True
+        # XLA would compile again for each length: Keras must not choose it by itself.
+        self.supports_jit = False
+
+    def build(self, history_shape):
+        check_axes("history", history_shape)
+        width = history_shape[-1]
+        if width % self.num_heads:
+            raise ValueError(
+                "`num_heads` must divide the width of the history. "
+                f"Received: num_heads={self.num_heads}, width={width}"
+            )
+        shape = (None, None, width)
+        self.attention_norm = self._norm("attention_norm", shape)
+        self.ffn_norm = self._norm("ffn_norm", shape)
+        self.query = self._dense("query", shape)
+        self.key = self._dense("key", shape)
+        self.value = self._dense("value", shape)
+        self.hidden = self._dense("hidden", shape, activation="relu")
+        self.output_layer = self._dense("output", shape)
+        self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+
+    def _norm(self, name, shape):
+        norm = keras.layers.LayerNormalization(epsilon=1e-8, dtype=self.dtype_policy, name=name)
+        norm.build(shape)
+        return norm
+
+    def _dense(self, name, shape, activation=None):
+        dense = keras.layers.Dense(shape[-1], activation, dtype=self.dtype_policy, name=name)
+        dense.build(shape)
+        return dense
+
+    def call(self, history, mask=None, last_only=False, training=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        x = zero_padding(tf.convert_to_tensor(history), mask)
+        asking = x[:, -1:] if last_only else x
+        n = self.attention_norm(asking)
+        if self.pre_norm:
+            others = n if not last_only else self.attention_norm(x)
+            y = asking + self._attend(n, others, mask, last_only, training)
+            out = y + self._transform(self.ffn_norm(y), training)
+        else:
+            y = n + self._attend(n, x, mask, last_only, training)
+            z = self.ffn_norm(y)
+            out = z + self._transform(z, training)
+        if mask is not None:
+            mask = mask[:, -1:] if last_only else mask
+        return zero_padding(out, mask)
+
+    def _attend(self, queries, others, mask, last_only, training):
+        query, key, value = self.query(queries), self.key(others), self.value(others)
+        query, key, value = (self._split(part) for part in (query, key, value))
+        width = query.shape[-1]
+        scores = tf.matmul(query, key, transpose_b=True) * width**-0.5
+        weights = masked_softmax(scores, self._seen(mask, tf.shape(key)[2], last_only))
+        read = tf.matmul(self.drop(weights, training=training), value)
+        read = tf.transpose(read, [0, 2, 1, 3])
+        return tf.reshape(read, tf.shape(queries))
+
+    def _split(self, x):
+        """From `(B, L, d)` to `(B, heads, L, dh)`."""
+        shape = tf.shape(x)
+        width = x.shape[-1] // self.num_heads
+        x = tf.reshape(x, [shape[0], shape[1], self.num_heads, width])
+        return tf.transpose(x, [0, 2, 1, 3])
+
+    def _seen(self, mask, length, last_only):
+        """Which keys each query sees, to be broadcast to `(B, heads, queries, L)`."""
+        seen = None if mask is None else tf.cast(mask, tf.bool)[:, None, None, :]
+        if not self.causal or last_only:
+            return seen
+        steps = tf.range(length)
+        earlier = (steps[None, :] <= steps[:, None])[None, None]
+        return earlier if seen is None else tf.logical_and(seen, earlier)
+
+    def _transform(self, x, training):
+        hidden = self.drop(self.hidden(x), training=training)
+        return self.drop(self.output_layer(hidden), training=training)
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask
+
+    def compute_output_shape(self, history_shape):
+        return tuple(history_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
+            "causal": self.causal,
+            "pre_norm": self.pre_norm,
+        }

@@ -1,0 +1,128 @@
+"""The encoder of SASRec."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.attention.self_attention_block import SelfAttentionBlock
+from lmn_tf.layers.base import check_axes, check_positive_integer, check_rate
+from lmn_tf.ops.sequence.masked import take_positions, top_positions, zero_padding
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class SelfAttentiveEncoder(keras.layers.Layer):
+    """Reads the newest events by self-attention, and returns the newest one's state.
+
+    Computes `x = dropout(√d * history + position)`, a stack of causal
+    `SelfAttentionBlock`s, and `LN` of the newest valid position. Positions are
+    counted from the newest event, so neither truncation nor the side of the padding
+    matters. An empty history gives exactly 0. The last block computes the newest
+    position alone.
+
+    Args:
+        max_positions: Integer. Newest events that are read. Defaults to `50`.
+        num_blocks: Integer. Defaults to `2`.
+        num_heads: Integer that divides the width of the history. Defaults to `1`.
+        dropout: Float. Share dropped, in training, of the embedded events and in
+            the blocks. Defaults to `0.0`.
+        pre_norm: Boolean. The form of the blocks. Defaults to `False`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`, from oldest to newest.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+        training: Boolean. Whether to drop units.
+
+    Returns:
+        Float tensor of shape `(batch, d)`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+
+    >>> SelfAttentiveEncoder(max_positions=3)(np.ones((2, 5, 8))).shape
+    TensorShape([2, 8])
+
+    Reference:
+        - Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018,
+          section 3.
+    """
+
+    def __init__(
+        self, max_positions=50, num_blocks=2, num_heads=1, dropout=0.0, pre_norm=False, **kwargs
+    ):
+        super().__init__(**kwargs)
+        check_positive_integer("max_positions", max_positions)
+        check_positive_integer("num_blocks", num_blocks)
+        check_rate("dropout", dropout)
+        self.max_positions = max_positions
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.pre_norm = pre_norm
+        self.blocks = [
+            SelfAttentionBlock(
+                num_heads,
+                dropout=dropout,
+                pre_norm=pre_norm,
+                dtype=self.dtype_policy,
+                name=f"block_{index}",
+            )
+            for index in range(num_blocks)
+        ]
+        self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=1e-8, dtype=self.dtype_policy, name="norm"
+        )
+        self.supports_masking = True
+        # XLA would compile again for each length: Keras must not choose it by itself.
+        self.supports_jit = False
+
+    def build(self, history_shape):
+        check_axes("history", history_shape)
+        width = history_shape[-1]
+        # Row 0 is the newest event's.
+        self.positions = self.add_weight(
+            (self.max_positions, width),
+            initializer=keras.initializers.RandomNormal(stddev=0.05),
+            name="positions",
+        )
+        for block in self.blocks:
+            block.build((None, None, width))
+        self.norm.build((None, width))
+
+    def call(self, history, mask=None, training=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        x, mask = self._newest(tf.convert_to_tensor(history), mask)
+        x *= x.shape[-1] ** 0.5
+        positions = tf.convert_to_tensor(self.positions)[: tf.shape(x)[1]]
+        x += tf.reverse(positions, [0])
+        x = zero_padding(self.drop(x, training=training), mask)
+        for block in self.blocks[:-1]:
+            x = block(x, mask=mask, training=training)
+        x = self.blocks[-1](x, mask=mask, last_only=True, training=training)[:, 0]
+        return zero_padding(self.norm(x), mask[:, -1])
+
+    def _newest(self, history, mask):
+        """The newest events and their mask, from oldest to newest, padded on the left."""
+        equal = tf.zeros(tf.shape(history)[:2])
+        positions, kept = top_positions(equal, mask, self.max_positions)
+        positions, kept = tf.reverse(positions, [1]), tf.reverse(kept, [1])
+        return take_positions(zero_padding(history, mask), positions), kept
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # positions are gone
+
+    def compute_output_shape(self, history_shape):
+        return (history_shape[0], history_shape[-1])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "max_positions": self.max_positions,
+            "num_blocks": len(self.blocks),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
+            "pre_norm": self.pre_norm,
+        }

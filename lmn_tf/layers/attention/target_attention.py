@@ -1,0 +1,153 @@
+"""The attention unit of DIN."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import check_axes, check_choice, check_hidden_units
+from lmn_tf.layers.core.dice import Dice
+from lmn_tf.layers.core.mlp import make_activation
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class TargetAttention(keras.layers.Layer):
+    """Pools a history with weights that depend on the candidate.
+
+    Scores behaviour `e` against target `v` by an MLP of `[v; e; v - e; v * e]`
+    and returns the weighted sum of the behaviours. Padded positions get weight
+    exactly 0, and an empty history gives exactly 0. The concatenation of width
+    `4 * d` is never built: with the first kernel cut into four, the same number
+    is `(Wv + Wd) v + (We - Wd) e + Wp (v * e)`, and its first term is one a row.
+
+    The paper leaves softmax out; code published with it uses softmax. Both are
+    here.
+
+    Args:
+        hidden_units: Tuple of integers. Widths of the hidden layers. Defaults to
+            `(80, 40)`.
+        activation: Activation of the hidden layers: `"dice"`, `"prelu"` or any
+            Keras activation. Defaults to `"sigmoid"`.
+        weight_normalization: `"softmax"` or `"raw"`. Defaults to `"softmax"`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`.
+        target: Float tensor of shape `(batch, d)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+        training: Boolean. Whether Dice uses the statistics of the batch.
+
+    Returns:
+        Float tensor of shape `(batch, d)`.
+
+    Raises:
+        ValueError: If an argument is not a known one, or the widths of history
+            and target differ.
+
+    Example:
+
+    >>> TargetAttention()(np.ones((2, 5, 8)), np.ones((2, 8))).shape
+    TensorShape([2, 8])
+
+    Reference:
+        - Zhou et al., "Deep Interest Network for Click-Through Rate
+          Prediction", KDD 2018, section 4.3.
+    """
+
+    def __init__(
+        self,
+        hidden_units=(80, 40),
+        activation="sigmoid",
+        weight_normalization="softmax",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.hidden_units = check_hidden_units("hidden_units", hidden_units)
+        if not self.hidden_units:
+            raise ValueError("`hidden_units` must not be empty. Received: hidden_units=()")
+        check_choice("weight_normalization", weight_normalization, ("softmax", "raw"))
+        self.activation = (
+            activation if activation in ("prelu", "dice") else keras.activations.get(activation)
+        )
+        self.weight_normalization = weight_normalization
+        self.supports_masking = True
+        # XLA is right here, but slower on the CPU, and compiles again for each length:
+        # Keras must not choose it by itself.
+        self.supports_jit = False
+
+    def build(self, history_shape, target_shape):
+        check_axes("history", history_shape)
+        width = history_shape[-1]
+        if target_shape[-1] != width:
+            raise ValueError(
+                "`target` must be as wide as `history`. "
+                f"Received: target width={target_shape[-1]}, history width={width}"
+            )
+        self.kernel = self.add_weight(
+            shape=(4 * width, self.hidden_units[0]), initializer="glorot_uniform", name="kernel"
+        )
+        self.bias = self.add_weight(shape=(self.hidden_units[0],), initializer="zeros", name="bias")
+        self.dense_layers, self.activations = [], []
+        for index, units in enumerate((*self.hidden_units[1:], 1)):
+            before = self.hidden_units[index]
+            activation = make_activation(self.activation, 2, f"activation_{index}")
+            activation.dtype_policy = self.dtype_policy
+            activation.build((None, before))
+            self.activations.append(activation)
+            dense = keras.layers.Dense(units, name=f"dense_{index}", dtype=self.dtype_policy)
+            dense.build((None, before))
+            self.dense_layers.append(dense)
+
+    def call(self, history, target, mask=None, training=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        positions = ValidPositions(mask, history)
+        items = positions.take(history)
+        weights = self._weights(items, target, positions, training)
+        return positions.row_sum(weights[:, None] * items)
+
+    def attention_weights(self, history, target, mask=None, training=None):
+        """Weights of the behaviours, of shape `(batch, length)`; 0 at padding."""
+        positions = ValidPositions(mask, history)
+        items = positions.take(history)
+        return positions.put(self._weights(items, target, positions, training))
+
+    def _weights(self, items, target, positions, training):
+        """Weights of listed items, `(N,)`."""
+        x = self._first_layer(items, target, positions)
+        for activation, dense in zip(self.activations, self.dense_layers, strict=True):
+            if isinstance(activation, Dice):
+                x = activation(x, mask=positions.valid, training=training)
+            else:
+                x = activation(x)
+            x = dense(x)
+        scores = tf.squeeze(x, axis=-1)
+        return positions.row_softmax(scores) if self.weight_normalization == "softmax" else scores
+
+    def _first_layer(self, items, target, positions):
+        """`[v; e; v - e; v * e] @ kernel + bias` of listed items, `(N, hidden_units[0])`."""
+        for_target, for_item, for_difference, for_product = tf.split(
+            tf.convert_to_tensor(self.kernel), 4, axis=0
+        )
+        kernel = tf.concat([for_item - for_difference, for_product], axis=0)
+        target = tf.cast(target, items.dtype)
+        constant = tf.matmul(target, for_target + for_difference) + self.bias
+        pairs = tf.concat([items, items * positions.repeat(target)], axis=-1)
+        return tf.matmul(pairs, kernel) + positions.repeat(constant)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # positions are gone
+
+    def compute_output_shape(self, history_shape, target_shape):
+        return (history_shape[0], history_shape[-1])
+
+    def get_config(self):
+        activation = self.activation
+        if not isinstance(activation, str):
+            activation = keras.activations.serialize(activation)
+        return {
+            **super().get_config(),
+            "hidden_units": list(self.hidden_units),
+            "activation": activation,
+            "weight_normalization": self.weight_normalization,
+        }

@@ -1,0 +1,166 @@
+"""Checks, losses and variables that many layers share."""
+
+import difflib
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.distribute.collectives import replica_count, replica_id, share_of_replicas
+
+TOKENS = "(batch, tokens, D)"
+_REPLICA = "_lmn_tf_replica"
+
+
+def check_choice(name, value, choices):
+    """Raises `ValueError` unless `value` is one of `choices`."""
+    if value in choices:
+        return
+    hint = difflib.get_close_matches(str(value), choices, n=1)
+    known = ", ".join(f"'{choice}'" for choice in choices)
+    raise ValueError(
+        f"`{name}` must be one of {known}. Received: {name}={value!r}"
+        + (f". Did you mean '{hint[0]}'?" if hint else "")
+    )
+
+
+def check_positive_integer(name, value):
+    """Raises `ValueError` unless `value` is an integer above 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+
+
+def check_hidden_units(name, value):
+    """Returns widths as a tuple; raises `ValueError` unless all are positive integers."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = (value,)
+    if not isinstance(value, (tuple, list)):
+        raise ValueError(f"`{name}` must be a tuple of integers. Received: {name}={value!r}")
+    for units in value:
+        if isinstance(units, bool) or not isinstance(units, int) or units < 1:
+            raise ValueError(
+                f"`{name}` must hold positive integers only. Received: {name}={tuple(value)!r}"
+            )
+    return tuple(value)
+
+
+def check_rate(name, value):
+    """Raises `ValueError` unless `value` is in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise ValueError(f"`{name}` must be at least 0 and below 1. Received: {name}={value!r}")
+
+
+def check_axes(name, shape, axes="(batch, length, d)"):
+    """Refuses an input of another rank than a layer documents.
+
+    Args:
+        name: String. What the layer calls the input.
+        shape: Shape of the input, a tuple.
+        axes: String. The documented shape. Defaults to `"(batch, length, d)"`.
+
+    Raises:
+        ValueError: If the shape has more or fewer axes.
+
+    Example:
+
+    >>> check_axes("history", (32, 8))
+    Traceback (most recent call last):
+    ...
+    ValueError: `history` must have shape (batch, length, d). Received: history.shape=(32, 8)
+    """
+    if len(shape) != len(axes.split(",")):
+        raise ValueError(f"`{name}` must have shape {axes}. Received: {name}.shape={tuple(shape)}")
+
+
+def add_replicated_loss(layer, loss, count=None):
+    """Adds a loss to a model as `layer.add_loss` does, but on all replicas.
+
+    Replicas are traced one after the other, and take turns where their variables meet. Keras
+    forgets a layer's losses when a call of the model begins: without a meeting before it, the loss
+    that one replica added would be forgotten when the next one begins.
+
+    Args:
+        layer: Keras layer, while it is being called.
+        loss: Scalar tensor.
+        count: Integer scalar tensor: what the loss is a mean of, so that replicas count in
+            proportion; or `None` where they count alike. Defaults to `None`.
+    """
+    if replica_count() > 1:
+        if count is not None:
+            loss *= share_of_replicas(count)  # which is a meeting
+        else:
+            strategy = tf.distribute.get_strategy()
+            tf.__internal__.distribute.interim.maybe_merge_call(lambda strategy: None, strategy)
+            loss = tf.identity(loss)
+        setattr(loss, _REPLICA, replica_id())
+    layer.add_loss(loss)
+
+
+def add_balance_loss(layer, loss):
+    """Adds a replica's part of a loss that all replicas make together; see `add_replicated_loss`.
+
+    Args:
+        layer: Keras layer, while it is being called.
+        loss: Scalar tensor: over all replicas these add up to the loss.
+    """
+    # Keras divides by the number of replicas.
+    add_replicated_loss(layer, loss * float(replica_count()))
+
+
+def own_losses(losses):
+    """Leaves out what other replicas added to the same layers by `add_replicated_loss`."""
+    if replica_count() == 1:
+        return losses
+    own = replica_id()
+    return [loss for loss in losses if getattr(loss, _REPLICA, own) == own]
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class RunningMean(keras.metrics.Mean):
+    """`keras.metrics.Mean` that counts right inside a layer of mixed precision.
+
+    Such a layer sees half-precision copies of variables, those of its metrics too: a bfloat16 count
+    stops at 256, and the mean grows without end. The variables of this one are never cast.
+
+    Example:
+
+    >>> mean = RunningMean(name="loss")
+    >>> mean.update_state(1.0)
+    >>> mean.update_state(3.0)
+    >>> float(mean.result())
+    2.0
+    """
+
+    def add_variable(self, shape, initializer, dtype=None, aggregation="sum", name=None):
+        """As `keras.metrics.Metric.add_variable`; to be kept in an attribute, which tracks it."""
+        return keras.Variable(
+            initializer=initializer,
+            shape=shape,
+            dtype=dtype,
+            trainable=False,
+            autocast=False,
+            aggregation=aggregation,
+            synchronization="on_read",
+            name=name,
+        )
+
+
+def stacked_glorot(fan_in, fan_out):
+    """Glorot's uniform initializer for a stack of kernels of shape `(..., fan_in, fan_out)`.
+
+    Keras would take the leading axes of a stack for those of a convolution, and start the weights
+    too small.
+
+    Args:
+        fan_in: Integer. Width of the inputs of one kernel.
+        fan_out: Integer. Width of its outputs.
+
+    Returns:
+        A Keras initializer.
+
+    Example:
+
+    >>> stacked_glorot(3, 3).maxval
+    1.0
+    """
+    limit = (6.0 / (fan_in + fan_out)) ** 0.5
+    return keras.initializers.RandomUniform(-limit, limit)

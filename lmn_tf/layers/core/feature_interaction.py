@@ -1,0 +1,100 @@
+"""Explicit interactions between groups of features."""
+
+import keras
+import tensorflow as tf
+from keras_rs.layers import DotInteraction, FeatureCross
+
+from lmn_tf.layers.base import check_choice, check_positive_integer
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class FeatureInteraction(keras.layers.Layer):
+    """Concatenates groups of features and lets them interact.
+
+    `"cross"` stacks cross layers on the concatenation `x0`:
+    `x = x0 * (x @ kernel + bias) + x` for each layer, which keeps the width.
+    `"dot"` projects each group to one width and appends the dot products of all
+    pairs of groups to the concatenation. Both are layers of keras-rs.
+
+    Args:
+        kind: `"cross"` or `"dot"`. Defaults to `"cross"`.
+        num_layers: Integer. Number of cross layers. Defaults to `2`.
+        projection_dim: Integer. Common width of the groups for `"dot"`.
+            Defaults to `32`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: List of float tensors of shapes `(batch, width)`, of any widths.
+
+    Returns:
+        Float tensor of shape `(batch, sum of widths)`, and `n * (n - 1) / 2`
+        wider for `"dot"` of `n` groups.
+
+    Raises:
+        ValueError: If an argument is not a known one, or `"dot"` is given fewer
+            than two groups.
+
+    Example:
+
+    >>> FeatureInteraction("dot")([np.ones((2, 5)), np.ones((2, 3)), np.ones((2, 4))]).shape
+    TensorShape([2, 15])
+
+    Reference:
+        - Wang et al., "DCN V2: Improved Deep & Cross Network", WWW 2021, eq. 1.
+        - Naumov et al., "Deep Learning Recommendation Model for Personalization
+          and Recommendation Systems", 2019, section 2.1.
+    """
+
+    def __init__(self, kind="cross", num_layers=2, projection_dim=32, **kwargs):
+        super().__init__(**kwargs)
+        check_choice("kind", kind, ("cross", "dot"))
+        check_positive_integer("num_layers", num_layers)
+        check_positive_integer("projection_dim", projection_dim)
+        self.kind = kind
+        self.num_layers = num_layers
+        self.projection_dim = projection_dim
+
+    def build(self, inputs_shape):
+        widths = [shape[-1] for shape in inputs_shape]
+        self.crosses, self.projections = [], []
+        if self.kind == "cross":
+            for index in range(self.num_layers):
+                cross = FeatureCross(name=f"cross_{index}", dtype=self.dtype_policy)
+                self.crosses.append(cross)
+            return
+        if len(widths) < 2:
+            raise ValueError(
+                "`inputs` must be two groups or more for `kind='dot'`. "
+                f"Received: {len(widths)} group"
+            )
+        for index, width in enumerate(widths):
+            dense = keras.layers.Dense(
+                self.projection_dim, name=f"projection_{index}", dtype=self.dtype_policy
+            )
+            dense.build((None, width))
+            self.projections.append(dense)
+        self.dot = DotInteraction(name="dot", dtype=self.dtype_policy)
+
+    def call(self, inputs):
+        vector = tf.concat(inputs, axis=-1)
+        if self.kind == "dot":
+            pairs = zip(self.projections, inputs, strict=True)
+            return tf.concat([vector, self.dot([dense(one) for dense, one in pairs])], axis=-1)
+        x = vector
+        for cross in self.crosses:
+            x = cross(vector, x)
+        return x
+
+    def compute_output_shape(self, inputs_shape):
+        width, count = sum(shape[-1] for shape in inputs_shape), len(inputs_shape)
+        if self.kind == "dot":
+            width += count * (count - 1) // 2
+        return (inputs_shape[0][0], width)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kind": self.kind,
+            "num_layers": self.num_layers,
+            "projection_dim": self.projection_dim,
+        }

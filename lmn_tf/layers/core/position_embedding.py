@@ -1,0 +1,115 @@
+"""Embeddings of how far back a behaviour stands."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
+from lmn_tf.ops.sequence.masked import zero_padding
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class PositionEmbedding(keras.layers.Layer):
+    """Adds to each behaviour an embedding of how many newer ones there are.
+
+    Computes `x_j + E[p_j]`, where `p_j` counts the valid positions behind `j`: the newest
+    behaviour has position 0, whatever the length of the history and on whichever side padding
+    stands. Positions from `max_length` on share the last embedding. Nothing is added at padding.
+
+    That positions are counted from the newest is our choice; the paper says that they are
+    relative.
+
+    Args:
+        max_length: Integer. Number of positions that are told apart.
+        encoding: `"learned"`, a table, or `"sinusoidal"`, fixed waves of lengths up to `10_000`
+            positions. Defaults to `"learned"`.
+        embeddings_initializer: Initializer of the table. Defaults to `"uniform"`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Float tensor of shape `(batch, length, d)`, oldest first.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where valid.
+
+    Returns:
+        Float tensor like `inputs`.
+
+    Raises:
+        ValueError: If `max_length` is not a positive integer or `encoding` is unknown.
+
+    Example:
+
+    >>> layer = PositionEmbedding(2, embeddings_initializer="ones")
+    >>> layer(np.zeros((1, 3, 1)), mask=np.array([[True, True, False]]))[0, :, 0].numpy()
+    array([1., 1., 0.], dtype=float32)
+
+    Reference:
+        - "Iterative Memory Network for Long Sequential User Behavior Modeling in Recommender
+          Systems", section 4.1.
+        - Vaswani et al., "Attention Is All You Need", NeurIPS 2017, section 3.5, for the waves.
+    """
+
+    def __init__(self, max_length, encoding="learned", embeddings_initializer="uniform", **kwargs):
+        super().__init__(**kwargs)
+        check_positive_integer("max_length", max_length)
+        check_choice("encoding", encoding, ("learned", "sinusoidal"))
+        self.max_length = max_length
+        self.encoding = encoding
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.supports_masking = True
+
+    def build(self, inputs_shape):
+        check_axes("inputs", inputs_shape)
+        if self.encoding == "learned":
+            self.embeddings = self.add_weight(
+                shape=(self.max_length, inputs_shape[-1]),
+                initializer=self.embeddings_initializer,
+                name="embeddings",
+            )
+        else:
+            self._waves = _waves(self.max_length, inputs_shape[-1])
+        self.built = True
+
+    def call(self, inputs, mask=None):
+        table = self.embeddings if self.encoding == "learned" else self._waves
+        table = tf.cast(tf.convert_to_tensor(table), inputs.dtype)
+        if mask is None:
+            length = tf.shape(inputs)[1]
+            return inputs + tf.gather(table, self._clip(tf.range(length - 1, -1, -1)))
+        valid = tf.cast(mask, tf.int32)
+        positions = self._clip(tf.cumsum(valid, axis=1, exclusive=True, reverse=True))
+        return inputs + zero_padding(_rows_of(table, positions), mask)
+
+    def _clip(self, positions):
+        return tf.minimum(positions, self.max_length - 1)
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask
+
+    def compute_output_shape(self, inputs_shape):
+        return inputs_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "max_length": self.max_length,
+            "encoding": self.encoding,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+        }
+
+
+@tf.custom_gradient
+def _rows_of(table, positions):
+    # The gradient of `tf.gather` would list a row of the small table for every behaviour.
+    size = tf.shape(table)[0]
+
+    def gradient(upstream):
+        return tf.math.unsorted_segment_sum(upstream, positions, size), None
+
+    return tf.gather(table, positions), gradient
+
+
+def _waves(length, width):
+    """Sines, then cosines, of the positions, of shape `(length, width)`."""
+    speeds = 10_000.0 ** (-np.arange((width + 1) // 2) / max((width + 1) // 2, 1))
+    angles = np.arange(length)[:, None] * speeds
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, :width].astype("float32")

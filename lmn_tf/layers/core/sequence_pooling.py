@@ -1,0 +1,58 @@
+"""Pooling of padded sequences."""
+
+import keras
+
+from lmn_tf.layers.base import check_choice
+from lmn_tf.ops.sequence.masked import masked_mean, masked_sum
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class SequencePooling(keras.layers.Layer):
+    """Pools a padded sequence over its valid positions.
+
+    Computes `sum(mask * x) / max(sum(mask), 1)`, or the sum alone. A row
+    without valid positions gives exactly 0.
+
+    Args:
+        pooling: `"mean"` or `"sum"`. Defaults to `"mean"`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Float tensor of shape `(batch, length, d)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid.
+
+    Returns:
+        Float tensor of shape `(batch, d)`.
+
+    Raises:
+        ValueError: If `pooling` is not a known one.
+
+    Example:
+
+    >>> SequencePooling()(np.ones((2, 3, 4)), mask=np.ones((2, 3), bool)).shape
+    TensorShape([2, 4])
+
+    Reference:
+        - Covington et al., "Deep Neural Networks for YouTube Recommendations",
+          RecSys 2016.
+    """
+
+    def __init__(self, pooling="mean", **kwargs):
+        super().__init__(**kwargs)
+        check_choice("pooling", pooling, ("mean", "sum"))
+        self.pooling = pooling
+        self.supports_masking = True
+
+    def call(self, inputs, mask=None):
+        pool = masked_mean if self.pooling == "mean" else masked_sum
+        return pool(inputs, mask)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # positions are gone
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "pooling": self.pooling}

@@ -1,0 +1,1 @@
+"""Interests as they evolve: recurrent layers and their auxiliary loss."""

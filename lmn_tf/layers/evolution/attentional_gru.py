@@ -1,0 +1,153 @@
+"""Gated recurrent units that attention steers."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
+from lmn_tf.ops.sequence.gated_recurrence import gated_recurrence
+from lmn_tf.ops.sequence.valid_positions import StepOrder, ValidPositions
+
+VARIANTS = ("augru", "released", "agru", "aigru")
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class AttentionalGRU(keras.layers.Layer):
+    """Runs a gated recurrent unit over a history, each step weighted by attention.
+
+    With the update gate `u_t`, the candidate `c_t` and the weight `a_t` of a
+    step, the state becomes
+
+    - `"augru"`, the published form: `s + a_t * u_t * (c_t - s)`. A step of weight
+      0 is skipped, one of weight 1 is that of a plain unit;
+    - `"released"`, the code published with it: `s + (1 - (1 - a_t) * (1 - u_t)) *
+      (c_t - s)`. A step of weight 0 is that of a plain unit, one of weight 1
+      overwrites the state;
+    - `"agru"`: `s + a_t * (c_t - s)`, which leaves the update gate's weights
+      unused;
+    - `"aigru"`: a plain unit on the input `a_t * x_t`.
+
+    Without weights all are 1: `"augru"` and `"aigru"` are `keras.layers.GRU`, and
+    take its weights (the released cell resets the state before its product, not
+    behind it). The first state is 0. Masked steps carry the state, wherever they
+    stand, and cost nothing: a row without valid steps gives exactly 0. Of
+    sequences, masked steps are 0.
+
+    The state is kept in the precision of the variables, as it sums over long
+    histories.
+
+    Args:
+        units: Integer. Width of the state, or `None` for that of the history.
+            Defaults to `None`.
+        variant: `"augru"`, `"released"`, `"agru"` or `"aigru"`. Defaults to
+            `"augru"`.
+        return_sequences: Boolean. Whether to return the state after each step
+            instead of the last. Defaults to `False`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`.
+        weights: Optional float tensor of shape `(batch, length)`. Defaults to
+            ones.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+
+    Returns:
+        Float tensor of shape `(batch, units)`, or `(batch, length, units)` with
+        `return_sequences`.
+
+    Raises:
+        ValueError: If `units` is not a positive integer or `variant` unknown.
+
+    Example:
+
+    >>> layer = AttentionalGRU(3)
+    >>> layer(np.ones((2, 5, 4)), weights=np.full((2, 5), 0.2)).shape
+    TensorShape([2, 3])
+
+    Reference:
+        - Zhou et al., "Deep Interest Evolution Network for Click-Through Rate
+          Prediction", AAAI 2019, section 4.3.
+    """
+
+    def __init__(self, units=None, variant="augru", return_sequences=False, **kwargs):
+        super().__init__(**kwargs)
+        if units is not None:
+            check_positive_integer("units", units)
+        check_choice("variant", variant, VARIANTS)
+        self.units = units
+        self.variant = variant
+        self.return_sequences = return_sequences
+        self.supports_masking = True
+        # What gains from XLA is compiled by itself, step by step of the history.
+        self.supports_jit = False
+
+    def build(self, history_shape):
+        check_axes("history", history_shape)
+        units = self._width(history_shape)
+        self.kernel = self.add_weight(
+            shape=(history_shape[-1], 3 * units), initializer="glorot_uniform", name="kernel"
+        )
+        self.recurrent_kernel = self.add_weight(
+            shape=(units, 3 * units),
+            initializer="orthogonal",
+            autocast=False,
+            name="recurrent_kernel",
+        )
+        self.bias = self.add_weight(
+            shape=(2, 3 * units), initializer="zeros", autocast=False, name="bias"
+        )
+
+    def call(self, history, weights=None, mask=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        valid = tf.ones(tf.shape(history)[:2], bool) if mask is None else tf.cast(mask, bool)
+        positions = ValidPositions(mask, history)
+        order = StepOrder(positions)
+        bias = tf.convert_to_tensor(self.bias)
+        steps = order.take(positions.take(history))
+        inputs = tf.cast(tf.matmul(steps, self.kernel), bias.dtype)
+        attention = valid = tf.ones([tf.shape(inputs)[0], 1], bias.dtype)
+        if positions.valid is not None:
+            attention = valid = order.take(tf.cast(positions.valid[:, None], bias.dtype))
+        if weights is not None:
+            listed = positions.take(tf.convert_to_tensor(weights)[..., None])
+            attention = tf.cast(order.take(listed), bias.dtype)
+        if self.variant == "aigru":
+            inputs *= attention
+        base, scale = self._update(attention[:, 0], valid[:, 0])
+        states = gated_recurrence(
+            inputs + bias[0], self.recurrent_kernel, bias[1], base, scale, order.rows
+        )
+        if self.return_sequences:
+            return tf.cast(positions.put(order.put(states)), self.compute_dtype)
+        return tf.cast(order.last(states), self.compute_dtype)
+
+    def _update(self, attention, valid):
+        """The two parts of the share of the candidate: `base + scale * update gate`."""
+        if self.variant == "augru":
+            return tf.zeros_like(attention), attention
+        if self.variant == "released":
+            return attention, valid - attention
+        if self.variant == "agru":
+            return attention, tf.zeros_like(attention)
+        return tf.zeros_like(valid), valid
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask if self.return_sequences else None
+
+    def compute_output_shape(self, history_shape):
+        width = self._width(history_shape)
+        if self.return_sequences:
+            return (*history_shape[:2], width)
+        return (history_shape[0], width)
+
+    def _width(self, history_shape):
+        return history_shape[-1] if self.units is None else self.units
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "variant": self.variant,
+            "return_sequences": self.return_sequences,
+        }

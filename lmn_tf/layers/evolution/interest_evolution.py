@@ -1,0 +1,147 @@
+"""The interest of a user as DIEN sees it evolve towards the candidate."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.attention.bilinear_attention import BilinearAttention
+from lmn_tf.layers.attention.target_attention import TargetAttention
+from lmn_tf.layers.base import check_axes, check_choice, check_hidden_units
+from lmn_tf.layers.evolution.attentional_gru import AttentionalGRU
+from lmn_tf.layers.evolution.next_behaviour_loss import NextBehaviourLoss
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class InterestEvolution(keras.layers.Layer):
+    """Follows the interest that leads to the candidate through a history.
+
+    A gated recurrent unit turns behaviours `e_t` into interests `h_t`, which an
+    auxiliary loss teaches to tell the next behaviour; attention weighs them,
+    `a_t = softmax_t(score(h_t, v))`; and a second unit, whose steps are weighted
+    by `a_t`, ends in the interest that is returned: the state after the last
+    valid step. Padding gets no weight and carries the states; an empty history
+    gives exactly 0. Both units are as wide as the behaviours.
+
+    Args:
+        variant: Form of the second unit: `"augru"`, `"released"`, `"agru"` or
+            `"aigru"`, see `AttentionalGRU`. Defaults to `"augru"`.
+        attention: `"bilinear"`, the paper's `h_t W v`, or `"mlp"`, the attention
+            unit of DIN. Defaults to `"bilinear"`.
+        attention_units: Tuple of integers. Hidden layers of that unit. Defaults to
+            `(80, 40)`.
+        attention_activation: Activation of those layers. Defaults to `"sigmoid"`.
+        auxiliary_units: Tuple of integers. Hidden layers of the auxiliary network,
+            `()` for an inner product. Defaults to `(100, 50)`.
+        auxiliary_weight: Float. Weight of the auxiliary loss; 0 turns it off.
+            Defaults to `1.0`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`.
+        target: Float tensor of shape `(batch, d)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+        training: Boolean. Whether to add the auxiliary loss.
+
+    Returns:
+        Float tensor of shape `(batch, d)`.
+
+    Raises:
+        ValueError: If an argument is not a known one, or `auxiliary_weight` is
+            negative.
+
+    Example:
+
+    >>> InterestEvolution()(np.ones((2, 5, 8)), np.ones((2, 8))).shape
+    TensorShape([2, 8])
+
+    Reference:
+        - Zhou et al., "Deep Interest Evolution Network for Click-Through Rate
+          Prediction", AAAI 2019, sections 4.2-4.3.
+    """
+
+    def __init__(
+        self,
+        variant="augru",
+        attention="bilinear",
+        attention_units=(80, 40),
+        attention_activation="sigmoid",
+        auxiliary_units=(100, 50),
+        auxiliary_weight=1.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_choice("attention", attention, ("bilinear", "mlp"))
+        check_auxiliary_weight(auxiliary_weight)
+        self.attention = attention
+        self.attention_units = check_hidden_units("attention_units", attention_units)
+        self.attention_activation = attention_activation
+        self.auxiliary_units = check_hidden_units("auxiliary_units", auxiliary_units)
+        self.auxiliary_weight = auxiliary_weight
+        self.supports_masking = True
+        self.supports_jit = False
+        if attention == "bilinear":
+            self.attention_layer = BilinearAttention(name="attention", dtype=self.dtype_policy)
+        else:
+            self.attention_layer = TargetAttention(
+                self.attention_units,
+                activation=attention_activation,
+                name="attention",
+                dtype=self.dtype_policy,
+            )
+        self.auxiliary_loss = None
+        if auxiliary_weight:
+            self.auxiliary_loss = NextBehaviourLoss(
+                self.auxiliary_units,
+                weight=auxiliary_weight,
+                name="auxiliary_loss",
+                dtype=self.dtype_policy,
+            )
+        self.extractor = AttentionalGRU(
+            return_sequences=True, name="extractor", dtype=self.dtype_policy
+        )
+        self.evolution = AttentionalGRU(variant=variant, name="evolution", dtype=self.dtype_policy)
+        self.variant = variant
+
+    def build(self, history_shape, target_shape):
+        check_axes("history", history_shape)
+        self.extractor.build(history_shape)
+        self.attention_layer.build(history_shape, target_shape)
+        self.evolution.build(history_shape)
+        if self.auxiliary_loss is not None:
+            self.auxiliary_loss.build(history_shape, history_shape)
+
+    def call(self, history, target, mask=None, training=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        interests = self.extractor(history, mask=mask)
+        if self.auxiliary_loss is not None:
+            interests = self.auxiliary_loss(interests, history, mask=mask, training=training)
+        weights = self.attention_layer.attention_weights(
+            interests, tf.cast(target, interests.dtype), mask=mask, training=training
+        )
+        return self.evolution(interests, weights=weights, mask=mask)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # positions are gone
+
+    def compute_output_shape(self, history_shape, target_shape):
+        return (history_shape[0], history_shape[-1])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "variant": self.variant,
+            "attention": self.attention,
+            "attention_units": list(self.attention_units),
+            "attention_activation": self.attention_activation,
+            "auxiliary_units": list(self.auxiliary_units),
+            "auxiliary_weight": self.auxiliary_weight,
+        }
+
+
+def check_auxiliary_weight(value):
+    """Raises `ValueError` if the weight of an auxiliary loss is negative."""
+    if value < 0:
+        raise ValueError(
+            f"`auxiliary_weight` must not be negative. Received: auxiliary_weight={value}"
+        )

@@ -1,0 +1,208 @@
+"""The auxiliary loss of DIEN."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import RunningMean, add_replicated_loss, check_hidden_units
+from lmn_tf.layers.core.mlp import MLP
+from lmn_tf.ops.sequence.masked import zero_padding
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class NextBehaviourLoss(keras.layers.Layer):
+    """Adds a loss that has each state tell the next behaviour from another user's.
+
+    Returns the states as they are. In training it adds to the model's loss
+    `weight * mean(softplus(-f(h_t, e_{t+1})) + softplus(f(h_t, e'_{t+1})))`, where
+    `f` is an MLP of `[h; e]` (or `<h, e>` without hidden layers) and the mean is
+    over all `t` with a valid behaviour at `t` and at `t + 1`; a batch without any
+    gives a loss of 0.
+
+    Negatives `e'` are behaviours of the other rows of the batch, our choice: each
+    is drawn with the same chance from all of them. One row's are drawn as a walk
+    through that list from a random place by random strides, so that a few numbers
+    a row suffice and padding changes nothing. A row has no pairs when no other
+    row has behaviours. The draws come from a `keras.random.SeedGenerator`, whose
+    state is saved with the weights. Outside of training nothing is drawn and no
+    loss is added.
+
+    During training the layer keeps a running mean that Keras logs: `auxiliary_loss`
+    (without its weight).
+
+    Args:
+        hidden_units: Tuple of integers. Hidden layers of `f`; `()` for the inner
+            product. Defaults to `(100, 50)`.
+        activation: Activation of the hidden layers. Defaults to `"sigmoid"`.
+        weight: Float that scales the loss. Defaults to `1.0`.
+        seed: Integer seed of the draws, or `None` for one from Keras' global seed.
+            Defaults to `None`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        states: Float tensor of shape `(batch, length, units)`.
+        history: Float tensor of shape `(batch, length, d)`: the behaviours.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `states`.
+        training: Boolean. Whether to add the loss.
+
+    Returns:
+        `states`.
+
+    Raises:
+        ValueError: If `weight` is not positive, or if states and behaviours differ
+            in width where `hidden_units` is `()`.
+
+    Example:
+
+    >>> layer = NextBehaviourLoss((8,))
+    >>> layer(np.ones((2, 5, 4)), np.ones((2, 5, 4)), training=True).shape
+    TensorShape([2, 5, 4])
+    >>> len(layer.losses)
+    1
+
+    Reference:
+        - Zhou et al., "Deep Interest Evolution Network for Click-Through Rate
+          Prediction", AAAI 2019, eqs. 6-7.
+    """
+
+    def __init__(
+        self, hidden_units=(100, 50), activation="sigmoid", weight=1.0, seed=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.hidden_units = check_hidden_units("hidden_units", hidden_units)
+        if weight <= 0:
+            raise ValueError(f"`weight` must be a positive number. Received: weight={weight}")
+        self.activation = (
+            activation if activation in ("prelu", "dice") else keras.activations.get(activation)
+        )
+        self.weight = weight
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+        # The number of pairs is known only at run time, and XLA works on all positions.
+        self.supports_jit = False
+        self.mlp = None
+        if self.hidden_units:
+            self.mlp = MLP(
+                self.hidden_units, activation, output_units=1, dtype=self.dtype_policy, name="mlp"
+            )
+        self.loss_tracker = RunningMean(name="auxiliary_loss")
+
+    def build(self, states_shape, history_shape):
+        units, width = states_shape[-1], history_shape[-1]
+        if self.mlp is not None:
+            self.mlp.build((None, units + width))
+        elif units != width:
+            raise ValueError(
+                "`history` must be as wide as `states` for an inner product. "
+                f"Received: history width={width}, states width={units}"
+            )
+
+    def call(self, states, history, mask=None, training=None):
+        if mask is None:
+            mask = getattr(states, "_keras_mask", None)
+        if training:
+            loss, pairs = self._loss_and_pairs(states, history, mask)
+            add_replicated_loss(self, self.weight * loss, count=pairs)
+            self.loss_tracker.update_state(loss)
+        return states
+
+    def loss(self, states, history, mask=None):
+        """The loss without its weight, a float32 scalar; each call draws new negatives.
+
+        Args:
+            states: Float tensor of shape `(batch, length, units)`.
+            history: Float tensor of shape `(batch, length, d)`.
+            mask: Optional boolean tensor of shape `(batch, length)`. Defaults to `None`.
+
+        Returns:
+            Float32 scalar.
+        """
+        return self._loss_and_pairs(states, history, mask)[0]
+
+    def _loss_and_pairs(self, states, history, mask):
+        """The loss, and the number of pairs that it is a mean of."""
+        if mask is None:
+            mask = tf.ones(tf.shape(history)[:2], bool)
+        mask = tf.cast(mask, bool)
+        history = zero_padding(tf.cast(history, self.compute_dtype), mask)
+        negatives, is_drawn = self._draw(mask)
+        pairs = ValidPositions(mask[:, 1:] & mask[:, :-1] & is_drawn[:, None], states[:, 1:])
+        state = pairs.take(tf.cast(states, self.compute_dtype)[:, :-1])
+        flat = tf.reshape(history, [-1, history.shape[-1]])
+        negative = tf.gather(flat, pairs.take(negatives[:, 1:, None])[:, 0])
+        positive = pairs.take(history[:, 1:])
+        distance = tf.nn.softplus(-self._logits(state, positive, pairs))
+        loss = pairs.mean(distance + tf.nn.softplus(self._logits(state, negative, pairs)))
+        return loss, tf.reduce_sum(tf.cast(pairs.mask, tf.int32))
+
+    def _logits(self, state, behaviour, pairs):
+        if self.mlp is None:
+            logits = tf.reduce_sum(state * behaviour, axis=-1)
+        else:
+            inputs = tf.concat([state, behaviour], axis=-1)
+            logits = self.mlp(inputs, mask=pairs.valid, training=True)[:, 0]
+        return tf.cast(logits, tf.float32)
+
+    def _draw(self, mask):
+        """Draws a valid position of another row for each position.
+
+        Returns:
+            Tuple of flat indices `(B, L)`, and whether a row has any to draw from, `(B,)`.
+        """
+        size = tf.size(mask)
+        flat = tf.reshape(mask, [-1])
+        rank = tf.cumsum(tf.cast(flat, tf.int32), exclusive=True)
+        # The valid positions in order; what is not valid goes to a last place of its own.
+        listed = tf.scatter_nd(tf.where(flat, rank, size)[:, None], tf.range(size), [size + 1])
+        counts = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+        total = tf.reduce_sum(counts)
+        starts, others = tf.cumsum(counts, exclusive=True), total - counts
+        chances = keras.random.uniform((tf.shape(mask)[0], 2), seed=self.seed_generator)
+        first = _below(others, chances[:, 0])
+        stride = 1 + _below(others - 1, chances[:, 1])
+        # Wide integers: a long row times a long stride passes 32 bits.
+        first, stride, others, after = (
+            tf.cast(one, tf.int64)[:, None] for one in (first, stride, others, starts + counts)
+        )
+        in_row = tf.cast(tf.reshape(rank, tf.shape(mask)) - starts[:, None], tf.int64)
+        walk = (first + in_row * stride) % tf.maximum(others, 1)
+        drawn = (after + walk) % tf.cast(tf.maximum(total, 1), tf.int64)
+        return tf.gather(listed, drawn), others[:, 0] > 0
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["seed_generator"] = self.seed_generator.state
+
+    def load_own_variables(self, store):
+        variables = {name: store[name] for name in store.keys() if name != "seed_generator"}
+        super().load_own_variables(variables)
+        self.seed_generator.state.assign(store["seed_generator"])
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask
+
+    def compute_output_shape(self, states_shape, history_shape):
+        return tuple(states_shape)
+
+    def get_config(self):
+        activation = self.activation
+        if not isinstance(activation, str):
+            activation = keras.activations.serialize(activation)
+        return {
+            **super().get_config(),
+            "hidden_units": list(self.hidden_units),
+            "activation": activation,
+            "weight": self.weight,
+            "seed": self.seed,
+        }
+
+
+def _below(bound, chance):
+    """Integers from 0 to below `bound`, from numbers in [0, 1); 0 where the bound is not above 0.
+
+    The minimum is for chances that rounding lifts to the bound.
+    """
+    wanted = tf.cast(tf.cast(bound, tf.float32) * chance, tf.int32)
+    return tf.maximum(tf.minimum(wanted, bound - 1), 0)

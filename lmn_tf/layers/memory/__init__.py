@@ -1,0 +1,1 @@
+"""Memories: shared tables of slots, and the memories of one user."""

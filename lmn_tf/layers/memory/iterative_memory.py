@@ -1,0 +1,229 @@
+"""The iterative memory of IMN as one layer."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import check_axes
+from lmn_tf.layers.memory.multi_way_attention import MultiWayAttention
+from lmn_tf.ops.sequence.masked import masked_mean
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class IterativeMemory(keras.layers.Layer):
+    """Walks over a history several times, each time with what it remembers of the last.
+
+    The memory starts as the candidate, `m_0 = v`. In each of `num_walks` walks every behaviour is
+    weighted by its likeness to candidate and memory, and the weighted sum `r_t` updates the
+    memory: `m_t = GRU(r_t, m_{t-1})`. Then `num_enhancements` steps of another GRU bring out what
+    concerns the candidate: `u_t = GRU([W u_{t-1}; v], u_{t-1})` with `u_0` the last memory. The
+    last `u` is returned. The paper's IMN 2P, 3P and 3P+ are 2, 3 and 3 walks with 0, 0 and 3
+    enhancements.
+
+    The units of both GRUs are as many as the history's width, since the memory is subtracted from
+    behaviours. Padded positions get weight exactly 0. An empty history is read as 0, and the
+    result is what the GRUs make of the candidate alone: finite, but not 0. Time and memory are
+    linear in the length.
+
+    Args:
+        num_walks: Integer, 0 or more. Defaults to `3`.
+        num_enhancements: Integer, 0 or more. Defaults to `3`.
+        hidden_units: Integer. Width of the attention's hidden layer. Defaults to `64`.
+        activation: Activation of that layer. Defaults to `"sigmoid"`.
+        weight_normalization: `"sigmoid"` or `"softmax"` weights. Defaults to `"sigmoid"`.
+        normalize: `"none"`, as in the paper, or `"length"`, which divides sigmoid weights by the
+            number of valid positions. Defaults to `"none"`.
+        share_iterations: Boolean. Whether all walks have the same attention and GRU, as the
+            paper's equations say; enhancements always share theirs. Defaults to `True`.
+        cross: `"full"`, or `"delayed"`, an ablation: weights without the candidate, and a memory
+            that starts as the average of the history. Defaults to `"full"`.
+        euclidean: Boolean. Whether differences are part of the attention; without them is an
+            ablation. Defaults to `True`.
+        attention: Boolean. Without it, an ablation, the layer averages the history. Defaults to
+            `True`.
+        iterative: Boolean. Without it, an ablation, the layer returns the first read-out `r_1`.
+            Defaults to `True`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`.
+        target: Float tensor of shape `(batch, d)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where valid. Defaults to
+            the Keras mask of `history`.
+
+    Returns:
+        Float tensor of shape `(batch, d)`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the widths of history and target
+            differ.
+
+    Example:
+
+    >>> IterativeMemory()(np.ones((2, 5, 8)), np.ones((2, 8))).shape
+    TensorShape([2, 8])
+
+    Reference:
+        - "Iterative Memory Network for Long Sequential User Behavior Modeling in Recommender
+          Systems", eqs. 2-7 and section 5.4 for the ablations.
+    """
+
+    def __init__(
+        self,
+        num_walks=3,
+        num_enhancements=3,
+        hidden_units=64,
+        activation="sigmoid",
+        weight_normalization="sigmoid",
+        normalize="none",
+        share_iterations=True,
+        cross="full",
+        euclidean=True,
+        attention=True,
+        iterative=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        _check_count("num_walks", num_walks)
+        _check_count("num_enhancements", num_enhancements)
+        self.num_walks = num_walks
+        self.num_enhancements = num_enhancements
+        self.share_iterations = share_iterations
+        self.attention = attention
+        self.iterative = iterative
+        self.supports_masking = True
+        # XLA is right here, but slower on the CPU, and compiles again for each length:
+        # Keras must not choose it by itself.
+        self.supports_jit = False
+        self._attention_config = {
+            "hidden_units": hidden_units,
+            "activation": activation,
+            "weight_normalization": weight_normalization,
+            "normalize": normalize,
+            "cross": cross,
+            "euclidean": euclidean,
+        }
+        first = self._make_attention("attention")  # checks the arguments
+        made = min(self.num_reads, 1) if share_iterations else self.num_reads
+        self.attentions = [first][:made]
+        self.attentions += [self._make_attention(f"attention_{walk}") for walk in range(1, made)]
+        self._watcher = None
+
+    def _make_attention(self, name):
+        return MultiWayAttention(**self._attention_config, name=name, dtype=self.dtype_policy)
+
+    @property
+    def num_reads(self):
+        """How often the history is read with attention: `num_walks`, but for ablations."""
+        if not self.attention:
+            return 0
+        return self.num_walks if self.iterative else 1
+
+    def build(self, history_shape, target_shape):
+        check_axes("history", history_shape)
+        width = history_shape[-1]
+        if target_shape[-1] != width:
+            raise ValueError(
+                "`target` must be as wide as `history`. "
+                f"Received: target width={target_shape[-1]}, history width={width}"
+            )
+        for attention in self.attentions:
+            attention.build(history_shape, target_shape, target_shape)
+        self.update_cells, self.enhancement_cell = [], None
+        if self.attention and self.iterative:
+            names = ["update", *(f"update_{walk}" for walk in range(1, self.num_walks))]
+            made = len(self.attentions)
+            self.update_cells = [self._make_cell(width, width, name) for name in names[:made]]
+            if self.num_enhancements:
+                self.enhancement_cell = self._make_cell(2 * width, width, "enhancement")
+                self.enhancement_query = keras.layers.Dense(
+                    width, use_bias=False, name="enhancement_query", dtype=self.dtype_policy
+                )
+                self.enhancement_query.build((None, width))
+        self.built = True
+
+    def _make_cell(self, input_width, units, name):
+        cell = keras.layers.GRUCell(units, reset_after=True, name=name, dtype=self.dtype_policy)
+        cell.build((None, input_width))
+        return cell
+
+    def call(self, history, target, mask=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        if not self.attention:
+            return masked_mean(history, mask)
+        positions = ValidPositions(mask, history)
+        items = positions.take(history)
+        target = tf.cast(target, items.dtype)
+        return self._enhance(self._walk(items, target, positions), target)
+
+    def _walk(self, items, target, positions):
+        delayed = self._attention_config["cross"] == "delayed"
+        memory = positions.row_mean(items) if delayed else target
+        weighers = [attention.prepare(items, target, positions) for attention in self.attentions]
+        told = []
+        for walk in range(self.num_reads):
+            weights = weighers[walk % len(weighers)](memory)
+            told.append(weights)
+            read_out = positions.row_sum(tf.cast(weights, items.dtype)[:, None] * items)
+            if not self.iterative:
+                return self._told(told, positions, read_out)
+            cell = self.update_cells[walk % len(self.update_cells)]
+            memory, _ = cell(read_out, [memory])
+        return self._told(told, positions, memory)
+
+    def _told(self, weights, positions, memory):
+        if self._watcher is not None and weights:
+            self._watcher([positions.put(walk) for walk in weights], positions.mask)
+        return memory
+
+    def _enhance(self, memory, target):
+        if self.enhancement_cell is None:
+            return memory
+        for _ in range(self.num_enhancements):
+            inputs = tf.concat([self.enhancement_query(memory), target], axis=-1)
+            memory, _ = self.enhancement_cell(inputs, [memory])
+        return memory
+
+    @contextlib.contextmanager
+    def watched(self, watcher):
+        """Has the weights of the walks told while a block runs the layer, or a model with it.
+
+        Calls outside the block cost nothing more. Within a `tf.function` the block runs while the
+        function is traced, and the tensors are those of the graph.
+
+        Args:
+            watcher: Function called with a list of float32 tensors of shape `(batch, length)`,
+                one a walk, and the mask, which is `None` where every position counts.
+        """
+        before, self._watcher = self._watcher, watcher
+        try:
+            yield
+        finally:
+            self._watcher = before
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # positions are gone
+
+    def compute_output_shape(self, history_shape, target_shape):
+        return (history_shape[0], history_shape[-1])
+
+    def get_config(self):
+        activation = keras.activations.get(self._attention_config["activation"])
+        return {
+            **super().get_config(),
+            "num_walks": self.num_walks,
+            "num_enhancements": self.num_enhancements,
+            **self._attention_config,
+            "activation": keras.activations.serialize(activation),
+            "share_iterations": self.share_iterations,
+            "attention": self.attention,
+            "iterative": self.iterative,
+        }
+
+
+def _check_count(name, value):
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"`{name}` must be an integer, 0 or more. Received: {name}={value!r}")

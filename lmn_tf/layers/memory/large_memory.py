@@ -1,0 +1,353 @@
+"""The large memory of LMN as one layer."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.attention.target_attention import TargetAttention
+from lmn_tf.layers.base import RunningMean, add_replicated_loss, check_axes, check_choice
+from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
+from lmn_tf.layers.memory.user_aware_query import UserAwareQuery
+from lmn_tf.ops.losses import smooth_l1
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
+
+_OF_MEMORY = (
+    "num_keys",
+    "top_k",
+    "num_heads",
+    "key_dim",
+    "query_norm",
+    "key_norm",
+    "key_balance_weight",
+    "head_merge",
+    "memory_placement",
+    "open_keys",
+)
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class LargeMemory(keras.layers.Layer):
+    """Compresses histories into one memory shared by all users, and reads it.
+
+    Each valid behaviour becomes a user-aware query `M_Q = MLP(merge(x, u))` that
+    reads the `top_k` best of `num_keys ** 2` slots by product keys: `M_O`. The
+    read-outs of a row are pooled. The memory loss
+    `memory_loss_weight * SmoothL1(M_O, M_Q)`, averaged over the width and over
+    the valid positions, writes the behaviours into the slots by gradient; the
+    layer adds it to the model's loss by itself.
+
+    Padded positions neither read, nor count in pooling, loss or statistics; a
+    row without behaviours gives exactly 0, a batch without any a loss of 0. The
+    mask may be given or come as the Keras mask of `history`.
+
+    The defaults depart from the paper in one point: it normalizes neither
+    queries nor keys, whereas here queries are batch-normalized and keys
+    layer-normalized, because without it most reads collapse to a small part of
+    the slots. `query_norm="none", key_norm=False` gives the paper's form.
+
+    Where the paper is silent we chose:
+
+    - Every valid behaviour queries, and the candidate does not.
+    - Read-outs of a row are averaged.
+    - One head reads 32 slots; several heads share the values and are summed.
+    - `MLP` has one hidden layer of `2 * d` units with ReLU; row and column
+      queries are one linear map of `M_Q` each, `d` wide.
+    - The target of the memory loss is not trained by it
+      (`stop_gradient="target"`), since the queries could otherwise lower the
+      loss by shrinking.
+    - The Smooth-L1 distance turns linear at 1, and the loss weighs 0.1.
+    - Keys start uniform within `±key_dim ** -0.5`, values normal with standard
+      deviation `d ** -0.5`; no temperature divides the scores.
+    - Slot `row * num_keys + column`, where the paper's broadcast would number
+      the columns first.
+
+    A key-balance loss, keys that open later and values in shards are not part
+    of the paper; all are off by default.
+
+    During training the layer keeps three running means that Keras logs:
+    `memory_loss` (without its weight), `query_norm` (mean length of `M_Q`) and
+    `read_out_norm` (of `M_O`).
+
+    Args:
+        num_keys: Integer. Keys on each axis; the memory has `num_keys ** 2`
+            slots. Defaults to `300`.
+        top_k: Integer. Slots read by each head for each query. Defaults to `32`.
+        num_heads: Integer. Heads share the values, and have their own keys and
+            queries. Defaults to `1`.
+        key_dim: Integer. Width of a row key and of a column key, or `None` for
+            `d`. Defaults to `None`.
+        hidden_units: Tuple of integers. Hidden layers of the user-aware MLP, or
+            `None` for `(2 * d,)`. Defaults to `None`.
+        query_norm: `"batch"`, `"layer"` or `"none"`. Defaults to `"batch"`.
+        key_norm: Boolean. Whether keys are layer-normalised. Defaults to
+            `True`.
+        key_balance_weight: Float. Weight of the key-balance loss. Defaults to
+            `0.0`.
+        pooling: `"mean"`, `"sum"`, `"target_attention"` (needs `target`) or
+            `"none"`, which returns the read-out of each position. Defaults to
+            `"mean"`.
+        head_merge: `"sum"`, `"mean"` or `"concat"`. Defaults to `"sum"`.
+        user_merge: `"concat"` or `"add"` (needs `du = d`). Defaults to
+            `"concat"`.
+        memory_loss_weight: Float. The paper's α; 0 turns the loss off. Defaults
+            to `0.1`.
+        stop_gradient: What the memory loss does not train. `"target"`: `M_Q` as
+            its target; `"none"`: nothing is stopped (the literal formula);
+            `"memory_only"`: nothing but keys and values learn from it. Defaults
+            to `"target"`.
+        smooth_l1_beta: Positive float. Where the loss turns from quadratic to
+            linear. Defaults to `1.0`.
+        temperature: Positive float that divides the scores. Defaults to `1.0`.
+        query_target: Boolean. Whether the candidate reads the memory as well;
+            its read-out is appended (and takes no part in the memory loss).
+            Defaults to `False`.
+        value_initializer: Initializer of the values, or `None` for a normal
+            distribution of standard deviation `d ** -0.5`. Defaults to `None`.
+        memory_placement: `"replicated"` or `"row_wise"`: where a distributed run
+            keeps the values. Defaults to `"replicated"`.
+        open_keys: Integer, or `None` for all. Keys on each axis that can be selected
+            at first; see `ProductKeyMemory`. Defaults to `None`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`.
+        user: Optional float tensor of shape `(batch, du)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+        target: Float tensor of shape `(batch, d)`; for
+            `pooling="target_attention"` and `query_target`.
+        training: Boolean. Whether to use query statistics of the batch.
+
+    Returns:
+        Float tensor of shape `(batch, d)`, `(batch, 2 * d)` with
+        `query_target`, or `(batch, length, d)` with `pooling="none"`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or `target` is missing.
+
+    Example:
+
+    >>> layer = LargeMemory(num_keys=20, top_k=4)
+    >>> layer(np.ones((2, 5, 8)), user=np.ones((2, 3))).shape
+    TensorShape([2, 8])
+
+    Reference:
+        - Lu et al., "Large Memory Network for Recommendation", WWW 2025, eqs.
+          4-12.
+    """
+
+    def __init__(
+        self,
+        num_keys=300,
+        top_k=32,
+        num_heads=1,
+        key_dim=None,
+        hidden_units=None,
+        query_norm="batch",
+        key_norm=True,
+        key_balance_weight=0.0,
+        pooling="mean",
+        head_merge="sum",
+        user_merge="concat",
+        memory_loss_weight=0.1,
+        stop_gradient="target",
+        smooth_l1_beta=1.0,
+        temperature=1.0,
+        query_target=False,
+        value_initializer=None,
+        memory_placement="replicated",
+        open_keys=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_choice("user_merge", user_merge, ("concat", "add"))
+        _check(pooling, stop_gradient, memory_loss_weight, smooth_l1_beta, query_target)
+        self.pooling = pooling
+        self.memory_loss_weight = memory_loss_weight
+        self.stop_gradient = stop_gradient
+        self.smooth_l1_beta = smooth_l1_beta
+        self.query_target = query_target
+        self.supports_masking = True
+        # XLA is right here, but slower on the CPU, and compiles again for each length:
+        # Keras must not choose it by itself.
+        self.supports_jit = False
+        self.user_aware_query = UserAwareQuery(
+            hidden_units, user_merge, name="user_aware_query", dtype=self.dtype_policy
+        )
+        self.memory = ProductKeyMemory(
+            num_keys=num_keys,
+            top_k=top_k,
+            num_heads=num_heads,
+            key_dim=key_dim,
+            query_norm=query_norm,
+            key_norm=key_norm,
+            key_balance_weight=key_balance_weight,
+            head_merge=head_merge,
+            temperature=temperature,
+            value_initializer=value_initializer,
+            memory_placement=memory_placement,
+            open_keys=open_keys,
+            name="memory",
+            dtype=self.dtype_policy,
+        )
+        self.attention = None
+        if pooling == "target_attention":
+            self.attention = TargetAttention(name="attention", dtype=self.dtype_policy)
+        for name in _OF_MEMORY:
+            setattr(self, name, getattr(self.memory, name))
+        self.temperature = temperature
+        self.value_initializer = self.memory.value_initializer
+        self.hidden_units = self.user_aware_query.hidden_units
+        self.user_merge = user_merge
+        self.memory_loss_tracker = RunningMean(name="memory_loss")
+        self.query_norm_tracker = RunningMean(name="query_norm")
+        self.read_out_norm_tracker = RunningMean(name="read_out_norm")
+
+    @property
+    def memory_size(self):
+        """Number of slots, `num_keys ** 2`."""
+        return self.memory.memory_size
+
+    def build(self, history_shape, user_shape=None, target_shape=None):
+        check_axes("history", history_shape)
+        width = history_shape[-1]
+        if self._needs_target and target_shape is not None and target_shape[-1] != width:
+            raise ValueError(
+                "`target` must be as wide as `history`. "
+                f"Received: target width={target_shape[-1]}, history width={width}"
+            )
+        self.user_aware_query.build(history_shape, user_shape)
+        # The memory loss compares read-out and query, so values are as wide as both.
+        self.memory.build((None, width))
+        if self.attention is not None:
+            self.attention.build(history_shape, (history_shape[0], width))
+
+    @property
+    def _needs_target(self):
+        return self.query_target or self.pooling == "target_attention"
+
+    def call(self, history, user=None, mask=None, target=None, training=None):
+        if self._needs_target and target is None:
+            raise ValueError(
+                "`target` must be given for `pooling='target_attention'` and `query_target`. "
+                "Received: target=None"
+            )
+        positions = self._positions(history, mask)
+        queries = self.user_aware_query.query(positions.take(history), user, positions)
+        history_size = tf.shape(queries)[0]
+        inputs, valid = queries, positions.valid
+        if self.query_target:
+            candidates = self.user_aware_query.query_rows(tf.cast(target, queries.dtype), user)
+            inputs = tf.concat([queries, candidates], axis=0)
+            if valid is not None:
+                valid = tf.concat([valid, tf.ones([tf.shape(candidates)[0]], tf.bool)], axis=0)
+        reading = self.memory.read(inputs, valid, training)
+        read_out = reading.read_out[:history_size]
+        self._add_memory_loss(queries, read_out, reading, positions, training)
+        pooled = self._pool(read_out, positions, target, training)
+        if self.query_target:
+            pooled = tf.concat([pooled, reading.read_out[history_size:]], axis=-1)
+        return pooled
+
+    def _positions(self, history, mask):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        return ValidPositions(mask, history)
+
+    def _pool(self, read_out, positions, target, training):
+        if self.pooling == "mean":
+            return positions.row_mean(read_out)
+        if self.pooling == "sum":
+            return positions.row_sum(read_out)
+        sequence = positions.put(read_out)
+        if self.pooling == "none":
+            return sequence
+        return self.attention(sequence, target, mask=positions.mask, training=training)
+
+    def _add_memory_loss(self, queries, read_out, reading, positions, training):
+        count = tf.shape(queries)[0]
+        if self.stop_gradient == "memory_only":
+            read_out = self.memory.read_again(reading)[:count]
+        queries, read_out = tf.cast(queries, tf.float32), tf.cast(read_out, tf.float32)
+        goal = queries if self.stop_gradient == "none" else tf.stop_gradient(queries)
+        distance = smooth_l1(goal, read_out, self.smooth_l1_beta)
+        loss = positions.mean(tf.reduce_mean(distance, axis=-1))
+        if self.memory_loss_weight:
+            valid = positions.valid
+            mean_of = count if valid is None else tf.reduce_sum(tf.cast(valid, tf.int32))
+            add_replicated_loss(self, self.memory_loss_weight * loss, count=mean_of)
+        if training:
+            self.memory_loss_tracker.update_state(loss)
+            self.query_norm_tracker.update_state(positions.mean(tf.norm(queries, axis=-1)))
+            self.read_out_norm_tracker.update_state(positions.mean(tf.norm(read_out, axis=-1)))
+
+    def read(self, history, user=None, mask=None):
+        """Tells which slots each behaviour reads, to count the use of the memory.
+
+        Args:
+            history: Float tensor of shape `(batch, length, d)`.
+            user: Optional float tensor of shape `(batch, du)`.
+            mask: Optional boolean tensor of shape `(batch, length)`.
+
+        Returns:
+            Tuple `(read_out, slots, weights)` of shapes `(batch, length, d)`,
+            `(batch, length, num_heads, top_k)` and the same. At padding the
+            read-out and the weights are 0 and the slots -1.
+        """
+        history = tf.cast(history, self.compute_dtype)
+        positions = self._positions(history, mask)
+        queries = self.user_aware_query.query(positions.take(history), user, positions)
+        reading = self.memory.read(queries, positions.valid, training=False)
+        return (
+            positions.put(reading.read_out),
+            positions.put(reading.slots + 1) - 1,
+            positions.put(reading.weights),
+        )
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask if self.pooling == "none" else None
+
+    def compute_output_shape(self, history_shape, user_shape=None, target_shape=None):
+        if self.pooling == "none":
+            return tuple(history_shape)
+        width = history_shape[-1]
+        return (history_shape[0], 2 * width if self.query_target else width)
+
+    def get_config(self):
+        initializer = self.value_initializer
+        names = (
+            *_OF_MEMORY,
+            "pooling",
+            "user_merge",
+            "memory_loss_weight",
+            "stop_gradient",
+            "smooth_l1_beta",
+            "temperature",
+            "query_target",
+        )
+        return {
+            **super().get_config(),
+            **{name: getattr(self, name) for name in names},
+            "hidden_units": None if self.hidden_units is None else list(self.hidden_units),
+            "value_initializer": None
+            if initializer is None
+            else keras.initializers.serialize(initializer),
+        }
+
+
+def _check(pooling, stop_gradient, memory_loss_weight, smooth_l1_beta, query_target):
+    check_choice("pooling", pooling, ("mean", "sum", "target_attention", "none"))
+    check_choice("stop_gradient", stop_gradient, ("target", "none", "memory_only"))
+    if memory_loss_weight < 0:
+        raise ValueError(
+            "`memory_loss_weight` must not be negative. "
+            f"Received: memory_loss_weight={memory_loss_weight}"
+        )
+    if smooth_l1_beta <= 0:
+        raise ValueError(
+            f"`smooth_l1_beta` must be a positive number. Received: smooth_l1_beta={smooth_l1_beta}"
+        )
+    if query_target and pooling == "none":
+        raise ValueError(
+            "`query_target` must be False with `pooling='none'`: a sequence has no place "
+            "for the candidate's read-out. Received: query_target=True"
+        )

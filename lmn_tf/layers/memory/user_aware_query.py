@@ -1,0 +1,141 @@
+"""The user-aware block of LMN."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import check_choice, check_hidden_units
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class UserAwareQuery(keras.layers.Layer):
+    """Turns behaviours into queries that depend on the user as well.
+
+    Computes `MLP(merge(x, u))` for each behaviour `x` of a user `u`: hidden
+    layers with an activation, then a linear layer as wide as `x`. The user is
+    not repeated over the positions: `W [x; u] = W_x x + W_u u`, and `W_u u` is
+    computed once a row. Padded positions give 0.
+
+    The paper leaves the sizes open; one hidden layer of `2 * d` with ReLU is
+    our choice. Without `user` the block is an MLP of the behaviours alone.
+
+    Args:
+        hidden_units: Tuple of integers, or `None` for `(2 * d,)`. Widths of the
+            hidden layers. Defaults to `None`.
+        merge: `"concat"` or `"add"` (which needs `du = d`). Defaults to
+            `"concat"`.
+        activation: Activation of the hidden layers. Defaults to `"relu"`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Float tensor of shape `(batch, length, d)`.
+        user: Optional float tensor of shape `(batch, du)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid.
+
+    Returns:
+        Float tensor of shape `(batch, length, d)`.
+
+    Raises:
+        ValueError: If `merge` is unknown or does not fit the widths.
+
+    Example:
+
+    >>> UserAwareQuery()(np.ones((2, 5, 8)), np.ones((2, 3))).shape
+    TensorShape([2, 5, 8])
+
+    Reference:
+        - Lu et al., "Large Memory Network for Recommendation", WWW 2025, eq. 4.
+    """
+
+    def __init__(self, hidden_units=None, merge="concat", activation="relu", **kwargs):
+        super().__init__(**kwargs)
+        check_choice("merge", merge, ("concat", "add"))
+        if hidden_units is not None:
+            hidden_units = check_hidden_units("hidden_units", hidden_units)
+        self.hidden_units = hidden_units
+        self.merge = merge
+        self.activation = keras.activations.get(activation)
+        self.supports_masking = True
+        # XLA is right here, but slower on the CPU, and compiles again for each length:
+        # Keras must not choose it by itself.
+        self.supports_jit = False
+
+    def build(self, inputs_shape, user_shape=None):
+        width = inputs_shape[-1]
+        user_width = 0 if user_shape is None else user_shape[-1]
+        if self.merge == "add" and user_shape is not None and user_width != width:
+            raise ValueError(
+                "`merge='add'` must be given behaviours and users of one width. "
+                f"Received: behaviour width={width}, user width={user_width}"
+            )
+        hidden = (2 * width,) if self.hidden_units is None else self.hidden_units
+        self._widths = (*hidden, width)
+        # One kernel for the merged vector, so that its scale is that of a dense
+        # layer on the concatenation.
+        fan_in = width + (user_width if self.merge == "concat" else 0)
+        self.kernel = self.add_weight(
+            shape=(fan_in, self._widths[0]), initializer="glorot_uniform", name="kernel"
+        )
+        self.bias = self.add_weight(shape=(self._widths[0],), initializer="zeros", name="bias")
+        self.dense_layers = []
+        for index, units in enumerate(self._widths[1:]):
+            dense = keras.layers.Dense(units, name=f"dense_{index}", dtype=self.dtype_policy)
+            dense.build((None, self._widths[index]))
+            self.dense_layers.append(dense)
+
+    def call(self, inputs, user=None, mask=None):
+        if mask is None:
+            mask = getattr(inputs, "_keras_mask", None)
+        positions = ValidPositions(mask, inputs)
+        return positions.put(self.query(positions.take(inputs), user, positions))
+
+    def query(self, behaviours, user, positions):
+        """Queries of listed positions.
+
+        Args:
+            behaviours: Float tensor of shape `(N, d)`.
+            user: Float tensor of shape `(batch, du)` or `None`.
+            positions: The `ValidPositions` the behaviours were taken from.
+
+        Returns:
+            Float tensor of shape `(N, d)`.
+        """
+        x = tf.matmul(behaviours, self.kernel[: behaviours.shape[-1]])
+        if user is None:
+            return self._upper_layers(x + self.bias)
+        # The bias joins what is one a row: fewer sums, and a chain of product, bias, sum and ReLU
+        # is one that TensorFlow 2.21 fuses into an operation without a name, and complains of.
+        constant = self._user_part(user, behaviours.shape[-1]) + self.bias
+        return self._upper_layers(x + positions.repeat(constant))
+
+    def query_rows(self, items, user):
+        """Queries of one item a row: `(batch, d)` with `(batch, du)` or `None`."""
+        x = tf.matmul(items, self.kernel[: items.shape[-1]])
+        constant = self.bias
+        if user is not None:
+            constant += self._user_part(user, items.shape[-1])
+        return self._upper_layers(x + constant)
+
+    def _user_part(self, user, width):
+        kernel = self.kernel[width:] if self.merge == "concat" else self.kernel
+        return tf.matmul(tf.cast(user, self.compute_dtype), tf.convert_to_tensor(kernel))
+
+    def _upper_layers(self, x):
+        for dense in self.dense_layers:
+            x = dense(self.activation(x))
+        return x
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask
+
+    def compute_output_shape(self, inputs_shape, user_shape=None):
+        return inputs_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "hidden_units": None if self.hidden_units is None else list(self.hidden_units),
+            "merge": self.merge,
+            "activation": keras.activations.serialize(self.activation),
+        }

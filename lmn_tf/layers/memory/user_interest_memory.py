@@ -1,0 +1,410 @@
+"""The memory that MIMN keeps for each user."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.attention.target_attention import TargetAttention
+from lmn_tf.layers.base import (
+    RunningMean,
+    add_replicated_loss,
+    check_axes,
+    check_choice,
+    check_hidden_units,
+    check_positive_integer,
+)
+from lmn_tf.layers.evolution.next_behaviour_loss import NextBehaviourLoss
+from lmn_tf.ops.sequence.interest_memory_step import InterestMemorySettings, interest_memory_step
+from lmn_tf.ops.sequence.masked import masked_sum, row_mean, zero_padding
+from lmn_tf.ops.sequence.recurrence import recurrence
+
+_LIMIT = 20.0
+# What a state holds beside the cell's own.
+_COUNTED = ("behaviours", "count")
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class UserInterestMemory(keras.layers.Layer):
+    """Writes each user's behaviours into a small memory, and reads it for candidates.
+
+    A controller, a gated recurrent unit on the behaviour and the last read vector,
+    says to the heads where to read and write, by cosine with the slots, and what
+    to erase and add: `M = (1 - w * sigmoid(e)) * M + w * tanh(a)`. With induction,
+    each slot has a channel, a second unit on the behaviour and the slot, and a step
+    updates the `induction_top_k` channels that were read most.
+
+    For a candidate it returns `[sum of behaviours; o; mean added * target;
+    channels]`: `o` is the output of one more step with the candidate as input, next
+    comes what was added to the memory, averaged over the slots, times the
+    candidate, and with induction the channels, read by DIN's attention.
+
+    The state of a user is a dictionary of tensors that does not depend on the
+    candidate: `initial_state`, `advance` and `step` keep it, `read` scores with it.
+    Masked steps carry it; what is returned for a user without behaviours is
+    exactly 0. The state is in float32 whatever the precision of the layer.
+
+    Where the paper is silent we chose: the transfer of write weights reads the
+    weights accumulated before the step, and starts as 0.1 times the identity, so
+    that slots do not become one at once; several read vectors are concatenated, and
+    a channel is chosen by the mean of the read weights; all write heads erase
+    before any adds; the memory starts as a trained matrix of standard deviation
+    0.1; the state starts with zeros elsewhere; both units are Keras' GRU. Read
+    weights are rounded to 1 / 4096 when channels are chosen by them, and of equal
+    ones the first slots win: else the rounding of sums, which differs from one
+    compiler to the next, would choose.
+
+    The code released with the paper resets the state at masked steps, averages the
+    cosine with that to trained keys (here with `static_keys` only), and starts from
+    a memory of nearly 0 that it does not train.
+
+    In training the layer keeps running means that Keras logs: `utilization_loss`
+    (without its weight) and those of the auxiliary loss.
+
+    Args:
+        num_slots: Integer. Slots of a user's memory. Defaults to `4`.
+        units: Integer. Width of the controller's state, or `None` for that of the
+            behaviours. Defaults to `None`.
+        num_read_heads: Integer. Defaults to `1`.
+        num_write_heads: Integer. Defaults to `1`.
+        utilization: How writes are spread over the slots. `"paper"`: the write
+            weights `w` become `w softmax(W g)` with the accumulated `g`;
+            `"released"`: they are shifted and sharpened by what the controller
+            says, which sees `g`; `"none"`. Defaults to `"paper"`.
+        utilization_weight: Float. Weight of the loss that evens the accumulated
+            writes `g` out: `sum_i (g_i - mean g)^2`, averaged over rows;
+            `"released"` takes the mean over slots, divided by their number,
+            instead of the sum. Defaults to `1e-05`.
+        induction_top_k: Integer. Channels updated in a step; 0 leaves induction
+            out. Defaults to `1`.
+        attention_units: Tuple of integers. Hidden layers of the attention to the
+            channels. Defaults to `(80, 40)`.
+        static_keys: Boolean. Whether slots are addressed by trained keys as well,
+            as in the released code. Defaults to `False`.
+        auxiliary_units: Tuple of integers. Hidden layers of the auxiliary loss
+            between the outputs and the next behaviours. Defaults to `(100, 50)`.
+        auxiliary_weight: Float. Weight of that loss; 0 turns it off. Defaults to
+            `0.0`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`.
+        target: Float tensor of shape `(batch, d)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+        training: Boolean. Whether to add the auxiliary loss.
+
+    Returns:
+        Float tensor of shape `(batch, 4 * d)`, or `(batch, 3 * d)` without
+        induction.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+
+    >>> layer = UserInterestMemory()
+    >>> history, target = np.ones((2, 5, 8), "float32"), np.ones((2, 8), "float32")
+    >>> at_once = layer(history, target)
+    >>> state = layer.advance(layer.initial_state(2), history[:, :4])
+    >>> state = layer.step(state, history[:, 4])
+    >>> np.allclose(layer.read(state, target), at_once, atol=1e-5)
+    True
+
+    Reference:
+        - Pi et al., "Practice on Long Sequential User Behavior Modeling for
+          Click-Through Rate Prediction", KDD 2019, section 4.
+    """
+
+    def __init__(
+        self,
+        num_slots=4,
+        units=None,
+        num_read_heads=1,
+        num_write_heads=1,
+        utilization="paper",
+        utilization_weight=1e-05,
+        induction_top_k=1,
+        attention_units=(80, 40),
+        static_keys=False,
+        auxiliary_units=(100, 50),
+        auxiliary_weight=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        _check_sizes(num_slots, units, num_read_heads, num_write_heads, induction_top_k)
+        check_choice("utilization", utilization, ("paper", "released", "none"))
+        _check_weight("utilization_weight", utilization_weight)
+        _check_weight("auxiliary_weight", auxiliary_weight)
+        self.num_slots = num_slots
+        self.units = units
+        self.num_read_heads = num_read_heads
+        self.num_write_heads = num_write_heads
+        self.utilization = utilization
+        self.utilization_weight = utilization_weight
+        self.induction_top_k = induction_top_k
+        self.attention_units = check_hidden_units("attention_units", attention_units)
+        self.static_keys = static_keys
+        self.auxiliary_units = check_hidden_units("auxiliary_units", auxiliary_units)
+        self.auxiliary_weight = auxiliary_weight
+        self.supports_masking = True
+        # What gains from XLA is compiled by itself.
+        self.supports_jit = False
+        self._settings = InterestMemorySettings(
+            num_slots, num_read_heads, num_write_heads, utilization, induction_top_k
+        )
+        self.attention = self.auxiliary_loss = None
+        if induction_top_k:
+            self.attention = TargetAttention(
+                self.attention_units, name="attention", dtype=self.dtype_policy
+            )
+        if auxiliary_weight:
+            self.auxiliary_loss = NextBehaviourLoss(
+                self.auxiliary_units,
+                weight=auxiliary_weight,
+                name="auxiliary_loss",
+                dtype=self.dtype_policy,
+            )
+        self.utilization_loss_tracker = None
+        if utilization != "none":
+            self.utilization_loss_tracker = RunningMean(name="utilization_loss")
+
+    def build(self, history_shape, target_shape=None):
+        check_axes("history", history_shape)
+        width = history_shape[-1]
+        units = width if self.units is None else self.units
+        read, slots = self.num_read_heads * width, (self.num_slots, width)
+        self._weight("initial_memory", slots, keras.initializers.RandomNormal(stddev=0.1))
+        self._gru_weights("controller", width + read, units)
+        seen = units + (self.num_slots if self.utilization == "released" else 0)
+        self._weight("head_kernel", (seen, sum(self._settings.head_widths(width))))
+        self._weight("head_bias", self.head_kernel.shape[1:], "zeros")
+        self._weight("output_kernel", (units + read, width))
+        self._weight("output_bias", (width,), "zeros")
+        if self.utilization == "paper":
+            self._weight("transfer_kernel", (self.num_slots, self.num_slots**2), _to_itself)
+        if self.static_keys:
+            self._weight("slot_keys", slots, keras.initializers.RandomNormal(stddev=0.5))
+        if self.induction_top_k:
+            self._gru_weights("channel", 2 * width, width)
+            self.attention.build((None, self.num_slots, width), (None, width))
+        if self.auxiliary_loss is not None:
+            self.auxiliary_loss.build(history_shape, history_shape)
+
+    def _gru_weights(self, name, width, units):
+        self._weight(f"{name}_kernel", (width, 3 * units))
+        self._weight(f"{name}_recurrent_kernel", (units, 3 * units), "orthogonal")
+        self._weight(f"{name}_bias", (2, 3 * units), "zeros")
+
+    def _weight(self, name, shape, initializer="glorot_uniform"):
+        weight = self.add_weight(shape, initializer, autocast=False, name=name)
+        setattr(self, name, weight)
+
+    def call(self, history, target, mask=None, training=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        start = self.initial_state(tf.shape(history)[0])
+        state, states = self._run(start, history, mask)
+        self._add_losses(state, states, history, mask, training)
+        return self.read(state, target)
+
+    def initial_state(self, batch_size):
+        """State of users without behaviours.
+
+        Args:
+            batch_size: Integer, or scalar integer tensor.
+
+        Returns:
+            Dictionary of float tensors of shape `(batch_size, ...)`: `memory`, `controller`,
+            `read`, `writes`, `added`, `channels` (with induction), `behaviours` (their sum) and
+            `count`.
+        """
+        slots, width = self.initial_memory.shape
+        widths = {
+            "controller": self.controller_recurrent_kernel.shape[0],
+            "read": self.num_read_heads * width,
+            "writes": slots,
+            "added": width,
+            "behaviours": width,
+            "count": 1,
+        }
+        dtype = self.initial_memory.dtype
+        state = {name: tf.zeros([batch_size, size], dtype) for name, size in widths.items()}
+        state["memory"] = tf.tile(self.initial_memory[None], [batch_size, 1, 1])
+        if self.induction_top_k:
+            state["channels"] = tf.zeros([batch_size, slots, width], dtype)
+        return state
+
+    def advance(self, state, history, mask=None):
+        """Takes more behaviours into account, oldest first.
+
+        Args:
+            state: Dictionary of tensors, as `initial_state` returns it.
+            history: Float tensor of shape `(batch, length, d)`.
+            mask: Optional boolean tensor of shape `(batch, length)`. Defaults to `None`.
+
+        Returns:
+            Dictionary like `state`.
+        """
+        return self._run(state, history, mask)[0]
+
+    def step(self, state, behaviour, valid=None):
+        """Takes one more behaviour into account.
+
+        Args:
+            state: Dictionary of tensors, as `initial_state` returns it.
+            behaviour: Float tensor of shape `(batch, d)`.
+            valid: Optional boolean tensor of shape `(batch,)`: rows that have one. Defaults to
+                `None`.
+
+        Returns:
+            Dictionary like `state`.
+        """
+        mask = None if valid is None else tf.convert_to_tensor(valid)[:, None]
+        return self.advance(state, tf.convert_to_tensor(behaviour)[:, None], mask)
+
+    def read(self, state, target):
+        """What users' states say about candidates.
+
+        Args:
+            state: Dictionary of tensors, as `initial_state` returns it.
+            target: Float tensor of shape `(batch, d)`.
+
+        Returns:
+            What calling the layer returns.
+        """
+        target = tf.cast(target, self.initial_memory.dtype)
+        cell = {name: one for name, one in state.items() if name not in _COUNTED}
+        step = interest_memory_step(self._settings)
+        seen = step(cell, self._projected(target), self._parameters())
+        output = tf.where(state["count"] > 0, self._output(seen), 0)
+        parts = [state["behaviours"], output, state["added"] * target]
+        parts = [tf.cast(part, self.compute_dtype) for part in parts]
+        if self.attention is not None:
+            channels = tf.cast(state["channels"], self.compute_dtype)
+            parts.append(self.attention(channels, tf.cast(target, self.compute_dtype)))
+        return tf.concat(parts, axis=-1)
+
+    def _run(self, state, history, mask):
+        """Returns the state after a history, and those of the cell after each step."""
+        history = zero_padding(tf.cast(history, self.initial_memory.dtype), mask)
+        cell = {name: one for name, one in state.items() if name not in _COUNTED}
+        if mask is None:
+            mask = tf.ones(tf.shape(history)[:2], bool)
+        mask = tf.cast(mask, bool)
+        states = recurrence(
+            interest_memory_step(self._settings),
+            cell,
+            self._projected(tf.transpose(history, [1, 0, 2])),
+            self._parameters(),
+            tf.transpose(mask),
+        )
+        after = {name: one[-1] for name, one in states.items()}
+        after["behaviours"] = state["behaviours"] + masked_sum(history, mask)
+        after["count"] = state["count"] + masked_sum(tf.ones_like(history[..., :1]), mask)
+        return after, states
+
+    def _projected(self, behaviours):
+        """What of a step does not depend on the state, for all steps at once."""
+        width = self.initial_memory.shape[-1]
+        kernel, bias = self.controller_kernel[:width], self._gate_bias("controller")[0]
+        if self.induction_top_k:
+            kernel = tf.concat([kernel, self.channel_kernel[:width]], axis=-1)
+            bias = tf.concat([bias, self._gate_bias("channel")[0]], axis=-1)
+        return tf.tensordot(behaviours, kernel, 1) + bias
+
+    def _parameters(self):
+        """What a step reads; kernels are cut so that a unit multiplies its state once."""
+        parameters = {"heads": self.head_kernel, "heads_bias": self.head_bias}
+        for name in ("controller", "channel") if self.induction_top_k else ("controller",):
+            parameters[name] = self._state_kernel(name)
+            parameters[f"{name}_bias"] = self._gate_bias(name)[1]
+        if self.utilization == "paper":
+            parameters["transfer"] = self.transfer_kernel
+        if self.static_keys:
+            parameters["static_keys"] = self.slot_keys
+        return {name: tf.convert_to_tensor(one) for name, one in parameters.items()}
+
+    def _state_kernel(self, name):
+        """A unit's kernel on `[read or slot; state]`, with a candidate's part for either."""
+        recurrent = tf.convert_to_tensor(getattr(self, f"{name}_recurrent_kernel"))
+        units, width = recurrent.shape[0], self.initial_memory.shape[-1]
+        other = getattr(self, f"{name}_kernel")[width:]
+        gates, candidate = recurrent[:, : 2 * units], recurrent[:, 2 * units :]
+        nothing = tf.zeros_like(candidate)
+        return tf.concat(
+            [
+                tf.concat([other, tf.zeros([other.shape[0], units], other.dtype)], axis=1),
+                tf.concat([gates, nothing, candidate], axis=1),
+            ],
+            axis=0,
+        )
+
+    def _gate_bias(self, name):
+        """A unit's bias where the behaviour is projected, and that of the product in a step."""
+        bias, recurrent = tf.unstack(tf.convert_to_tensor(getattr(self, f"{name}_bias")))
+        units = bias.shape[0] // 3
+        gates, candidate = recurrent[: 2 * units], recurrent[2 * units :]
+        nothing = tf.zeros_like(candidate)
+        return (
+            bias + tf.concat([gates, nothing], axis=0),
+            tf.concat([nothing, nothing, nothing, candidate], axis=0),
+        )
+
+    def _output(self, cell):
+        seen = tf.concat([cell["controller"], cell["read"]], axis=-1)
+        output = tf.tensordot(seen, self.output_kernel, 1) + self.output_bias
+        return tf.clip_by_value(output, -_LIMIT, _LIMIT)
+
+    def _add_losses(self, state, states, history, mask, training):
+        if self.utilization != "none":
+            writes = state["writes"]
+            deviation = tf.square(writes - tf.reduce_mean(writes, axis=1, keepdims=True))
+            spread = row_mean(tf.reduce_sum(deviation, axis=1))
+            if self.utilization == "released":
+                spread /= self.num_slots**2
+            if self.utilization_weight:
+                rows = tf.shape(writes)[0]
+                add_replicated_loss(self, self.utilization_weight * spread, count=rows)
+            if training:
+                self.utilization_loss_tracker.update_state(spread)
+        if self.auxiliary_loss is not None:
+            outputs = tf.transpose(self._output(states), [1, 0, 2])
+            self.auxiliary_loss(outputs, history, mask=mask, training=training)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # positions are gone
+
+    def compute_output_shape(self, history_shape, target_shape=None):
+        return (history_shape[0], (4 if self.induction_top_k else 3) * history_shape[-1])
+
+    def get_config(self):
+        names = ("units", "utilization_weight", "static_keys", "auxiliary_weight")
+        return {
+            **super().get_config(),
+            **self._settings._asdict(),
+            **{name: getattr(self, name) for name in names},
+            "attention_units": list(self.attention_units),
+            "auxiliary_units": list(self.auxiliary_units),
+        }
+
+
+def _to_itself(shape, dtype):
+    """A transfer that leaves weights more and more where they are, the longer the history."""
+    return 0.1 * tf.tile(tf.reshape(tf.eye(shape[0], dtype=dtype), [1, -1]), [shape[0], 1])
+
+
+def _check_sizes(num_slots, units, num_read_heads, num_write_heads, induction_top_k):
+    check_positive_integer("num_slots", num_slots)
+    check_positive_integer("num_read_heads", num_read_heads)
+    check_positive_integer("num_write_heads", num_write_heads)
+    if units is not None:
+        check_positive_integer("units", units)
+    if not 0 <= induction_top_k <= num_slots:
+        raise ValueError(
+            f"`induction_top_k` must be from 0 to `num_slots`, {num_slots}. "
+            f"Received: induction_top_k={induction_top_k}"
+        )
+
+
+def _check_weight(name, value):
+    if value < 0:
+        raise ValueError(f"`{name}` must not be negative. Received: {name}={value}")

@@ -1,0 +1,1 @@
+"""Retrieval of the events of long histories."""

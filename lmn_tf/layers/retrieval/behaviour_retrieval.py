@@ -1,0 +1,93 @@
+"""Retrieves the events that match the candidate, and pools them."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import check_axes, check_positive_integer
+from lmn_tf.ops.sequence.masked import masked_softmax, take_positions, top_positions, zero_padding
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class BehaviourRetrieval(keras.layers.Layer):
+    """Pools those events of a row that match the fields searched for best.
+
+    The score of event `j` is `s_j = sum_f keep_f * matches_jf`. Of the events with a
+    score above 0, the `top_k` best are retrieved, of equal ones the newest; their sum
+    is weighted by `softmax_j((W v) · e_j)`. Padding is never retrieved; where nothing
+    is, the output is exactly 0. Only events of the row itself can be retrieved.
+
+    Which events are retrieved has no gradient. To let one reach `keep` all the same,
+    `ln s_j` is added to the logits of the attention with a value of 0 and its own
+    gradient, as if the attention were in proportion to the score (our choice).
+
+    Args:
+        top_k: Integer. Events that are retrieved. Defaults to `20`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`, from oldest to newest.
+        target: Float tensor of shape `(batch, dt)`.
+        matches: Float tensor of shape `(batch, length, fields)`, not negative: how
+            well each event matches each field.
+        keep: Float tensor of shape `(batch, fields)`: 1 for fields searched for, else
+            0.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+
+    Returns:
+        Float tensor of shape `(batch, d)`.
+
+    Raises:
+        ValueError: If `top_k` is not a positive integer.
+
+    Example:
+
+    >>> layer = BehaviourRetrieval(top_k=2)
+    >>> layer(np.ones((2, 5, 8)), np.ones((2, 8)), np.ones((2, 5, 3)), np.ones((2, 3))).shape
+    TensorShape([2, 8])
+
+    Reference:
+        - Qin et al., "User Behavior Retrieval for Click-Through Rate Prediction",
+          SIGIR 2020, sections 3.3 and 3.4.
+    """
+
+    def __init__(self, top_k=20, **kwargs):
+        super().__init__(**kwargs)
+        check_positive_integer("top_k", top_k)
+        self.top_k = top_k
+        self.supports_masking = True
+        # XLA would compile again for each length: Keras must not choose it by itself.
+        self.supports_jit = False
+
+    def build(self, history_shape, target_shape, matches_shape=None, keep_shape=None):
+        check_axes("history", history_shape)
+        self.kernel = self.add_weight(
+            (target_shape[-1], history_shape[-1]), initializer="glorot_uniform", name="kernel"
+        )
+
+    def call(self, history, target, matches, keep, mask=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        history = tf.convert_to_tensor(history)
+        scores = self._scores(matches, keep, mask)
+        positions, kept = top_positions(scores, scores > 0, self.top_k)
+        found = zero_padding(take_positions(history, positions), kept)
+        logits = tf.matmul(tf.cast(target, history.dtype), self.kernel)
+        logits = tf.cast(tf.matmul(found, logits[..., None])[..., 0], tf.float32)
+        scores = tf.where(kept, take_positions(scores, positions), 1.0)
+        logits += tf.math.log(scores) - tf.stop_gradient(tf.math.log(scores))
+        weights = tf.cast(masked_softmax(logits, kept), history.dtype)
+        return tf.matmul(weights[:, None, :], found)[:, 0]
+
+    def _scores(self, matches, keep, mask):
+        matches = zero_padding(tf.cast(matches, tf.float32), mask)
+        return tf.matmul(matches, tf.cast(keep, tf.float32)[..., None])[..., 0]
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # positions are gone
+
+    def compute_output_shape(self, history_shape, target_shape, matches_shape, keep_shape):
+        return (history_shape[0], history_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "top_k": self.top_k}

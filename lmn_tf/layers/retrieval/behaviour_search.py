@@ -1,0 +1,110 @@
+"""The search of SIM that is learned."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import check_axes, check_positive_integer
+from lmn_tf.layers.core.mlp import MLP
+from lmn_tf.ops.sequence.masked import zero_padding
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class BehaviourSearch(keras.layers.Layer):
+    """Scores how relevant events are to the candidate, and learns it from the labels.
+
+    Computes `r_j = (Wb e_j) · (Wa v)`, and of the events weighted by their scores an
+    auxiliary prediction `MLP([sum_j r_j e_j; v])`. What is done with the best scores
+    has no gradient, so the projections learn from the loss of that prediction alone.
+    Padded positions score 0 and do not count in the sum.
+
+    The same scores are `e_j · (Wbᵀ Wa v)`: no event is ever projected. They are
+    float32 whatever the precision.
+
+    Args:
+        units: Integer. Width of the projections. Defaults to `64`.
+        hidden_units: Tuple of integers. Hidden layers of the auxiliary MLP. Defaults
+            to `(200, 80)`.
+        activation: Activation of those layers. Defaults to `"relu"`.
+        output_units: Integer. Logits of the auxiliary prediction. Defaults to `1`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`.
+        target: Float tensor of shape `(batch, dt)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+        return_scores: Boolean. Whether to return the scores, too. Defaults to
+            `False`.
+
+    Returns:
+        Float tensor of shape `(batch, output_units)`; with `return_scores` the tuple
+        of it and the scores, a float32 tensor of shape `(batch, length)` without
+        gradient.
+
+    Raises:
+        ValueError: If a width is not a positive integer.
+
+    Example:
+
+    >>> layer = BehaviourSearch(units=4, hidden_units=(8,))
+    >>> logits, scores = layer(np.ones((2, 5, 3)), np.ones((2, 3)), return_scores=True)
+    >>> logits.shape, scores.shape
+    (TensorShape([2, 1]), TensorShape([2, 5]))
+
+    Reference:
+        - Pi et al., "Search-based User Interest Modeling with Lifelong Sequential
+          Behavior Data for Click-Through Rate Prediction", CIKM 2020, section 3.2.
+    """
+
+    def __init__(
+        self, units=64, hidden_units=(200, 80), activation="relu", output_units=1, **kwargs
+    ):
+        super().__init__(**kwargs)
+        check_positive_integer("units", units)
+        check_positive_integer("output_units", output_units)
+        self.units = units
+        self.mlp = MLP(
+            hidden_units,
+            activation=activation,
+            output_units=output_units,
+            dtype=self.dtype_policy,
+            name="mlp",
+        )
+        self.supports_masking = True
+        # XLA would compile again for each length: Keras must not choose it by itself.
+        self.supports_jit = False
+
+    def build(self, history_shape, target_shape):
+        check_axes("history", history_shape)
+        self.event_kernel = self._kernel(history_shape[-1], "event_kernel")
+        self.target_kernel = self._kernel(target_shape[-1], "target_kernel")
+        self.mlp.build((None, history_shape[-1] + target_shape[-1]))
+
+    def _kernel(self, width, name):
+        return self.add_weight(
+            (width, self.units), initializer="glorot_uniform", name=name, autocast=False
+        )
+
+    def call(self, history, target, mask=None, return_scores=False):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        history = tf.cast(zero_padding(tf.convert_to_tensor(history), mask), tf.float32)
+        target = tf.cast(target, tf.float32)
+        direction = tf.matmul(target, tf.convert_to_tensor(self.target_kernel))
+        direction = tf.matmul(direction, tf.convert_to_tensor(self.event_kernel), transpose_b=True)
+        scores = tf.matmul(history, direction[..., None])[..., 0]
+        found = tf.matmul(scores[:, None, :], history)[:, 0]
+        logits = self.mlp(tf.concat([found, target], axis=-1))
+        return (logits, tf.stop_gradient(scores)) if return_scores else logits
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # positions are gone
+
+    def get_config(self):
+        config = self.mlp.get_config()
+        names = ("hidden_units", "activation", "output_units")
+        return {
+            **super().get_config(),
+            "units": self.units,
+            **{name: config[name] for name in names},
+        }

@@ -1,0 +1,107 @@
+"""Scores events by the attention that they receive from one another."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import check_axes, check_positive_integer
+from lmn_tf.ops.sequence.masked import masked_mean, masked_softmax, zero_padding
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class SelfAttentionSelector(keras.layers.Layer):
+    """Scores each event of a history by the attention that the others pay to it.
+
+    Each head attends from all events to all events, `A = softmax(Q Kᵀ / √dh)`, without
+    biases. The score of event `j` is the mean of `A_ij` over the valid events `i`: the
+    scores of a head are positive and sum to 1 over the valid events. Padding pays and
+    gets no attention: it scores exactly 0, as does all of an empty history.
+
+    The candidate has no part in the scores. Nor does the order of events, but for what
+    their vectors tell of it.
+
+    That events score by the attention that they receive is our choice: no paper says how
+    self-attention selects.
+
+    Args:
+        units: Integer. Width of the heads together. Defaults to `16`.
+        num_heads: Integer that divides `units`. Defaults to `2`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        history: Float tensor of shape `(batch, length, d)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where
+            valid. Defaults to the Keras mask of `history`.
+
+    Returns:
+        Float tensor of shape `(batch, length, num_heads)`.
+
+    Raises:
+        ValueError: If an argument is not a positive integer, or `num_heads` does not
+            divide `units`.
+
+    Complexity:
+        `O(length ** 2 * units)` time, `O(length ** 2 * num_heads)` memory a row, and
+        `2 * d * units` parameters.
+
+    Example:
+
+    >>> SelfAttentionSelector(units=4)(np.ones((1, 4, 8)))[0, :, 0].numpy()
+    array([0.25, 0.25, 0.25, 0.25], dtype=float32)
+
+    Reference:
+        - "Iterative Memory Network for Long Sequential User Behavior Modeling in
+          Recommender Systems", section 5.2 (names it, without equations); Vaswani et
+          al., "Attention Is All You Need", NeurIPS 2017, section 3.2.
+    """
+
+    def __init__(self, units=16, num_heads=2, **kwargs):
+        super().__init__(**kwargs)
+        check_positive_integer("units", units)
+        check_positive_integer("num_heads", num_heads)
+        if units % num_heads:
+            raise ValueError(
+                f"`units` must be divisible by `num_heads`. Received: units={units}, "
+                f"num_heads={num_heads}"
+            )
+        self.units = units
+        self.num_heads = num_heads
+        self.supports_masking = True
+        # XLA would compile again for each length: Keras must not choose it by itself.
+        self.supports_jit = False
+
+    def build(self, history_shape):
+        check_axes("history", history_shape)
+        self.query_kernel, self.key_kernel = (
+            self.add_weight(
+                (history_shape[-1], self.units), initializer="glorot_uniform", name=name
+            )
+            for name in ("query_kernel", "key_kernel")
+        )
+
+    def call(self, history, mask=None):
+        if mask is None:
+            mask = getattr(history, "_keras_mask", None)
+        history = zero_padding(tf.convert_to_tensor(history), mask)
+        query, key = (
+            self._by_head(tf.matmul(history, kernel))
+            for kernel in (self.query_kernel, self.key_kernel)
+        )
+        scores = tf.matmul(query, key, transpose_b=True) * query.shape[-1] ** -0.5
+        row_mask = None if mask is None else mask[:, None, :]
+        attention = masked_softmax(scores, None if mask is None else row_mask[..., None, :])
+        return tf.transpose(masked_mean(attention, row_mask), [0, 2, 1])
+
+    def _by_head(self, x):
+        """From `(B, L, units)` to `(B, heads, L, dh)`."""
+        shape = tf.shape(x)
+        x = tf.reshape(x, [shape[0], shape[1], self.num_heads, self.units // self.num_heads])
+        return tf.transpose(x, [0, 2, 1, 3])
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask
+
+    def compute_output_shape(self, history_shape):
+        return (*history_shape[:2], self.num_heads)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "num_heads": self.num_heads}

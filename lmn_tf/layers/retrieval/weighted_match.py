@@ -1,0 +1,105 @@
+"""How much the ids of events tell when they are the candidate's."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import check_positive_integer
+from lmn_tf.ops.sequence.masked import held_ids
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class WeightedMatch(keras.layers.Layer):
+    """Sums, for each event, the weights of the candidate's ids that it holds: rare ids weigh more.
+
+    The weight of an id is `ln(1 + (N - n + 0.5) / (n + 0.5))`, the inverse document
+    frequency of search engines, positive even for ids that most events hold (the
+    paper's formula is not: our choice). `n` of `N` events hold the id; both are counted
+    in training, before a batch is added to them, in one number a row of the
+    vocabulary. An event that stands in several histories counts each time. Before any
+    training, all ids weigh the same.
+
+    Padding matches nothing and is not counted; nor is id 0. Replicas count their own
+    batches, and a checkpoint holds their mean.
+
+    Args:
+        vocabulary_size: Integer. Number of ids, 0 included.
+        **kwargs: Base layer arguments, such as `name`.
+
+    Call arguments:
+        events: Integer tensor of shape `(batch, length)`, or `(batch, length, values)`
+            where an event has a list of ids.
+        candidate: Integer tensor of shape `(batch,)`, or `(batch, values)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where valid.
+        training: Boolean. Whether to count the events; a frozen layer does not.
+
+    Returns:
+        Float32 tensor of shape `(batch, length)`, 0 where nothing matches.
+
+    Raises:
+        ValueError: If `vocabulary_size` is not a positive integer.
+
+    Example:
+
+    >>> WeightedMatch(9)(np.array([[3, 4, 3]]), np.array([3])).numpy().round(3)
+    array([[0.693, 0.   , 0.693]], dtype=float32)
+
+    Reference:
+        - Qin et al., "User Behavior Retrieval for Click-Through Rate Prediction",
+          SIGIR 2020, section 3.3.
+    """
+
+    def __init__(self, vocabulary_size, **kwargs):
+        super().__init__(**kwargs)
+        check_positive_integer("vocabulary_size", vocabulary_size)
+        self.vocabulary_size = vocabulary_size
+
+    def build(self, events_shape=None, candidate_shape=None):
+        self.counts = self._counter((self.vocabulary_size,), "counts")
+        self.total = self._counter((), "total")
+
+    def _counter(self, shape, name):
+        # Tracked as an attribute: `add_weight` has no say in when replicas synchronize.
+        return keras.Variable(
+            initializer="zeros",
+            shape=shape,
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            aggregation="mean",
+            synchronization="on_read",
+            name=name,
+        )
+
+    def call(self, events, candidate, mask=None, training=None):
+        events, candidate = tf.cast(events, tf.int32), tf.cast(candidate, tf.int32)
+        if mask is None:
+            mask = tf.ones(tf.shape(events)[:2], tf.bool)
+        mask = tf.cast(mask, tf.bool)
+        if candidate.shape.rank == 1:
+            candidate = candidate[:, None]
+        held = tf.logical_and(held_ids(events, candidate), mask[..., None])
+        weights = self._weights(candidate)[:, None, :]
+        if training and self.trainable:
+            self._count(events, mask)
+        return tf.reduce_sum(tf.where(held, weights, 0.0), axis=-1)
+
+    def _weights(self, ids):
+        count, total = tf.gather(tf.convert_to_tensor(self.counts), ids), self.total
+        rest = tf.maximum(tf.convert_to_tensor(total) - count, 0.0)
+        return tf.math.log1p((rest + 0.5) / (count + 0.5))
+
+    def _count(self, events, mask):
+        if events.shape.rank == 3:
+            ids = tf.where(mask[..., None], events, 0)
+        else:
+            ids = tf.where(mask, events, 0)
+        ids = tf.reshape(tf.where(ids > 0, ids, -1), [-1])  # what is negative is not counted
+        ones = tf.ones_like(ids, tf.float32)
+        self.counts.assign_add(tf.math.unsorted_segment_sum(ones, ids, self.vocabulary_size))
+        self.total.assign_add(tf.reduce_sum(tf.cast(mask, tf.float32)))
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
+
+    def get_config(self):
+        return {**super().get_config(), "vocabulary_size": self.vocabulary_size}

@@ -1,0 +1,94 @@
+"""A post-normalised residual block of parts that run side by side."""
+
+import keras
+
+from lmn_tf.layers.memory.sparse_memory import SparseMemory
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class FeedForwardBlock(keras.layers.Layer):
+    """Adds a feed-forward part, a memory or both to its inputs, and normalises the sum.
+
+    Computes `LN(x + feed_forward(x) + memory(x))`, without the part that is not given: a memory
+    beside a feed-forward part, or instead of it. The layer normalisation is over the width only.
+
+    Args:
+        feed_forward: Keras layer that keeps the shape, or `None`. Defaults to `None`.
+        memory: `SparseMemory`, or `None`. Defaults to `None`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Float tensor of shape `(batch, ..., D)`.
+        user: Float tensor of shape `(batch, du)`, for a memory with user-aware queries.
+        training: Boolean. Whether the parts add losses and use statistics of the batch.
+
+    Returns:
+        Float tensor of the same shape.
+
+    Raises:
+        ValueError: If neither part is given, or `memory` is of another class.
+
+    Example:
+
+    >>> part = keras.layers.Dense(8)
+    >>> FeedForwardBlock(part, SparseMemory(num_keys=4, top_k=2))(np.ones((2, 8))).shape
+    TensorShape([2, 8])
+
+    Reference:
+        - Wu et al., "MSN: A Memory-based Sparse Activation Scaling Framework for Large-scale
+          Industrial Recommendation", 2026 (reconstruction).
+    """
+
+    def __init__(self, feed_forward=None, memory=None, **kwargs):
+        super().__init__(**kwargs)
+        if feed_forward is None and memory is None:
+            raise ValueError(
+                "`feed_forward` or `memory` must be given. Received: feed_forward=None, memory=None"
+            )
+        self.feed_forward = _layer(feed_forward)
+        self.memory = _layer(memory)
+        if self.memory is not None and not isinstance(self.memory, SparseMemory):
+            raise ValueError(f"`memory` must be a SparseMemory. Received: memory={self.memory}")
+
+    def build(self, inputs_shape, user_shape=None):
+        if self.feed_forward is not None and not self.feed_forward.built:
+            self.feed_forward.build(inputs_shape)
+        if self.memory is not None and not self.memory.built:
+            self.memory.build(inputs_shape, user_shape)
+        self.output_norm = self._layer_norm("output_norm", inputs_shape)
+
+    def _layer_norm(self, name, shape):
+        norm = keras.layers.LayerNormalization(epsilon=1e-6, name=name, dtype=self.dtype_policy)
+        norm.build(shape)
+        return norm
+
+    def call(self, inputs, user=None, training=None):
+        total = inputs
+        if self.feed_forward is not None:
+            # Keras hands `training` on to layers that know it.
+            total += keras.ops.cast(self.feed_forward(inputs), total.dtype)
+        if self.memory is not None:
+            read = self.memory(inputs, user=user, training=training)
+            total += keras.ops.cast(read, total.dtype)
+        return self.output_norm(total)
+
+    def compute_output_shape(self, inputs_shape, user_shape=None):
+        return tuple(inputs_shape)
+
+    def get_config(self):
+        parts = {"feed_forward": self.feed_forward, "memory": self.memory}
+        return {
+            **super().get_config(),
+            **{name: None if part is None else _config(part) for name, part in parts.items()},
+        }
+
+
+def _config(part):
+    # Without how it was built: a part is to be built within the block, whose name is part of the
+    # weights' paths.
+    config = keras.saving.serialize_keras_object(part)
+    return {key: value for key, value in config.items() if key != "build_config"}
+
+
+def _layer(part):
+    return keras.saving.deserialize_keras_object(part) if isinstance(part, dict) else part

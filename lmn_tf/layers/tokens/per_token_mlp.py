@@ -1,0 +1,74 @@
+"""A feed-forward part with weights of its own for each token."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.layers.base import TOKENS, check_axes, check_positive_integer, stacked_glorot
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class PerTokenMLP(keras.layers.Layer):
+    """Two dense layers on each token, with other weights for each token.
+
+    Token `t` becomes `activation(x_t @ W1[t] + b1[t]) @ W2[t] + b2[t]` with a hidden width of
+    `expansion` times that of the token. It has `2 * expansion * T * D ** 2` weights besides the
+    biases, and each token reads a `T`-th of them.
+
+    Args:
+        expansion: Integer. The hidden width is that many times the token's. Defaults to `4`.
+        activation: Any Keras activation. Defaults to `"gelu"`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Float tensor of shape `(batch, tokens, D)`, of a known number of tokens.
+
+    Returns:
+        Float tensor of the same shape.
+
+    Raises:
+        ValueError: If `expansion` is not a positive integer.
+
+    Example:
+
+    >>> PerTokenMLP(expansion=2)(np.ones((2, 3, 6))).shape
+    TensorShape([2, 3, 6])
+
+    Reference:
+        - Zhu et al., "RankMixer: Scaling Up Ranking Models in Industrial Recommenders", CIKM 2025,
+          section 3.4.
+    """
+
+    def __init__(self, expansion=4, activation="gelu", **kwargs):
+        super().__init__(**kwargs)
+        check_positive_integer("expansion", expansion)
+        self.expansion = expansion
+        self.activation = keras.activations.get(activation)
+
+    def build(self, inputs_shape):
+        check_axes("inputs", inputs_shape, TOKENS)
+        tokens, width = inputs_shape[1:]
+        hidden = self.expansion * width
+        self.kernels, self.biases = [], []
+        for index, (before, after) in enumerate(((width, hidden), (hidden, width))):
+            kernel = self.add_weight(
+                shape=(tokens, before, after),
+                initializer=stacked_glorot(before, after),
+                name=f"kernel_{index}",
+            )
+            bias = self.add_weight(shape=(tokens, after), initializer="zeros", name=f"bias_{index}")
+            self.kernels.append(kernel)
+            self.biases.append(bias)
+
+    def call(self, inputs):
+        hidden = tf.einsum("btd,tdk->btk", inputs, self.kernels[0]) + self.biases[0]
+        return tf.einsum("btk,tkd->btd", self.activation(hidden), self.kernels[1]) + self.biases[1]
+
+    def compute_output_shape(self, inputs_shape):
+        return tuple(inputs_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "expansion": self.expansion,
+            "activation": keras.activations.serialize(self.activation),
+        }

@@ -1,0 +1,57 @@
+"""The block of the token-mixing backbone."""
+
+import keras
+
+from lmn_tf.layers.tokens.feed_forward_block import FeedForwardBlock
+from lmn_tf.layers.tokens.token_mixing import TokenMixing
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class RankMixerBlock(FeedForwardBlock):
+    """Lets tokens exchange their parts, then works on each token for itself.
+
+    Computes `S = LN(TokenMixing(X) + X)` and `LN(S + feed_forward(S) + memory(S))`. With
+    `PerTokenMLP` and no memory it is the block of RankMixer; with a memory, the reconstructed block
+    of MSN. Normalisation follows the sums and is over the width of a token only.
+
+    Args:
+        feed_forward: Keras layer that keeps the shape, such as `PerTokenMLP` or
+            `SparseMixtureOfExperts`, or `None`. Defaults to `None`.
+        memory: `SparseMemory`, or `None`. Defaults to `None`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Float tensor of shape `(batch, tokens, D)`; the number of tokens divides `D`.
+        user: Float tensor of shape `(batch, du)`, for a memory with user-aware queries.
+        training: Boolean. Whether the parts add losses and use statistics of the batch.
+
+    Returns:
+        Float tensor of the same shape.
+
+    Raises:
+        ValueError: If neither part is given, or the number of tokens does not divide `D`.
+
+    Example:
+
+    >>> from lmn_tf.layers import PerTokenMLP
+    >>> RankMixerBlock(PerTokenMLP())(np.ones((2, 4, 8))).shape
+    TensorShape([2, 4, 8])
+
+    Reference:
+        - Zhu et al., "RankMixer: Scaling Up Ranking Models in Industrial Recommenders", CIKM 2025,
+          section 3; Wu et al., "MSN: A Memory-based Sparse Activation Scaling Framework for
+          Large-scale Industrial Recommendation", 2026 (the memory's place is a reconstruction).
+    """
+
+    def __init__(self, feed_forward=None, memory=None, **kwargs):
+        super().__init__(feed_forward, memory, **kwargs)
+        self.mixing = TokenMixing(name="mixing", dtype=self.dtype_policy)
+
+    def build(self, inputs_shape, user_shape=None):
+        self.mixing.build(inputs_shape)
+        self.mixing_norm = self._layer_norm("mixing_norm", inputs_shape)
+        super().build(inputs_shape, user_shape)
+
+    def call(self, inputs, user=None, training=None):
+        mixed = self.mixing_norm(self.mixing(inputs) + inputs)
+        return super().call(mixed, user=user, training=training)

@@ -1,0 +1,238 @@
+"""A feed-forward part of many experts of which each token uses a few."""
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.distribute.collectives import mean_over_replicas, sum_over_replicas
+from lmn_tf.layers.base import (
+    TOKENS,
+    RunningMean,
+    add_balance_loss,
+    add_replicated_loss,
+    check_axes,
+    check_choice,
+    check_positive_integer,
+    stacked_glorot,
+)
+from lmn_tf.ops.search.key_balance import key_balance
+from lmn_tf.ops.sequence.masked import masked_softmax, row_mean
+
+_RATE = 1.2  # by which the weight of the sparsity loss moves at a step
+_SMALLEST, _LARGEST = 1e-8, 1.0
+_REVIVAL = 1e-3  # weight of what draws shut gates open while too few are
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class SparseMixtureOfExperts(keras.layers.Layer):
+    """Experts of each token, weighted by gates most of which are 0.
+
+    Token `t` becomes `sum_j G_j * activation(x_t @ W1[t, j] + b1[t, j]) @ W2[t, j] + b2[t]` over
+    `num_experts` experts of its own, with gates from a router `x_t @ R[t] + r[t]`:
+
+    - `"relu"`: `G = ReLU(router)`. In training the layer adds `weight[t] * mean(sum_j G_j)`,
+      averaged over tokens, to the model's loss. The weights start at 1e-8 and adapt: a step on
+      which more than `active_experts` of token `t`'s gates were above 0, averaged over rows,
+      multiplies its weight by 1.2, another one divides it, between 1e-8 and 1. While fewer were
+      open, `1e-3 * mean(sum_j ReLU(-router_j))` draws shut gates open: ReLU would leave a router
+      that has shut all without a gradient for ever. One row may have more gates open than another.
+    - `"softmax"`: softmax over the `active_experts` best, 0 for the others. The layer adds
+      `balance_weight` times the load-balance loss in training; see `ops.key_balance`.
+
+    Cost: the hidden width of an expert is `expansion * D / active_experts`. So the experts that one
+    token uses have together as many weights to read, and take as many multiply-adds, as
+    `PerTokenMLP(expansion)`: `2 * expansion * D ** 2`. The router comes on top with
+    `D * num_experts` (and a bias). That is the count for kernels that skip closed gates; this layer
+    computes all experts, `num_experts / active_experts` times as much, and multiplies by the gates.
+
+    RankMixer trains two routers, a dense one that training goes by and a sparse one for inference,
+    with the loss on the latter. Here one router does both (our choice), so that training and
+    serving compute the same.
+
+    The router works in float32 under any precision. Its bias (without one, inputs as often positive
+    as negative would open half of the gates for ever), one weight a token, the rate and bounds of
+    the weights, the revival of shut gates, the width of the experts, and one bias for all experts
+    are our choices.
+
+    Args:
+        num_experts: Integer. Experts of each token. Defaults to `16`.
+        active_experts: Integer. How many of them a token shall use. Defaults to `4`.
+        expansion: Integer. Hidden width of the active experts together, as a multiple of the
+            token's width. Defaults to `4`.
+        activation: Any Keras activation. Defaults to `"gelu"`.
+        routing: `"relu"` or `"softmax"`. Defaults to `"relu"`.
+        balance_weight: Float. For `"softmax"`. Defaults to `0.01`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Float tensor of shape `(batch, tokens, D)`, of a known number of tokens.
+        training: Boolean. Whether to add the loss and adapt its weight.
+
+    Returns:
+        Float tensor of the same shape.
+
+    Raises:
+        ValueError: If an argument is out of its range, or `active_experts` does not divide the
+            hidden width.
+
+    Example:
+
+    >>> SparseMixtureOfExperts(num_experts=6, active_experts=2)(np.ones((2, 3, 8))).shape
+    TensorShape([2, 3, 8])
+
+    Reference:
+        - Zhu et al., "RankMixer: Scaling Up Ranking Models in Industrial Recommenders", CIKM 2025,
+          section 3.5 (ReLU routing); Wang et al., "ReMoE: Fully Differentiable Mixture-of-Experts
+          with ReLU Routing", ICLR 2025 (adapted weight).
+    """
+
+    def __init__(
+        self,
+        num_experts=16,
+        active_experts=4,
+        expansion=4,
+        activation="gelu",
+        routing="relu",
+        balance_weight=0.01,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        for name, value in (
+            ("num_experts", num_experts),
+            ("active_experts", active_experts),
+            ("expansion", expansion),
+        ):
+            check_positive_integer(name, value)
+        if active_experts > num_experts:
+            raise ValueError(
+                "`active_experts` must be at most `num_experts`. "
+                f"Received: active_experts={active_experts}, num_experts={num_experts}"
+            )
+        check_choice("routing", routing, ("relu", "softmax"))
+        if balance_weight < 0:
+            raise ValueError(
+                f"`balance_weight` must not be negative. Received: balance_weight={balance_weight}"
+            )
+        self.num_experts = num_experts
+        self.active_experts = active_experts
+        self.expansion = expansion
+        self.activation = keras.activations.get(activation)
+        self.routing = routing
+        self.balance_weight = balance_weight
+        self.active_tracker = RunningMean(name=f"{self.name}_active")
+
+    def build(self, inputs_shape):
+        check_axes("inputs", inputs_shape, TOKENS)
+        tokens, width = inputs_shape[1:]
+        if self.expansion * width % self.active_experts:
+            raise ValueError(
+                "`active_experts` must divide the hidden width, `expansion` times that of the "
+                f"tokens. Received: active_experts={self.active_experts}, "
+                f"hidden width={self.expansion * width}"
+            )
+        expert = self.expansion * width // self.active_experts
+        hidden = self.num_experts * expert
+        self.router = self.add_weight(
+            shape=(tokens, width, self.num_experts),
+            initializer=stacked_glorot(width, self.num_experts),
+            name="router",
+            autocast=False,
+        )
+        self.router_bias = self.add_weight(
+            shape=(tokens, self.num_experts),
+            initializer="zeros",
+            name="router_bias",
+            autocast=False,
+        )
+        # The experts' kernels side by side: one product for all of them.
+        self.kernel_0, self.kernel_1 = (
+            self.add_weight(shape=(tokens, *shape), initializer=initializer, name=name)
+            for shape, initializer, name in (
+                ((width, hidden), stacked_glorot(width, expert), "kernel_0"),
+                ((hidden, width), stacked_glorot(expert, width), "kernel_1"),
+            )
+        )
+        self.bias_0, self.bias_1 = (
+            self.add_weight(shape=(tokens, units), initializer="zeros", name=name)
+            for units, name in ((hidden, "bias_0"), (width, "bias_1"))
+        )
+        self.sparsity_weight = None
+        if self.routing == "relu":
+            self.sparsity_weight = self.add_weight(
+                shape=(tokens,),
+                initializer=keras.initializers.Constant(_SMALLEST),
+                name="sparsity_weight",
+                trainable=False,
+                autocast=False,
+                aggregation="mean",
+            )
+
+    def call(self, inputs, training=None):
+        gates = self.gates(inputs, training)
+        hidden = tf.einsum("btd,tdk->btk", inputs, self.kernel_0) + self.bias_0
+        hidden = self.activation(hidden)
+        tokens, width = hidden.shape[1:]
+        split = [-1, tokens, self.num_experts, width // self.num_experts]
+        gated = tf.reshape(hidden, split) * tf.cast(gates, hidden.dtype)[..., None]
+        gated = tf.reshape(gated, [-1, tokens, width])
+        return tf.einsum("btk,tkd->btd", gated, self.kernel_1) + self.bias_1
+
+    def gates(self, inputs, training=None):
+        """The weight of each expert for each token.
+
+        Args:
+            inputs: Float tensor of shape `(batch, tokens, D)`.
+            training: Boolean. Whether to add the loss and adapt its weight.
+
+        Returns:
+            Float32 tensor of shape `(batch, tokens, num_experts)`, most of it 0.
+        """
+        scores = tf.einsum("btd,tde->bte", tf.cast(inputs, tf.float32), self.router)
+        scores += self.router_bias
+        if self.routing == "softmax":
+            best = tf.math.top_k(scores, self.active_experts).indices
+            chosen = tf.reduce_any(tf.one_hot(best, self.num_experts, True, False), axis=-2)
+            gates = masked_softmax(scores, chosen)
+            if training and self.balance_weight:
+                add_balance_loss(
+                    self, self.balance_weight * key_balance(scores, best, total=sum_over_replicas)
+                )
+        else:
+            gates = tf.nn.relu(scores)
+            if training:
+                self._add_sparsity_loss(scores)
+        if training:
+            self.active_tracker.update_state(_active(gates))
+        return gates
+
+    def _add_sparsity_loss(self, scores):
+        weight = tf.convert_to_tensor(self.sparsity_weight)
+        rows = tf.cast(tf.shape(scores)[0], tf.float32)
+        active = mean_over_replicas(rows, _active(scores))
+        opened, shut = (_gate_mean(tf.nn.relu(part)) for part in (scores, -scores))
+        revival = tf.where(active < self.active_experts, _REVIVAL * shut, 0.0)
+        add_replicated_loss(self, tf.reduce_mean(weight * opened + revival), count=rows)
+        is_above = active > self.active_experts
+        moved = tf.clip_by_value(
+            weight * tf.where(is_above, _RATE, 1.0 / _RATE), _SMALLEST, _LARGEST
+        )
+        self.sparsity_weight.assign(tf.where(sum_over_replicas(rows) > 0, moved, weight))
+
+    def compute_output_shape(self, inputs_shape):
+        return tuple(inputs_shape)
+
+    def get_config(self):
+        names = ("num_experts", "active_experts", "expansion", "routing", "balance_weight")
+        return {
+            **super().get_config(),
+            **{name: getattr(self, name) for name in names},
+            "activation": keras.activations.serialize(self.activation),
+        }
+
+
+def _active(gates):
+    """How many gates of each token are open, averaged over rows: `(tokens,)`."""
+    return _gate_mean(tf.cast(gates > 0, tf.float32))
+
+
+def _gate_mean(gates):
+    return row_mean(tf.reduce_sum(gates, axis=-1))
