@@ -11,9 +11,9 @@ from lmn_tf.data.encoding.place import Place
 from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.data.encoding.table_encoder import TableEncoder
 from lmn_tf.data.learning.vocabulary import learn
-from lmn_tf.data.python_ids import id_array
 from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.data.reading.event_file import EventFile
+from lmn_tf.serving.request_rows import id_array
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 BUCKETS = 1 << 20

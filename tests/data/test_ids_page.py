@@ -13,7 +13,7 @@ from lmn_tf.data.encoding.id_encoder import IdEncoder
 from lmn_tf.data.encoding.id_keys import as_keys, as_texts
 from lmn_tf.data.encoding.place import Place
 from lmn_tf.data.formats import open_files
-from lmn_tf.data.python_ids import id_array
+from lmn_tf.serving.request_rows import id_array
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.lookup import Lookup
 
