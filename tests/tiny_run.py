@@ -76,7 +76,7 @@ def trained_run() -> Path:
 def exported() -> Path:
     """The export of that run."""
     from lmn_tf.serving.saved_model import export
-    from lmn_tf.training.run_directory import RunDirectory
+    from lmn_tf.training.saving.run_directory import RunDirectory
 
     directory = RunDirectory.open(trained_run())
     folder = scratch() / "export"

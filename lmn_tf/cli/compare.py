@@ -32,8 +32,8 @@ def compare(comparison, seeds, output, in_process, as_json):
     from lmn_tf.cli.xla_flags import let_xla_select_k
     from lmn_tf.specs.comparison_spec import ComparisonSpec
     from lmn_tf.tensorflow_log import quiet_tensorflow
-    from lmn_tf.training.comparison import Comparison
-    from lmn_tf.training.comparison_report import markdown
+    from lmn_tf.training.comparison.comparison import Comparison
+    from lmn_tf.training.comparison.comparison_report import markdown
 
     spec = ComparisonSpec.load(comparison)
     if output:

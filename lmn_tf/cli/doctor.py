@@ -29,7 +29,7 @@ def doctor(as_json):
 
 
 def _lines(report: dict):
-    from lmn_tf.training.metrics_table import aligned
+    from lmn_tf.training.evaluation.metrics_table import aligned
 
     for section in ("versions", "devices", "xla", "limits"):
         rows = [[f"  {key}", _text(value)] for key, value in report[section].items()]

@@ -19,7 +19,7 @@ def evaluate(run_dir, data, delimiter, batch_size):
     """
     from lmn_tf.specs.errors import UserError
     from lmn_tf.tensorflow_log import quiet_tensorflow
-    from lmn_tf.training.run_directory import RunDirectory
+    from lmn_tf.training.saving.run_directory import RunDirectory
 
     directory = RunDirectory.open(run_dir)
     pipeline, spec = directory.load_pipeline(), directory.load_spec()
@@ -29,8 +29,8 @@ def evaluate(run_dir, data, delimiter, batch_size):
     quiet_tensorflow()
     from lmn_tf import atomic_files
     from lmn_tf.data.dataset import make_dataset
-    from lmn_tf.training.evaluation import Evaluator
-    from lmn_tf.training.progress import Progress
+    from lmn_tf.training.evaluation.evaluator import Evaluator
+    from lmn_tf.training.monitor.progress import Progress
 
     model = directory.load_model()
     dataset = make_dataset(

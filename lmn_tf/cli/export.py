@@ -29,7 +29,7 @@ def export(run_dir, out_dir, data, rows, tolerance, as_json):
       lmn-tf export runs/quickstart exports/quickstart
     """
     from lmn_tf.tensorflow_log import quiet_tensorflow
-    from lmn_tf.training.run_directory import RunDirectory
+    from lmn_tf.training.saving.run_directory import RunDirectory
 
     directory = RunDirectory.open(run_dir)
     pipeline, spec = directory.load_pipeline(), directory.load_spec()

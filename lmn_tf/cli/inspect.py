@@ -25,7 +25,7 @@ def inspect(run_dir, data, rows, top, batch_size, as_json):
     """
     from lmn_tf.specs.errors import UserError
     from lmn_tf.tensorflow_log import quiet_tensorflow
-    from lmn_tf.training.run_directory import RunDirectory
+    from lmn_tf.training.saving.run_directory import RunDirectory
 
     directory = RunDirectory.open(run_dir)
     pipeline, spec = directory.load_pipeline(), directory.load_spec()
@@ -36,10 +36,9 @@ def inspect(run_dir, data, rows, top, batch_size, as_json):
     quiet_tensorflow()
     from lmn_tf import atomic_files
     from lmn_tf.data.dataset import make_dataset
-    from lmn_tf.training.evaluation import Evaluator
-    from lmn_tf.training.memory_inspection import inspect_memories
-    from lmn_tf.training.memory_pictures import draw_memory
-    from lmn_tf.training.memory_text import memory_text
+    from lmn_tf.training.evaluation.evaluator import Evaluator
+    from lmn_tf.training.evaluation.memory_inspection import inspect_memories
+    from lmn_tf.training.evaluation.memory_report import draw_memory, memory_text
 
     model = directory.load_model()
     size = batch_size or pipeline.data.eval_batch_size

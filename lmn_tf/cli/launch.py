@@ -45,7 +45,7 @@ def launch(pipeline, workers, ps, settings, run_dir, warm_start, resume, no_test
     from lmn_tf.models import registry
     from lmn_tf.specs.errors import UserError
     from lmn_tf.specs.pipeline_spec import PipelineSpec
-    from lmn_tf.training.run_directory import RunDirectory
+    from lmn_tf.training.saving.run_directory import RunDirectory
 
     require_tensorflow()
     for name, count in (("--workers", workers), ("--ps", ps)):

@@ -26,13 +26,13 @@ def predict(run_dir, data, output, columns, delimiter, batch_size):
       lmn-tf predict runs/quickstart --data "data/test-*.parquet" --output scores.parquet
     """
     from lmn_tf.tensorflow_log import quiet_tensorflow
-    from lmn_tf.training.run_directory import RunDirectory
+    from lmn_tf.training.saving.run_directory import RunDirectory
 
     directory = RunDirectory.open(run_dir)
     pipeline, spec = directory.load_pipeline(), directory.load_spec()
     quiet_tensorflow()
     from lmn_tf.specs.delimiter import as_delimiter
-    from lmn_tf.training.prediction import write_predictions
+    from lmn_tf.training.evaluation.prediction import write_predictions
 
     if delimiter is not None:
         spec.assets.delimiter = as_delimiter(delimiter)

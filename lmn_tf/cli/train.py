@@ -37,7 +37,7 @@ def train(pipeline, settings, run_dir, warm_start, resume, no_test, as_json):
     from lmn_tf.specs.pipeline_spec import PipelineSpec
     from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.generated_data import generate_missing
-    from lmn_tf.training.run_directory import RunDirectory
+    from lmn_tf.training.saving.run_directory import RunDirectory
 
     settings = [*settings, *([f"run_dir={json.dumps(run_dir)}"] if run_dir else [])]
     settings += [f"warm_start.run={json.dumps(warm_start)}"] if warm_start else []
@@ -58,7 +58,7 @@ def train(pipeline, settings, run_dir, warm_start, resume, no_test, as_json):
     if as_json:
         click.echo(json.dumps(metrics, indent=2))
         return
-    from lmn_tf.training.metrics_table import metrics_table
+    from lmn_tf.training.evaluation.metrics_table import metrics_table
 
     click.echo(metrics_table(metrics))
     click.echo(f"Run directory: {spec.run_dir}")

@@ -4,11 +4,11 @@ from lmn_tf.keras_backend import require_tensorflow
 from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
-    "Checkpoints": "checkpoints",
-    "Comparison": "comparison",
+    "Checkpoints": "saving.checkpoints",
+    "Comparison": "comparison.comparison",
     "EarlyStopping": "early_stopping",
-    "Evaluator": "evaluation",
-    "RunDirectory": "run_directory",
+    "Evaluator": "evaluation.evaluator",
+    "RunDirectory": "saving.run_directory",
     "Trainer": "trainer",
     "TrainingLoop": "training_loop",
 }

@@ -12,17 +12,16 @@ from lmn_tf.data.reading.dated_files import dated_files
 from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.specs.fingerprint import fingerprint
 from lmn_tf.specs.spec_folder import load_spec, write_spec
-from lmn_tf.training import checkpoints as checkpoint_files
-from lmn_tf.training.board import Board
-from lmn_tf.training.checkpoints import Checkpoints
-from lmn_tf.training.growth import carried_over, whole_arrays
-from lmn_tf.training.row_sources import merge_assets, row_sources
-from lmn_tf.training.train_state import TrainState
+from lmn_tf.training.growth.growth import carried_over, whole_arrays
+from lmn_tf.training.growth.row_sources import merge_assets, row_sources
+from lmn_tf.training.growth.warm_start import WarmStart
+from lmn_tf.training.monitor.board import Board
+from lmn_tf.training.monitor.progress import Watcher
+from lmn_tf.training.saving import checkpoints as checkpoint_files
+from lmn_tf.training.saving.checkpoints import Checkpoints
+from lmn_tf.training.saving.variable_paths import keyed_variables
 from lmn_tf.training.trainer import Trainer
-from lmn_tf.training.training_loop import TrainingLoop
-from lmn_tf.training.variable_paths import keyed_variables
-from lmn_tf.training.warm_start import WarmStart
-from lmn_tf.training.watcher import Watcher
+from lmn_tf.training.training_loop import TrainingLoop, TrainState
 
 _MEANS = ("auc", "gauc", "qauc", "logloss", "normalized_entropy")
 

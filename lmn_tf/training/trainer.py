@@ -16,16 +16,16 @@ from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.fingerprint import fingerprint
-from lmn_tf.training.board import Board
-from lmn_tf.training.checkpoints import Checkpoints
 from lmn_tf.training.distribution import Distribution
 from lmn_tf.training.early_stopping import EarlyStopping
-from lmn_tf.training.evaluation import Evaluator
+from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.generated_data import generate_missing
-from lmn_tf.training.run_directory import RunDirectory
+from lmn_tf.training.growth.warm_start import WarmStart, continued
+from lmn_tf.training.monitor.board import Board
+from lmn_tf.training.monitor.progress import Watcher
+from lmn_tf.training.saving.checkpoints import Checkpoints
+from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.training_loop import TrainingLoop
-from lmn_tf.training.warm_start import WarmStart, continued
-from lmn_tf.training.watcher import Watcher
 
 
 class Trainer:

@@ -6,8 +6,8 @@ from tiny_run import write_pipeline
 
 from lmn_tf.cli.main import main
 from lmn_tf.specs import strict_yaml
-from lmn_tf.training import comparison as module
-from lmn_tf.training.run_directory import RunDirectory
+from lmn_tf.training.comparison import comparison as module
+from lmn_tf.training.saving.run_directory import RunDirectory
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_batches_are_made_ahead_where_ops_are_deterministic():
         import time
         import numpy as np, tensorflow as tf
         from lmn_tf.data import dataset
-        from lmn_tf.training.input_clock import InputClock
+        from lmn_tf.training.monitor.input_clock import InputClock
 
         tf.config.experimental.enable_op_determinism()
         pulled = []

@@ -246,7 +246,7 @@ class CheckpointFiles:
     share = 1
 
     def __init__(self, folder):
-        from lmn_tf.training.checkpoints import Checkpoints
+        from lmn_tf.training.saving.checkpoints import Checkpoints
 
         self.checkpoints = Checkpoints(folder)
         for step in (1, 2):
@@ -292,7 +292,7 @@ class RunFolder:
 
     def read(self):
         import lmn_tf
-        from lmn_tf.training.run_directory import RunDirectory
+        from lmn_tf.training.saving.run_directory import RunDirectory
 
         run = RunDirectory.open(self.folder)
         spec, model = run.load_spec(), run.load_model()

@@ -9,8 +9,8 @@ from tiny_run import exported, market, trained_run
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.serving.scorer import Scorer
 from lmn_tf.specs.errors import UserError
-from lmn_tf.training.evaluation import Evaluator
-from lmn_tf.training.run_directory import RunDirectory
+from lmn_tf.training.evaluation.evaluator import Evaluator
+from lmn_tf.training.saving.run_directory import RunDirectory
 
 FILES = f"{market()}/test-*.parquet"
 

@@ -14,9 +14,9 @@ import tensorflow as tf  # noqa: F401
 
 from lmn_tf import atomic_files
 from lmn_tf.specs.pipeline_spec import PipelineSpec
-from lmn_tf.training import checkpoints
 from lmn_tf.training.daily_trainer import make_trainer
-from lmn_tf.training.evaluation import Evaluator
+from lmn_tf.training.evaluation.evaluator import Evaluator
+from lmn_tf.training.saving import checkpoints
 from lmn_tf.training.training_loop import TrainingLoop
 
 

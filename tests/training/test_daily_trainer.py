@@ -17,9 +17,9 @@ from lmn_tf.data.synthetic import generate
 from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
-from lmn_tf.training.checkpoints import Checkpoints
 from lmn_tf.training.daily_trainer import DailyTrainer, make_trainer, progressive_means
-from lmn_tf.training.run_directory import RunDirectory
+from lmn_tf.training.saving.checkpoints import Checkpoints
+from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.training_loop import TrainingLoop
 
 DNN = {"name": "dnn", "hidden_units": [8], "dropout": 0.2}

@@ -9,7 +9,7 @@ from tiny_run import market, pipeline, trained_run
 
 from lmn_tf.cli.main import main
 from lmn_tf.specs.errors import UserError
-from lmn_tf.training.run_directory import RunDirectory
+from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.trainer import Trainer
 from lmn_tf.training.training_loop import TrainingLoop
 

@@ -14,8 +14,8 @@ from lmn_tf.models import registry
 from lmn_tf.serving.saved_model import export
 from lmn_tf.serving.scorer import Scorer
 from lmn_tf.specs.pipeline_spec import PipelineSpec
-from lmn_tf.training.evaluation import Evaluator
-from lmn_tf.training.run_directory import RunDirectory
+from lmn_tf.training.evaluation.evaluator import Evaluator
+from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.trainer import Trainer
 from lmn_tf.training.training_loop import TrainingLoop
 

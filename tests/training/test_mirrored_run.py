@@ -12,8 +12,8 @@ from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.serving.saved_model import export
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
-from lmn_tf.training.checkpoints import Checkpoints
-from lmn_tf.training.run_directory import RunDirectory
+from lmn_tf.training.saving.checkpoints import Checkpoints
+from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.trainer import Trainer
 from lmn_tf.training.training_loop import TrainingLoop
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_run import write_pipeline
 
-from lmn_tf.training.checkpoints import Checkpoints, read_arrays
+from lmn_tf.training.saving.checkpoints import Checkpoints, read_arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 

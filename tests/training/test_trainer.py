@@ -40,8 +40,8 @@ def test_metrics_of_a_finished_run():
 
 def test_the_saved_model_scores_as_the_metrics_say():
     from lmn_tf.data.dataset import make_dataset
-    from lmn_tf.training.evaluation import Evaluator
-    from lmn_tf.training.run_directory import RunDirectory
+    from lmn_tf.training.evaluation.evaluator import Evaluator
+    from lmn_tf.training.saving.run_directory import RunDirectory
 
     directory = RunDirectory.open(trained_run())
     metrics = json.loads(directory.metrics_file.read_text())
@@ -104,8 +104,8 @@ def test_peak_memory_is_that_of_this_process(monkeypatch):
 def test_a_model_without_histories_needs_none_but_to_learn_ids(tmp_path):
     from lmn_tf.serving.saved_model import export
     from lmn_tf.serving.scorer import Scorer
-    from lmn_tf.training.prediction import write_predictions
-    from lmn_tf.training.run_directory import RunDirectory
+    from lmn_tf.training.evaluation.prediction import write_predictions
+    from lmn_tf.training.saving.run_directory import RunDirectory
 
     for part in ("valid", "test"):
         table = pq.read_table(next(market().glob(f"{part}-*.parquet")))
@@ -132,7 +132,7 @@ def test_a_model_without_histories_needs_none_but_to_learn_ids(tmp_path):
 
 
 def test_two_processes_do_not_train_one_run(tmp_path):
-    from lmn_tf.training.run_directory import RunDirectory
+    from lmn_tf.training.saving.run_directory import RunDirectory
 
     with RunDirectory(tmp_path / "run").held():
         with pytest.raises(UserError, match="and another one trains in .*/run"):
@@ -191,7 +191,7 @@ def test_a_refused_run_leaves_its_folder_free(tmp_path, part, key, value, messag
 
 
 def test_tables_have_the_optimizers_that_the_feature_spec_names(tmp_path):
-    from lmn_tf.training.run_directory import RunDirectory
+    from lmn_tf.training.saving.run_directory import RunDirectory
 
     spec = RunDirectory(trained_run()).load_spec()
     document = spec.to_dict()
@@ -231,7 +231,7 @@ def test_a_mistake_in_the_data_is_told_as_such(tmp_path, split):
 
 
 def test_a_collapsed_memory_is_told_and_trained_on(tmp_path, monkeypatch):
-    from lmn_tf.training.evaluation import Evaluator
+    from lmn_tf.training.evaluation.evaluator import Evaluator
 
     collapsed = {"memory_size": 36, "slots_used": 0.5, "memory_kl": 3.5, "slots_for_90": 1.0}
     monkeypatch.setattr(Evaluator, "_memory", lambda *_: collapsed)
@@ -264,7 +264,7 @@ def test_options_of_training_are_heeded(tmp_path):
 
 
 def test_equal_seeds_start_with_equal_weights(tmp_path):
-    from lmn_tf.training.run_directory import RunDirectory
+    from lmn_tf.training.saving.run_directory import RunDirectory
 
     spec = RunDirectory(trained_run()).load_spec()
 

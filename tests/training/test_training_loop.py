@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from lmn_tf.specs.errors import UserError
-from lmn_tf.training.checkpoints import Checkpoints
 from lmn_tf.training.early_stopping import EarlyStopping
-from lmn_tf.training.input_clock import InputClock
-from lmn_tf.training.training_loop import TrainingLoop
+from lmn_tf.training.monitor.input_clock import InputClock
+from lmn_tf.training.saving.checkpoints import Checkpoints
+from lmn_tf.training.training_loop import TrainingLoop, TrainState
 
 ROWS, BATCH = 70, 16
 
@@ -230,3 +230,23 @@ def test_never_saves_what_is_not_finite(tmp_path):
         loop.run()
     assert make_loop(tmp_path).restore()
     assert [path.name for path in tmp_path.glob("*.npz")] == ["step-0000000002.npz"]
+
+
+def test_goes_through_plain_values():
+    state = TrainState(epoch=1, step=7, history=[{"loss": 0.5}], best_file="best-0000.npz")
+    assert TrainState(**state.to_dict()) == state
+
+
+def test_speed_leaves_the_building_of_the_graph_out():
+    state = TrainState(
+        examples=300, seconds=13.0, timed_examples=200, timed_seconds=2.0, waited=0.5
+    )
+    assert state.examples_per_second == 100
+    assert state.input_wait == 0.25
+
+
+def test_speed_of_a_single_step():
+    state = TrainState(examples=300, seconds=3.0)
+    assert state.examples_per_second == pytest.approx(100)
+    assert state.input_wait == 0.0
+    assert TrainState().examples_per_second == 0.0

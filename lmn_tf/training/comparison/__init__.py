@@ -1,0 +1,1 @@
+"""Comparisons of models over seeds, and searches."""

@@ -1,0 +1,282 @@
+"""Several models on one data set, each with several seeds."""
+
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+from lmn_tf import atomic_files
+from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.errors import UserError
+from lmn_tf.training.comparison import comparison_checks
+from lmn_tf.training.comparison.comparison_report import markdown, picture, summary
+from lmn_tf.training.comparison.search_report import best_trial, search_summary
+from lmn_tf.training.saving.run_directory import RunDirectory
+
+
+class ComparisonRun(typing.NamedTuple):
+    """A run of a comparison.
+
+    Args:
+        label: String. The model's label.
+        trial: Integer, counted from 1: which of the search's configurations. None without search.
+        seed: Integer.
+
+    Example:
+
+    >>> run = ComparisonRun("my model", 3, 1)
+    >>> str(run), run.folder
+    ('my model, trial 3, seed 1', 'my_model-trial3-seed1')
+    """
+
+    label: str
+    trial: int | None
+    seed: int
+
+    def __str__(self):
+        trial = "" if self.trial is None else f", trial {self.trial}"
+        return f"{self.label}{trial}, seed {self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """Name of the run directory; a configuration has its own for each seed."""
+        trial = "" if self.trial is None else f"-trial{self.trial}"
+        return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', self.label)}{trial}-seed{self.seed}"
+
+
+class Comparison:
+    """Runs a comparison: the search of each model, each model and seed, then one table.
+
+    With a `search`, every model first trains its configurations with one seed, without a look at
+    the test set; the one that the validation set finds best is trained with every seed and tested.
+    The search's run of it counts as the one of its seed.
+
+    Runs go to `OUTPUT/LABEL-seedK`, or `OUTPUT/LABEL-trialN-seedK` with a search, with
+    `lmn-tf train --resume`: a comparison that was stopped goes on where it stopped, and a finished
+    run is not repeated. A folder that holds a run of another configuration is refused before
+    anything is trained; more `trials` or `seeds` keep what there is. Then come `comparison.json`,
+    `comparison.md` and `comparison.png`.
+
+    A run that fails is told at the end and stops no other. A failed trial is a spent one; when the
+    comparison is started again it is tried again.
+
+    Each run has a process of its own, so that one which dies takes no other with it and none
+    finds memory taken. `in_process` runs them here, to the same results, which spares small
+    comparisons the seconds that each process takes to load TensorFlow; the peak memory of a run
+    then counts the runs before it.
+
+    Args:
+        spec: A `ComparisonSpec`.
+        seeds: Seeds to use instead of those of the spec. Defaults to `None`.
+        say: Function that gets a line to show. Defaults to `None`, which prints to stderr.
+        in_process: Whether runs share this process. Defaults to `False`.
+
+    Raises:
+        UserError: When a model, an option, a training key or a grid of any run is not valid.
+    """
+
+    def __init__(self, spec, seeds=None, say=None, in_process: bool = False):
+        self.spec = spec
+        self.seeds = tuple(seeds or spec.seeds)
+        self.output = Path(spec.output)
+        self.in_process = in_process
+        self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
+        self._base = spec.load_pipeline()
+        self._features = self._base.load_feature_spec()
+        comparison_checks.check_runs(spec, self._base, self._features)
+        # By label and trial, which is None without a search.
+        self.configurations = {
+            (entry.label, trial): configuration
+            for entry in spec.models
+            for trial, configuration in self._numbered(entry)
+        }
+        runs = [
+            ComparisonRun(label, trial, seed)
+            for label, trial in self.configurations
+            for seed in self.seeds
+        ]
+        for run in runs:
+            self.pipeline(run)  # What a configuration breaks as a whole is refused here.
+        if len({run.folder for run in runs}) < len(runs):
+            raise UserError("labels of models must differ in their letters and digits.")
+        self._begun, self._failed = 0, {}
+
+    def _numbered(self, entry):
+        if self.spec.search is None:
+            return [(None, {})]
+        return list(enumerate(comparison_checks.trials(self.spec, entry), 1))
+
+    @functools.cached_property
+    def _total(self) -> int:
+        tried = len(self.configurations) if self.spec.search else 0
+        return tried + len(self.spec.models) * len(self.seeds)
+
+    def pipeline(self, run: ComparisonRun):
+        """Gives the `PipelineSpec` of a run."""
+        configuration = self.configurations[run.label, run.trial]
+        return self.spec.run_pipeline(run.label, run.seed, self._base, configuration)
+
+    def folder(self, run: ComparisonRun) -> Path:
+        """Gives the run directory of a run."""
+        return self.output / run.folder
+
+    def run(self) -> dict:
+        """Trains what is missing and writes the table.
+
+        Returns:
+            The content of `comparison.json`; its `failed` lists the runs that failed. Nothing is
+            written when no model has a result.
+
+        Raises:
+            UserError: When there is a run of another configuration in a folder of this one.
+        """
+        self._check_folders()
+        self._begun, self._failed = 0, {}
+        labels = [entry.label for entry in self.spec.models]
+        chosen = dict.fromkeys(labels) if self.spec.search is None else self._search(labels)
+        metrics = {}
+        for label, trial in chosen.items():
+            for seed in self.seeds:
+                run = ComparisonRun(label, trial, seed)
+                if self._done(run, test=True):
+                    metrics.setdefault(label, {})[seed] = self._metrics(run)
+        return self._report(metrics, chosen)
+
+    def _check_folders(self) -> None:
+        """A run of another model or other data under the same name must not enter the table."""
+        seeds = self.seeds if self.spec.search is None else {*self.seeds, self.spec.search.seed}
+        for label, trial in self.configurations:
+            for seed in sorted(seeds):
+                run = ComparisonRun(label, trial, seed)
+                directory = RunDirectory(self.folder(run))
+                if not directory.is_started:
+                    continue
+                try:
+                    directory.check_same(self.pipeline(run), self._features)
+                    directory.check_kept_data(self.pipeline(run), self._features)
+                except UserError as error:
+                    what = re.split(" Take (?:it|them) back", error.message)[0]
+                    raise UserError(
+                        f"{directory.path} holds another run: {what} Take it back, remove the "
+                        "folder, or name another one with --output."
+                    ) from None
+
+    def _search(self, labels) -> dict:
+        """Trains the configurations of each model; returns each one's best by label."""
+        seed, chosen = self.spec.search.seed, {}
+        for label in labels:
+            for run in self._trials(label):
+                self._done(run, test=False)
+            scores = {run.trial: self._valid(run) for run in self._trials(label)}
+            best = best_trial(scores, self.spec.search.monitor)
+            if best is not None:
+                chosen[label] = best
+                self._say(f"{ComparisonRun(label, best, seed)}: chosen")
+        return chosen
+
+    def _trials(self, label):
+        seed = self.spec.search.seed
+        return [ComparisonRun(*key, seed) for key in self.configurations if key[0] == label]
+
+    def _done(self, run: ComparisonRun, test: bool) -> bool:
+        """Trains or tests a run unless that is done; returns whether it has what was asked."""
+        self._begun += 1
+        head = f"[{self._begun}/{self._total}] {run}"
+        if self._has(run, test):
+            self._say(f"{head}: finished before")
+            return True
+        is_trained = RunDirectory(self.folder(run)).is_finished
+        self._say(f"{head}: {'testing' if is_trained else 'training'}")
+        reason = self._train(run, test)
+        if reason is None and not self._has(run, test):
+            reason = "it left no metrics"
+        if reason is not None:
+            self._failed[run] = reason
+            self._say(f"{head}: failed: {reason}")
+        return reason is None
+
+    def _has(self, run: ComparisonRun, test: bool) -> bool:
+        if not RunDirectory(self.folder(run)).is_finished:
+            return False
+        try:
+            metrics = self._metrics(run)
+        except UserError:  # damaged: `train --resume` mends it, or tells why not
+            return False
+        return not test or self._base.data.test is None or "test" in metrics
+
+    def _train(self, run: ComparisonRun, test: bool) -> str | None:
+        """Returns why the run failed, or None."""
+        folder, pipeline = self.folder(run), self.pipeline(run)
+        document = pipeline.to_dict()
+        document["run_dir"] = os.path.abspath(folder)
+        document["feature_spec"] = os.path.abspath(pipeline.feature_spec_path)
+        file = self.output / "pipelines" / f"{folder.name}.yaml"
+        atomic_files.write_text(file, strict_yaml.dump(document))
+        if self.in_process:
+            return _train_here(file, test)
+        command = [sys.executable, "-m", "lmn_tf.cli.main", "train", str(file), "--resume"]
+        command += [] if test else ["--no-test"]
+        status = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+        if status < 0:
+            return f"ended by signal {-status}"
+        return f"exit status {status}, see its message above" if status else None
+
+    def _metrics(self, run: ComparisonRun) -> dict:
+        return RunDirectory(self.folder(run)).read_metrics()
+
+    def _valid(self, run: ComparisonRun) -> dict | None:
+        """Gives the validation figures of a trial; None when it failed."""
+        return self._metrics(run).get("valid", {}) if self._has(run, test=False) else None
+
+    def _report(self, metrics: dict, chosen: dict) -> dict:
+        search = None
+        if self.spec.search is not None:
+            trials = {
+                entry.label: [
+                    (self.configurations[run[:2]], self._valid(run))
+                    for run in self._trials(entry.label)
+                ]
+                for entry in self.spec.models
+            }
+            search = search_summary(self.spec, trials, chosen)
+        failed = [
+            {**run._asdict(), "folder": run.folder, "reason": reason}
+            for run, reason in self._failed.items()
+        ]
+        result = summary(self.spec, self.seeds, metrics, self._oracle(), search, failed)
+        if metrics:
+            atomic_files.write_json(self.output / "comparison.json", result)
+            atomic_files.write_text(self.output / "comparison.md", markdown(result))
+            with atomic_files.atomic_path(self.output / "comparison.png") as temporary:
+                picture(result, temporary)
+        return result
+
+    def _oracle(self) -> dict | None:
+        """Gives what generated data say of the best that any model can reach, where they do."""
+        data = self._base.data
+        folder = data.directory or os.path.dirname(data.test or data.train)
+        path = Path(folder) / "oracle.json"
+        if not path.is_file():
+            return None
+        oracle = json.loads(path.read_text(encoding="utf-8"))
+        return oracle.get("test" if data.test else "valid")
+
+
+def _train_here(file, test: bool) -> str | None:
+    import keras
+
+    from lmn_tf.specs.pipeline_spec import PipelineSpec
+    from lmn_tf.training.daily_trainer import make_trainer
+
+    # Frees the run before, and counts the names of layers from the start as a new process does.
+    keras.backend.clear_session()
+    try:
+        make_trainer(PipelineSpec.load(file), resume=True, test=test).train()
+    except Exception as error:
+        words = str(error).strip().splitlines() or ["no message"]
+        return words[0] if isinstance(error, UserError) else f"{type(error).__name__}: {words[0]}"
+    return None

@@ -1,0 +1,322 @@
+"""The table of a comparison: numbers, Markdown, picture."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from lmn_tf.metrics.relative_improvement import rela_impr
+from lmn_tf.training.comparison.search_report import search_markdown
+from lmn_tf.training.evaluation.metrics_table import markdown_table
+
+_FIGURES = ("auc", "gauc", "logloss", "normalized_entropy")
+_MEMORY = ("slots_used", "memory_kl", "slots_for_90")
+_COLUMNS = (
+    ("auc", "AUC", 4),
+    ("gauc", "GAUC", 4),
+    ("logloss", "LogLoss", 4),
+    ("normalized_entropy", "NE", 4),
+    ("parameters", "parameters", 0),
+    ("examples_per_second", "examples/s", 0),
+    ("peak_memory_mib", "peak memory (MiB)", 0),
+    ("slots_used", "slots used (%)", 1),
+    ("memory_kl", "KL", 3),
+    ("slots_for_90", "slots for 90 %", 0),
+)
+
+# Below this, differences of the AUC between single runs are those between seeds.
+LEAST = 0.005
+
+_LEVEL = 0.05
+
+# Differences of figures below 1 that are the same but for float64 rounding spread less than this.
+_ROUNDING = 1e-12
+
+
+def paired_t_test(values: Sequence[float], base: Sequence[float]) -> dict:
+    """Tests whether the mean of `values - base` is zero, seed by seed.
+
+    Args:
+        values: Results of a model, one for each seed.
+        base: Results of the base with the same seeds.
+
+    Returns:
+        Dictionary of `seeds`, `difference` (its mean), `deviation` (its standard deviation), `t`,
+        `p` (two-sided) and `verdict`: `"better"` or `"worse"` where `p < 0.05`, else
+        `"inconclusive"`. Less than two seeds, or differences without any spread, leave `t` and
+        `p` None. Differences that are the same in all seeds leave nothing to chance: the verdict
+        is their sign, `"equal"` where they are zero. One seed is judged by its difference, which
+        must be `LEAST` or more.
+
+    Raises:
+        ValueError: When there are not as many values as values of the base.
+
+    Example:
+
+    >>> round(paired_t_test([0.71, 0.73, 0.72], [0.70, 0.70, 0.70])["p"], 4)
+    0.0742
+    """
+    if len(values) != len(base):
+        raise ValueError(
+            f"`values` must be as many as `base`. Received: {len(values)} values, {len(base)} of "
+            "the base"
+        )
+    differences = [value - other for value, other in zip(values, base, strict=True)]
+    count = len(differences)
+    mean = sum(differences) / count if count else float("nan")
+    result = {"seeds": count, "difference": mean, "deviation": None, "t": None, "p": None}
+    result["verdict"] = "inconclusive"
+    if count < 2:
+        if abs(mean) >= LEAST:
+            result["verdict"] = _sign(mean)
+        return result
+    deviation = math.sqrt(sum((d - mean) ** 2 for d in differences) / (count - 1))
+    result["deviation"] = deviation
+    if deviation < _ROUNDING:
+        result["deviation"] = 0.0
+        result["verdict"] = "equal" if abs(mean) < _ROUNDING else _sign(mean)
+    else:
+        result["t"] = mean / (deviation / math.sqrt(count))
+        result["p"] = two_sided_p(result["t"], count - 1)
+        if result["p"] < _LEVEL:
+            result["verdict"] = _sign(mean)
+    return result
+
+
+def _sign(difference: float) -> str:
+    return "better" if difference > 0 else "worse"
+
+
+def two_sided_p(t: float, freedom: int) -> float:
+    """Returns `P(|T| >= |t|)` of Student's distribution.
+
+    Args:
+        t: The statistic.
+        freedom: Degrees of freedom.
+
+    Returns:
+        The probability `I_x(freedom / 2, 1 / 2)` with `x = freedom / (freedom + t ** 2)`, the
+        regularised incomplete beta function.
+    """
+    x = freedom / (freedom + t * t)
+    return _incomplete_beta(freedom / 2, 0.5, x)
+
+
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    if x <= 0 or x >= 1:
+        return 0.0 if x <= 0 else 1.0
+    # The continued fraction converges fast on this side of the mean only.
+    if x > (a + 1) / (a + b + 2):
+        return 1.0 - _incomplete_beta(b, a, 1.0 - x)
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    front = math.exp(log_front + a * math.log(x) + b * math.log1p(-x)) / a
+    return front / _fraction(a, b, x)
+
+
+def _fraction(a: float, b: float, x: float) -> float:
+    """The continued fraction `1 + d_1 / (1 + d_2 / (1 + ...))`, from the back."""
+    value = 1.0
+    for n in range(300, 0, -1):
+        m = n // 2
+        if n % 2:
+            d = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        else:
+            d = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        value = 1.0 + d / value
+    return value
+
+
+def summary(spec, seeds, metrics: dict, oracle=None, search=None, failed=()) -> dict:
+    """Puts the metrics of all runs together.
+
+    Args:
+        spec: A `ComparisonSpec`.
+        seeds: The seeds.
+        metrics: Contents of `metrics.json` by label and seed; runs that failed have none.
+        oracle: What the data tell of the best possible result. Defaults to `None`.
+        search: What `search_summary` gives. Defaults to `None`.
+        failed: Mappings of the runs that failed. Defaults to `()`.
+
+    Returns:
+        Dictionary of `name`, `base`, `seeds`, `set`, `oracle`, `search`, `failed` and `models`:
+        for each label its `seeds`, the mean, standard deviation and values of each figure,
+        `rela_impr` (per cent, from mean AUC), and two paired t-tests of the AUC over the seeds
+        that both have: `test` against the base, and `best_other` against the best other model,
+        which it names in `label`.
+    """
+    runs = [run for found in metrics.values() for run in found.values()]
+    which = "test" if all("test" in run for run in runs) else "valid"
+    models = {label: _model(found, which) for label, found in metrics.items()}
+    base = models.get(spec.base_label)
+    for label, model in models.items():
+        model["rela_impr"] = _rela_impr(model, base)
+        if label != spec.base_label:
+            model["test"] = _test(model, base)
+        model["best_other"] = _best_other(label, models)
+    return {
+        "name": spec.name,
+        "base": spec.base_label,
+        "seeds": list(seeds),
+        "set": which,
+        "oracle": oracle,
+        "search": search,
+        "failed": list(failed),
+        "models": models,
+    }
+
+
+def markdown(result: dict) -> str:
+    """Lays a summary out as Markdown."""
+    columns = [column for column in _COLUMNS if _is_known(result, column[0])]
+    titles = ["model", *(title for _, title, _ in columns)]
+    titles[2:2] = ["RelaImpr (%)", "against the base", "against the best other"]
+    rows = []
+    for label, model in result["models"].items():
+        cells = [_cell(model.get(key), digits) for key, _, digits in columns]
+        other = model.get("best_other")
+        cells[1:1] = [
+            _percent(model["rela_impr"]),
+            _verdict(model.get("test")),
+            "-" if other is None else f"{other['label']}: {_verdict(other)}",
+        ]
+        rows.append([label, *cells])
+    seeds = result["seeds"]
+    lines = [f"# {result['name']}", ""]
+    lines.append(
+        f"Figures of the {result['set']} set over {len(seeds)} seed{'s' * (len(seeds) > 1)}"
+        + (", mean ± standard deviation" if len(seeds) > 1 else "")
+        + f"; base: {result['base']}."
+    )
+    lines += ["", *markdown_table(titles, rows), "", *_notes(result)]
+    if result.get("search"):
+        lines += search_markdown(result["search"])
+    return "\n".join(lines)
+
+
+def _notes(result: dict):
+    """Lines below the table."""
+    seeds = result["seeds"]
+    if result["oracle"] and result["oracle"].get("auc") is not None:
+        yield (
+            f"The best possible AUC on these generated data is {result['oracle']['auc']:.4f} "
+            "(the true probabilities)."
+        )
+        yield ""
+    if len(seeds) < 2:
+        yield (
+            "One seed cannot tell a difference from chance: one below "
+            f"{LEAST} AUC means nothing, a larger one is a hint. Use two or more."
+        )
+        yield ""
+    for label, model in result["models"].items():
+        if len(model["seeds"]) < len(seeds):
+            yield f"{label} has {len(model['seeds'])} of the {len(seeds)} seeds."
+            yield ""
+    if result["failed"]:
+        yield "Runs that failed:"
+        yield ""
+        for run in result["failed"]:
+            yield f"- {run['folder']}: {run['reason']}"
+        yield ""
+
+
+def picture(result: dict, path) -> None:
+    """Draws the AUC of each model, a dot for each seed and a bar for the mean."""
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    from matplotlib.figure import Figure
+
+    labels = list(result["models"])
+    figure = Figure(figsize=(2 + 1.2 * len(labels), 4), layout="constrained")
+    axes = figure.subplots()
+    for place, model in enumerate(result["models"].values()):
+        auc = model.get("auc")
+        if auc is None:
+            continue
+        axes.plot([place - 0.25, place + 0.25], [auc["mean"]] * 2, color="black", linewidth=2)
+        axes.plot([place] * len(auc["values"]), auc["values"], "o", color="tab:blue", alpha=0.6)
+    oracle = (result["oracle"] or {}).get("auc")
+    if oracle is not None:
+        axes.axhline(oracle, linestyle="--", color="gray", linewidth=1)
+        axes.annotate("best possible", (0, oracle), va="bottom", color="gray")
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_ylabel(f"AUC ({result['set']})")
+    axes.set_title(result["name"])
+    figure.savefig(path, dpi=150)
+
+
+def _model(runs: dict, which: str) -> dict:
+    found = list(runs.values())
+    model = {"seeds": list(runs)}
+    for key in _FIGURES:
+        model[key] = _spread([run[which].get(key) for run in found])
+    for key in _MEMORY:
+        model[key] = _spread([(run[which].get("memory") or {}).get(key) for run in found])
+    model["parameters"] = _spread([run.get("parameters") for run in found])
+    train = [run["train"] for run in found]
+    model["examples_per_second"] = _spread([one["examples_per_second"] for one in train])
+    model["peak_memory_mib"] = _spread([one.get("peak_rss_mib") for one in train])
+    return {key: value for key, value in model.items() if value is not None}
+
+
+def _spread(values: list) -> dict | None:
+    if any(value is None for value in values):
+        return None
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.fmean(values), "sd": spread, "values": values}
+
+
+def _rela_impr(model: dict, base: dict | None) -> float | None:
+    """Relative improvement of the AUC above chance; None where the base is at chance."""
+    if base is None or "auc" not in model or "auc" not in base or base["auc"]["mean"] <= 0.5:
+        return None
+    return rela_impr(model["auc"]["mean"], base["auc"]["mean"])
+
+
+def _test(model: dict, base: dict | None) -> dict | None:
+    """The paired test over the seeds that both have."""
+    if base is None or "auc" not in model or "auc" not in base:
+        return None
+    pairs = [
+        (value, base["auc"]["values"][base["seeds"].index(seed)])
+        for seed, value in zip(model["seeds"], model["auc"]["values"], strict=True)
+        if seed in base["seeds"]
+    ]
+    if not pairs:
+        return None
+    return paired_t_test(*map(list, zip(*pairs, strict=True)))
+
+
+def _best_other(label: str, models: dict) -> dict | None:
+    """The test against the best of the other models."""
+    others = {name: one["auc"]["mean"] for name, one in models.items() if "auc" in one}
+    others.pop(label, None)
+    best = max(others, key=others.get, default=None)
+    test = None if best is None else _test(models[label], models[best])
+    return None if test is None else {"label": best, **test}
+
+
+def _is_known(result: dict, key: str) -> bool:
+    return key == "auc" or any(key in model for model in result["models"].values())
+
+
+def _cell(spread: dict | None, digits: int) -> str:
+    if spread is None:
+        return "-"
+    text = f"{spread['mean']:,.{digits}f}"
+    return text if not spread["sd"] else f"{text} ± {spread['sd']:,.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
+
+
+def _verdict(test: dict | None) -> str:
+    if test is None:
+        return "-"
+    if test["p"] is None:
+        if test["seeds"] < 2:
+            return f"{test['verdict']} (one seed)"
+        return f"{test['verdict']} (by {test['difference']:+.4f} in each seed)"
+    p = f"= {test['p']:.3f}" if test["p"] >= 0.0005 else "< 0.001"
+    return f"{test['verdict']} (p {p})"

@@ -1,0 +1,140 @@
+"""What the search of a comparison tried and chose: numbers and Markdown."""
+
+import json
+import math
+
+from lmn_tf.specs.grid import size
+from lmn_tf.training.comparison.comparison_checks import model_grid
+from lmn_tf.training.evaluation.metrics_table import markdown_table
+
+_TITLES = {"auc": "AUC", "gauc": "GAUC", "logloss": "LogLoss"}
+
+
+def best_trial(scores: dict, monitor: str) -> int | None:
+    """Returns the trial that the validation set finds best.
+
+    Args:
+        scores: Validation figures by trial; None for one that failed.
+        monitor: `"auc"`, `"gauc"` or `"logloss"`, of which less is better.
+
+    Returns:
+        Its number, the first one's among equals; None when no trial has the figure.
+
+    Example:
+
+    >>> best_trial({1: {"auc": 0.70}, 2: None, 3: {"auc": 0.72}, 4: {"auc": 0.72}}, "auc")
+    3
+    """
+    sign = -1 if monitor == "logloss" else 1
+    known = {
+        trial: sign * figures[monitor]
+        for trial, figures in scores.items()
+        if figures and figures.get(monitor) is not None and math.isfinite(figures[monitor])
+    }
+    return max(known, key=known.get, default=None)
+
+
+def search_summary(spec, trials: dict, chosen: dict) -> dict:
+    """Puts together what the search tried.
+
+    Args:
+        spec: A `ComparisonSpec` with a `search`.
+        trials: Pairs of a configuration and its validation figures (None where it failed), in the
+            order of the trials, by label.
+        chosen: Number of the chosen trial by label; a model without one has none.
+
+    Returns:
+        Dictionary of `trials`, `seed`, `monitor` and `models`: for each label the number of
+        `configurations` of its grid, the number of the `chosen` trial, its `configuration`, and
+        all `trials` with their figures of the validation set.
+    """
+    models = {}
+    for entry in spec.models:
+        tried = trials[entry.label]
+        best = chosen.get(entry.label)
+        models[entry.label] = {
+            "configurations": size(model_grid(spec, entry)),
+            "chosen": best,
+            "configuration": None if best is None else tried[best - 1][0],
+            "trials": [
+                {
+                    "trial": number,
+                    "configuration": configuration,
+                    "failed": figures is None,
+                    **{key: (figures or {}).get(key) for key in _TITLES},
+                }
+                for number, (configuration, figures) in enumerate(tried, 1)
+            ],
+        }
+    search = spec.search
+    return {
+        "trials": search.trials,
+        "seed": search.seed,
+        "monitor": search.monitor,
+        "models": models,
+    }
+
+
+def search_markdown(search: dict) -> list[str]:
+    """Lays out a search as lines of Markdown."""
+    title, short = _TITLES[search["monitor"]], _short_names(search)
+    count = search["trials"]
+    lines = [
+        "## Search",
+        "",
+        f"{count} configuration{'s' * (count > 1)} of each model, drawn and trained with seed "
+        f"{search['seed']}, the best by {title} of the validation set; the test set was read for "
+        "the chosen ones alone.",
+        "",
+    ]
+    rows = []
+    for label, model in search["models"].items():
+        best = model["chosen"]
+        score = None if best is None else model["trials"][best - 1][search["monitor"]]
+        rows.append(
+            [
+                label,
+                f"{model['configurations']:,}",
+                "-" if best is None else str(best),
+                _figure(score),
+                "-" if best is None else _text(model["configuration"], short),
+            ]
+        )
+    titles = ["model", "size of its grid", "chosen trial", f"{title} (valid)", "configuration"]
+    lines += [*markdown_table(titles, rows), "", "All trials, figures of the validation set:", ""]
+    rows = [
+        [
+            label,
+            f"{trial['trial']}{' (chosen)' * (trial['trial'] == model['chosen'])}",
+            *("failed" if trial["failed"] else _figure(trial[key]) for key in _TITLES),
+            _text(trial["configuration"], short),
+        ]
+        for label, model in search["models"].items()
+        for trial in model["trials"]
+    ]
+    titles = ["model", "trial", *_TITLES.values(), "configuration"]
+    return [*lines, *markdown_table(titles, rows), ""]
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _text(configuration: dict, short: dict) -> str:
+    return ", ".join(f"{short[key]}={_value(value)}" for key, value in configuration.items()) or "-"
+
+
+def _value(value) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _short_names(search: dict) -> dict:
+    """Maps each key to its last part, or to itself where two keys end alike."""
+    keys = {
+        key
+        for model in search["models"].values()
+        for trial in model["trials"]
+        for key in trial["configuration"]
+    }
+    ends = [key.rpartition(".")[2] for key in keys]
+    return {key: end if ends.count(end) == 1 else key for key, end in zip(keys, ends, strict=True)}

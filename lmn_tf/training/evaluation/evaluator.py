@@ -1,0 +1,248 @@
+"""Figures of a model on a data set: ranking, calibration, memory usage, speed."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from lmn_tf import metrics
+from lmn_tf.data.dataset import user_errors
+from lmn_tf.distribute.cluster.worker_step import WorkerScope
+from lmn_tf.layers.memory.iterative_memory import IterativeMemory
+from lmn_tf.specs.errors import UserError
+from lmn_tf.training.evaluation.memory_reads import memory_layers, memory_names, recorded_reads
+
+ORDER = ("auc", "gauc", "qauc", "logloss", "normalized_entropy")
+
+
+class Evaluator:
+    """Computes the figures of a model on any data set, in one streaming pass.
+
+    `auc`, `logloss` and `normalized_entropy` come from all rows; `gauc` (groups weighted by rows)
+    and `qauc` (groups weighted alike) are there when the spec names a group; rows whose group is
+    missing count in neither, and in `ungrouped_rows`. With several labels,
+    these are of the first label and `labels` holds those of each. A model with memories gets
+    `memory`: the share of slots used in per cent, the KL divergence of their use from uniform, and
+    how many slots hold 90 % of the read weight, since AUC does not show a memory that has
+    collapsed; where there are several, `layers` has those of each. A model that walks over
+    histories gets `attention_entropy_1` and so on: how widely the weights of each walk spread, as
+    its own `evaluate` tells it; on parameter servers it does not.
+
+    Args:
+        model: A model of this package, or any `keras.Model` from features to logits
+            `(batch, num_labels)`.
+        labels: Names of the labels, in the order of the logits. Defaults to `("label",)`.
+        grouped: Whether the features hold `group`. Defaults to `False`.
+    """
+
+    def __init__(self, model, labels=("label",), grouped: bool = False):
+        self.model = model
+        self.labels = tuple(labels)
+        self.grouped = grouped
+        self.memories = memory_layers(model)
+        self._walks = [] if getattr(model, "is_coordinated", False) else _entropies(model)
+        self._forward = None
+
+    def evaluate(self, dataset: tf.data.Dataset, progress=None) -> dict:
+        """Runs through a data set once.
+
+        Args:
+            dataset: Batches of (features, labels) or (features, labels, weights).
+            progress: A `Progress` to keep informed. Defaults to `None`.
+
+        Returns:
+            The figures as plain numbers; one that does not exist, such as the AUC of rows of one
+            class, is None.
+
+        Raises:
+            UserError: If a logit is NaN or infinite.
+        """
+        started = time.perf_counter()
+        scorers = [self._metrics(index) for index in range(len(self.labels))]
+        usage = [metrics.MemoryUsage(memory.memory_size) for memory in self.memories]
+        for _, entropy in self._walks:
+            entropy.reset_state()
+        examples = 0
+        for step, (features, labels, weights, logits, reads) in enumerate(self._run(dataset), 1):
+            groups = features.get("group") if self.grouped else None
+            for scorer in scorers:
+                for metric in scorer.values():
+                    extra = {"groups": groups} if isinstance(metric, metrics.GroupedAUC) else {}
+                    metric.update_state(labels, logits, weights, **extra)
+            for metric, (slots, read_weights, mask) in zip(usage, reads, strict=True):
+                metric.update_state(slots, read_weights, mask)
+            examples += int(logits.shape[0])
+            if progress:
+                seconds = time.perf_counter() - started
+                progress.update(step, examples_per_second=examples / seconds)
+        figures = [_results(scorer) for scorer in scorers]
+        result = {**figures[0], "examples": examples}
+        result["examples_per_second"] = examples / (time.perf_counter() - started)
+        if len(figures) > 1:
+            result["labels"] = dict(zip(self.labels, figures, strict=True))
+        for _, entropy in self._walks:
+            result |= {name: _finite(value) for name, value in entropy.result().items()}
+        if usage:
+            result["memory"] = self._memory(usage)
+        return result
+
+    def predict(self, dataset: tf.data.Dataset) -> Iterator[np.ndarray]:
+        """Yields the probabilities of each batch, of shape `(batch, num_labels)`."""
+        for _, _, _, logits, _ in self._run(dataset):
+            yield tf.sigmoid(tf.cast(logits, tf.float32)).numpy()
+
+    def reads(self, dataset: tf.data.Dataset) -> Iterator[tuple]:
+        """Yields the features of each batch, and what each memory read; see `recorded_reads`."""
+        for features, _, _, _, reads in self._run(dataset):
+            yield features, reads
+
+    def _run(self, dataset):
+        """Yields (features, labels, weights, logits, reads) of each batch."""
+        getattr(self.model, "check_ids", lambda _: None)(dataset)  # any model may be evaluated
+        batches = self._batches(dataset)
+        if getattr(self.model, "is_coordinated", False):
+            forwarded = self._on_workers(dataset, batches)
+        else:
+            forwarded = self._here(dataset, batches)
+        row = 0
+        for batch, (logits, reads) in forwarded:
+            _check_finite(logits, row)
+            row += int(logits.shape[0])
+            features, labels, weights = (
+                (batch, None, None) if isinstance(batch, dict) else (*batch, None)[:3]
+            )
+            yield features, labels, weights, logits, reads
+
+    def _here(self, dataset, batches):
+        for batch in batches:
+            if self._forward is None:
+                # Else TensorFlow takes many evaluators for one function that it traces over again.
+                self._forward = self._trace(dataset).get_concrete_function()
+            yield batch, self._forward(_features(batch))
+
+    def _on_workers(self, dataset, batches):
+        if self._forward is None:
+            forward = self._trace(dataset)
+            usage = [metrics.MemoryUsage(memory.memory_size) for memory in self.memories]
+
+            @tf.function(autograph=False)
+            def count(features):
+                logits, reads = forward(features)
+                # What each slot gave in all is less to send than what each query read.
+                with WorkerScope([metric.reads for metric in usage], []) as scope:
+                    for metric, read in zip(usage, reads, strict=True):
+                        metric.update_state(*read)
+                return logits, scope.added()
+
+            self._forward = count
+        for batch, (logits, counts) in self.model.coordination().map(
+            self._forward, batches, _features
+        ):
+            reads = [(np.arange(len(one)), one, None) for one in counts]
+            yield batch, (tf.constant(logits), reads)
+
+    def _batches(self, dataset):
+        # Not around the caller's work: what goes wrong there is not the data's fault.
+        batches = iter(dataset)
+        while True:
+            with user_errors():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    def _trace(self, dataset):
+        spec = dataset.element_spec
+        spec = spec if isinstance(spec, dict) else spec[0]
+
+        @tf.function(input_signature=[spec])
+        def forward(features):
+            with contextlib.ExitStack() as stack:
+                for layer, entropy in self._walks:
+                    stack.enter_context(layer.watched(entropy.update_state))
+                reads = stack.enter_context(recorded_reads(self.memories))
+                logits = self.model(features, training=False)
+            return logits, list(reads)
+
+        return forward
+
+    def _metrics(self, index: int) -> dict:
+        scorer = {
+            "auc": metrics.StreamingAUC(label_index=index),
+            "logloss": metrics.LogLoss(label_index=index),
+            "normalized_entropy": metrics.NormalizedEntropy(label_index=index),
+        }
+        if self.grouped:
+            scorer["gauc"] = metrics.GroupedAUC("impressions", label_index=index)
+            scorer["qauc"] = metrics.GroupedAUC("uniform", label_index=index)
+        return scorer
+
+    def _memory(self, usage) -> dict:
+        found = []
+        for memory, metric in zip(self.memories, usage, strict=True):
+            statistics = metric.compute()
+            found.append(
+                {
+                    "memory_size": memory.memory_size,
+                    "slots_used": statistics["used"],
+                    "memory_kl": statistics["kl"],
+                    "slots_for_90": statistics["top90"],
+                }
+            )
+        if len(found) == 1:
+            return found[0]
+        names = memory_names(self.memories)
+        return {**found[0], "layers": dict(zip(names, found, strict=True))}
+
+
+def _features(batch):
+    return batch if isinstance(batch, dict) else batch[0]
+
+
+def _entropies(model) -> list:
+    """Pairs of each layer that walks over histories, and the metric of its walks."""
+    layers = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, IterativeMemory) and layer.num_reads
+    ]
+    names = [f"{layer.name.removesuffix('_memory')}_" for layer in layers]
+    prefixes = names if len(layers) > 1 else [""] * len(layers)
+    return [
+        (layer, metrics.AttentionEntropy(layer.num_reads, prefix))
+        for layer, prefix in zip(layers, prefixes, strict=True)
+    ]
+
+
+def _check_finite(logits, start) -> None:
+    wrong = np.flatnonzero(~np.isfinite(logits.numpy()).all(axis=-1))
+    if wrong.size:
+        value = logits.numpy()[wrong[0]].ravel()
+        value = value[~np.isfinite(value)][0]
+        raise UserError(
+            f"The logits of the model must be finite. Received: {value} for row "
+            f"{start + wrong[0] + 1:,} of the data: likely a number in it, or a weight, is far too "
+            "large"
+        )
+
+
+def _finite(value) -> float | None:
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def _results(scorer: dict) -> dict:
+    values = {}
+    for name in ORDER:
+        if name not in scorer:
+            continue
+        values[name] = _finite(scorer[name].result())
+        if name == "gauc":
+            details = scorer[name].compute()
+            values["groups"] = details["groups"]
+            values["groups_skipped"] = details["skipped"]
+            values["ungrouped_rows"] = details["ungrouped"]
+    return values

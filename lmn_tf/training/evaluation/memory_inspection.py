@@ -1,0 +1,204 @@
+"""What the slots of a model's memories hold: how much each is read, and by whom."""
+
+import collections
+import dataclasses
+
+import numpy as np
+
+from lmn_tf.data.encoding.id_names import IdNames
+from lmn_tf.metrics.memory_usage import usage_statistics
+from lmn_tf.training.evaluation.memory_reads import memory_names
+
+
+@dataclasses.dataclass
+class MemoryInspection:
+    """One memory as some rows of data read it.
+
+    Args:
+        name: Name of the memory.
+        num_keys: Keys on each axis.
+        open_keys: Keys on each axis that can be read.
+        reads: Array with the weight that each slot was read with.
+        value_norms: Array with the length of each slot's value.
+        queries: Number of queries.
+        slots: List of dicts, one for each of the most read slots.
+    """
+
+    name: str
+    num_keys: int
+    open_keys: int
+    reads: np.ndarray
+    value_norms: np.ndarray
+    queries: int = 0
+    slots: list = dataclasses.field(default_factory=list)
+
+    def figures(self) -> dict:
+        """Gives what is told of the memory, as plain values."""
+        statistics = usage_statistics(self.reads)
+        open_slots = self.open_keys**2
+        return {
+            "memory_size": len(self.reads),
+            "num_keys": self.num_keys,
+            "queries": self.queries,
+            "slots_used": statistics["used"],
+            "memory_kl": statistics["kl"],
+            "memory_kl_largest": float(np.log(len(self.reads))),
+            "gini": statistics["gini"],
+            "slots_for_50": statistics["top50"],
+            "slots_for_90": statistics["top90"],
+            "slots_for_99": statistics["top99"],
+            "dead_slots": open_slots - int(np.count_nonzero(self.reads)),
+            "closed_slots": len(self.reads) - open_slots,
+            "top_slots": self.slots,
+        }
+
+
+def inspect_memories(evaluator, spec, dataset, top: int = 10, readers: int = 3) -> list:
+    """Reads rows of data, and tells how the memories of a model were read.
+
+    Slots are ranked by the weight that they were read with, added up over queries and heads. For
+    the most read ones a second pass finds who reads them: the values of the features of users, and
+    those of the items that made the query (the event of a history where events read, else the
+    candidate), by their share in the weight of the slot.
+
+    Args:
+        evaluator: An `Evaluator` of the model.
+        spec: The model's `FeatureSpec`, with its assets.
+        dataset: Batches of features and labels; it is read twice.
+        top: How many slots are looked at closely. Defaults to `10`.
+        readers: How many values of each feature are told. Defaults to `3`.
+
+    Returns:
+        A list of `MemoryInspection`.
+    """
+    names = memory_names(evaluator.memories)
+    found = [_start(*pair) for pair in zip(names, evaluator.memories, strict=True)]
+    for _, reads in evaluator.reads(dataset):
+        for one, (slots, weights, mask) in zip(found, reads, strict=True):
+            slots, weights = _counted(slots, weights, mask)
+            np.add.at(one.reads, slots.reshape(-1), weights.reshape(-1))
+            one.queries += int(np.count_nonzero(weights[:, 0, 0] > 0))
+    watches = [
+        _SlotWatch(one.reads, top, _Readers(evaluator.model, memory, spec))
+        for one, memory in zip(found, evaluator.memories, strict=True)
+    ]
+    for features, reads in evaluator.reads(dataset):
+        for watch, read in zip(watches, reads, strict=True):
+            watch.take(features, *_counted(*read))
+    for one, watch in zip(found, watches, strict=True):
+        one.slots = watch.slots(one, readers)
+    return found
+
+
+def _start(name, memory) -> MemoryInspection:
+    opened = memory.num_keys
+    if memory.open_count is not None:
+        opened = int(np.asarray(memory.open_count))
+    values = np.asarray(memory.memory_values)
+    norms = np.linalg.norm(values.astype("float32"), axis=1)
+    return MemoryInspection(name, memory.num_keys, opened, np.zeros(memory.memory_size), norms)
+
+
+def _counted(slots, weights, mask):
+    """Slots and weights as arrays, without the weights of padding."""
+    slots, weights = np.asarray(slots), np.asarray(weights).astype("float64")
+    if mask is not None:
+        weights = np.where(np.asarray(mask)[:, None, None], weights, 0.0)
+    return slots, weights
+
+
+class _SlotWatch:
+    """Adds up who reads the most read slots of one memory."""
+
+    def __init__(self, reads, top, readers):
+        ranked = np.argsort(-reads, kind="stable")[:top]
+        self._slots = [int(slot) for slot in ranked if reads[slot] > 0]
+        self._place = np.full(len(reads), -1)
+        self._place[self._slots] = np.arange(len(self._slots))
+        self._readers = readers
+        self._weights = [collections.defaultdict(collections.Counter) for _ in self._slots]
+
+    def take(self, features, slots, weights):
+        place = self._place[slots]
+        query, head, rank = np.nonzero((place >= 0) & (weights > 0))
+        place, weights = place[query, head, rank], weights[query, head, rank]
+        for name, ids in self._readers.ids(features, len(slots)).items():
+            pairs = np.stack([place, ids[query]])
+            distinct, which = np.unique(pairs[:, pairs[1] >= 0], axis=1, return_inverse=True)
+            sums = np.bincount(which.reshape(-1), weights[pairs[1] >= 0], distinct.shape[1])
+            for (slot, id_), weight in zip(distinct.T, sums, strict=True):
+                self._weights[slot][name][int(id_)] += weight
+
+    def slots(self, one, readers) -> list:
+        total = one.reads.sum()
+        return [
+            {
+                "slot": slot,
+                "row": slot // one.num_keys,
+                "column": slot % one.num_keys,
+                "share": float(one.reads[slot] / total),
+                "value_norm": float(one.value_norms[slot]),
+                "readers": {
+                    name: [
+                        {
+                            "value": self._readers.names[name](id_),
+                            "share": float(weight / one.reads[slot]),
+                        }
+                        for id_, weight in counter.most_common(readers)
+                    ]
+                    for name, counter in self._weights[place].items()
+                },
+            }
+            for place, slot in enumerate(self._slots)
+        ]
+
+
+class _Readers:
+    """The ids of who made each query of a memory: features of users, and of items."""
+
+    def __init__(self, model, memory, spec):
+        self._sequence = next(
+            (
+                sequence
+                for sequence in spec.sequences
+                if getattr(_layer(model, sequence.name), "memory", None) is memory
+            ),
+            None,
+        )
+        plain = [one for one in spec.features if one.has_ids and one.kind != "multi_value"]
+        self._users = [one.name for one in plain if one.role == "user"]
+        self._items = {one.name: one.name for one in plain if one.role == "item"}
+        if self._sequence is not None:
+            self._items = {
+                field.like: f"{self._sequence.name}/{field.name}"
+                for field in self._sequence.fields
+                if field.like in self._items
+            }
+        kept = {*self._users, *self._items}
+        self.names = {one.name: IdNames(spec, one) for one in plain if one.name in kept}
+
+    def ids(self, features, count) -> dict:
+        """Gives an id for each query by feature, -1 where it has none."""
+        rows, events = self._places(features, count)
+        found = {}
+        for name, key in self._items.items():
+            cells = np.asarray(features[key])
+            ids = cells[rows[: len(events)], events] if self._sequence is not None else cells[rows]
+            found[name] = np.concatenate([ids, np.full(count - len(ids), -1)])
+            if self._sequence is not None and count > len(ids):  # the candidates read, too
+                found[name][len(ids) :] = np.asarray(features[name])[rows[len(ids) :]]
+        return found | {name: np.asarray(features[name])[rows] for name in self._users}
+
+    def _places(self, features, count):
+        """The row of each query, and the place in its history of each that is an event."""
+        if self._sequence is None:
+            batch = len(next(iter(features.values())))
+            return np.arange(count) // max(count // batch, 1), ()
+        mask = np.asarray(features[f"{self._sequence.name}/mask"])
+        rows, events = np.nonzero(mask)
+        return np.concatenate([rows, np.arange(count - len(rows))]), events
+
+
+def _layer(model, sequence):
+    layer = getattr(model, "memories", {}).get(sequence)
+    return layer if getattr(model, "memorize", "history") == "history" else None

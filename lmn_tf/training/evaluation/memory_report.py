@@ -1,0 +1,107 @@
+"""What memories hold, as text and as pictures."""
+
+import numpy as np
+
+from lmn_tf import atomic_files
+from lmn_tf.training.evaluation.metrics_table import aligned
+
+_MOST_CELLS = 256
+
+
+def memory_text(report: dict) -> str:
+    """Lays out the figures of memories for a person.
+
+    Args:
+        report: `{"model", "memories": {name: figures}}`, figures as of `MemoryInspection`.
+
+    Returns:
+        Lines of text: for each memory its use, then one line for each of its most read slots.
+    """
+    lines = []
+    for name, one in report["memories"].items():
+        lines += [*([""] if lines else []), f"{report['model']}: {name}", *_use(one)]
+        lines += ["", *_slots(one["top_slots"])] if one["top_slots"] else []
+    return "\n".join(lines)
+
+
+def _use(one) -> list[str]:
+    size = one["memory_size"]
+    if not one["top_slots"]:
+        return [f"{size:,} slots, none of which was read"]
+    closed = f", {one['closed_slots']:,} closed" if one["closed_slots"] else ""
+    parts = [(50, one["slots_for_50"]), (90, one["slots_for_90"]), (99, one["slots_for_99"])]
+    return [
+        f"{size:,} slots ({one['num_keys']} x {one['num_keys']} keys) read by "
+        f"{one['queries']:,} queries",
+        f"slots used: {one['slots_used']:.1f} %, dead: {one['dead_slots']:,}{closed}",
+        f"KL from even use: {one['memory_kl']:.3f} (one slot only: "
+        f"{one['memory_kl_largest']:.3f}), gini {one['gini']:.3f}",
+        ", ".join(f"{percent} % of the weight in {count:,.0f} slots" for percent, count in parts),
+    ]
+
+
+def _slots(slots) -> list[str]:
+    features = list(slots[0]["readers"])
+    rows = [["slot", "row", "column", "share", "length", *(f"{name} (share)" for name in features)]]
+    for one in slots:
+        cells = [f"{one['slot']}", f"{one['row']}", f"{one['column']}"]
+        cells += [f"{100 * one['share']:.2f} %", f"{one['value_norm']:.2f}"]
+        cells += [_readers(one["readers"].get(name, ())) for name in features]
+        rows.append(cells)
+    return aligned(rows)
+
+
+def _readers(found) -> str:
+    return ", ".join(f"{reader['value']} {100 * reader['share']:.0f} %" for reader in found)
+
+
+def draw_memory(inspection, path) -> None:
+    """Draws a memory: weight by rank of slot, weight by row and column, lengths of values.
+
+    Args:
+        inspection: A `MemoryInspection`.
+        path: PNG file to write.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    ranks, grid, lengths = figure.subplots(1, 3)
+    _draw_ranks(ranks, inspection)
+    cells = _cells(inspection.reads, inspection.num_keys)
+    with np.errstate(divide="ignore"):
+        shown = np.log10(cells / max(cells.sum(), 1e-300))
+    image = grid.imshow(np.ma.masked_invalid(shown), cmap="viridis", interpolation="nearest")
+    grid.set_facecolor("white")
+    figure.colorbar(image, ax=grid, label="share of weight, log10")
+    grid.set(xlabel="column key", ylabel="row key", title="weight by key; white: never read")
+    read = inspection.reads > 0
+    for kept, label in ((read, "read"), (~read, "not read")):
+        if kept.any():
+            lengths.hist(inspection.value_norms[kept], bins=40, alpha=0.6, label=label)
+    lengths.set(xlabel="length of value", ylabel="slots", title="values")
+    lengths.legend()
+    figure.suptitle(inspection.name)
+    with atomic_files.atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def _draw_ranks(axes, inspection) -> None:
+    share = np.sort(inspection.reads)[::-1] / max(inspection.reads.sum(), 1e-300)
+    share = share[share > 0]
+    axes.loglog(np.arange(1, len(share) + 1), share)
+    size = len(inspection.reads)
+    axes.plot([1, size], [1 / size] * 2, "--", color="gray")
+    axes.annotate("even use", (1, 1 / size), va="bottom", color="gray")
+    axes.set(xlabel="rank of slot", ylabel="share of weight", title="weight by rank")
+
+
+def _cells(reads, num_keys) -> np.ndarray:
+    """The weights by row and column, those of neighbours added up where there are many."""
+    together = -(-num_keys // _MOST_CELLS)
+    missing = -num_keys % together
+    grid = np.pad(reads.reshape(num_keys, num_keys), ((0, missing), (0, missing)))
+    parts = grid.shape[0] // together
+    return grid.reshape(parts, together, parts, together).sum(axis=(1, 3))

@@ -1,0 +1,110 @@
+"""The metrics of a run as lines of text."""
+
+_COLUMNS = (
+    ("auc", "AUC", "{:.4f}"),
+    ("gauc", "GAUC", "{:.4f}"),
+    ("qauc", "QAUC", "{:.4f}"),
+    ("logloss", "LogLoss", "{:.4f}"),
+    ("normalized_entropy", "NE", "{:.4f}"),
+    ("examples", "examples", "{:,}"),
+)
+_MEMORY_COLUMNS = (
+    ("slots_used", "slots used", "{:.1f} %"),
+    ("memory_kl", "KL", "{:.3f}"),
+    ("slots_for_90", "slots for 90 %", "{:,.0f}"),
+)
+
+_MOST_DAYS = 31
+
+
+def markdown_table(titles: list[str], rows: list[list[str]]) -> list[str]:
+    """Lays out a table.
+
+    Args:
+        titles: Titles of the columns.
+        rows: Cells of each row.
+
+    Returns:
+        Lines of text.
+
+    Example:
+
+    >>> print("\\n".join(markdown_table(["model", "AUC"], [["lmn", "0.7"], ["dnn", "-"]])))
+    | model | AUC |
+    | ----- | --- |
+    | lmn   | 0.7 |
+    | dnn   | -   |
+    """
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    widths = [max(len(row[index]) for row in [titles, *rows]) for index in range(len(titles))]
+
+    def line(cells):
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        return "| " + " | ".join(padded) + " |"
+
+    return [line(titles), line(["-" * width for width in widths]), *map(line, rows)]
+
+
+def metrics_table(metrics: dict) -> str:
+    """Lays out the content of `metrics.json` for a person.
+
+    Args:
+        metrics: The content of `metrics.json`.
+
+    Returns:
+        Lines of text: the speed of training, then one row for each evaluated set. Of a run over
+        days, each of the last 31 days is one.
+
+    Example:
+
+    >>> figures = {"auc": 0.75, "logloss": 0.5, "examples": 1200}
+    >>> print(metrics_table({"model": "lmn", "seed": 1, "test": figures}))
+    model lmn, seed 1
+    set   AUC     LogLoss  examples
+    test  0.7500  0.5000   1,200
+    """
+    lines = [", ".join(_opening(metrics))]
+    sets = {one["day"]: one["before"] for one in metrics.get("days", [])[-_MOST_DAYS:]}
+    sets |= {name: metrics[name] for name in ("progressive", "valid", "test") if name in metrics}
+    if sets:
+        rows = [dict(_cells(figures)) for figures in sets.values()]
+        known = [title for _, title, _ in (*_COLUMNS, *_MEMORY_COLUMNS)]
+        titles = [title for title in known if any(title in row for row in rows)]
+        table = [["set", *titles]]
+        table += [
+            [name, *(row.get(title, "-") for title in titles)]
+            for name, row in zip(sets, rows, strict=True)
+        ]
+        lines += aligned(table)
+    return "\n".join(lines)
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Gives rows of cells as lines whose columns stand below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _opening(metrics: dict):
+    yield f"model {metrics['model']}"
+    yield f"seed {metrics['seed']}"
+    if "parameters" in metrics:
+        yield f"{metrics['parameters']:,} parameters"
+    train = metrics.get("train")
+    if train:
+        yield f"{train['steps']:,} steps"
+        yield f"{train['examples_per_second']:,.0f} examples/s"
+        yield f"input wait {100 * train['input_wait']:.0f} %"
+        yield f"peak memory {train['peak_memory_mib']:,.0f} MiB"
+
+
+def _cells(figures: dict):
+    memory = figures.get("memory") or {}
+    for source, columns in ((figures, _COLUMNS), (memory, _MEMORY_COLUMNS)):
+        for key, title, form in columns:
+            if key in source:
+                value = source[key]
+                yield title, "-" if value is None else form.format(value)

@@ -1,0 +1,1 @@
+"""Warm starts: weights of another run, grown to new rows."""

@@ -1,0 +1,208 @@
+"""Weights of one model put into a larger one of the same kind, without a change of what it says."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from lmn_tf.distribute.tables.rows import get_rows
+from lmn_tf.specs.errors import UserError
+from lmn_tf.training.growth.row_sources import RowSources
+from lmn_tf.training.saving.variable_paths import keyed_variables
+
+KEYS = ("row_keys", "column_keys", "expanded_row_keys", "expanded_column_keys")
+VALUES = "memory_values"
+OPEN_KEYS = "open_keys"
+# What row-wise optimizers keep of a row; it means the same whatever the step of the run.
+ROW_STATE = ("accumulator", "first_moment", "second_moment", "reads")
+
+_NOISE = 0.1
+
+
+def grown_weights(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources]) -> dict:
+    """Gives the variables of a new model the weights of an older one.
+
+    Rows of tables follow their values (`rows`). A memory of more keys keeps the old slots under
+    their new ids, `row * num_keys + column`, and adds keys that are *closed* (`open_keys` of
+    `ProductKeyMemory`): the search does not see them, so each query reads the very slots that it
+    read before, at the same weights, and the model gives the same scores for any input, however
+    long its queries, with or without normalised keys. No finite key can promise that: of the sums
+    of a row score and a column score the `top_k` best are read, and for any key there are queries
+    that it fits best; nor can copies of old slots, as they push others out of the `top_k`.
+
+    Training then opens the new keys one after another (`OpenKeys`). So that a key is of use at
+    once, and learns at once, it starts as a copy of an old key, all old ones in turn, with a
+    noise of a tenth of the keys' standard deviation, and its slots with the values of the old
+    key's slots: a query that read a slot now reads the slot and its copies, which share its weight
+    and drift apart. Copies of what was learned, and the turn, are our choices.
+
+    Args:
+        model: The new model, built, with its initial weights.
+        old: Arrays of the older model by stable key.
+        rows: The row sources of each embedding table, by name.
+
+    Returns:
+        A dictionary from stable key to the new array, for each variable of the model but seeds and
+        the number of open keys.
+
+    Raises:
+        UserError: When the models differ in more than rows of tables and keys of memories.
+    """
+    variables = keyed_variables(model)
+    names = {id(table.embeddings): name for name, table in model.encoder.tables.items()}
+    memories = memory_sources(variables, old)
+    wanted = {key: variable for key, variable in variables.items() if not _stays(key)}
+    _check_keys(wanted, old)
+    grown = {}
+    for key, variable in wanted.items():
+        value, shape = old[key], tuple(variable.shape)
+        memory, _, name = key.rpartition("/")
+        if id(variable) in names:
+            value = _take_rows(value, rows[names[id(variable)]].values, variable)
+        elif memory in memories and name == VALUES:
+            value = value[_slots(*memories[memory])]
+        elif memory in memories and name in KEYS:
+            value = _grow_keys(value, _array(variable), memories[memory][0])
+        if value.shape != shape:
+            raise UserError(
+                f"`{key.removeprefix('model/')}` must have the shape {old[key].shape} of the "
+                f"older model for a warm start. Received: {shape}"
+            )
+        grown[key] = value
+    return grown
+
+
+def carried_over(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources]) -> dict:
+    """Gives a new model and its optimizer all that the older ones hold, for a run that goes on.
+
+    Beyond `grown_weights` and `grown_row_state` these are steps, moments of dense weights and of
+    tables, seeds, and open keys.
+
+    Args:
+        model: The new model, built and compiled, its optimizer built.
+        old: Arrays of the older model and its optimizer by stable key.
+        rows: The row sources of each embedding table, by name.
+
+    Returns:
+        A dictionary from stable key to the new array.
+    """
+    values = {
+        key: old[key]
+        for key, variable in keyed_variables(model, model.optimizer).items()
+        if key in old and old[key].shape == tuple(variable.shape)
+    }
+    values |= grown_weights(model, old, rows)
+    return values | grown_row_state(model, old, rows, slots=None)
+
+
+def grown_row_state(
+    model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources], slots=ROW_STATE
+) -> dict:
+    """Gives the optimizer of a new model what the older one knew of the rows of tables.
+
+    New slots of a memory take over the state of the slot that they are a copy of, new rows of
+    embedding tables start without. What does not fit, as after a change of optimizer, is left out.
+
+    Args:
+        model: The new model, built and compiled, its optimizer built.
+        old: Arrays of the older model and its optimizer by stable key.
+        rows: The row sources of each embedding table, by name.
+        slots: Names of what to take, or `None` for all. Defaults to `ROW_STATE`.
+
+    Returns:
+        A dictionary from stable key to the new array.
+    """
+    variables = keyed_variables(model, model.optimizer)
+    tables = {}
+    by_id = {id(variable): key for key, variable in variables.items()}
+    for name, table in model.encoder.tables.items():
+        tables[by_id[id(table.embeddings)].removeprefix("model/")] = rows[name].state
+    for memory, sources in memory_sources(variables, old).items():
+        tables[f"{memory}/{VALUES}".removeprefix("model/")] = _slots(*sources)
+    state = {}
+    for key, variable in variables.items():
+        table, _, slot = key.removeprefix("optimizer/").rpartition("/")
+        if table not in tables or key not in old or (slots and slot not in slots):
+            continue
+        if old[key].shape[1:] == tuple(variable.shape)[1:]:
+            state[key] = _take_rows(old[key], tables[table], variable)
+    return state
+
+
+def memory_sources(variables: Mapping, old: Mapping[str, np.ndarray]) -> dict:
+    """Finds the memories of a model, and which older key each of their keys goes on from.
+
+    Args:
+        variables: The variables of the new model by stable key.
+        old: Arrays of the older model by stable key.
+
+    Returns:
+        A dictionary from the key of a memory, without the name of a variable, to the pair of an
+        integer array, the older key of each key of an axis, and the older number of keys.
+    """
+    found = {}
+    for key, variable in variables.items():
+        memory, _, name = key.rpartition("/")
+        if name in KEYS and key.startswith("model/") and key in old:
+            count, size = old[key].shape[1], variable.shape[1]
+            opened = int(old.get(f"{memory}/{OPEN_KEYS}", count))
+            added = np.arange(max(size - count, 0)) % min(opened, count)
+            found[memory] = np.concatenate([np.arange(count), added]), count
+    return found
+
+
+def whole_arrays(variables: Mapping) -> dict[str, np.ndarray]:
+    """Reads variables, wherever their rows lie.
+
+    Args:
+        variables: Variables by key.
+    """
+    return {
+        key: _array(variable) if len(variable.shape) else np.asarray(variable)
+        for key, variable in variables.items()
+    }
+
+
+def _stays(key: str) -> bool:
+    return key.endswith(("/seed_generator_state", f"/{OPEN_KEYS}"))
+
+
+def _check_keys(wanted: Mapping, old: Mapping) -> None:
+    for key in wanted:
+        if key not in old:
+            raise UserError(
+                "the model must have the variables of the older one for a warm start. "
+                f"Received: {key.removeprefix('model/')}, which it does not have"
+            )
+    for key in old:
+        if key.startswith("model/") and not _stays(key) and key not in wanted:
+            raise UserError(
+                "the model must have the variables of the older one for a warm start. "
+                f"Missing: {key.removeprefix('model/')}"
+            )
+
+
+def _slots(keys: np.ndarray, count: int) -> np.ndarray:
+    """The older slot of each slot, for the older key of each key."""
+    return (keys[:, None] * count + keys[None, :]).reshape(-1)
+
+
+def _take_rows(value: np.ndarray, sources: np.ndarray, variable) -> np.ndarray:
+    if value.shape[1:] != tuple(variable.shape)[1:]:
+        return value  # another width, which the caller tells
+    fresh = _array(variable)
+    kept = (sources >= 0).reshape(-1, *[1] * (value.ndim - 1))
+    return np.where(kept, value[np.maximum(sources, 0)], fresh)
+
+
+def _array(variable) -> np.ndarray:
+    return get_rows(variable, 0, variable.shape[0])
+
+
+def _grow_keys(value: np.ndarray, fresh: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    count = value.shape[1]
+    if value.shape[::2] != fresh.shape[::2] or len(keys) == count:
+        return value
+    grown = value[:, keys].copy()
+    noise = fresh[:, count:] / max(float(np.std(fresh)), 1e-12)
+    grown[:, count:] += (_NOISE * float(np.std(value)) * noise).astype(value.dtype)
+    return grown

@@ -1,0 +1,195 @@
+"""A run that starts with the weights of another one."""
+
+import json
+
+import numpy as np
+
+from lmn_tf.models import registry
+from lmn_tf.specs.errors import UserError, short
+from lmn_tf.training.growth import growth
+from lmn_tf.training.growth.row_sources import check_same_columns, merge_assets, row_sources
+from lmn_tf.training.saving import checkpoints as checkpoint_files
+from lmn_tf.training.saving.checkpoints import Checkpoints, DamagedCheckpoint
+from lmn_tf.training.saving.run_directory import RunDirectory
+from lmn_tf.training.saving.variable_paths import keyed_variables
+
+
+class WarmStart:
+    """Takes weights out of the directory of a run, finished or not, for a new run of its model.
+
+    The new run may have more keys in its memories and other vocabularies: the model then gives
+    the old scores until it is trained; see `grown_weights` and `row_sources`. Of a finished run
+    the weights are those of `model.keras`, of another one those of its newest checkpoint.
+
+    The new run counts its steps from 0 and has a schedule of its own; the optimizer of the dense
+    weights starts anew, too. What row-wise optimizers know of the rows of tables goes along where
+    `row_state` says so: it tells how much each row has learned, and without it the first step of
+    every row would be as large as that of a new one, and undo what it holds.
+
+    Args:
+        start: `WarmStart` section of a `PipelineSpec`.
+
+    Raises:
+        UserError: When `start.run` is no run directory, or holds no weights.
+    """
+
+    def __init__(self, start):
+        self.start = start
+        directory = RunDirectory(start.run)
+        if not directory.is_started:
+            raise UserError(
+                f"`warm_start.run` must be the folder of a run. Received: {start.run}"
+                + (", without pipeline.yaml" if directory.path.is_dir() else ", not a folder")
+            )
+        self.source = f"the run in {start.run}"
+        self.pipeline, self.spec = directory.load_pipeline(), directory.load_spec()
+        self._directory = directory
+        self._arrays: dict | None = None
+
+    def adapted(self, pipeline):
+        """Gives the pipeline with `model.open_keys`, where memories are to grow.
+
+        Raises:
+            UserError: When the pipeline has another model, or fewer keys.
+        """
+        if pipeline.model_name != self.pipeline.model_name:
+            raise UserError(
+                f"`model.name` must be that of {self.source}, {self.pipeline.model_name}, for a "
+                f"warm start. Received: model.name={pipeline.model_name}"
+            )
+        if "open_keys" not in registry.options(pipeline.model_name):
+            return pipeline
+        before, now = (_option(one, "num_keys") for one in (self.pipeline, pipeline))
+        if now < before:
+            raise UserError(
+                f"`model.num_keys` must be at least that of {self.source}, {before}, for a warm "
+                f"start: keys are not given up. Received: model.num_keys={now}"
+            )
+        opened = self._open_keys(before)
+        if opened < now and pipeline.model_options.get("open_keys") is None:
+            return pipeline.with_overrides([f"model.open_keys={opened}"])
+        return pipeline
+
+    def adapt_assets(self, spec) -> None:
+        """Gives a spec that has learned from new data the older ids and statistics.
+
+        Raises:
+            UserError: When the spec has other columns than the run's.
+        """
+        check_same_columns(self.spec, spec, self.source)
+        merge_assets(self.spec, spec)
+
+    def apply(self, model, pipeline) -> str:
+        """Puts the weights into a model.
+
+        Args:
+            model: The new model, built and compiled, its optimizer built.
+            pipeline: Its `PipelineSpec`, for messages.
+
+        Returns:
+            A sentence that says what was taken.
+
+        Raises:
+            UserError: When the weights do not fit the model.
+        """
+        old = self._read()
+        rows = row_sources(self.spec, model.spec)
+        try:
+            values = growth.grown_weights(model, old, rows)
+        except UserError as error:
+            raise self._explained(error, pipeline, model.spec) from None
+        state = growth.grown_row_state(model, old, rows) if self.start.row_state else {}
+        values = {**values, **state}
+        variables = keyed_variables(model, model.optimizer)
+        taken = {key: variable for key, variable in variables.items() if key in values}
+        checkpoint_files.assign(taken, values, self.source[0].upper() + self.source[1:])
+        return f"Started with the weights of {self.source}{self._told(model, rows, bool(state))}."
+
+    def _told(self, model, rows, has_state) -> str:
+        fresh = sum(int(np.sum(sources.state < 0)) for sources in rows.values())
+        words = [f"{fresh:,} new rows in tables"] if fresh else []
+        before = _option(self.pipeline, "num_keys")
+        if before and model.num_keys > before:
+            words.append(f"{model.num_keys - before} new keys on each axis of memories")
+        if not has_state:
+            words.append("without the state of row-wise optimizers")
+        return f" ({', '.join(words)})" if words else ""
+
+    def _open_keys(self, num_keys) -> int:
+        suffix = f"/{growth.OPEN_KEYS}"
+        counts = [int(value) for key, value in self._read().items() if key.endswith(suffix)]
+        return min([num_keys, *counts])
+
+    def _read(self) -> dict:
+        if self._arrays is None:
+            self._arrays = self._read_checkpoint() or self._read_model()
+        return self._arrays
+
+    def _read_checkpoint(self) -> dict | None:
+        checkpoints = Checkpoints(self._directory.checkpoints)
+        found = checkpoints.latest(tidy=False)
+        if found is None:
+            return None
+        values, state = found
+        is_finished = self._directory.model_file.exists()
+        if is_finished and state.get("best_file"):
+            try:
+                values |= checkpoints.load_best(state["best_file"])
+            except DamagedCheckpoint:
+                return None
+        return values
+
+    def _read_model(self) -> dict:
+        if not self._directory.model_file.exists():
+            raise UserError(
+                f"`warm_start.run` must hold a checkpoint or a trained model. Received: "
+                f"{self.start.run}, with neither"
+            )
+        variables = keyed_variables(self._directory.load_model())
+        return {key: np.asarray(variable) for key, variable in variables.items()}
+
+    def _explained(self, error, pipeline, spec) -> UserError:
+        """Names the option that made the shapes differ, where one did."""
+        names = registry.options(pipeline.model_name)
+        for name in names:
+            before, now = _option(self.pipeline, name), _option(pipeline, name)
+            if name not in ("num_keys", "open_keys") and _plain(before) != _plain(now):
+                return UserError(
+                    f"`model.{name}` must stay as in {self.source} for a warm start, "
+                    f"{short(before)}. Received: model.{name}={short(now)} ({error.message})"
+                )
+        for name, table in spec.tables.items():
+            before = self.spec.tables.get(name)
+            if before is not None and before.dim != table.dim:
+                return UserError(
+                    f"`dim` of the table `{name}` must stay as in {self.source} for a warm start, "
+                    f"{before.dim}. Received: dim={table.dim}"
+                )
+        return UserError(f"{error.message} (warm start from {self.source})")
+
+
+def continued(pipeline, stored):
+    """Gives a pipeline what the one of a run to be continued got from its warm start.
+
+    Args:
+        pipeline: `PipelineSpec` given now.
+        stored: `PipelineSpec` in the run's directory.
+    """
+    settings = []
+    if pipeline.warm_start is None and stored.warm_start is not None:
+        settings.append(f"warm_start={json.dumps(stored.to_dict()['warm_start'])}")
+    if stored.warm_start is not None and "open_keys" not in pipeline.model_options:
+        opened = stored.model_options.get("open_keys")
+        settings += [f"model.open_keys={opened}"] if opened is not None else []
+    return pipeline.with_overrides(settings) if settings else pipeline
+
+
+def _option(pipeline, name):
+    known = registry.options(pipeline.model_name)
+    if name not in known:
+        return None
+    return pipeline.model_options.get(name, known[name].default)
+
+
+def _plain(value):
+    return tuple(value) if isinstance(value, list) else value

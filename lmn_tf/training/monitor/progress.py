@@ -1,0 +1,167 @@
+"""What a person sees while training runs."""
+
+import dataclasses
+import sys
+import time
+
+import rich.console
+import rich.progress
+
+
+class Progress:
+    """A progress bar on a terminal, plain lines elsewhere.
+
+    Both show the step, the loss, examples a second, the time left and the share of the time spent
+    waiting for input. Everything goes to stderr, so that stdout holds results alone.
+
+    Args:
+        total: Number of steps, or None when it is not known. Defaults to `None`.
+        title: Words in front of each line. Defaults to `"train"`.
+        stream: Where to write. Defaults to `None`, which is stderr.
+        every_seconds: Seconds between two plain lines. Defaults to `5.0`.
+
+    Example:
+
+    >>> progress = Progress(total=2, stream=sys.stdout)
+    >>> progress.update(1, loss=0.5, examples_per_second=100.0, input_wait=0.25)
+    train: step 1/2 | loss 0.5000 | 100 examples/s | input wait 25 %
+    >>> progress.close()
+    """
+
+    def __init__(self, total=None, title="train", stream=None, every_seconds: float = 5.0):
+        self.total = total
+        self.title = title
+        self.stream = stream if stream is not None else sys.stderr
+        self.every_seconds = every_seconds
+        self._started = time.perf_counter()
+        self._first_step: int | None = None
+        self._printed: float | None = None
+        self._bar = self._task = None
+        if getattr(self.stream, "isatty", lambda: False)():
+            self._bar = rich.progress.Progress(
+                rich.progress.TextColumn("{task.description}"),
+                rich.progress.BarColumn(),
+                rich.progress.MofNCompleteColumn(),
+                rich.progress.TextColumn("{task.fields[figures]}"),
+                rich.progress.TimeRemainingColumn(),
+                console=rich.console.Console(file=self.stream),
+            )
+            self._task = self._bar.add_task(title, total=total, figures="")
+            self._bar.start()
+
+    def wants(self, step: int) -> bool:
+        """Whether an update now would be shown; a caller may save itself the figures."""
+        if self._bar or self._printed is None or step == self.total:
+            return True
+        return time.perf_counter() - self._printed >= self.every_seconds
+
+    def update(self, step: int, **figures) -> None:
+        """Shows the figures at a step.
+
+        Args:
+            step: Steps done.
+            **figures: `loss`, `examples_per_second` and `input_wait` (a share), each optional.
+        """
+        if self._first_step is None:
+            self._first_step = step
+        if not self.wants(step):
+            return
+        self._printed = time.perf_counter()
+        words = _words(figures)
+        if self._bar:
+            self._bar.update(self._task, completed=step, figures=" | ".join(words))
+            return
+        of_total = f"/{self.total}" if self.total else ""
+        # One step, which compiles the model, says nothing of the others.
+        is_known = self.total and step > self._first_step
+        left = [f"{_clock(self._left(step))} left"] if is_known else []
+        words = words[:-1] + left + words[-1:] if "input_wait" in figures else words + left
+        self.line(" | ".join([f"{self.title}: step {step}{of_total}", *words]))
+
+    def line(self, text: str) -> None:
+        """Prints a line, above the bar when there is one."""
+        if self._bar:
+            self._bar.console.print(text, highlight=False, markup=False)
+        else:
+            print(text, file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _left(self, step: int) -> float:
+        done = step - self._first_step
+        return (time.perf_counter() - self._started) / done * (self.total - step)
+
+
+def _words(figures: dict) -> list[str]:
+    words = []
+    if "loss" in figures:
+        words.append(f"loss {figures['loss']:.4f}")
+    if "examples_per_second" in figures:
+        words.append(f"{figures['examples_per_second']:,.0f} examples/s")
+    if "input_wait" in figures:
+        words.append(f"input wait {100 * figures['input_wait']:.0f} %")
+    return words
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+@dataclasses.dataclass
+class Watcher:
+    """Shows each step and each epoch; a listener of `TrainingLoop`.
+
+    Args:
+        total: Steps of the run.
+        stream: Where the lines go.
+    """
+
+    total: int
+    stream: object
+
+    def __post_init__(self):
+        self._progress = None
+
+    def on_step(self, loop, loss) -> None:
+        """Shows a step, where it is time for the next one."""
+        if self._progress is None:
+            self._progress = Progress(self.total, stream=self.stream)
+        step, state = loop.state.step, loop.state
+        if self._progress.wants(step):
+            self._progress.update(
+                step,
+                loss=float(loss),
+                examples_per_second=state.examples_per_second,
+                input_wait=state.input_wait,
+            )
+
+    def on_epoch(self, loop, figures) -> None:
+        """Shows the figures of an epoch."""
+        self.line(" | ".join(self.words(loop, figures)))
+
+    def line(self, text: str) -> None:
+        """Shows a line, above the progress bar where there is one."""
+        if self._progress is None:
+            print(text, file=self.stream, flush=True)
+        else:
+            self._progress.line(text)
+
+    def words(self, loop, figures) -> list[str]:
+        """Gives what is said at the end of an epoch, part by part."""
+        valid = figures.get("valid", {})
+        words = [f"epoch {figures['epoch'] + 1}/{loop.epochs}", f"loss {figures['loss']:.4f}"]
+        for name in ("auc", "gauc", "logloss"):
+            if valid.get(name) is not None:
+                words.append(f"valid {name} {valid[name]:.4f}")
+        return words
+
+    def close(self) -> None:
+        """Ends the progress bar."""
+        if self._progress:
+            self._progress.close()

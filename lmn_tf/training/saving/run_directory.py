@@ -1,0 +1,366 @@
+"""The folder of one run: what it holds, and what it refuses."""
+
+import contextlib
+import errno
+import fcntl
+import filecmp
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+from lmn_tf import atomic_files
+from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.assets import read_json
+from lmn_tf.specs.errors import UserError, short
+from lmn_tf.specs.spec_folder import load_spec, resolved_spec, write_spec
+from lmn_tf.training.saving.checkpoints import check_zip
+from lmn_tf.training.saving.data_notes import DataNotes, read_files
+
+# A resumed run may differ in these: they do not change what is learned.
+_FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps")
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_PATH_KEYS = ("train", "valid", "test", "directory")
+_FACTOR = 20
+_ALWAYS = 64 * 2**20
+
+
+def check_unpacked_size(path) -> None:
+    """Refuses a zip file that claims to hold far more than weights do.
+
+    Weights hardly compress: what Keras writes unpacks to its own size, and squeezed again to a few
+    times that. So a file may unpack to 64 MiB and 20 times its own size, all members together;
+    Python reads no more of a member than its stated size. A file that is no zip passes: it cannot
+    be unpacked.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UserError: When the members are larger than that.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError):
+        return
+    size = os.path.getsize(path)
+    if unpacked > _ALWAYS + _FACTOR * size:
+        raise UserError(
+            f"the file must unpack to at most 64 MiB and {_FACTOR} times its own size of {size:,} "
+            f"bytes. Received: {unpacked:,} bytes",
+            file=path,
+        )
+
+
+class RunDirectory:
+    """The folder of one run, written file by file, each whole or not at all.
+
+    `pipeline.yaml` and `feature_spec.yaml` are fully resolved: paths are absolute or within the
+    folder, vocabularies lie in `vocabularies/`, so that the folder alone is enough to repeat the
+    run. `pipeline.yaml` is the last of the opening files and `metrics.json` the last of all: the
+    first says that a run can be continued, the second that it is finished.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.pipeline_file = self.path / "pipeline.yaml"
+        self.feature_spec_file = self.path / "feature_spec.yaml"
+        self.metrics_file = self.path / "metrics.json"
+        self.model_file = self.path / "model.keras"
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+        self.data_file = self.checkpoints / "data.json"
+
+    @classmethod
+    def open(cls, path) -> "RunDirectory":
+        """Gives the directory of a run that has a trained model.
+
+        Raises:
+            UserError: When `path` is no run directory, or its training has not ended.
+        """
+        directory = cls(path)
+        if not directory.path.is_dir():
+            raise UserError(
+                f"`RUN_DIR` must be the folder of a run. Received: {path}, not a folder"
+            )
+        if not directory.is_started:
+            raise UserError(
+                f"`RUN_DIR` must be the folder of a run. Received: {path}, without pipeline.yaml"
+            )
+        if not directory.model_file.exists():
+            raise UserError(
+                f"`RUN_DIR` must hold a trained model. Received: {path}, without model.keras. "
+                "Continue its training with `lmn-tf train --resume`."
+            )
+        return directory
+
+    @property
+    def is_started(self) -> bool:
+        """Whether there is a run to continue."""
+        return self.pipeline_file.exists()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has its metrics, which are written last."""
+        return self.metrics_file.exists()
+
+    def check_free(self) -> None:
+        """Raises a `UserError` when the folder already holds something."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"`run_dir` must be a folder. Received: {self.path}, a file")
+        if self.is_started:
+            raise UserError(
+                f"`run_dir` must be a new folder, and {self.path} holds a run. "
+                "Continue it with --resume, or name another folder with --run-dir."
+            )
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise UserError(
+                f"`run_dir` must be a new or empty folder, and {self.path} is not empty. "
+                "Name another folder with --run-dir, or continue a run that died at its very "
+                "start with --resume."
+            )
+
+    @contextlib.contextmanager
+    def held(self):
+        """Makes the folder where it is missing, and keeps every other process from training in it.
+
+        The lock is the operating system's and ends with the process, however that ends. On file
+        systems that know no such locks there is none. When the block meets a mistake of the user's
+        before there is anything to go on from, the folder is as free afterwards as it was before:
+        with the mistake mended, the same command starts.
+
+        Raises:
+            UserError: When the folder can not be made or written to, another process holds it, or
+            it can no longer be written to in the block.
+        """
+        is_new, was_free = not self.path.exists(), False
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            folder = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise UserError(
+                f"`run_dir` must be a folder that can be made. Received: {self.path}: "
+                f"{error.strerror}"
+            ) from error
+        try:
+            self._lock(folder)
+            was_free = not any(self.path.iterdir())
+            yield
+        except BaseException as error:
+            if isinstance(error, UserError) and was_free and not self._has_progress():
+                self._clear()
+            if is_new:
+                with contextlib.suppress(OSError):  # Not empty: it holds a run to continue.
+                    self.path.rmdir()
+            if getattr(error, "errno", None) in _UNWRITABLE:
+                raise UserError(
+                    f"`run_dir` must have room and stay writable. Received: {error.strerror} in "
+                    f"{self.path}. What was saved last is whole: make room, and go on with "
+                    "--resume."
+                ) from error
+            raise
+        finally:
+            os.close(folder)
+
+    def _has_progress(self) -> bool:
+        return self.model_file.exists() or any(self.checkpoints.glob("*.npz"))
+
+    def _clear(self) -> None:
+        for path in self.path.iterdir() if self.path.is_dir() else ():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _lock(self, folder: int) -> None:
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise UserError(
+                f"`run_dir` must be a folder that can be written to. Received: {self.path}"
+            )
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"`run_dir` must be trained by one process at a time, and another one trains in "
+                f"{self.path}. Wait for its end, or name another folder with --run-dir."
+            ) from None
+        except OSError:
+            return
+
+    def check_same(self, pipeline, spec) -> None:
+        """Raises a `UserError` that names what differs from the run in the folder."""
+        self._compare(self.pipeline_file, resolved_pipeline(pipeline))
+        document, vocabularies = resolved_spec(spec)
+        self._compare(self.feature_spec_file, document)
+        for path, source in vocabularies.items():
+            kept = self.path / path
+            # The run goes on with its own: others may be gone, but not be thought to be used.
+            if all(file.is_file() for file in (kept, source)) and not filecmp.cmp(
+                kept, source, shallow=False
+            ):
+                raise UserError(
+                    f"{source} must stay as in the run to be continued, {kept}. Received: other "
+                    "content. Take it back, or start a new run with another --run-dir."
+                )
+
+    def write_opening(self, pipeline, spec) -> None:
+        """Writes vocabularies and resolved specs, `pipeline.yaml` last.
+
+        Args:
+            pipeline: A `PipelineSpec`.
+            spec: A `FeatureSpec` with its assets learned.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        atomic_files.remove_leftovers(self.path)
+        write_spec(spec, self.path)
+        text = strict_yaml.dump(resolved_pipeline(pipeline))
+        atomic_files.write_text(self.pipeline_file, text)
+
+    def check_data(self, pipeline, spec, ids=None, unread=()) -> None:
+        """Notes what the training and validation files hold, or refuses others than those noted.
+
+        Args:
+            pipeline: A `PipelineSpec`.
+            spec: Its `FeatureSpec`.
+            ids: As of `DataNotes.check`. Defaults to `None`.
+            unread: As of `DataNotes.check`. Defaults to `()`.
+        """
+        DataNotes(self.data_file).check(read_files(pipeline, spec), ids, unread)
+
+    def check_kept_data(self, pipeline, spec) -> None:
+        """As `check_data` for a run that may do without its data: those that are gone pass."""
+        if not self.data_file.exists():
+            return
+        try:
+            files = read_files(pipeline, spec)
+        except UserError:
+            return
+        DataNotes(self.data_file).check(files)
+
+    def check_present(self) -> None:
+        """Raises a `UserError` when what makes the folder a run has gone since it began."""
+        for path in (self.feature_spec_file, self.pipeline_file):
+            if not path.is_file():
+                raise UserError(
+                    "`run_dir` must keep its files while a run is trained in it. Received: "
+                    f"{path}, which is gone. Start a new run."
+                )
+
+    def damage(self) -> UserError | None:
+        """Returns what is wrong with the files that a finished run ends with, or `None`."""
+        try:
+            self.read_metrics()
+            check_zip(self.model_file)
+        except UserError as error:
+            return error
+        return None
+
+    def read_metrics(self) -> dict:
+        """Reads `metrics.json`.
+
+        Raises:
+            UserError: When the file is missing or damaged.
+        """
+        metrics = read_json(self.metrics_file)
+        if not isinstance(metrics, dict):
+            raise UserError("file must hold a mapping.", file=self.metrics_file)
+        return metrics
+
+    def load_pipeline(self):
+        """Reads `pipeline.yaml`.
+
+        Raises:
+            UserError: When the file is damaged, or names a `base`: a run holds all of its keys,
+                and one that comes from elsewhere must not have other files read.
+        """
+        from lmn_tf.specs.pipeline_spec import PipelineSpec
+
+        data, marks = strict_yaml.load(self.pipeline_file)
+        if isinstance(data, dict) and data.get("base") is not None:
+            raise UserError(
+                "`base` must not be given in the pipeline of a run, which holds all of its keys. "
+                f"Received: base={short(data['base'])}",
+                *marks.place(("base",), self.pipeline_file),
+            )
+        return PipelineSpec.from_dict(
+            data, base_dir=self.path, file=self.pipeline_file, marks=marks
+        )
+
+    def load_spec(self):
+        """Reads `feature_spec.yaml` with what was learned."""
+        return load_spec(self.path)
+
+    def load_model(self):
+        """Loads `model.keras`.
+
+        Raises:
+            UserError: When the file is damaged, or no model of this version, or its weights are
+                not finite.
+        """
+        import keras
+
+        from lmn_tf.models import registry
+        from lmn_tf.training.saving.finite_weights import check_finite
+        from lmn_tf.training.saving.variable_paths import keyed_variables
+
+        # Importing the class registers it with Keras.
+        registry.model_class(self.load_pipeline().model_name)
+        check_unpacked_size(self.model_file)
+        check_zip(self.model_file)
+        try:
+            model = keras.saving.load_model(self.model_file, compile=False)
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:  # whole, and yet no model: Keras raises what its parts raise
+            raise UserError(
+                "the file must hold a model that this version loads. Received: "
+                f"{type(error).__name__}: {error}",
+                file=self.model_file,
+            ) from error
+        check_finite(keyed_variables(model), str(self.model_file))
+        return model
+
+    def _compare(self, file: Path, document: dict) -> None:
+        before = _flat(strict_yaml.load(file)[0])
+        now = _flat(document)
+        for key in sorted(before.keys() | now.keys()):
+            # On how many devices a run goes on is free.
+            is_free = key in _FREE_KEYS or key.startswith("distribute.")
+            if is_free or before.get(key) == now.get(key):
+                continue
+            raise UserError(
+                f"`{key}` must stay as in the run to be continued, {short(before.get(key))} in "
+                f"{file}. Received: {key}={short(now.get(key))}. Take it back, or start a new run "
+                "with another --run-dir."
+            )
+
+
+def resolved_pipeline(pipeline) -> dict:
+    """Gives a pipeline as plain values that mean the same from any folder."""
+    document = pipeline.to_dict()
+    data = dict(document["data"])
+    for key in _PATH_KEYS:
+        if data.get(key):
+            data[key] = os.path.abspath(data[key])
+    document["data"] = data
+    if document.get("warm_start"):
+        run = os.path.abspath(document["warm_start"]["run"])
+        document["warm_start"] = {**document["warm_start"], "run": run}
+    document["feature_spec"] = "feature_spec.yaml"
+    document["run_dir"] = os.path.abspath(document["run_dir"])
+    return document
+
+
+def _flat(value, path: str = "") -> dict:
+    """Maps dotted keys to leaves; lists of named sections are keyed by the names."""
+    if isinstance(value, dict) and value:
+        items = value.items()
+    elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+        items = ((item.get("name", index), item) for index, item in enumerate(value))
+    else:
+        return {path: list(value) if isinstance(value, tuple) else value}
+    flat = {}
+    for key, item in items:
+        flat.update(_flat(item, f"{path}.{key}" if path else str(key)))
+    return flat

@@ -1,0 +1,392 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_run import market, write_pipeline
+
+from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.comparison_spec import ComparisonSpec
+from lmn_tf.specs.errors import UserError
+from lmn_tf.training.comparison import comparison as module
+from lmn_tf.training.comparison.comparison import Comparison, ComparisonRun
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def make_spec(folder, models=None, seeds=(1, 2), **more):
+    write_pipeline(folder / "base.yaml", folder / "unused")
+    small = {"hidden_units": [8]}
+    data = {
+        "comparison_version": 1,
+        "name": "tiny",
+        "pipeline": "base.yaml",
+        "models": models
+        or [
+            {"label": "dnn", "model": {"name": "dnn", **small}, "train": {"epochs": 1}},
+            {"label": "a pool!", "model": {"name": "pooling", **small}},
+        ],
+        "seeds": list(seeds),
+        "output": str(folder / "out"),
+        **more,
+    }
+    (folder / "comparison.yaml").write_text(strict_yaml.dump(data))
+    return ComparisonSpec.load(folder / "comparison.yaml")
+
+
+SEARCH = {"trials": 3, "seed": 1, "grid": {"model.dropout": [0.1, 0.2, 0.3, 0.4]}}
+
+
+class FakeTraining:
+    """Stands in for the processes: writes the metrics that a run would.
+
+    The validation set likes much dropout, the test set little.
+    """
+
+    def __init__(self, monkeypatch, **statuses):
+        self.ran, self.tested = [], []
+        self.statuses = statuses
+        monkeypatch.setattr(module.subprocess, "run", self.run)
+
+    def run(self, command, **kwargs):
+        assert command[:4] == [sys.executable, "-m", "lmn_tf.cli.main", "train"]
+        assert command[5] == "--resume" and command[6:] in ([], ["--no-test"])
+        document = yaml.safe_load(Path(command[4]).read_text())
+        name = Path(document["run_dir"]).name
+        self.ran.append(name)
+        status = self.statuses.get(name.replace("-", "_"), 0)
+        if status == 0:
+            self.finish(command[4], document, name, test=not command[6:])
+        return subprocess.CompletedProcess(command, status)
+
+    def finish(self, file, document, name, test):
+        from lmn_tf.specs.pipeline_spec import PipelineSpec
+        from lmn_tf.training.saving.run_directory import RunDirectory
+
+        pipeline = PipelineSpec.load(file)
+        directory = RunDirectory(pipeline.run_dir)
+        if not directory.is_started:
+            directory.write_opening(pipeline, pipeline.load_feature_spec())
+        seed, dropout = document["train"]["seed"], document["model"].get("dropout", 0)
+        valid = {"auc": 0.6 + seed / 100 + dropout, "logloss": 0.5}
+        metrics = {"train": {"examples_per_second": 1.0}, "parameters": 5, "valid": valid}
+        if test:
+            self.tested.append(name)
+            metrics["test"] = {"auc": 0.6 + seed / 100 - dropout / 10, "logloss": 0.5}
+        directory.metrics_file.write_text(json.dumps(metrics))
+
+
+def compare(spec, **options):
+    """The result of a comparison, and what it said."""
+    said = []
+    return Comparison(spec, say=said.append, **options).run(), said
+
+
+def test_runs_each_model_and_seed_once(tmp_path, monkeypatch):
+    training = FakeTraining(monkeypatch)
+    result, said = compare(make_spec(tmp_path))
+    assert training.ran == training.tested
+    assert training.ran == ["dnn-seed1", "dnn-seed2", "a_pool_-seed1", "a_pool_-seed2"]
+    assert said[0] == "[1/4] dnn, seed 1: training"
+    document = yaml.safe_load((tmp_path / "out/pipelines/dnn-seed2.yaml").read_text())
+    assert document["train"]["epochs"] == 1 and document["train"]["seed"] == 2
+    assert document["model"] == {"name": "dnn", "hidden_units": [8]}
+    assert os.path.isabs(document["feature_spec"])
+    assert result["models"]["dnn"]["auc"]["values"] == [0.61, 0.62]
+    names = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert names == {"comparison.json", "comparison.md", "comparison.png"}
+    assert json.loads((tmp_path / "out/comparison.json").read_text()) == result
+
+
+def test_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    spec = make_spec(tmp_path)
+    FakeTraining(monkeypatch)
+    compare(spec, seeds=[1])
+    training = FakeTraining(monkeypatch)
+    _, said = compare(spec, seeds=[1, 2])
+    assert training.ran == ["dnn-seed2", "a_pool_-seed2"]
+    assert said[0] == "[1/4] dnn, seed 1: finished before"
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_of_another_configuration_is_refused_before_any_training(
+    finished, tmp_path, monkeypatch
+):
+    FakeTraining(monkeypatch)
+    compare(make_spec(tmp_path))
+    if not finished:
+        (tmp_path / "out" / "dnn-seed2" / "metrics.json").unlink()
+    changed = [
+        {"label": "new", "model": {"name": "dnn"}},
+        {"label": "dnn", "model": {"name": "dnn", "hidden_units": [9]}},
+    ]
+    training = FakeTraining(monkeypatch)
+    message = "out/dnn-seed1 holds another run: `model.hidden_units` must stay.*another one with"
+    with pytest.raises(UserError, match=message):
+        compare(make_spec(tmp_path, changed))
+    assert training.ran == []
+
+
+def test_the_ceiling_of_generated_data_is_told(tmp_path, monkeypatch):
+    FakeTraining(monkeypatch)
+    result, _ = compare(make_spec(tmp_path))
+    want = json.loads((market() / "oracle.json").read_text())["test"]
+    assert result["oracle"] == want and 0.5 < want["auc"] < 1
+    assert f"{want['auc']:.4f}" in (tmp_path / "out" / "comparison.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(2, "exit status 2, see its message above"), (-9, "ended by signal 9")],
+)
+def test_a_failed_run_stops_no_other(tmp_path, monkeypatch, status, reason):
+    training = FakeTraining(monkeypatch, dnn_seed1=status)
+    result, said = compare(make_spec(tmp_path))
+    assert training.ran == ["dnn-seed1", "dnn-seed2", "a_pool_-seed1", "a_pool_-seed2"]
+    assert said[1] == f"[1/4] dnn, seed 1: failed: {reason}"
+    assert result["failed"] == [
+        {"label": "dnn", "trial": None, "seed": 1, "folder": "dnn-seed1", "reason": reason}
+    ]
+    assert result["models"]["dnn"]["seeds"] == [2]
+    assert json.loads((tmp_path / "out/comparison.json").read_text()) == result
+    training = FakeTraining(monkeypatch)
+    assert compare(make_spec(tmp_path))[0]["failed"] == []
+    assert training.ran == ["dnn-seed1"]
+
+
+def test_where_all_runs_fail_there_is_no_table(tmp_path, monkeypatch):
+    models = [{"label": "dnn", "model": {"name": "dnn"}}]
+    FakeTraining(monkeypatch, dnn_seed1=1)
+    result, _ = compare(make_spec(tmp_path, models, seeds=[1]))
+    assert result["models"] == {} and len(result["failed"]) == 1
+    assert not (tmp_path / "out" / "comparison.md").exists()
+
+
+def test_a_run_that_leaves_nothing_has_failed(tmp_path, monkeypatch):
+    done = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: done)
+    result, _ = compare(make_spec(tmp_path, seeds=[1]))
+    assert [run["reason"] for run in result["failed"]] == ["it left no metrics"] * 2
+
+
+def test_a_search_tests_the_best_of_the_validation_set_alone(tmp_path, monkeypatch):
+    spec = make_spec(tmp_path, search=SEARCH, seeds=[2, 1])
+    training = FakeTraining(monkeypatch)
+    result, said = compare(spec)
+    tried = Comparison(spec).configurations
+    dropout = {trial: tried["dnn", trial]["model.dropout"] for trial in (1, 2, 3)}
+    best = max(dropout, key=dropout.get)
+    folders = {label: f"{label}-trial{best}" for label in ("dnn", "a_pool_")}
+    trials = [f"{label}-trial{n}-seed1" for label in folders for n in (1, 2, 3)]
+    final = [f"{folder}-seed{seed}" for folder in folders.values() for seed in (2, 1)]
+    assert training.ran == trials + final
+    assert training.tested == final
+    assert f"dnn, trial {best}, seed 1: chosen" in said
+    assert said[0] == "[1/10] dnn, trial 1, seed 1: training"
+    assert said[9] == f"[8/10] dnn, trial {best}, seed 1: testing"
+    model = result["search"]["models"]["a pool!"]
+    assert model["chosen"] == best and model["configuration"] == {"model.dropout": dropout[best]}
+    assert [one["auc"] for one in model["trials"]] == [0.61 + dropout[n] for n in (1, 2, 3)]
+    auc = [0.62 - dropout[best] / 10, 0.61 - dropout[best] / 10]
+    assert result["models"]["dnn"]["auc"]["values"] == pytest.approx(auc)
+    assert "## Search" in (tmp_path / "out" / "comparison.md").read_text()
+    document = yaml.safe_load((tmp_path / f"out/pipelines/{folders['dnn']}-seed2.yaml").read_text())
+    assert document["model"]["dropout"] == dropout[best] and document["train"]["seed"] == 2
+
+
+@pytest.mark.parametrize("killed_after", range(10))
+def test_a_search_goes_on_where_it_was_killed(killed_after, tmp_path, monkeypatch):
+    spec = make_spec(tmp_path, search=SEARCH)
+    training = FakeTraining(monkeypatch)
+    run = training.run
+
+    def killed(command, **kwargs):
+        if len(training.ran) == killed_after:
+            raise KeyboardInterrupt
+        return run(command, **kwargs)
+
+    monkeypatch.setattr(module.subprocess, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        compare(spec)
+    before = list(training.ran)
+    again = FakeTraining(monkeypatch)
+    result, _ = compare(spec)
+    assert len(before) + len(again.ran) == 10
+    assert len(training.tested) + len(again.tested) == 4
+    assert result["models"]["dnn"]["seeds"] == [1, 2] and result["failed"] == []
+
+
+def test_more_trials_keep_the_earlier_ones(tmp_path, monkeypatch):
+    FakeTraining(monkeypatch)
+    compare(make_spec(tmp_path, search={**SEARCH, "trials": 2}))
+    training = FakeTraining(monkeypatch)
+    compare(make_spec(tmp_path, search={**SEARCH, "trials": 4}))
+    trials = [name for name in training.ran if name.startswith("dnn-") and name.endswith("seed1")]
+    assert trials[:2] == ["dnn-trial3-seed1", "dnn-trial4-seed1"]
+
+
+def test_a_failed_trial_is_spent(tmp_path, monkeypatch):
+    spec = make_spec(tmp_path, search=SEARCH)
+    dropouts = [Comparison(spec).configurations["dnn", n]["model.dropout"] for n in (1, 2, 3)]
+    first, second = sorted((1, 2, 3), key=lambda trial: -dropouts[trial - 1])[:2]
+    training = FakeTraining(monkeypatch, **{f"dnn_trial{first}_seed1": 1})
+    result, _ = compare(spec)
+    assert result["search"]["models"]["dnn"]["chosen"] == second
+    assert result["search"]["models"]["a pool!"]["chosen"] == first
+    assert [run["folder"] for run in result["failed"]] == [f"dnn-trial{first}-seed1"]
+    training = FakeTraining(monkeypatch)
+    result, _ = compare(spec)
+    assert training.tested == [f"dnn-trial{first}-seed1", f"dnn-trial{first}-seed2"]
+    assert result["search"]["models"]["dnn"]["chosen"] == first and result["failed"] == []
+
+
+def test_a_model_without_a_trial_has_no_row(tmp_path, monkeypatch):
+    FakeTraining(monkeypatch, **{f"dnn_trial{n}_seed1": 1 for n in (1, 2, 3)})
+    result, _ = compare(make_spec(tmp_path, search=SEARCH))
+    assert list(result["models"]) == ["a pool!"] and len(result["failed"]) == 3
+    assert result["search"]["models"]["dnn"]["chosen"] is None
+
+
+def test_a_configuration_that_breaks_a_rule_as_a_whole_is_refused(tmp_path):
+    grid = {"train.optimizer.dense.adam": [0.1], "train.optimizer.dense.sgd": [0.1]}
+    with pytest.raises(UserError, match="`dense` must name exactly one optimizer"):
+        Comparison(make_spec(tmp_path, search={"trials": 1, "grid": grid}))
+
+
+def test_all_runs_are_checked_before_the_first(tmp_path):
+    wrong = [
+        {"label": "dnn", "model": {"name": "dnn"}},
+        {"label": "b", "model": {"name": "dnn", "hidden_unit": [8]}},
+    ]
+    with pytest.raises(UserError, match="hidden_unit.*Did you mean `hidden_units`"):
+        Comparison(make_spec(tmp_path, wrong))
+
+
+def test_labels_that_give_one_folder_are_refused(tmp_path):
+    twins = [{"label": label, "model": {"name": "dnn"}} for label in ("a b", "a/b")]
+    with pytest.raises(UserError, match="labels of models must differ in their letters"):
+        Comparison(make_spec(tmp_path, twins))
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Runs in this process that stand in for training."""
+    from lmn_tf.training import daily_trainer
+
+    training = FakeTraining(monkeypatch)
+    training.errors = {}
+
+    class Trainer:
+        def __init__(self, pipeline, resume, test):
+            self.folder = Path(pipeline.run_dir)
+            self.options = ["--resume"] + ["--no-test"] * (not test)
+            assert resume
+
+        def train(self):
+            if self.folder.name in training.errors:
+                raise training.errors[self.folder.name]
+            file = str(self.folder.parent / "pipelines" / f"{self.folder.name}.yaml")
+            training.run([sys.executable, "-m", "lmn_tf.cli.main", "train", file, *self.options])
+
+    monkeypatch.setattr(daily_trainer, "make_trainer", Trainer)
+    monkeypatch.setattr(module.subprocess, "run", None)
+    return training
+
+
+def test_runs_in_this_process_start_none(tmp_path, here):
+    compare(make_spec(tmp_path), in_process=True)
+    assert here.ran == ["dnn-seed1", "dnn-seed2", "a_pool_-seed1", "a_pool_-seed2"]
+
+
+def test_a_run_that_fails_in_this_process_stops_no_other(tmp_path, here):
+    here.errors = {
+        "dnn-trial1-seed1": ValueError("bad\nmore"),
+        "dnn-trial2-seed1": UserError("`x` must be y."),
+    }
+    result, _ = compare(make_spec(tmp_path, search=SEARCH), in_process=True)
+    assert [run["reason"] for run in result["failed"]] == ["ValueError: bad", "`x` must be y."]
+    assert result["search"]["models"]["dnn"]["chosen"] == 3
+    assert list(result["models"]) == ["dnn", "a pool!"]
+
+
+@pytest.mark.slow
+def test_one_process_gives_the_results_of_many(tmp_path):
+    models = [
+        {"label": "dnn", "model": {"name": "dnn", "hidden_units": [8]}},
+        {
+            "label": "lmn",
+            "model": {
+                "name": "lmn",
+                "num_keys": 6,
+                "top_k": 4,
+                "hidden_units": [8],
+                "dropout": 0.2,
+            },
+        },
+    ]
+    make_spec(tmp_path, models, seeds=[1])
+    base = yaml.safe_load((tmp_path / "base.yaml").read_text())
+    base["train"]["deterministic"] = True
+    (tmp_path / "base.yaml").write_text(strict_yaml.dump(base))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = []
+    for options in ([], ["--in-process"]):
+        output = tmp_path / f"out{len(found)}"
+        command = [sys.executable, "-m", "lmn_tf.cli.main", "compare"]
+        command += [str(tmp_path / "comparison.yaml"), "--output", str(output), *options]
+        subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+        found.append({label: _figures(output / f"{label}-seed1") for label in ("dnn", "lmn")})
+    assert found[0] == found[1]
+
+
+def _figures(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for part in ("valid", "test"):
+        metrics[part].pop("examples_per_second")
+    history = [
+        {key: epoch[key] for key in ("step", "loss")} for epoch in metrics["train"]["history"]
+    ]
+    return metrics["valid"], metrics["test"], metrics["train"]["loss"], history
+
+
+@pytest.mark.slow
+def test_real_processes(tmp_path):
+    """A real search: two trials, one of them tested; a second comparison finds all finished."""
+    models = [{"label": "dnn", "model": {"name": "dnn", "hidden_units": [8]}}]
+    search = {"trials": 2, "grid": {"model.dropout": [0, 0.5]}}
+    spec = make_spec(tmp_path, models, search=search)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = [sys.executable, "-m", "lmn_tf.cli.main", "compare"]
+    command += [str(tmp_path / "comparison.yaml"), "--json"]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    result = json.loads(done.stdout)
+    model = result["models"]["dnn"]
+    assert len(model["auc"]["values"]) == 2 and model["auc"]["sd"] > 0
+    assert model["peak_memory_mib"]["mean"] > 100
+    found = result["search"]["models"]["dnn"]
+    metrics = [
+        json.loads((tmp_path / "out" / f"dnn-trial{n}-seed1" / "metrics.json").read_text())
+        for n in (1, 2)
+    ]
+    loser, winner = sorted(metrics, key=lambda one: one["valid"]["auc"])
+    assert metrics[found["chosen"] - 1] == winner and "test" in winner and "test" not in loser
+    again, said = compare(spec)
+    assert again == result
+    assert said == [
+        "[1/4] dnn, trial 1, seed 1: finished before",
+        "[2/4] dnn, trial 2, seed 1: finished before",
+        f"dnn, trial {found['chosen']}, seed 1: chosen",
+        f"[3/4] dnn, trial {found['chosen']}, seed 1: finished before",
+        f"[4/4] dnn, trial {found['chosen']}, seed 2: finished before",
+    ]
+
+
+def test_names():
+    plain, trial = ComparisonRun("a b", None, 2), ComparisonRun("a b", 3, 2)
+    assert (str(plain), plain.folder) == ("a b, seed 2", "a_b-seed2")
+    assert (str(trial), trial.folder) == ("a b, trial 3, seed 2", "a_b-trial3-seed2")

@@ -1,0 +1,134 @@
+import pytest
+from tiny_run import write_pipeline
+
+from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.comparison_spec import ComparisonSpec
+from lmn_tf.specs.errors import UserError
+from lmn_tf.training.comparison.comparison_checks import check_runs, model_grid, trials
+
+TEXT = """comparison_version: 1
+name: tiny
+pipeline: base.yaml
+search:
+  trials: 4
+  monitor: auc
+  grid:
+    train.optimizer.dense.adam: [0.001, 0.01]
+    model.num_keys: [4, 5]
+    model.dropout: [0, 0.5]
+models:
+  - {label: dnn, model: {name: dnn}}
+  - {label: lmn, model: {name: lmn}, grid: {model.top_k: [2, 3], model.dropout: [0.1]}}
+output: out
+"""
+
+
+def load(folder, old="", new="", base=lambda document: None):
+    document = strict_yaml.load(write_pipeline(folder / "base.yaml", folder / "unused"))[0]
+    base(document)
+    (folder / "base.yaml").write_text(strict_yaml.dump(document))
+    assert old in TEXT
+    (folder / "comparison.yaml").write_text(TEXT.replace(old, new, 1))
+    return ComparisonSpec.load(folder / "comparison.yaml")
+
+
+def check(spec):
+    base = spec.load_pipeline()
+    check_runs(spec, base, base.load_feature_spec())
+
+
+def test_a_model_s_grid_is_what_it_has_of_the_common_one_and_its_own(tmp_path):
+    spec = load(tmp_path)
+    check(spec)
+    rate = {"train.optimizer.dense.adam": (0.001, 0.01)}
+    assert model_grid(spec, spec.models[0]) == {**rate, "model.dropout": (0, 0.5)}
+    assert model_grid(spec, spec.models[1]) == {
+        **rate,
+        "model.num_keys": (4, 5),
+        "model.dropout": (0.1,),
+        "model.top_k": (2, 3),
+    }
+    for entry in spec.models:
+        tried = trials(spec, entry)
+        assert len(tried) == 4 and tried == trials(spec, entry)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("name: dnn}", "name: dn}", "`name` must be a model.*Did you mean `dnn`"),
+        ("name: lmn}", "name: lmn, topk: 3}", "`topk` must be an option of model `lmn`.*`top_k`"),
+        (
+            "model.num_keys",
+            "model.num_key",
+            "`num_key` must be an option of one of the models. Did",
+        ),
+        ("model.top_k", "model.topk", "`topk` must be an option of model `lmn`.*`top_k`"),
+        (
+            "[4, 5]",
+            "[4, x]",
+            "`num_keys` of model `lmn` must be an integer. Received: num_keys='x'",
+        ),
+        ("0.01]", "-0.01]", "model `dnn`: the learning rate of `adam` must be a number greater"),
+        (
+            "dense.adam",
+            "dense.sgd",
+            "model `dnn`: `dense` must name exactly one optimizer. Received: adam, sgd",
+        ),
+        (
+            "model.top_k: [2, 3]",
+            "train.optimizer.dense: [{adam: 1.0}]",
+            "`train.optimizer.dense.adam` must not be in the grid of model `lmn` beside",
+        ),
+        (
+            "  - {label: dnn, model: {name: dnn}}",
+            "  - {label: dnn, model: {name: dnn}, grid: {model.dropout: [0]}}",
+            "grid of model `dnn` must have 4 configurations or more.*Received: 2",
+        ),
+    ],
+)
+def test_mistakes_are_told_with_their_line(old, new, message, tmp_path):
+    spec = load(tmp_path, old, new)
+    line = TEXT[: TEXT.index(old)].count("\n") + 1
+    with pytest.raises(UserError, match=message) as caught:
+        check(spec)
+    assert (caught.value.file, caught.value.line) == (str(tmp_path / "comparison.yaml"), line)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (
+            "valid",
+            "comparison.yaml:4: `data.valid` of the pipeline must be given for a `search`",
+        ),
+        ("test", "the test set must not choose them. Received: nothing"),
+    ],
+)
+def test_a_search_needs_both_sets(key, message, tmp_path):
+    spec = load(tmp_path, base=lambda document: document["data"].pop(key))
+    with pytest.raises(UserError, match=message):
+        check(spec)
+
+
+def test_gauc_needs_groups(tmp_path):
+    from dataclasses import replace
+
+    spec = load(tmp_path, "monitor: auc", "monitor: gauc")
+    base = spec.load_pipeline()
+    features = replace(base.load_feature_spec(), group=None)
+    message = "comparison.yaml:6: `search.monitor` must be auc or logloss where the feature spec"
+    with pytest.raises(UserError, match=message):
+        check_runs(spec, base, features)
+
+
+def test_early_stopping_by_group_needs_groups(tmp_path):
+    from dataclasses import replace
+
+    stopping = "train: {early_stopping: {monitor: gauc}}"
+    spec = load(tmp_path, "model: {name: dnn}}", f"model: {{name: dnn}}, {stopping}}}")
+    base = spec.load_pipeline()
+    features = replace(base.load_feature_spec(), group=None)
+    message = "comparison.yaml:12: `train.early_stopping.monitor` must be auc or logloss"
+    with pytest.raises(UserError, match=message):
+        check_runs(spec, base, features)

@@ -1,0 +1,235 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from lmn_tf.specs.comparison_spec import ComparisonSpec
+from lmn_tf.training.comparison.comparison_report import (
+    markdown,
+    paired_t_test,
+    picture,
+    summary,
+    two_sided_p,
+)
+
+
+def spec(labels=("din", "lmn"), base=None):
+    models = [{"label": label, "model": {"name": "dnn"}} for label in labels]
+    data = {"comparison_version": 1, "name": "small", "pipeline": "p.yaml", "models": models}
+    data |= {"output": "out"} | ({"base": base} if base else {})
+    return ComparisonSpec.from_dict(data)
+
+
+def run(auc, memory=None, part="test"):
+    figures = {"auc": auc, "gauc": 0.6, "logloss": 0.5, "normalized_entropy": 0.9}
+    if memory:
+        figures["memory"] = memory
+    train = {"examples_per_second": 5000.0, "peak_rss_mib": 900.25}
+    return {"parameters": 1234, "train": train, part: figures}
+
+
+def seeded(runs):
+    """The runs of each model with seeds 1, 2, ..."""
+    return {label: dict(enumerate(found, 1)) for label, found in runs.items()}
+
+
+MEMORY = {"slots_used": 44.0, "memory_kl": 2.5, "slots_for_90": 98.0}
+
+
+def runs():
+    return seeded(
+        {
+            "din": [run(0.70), run(0.71), run(0.72)],
+            "lmn": [run(0.75, MEMORY), run(0.7625, MEMORY), run(0.77, MEMORY)],
+        }
+    )
+
+
+def test_numbers():
+    result = summary(spec(), [1, 2, 3], runs(), {"auc": 0.9})
+    din, lmn = result["models"]["din"], result["models"]["lmn"]
+    assert din["auc"]["mean"] == pytest.approx(0.71) and din["auc"]["sd"] == pytest.approx(0.01)
+    assert din["rela_impr"] == 0.0 and "test" not in din and "slots_used" not in din
+    assert lmn["rela_impr"] == pytest.approx((0.260833 / 0.21 - 1) * 100, abs=1e-3)
+    assert lmn["test"]["verdict"] == "better" and lmn["test"]["p"] < 0.05
+    assert lmn["slots_for_90"] == {"mean": 98.0, "sd": 0.0, "values": [98.0] * 3}
+    assert (result["set"], result["base"], result["seeds"]) == ("test", "din", [1, 2, 3])
+    assert lmn["peak_memory_mib"]["mean"] == 900.25 and lmn["seeds"] == [1, 2, 3]
+    assert (result["search"], result["failed"]) == (None, [])
+
+
+def test_each_model_is_tested_against_the_best_other():
+    found = seeded(
+        {
+            "din": [run(0.70), run(0.71), run(0.72)],
+            "dnn": [run(0.60), run(0.62), run(0.63)],
+            "lmn": [run(0.75), run(0.7625), run(0.77)],
+        }
+    )
+    models = summary(spec(("din", "dnn", "lmn"), base="dnn"), [1, 2, 3], found)["models"]
+    others = {label: model["best_other"]["label"] for label, model in models.items()}
+    assert others == {"din": "lmn", "dnn": "lmn", "lmn": "din"}
+    assert models["lmn"]["best_other"]["verdict"] == "better"
+    assert models["din"]["best_other"]["difference"] == pytest.approx(-0.0508333, abs=1e-6)
+    assert models["lmn"]["test"]["difference"] == pytest.approx(0.1441667, abs=1e-6)
+
+
+def test_seeds_that_one_model_lacks_are_left_out_of_its_tests():
+    found = runs()
+    del found["lmn"][2]
+    failed = [{"folder": "lmn-seed2", "reason": "exit status 1"}]
+    result = summary(spec(), [1, 2, 3], found, failed=failed)
+    assert result["models"]["lmn"]["test"]["seeds"] == 2
+    assert result["models"]["lmn"]["test"]["difference"] == pytest.approx(0.05)
+    assert result["models"]["lmn"]["auc"]["mean"] == pytest.approx(0.76)
+    text = markdown(result)
+    assert "lmn has 2 of the 3 seeds." in text and "- lmn-seed2: exit status 1" in text
+    del found["lmn"][1]
+    del found["din"][3]
+    assert summary(spec(), [1, 2, 3], found)["models"]["lmn"]["test"] is None
+
+
+def test_a_base_without_results_leaves_the_others_without_a_base():
+    found = runs()
+    del found["din"]
+    lmn = summary(spec(), [1, 2, 3], found)["models"]["lmn"]
+    assert (lmn["rela_impr"], lmn["test"], lmn["best_other"]) == (None, None, None)
+    assert summary(spec(), [1], {})["models"] == {}
+
+
+def test_markdown():
+    text = markdown(summary(spec(), [1, 2, 3], runs(), {"auc": 0.9}))
+    lines = text.splitlines()
+    assert lines[0] == "# small"
+    assert "test set over 3 seeds, mean ± standard deviation; base: din." in lines[2]
+    titles = [cell.strip() for cell in lines[4].strip("|").split("|")]
+    assert titles == [
+        "model", "AUC", "RelaImpr (%)", "against the base", "against the best other", "GAUC",
+        "LogLoss", "NE", "parameters", "examples/s", "peak memory (MiB)", "slots used (%)", "KL",
+        "slots for 90 %",
+    ]  # fmt: skip
+    din = [cell.strip() for cell in lines[6].strip("|").split("|")]
+    assert din[:4] == ["din", "0.7100 ± 0.0100", "+0.00", "-"] and din[-1] == "-"
+    assert din[4] == f"lmn: {lines[7].split('|')[4].strip().replace('better', 'worse')}"
+    lmn = [cell.strip() for cell in lines[7].strip("|").split("|")]
+    assert lmn[2].startswith("+24.2") and lmn[3] == "better (p < 0.001)"
+    assert lmn[4] == f"din: {lmn[3]}"
+    assert lmn[7:] == ["0.9000", "1,234", "5,000", "900", "44.0", "2.500", "98"]
+    assert len({len(line) for line in lines[4:8]}) == 1
+    assert "best possible AUC on these generated data is 0.9000" in text
+
+
+def test_p_has_three_digits():
+    found = runs()
+    found["lmn"][3]["test"]["auc"] = 0.8
+    assert "better (p = 0.024)" in markdown(summary(spec(), [1, 2, 3], found))
+
+
+def test_one_seed_says_that_it_tells_little():
+    one = {label: {1: found[1]} for label, found in runs().items()}
+    text = markdown(summary(spec(), [1], one))
+    assert "better (one seed)" in text and "One seed cannot tell" in text
+    assert "below 0.005 AUC means nothing" in text
+    one["lmn"][1] = run(0.7049)
+    assert "inconclusive (one seed)" in markdown(summary(spec(), [1], one))
+    assert "over 1 seed; base" in text and "±" not in text and "best possible" not in text
+
+
+def test_a_base_at_chance_has_no_relative_improvement():
+    found = seeded({"din": [run(0.7)], "lmn": [run(0.5)]})
+    result = summary(spec(base="lmn"), [1], found)
+    assert result["models"]["din"]["rela_impr"] is None
+    assert "| -" in markdown(result)
+
+
+def test_without_a_test_set_the_validation_set_counts():
+    found = seeded({"din": [run(0.7, part="valid")], "lmn": [run(0.8, part="valid")]})
+    assert summary(spec(), [1], found)["set"] == "valid"
+
+
+def test_a_figure_that_one_run_lacks_is_left_out():
+    found = runs()
+    found["lmn"][2]["test"]["auc"] = None
+    result = summary(spec(), [1, 2, 3], found)
+    assert "auc" not in result["models"]["lmn"] and result["models"]["lmn"]["rela_impr"] is None
+    assert markdown(result)
+
+
+def test_the_search_stands_below_the_table():
+    search = {"trials": 1, "seed": 1, "monitor": "auc", "models": {}}
+    result = summary(spec(), [1, 2, 3], runs(), search=search)
+    assert result["search"] == search and "\n## Search\n" in markdown(result)
+
+
+def test_picture(tmp_path):
+    picture(summary(spec(), [1, 2, 3], runs(), {"auc": 0.9}), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_difference_in_each_seed_is_told_as_such():
+    found = {
+        "din": {1: run(0.70), 2: run(0.71)},
+        "lmn": {1: run(0.72), 2: run(0.73)},
+    }
+    text = markdown(summary(spec(), [1, 2], found))
+    assert "better (by +0.0200 in each seed)" in text
+    assert "worse (by -0.0200 in each seed)" in text
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_agrees_with_scipy(seed):
+    rng = np.random.default_rng(seed)
+    count = rng.integers(2, 30)
+    values, base = rng.normal(0.1 * seed, 1, count), rng.normal(0, 1, count)
+    want = stats.ttest_rel(values, base)
+    found = paired_t_test(values.tolist(), base.tolist())
+    assert found["t"] == pytest.approx(want.statistic)
+    assert found["p"] == pytest.approx(want.pvalue, rel=1e-9)
+    certain = want.pvalue < 0.05
+    assert found["verdict"] == (
+        ("better" if want.statistic > 0 else "worse") if certain else "inconclusive"
+    )
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 9, 200])
+@pytest.mark.parametrize("t", [0.0, 1e-6, 0.1, 1.0, 5.0, -40.0, 1e4])
+def test_tails_agree_with_scipy(t, freedom):
+    assert two_sided_p(t, freedom) == pytest.approx(2 * stats.t.sf(abs(t), freedom), rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [
+        (0.7049, "inconclusive"),
+        (0.6951, "inconclusive"),
+        (0.7051, "better"),
+        (0.6949, "worse"),
+    ],
+)
+def test_one_seed_must_differ_by_more_than_seeds_do(value, verdict):
+    assert paired_t_test([value], [0.7]) == {
+        "seeds": 1,
+        "difference": pytest.approx(value - 0.7),
+        "deviation": None,
+        "t": None,
+        "p": None,
+        "verdict": verdict,
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "base", "verdict"),
+    [
+        ([0.75, 0.75], [0.5, 0.5], "better"),
+        ([0.3, 0.1, 0.2], [0.4, 0.2, 0.3], "worse"),  # the same but for rounding
+        ([0.7501, 0.7601], [0.75, 0.76], "better"),
+        ([0.75, 0.5], [0.75, 0.5], "equal"),
+    ],
+)
+def test_the_same_difference_in_all_seeds_is_no_chance(values, base, verdict):
+    found = paired_t_test(values, base)
+    assert (found["p"], found["verdict"], found["deviation"]) == (None, verdict, 0.0)
+
+
+def test_pairs_must_be_pairs():
+    with pytest.raises(ValueError, match="`values` must be as many as `base`. Received: 1 values"):
+        paired_t_test([1.0], [1.0, 2.0])

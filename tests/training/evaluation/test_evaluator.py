@@ -1,0 +1,139 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, slim_spec
+from sklearn import metrics as reference
+from tiny_run import market, trained_run
+
+from lmn_tf.data.dataset import make_dataset
+from lmn_tf.models import registry
+from lmn_tf.specs.errors import UserError
+from lmn_tf.training.evaluation.evaluator import Evaluator
+from lmn_tf.training.saving.run_directory import RunDirectory
+
+
+def dataset(logits, labels, groups, weights=None, batch=7):
+    parts = ({"x": logits.astype("float32"), "group": groups}, labels.astype("float32"))
+    parts += () if weights is None else (weights.astype("float32"),)
+    return tf.data.Dataset.from_tensor_slices(parts).batch(batch)
+
+
+class Echo(tf.keras.Model):
+    """Gives its input back as logits."""
+
+    def call(self, features, training=None):
+        return features["x"]
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(200, 2))
+    labels = (logits + rng.normal(size=(200, 2)) > 0).astype("float64")
+    return logits, labels, rng.integers(0, 12, 200)
+
+
+def probability(logits):
+    return 1 / (1 + np.exp(-logits))
+
+
+def test_agrees_with_scikit_learn(rows):
+    logits, labels, groups = rows
+    found = Evaluator(Echo(), ("a", "b"), grouped=True).evaluate(dataset(*rows))
+    for index, name in enumerate(("a", "b")):
+        y, x = labels[:, index], logits[:, index]
+        entropy = reference.log_loss(y, np.full(200, y.mean()))
+        want = {
+            "auc": reference.roc_auc_score(y, x),
+            "logloss": reference.log_loss(y, probability(x)),
+            "normalized_entropy": reference.log_loss(y, probability(x)) / entropy,
+        }
+        aucs, sizes = [], []
+        for group in np.unique(groups):
+            part = groups == group
+            if 0 < y[part].mean() < 1:
+                aucs.append(reference.roc_auc_score(y[part], x[part]))
+                sizes.append(part.sum())
+        want["gauc"], want["qauc"] = np.average(aucs, weights=sizes), np.mean(aucs)
+        for key, value in want.items():
+            assert found["labels"][name][key] == pytest.approx(value, abs=5e-4), key
+            if index == 0:
+                assert found[key] == pytest.approx(value, abs=5e-4)
+        assert found["labels"][name]["groups_skipped"] == 12 - len(aucs)
+    assert found["examples"] == 200 and found["groups"] == 12 and "memory" not in found
+
+
+def test_weights_of_rows_count(rows):
+    logits, labels, groups = rows
+    weights = np.random.default_rng(1).uniform(0, 3, 200)
+    found = Evaluator(Echo()).evaluate(dataset(*rows, weights))
+    y, x = labels[:, 0], logits[:, 0]
+    want = reference.roc_auc_score(y, x, sample_weight=weights)
+    assert found["auc"] == pytest.approx(want, abs=5e-4)
+    want = reference.log_loss(y, probability(x), sample_weight=weights)
+    assert found["logloss"] == pytest.approx(want, abs=1e-5)
+
+
+def test_what_does_not_exist_is_none(rows):
+    logits, labels, groups = rows
+    found = Evaluator(Echo(), grouped=True).evaluate(dataset(logits, labels * 0, groups))
+    assert found["auc"] is None and found["gauc"] is None and found["logloss"] > 0
+
+
+def test_predictions_come_in_order(rows):
+    logits, _, _ = rows
+    batches = list(Evaluator(Echo(), ("a", "b")).predict(dataset(*rows)))
+    np.testing.assert_allclose(np.concatenate(batches), probability(logits), rtol=1e-5)
+
+
+def test_memory_usage_is_that_of_the_reads():
+    directory = RunDirectory.open(trained_run())
+    model, spec = directory.load_model(), directory.load_spec()
+    data = make_dataset(spec, f"{market()}/test-*.parquet", batch_size=64)
+    memory = Evaluator(model, ("click",), True).evaluate(data)["memory"]
+    large = next(layer for layer in model.layers if hasattr(layer, "user_aware_query"))
+    reads = np.zeros(large.memory_size)
+    for features, _ in data:
+        groups = model.encoder(features)
+        history = groups["histories"]["history"]
+        _, slots, weights = large.read(history["history"], groups["user"], history["mask"])
+        valid = history["mask"].numpy()
+        np.add.at(reads, slots.numpy()[valid].ravel(), weights.numpy()[valid].ravel())
+    share = reads / reads.sum()
+    used = share[share > 0]
+    assert memory["memory_size"] == 36
+    assert memory["slots_used"] == pytest.approx(100 * len(used) / 36)
+    assert memory["memory_kl"] == pytest.approx(np.log(36) + (used * np.log(used)).sum(), abs=1e-4)
+    most = np.cumsum(np.sort(share)[::-1])
+    assert memory["slots_for_90"] == np.searchsorted(most, 0.9) + 1
+
+
+def test_walks_over_histories_tell_how_widely_they_spread():
+    spec = slim_spec()
+    keras.utils.set_random_seed(1)
+    model = registry.build("imn", spec, SMALL_OPTIONS["imn"])
+    model.compile()
+    features, labels = random_features(spec, rows=20), random_labels(20)
+    want = model.evaluate(features, labels, batch_size=8, verbose=0, return_dict=True)
+    data = tf.data.Dataset.from_tensor_slices((features, labels)).batch(8)
+    evaluator = Evaluator(model)
+    for _ in range(2):
+        found = evaluator.evaluate(data)
+        for name in ("attention_entropy_1", "attention_entropy_2"):
+            assert found[name] == pytest.approx(want[name], rel=1e-5) and found[name] > 0
+        assert "memory" not in found and "attention_entropy_3" not in found
+
+
+class Itself(keras.Model):
+    """Gives its feature as the logits."""
+
+    def call(self, features, training=None):
+        return features["x"]
+
+
+def test_logits_that_are_not_finite_are_refused_with_their_row():
+    x = np.float32([[1], [2], [3], [np.inf]])
+    batches = tf.data.Dataset.from_tensor_slices(({"x": x}, np.zeros_like(x))).batch(3)
+    with pytest.raises(UserError, match="logits of the model must be finite. Received: inf for"):
+        list(Evaluator(Itself()).predict(batches))

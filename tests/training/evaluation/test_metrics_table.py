@@ -1,0 +1,44 @@
+from lmn_tf.training.evaluation.metrics_table import markdown_table, metrics_table
+
+
+def test_memory_and_missing_figures():
+    memory = {"slots_used": 44.14, "memory_kl": 2.5163, "slots_for_90": 1098.0}
+    metrics = {
+        "model": "lmn",
+        "seed": 3,
+        "parameters": 112342,
+        "train": {
+            "steps": 376,
+            "examples_per_second": 4508.4,
+            "input_wait": 0.024,
+            "peak_memory_mib": 1280.4,
+        },
+        "valid": {"auc": None, "logloss": 0.5, "examples": 10},
+        "test": {"auc": 0.8, "gauc": 0.7, "logloss": 0.5, "examples": 10, "memory": memory},
+    }
+    lines = metrics_table(metrics).splitlines()
+    assert lines[0] == (
+        "model lmn, seed 3, 112,342 parameters, 376 steps, 4,508 examples/s, input wait 2 %, "
+        "peak memory 1,280 MiB"
+    )
+    assert lines[1].split() == (
+        "set AUC GAUC LogLoss examples slots used KL slots for 90 %".split()
+    )
+    assert lines[2].split() == "valid - - 0.5000 10 - - -".split()
+    assert lines[3].split() == "test 0.8000 0.7000 0.5000 10 44.1 % 2.516 1,098".split()
+
+
+def test_a_run_without_evaluation():
+    assert metrics_table({"model": "dnn", "seed": 1}) == "model dnn, seed 1"
+
+
+def test_columns_stand_below_each_other():
+    assert markdown_table(["a", "long title"], [["long cell", "b"]]) == [
+        "| a         | long title |",
+        "| --------- | ---------- |",
+        "| long cell | b          |",
+    ]
+
+
+def test_bars_do_not_end_a_cell():
+    assert markdown_table(["a"], [["x|y"]])[2] == "| x\\|y |"
