@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from lmn_tf.distribute.tables.row_wise_table import add_table, read_rows
+from lmn_tf.distribute.tables.placement import add_table, read_rows
 from lmn_tf.distribute.tables.rows import StoresRows
 from lmn_tf.layers.base import add_replicated_loss
 

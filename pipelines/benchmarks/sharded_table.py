@@ -81,7 +81,7 @@ def make_table(kind, strategy, rows, dim):
 
 def read(table, ids, weights):
     """Weighted sums of rows of any of the tables."""
-    from lmn_tf.distribute.tables.row_wise_table import read_weighted_sum
+    from lmn_tf.distribute.tables.placement import read_weighted_sum
 
     return read_weighted_sum(table, ids, weights)
 

@@ -6,7 +6,7 @@ import math
 import keras
 import tensorflow as tf
 
-from lmn_tf.distribute.tables.row_wise_table import PLACEMENTS, add_table, read_weighted_sum
+from lmn_tf.distribute.tables.placement import PLACEMENTS, add_table, read_weighted_sum
 from lmn_tf.distribute.tables.rows import StoresRows
 from lmn_tf.layers.base import add_balance_loss, check_choice, check_positive_integer
 from lmn_tf.layers.core.masked_batch_normalization import MaskedBatchNormalization

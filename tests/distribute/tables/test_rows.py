@@ -6,7 +6,7 @@ from replicas import replicas
 
 from lmn_tf.distribute.tables import rows as row_access
 from lmn_tf.distribute.tables import rows as row_storage
-from lmn_tf.distribute.tables.row_wise_table import add_table
+from lmn_tf.distribute.tables.placement import add_table
 from lmn_tf.distribute.tables.rows import (
     RowSplit,
     StoresRows,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lmn_tf.distribute.tables.row_wise_table import read_rows, read_weighted_sum
+from lmn_tf.distribute.tables.placement import read_rows, read_weighted_sum
 from lmn_tf.distribute.tables.server_table import ServerTable
 from lmn_tf.optimizers import RowWiseAdagrad, RowWiseAdam
 
