@@ -13,9 +13,18 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.ops.compile import plain_kernels
-from lmn_tf.serving.export_error import ExportError
 
 _LARGEST_SHARE = 0.05
+
+
+class ExportError(RuntimeError):
+    """An export that would not serve what was trained.
+
+    Example:
+
+    >>> str(ExportError("the export must store each variable once"))
+    'the export must store each variable once'
+    """
 
 
 def check_parity(model, served, dataset, tolerance: float) -> dict:

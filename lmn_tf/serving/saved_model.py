@@ -12,8 +12,7 @@ from lmn_tf.data.dataset import make_dataset
 from lmn_tf.distribute.tables.row_wise_table import RowWiseTable
 from lmn_tf.layers.memory.sparse_memory import SparseMemory
 from lmn_tf.ops.compile import plain_kernels
-from lmn_tf.serving.export_error import ExportError
-from lmn_tf.serving.parity import check_parity
+from lmn_tf.serving.parity import ExportError, check_parity
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.spec_folder import write_spec
 

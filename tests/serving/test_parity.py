@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.ops.compile import compiles_for_cpu, plain_kernels
-from lmn_tf.serving.export_error import ExportError
-from lmn_tf.serving.parity import check_parity
+from lmn_tf.serving.parity import ExportError, check_parity
+from lmn_tf.specs.errors import UserError
 
 ROWS = 40
 DATASET = [{"x": np.arange(start, start + 10, dtype=np.float32)} for start in range(0, ROWS, 10)]
@@ -151,3 +151,9 @@ def test_a_memory_whose_kernels_choose_other_slots_by_rounding(tmp_path):
     model.memory.memory_values.assign(wrong.reshape(values.shape))
     with pytest.raises(ExportError, match="must score like the model, within 1e-05"):
         check_parity(model, served, dataset, 1e-5)
+
+
+def test_it_is_no_mistake_of_the_user():
+    with pytest.raises(RuntimeError, match="stored twice") as caught:
+        raise ExportError("stored twice")
+    assert not isinstance(caught.value, UserError)
