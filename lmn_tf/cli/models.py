@@ -64,23 +64,32 @@ def section(model: dict) -> str:
 
 def _elsewhere(model: dict) -> dict:
     """Maps classes whose options stand elsewhere on the page to links to them."""
-    links = {}
-    for one in registry.classes(model["name"])[1:]:
-        if one.name == _BASE:
-            links[one.name] = f"[every model](#{_EVERY.lower().replace(' ', '-')})"
+    links, records = {}, _records(model["name"])
+    for record in records:
+        owner = record.__name__.removesuffix("Options")
+        if owner == _BASE:
+            links[owner] = f"[every model](#{_EVERY.lower().replace(' ', '-')})"
             continue
-        owner = _owner(one)
-        if one.options and owner != model["name"]:
-            links[one.name] = f"[`{owner}`](#{owner})"
+        name = _home(record)
+        # A model that has some of the options of that section only lists them itself.
+        if name != model["name"] and all(
+            other in records for other in _records(name) if _home(other) == name
+        ):
+            links[owner] = f"[`{name}`](#{name})"
     return links
 
 
-def _owner(one) -> str:
-    """The model of a class, or the first model that derives from a class which is none."""
-    names = {registry.MODELS[name].partition(":")[2]: name for name in registry.names()}
-    return names.get(one.name) or next(
-        name for name in registry.names() if one in registry.classes(name)
-    )
+def _records(name: str) -> list:
+    """The records that declare options of a model, nearest first."""
+    own = {option.owner for option in registry.options(name).values()}
+    records = registry.record(name).__mro__
+    return [one for one in records if one.__name__.removesuffix("Options") in own]
+
+
+def _home(record) -> str:
+    """The model in whose section the options of a record stand."""
+    names = {registry.record(name): name for name in registry.names()}
+    return names.get(record) or next(name for name in registry.names() if record in _records(name))
 
 
 def _options(options: list[dict]) -> list[str]:

@@ -14,4 +14,5 @@ def schema():
     from lmn_tf.models import registry
     from lmn_tf.specs.schema import json_schema
 
-    click.echo(json.dumps(json_schema(models=registry.names()), indent=2))
+    models = {name: registry.record(name).json_schema() for name in registry.names()}
+    click.echo(json.dumps(json_schema(models), indent=2))

@@ -1,26 +1,24 @@
-"""What the models' sources say of them: the manual page of each, without importing TensorFlow."""
+"""The manual page of each model, without importing TensorFlow."""
 
 import ast
 import functools
+import importlib.util
 import pathlib
 import re
 
 from lmn_tf.models import registry
+from lmn_tf.models.options.rules import type_text
 from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.pipeline_base import inherited
 
 _SECTION = re.compile(r"^([A-Z][a-z]+(?: [a-z]+)?):\n", re.M)
-_ENTRY = re.compile(r"^(?=\*{0,2}\w+: )", re.M)
-_DEFAULT = re.compile(r"\s*Defaults\s+to\s+`[^`]*`(?::\s*([^.]*))?\.")
-_TYPE_WORDS = re.compile(r"^(?:Integer|Float|Boolean|String|Tuple of integers)\.\s*")
-_CHOICES = re.compile(r"^(?:`[^`]*`(?:,? or |, )?)+\.?$")
 _FORMULA = re.compile(r"`(logits? = [^`]+)`")
 _EQUATION = re.compile(r"`(\w+ = [^`]+)`")
 _CHECKOUT = ("feature_specs", "pipelines")
 
 
 def describe(name):
-    """Describes a model from its source.
+    """Describes a model by its docstring and its options.
 
     Args:
         name: String. A registered model name.
@@ -28,10 +26,9 @@ def describe(name):
     Returns:
         Dictionary of `name`, `class`, `file`, `summary`, `description`, `formula`, `options`,
         `complexity`, `references` and `pipelines`. Each option has its `name`, `type`, `default`,
-        `meaning`, and in `of` the class that has it. What the source does not say is `None`.
-        A `formula` that the class does not give is that of the class it derives from. `pipelines`
-        are files of the checkout that the package, or else the current folder, stands in;
-        a model without a pipeline of its own has the first comparison that trains it.
+        `meaning`, and in `of` the class that has it. What the docstring does not say is `None`.
+        `pipelines` are files of the checkout that the package, or else the current folder, stands
+        in; a model without a pipeline of its own has the first comparison that trains it.
 
     Raises:
         UserError: If no such model exists.
@@ -41,57 +38,42 @@ def describe(name):
     >>> describe("dnn")["formula"]
     'logit = MLP(concat[user, item, context, cross])'
     """
-    classes = registry.classes(name)
-    summary, _, description = _opening(classes[0]).partition("\n")
-    sections = _sections(classes[0].docstring)
+    options = registry.options(name)
+    module, class_name = registry.MODELS[name].split(":")
+    docstring = _docstring(module, class_name)
+    opening = _SECTION.split(docstring, maxsplit=1)[0]
+    summary, _, description = opening.partition("\n")
+    sections = _sections(docstring)
     return {
         "name": name,
-        "class": classes[0].name,
-        "file": registry.MODELS[name].partition(":")[0].replace(".", "/") + ".py",
+        "class": class_name,
+        "file": module.replace(".", "/") + ".py",
         "summary": summary,
         "description": description.strip(),
-        "formula": next(filter(None, map(_formula, classes)), None),
-        "options": [_option(option, classes) for option in registry.options(name).values()],
+        "formula": _formula(opening),
+        "options": [_option(option) for option in options.values()],
         "complexity": _reflowed(sections.get("Complexity", "")) or None,
         "references": _items(sections.get("Reference", "")),
         "pipelines": list(_pipelines(_checkout()).get(name, ())),
     }
 
 
-def _opening(one):
-    """What stands before the sections of a class's docstring."""
-    return _SECTION.split(one.docstring, maxsplit=1)[0]
+def _docstring(module, class_name):
+    """The docstring of a class as it stands in its file: importing it would import TensorFlow."""
+    path = pathlib.Path(importlib.util.find_spec(module).origin)
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body
+    return next(
+        ast.get_docstring(node) or ""
+        for node in nodes
+        if isinstance(node, ast.ClassDef) and node.name == class_name
+    )
 
 
-def _formula(one):
-    """The formula of the logit, else all equations there are."""
-    text = _reflowed(_opening(one))
+def _formula(opening):
+    """The formula of the logit, else all equations there are, else `None`."""
+    text = _reflowed(opening)
     found = _FORMULA.findall(text)[:1] or _EQUATION.findall(text)
-    return "; ".join(dict.fromkeys(found))
-
-
-def type_text(annotation):
-    """Returns the type of an option as one writes it in YAML.
-
-    Example:
-
-    >>> type_text("tuple[int, ...] | None"), type_text("Literal['mean', 'sum']")
-    ('list of int or null', 'mean, sum')
-    """
-    return _type_text(ast.parse(annotation, mode="eval").body)
-
-
-def _type_text(rule):
-    if isinstance(rule, ast.BinOp):
-        return f"{_type_text(rule.left)} or {_type_text(rule.right)}"
-    if isinstance(rule, ast.Constant):
-        return value_text(rule.value)
-    if isinstance(rule, ast.Subscript) and rule.value.id == "Literal":
-        parts = rule.slice.elts if isinstance(rule.slice, ast.Tuple) else [rule.slice]
-        return ", ".join(str(part.value) for part in parts)
-    if isinstance(rule, ast.Subscript):
-        return f"list of {_type_text(rule.slice.elts[0])}"
-    return rule.id
+    return "; ".join(dict.fromkeys(found)) or None
 
 
 def value_text(value):
@@ -109,28 +91,14 @@ def value_text(value):
     return str(value)
 
 
-def _option(option, classes):
-    owner = next(one for one in classes if option in one.options)
+def _option(option):
     return {
         "name": option.name,
-        "type": type_text(option.annotation),
+        "type": type_text(option.schema),
         "default": value_text(option.default),
-        "meaning": _meaning(option.name, classes),
-        "of": owner.name,
+        "meaning": option.meaning,
+        "of": option.owner,
     }
-
-
-def _meaning(option, classes):
-    """What the docstring of the nearest class says of an option, but for type and default."""
-    for one in classes:
-        for entry in _ENTRY.split(_sections(one.docstring).get("Args", "")):
-            name, _, text = entry.partition(": ")
-            if name != option:
-                continue
-            text = _TYPE_WORDS.sub("", _reflowed(text))
-            text = _DEFAULT.sub(lambda m: f" By default {m[1]}." if m[1] else "", text).strip()
-            return "" if _CHOICES.match(text) else text
-    return ""
 
 
 def _sections(docstring):

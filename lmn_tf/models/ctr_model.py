@@ -1,8 +1,6 @@
 """The base class of all click models."""
 
 import contextlib
-import inspect
-from typing import Literal
 
 import keras
 import tensorflow as tf
@@ -14,9 +12,11 @@ from lmn_tf.models.counted_rows import refuse_weights
 from lmn_tf.models.ctr_head import CTRHead
 from lmn_tf.models.ctr_metrics import make_metrics
 from lmn_tf.models.multi_worker_fit import MultiWorkerFit
+from lmn_tf.models.options import CTRModelOptions
 from lmn_tf.models.parameter_server_fit import ParameterServerFit
 from lmn_tf.models.replicated_steps import ReplicatedSteps
 from lmn_tf.models.untracked import Untracked
+from lmn_tf.models.with_options import WithOptions
 from lmn_tf.optimizers.default_optimizer import default
 from lmn_tf.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from lmn_tf.specs.errors import UserError
@@ -25,7 +25,7 @@ from lmn_tf.specs.fingerprint import check_same, fingerprint
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model):
+class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model):
     """A `keras.Model` that is built from a feature spec and scores clicks.
 
     Computes `logits = MLP(concat[user, item, context, cross, *read_histories()])`. Subclasses say
@@ -50,21 +50,10 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known, or the dictionary it is made from.
-        hidden_units: Tuple of integers. Widths of the head's hidden layers. Defaults to
-            `(200, 80)`.
-        activation: Activation of the head's hidden layers. Defaults to `"prelu"`.
-        dropout: Float. Share of each hidden layer dropped in training. Defaults to `0.0`.
-        batch_norm: Boolean. Whether to batch-normalise the head's input. Defaults to `True`.
-        num_experts: Integer. Shared experts that each label weighs for itself, in place of the
-            head's one MLP; 0 for none. Defaults to `0`.
-        tower_units: Tuple of integers. Hidden layers that each label has of its own, behind the
-            shared ones. Defaults to `()`.
-        interaction: `"none"`, `"cross"` (cross layers on the concatenation, as DCN) or `"dot"` (dot
-            products of the groups, as DLRM) before the head. Defaults to `"none"`.
-        cross_layers: Integer. Layers of `interaction="cross"`. Defaults to `2`.
         sizes: Mapping from table name to number of rows, which overrides what `spec` knows.
             Defaults to `None`. Not an option of pipelines.
-        **kwargs: Base model arguments, such as `name` and `dtype`.
+        **options: Options of `CTRModelOptions`, and base model arguments, such as `name` and
+            `dtype`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -85,37 +74,20 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
     TensorShape([2, 1])
     """
 
+    Options = CTRModelOptions
+
     # Whether the model reads sequences; those that do override `read_histories`. For those that
     # do not, training, evaluation and serving leave the sequences unread.
     reads_histories = False
 
-    def __init__(
-        self,
-        spec,
-        *,
-        hidden_units: tuple[int, ...] = (200, 80),
-        activation: Literal["prelu", "dice", "relu", "gelu", "silu"] = "prelu",
-        dropout: float = 0.0,
-        batch_norm: bool = True,
-        num_experts: int = 0,
-        tower_units: tuple[int, ...] = (),
-        interaction: Literal["none", "cross", "dot"] = "none",
-        cross_layers: int = 2,
-        **kwargs,
-    ):
-        sizes, known = kwargs.pop("sizes", None), kwargs.pop("fingerprint", None)
-        super().__init__(**kwargs)
+    def __init__(self, spec, **options):
+        record, arguments = self.split_options(options)
+        sizes, known = arguments.pop("sizes", None), arguments.pop("fingerprint", None)
+        super().__init__(**arguments)
+        self.options = record
         self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec.from_dict(spec)
         # With sizes given, as of a saved model, the vocabularies may not be at hand.
         self._fingerprint = fingerprint(self.spec) if sizes is None else dict(known or {})
-        self.hidden_units = tuple(hidden_units)
-        self.activation = activation
-        self.dropout = dropout
-        self.batch_norm = batch_norm
-        self.num_experts = num_experts
-        self.tower_units = tuple(tower_units)
-        self.interaction = interaction
-        self.cross_layers = cross_layers
         self.label_names = tuple(label.name for label in self.spec.labels)
         self._check_spec()
         self.encoder = FeatureEncoder(
@@ -126,10 +98,10 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
             name="feature_encoder",
         )
         self.feature_interaction = None
-        if interaction != "none":
+        if record.interaction != "none":
             self.feature_interaction = FeatureInteraction(
-                interaction,
-                num_layers=cross_layers,
+                record.interaction,
+                num_layers=record.cross_layers,
                 projection_dim=self.spec.embedding_dim,
                 dtype=self.dtype_policy,
                 name="feature_interaction",
@@ -142,12 +114,12 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
         """Returns the layer that turns the groups into logits; `extra_units` as of `CTRHead`."""
         return CTRHead(
             len(self.spec.labels),
-            hidden_units=self.hidden_units,
-            activation=self.activation,
-            dropout=self.dropout,
-            batch_norm=self.batch_norm,
-            num_experts=self.num_experts,
-            tower_units=self.tower_units,
+            hidden_units=self.options.hidden_units,
+            activation=self.options.activation,
+            dropout=self.options.dropout,
+            batch_norm=self.options.batch_norm,
+            num_experts=self.options.num_experts,
+            tower_units=self.options.tower_units,
             extra_units=extra_units,
             dtype=self.dtype_policy,
             name="head",
@@ -432,19 +404,8 @@ class CTRModel(ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model)
             "sizes": dict(self.encoder.sizes),
             "fingerprint": dict(self._fingerprint),
         }
-        return {**config, **{name: getattr(self, name) for name in _options(type(self))}}
+        return {**config, **self.option_values()}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
-
-
-def _options(cls):
-    """Returns the names of the keyword-only arguments of a class and its bases."""
-    return {
-        name: None
-        for one in cls.__mro__
-        if issubclass(one, CTRModel) and "__init__" in vars(one)
-        for name, parameter in inspect.signature(one.__init__).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }

@@ -1,12 +1,11 @@
 """Deep interest evolution network."""
 
-from typing import Literal
-
 import keras
 
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.layers.evolution.interest_evolution import InterestEvolution
 from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.options import DIENOptions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -25,19 +24,7 @@ class DIEN(CTRModel):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        variant: Form of the weighted unit: `"augru"` as published, `"released"` as in the code
-            published with it, `"agru"` or `"aigru"`. Defaults to `"augru"`.
-        attention: `"bilinear"`, the paper's `h_t W v`, or `"mlp"`, the unit of DIN. Defaults to
-            `"bilinear"`.
-        attention_units: Tuple of integers. Hidden layers of that unit. Defaults to `(80, 40)`.
-        attention_activation: Activation of those layers. Defaults to `"sigmoid"`.
-        auxiliary_units: Tuple of integers. Hidden layers of the auxiliary network, `()` for an
-            inner product. Defaults to `(100, 50)`.
-        auxiliary_weight: Float. Weight of the auxiliary loss; 0 turns it off. The released code
-            halves the click loss, so 2 keeps its ratio. Defaults to `1.0`.
-        add_pooling: Boolean. Whether the head sees the summed history and its product with the
-            candidate as well, as in the released code. Defaults to `False`.
-        **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
+        **options: Options of `DIENOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -62,40 +49,19 @@ class DIEN(CTRModel):
           AAAI 2019.
     """
 
+    Options = DIENOptions
     reads_histories = True
 
-    def __init__(
-        self,
-        spec,
-        *,
-        variant: Literal["augru", "released", "agru", "aigru"] = "augru",
-        attention: Literal["bilinear", "mlp"] = "bilinear",
-        attention_units: tuple[int, ...] = (80, 40),
-        attention_activation: Literal["sigmoid", "dice", "prelu", "relu"] = "sigmoid",
-        auxiliary_units: tuple[int, ...] = (100, 50),
-        auxiliary_weight: float = 1.0,
-        add_pooling: bool = False,
-        **kwargs,
-    ):
-        super().__init__(spec, **kwargs)
-        self.variant = variant
-        self.attention = attention
-        self.attention_units = tuple(attention_units)
-        self.attention_activation = attention_activation
-        self.auxiliary_units = tuple(auxiliary_units)
-        self.auxiliary_weight = auxiliary_weight
-        self.add_pooling = add_pooling
+    def __init__(self, spec, **options):
+        super().__init__(spec, **options)
         self.pool = None
-        if add_pooling:
+        if self.options.add_pooling:
             self.pool = SequencePooling("sum", dtype=self.dtype_policy, name="pool")
+        arguments = self.options.arguments(DIENOptions)
+        del arguments["add_pooling"]
         self.evolutions = {
             sequence.name: InterestEvolution(
-                variant=variant,
-                attention=attention,
-                attention_units=self.attention_units,
-                attention_activation=attention_activation,
-                auxiliary_units=self.auxiliary_units,
-                auxiliary_weight=auxiliary_weight,
+                **arguments,
                 dtype=self.dtype_policy,
                 name=f"{sequence.name}_evolution",
             )

@@ -1,12 +1,11 @@
 """Deep interest network."""
 
-from typing import Literal
-
 import keras
 
 from lmn_tf.layers.attention.target_attention import TargetAttention
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.options import DINOptions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -22,16 +21,7 @@ class DIN(CTRModel):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        attention: Boolean. Whether histories are read by target attention, else they are
-            averaged, which is the model `Pooling`. Defaults to `True`.
-        attention_units: Tuple of integers. Hidden layers of the attention unit. Defaults to
-            `(80, 40)`.
-        attention_activation: Activation of those layers. Defaults to `"sigmoid"`.
-        attention_weights: `"softmax"`, or `"raw"` scores as in the paper. Defaults to
-            `"softmax"`.
-        add_pooling: Boolean. Whether the head sees the averaged history as well. Defaults to
-            `False`.
-        **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
+        **options: Options of `DINOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -54,35 +44,22 @@ class DIN(CTRModel):
           section 4.3.
     """
 
+    Options = DINOptions
     reads_histories = True
 
-    def __init__(
-        self,
-        spec,
-        *,
-        attention: bool = True,
-        attention_units: tuple[int, ...] = (80, 40),
-        attention_activation: Literal["sigmoid", "dice", "prelu", "relu"] = "sigmoid",
-        attention_weights: Literal["softmax", "raw"] = "softmax",
-        add_pooling: bool = False,
-        **kwargs,
-    ):
-        super().__init__(spec, **kwargs)
-        self.attention = attention
-        self.attention_units = tuple(attention_units)
-        self.attention_activation = attention_activation
-        self.attention_weights = attention_weights
-        self.add_pooling = add_pooling
+    def __init__(self, spec, **options):
+        super().__init__(spec, **options)
+        options = self.options
         self.pool = None
-        if add_pooling or not attention:
+        if options.add_pooling or not options.attention:
             self.pool = SequencePooling(dtype=self.dtype_policy, name="pool")
         self.attention_layers = {}
-        if attention:
+        if options.attention:
             self.attention_layers = {
                 sequence.name: TargetAttention(
-                    self.attention_units,
-                    activation=attention_activation,
-                    weight_normalization=attention_weights,
+                    options.attention_units,
+                    activation=options.attention_activation,
+                    weight_normalization=options.attention_weights,
                     dtype=self.dtype_policy,
                     name=f"{sequence.name}_attention",
                 )
@@ -92,7 +69,7 @@ class DIN(CTRModel):
     def read_histories(self, groups, training=None):
         parts = []
         for name, one in groups["histories"].items():
-            if self.attention:
+            if self.options.attention:
                 parts.append(
                     self.attention_layers[name](
                         one["history"], one["target"], mask=one["mask"], training=training

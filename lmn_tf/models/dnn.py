@@ -3,6 +3,7 @@
 import keras
 
 from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.options import DNNOptions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -13,7 +14,7 @@ class DNN(CTRModel):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
+        **options: Options of `DNNOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -33,3 +34,5 @@ class DNN(CTRModel):
     Reference:
         - Covington et al., "Deep Neural Networks for YouTube Recommendations", RecSys 2016.
     """
+
+    Options = DNNOptions

@@ -1,7 +1,6 @@
 """Iterative memory network."""
 
 import contextlib
-from typing import Literal
 
 import keras
 
@@ -9,6 +8,7 @@ from lmn_tf.layers.core.position_embedding import PositionEmbedding
 from lmn_tf.layers.memory.iterative_memory import IterativeMemory
 from lmn_tf.metrics.attention_entropy import AttentionEntropy
 from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.options import IMNOptions
 from lmn_tf.models.untracked import Untracked
 
 
@@ -31,26 +31,7 @@ class IMN(CTRModel):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        num_walks: Integer. Walks over a history. Defaults to `3`.
-        num_enhancements: Integer. Steps that bring the candidate back to mind after the last
-            walk. Defaults to `3`.
-        positions: `"learned"`, `"sinusoidal"` or `"none"`: what is added to behaviours for their
-            distance from the newest. Defaults to `"learned"`.
-        attention_units: Integer. Hidden layer of the attention. Defaults to `64`.
-        attention_activation: Activation of that layer. Defaults to `"sigmoid"`.
-        attention_weights: `"sigmoid"` of each score, or their `"softmax"` over the history.
-            Defaults to `"sigmoid"`.
-        normalize: `"none"`, as in the paper, or `"length"`, which divides sigmoid weights by the
-            number of behaviours. Defaults to `"none"`.
-        share_iterations: Boolean. Whether all walks have the same weights. Defaults to `True`.
-        cross: `"full"`, or `"delayed"`: an attention without the candidate, an ablation. Defaults
-            to `"full"`.
-        euclidean: Boolean. Whether the attention sees differences; without them is an ablation.
-            Defaults to `True`.
-        attention: Boolean. Without it histories are averaged, an ablation. Defaults to `True`.
-        iterative: Boolean. Without it the head sees the first walk's read-out, an ablation.
-            Defaults to `True`.
-        **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
+        **options: Options of `IMNOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -74,46 +55,18 @@ class IMN(CTRModel):
           Systems", section 4.
     """
 
+    Options = IMNOptions
     reads_histories = True
 
-    def __init__(
-        self,
-        spec,
-        *,
-        num_walks: int = 3,
-        num_enhancements: int = 3,
-        positions: Literal["learned", "sinusoidal", "none"] = "learned",
-        attention_units: int = 64,
-        attention_activation: Literal["sigmoid", "relu", "tanh"] = "sigmoid",
-        attention_weights: Literal["sigmoid", "softmax"] = "sigmoid",
-        normalize: Literal["none", "length"] = "none",
-        share_iterations: bool = True,
-        cross: Literal["full", "delayed"] = "full",
-        euclidean: bool = True,
-        attention: bool = True,
-        iterative: bool = True,
-        **kwargs,
-    ):
-        super().__init__(spec, **kwargs)
-        self.num_walks = num_walks
-        self.num_enhancements = num_enhancements
-        self.positions = positions
-        self.attention_units = attention_units
-        self.attention_activation = attention_activation
-        self.attention_weights = attention_weights
-        self.normalize = normalize
-        self.share_iterations = share_iterations
-        self.cross = cross
-        self.euclidean = euclidean
-        self.attention = attention
-        self.iterative = iterative
+    def __init__(self, spec, **options):
+        super().__init__(spec, **options)
         self.memories, self.position_layers, entropies = {}, {}, []
         for sequence in self.spec.sequences:
             self.memories[sequence.name] = self._make_memory(f"{sequence.name}_memory")
-            if positions != "none":
+            if self.options.positions != "none":
                 self.position_layers[sequence.name] = PositionEmbedding(
                     sequence.max_length,
-                    encoding=positions,
+                    encoding=self.options.positions,
                     dtype=self.dtype_policy,
                     name=f"{sequence.name}_positions",
                 )
@@ -121,18 +74,15 @@ class IMN(CTRModel):
         self._entropies = Untracked(entropies)
 
     def _make_memory(self, name):
+        arguments = self.options.arguments(
+            IMNOptions,
+            attention_units="hidden_units",
+            attention_activation="activation",
+            attention_weights="weight_normalization",
+        )
+        del arguments["positions"]
         return IterativeMemory(
-            num_walks=self.num_walks,
-            num_enhancements=self.num_enhancements,
-            hidden_units=self.attention_units,
-            activation=self.attention_activation,
-            weight_normalization=self.attention_weights,
-            normalize=self.normalize,
-            share_iterations=self.share_iterations,
-            cross=self.cross,
-            euclidean=self.euclidean,
-            attention=self.attention,
-            iterative=self.iterative,
+            **arguments,
             dtype=self.dtype_policy,
             name=name,
         )

@@ -4,6 +4,7 @@ import keras
 
 from lmn_tf.models.din import DIN
 from lmn_tf.models.memory_plugin import MemoryPlugin
+from lmn_tf.models.options import LMNOptions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -22,8 +23,7 @@ class LMN(MemoryPlugin, DIN):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        **kwargs: Options of `MemoryPlugin`, `DIN` and `CTRModel`, and base model arguments such as
-            `name`.
+        **options: Options of `LMNOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -45,3 +45,5 @@ class LMN(MemoryPlugin, DIN):
     Reference:
         - Lu et al., "Large Memory Network for Recommendation", WWW 2025, eqs. 4-12.
     """
+
+    Options = LMNOptions

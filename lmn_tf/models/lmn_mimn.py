@@ -4,6 +4,7 @@ import keras
 
 from lmn_tf.models.memory_plugin import MemoryPlugin
 from lmn_tf.models.mimn import MIMN
+from lmn_tf.models.options import LMNMIMNOptions
 from lmn_tf.specs.errors import UserError
 
 
@@ -15,8 +16,7 @@ class LMNMIMN(MemoryPlugin, MIMN):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        **kwargs: Options of `MemoryPlugin`, `MIMN` and `CTRModel`, and base model arguments such as
-            `name`.
+        **options: Options of `LMNMIMNOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -37,6 +37,8 @@ class LMNMIMN(MemoryPlugin, MIMN):
     Reference:
         - Lu et al., "Large Memory Network for Recommendation", WWW 2025, section 3.2.
     """
+
+    Options = LMNMIMNOptions
 
     def initial_state(self, batch_size):
         """Not for this model: what its memory reads of a history is no part of MIMN's state."""

@@ -3,6 +3,7 @@
 import keras
 
 from lmn_tf.models.memory_plugin import MemoryPlugin
+from lmn_tf.models.options import LMNSIMOptions
 from lmn_tf.models.sim import SIM
 
 
@@ -14,8 +15,7 @@ class LMNSIM(MemoryPlugin, SIM):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        **kwargs: Options of `MemoryPlugin`, `SIM` and `CTRModel`, and base model arguments such as
-            `name`.
+        **options: Options of `LMNSIMOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -36,3 +36,5 @@ class LMNSIM(MemoryPlugin, SIM):
     Reference:
         - Lu et al., "Large Memory Network for Recommendation", WWW 2025, section 3.2.
     """
+
+    Options = LMNSIMOptions

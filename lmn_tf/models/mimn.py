@@ -1,12 +1,11 @@
 """Multi-channel user interest memory network."""
 
-from typing import Literal
-
 import keras
 import tensorflow as tf
 
 from lmn_tf.layers.memory.user_interest_memory import UserInterestMemory
 from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.options import MIMNOptions
 from lmn_tf.specs.errors import UserError
 
 
@@ -26,25 +25,7 @@ class MIMN(CTRModel):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        num_slots: Integer. Slots of a user's memory. Defaults to `4`.
-        controller_units: Integer. Width of the controller's state, or `None` for the history's
-            width. Defaults to `None`.
-        num_read_heads: Integer. Defaults to `1`.
-        num_write_heads: Integer. Defaults to `1`.
-        utilization: How writes are spread over the slots: `"paper"`, `"released"` or `"none"`.
-            Defaults to `"paper"`.
-        utilization_weight: Float. Weight of the loss that evens writes out; the released code's is
-            0.001 on its own form. Defaults to `1e-05`.
-        induction_top_k: Integer. Channels updated in a step; 0 leaves induction out. Defaults to
-            `1`.
-        attention_units: Tuple of integers. Hidden layers of the attention to the channels.
-            Defaults to `(80, 40)`.
-        static_keys: Boolean. Whether slots have trained keys as well. Defaults to `False`.
-        auxiliary_units: Tuple of integers. Hidden layers of the network of DIEN's auxiliary loss,
-            `()` for an inner product. Defaults to `(100, 50)`.
-        auxiliary_weight: Float. Weight of that loss, on the memory's outputs; 0 turns it off.
-            Defaults to `0.0`.
-        **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
+        **options: Options of `MIMNOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -71,50 +52,15 @@ class MIMN(CTRModel):
           Prediction", KDD 2019, section 4.
     """
 
+    Options = MIMNOptions
     reads_histories = True
 
-    def __init__(
-        self,
-        spec,
-        *,
-        num_slots: int = 4,
-        controller_units: int | None = None,
-        num_read_heads: int = 1,
-        num_write_heads: int = 1,
-        utilization: Literal["paper", "released", "none"] = "paper",
-        utilization_weight: float = 1e-05,
-        induction_top_k: int = 1,
-        attention_units: tuple[int, ...] = (80, 40),
-        static_keys: bool = False,
-        auxiliary_units: tuple[int, ...] = (100, 50),
-        auxiliary_weight: float = 0.0,
-        **kwargs,
-    ):
-        super().__init__(spec, **kwargs)
-        self.num_slots = num_slots
-        self.controller_units = controller_units
-        self.num_read_heads = num_read_heads
-        self.num_write_heads = num_write_heads
-        self.utilization = utilization
-        self.utilization_weight = utilization_weight
-        self.induction_top_k = induction_top_k
-        self.attention_units = tuple(attention_units)
-        self.static_keys = static_keys
-        self.auxiliary_units = tuple(auxiliary_units)
-        self.auxiliary_weight = auxiliary_weight
+    def __init__(self, spec, **options):
+        super().__init__(spec, **options)
+        arguments = self.options.arguments(MIMNOptions, controller_units="units")
         self.interests = {
             sequence.name: UserInterestMemory(
-                num_slots=num_slots,
-                units=controller_units,
-                num_read_heads=num_read_heads,
-                num_write_heads=num_write_heads,
-                utilization=utilization,
-                utilization_weight=utilization_weight,
-                induction_top_k=induction_top_k,
-                attention_units=self.attention_units,
-                static_keys=static_keys,
-                auxiliary_units=self.auxiliary_units,
-                auxiliary_weight=auxiliary_weight,
+                **arguments,
                 dtype=self.dtype_policy,
                 name=f"{sequence.name}_interests",
             )

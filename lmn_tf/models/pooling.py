@@ -1,11 +1,10 @@
 """The base model with pooled histories."""
 
-from typing import Literal
-
 import keras
 
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.options import PoolingOptions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -18,8 +17,7 @@ class Pooling(CTRModel):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        pooling: `"mean"` or `"sum"`. Defaults to `"mean"`.
-        **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
+        **options: Options of `PoolingOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -40,12 +38,12 @@ class Pooling(CTRModel):
         - Covington et al., "Deep Neural Networks for YouTube Recommendations", RecSys 2016.
     """
 
+    Options = PoolingOptions
     reads_histories = True
 
-    def __init__(self, spec, *, pooling: Literal["mean", "sum"] = "mean", **kwargs):
-        super().__init__(spec, **kwargs)
-        self.pooling = pooling
-        self.pool = SequencePooling(pooling, dtype=self.dtype_policy, name="pool")
+    def __init__(self, spec, **options):
+        super().__init__(spec, **options)
+        self.pool = SequencePooling(self.options.pooling, dtype=self.dtype_policy, name="pool")
 
     def read_histories(self, groups, training=None):
         return [

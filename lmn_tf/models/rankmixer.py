@@ -7,6 +7,7 @@ from lmn_tf.layers.tokens.feature_tokens import FeatureTokens
 from lmn_tf.layers.tokens.per_token_mlp import PerTokenMLP
 from lmn_tf.layers.tokens.rank_mixer_block import RankMixerBlock
 from lmn_tf.models.din import DIN
+from lmn_tf.models.options import RankMixerOptions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -20,12 +21,7 @@ class RankMixer(DIN):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        num_tokens: Integer. Number of tokens `T`, which divides `token_dim`. Defaults to `8`.
-        token_dim: Integer. Width `D` of a token. Defaults to `64`.
-        num_blocks: Integer. Defaults to `2`.
-        expansion: Integer. Hidden width of the feed-forward part, as a multiple of `token_dim`.
-            Defaults to `4`.
-        **kwargs: Options of `DIN` and `CTRModel`, and base model arguments such as `name`.
+        **options: Options of `RankMixerOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -52,27 +48,19 @@ class RankMixer(DIN):
           section 3.
     """
 
-    def __init__(
-        self,
-        spec,
-        *,
-        num_tokens: int = 8,
-        token_dim: int = 64,
-        num_blocks: int = 2,
-        expansion: int = 4,
-        **kwargs,
-    ):
-        super().__init__(spec, **kwargs)
-        self.num_tokens = num_tokens
-        self.token_dim = token_dim
-        self.num_blocks = num_blocks
-        self.expansion = expansion
+    Options = RankMixerOptions
+
+    def __init__(self, spec, **options):
+        super().__init__(spec, **options)
         self.tokens, self.blocks = self.make_backbone()
 
     def make_backbone(self):
         """Returns the layer that makes tokens, and the list of blocks."""
         tokens = FeatureTokens(
-            self.num_tokens, self.token_dim, dtype=self.dtype_policy, name="tokens"
+            self.options.num_tokens,
+            self.options.token_dim,
+            dtype=self.dtype_policy,
+            name="tokens",
         )
         blocks = [
             RankMixerBlock(
@@ -80,7 +68,7 @@ class RankMixer(DIN):
                 dtype=self.dtype_policy,
                 name=f"block_{index}",
             )
-            for index in range(self.num_blocks)
+            for index in range(self.options.num_blocks)
         ]
         return tokens, blocks
 
@@ -91,7 +79,7 @@ class RankMixer(DIN):
             prefix: String before the names of layers that shall be told apart between blocks.
         """
         feed_forward = PerTokenMLP(
-            self.expansion, dtype=self.dtype_policy, name=f"{prefix}feed_forward"
+            self.options.expansion, dtype=self.dtype_policy, name=f"{prefix}feed_forward"
         )
         return {"feed_forward": feed_forward}
 

@@ -1,14 +1,9 @@
 """The models by name, and the options each one takes, without importing TensorFlow."""
 
-import ast
-import difflib
-import functools
 import importlib
-import math
-import pathlib
-import typing
 
-from lmn_tf.specs.errors import UserError
+from lmn_tf.models import options as records
+from lmn_tf.specs.errors import UserError, did_you_mean
 
 MODELS = {
     "dnn": "lmn_tf.models.dnn:DNN",
@@ -29,36 +24,6 @@ MODELS = {
     "imn": "lmn_tf.models.imn:IMN",
 }
 
-_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
-
-
-class Option(typing.NamedTuple):
-    """One option of a model: its name, its type as written in the constructor, its default.
-
-    Example:
-
-    >>> Option("top_k", "int", 32).default
-    32
-    """
-
-    name: str
-    annotation: str
-    default: typing.Any
-
-
-class ModelClass(typing.NamedTuple):
-    """A class as its source tells of it: its name, its docstring, the options it adds.
-
-    Example:
-
-    >>> ModelClass("DNN", "The base click model.", ()).name
-    'DNN'
-    """
-
-    name: str
-    docstring: str
-    options: tuple[Option, ...]
-
 
 def names():
     """The registered model names, in the order in which they are documented.
@@ -74,11 +39,28 @@ def names():
     return tuple(MODELS)
 
 
-def options(name):
-    """The options of a model, read from its constructor's source.
+def record(name):
+    """The record of a model's options.
 
-    The keyword-only arguments of the class and of the classes it derives from are the options;
-    nothing is imported, so this answers before TensorFlow could be loaded.
+    Args:
+        name: String. A registered model name.
+
+    Returns:
+        A subclass of `Options`.
+
+    Raises:
+        UserError: If no such model exists.
+
+    Example:
+
+    >>> record("lmn").__name__
+    'LMNOptions'
+    """
+    return getattr(records, f"{_class_path(name).partition(':')[2]}Options")
+
+
+def options(name):
+    """The options of a model.
 
     Args:
         name: String. A registered model name.
@@ -91,34 +73,14 @@ def options(name):
 
     Example:
 
-    >>> options("lmn")["top_k"]
-    Option(name='top_k', annotation='int', default=32)
+    >>> options("lmn")["top_k"].default
+    32
     """
-    return _known_options(name)
-
-
-def classes(name):
-    """The class of a model and those of this package that it derives from, nearest first.
-
-    Args:
-        name: String. A registered model name.
-
-    Returns:
-        Tuple of `ModelClass`, read from the source as `options` are.
-
-    Raises:
-        UserError: If no such model exists.
-
-    Example:
-
-    >>> [one.name for one in classes("din")]
-    ['DIN', 'CTRModel', 'ParameterServerFit', 'MultiWorkerFit', 'ReplicatedSteps']
-    """
-    return _classes(*_class_path(name).split(":"))
+    return record(name).described()
 
 
 def check_options(name, options):
-    """Checks the options of a model in a pipeline.
+    """Checks options of a model, each by itself.
 
     Args:
         name: String. A registered model name.
@@ -128,23 +90,14 @@ def check_options(name, options):
         Dictionary of the given options, lists turned into tuples.
 
     Raises:
-        UserError: If the model or an option does not exist, or a value has another type.
+        UserError: If the model or an option does not exist, or a value breaks its rule.
 
     Example:
 
     >>> check_options("din", {"hidden_units": [64, 32]})
     {'hidden_units': (64, 32)}
     """
-    known = _known_options(name)
-    checked = {}
-    for key, value in options.items():
-        if key not in known:
-            raise UserError(
-                f"`{key}` must be an option of model `{name}`. Received: {key}={value!r}."
-                f"{_did_you_mean(key, known)}"
-            )
-        checked[key] = _checked_value(name, known[key], value)
-    return checked
+    return record(name).checked(options, f"model `{name}`")
 
 
 def check_model(model, place=(None, None), path=("model",)):
@@ -158,23 +111,29 @@ def check_model(model, place=(None, None), path=("model",)):
             `("model",)`.
 
     Raises:
-        UserError: If the model or an option does not exist, or a value has another type; with
-            file and line, unless the value is from elsewhere, as `--set` is.
+        UserError: If the model or an option does not exist, a value breaks its rule, or options do
+            not go together; with file and line, unless the value is from elsewhere, as `--set` is.
+            Further mistakes are in its `others`.
 
     Example:
 
     >>> check_model({"name": "din", "hidden_units": [64, 32]})
     """
-    file, marks = place
     name = model["name"]
-    steps = [({}, "name")]
-    steps += [({key: value}, key) for key, value in model.items() if key != "name"]
-    for some, key in steps:
-        try:
-            check_options(name, some)
-        except UserError as error:
-            where = (file, None) if marks is None else marks.place((*path, key), file)
-            raise UserError(error.message, *(where if where[1] else (None, None))) from None
+    given = {key: value for key, value in model.items() if key != "name"}
+    try:
+        problems = record(name).problems(given, f"model `{name}`")
+    except UserError as error:
+        problems = [("name", error.message)]
+    errors = [_placed(message, place, (*path, key)) for key, message in problems]
+    if errors:
+        raise UserError(errors[0].message, errors[0].file, errors[0].line, others=errors[1:])
+
+
+def _placed(message, place, path):
+    file, marks = place
+    where = (None, None) if marks is None else marks.place(path, file)
+    return UserError(message, *(where if where[1] else (None, None)))
 
 
 def build(name, spec, options=None):
@@ -196,9 +155,9 @@ def build(name, spec, options=None):
     >>> build("dnn", spec, {"hidden_units": (8,)}).name
     'dnn'
     """
-    checked = check_options(name, options or {})
+    check_model({**(options or {}), "name": name})
     try:
-        return model_class(name)(spec, **checked)
+        return model_class(name)(spec, **(options or {}))
     except UserError:
         raise
     except ValueError as error:  # a value that an option's type allows and its layer does not
@@ -226,129 +185,10 @@ def model_class(name):
     return getattr(importlib.import_module(module), class_name)
 
 
-def _known_options(name):
-    known = {}
-    for one in classes(name):
-        for option in one.options:
-            known.setdefault(option.name, option)
-    return known
-
-
 def _class_path(name):
     if name not in MODELS:
         raise UserError(
             f"`name` must be a model: {', '.join(MODELS)}. Received: name={name!r}."
-            f"{_did_you_mean(name, MODELS)}"
+            f"{did_you_mean(name, MODELS)}"
         )
     return MODELS[name]
-
-
-def _did_you_mean(name, known):
-    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f" Did you mean `{close[0]}`?" if close else ""
-
-
-@functools.cache
-def _classes(module, class_name):
-    tree = _parse(module)
-    definition = next(
-        node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name
-    )
-    found = [ModelClass(class_name, ast.get_docstring(definition) or "", _own_options(definition))]
-    for base_module, base_name in _bases(tree, definition):
-        found += _classes(base_module, base_name)
-    # What several classes derive from comes after all of them, as in Python.
-    return tuple(one for index, one in enumerate(found) if one not in found[index + 1 :])
-
-
-def _own_options(definition):
-    own = []
-    for node in definition.body:
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-            for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
-                annotation = ast.unparse(argument.annotation)
-                own.append(Option(argument.arg, annotation, ast.literal_eval(default)))
-    return tuple(own)
-
-
-def _parse(module):
-    path = _PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def _bases(tree, definition):
-    """Yields (module, class) of the bases that this package imports by name."""
-    imported = {
-        alias.asname or alias.name: (node.module, alias.name)
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lmn_tf.models")
-        for alias in node.names
-    }
-    for base in definition.bases:
-        if isinstance(base, ast.Name) and base.id in imported:
-            yield imported[base.id]
-
-
-def _checked_value(model, option, value):
-    rule = ast.parse(option.annotation, mode="eval").body
-    converted, fits = _convert(rule, value)
-    if not fits:
-        raise UserError(
-            f"`{option.name}` of model `{model}` must be {_describe(rule)}. "
-            f"Received: {option.name}={value!r}."
-            f"{_did_you_mean(value, _choices(rule)) if isinstance(value, str) else ''}"
-        )
-    return converted
-
-
-def _convert(rule, value):
-    """Returns (value in the rule's type, whether it fits)."""
-    if isinstance(rule, ast.BinOp):
-        for side in (rule.left, rule.right):
-            converted, fits = _convert(side, value)
-            if fits:
-                return converted, True
-        return value, False
-    if isinstance(rule, ast.Constant):
-        return value, value is rule.value
-    if isinstance(rule, ast.Subscript):
-        if rule.value.id == "Literal":
-            return value, isinstance(value, str) and value in _choices(rule)
-        return _convert_tuple(rule.slice.elts[0], value)
-    return _convert_plain(rule.id, value)
-
-
-def _convert_tuple(rule, values):
-    if not isinstance(values, list | tuple):
-        return values, False
-    pairs = [_convert(rule, value) for value in values]
-    return tuple(value for value, _ in pairs), all(fits for _, fits in pairs)
-
-
-def _convert_plain(kind, value):
-    if kind == "float" and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value), math.isfinite(value)
-    types = {"int": int, "bool": bool, "str": str}
-    return value, kind in types and type(value) is types[kind]
-
-
-def _choices(rule):
-    if isinstance(rule, ast.BinOp):
-        return _choices(rule.left) + _choices(rule.right)
-    if isinstance(rule, ast.Subscript) and rule.value.id == "Literal":
-        parts = rule.slice.elts if isinstance(rule.slice, ast.Tuple) else [rule.slice]
-        return [part.value for part in parts]
-    return []
-
-
-def _describe(rule):
-    words = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a string"}
-    if isinstance(rule, ast.BinOp):
-        return f"{_describe(rule.left)} or {_describe(rule.right)}"
-    if isinstance(rule, ast.Constant):
-        return "null"
-    if isinstance(rule, ast.Subscript):
-        if rule.value.id == "Literal":
-            return "one of " + ", ".join(_choices(rule))
-        return "a list, each item " + _describe(rule.slice.elts[0])
-    return words[rule.id]

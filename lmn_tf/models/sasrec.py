@@ -4,6 +4,7 @@ import keras
 
 from lmn_tf.layers.attention.self_attentive_encoder import SelfAttentiveEncoder
 from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.options import SASRecOptions
 from lmn_tf.specs.errors import UserError
 
 
@@ -19,14 +20,7 @@ class SASRec(CTRModel):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        max_positions: Integer. Newest events that are read. Defaults to `50`.
-        num_blocks: Integer. Defaults to `2`.
-        num_heads: Integer that divides the width of the histories. Defaults to `1`.
-        history_dropout: Float. Share dropped, in training, of embedded events, attention weights
-            and hidden layers of the blocks. Defaults to `0.1`.
-        pre_norm: Boolean. Whether blocks normalise queries, keys and values and add the raw
-            input, as transformers do today. Defaults to `False`.
-        **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
+        **options: Options of `SASRecOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -52,32 +46,15 @@ class SASRec(CTRModel):
         - Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018, section 3.
     """
 
+    Options = SASRecOptions
     reads_histories = True
 
-    def __init__(
-        self,
-        spec,
-        *,
-        max_positions: int = 50,
-        num_blocks: int = 2,
-        num_heads: int = 1,
-        history_dropout: float = 0.1,
-        pre_norm: bool = False,
-        **kwargs,
-    ):
-        super().__init__(spec, **kwargs)
-        self.max_positions = max_positions
-        self.num_blocks = num_blocks
-        self.num_heads = num_heads
-        self.history_dropout = history_dropout
-        self.pre_norm = pre_norm
+    def __init__(self, spec, **options):
+        super().__init__(spec, **options)
+        arguments = self.options.arguments(SASRecOptions, history_dropout="dropout")
         self.history_encoders = {
             sequence.name: SelfAttentiveEncoder(
-                max_positions,
-                num_blocks,
-                num_heads,
-                history_dropout,
-                pre_norm,
+                **arguments,
                 dtype=self.dtype_policy,
                 name=f"{sequence.name}_encoder",
             )
@@ -87,10 +64,10 @@ class SASRec(CTRModel):
 
     def _check_heads(self):
         for name, width in self.encoder.widths["histories"].items():
-            if width % self.num_heads:
+            if width % self.options.num_heads:
                 raise UserError(
                     f"`num_heads` must divide the width {width} of the sequence {name!r}. "
-                    f"Received: num_heads={self.num_heads}"
+                    f"Received: num_heads={self.options.num_heads}"
                 )
 
     def read_histories(self, groups, training=None):

@@ -1,15 +1,14 @@
 """Search-based interest model."""
 
-from typing import Literal
-
 import keras
 import tensorflow as tf
 
 from lmn_tf.layers.attention.multi_head_target_attention import MultiHeadTargetAttention
-from lmn_tf.layers.base import RunningMean, check_positive_integer
+from lmn_tf.layers.base import RunningMean
 from lmn_tf.layers.retrieval.behaviour_search import BehaviourSearch
 from lmn_tf.models.din import DIN
 from lmn_tf.models.labelled_loss import LabelledLoss
+from lmn_tf.models.options import SIMOptions
 from lmn_tf.ops.sequence.masked import held_ids, take_positions, top_positions
 from lmn_tf.specs.errors import UserError, did_you_mean
 
@@ -32,19 +31,7 @@ class SIM(LabelledLoss, DIN):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        search: `"soft"`, or `"hard"` by the ids of one field. Defaults to `"soft"`.
-        search_field: String or `None`. The item feature whose ids hard search compares; a list
-            matches when it shares an id. `None`: of those that the sequence's fields are `like`,
-            the one with the fewest ids (our choice). Defaults to `None`.
-        search_top_k: Integer. Events that the search finds. Defaults to `50`.
-        short_length: Integer. Newest events that DIN reads. Defaults to `50`.
-        search_units: Integer. Width of the search's projections. Defaults to `64`.
-        search_hidden_units: Tuple of integers. Hidden layers of the search's own prediction.
-            Defaults to `(200, 80)`.
-        search_loss_weight: Float. The paper's α. Defaults to `1.0`.
-        found_units: Integer. Width of the attention on found events. Defaults to `64`.
-        found_heads: Integer. Heads of that attention. Defaults to `2`.
-        **kwargs: Options of `DIN` and `CTRModel`, and base model arguments such as `name`.
+        **options: Options of `SIMOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -72,54 +59,30 @@ class SIM(LabelledLoss, DIN):
           for Click-Through Rate Prediction", CIKM 2020, section 3.
     """
 
-    def __init__(
-        self,
-        spec,
-        *,
-        search: Literal["soft", "hard"] = "soft",
-        search_field: str | None = None,
-        search_top_k: int = 50,
-        short_length: int = 50,
-        search_units: int = 64,
-        search_hidden_units: tuple[int, ...] = (200, 80),
-        search_loss_weight: float = 1.0,
-        found_units: int = 64,
-        found_heads: int = 2,
-        **kwargs,
-    ):
-        super().__init__(spec, **kwargs)
-        check_positive_integer("search_top_k", search_top_k)
-        check_positive_integer("short_length", short_length)
-        if search_loss_weight < 0:
-            raise UserError(
-                "`search_loss_weight` must not be negative. "
-                f"Received: search_loss_weight={search_loss_weight}"
-            )
-        self.search = search
-        self.search_field = search_field
-        self.search_top_k = search_top_k
-        self.short_length = short_length
-        self.search_units = search_units
-        self.search_hidden_units = tuple(search_hidden_units)
-        self.search_loss_weight = search_loss_weight
-        self.found_units = found_units
-        self.found_heads = found_heads
+    Options = SIMOptions
+
+    def __init__(self, spec, **options):
+        super().__init__(spec, **options)
+        options = self.options
         self.searches, self.search_fields, self.found_attention = {}, {}, {}
         for name in (sequence.name for sequence in self.spec.sequences):
-            if search == "soft":
+            if options.search == "soft":
                 self.searches[name] = self._make_search(f"{name}_search")
             else:
                 self.search_fields[name] = self._search_field(name)
             self.found_attention[name] = MultiHeadTargetAttention(
-                found_units, found_heads, dtype=self.dtype_policy, name=f"{name}_found_attention"
+                options.found_units,
+                options.found_heads,
+                dtype=self.dtype_policy,
+                name=f"{name}_found_attention",
             )
-        if search == "soft":
+        if options.search == "soft":
             self.training_means = [RunningMean(name="search_loss")]
 
     def _make_search(self, name):
         return BehaviourSearch(
-            self.search_units,
-            self.search_hidden_units,
+            self.options.search_units,
+            self.options.search_hidden_units,
             output_units=len(self.label_names),
             dtype=self.dtype_policy,
             name=name,
@@ -128,15 +91,15 @@ class SIM(LabelledLoss, DIN):
     def _search_field(self, name):
         fields = self.encoder.event_fields(name)
         tables = {field: table for field, _, table in fields if table is not None}
-        if not tables or self.search_field not in (None, *tables):
+        if not tables or self.options.search_field not in (None, *tables):
             raise UserError(
                 "`search_field` must be an item feature with ids that a field of the sequence "
                 f"{name!r} is `like`: {', '.join(tables) or 'there is none'}. "
-                f"Received: search_field={self.search_field!r}."
-                f"{did_you_mean(self.search_field, tables)}"
+                f"Received: search_field={self.options.search_field!r}."
+                f"{did_you_mean(self.options.search_field, tables)}"
             )
         sizes = self.encoder.sizes
-        return self.search_field or min(tables, key=lambda field: sizes[tables[field]])
+        return self.options.search_field or min(tables, key=lambda field: sizes[tables[field]])
 
     def read_histories(self, groups, training=None):
         histories = groups["histories"]
@@ -144,20 +107,20 @@ class SIM(LabelledLoss, DIN):
         parts = super().read_histories({**groups, "histories": newest}, training=training)
         for name, one in histories.items():
             scores, mask = self._search(name, one, groups)
-            positions, kept = top_positions(scores, mask, self.search_top_k)
+            positions, kept = top_positions(scores, mask, self.options.search_top_k)
             found = take_positions(one["history"], positions)
             parts.append(self.found_attention[name](found, one["target"], mask=kept))
         return parts
 
     def _newest(self, one):
-        mask = one["mask"]
-        positions, kept = top_positions(tf.zeros_like(mask, tf.float32), mask, self.short_length)
+        mask, length = one["mask"], self.options.short_length
+        positions, kept = top_positions(tf.zeros_like(mask, tf.float32), mask, length)
         return {**one, "history": take_positions(one["history"], positions), "mask": kept}
 
     def _search(self, name, one, groups):
         """Returns the scores of a history's events, and the mask of those that may be found."""
         mask = one["mask"]
-        if self.search == "hard":
+        if self.options.search == "hard":
             held = held_ids(*one["ids"][self.search_fields[name]])
             mask = tf.logical_and(mask, tf.reduce_any(held, axis=-1))
             return tf.zeros_like(mask, tf.float32), mask
@@ -174,4 +137,4 @@ class SIM(LabelledLoss, DIN):
         ]
         rows = tf.reduce_mean(tf.add_n(losses), axis=-1)
         self.training_means[0].update_state(rows / len(losses))
-        return self.search_loss_weight * rows
+        return self.options.search_loss_weight * rows

@@ -1,10 +1,9 @@
 """The token-mixing model with sparse experts."""
 
-from typing import Literal
-
 import keras
 
 from lmn_tf.layers.tokens.sparse_mixture_of_experts import SparseMixtureOfExperts
+from lmn_tf.models.options import SparseMoEOptions
 from lmn_tf.models.rankmixer import RankMixer
 
 
@@ -25,13 +24,7 @@ class SparseMoE(RankMixer):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        routed_experts: Integer. Experts of each token of each block. Defaults to `16`.
-        active_experts: Integer. How many of them a token shall use. Defaults to `4`.
-        routing: `"relu"`, with a loss that keeps gates shut, or `"softmax"` over the best. Defaults
-            to `"relu"`.
-        balance_weight: Float. Weight of the load-balance loss of `"softmax"`. Defaults to `0.01`.
-        **kwargs: Options of `RankMixer`, `DIN` and `CTRModel` (where `num_experts` is about the
-            head), and base model arguments such as `name`.
+        **options: Options of `SparseMoEOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -58,30 +51,15 @@ class SparseMoE(RankMixer):
           section 3.5.
     """
 
-    def __init__(
-        self,
-        spec,
-        *,
-        routed_experts: int = 16,
-        active_experts: int = 4,
-        routing: Literal["relu", "softmax"] = "relu",
-        balance_weight: float = 0.01,
-        **kwargs,
-    ):
-        # Before the base class, which makes the blocks.
-        self.routed_experts = routed_experts
-        self.active_experts = active_experts
-        self.routing = routing
-        self.balance_weight = balance_weight
-        super().__init__(spec, **kwargs)
+    Options = SparseMoEOptions
 
     def make_parts(self, prefix):
         experts = SparseMixtureOfExperts(
-            self.routed_experts,
-            self.active_experts,
-            self.expansion,
-            routing=self.routing,
-            balance_weight=self.balance_weight,
+            self.options.routed_experts,
+            self.options.active_experts,
+            self.options.expansion,
+            routing=self.options.routing,
+            balance_weight=self.options.balance_weight,
             dtype=self.dtype_policy,
             name=f"{prefix}experts",
         )

@@ -1,7 +1,5 @@
 """User behaviour retrieval for click models."""
 
-from typing import Literal
-
 import keras
 import tensorflow as tf
 
@@ -13,6 +11,7 @@ from lmn_tf.layers.retrieval.self_attention_selector import SelfAttentionSelecto
 from lmn_tf.layers.retrieval.weighted_match import WeightedMatch
 from lmn_tf.models.ctr_model import CTRModel
 from lmn_tf.models.labelled_loss import LabelledLoss
+from lmn_tf.models.options import UBR4CTROptions
 from lmn_tf.ops.losses import log_loss_reward, score_function_loss
 from lmn_tf.ops.sequence.masked import row_mean
 from lmn_tf.specs.errors import UserError
@@ -64,18 +63,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        retrieval: `"fields"`, by the ids that events share with the candidate, or
-            `"self_attention"` of the events. Defaults to `"fields"`.
-        field_selection: `"reinforce"`; `"straight_through"`, where the selector learns from the
-            cross-entropy as if the attention were in proportion to the scores; or `"all"`, which
-            keeps all fields and has no selector. For `retrieval="fields"`. Defaults to
-            `"reinforce"`.
-        top_k: Integer. Events that are retrieved. Defaults to `20`.
-        selector_units: Integer. Width of the selector's attention. Defaults to `16`.
-        selector_heads: Integer that divides `selector_units`. Defaults to `2`.
-        selector_hidden_units: Tuple of integers. Hidden layers of the selector of fields. Defaults
-            to `(20, 10)`.
-        **kwargs: Options of `CTRModel`, and base model arguments such as `name`.
+        **options: Options of `UBR4CTROptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -105,36 +93,20 @@ class UBR4CTR(LabelledLoss, CTRModel):
           Recommender Systems", section 5.2 (self-attention).
     """
 
+    Options = UBR4CTROptions
     reads_histories = True
 
-    def __init__(
-        self,
-        spec,
-        *,
-        retrieval: Literal["fields", "self_attention"] = "fields",
-        field_selection: Literal["reinforce", "straight_through", "all"] = "reinforce",
-        top_k: int = 20,
-        selector_units: int = 16,
-        selector_heads: int = 2,
-        selector_hidden_units: tuple[int, ...] = (20, 10),
-        **kwargs,
-    ):
-        super().__init__(spec, **kwargs)
-        self.retrieval = retrieval
-        self.field_selection = field_selection
-        self.top_k = top_k
-        self.selector_units = selector_units
-        self.selector_heads = selector_heads
-        self.selector_hidden_units = tuple(selector_hidden_units)
-        self._check_selection()
+    def __init__(self, spec, **options):
+        super().__init__(spec, **options)
+        options = self.options
         self.matches, self.selectors, self.retrievals = {}, {}, {}
         for name in (sequence.name for sequence in self.spec.sequences):
             self._make_search(name)
             self.retrievals[name] = BehaviourRetrieval(
-                top_k, dtype=self.dtype_policy, name=f"{name}_retrieval"
+                options.top_k, dtype=self.dtype_policy, name=f"{name}_retrieval"
             )
         self.baseline = None
-        if retrieval == "fields" and field_selection == "reinforce":
+        if options.retrieval == "fields" and options.field_selection == "reinforce":
             self.training_means = [RunningMean(name="reward")]
             self.baseline = self.add_weight(
                 (),
@@ -146,22 +118,16 @@ class UBR4CTR(LabelledLoss, CTRModel):
                 aggregation="mean",
             )
         self.seed_generator = None
-        if retrieval == "fields" and field_selection != "all":
+        if options.retrieval == "fields" and options.field_selection != "all":
             self.seed_generator = keras.random.SeedGenerator()
-
-    def _check_selection(self):
-        if self.retrieval != "fields" and self.field_selection != "reinforce":
-            raise UserError(
-                f"`field_selection` must be left alone for `retrieval={self.retrieval!r}`, which "
-                f"reads no fields. Received: field_selection={self.field_selection!r}"
-            )
 
     def _make_search(self, name):
         """Creates what tells the scores of a sequence's events."""
-        if self.retrieval == "self_attention":
+        if self.options.retrieval == "self_attention":
             # In float32 under any precision: rounding must not decide which events are best.
+            units, heads = self.options.selector_units, self.options.selector_heads
             self.selectors[name] = SelfAttentionSelector(
-                self.selector_units, self.selector_heads, dtype="float32", name=f"{name}_selector"
+                units, heads, dtype="float32", name=f"{name}_selector"
             )
             return
         fields = self._fields(name)
@@ -169,7 +135,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
             self.matches[f"{name}/{field}"] = WeightedMatch(
                 self.encoder.sizes[table], name=f"{name}_{field}_match"
             )
-        if self.field_selection != "all":
+        if self.options.field_selection != "all":
             self.selectors[name] = self._make_selector(name, fields)
 
     def _fields(self, name):
@@ -185,9 +151,9 @@ class UBR4CTR(LabelledLoss, CTRModel):
     def _make_selector(self, name, fields):
         return FieldSelector(
             [width for _, width, _ in fields],
-            self.selector_units,
-            self.selector_heads,
-            self.selector_hidden_units,
+            self.options.selector_units,
+            self.options.selector_heads,
+            self.options.selector_hidden_units,
             dtype=self.dtype_policy,
             name=f"{name}_selector",
         )
@@ -205,7 +171,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
 
     def _search(self, name, one, groups, training):
         """Returns the parts of the events' scores, and the weight of each part."""
-        if self.retrieval == "self_attention":
+        if self.options.retrieval == "self_attention":
             # The events' vectors learn from the predictor alone.
             history = tf.stop_gradient(one["history"])
             attention = self.selectors[name](history, mask=one["mask"])
@@ -219,13 +185,13 @@ class UBR4CTR(LabelledLoss, CTRModel):
 
     def _keep(self, name, one, groups, training):
         """Returns 1 for each field of the candidate to search for, else 0: `(batch, fields)`."""
-        if self.field_selection == "all":
+        if self.options.field_selection == "all":
             return tf.ones([tf.shape(one["target"])[0], len(one["ids"])])
         # The fields' vectors learn from the predictor alone.
         fields = tf.stop_gradient(self._field_vectors(name, one["target"]))
         logits = tf.cast(self.selectors[name](fields), tf.float32)
         keep = self._choose(logits, training)
-        if self.field_selection == "straight_through":
+        if self.options.field_selection == "straight_through":
             probability = tf.sigmoid(logits)
             return keep + probability - tf.stop_gradient(probability)
         groups.setdefault("noted", {})[name] = logits, keep

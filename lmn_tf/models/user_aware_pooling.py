@@ -1,12 +1,11 @@
 """The memory-free control of LMN."""
 
-from typing import Literal
-
 import keras
 
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.layers.memory.user_aware_query import UserAwareQuery
 from lmn_tf.models.din import DIN
+from lmn_tf.models.options import UserAwarePoolingOptions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -20,12 +19,7 @@ class UserAwarePooling(DIN):
 
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
-        memory_hidden_units: Tuple of integers, or `None` for twice the history's width. Hidden
-            layers of the user-aware MLP. Defaults to `None`.
-        memory_pooling: `"mean"` or `"sum"`. Defaults to `"mean"`.
-        user_merge: `"concat"`, or `"add"` where user and history are equally wide. Defaults to
-            `"concat"`.
-        **kwargs: Options of `DIN` and `CTRModel`, and base model arguments such as `name`.
+        **options: Options of `UserAwarePoolingOptions`, and base model arguments such as `name`.
 
     Call arguments:
         features: Dictionary of a batch's columns, as `make_dataset` yields it.
@@ -47,26 +41,18 @@ class UserAwarePooling(DIN):
         - Lu et al., "Large Memory Network for Recommendation", WWW 2025, eq. 4.
     """
 
-    def __init__(
-        self,
-        spec,
-        *,
-        memory_hidden_units: tuple[int, ...] | None = None,
-        memory_pooling: Literal["mean", "sum"] = "mean",
-        user_merge: Literal["concat", "add"] = "concat",
-        **kwargs,
-    ):
-        super().__init__(spec, **kwargs)
-        self.memory_hidden_units = memory_hidden_units
-        self.memory_pooling = memory_pooling
-        self.user_merge = user_merge
+    Options = UserAwarePoolingOptions
+
+    def __init__(self, spec, **options):
+        super().__init__(spec, **options)
+        options = self.options
         self.query_pool = SequencePooling(
-            memory_pooling, dtype=self.dtype_policy, name="query_pool"
+            options.memory_pooling, dtype=self.dtype_policy, name="query_pool"
         )
         self.queries = {
             sequence.name: UserAwareQuery(
-                memory_hidden_units,
-                user_merge,
+                options.memory_hidden_units,
+                options.user_merge,
                 dtype=self.dtype_policy,
                 name=f"{sequence.name}_query",
             )

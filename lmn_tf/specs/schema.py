@@ -17,14 +17,15 @@ _GIVEN = {"not": {"type": "null"}}
 _ON_BASE = "OnBase"  # ends the names of definitions that leave the rest to a base
 
 
-def json_schema(models=()):
+def json_schema(models=None):
     """Returns one JSON Schema (Draft 2020-12) that accepts every kind of YAML file.
 
     It knows the keys, types, ranges and choices, and which keys go with which kind of column.
     What needs more than one place of the file (does `like` name a feature?) is for `lmn-tf check`.
 
     Args:
-        models: Names of the models there are; `model.name` must be one. Defaults to `()`: any.
+        models: Mapping from the name of each model to the JSON Schema of its options. Defaults to
+            `None`: any model with any options.
 
     Example:
 
@@ -38,6 +39,7 @@ def json_schema(models=()):
         definitions[cls.__name__] = schema
         kinds.append({"title": title, "$ref": f"#/$defs/{cls.__name__}"})
     _add_rules(definitions)
+    definitions.update({_of_model(name): _with_name(one) for name, one in (models or {}).items()})
     for owner in ("PipelineSpec", "ComparisonModel"):
         definitions[owner]["properties"]["model"] = _model_schema(models)
     _add_pipelines_on_a_base(definitions)
@@ -77,9 +79,26 @@ def _shorten(definition):
 
 def _model_schema(models):
     name = {"type": "string", "minLength": 1}
-    if models:
-        name["enum"] = list(models)
-    return {"type": "object", "properties": {"name": name}, "required": ["name"]}
+    schema = {"type": "object", "properties": {"name": name}, "required": ["name"]}
+    if models is None:
+        return schema
+    name["enum"] = list(models)
+    rules = [
+        {
+            "if": {"required": ["name"], "properties": {"name": {"const": model}}},
+            "then": {"$ref": f"#/$defs/{_of_model(model)}"},
+        }
+        for model in models
+    ]
+    return {**schema, "allOf": rules}
+
+
+def _of_model(name):
+    return f"model_{name}"
+
+
+def _with_name(options):
+    return {**options, "properties": {"name": True, **options["properties"]}}
 
 
 def _add_rules(definitions):

@@ -21,13 +21,12 @@ def test_options():
     options = {option["name"]: option for option in catalogue.describe("lmn_control")["options"]}
     assert options["memory_hidden_units"] == {
         "name": "memory_hidden_units",
-        "type": "list of int or null",
+        "type": "list of int ≥ 1 or null",
         "default": "null",
-        "meaning": "Tuple of integers, or `None` for twice the history's width. Hidden layers of "
-        "the user-aware MLP.",
-        "of": "UserAwarePooling",
+        "meaning": "Hidden layers of the user-aware MLP, or `None` for one of twice the history's "
+        "width.",
+        "of": "UserAwareQuery",
     }
-    assert options["memory_pooling"]["meaning"] == ""  # its type says it all
     assert options["attention_units"]["meaning"] == "Hidden layers of the attention unit."
     assert (options["attention_units"]["of"], options["dropout"]["of"]) == ("DIN", "CTRModel")
     assert options["batch_norm"]["type"] == "bool" and options["batch_norm"]["default"] == "true"
@@ -37,43 +36,36 @@ def test_options():
 def written(monkeypatch):
     """Returns what is described of a model with a given docstring."""
 
-    def describe(docstring, *options):
-        one = registry.ModelClass("Mine", docstring, tuple(options))
-        monkeypatch.setattr(registry, "classes", lambda name: (one,))
+    def describe(docstring):
+        monkeypatch.setattr(catalogue, "_docstring", lambda module, class_name: docstring)
         return catalogue.describe("dnn")
 
     return describe
 
 
 def test_parts_of_a_docstring(written):
-    option = registry.Option("width", "int | None", None)
     found = written(
-        "Does.\n\nComputes `logit =\nf(x)`.\n\nArgs:\n    spec: A spec.\n    width: Integer. How\n"
-        "        wide. Defaults to `None`: the\n        history's.\n\nComplexity:\n    `O(1)`\n"
+        "Does.\n\nComputes `logit =\nf(x)`.\n\nArgs:\n    spec: A spec.\n\n"
+        "Complexity:\n    `O(1)`\n"
         "    only.\n\nReference:\n    - One\n      more.\n    - Two - three.",
-        option,
     )
     assert (found["summary"], found["formula"]) == ("Does.", "logit = f(x)")
     assert found["description"] == "Computes `logit =\nf(x)`."
-    assert found["options"][0]["meaning"] == "How wide. By default the history's."
     assert found["complexity"] == "`O(1)` only."
     assert found["references"] == ["One more.", "Two - three."]
 
 
 def test_what_a_docstring_lacks(written):
-    found = written("Does.", registry.Option("width", "int", 3))
+    found = written("Does.")
     assert (found["formula"], found["complexity"], found["references"]) == (None, None, [])
-    assert found["description"] == "" and found["options"][0]["meaning"] == ""
+    assert found["description"] == ""
 
 
-def test_formulas(monkeypatch):
-    base = registry.ModelClass("Base", "Does.\n\nWhere `a = b` and `a = b` and `c=d`: `e = f`.", ())
-    heir = registry.ModelClass("Heir", "Does.", ())
-    with monkeypatch.context() as patch:
-        patch.setattr(registry, "classes", lambda name: (heir, base))
-        patch.setattr(registry, "options", lambda name: {})
-        assert catalogue.describe("dnn")["formula"] == "a = b; e = f"
-    assert catalogue.describe("rankmixer")["formula"].startswith("S = LN(TokenMixing(X) + X); X =")
+def test_formulas(written):
+    found = written("Does.\n\nWhere `a = b` and `a = b` and `c=d`: `e = f`.")
+    assert found["formula"] == "a = b; e = f"
+    found = written("Does.\n\nWhere `a = b`: `logit = f(a)`.")
+    assert found["formula"] == "logit = f(a)"
 
 
 def test_an_unknown_model():

@@ -48,5 +48,7 @@ def test_sizes():
 
 
 def test_tokens_must_divide_their_width():
-    with pytest.raises(ValueError, match="must be known and divide .* tokens=3, width=8"):
+    with pytest.raises(
+        ValueError, match="`num_tokens` must divide `token_dim`, 8. Received: num_t.*=3"
+    ):
         make(num_tokens=3)

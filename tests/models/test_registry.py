@@ -1,8 +1,8 @@
-import inspect
 import subprocess
 import sys
 
 import pytest
+from kitchen_sink import kitchen_sink_spec
 
 from lmn_tf.models import registry
 from lmn_tf.specs import strict_yaml
@@ -14,33 +14,21 @@ def test_names_are_the_documented_ones():
     assert registry.names()[0] == "dnn"
 
 
-def test_options_are_read_from_the_constructors():
+def test_options_are_those_of_the_record():
     options = registry.options("lmn")
-    assert options["num_keys"] == ("num_keys", "int", 300)
-    assert options["key_dim"] == ("key_dim", "int | None", None)
+    assert options["num_keys"].default == 300 and options["num_keys"].annotation is int
+    assert options["key_dim"].default is None and options["key_dim"].annotation == int | None
     assert options["attention_units"].default == (80, 40)
     assert options["hidden_units"].default == (200, 80)
-    assert list(options)[0] == "num_keys"
     assert "num_keys" not in registry.options("lmn_control")
     assert "spec" not in options
 
 
-def test_classes_are_in_the_order_of_python():
-    for name in registry.names():
-        module, class_name = registry.MODELS[name].split(":")
-        cls = getattr(__import__(module, fromlist=[class_name]), class_name)
-        want = [one.__name__ for one in cls.__mro__ if one.__module__.startswith("lmn_tf.models")]
-        assert [one.name for one in registry.classes(name)] == want
-        assert registry.classes(name)[0].docstring == inspect.getdoc(cls)
-
-
-def test_no_option_hides_from_the_registry():
-    for name in registry.names():
-        module, class_name = registry.MODELS[name].split(":")
-        cls = getattr(__import__(module, fromlist=[class_name]), class_name)
-        documented = "".join(base.__doc__ for base in cls.__mro__[:-1] if base.__doc__)
-        for option in registry.options(name):
-            assert f"{option}:" in documented, f"{class_name} does not document `{option}`"
+@pytest.mark.parametrize("name", registry.names())
+def test_each_model_has_the_record_of_its_name(name):
+    model = registry.model_class(name)
+    assert model.Options is registry.record(name)
+    assert registry.record(name).__name__ == f"{model.__name__}Options"
 
 
 def test_checking_needs_no_tensorflow():
@@ -79,16 +67,35 @@ def test_values_are_converted():
     [
         ("lnm", {}, "`name` must be a model: dnn,.*Received: name='lnm'. Did you mean `lmn`?"),
         ("lmn", {"num_key": 3}, "Received: num_key=3. Did you mean `num_keys`?"),
-        ("lmn", {"top_k": "many"}, "`top_k` of model `lmn` must be an integer. Received: top_k="),
-        ("lmn", {"top_k": True}, "must be an integer. Received: top_k=True"),
-        ("lmn", {"top_k": 3.0}, "must be an integer. Received: top_k=3.0"),
-        ("lmn", {"top_k": None}, "must be an integer. Received: top_k=None"),
-        ("lmn", {"temperature": True}, "must be a number. Received: temperature=True"),
-        ("lmn", {"temperature": float("nan")}, "must be a number. Received: temperature=nan"),
+        (
+            "lmn",
+            {"top_k": "many"},
+            "`top_k` of model `lmn` must be an integer of at least 2. Received: top_k=",
+        ),
+        ("lmn", {"top_k": True}, "must be an integer of at least 2. Received: top_k=True"),
+        ("lmn", {"top_k": 3.0}, "must be an integer of at least 2. Received: top_k=3.0"),
+        ("lmn", {"top_k": None}, "must be an integer of at least 2. Received: top_k=None"),
+        ("lmn", {"temperature": True}, "must be a number above 0. Received: temperature=True"),
+        (
+            "lmn",
+            {"temperature": float("nan")},
+            "must be a number above 0. Received: temperature=nan",
+        ),
+        ("lmn", {"top_k": 1}, "must be an integer of at least 2. Received: top_k=1"),
+        ("dnn", {"dropout": 1}, "must be a number of at least 0 and below 1. Received: dropout=1"),
+        ("dnn", {7: 1}, "`7` must be an option of model `dnn`. Received: 7=1."),
         ("lmn", {"attention": 1}, "must be true or false. Received: attention=1"),
-        ("lmn", {"key_dim": "8"}, "must be an integer or null. Received: key_dim='8'"),
-        ("din", {"hidden_units": [8, "x"]}, r"a list, each item an integer. Received: .*'x'\]"),
-        ("din", {"hidden_units": 8}, "must be a list, each item an integer. Received: .*=8"),
+        (
+            "lmn",
+            {"key_dim": "8"},
+            "must be an integer of at least 1 or null. Received: key_dim='8'",
+        ),
+        (
+            "din",
+            {"hidden_units": [8, "x"]},
+            r"a list of 1 or more, each item an integer of at least 1. Received: .*'x'\]",
+        ),
+        ("din", {"hidden_units": 8}, "must be a list of 1 or more, each item .*Received: .*=8"),
         (
             "lmn",
             {"query_norm": "bach"},
@@ -116,8 +123,31 @@ def test_a_mistake_in_a_file_is_told_with_its_line():
         registry.check_model(data["model"], ("p.yaml", elsewhere))
 
 
-def test_build_tells_what_a_constructor_refuses():
-    from kitchen_sink import kitchen_sink_spec
+def test_all_mistakes_of_a_model_are_told():
+    text = "model:\n  name: lmn\n  top_k: 1\n  num_key: 3\n"
+    data, marks = strict_yaml.loads(text, file="p.yaml")
+    with pytest.raises(UserError, match="^p.yaml:3: `top_k` of model `lmn`") as told:
+        registry.check_model(data["model"], ("p.yaml", marks))
+    assert [str(error)[:18] for error in told.value.others] == ["p.yaml:4: `num_key"]
 
-    with pytest.raises(UserError, match="model `lmn`: `top_k` must be at least 2.*top_k=1"):
+
+def test_options_that_do_not_go_together_are_told_with_their_line():
+    text = "model:\n  name: lmn\n  num_keys: 5\n  open_keys: 6\n"
+    data, marks = strict_yaml.loads(text, file="p.yaml")
+    with pytest.raises(UserError, match="^p.yaml:4: `open_keys` must be at most `num_keys`, 5"):
+        registry.check_model(data["model"], ("p.yaml", marks))
+    assert registry.check_options("lmn", {"open_keys": 500}) == {"open_keys": 500}
+
+
+def test_build_checks_the_options():
+    with pytest.raises(UserError, match="`top_k` of model `lmn` must be .* 2. Received: top_k=1"):
         registry.build("lmn", kitchen_sink_spec(), {"top_k": 1})
+
+
+def test_build_tells_what_a_layer_refuses(monkeypatch):
+    def refuse(spec, **options):
+        raise ValueError("no good")
+
+    monkeypatch.setattr(registry, "model_class", lambda name: refuse)
+    with pytest.raises(UserError, match="^model `lmn`: no good"):
+        registry.build("lmn", kitchen_sink_spec())

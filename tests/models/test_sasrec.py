@@ -66,5 +66,7 @@ def test_each_sequence_has_its_own_encoder():
 def test_bad_options():
     with pytest.raises(UserError, match="the width 9 of the sequence 'clicks'. Received: num_h"):
         make(num_heads=2)
-    with pytest.raises(ValueError, match="`max_positions` must be a positive integer"):
+    with pytest.raises(
+        ValueError, match="`max_positions` of SASRec must be an integer of at least 1"
+    ):
         make(max_positions=0)

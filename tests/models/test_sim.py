@@ -120,9 +120,9 @@ def test_the_short_history_is_that_of_din():
     )
 
 
-def gradients(model, weight):
+def gradients(weight):
     """Of the projections, from the loss in training with the given weight of the search's."""
-    model.search_loss_weight = weight
+    model = make(search_loss_weight=weight)
     model.compile(run_eagerly=True)
     features, labels = random_features(SPEC), random_labels()
     search = model.searches["clicks"]
@@ -134,8 +134,8 @@ def gradients(model, weight):
 
 
 def test_projections_learn_from_the_searchs_own_loss_alone():
-    assert gradients(make(), 0.0) == [0, 0]
-    one, two = gradients(make(), 1.0), gradients(make(), 2.0)
+    assert gradients(0.0) == [0, 0]
+    one, two = gradients(1.0), gradients(2.0)
     assert min(one) > 0
     np.testing.assert_allclose(two, 2 * np.array(one), rtol=1e-4)
 
@@ -181,9 +181,15 @@ def test_bad_options():
     spec = kitchen_sink_spec(sequences=[{**clicks, "fields": clicks["fields"][3:]}])
     with pytest.raises(UserError, match="there is none. Received: search_field=None"):
         SIM(spec, search="hard")
-    with pytest.raises(UserError, match="`search_loss_weight` must not be negative"):
+    with pytest.raises(
+        UserError, match="`search_loss_weight` of SIM must be a number of at least 0"
+    ):
         SIM(SPEC, search_loss_weight=-1.0)
-    with pytest.raises(UserError, match="`search_top_k` must be a positive integer. .*=0"):
+    with pytest.raises(
+        UserError, match="`search_top_k` of model `sim` must be an integer of .* 1. .*=0"
+    ):
         registry.build("sim", SPEC, {"search_top_k": 0})
-    with pytest.raises(UserError, match="`short_length` must be a positive integer"):
+    with pytest.raises(
+        UserError, match="`short_length` of model `sim` must be an integer of at least 1"
+    ):
         registry.build("sim", SPEC, {"short_length": 0})

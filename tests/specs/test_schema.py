@@ -18,9 +18,13 @@ FILES = [
 ]
 
 
+def option_schemas():
+    return {name: registry.record(name).json_schema() for name in registry.names()}
+
+
 @pytest.fixture(scope="module")
 def validator():
-    schema = json.loads(json.dumps(json_schema(models=registry.names())))
+    schema = json.loads(json.dumps(json_schema(option_schemas())))
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 

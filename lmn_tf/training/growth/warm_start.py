@@ -150,10 +150,10 @@ class WarmStart:
 
     def _explained(self, error, pipeline, spec) -> UserError:
         """Names the option that made the shapes differ, where one did."""
-        names = registry.options(pipeline.model_name)
-        for name in names:
+        record = registry.record(pipeline.model_name)
+        for name in record.described():
             before, now = _option(self.pipeline, name), _option(pipeline, name)
-            if name not in ("num_keys", "open_keys") and _plain(before) != _plain(now):
+            if name not in record.may_grow and _plain(before) != _plain(now):
                 return UserError(
                     f"`model.{name}` must stay as in {self.source} for a warm start, "
                     f"{short(before)}. Received: model.{name}={short(now)} ({error.message})"

@@ -67,7 +67,7 @@ def test_a_model_s_grid_is_what_it_has_of_the_common_one_and_its_own(tmp_path):
         (
             "[4, 5]",
             "[4, x]",
-            "`num_keys` of model `lmn` must be an integer. Received: num_keys='x'",
+            "`num_keys` of model `lmn` must be an integer of at least 2. Received: num_keys='x'",
         ),
         ("0.01]", "-0.01]", "model `dnn`: the learning rate of `adam` must be a number greater"),
         (

@@ -1,0 +1,57 @@
+"""Options of all models, without TensorFlow."""
+
+from lmn_tf.models.options.base import CTRModelOptions, DNNOptions, PoolingOptions
+from lmn_tf.models.options.histories import (
+    DIENOptions,
+    DINOptions,
+    IMNOptions,
+    MIMNOptions,
+    SASRecOptions,
+    SIMOptions,
+    UBR4CTROptions,
+)
+from lmn_tf.models.options.memory import (
+    LargeMemoryOptions,
+    LMNMIMNOptions,
+    LMNOptions,
+    LMNSIMOptions,
+    MemoryPluginOptions,
+    ProductKeyMemoryOptions,
+    UserAwarePoolingOptions,
+    UserAwareQueryOptions,
+)
+from lmn_tf.models.options.record import Option, Options, option
+from lmn_tf.models.options.tokens import (
+    MSNOptions,
+    RankMixerOptions,
+    SparseMemoryOptions,
+    SparseMoEOptions,
+)
+
+__all__ = [
+    "CTRModelOptions",
+    "DIENOptions",
+    "DINOptions",
+    "DNNOptions",
+    "IMNOptions",
+    "LMNMIMNOptions",
+    "LMNOptions",
+    "LMNSIMOptions",
+    "LargeMemoryOptions",
+    "MIMNOptions",
+    "MSNOptions",
+    "MemoryPluginOptions",
+    "Option",
+    "Options",
+    "PoolingOptions",
+    "ProductKeyMemoryOptions",
+    "RankMixerOptions",
+    "SASRecOptions",
+    "SIMOptions",
+    "SparseMemoryOptions",
+    "SparseMoEOptions",
+    "UBR4CTROptions",
+    "UserAwarePoolingOptions",
+    "UserAwareQueryOptions",
+    "option",
+]

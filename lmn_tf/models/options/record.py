@@ -1,0 +1,255 @@
+"""Records of model options: type, default, rule and meaning, each written once."""
+
+import functools
+import inspect
+import types
+import typing
+from typing import Annotated, Any, ClassVar
+
+import pydantic
+
+from lmn_tf.models.options.rules import rule_text
+from lmn_tf.specs.errors import UserError, did_you_mean, short
+from lmn_tf.specs.section import Positive, Problem
+
+# Types of options, beside those of the sections of YAML files.
+AtLeastTwo = Annotated[int, pydantic.Field(strict=True, ge=2, le=2**63 - 1)]
+Share = Annotated[float, pydantic.Field(strict=True, ge=0, lt=1)]
+Widths = tuple[Positive, ...]
+SomeWidths = Annotated[tuple[Positive, ...], pydantic.Field(min_length=1)]
+
+_UNKNOWN = ("extra_forbidden", "invalid_key")
+
+
+class Option(typing.NamedTuple):
+    """One option of a model.
+
+    Args:
+        name: String.
+        annotation: Python type of its values.
+        default: Value that it has when it is not given.
+        meaning: String. What it is, in a sentence or two.
+        schema: Dictionary. JSON Schema of its values, with `default` and `description`.
+        owner: String. Name of the class that has it.
+
+    Example:
+
+    >>> from lmn_tf.models.options import PoolingOptions
+    >>> PoolingOptions.described()["pooling"].default
+    'mean'
+    """
+
+    name: str
+    annotation: Any
+    default: Any
+    meaning: str
+    schema: dict
+    owner: str
+
+
+def option(default, meaning):
+    """Declares an option in a record, after its name and its type.
+
+    Args:
+        default: Value that it has when it is not given.
+        meaning: String. What it is, in a sentence or two.
+
+    Returns:
+        A pydantic field.
+
+    Example:
+
+    >>> class MyOptions(Options):
+    ...     width: Positive = option(8, "Width of the map.")
+    >>> MyOptions().width
+    8
+    """
+    return pydantic.Field(default, description=meaning)
+
+
+class Options(pydantic.BaseModel):
+    """Base of the records of model options: frozen, and strict about names, types and rules.
+
+    A record `NameOptions` declares the options of the class `Name`, and derives from those of the
+    classes that `Name` derives from. Constructors and configs of models, checks of pipelines, the
+    JSON Schema and the models page read it. `check` holds the rules between several options,
+    `retired` the options of earlier versions with the only value that they may still have, and
+    `may_grow` the names of those that a warm start may change.
+
+    Example:
+
+    >>> class MyOptions(Options):
+    ...     width: Positive = option(8, "Width of the map.")
+    >>> MyOptions.make({"widht": 9})
+    Traceback (most recent call last):
+    ...
+    lmn_tf.specs.errors.UserError: `widht` must be an option. Received: widht=9. Did you mean \
+`width`?
+    """
+
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True
+    )
+
+    retired: ClassVar[dict] = {}
+    may_grow: ClassVar[tuple] = ()
+
+    def check(self):
+        """Raises `Problem` where options do not go together; for subclasses to extend."""
+
+    @classmethod
+    def make(cls, values, owner=""):
+        """Returns the record of given values.
+
+        Args:
+            values: Mapping from the name of an option to its value.
+            owner: String. Whose options they are, for messages. Defaults to `""`.
+
+        Raises:
+            UserError: If an option does not exist, or breaks a rule, or does not go with others.
+        """
+        problems = cls.problems(values, owner)
+        if problems:
+            raise UserError(problems[0][1])
+        return cls.model_validate(cls._kept(values))
+
+    @classmethod
+    def checked(cls, values, owner=""):
+        """Returns given values in the types of the options, after checking each by itself.
+
+        Args:
+            values: Mapping from the name of an option to its value.
+            owner: String. Whose options they are, for messages. Defaults to `""`.
+
+        Raises:
+            UserError: If an option does not exist, or breaks its rule.
+        """
+        problems = cls.problems(values, owner, together=False)
+        if problems:
+            raise UserError(problems[0][1])
+        kept = cls._kept(values)
+        record = cls.model_validate(kept)
+        return {key: getattr(record, key) for key in kept}
+
+    @classmethod
+    def problems(cls, values, owner="", together=True):
+        """Returns what is wrong with given values.
+
+        Args:
+            values: Mapping from the name of an option to its value.
+            owner: String. Whose options they are, for messages. Defaults to `""`.
+            together: Boolean. Whether to check the rules between several options. Defaults to
+                `True`.
+
+        Returns:
+            List of pairs of an option's name and a message, in the order of the values.
+        """
+        of = f" of {owner}" if owner else ""
+        wrong = {}
+        for key, value in cls.all_retired().items():
+            if key in values and _plain(values[key]) != value:
+                text = f"`{key}`{of} must be left out: it is no longer an option, and always "
+                wrong[key] = f"{text}{value!r}. Received: {key}={short(values[key])}."
+        try:
+            record = cls.model_validate(cls._kept(values))
+        except pydantic.ValidationError as error:
+            for item in reversed(error.errors(include_url=False)):
+                key = item["loc"][0]
+                wrong[key] = cls._message(key, values[key], item["type"], of)
+        if not wrong and together:
+            try:
+                record.check()
+            except Problem as problem:
+                return [(problem.path[0], problem.message)]
+        return [(key, wrong[key]) for key in values if key in wrong]
+
+    @classmethod
+    def described(cls):
+        """Returns the options: those of the nearest class first.
+
+        Returns:
+            Dictionary from name to `Option`.
+        """
+        return dict(_described(cls))
+
+    def values(self):
+        """Returns the values of all options, by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+    @classmethod
+    def json_schema(cls):
+        """Returns the JSON Schema of a mapping from options to values."""
+        properties = {name: option.schema for name, option in cls.described().items()}
+        return {
+            "type": "object",
+            "description": cls.__doc__,
+            "properties": properties,
+            "additionalProperties": False,
+        }
+
+    @classmethod
+    def all_retired(cls):
+        """Returns the options of earlier versions with their values, those of bases too."""
+        found = {}
+        for record in reversed(cls.__mro__):
+            found |= vars(record).get("retired", {})
+        return found
+
+    @classmethod
+    def _kept(cls, values):
+        retired = cls.all_retired()
+        return {key: value for key, value in values.items() if key not in retired}
+
+    @classmethod
+    def _message(cls, key, value, kind, of):
+        if kind in _UNKNOWN:
+            known = did_you_mean(key, cls.model_fields)
+            return f"`{key}` must be an option{of}. Received: {key}={short(value)}.{known}"
+        schema = _described(cls)[key].schema
+        text = f"`{key}`{of} must be {rule_text(schema)}. Received: {key}={short(value)}."
+        choices = _choices(schema)
+        return text + did_you_mean(value, choices) if choices and isinstance(value, str) else text
+
+
+@functools.cache
+def _described(cls):
+    schemas = cls.model_json_schema()["properties"] if cls.model_fields else {}
+    found = {}
+    for record in cls.__mro__:
+        declared = inspect.get_annotations(record) if record in _records(cls) else {}
+        for name in declared:
+            if name in cls.model_fields and name not in found:
+                found[name] = _option(cls, record, name, schemas[name])
+    return found
+
+
+def _records(cls):
+    return [record for record in cls.__mro__ if issubclass(record, Options)]
+
+
+def _option(cls, record, name, schema):
+    fields = [one.model_fields[name] for one in _records(cls) if name in one.model_fields]
+    meaning = next(field.description for field in fields if field.description)
+    schema = {key: value for key, value in schema.items() if key != "title"}
+    owner = record.__name__.removesuffix("Options")
+    annotation = _plain_type(fields[0].annotation)
+    default = fields[0].default
+    return Option(name, annotation, default, meaning, {**schema, "description": meaning}, owner)
+
+
+def _plain_type(kind):
+    """A type without what pydantic is told of it."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return _plain_type(args[0])
+    if origin in (types.UnionType, typing.Union):
+        return functools.reduce(lambda one, other: one | other, map(_plain_type, args))
+    return tuple[_plain_type(args[0]), ...] if origin is tuple else kind
+
+
+def _plain(value):
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _choices(schema):
+    return [choice for one in schema.get("anyOf", [schema]) for choice in one.get("enum", ())]

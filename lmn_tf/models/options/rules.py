@@ -1,0 +1,81 @@
+"""Texts of the JSON Schema of one value: as a rule in a message, and as a type in a table."""
+
+_NOUNS = {
+    "integer": "an integer",
+    "number": "a number",
+    "string": "a string",
+    "boolean": "true or false",
+    "null": "null",
+}
+_TYPES = {"integer": "int", "number": "float", "string": "str", "boolean": "bool", "null": "null"}
+_LARGEST = 2**63 - 1
+
+
+def rule_text(schema):
+    """Returns what a value must be, to follow "must be" in a message.
+
+    Args:
+        schema: Dictionary. JSON Schema of the value.
+
+    Example:
+
+    >>> rule_text({"anyOf": [{"type": "integer", "minimum": 2}, {"type": "null"}]})
+    'an integer of at least 2 or null'
+    >>> rule_text({"enum": ["mean", "sum"], "type": "string"})
+    'one of mean, sum'
+    """
+    if "anyOf" in schema:
+        return " or ".join(map(rule_text, schema["anyOf"]))
+    if "enum" in schema:
+        return "one of " + ", ".join(schema["enum"])
+    if schema["type"] == "array":
+        length = f" of {schema['minItems']} or more" if "minItems" in schema else ""
+        return f"a list{length}, each item {rule_text(schema['items'])}"
+    words = [
+        ("exclusiveMinimum", "above"),
+        ("minimum", "of at least"),
+        ("exclusiveMaximum", "below"),
+        ("maximum", "of at most"),
+    ]
+    limits = [f"{word} {_number(schema[key])}" for key, word in words if _is_told(schema, key)]
+    text = " ".join([_NOUNS[schema["type"]], *" and ".join(limits).split()])
+    return text + (f", a multiple of {schema['multipleOf']}" if "multipleOf" in schema else "")
+
+
+def type_text(schema):
+    """Returns the type of a value as one writes it in YAML.
+
+    Args:
+        schema: Dictionary. JSON Schema of the value.
+
+    Example:
+
+    >>> type_text({"type": "array", "items": {"type": "integer", "minimum": 1}})
+    'list of int ≥ 1'
+    >>> type_text({"enum": ["mean", "sum"], "type": "string"})
+    'mean, sum'
+    """
+    if "anyOf" in schema:
+        return " or ".join(map(type_text, schema["anyOf"]))
+    if "enum" in schema:
+        return ", ".join(schema["enum"])
+    if schema["type"] == "array":
+        return f"list of {type_text(schema['items'])}"
+    signs = [
+        ("exclusiveMinimum", ">"),
+        ("minimum", "≥"),
+        ("exclusiveMaximum", "<"),
+        ("maximum", "≤"),
+    ]
+    limits = [f"{sign} {_number(schema[key])}" for key, sign in signs if _is_told(schema, key)]
+    text = " ".join([_TYPES[schema["type"]], *", ".join(limits).split()])
+    return text + (f", a multiple of {schema['multipleOf']}" if "multipleOf" in schema else "")
+
+
+def _is_told(schema, key):
+    # The largest integer of 64 bits is no rule of an option.
+    return key in schema and schema[key] != _LARGEST
+
+
+def _number(value):
+    return f"{value:g}"

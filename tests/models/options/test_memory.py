@@ -1,0 +1,29 @@
+import pytest
+
+from lmn_tf.models.options import LMNOptions, LMNSIMOptions, MSNOptions, UserAwarePoolingOptions
+from lmn_tf.specs.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "message"),
+    [
+        ({"num_keys": 5, "open_keys": 6}, "open_keys", "at most `num_keys`, 5. Received: .*=6"),
+        ({"memorize": "hidden", "num_experts": 2}, "num_experts", "must be 0 for `memorize='hid"),
+        ({"memorize": "cross", "query_target": True}, "memorize", "left alone.*query_target=True"),
+        (
+            {"memorize": "cross", "memory_pooling": "target_attention"},
+            "memorize",
+            "left alone.*memory_pooling='target_attention'",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together(values, key, message):
+    [(found, _)] = LMNSIMOptions.problems(values)
+    assert found == key
+    with pytest.raises(UserError, match=message):
+        LMNOptions.make(values)
+
+
+def test_a_memory_may_grow_in_a_warm_start():
+    assert set(LMNOptions.may_grow) == set(MSNOptions.may_grow) == {"num_keys", "open_keys"}
+    assert UserAwarePoolingOptions.may_grow == ()
