@@ -37,9 +37,8 @@ LONGEST = (
     "test_parity.py",
 )
 
-# Modules loaded from files (`--import-mode=importlib`) do not see their neighbours; the shared
-# layer check is imported as `from check_layer import check_layer`.
-sys.path.insert(0, str(ROOT / "tests"))
+# Where tests find what they share, as in `from check_layer import check_layer`.
+sys.path.insert(0, str(ROOT / "tests" / "helpers"))
 
 import environment  # noqa: E402
 

@@ -1,18 +1,13 @@
 import json
 import signal
-import sys
-from pathlib import Path
 
 import pytest
+from launched import Launched
 from tiny_run import document, write_pipeline
 
 from lmn_tf.cli.main import main
 from lmn_tf.data.synthetic import generate
 from lmn_tf.specs import strict_yaml
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "distribute"))
-
-from launched import Launched
 
 DNN = ["--set", "model={name: dnn, hidden_units: [8]}"]
 

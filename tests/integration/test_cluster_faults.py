@@ -6,16 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from launched import ROOT, Launched
 from tiny_run import write_pipeline
 
 from lmn_tf.distribute.cluster.cluster import Cluster, free_ports
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "distribute"))
-
-from launched import ROOT, Launched
 
 DNN = ["--set", "model={name: dnn, hidden_units: [8]}"]
 EPOCHS = 40

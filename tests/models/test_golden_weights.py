@@ -1,17 +1,13 @@
 """Weight names, shapes and dtypes of every model: checkpoints rest on them.
 
-After a deliberate change: `python tests/models/test_golden_weights.py` writes the files anew.
+After a deliberate change, `PYTHONPATH=.:tests/helpers python tests/models/test_golden_weights.py`
+writes the files anew.
 """
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
-
 from kitchen_sink import SMALL_OPTIONS, kitchen_sink_spec
 
 from lmn_tf.models import registry

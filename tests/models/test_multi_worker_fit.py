@@ -1,19 +1,14 @@
 import concurrent.futures
 import json
-import sys
 import types
-from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from local_cluster import drive
 from tiny_run import market
 
 from lmn_tf.distribute.cluster.cluster import free_ports
 from lmn_tf.models.multi_worker_fit import MultiWorkerFit
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "distribute"))
-
-from local_cluster import drive
 
 
 @pytest.mark.slow

@@ -2,16 +2,13 @@
 
 import io
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import ROOT, document, scratch
+from resume_driver import check_kills_leave_no_trace
+from tiny_run import document, scratch
 
 from lmn_tf.data.synthetic import generate
 from lmn_tf.specs import strict_yaml
@@ -147,20 +144,10 @@ def test_means_weigh_rows_and_leave_out_what_is_not_there():
 
 
 def run_with_kills(folder, plain, moments):
-    for name in ("whole", "broken"):
-        text = strict_yaml.dump({**plain, "run_dir": str(folder / name)})
-        (folder / f"{name}.yaml").write_text(text)
-    driver = Path(__file__).with_name("resume_driver.py")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
-    files = [str(folder / f"{name}.yaml") for name in ("whole", "broken")]
-    command = [sys.executable, str(driver), *files, *moments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    want = ["whole 0", *(f"{moment} -9" for moment in moments), "end 0"]
-    assert done.stdout.splitlines() == want, done.stderr[-4000:]
-    whole, broken = (Checkpoints(folder / n / "checkpoints").latest() for n in ("whole", "broken"))
-    assert list(whole[0]) == list(broken[0])
-    for key, value in whole[0].items():
-        np.testing.assert_array_equal(value, broken[0][key], err_msg=key)
+    files = [folder / f"{name}.yaml" for name in ("whole", "broken")]
+    for file in files:
+        file.write_text(strict_yaml.dump({**plain, "run_dir": str(file.with_suffix(""))}))
+    check_kills_leave_no_trace(*files, moments)
     specs = [RunDirectory(folder / name).load_spec().assets for name in ("whole", "broken")]
     assert specs[0] == specs[1]
     first, second = (

@@ -7,7 +7,7 @@ import pytest
 from lmn_tf.specs import spec_file
 from lmn_tf.specs.errors import UserError
 
-EXAMPLES = Path(__file__).parent / "specs" / "examples"
+EXAMPLES = Path(__file__).resolve().parents[1] / "specs" / "examples"
 FEATURES = EXAMPLES / "feature_specs" / "everything.yaml"
 PIPELINE = EXAMPLES / "pipelines" / "everything.yaml"
 COMPARISON = EXAMPLES / "pipelines" / "comparison.yaml"

@@ -1,4 +1,4 @@
-"""Trains in child processes that are killed at chosen moments; run by `test_resume.py`.
+"""Trains in child processes that are killed at chosen moments.
 
 TensorFlow is imported once and each child is forked before TensorFlow has started anything.
 """
@@ -6,10 +6,13 @@ TensorFlow is imported once and each child is forked before TensorFlow has start
 import io
 import os
 import signal
+import subprocess
 import sys
 import traceback
+from pathlib import Path
 
 import keras  # noqa: F401
+import numpy as np
 import tensorflow as tf  # noqa: F401
 
 from lmn_tf import atomic_files
@@ -18,6 +21,39 @@ from lmn_tf.training.daily_trainer import make_trainer
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.saving import checkpoints
 from lmn_tf.training.training_loop import TrainingLoop
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def check_kills_leave_no_trace(whole, broken, moments):
+    """Checks that a run which is killed at each of `moments` ends with the weights of another.
+
+    Args:
+        whole: Path of a pipeline that writes its run beside itself, into a folder of its name.
+        broken: Path of the same pipeline with another name.
+        moments: List of strings, such as `"kill_at_step=2"`: a function of this module and its
+            argument.
+
+    Returns:
+        The states of the last checkpoints of both runs.
+    """
+    done = subprocess.run(
+        [sys.executable, __file__, str(whole), str(broken), *moments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    want = ["whole 0", *(f"{moment} -9" for moment in moments), "end 0"]
+    assert done.stdout.splitlines() == want, done.stderr[-4000:]
+    (one, state), (other, other_state) = (
+        checkpoints.Checkpoints(path.with_suffix("") / "checkpoints").latest()
+        for path in (whole, broken)
+    )
+    assert list(one) == list(other)
+    for key, value in one.items():
+        np.testing.assert_array_equal(value, other[key], err_msg=key)
+    return state, other_state
 
 
 def die(*_):

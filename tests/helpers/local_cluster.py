@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def connect(workers=2, servers=2):
@@ -43,7 +43,7 @@ def drive(script, *arguments, timeout=400, environment=None):
         [sys.executable, str(Path(__file__).parent / script), *arguments],
         env={
             **os.environ,
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+            "PYTHONPATH": str(ROOT),
             "TF_CPP_MIN_LOG_LEVEL": "2",
             **(environment or {}),
         },

@@ -1,6 +1,6 @@
 """Counts what becomes of damaged inputs, each tried in a process of its own kind.
 
-`python tests/faults/hunt.py --cases 2000` prints the table of `tests/faults/README.md`.
+`python tests/helpers/faults/hunt.py --cases 2000` prints the table of `tests/faults/README.md`.
 """
 
 import argparse

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lmn_tf.specs import strict_yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @functools.cache
