@@ -43,6 +43,9 @@ LEVEL = {
     "cli": 6,
 }
 
+# Packages whose public signatures are annotated throughout.
+ANNOTATED = ("ops",)
+
 # Import name → name on the package index, where they differ.
 DISTRIBUTION = {"yaml": "pyyaml", "keras_rs": "keras-rs"}
 
@@ -150,6 +153,36 @@ def test_files_and_functions_are_short(path):
 def test_no_assert_in_shipped_code(path):
     found = [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Assert)]
     assert found == []
+
+
+QUESTION_WORDS = {"all", "how", "on", "what", "when", "where", "which", "who", "whose", "why"}
+
+
+@each([path for path in FILES if path.relative_to(PACKAGE).parts[0] in ANNOTATED])
+def test_module_docstrings_are_noun_phrases(path):
+    opening = (ast.get_docstring(tree(path)) or "").split(maxsplit=1)
+    assert not opening or opening[0].lower() not in QUESTION_WORDS
+
+
+def unannotated(function):
+    """Names of the arguments of a function without a type, and "return" where it has none."""
+    spec = function.args
+    given = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs, spec.vararg, spec.kwarg]
+    names = [item.arg for item in given if item and item.annotation is None]
+    return [name for name in names if name not in ("self", "cls")] + (
+        ["return"] if function.returns is None else []
+    )
+
+
+@each([path for path in FILES if path.relative_to(PACKAGE).parts[0] in ANNOTATED])
+def test_public_signatures_are_annotated(path):
+    body = tree(path).body
+    functions = public(body, ast.FunctionDef)
+    for node in public(body, ast.ClassDef):
+        functions += [item for item in node.body if getattr(item, "name", "") == "__init__"]
+        functions += public(node.body, ast.FunctionDef)
+    missing = {node.name: unannotated(node) for node in functions if unannotated(node)}
+    assert missing == {}
 
 
 def has_public_names(path):
@@ -435,5 +468,6 @@ def test_the_rules_find_what_they_look_for():
         "s": "x",
         "t": None,
     }
+    assert unannotated(function) == ["a", "k", "s", "t", "return"]
     assert value('"x"') == value(ast.parse("'x'", mode="eval").body)
     assert SPEC_FILES and PIPELINE_FILES and len(list(documented())) > 20

@@ -1,9 +1,10 @@
-"""Which kernels the ops may use: the switch, and what is being traced now."""
+"""Choice of the kernels of ops, by target and tracing context."""
 
 import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -14,15 +15,15 @@ _state = threading.local()
 
 
 @contextlib.contextmanager
-def plain_kernels():
-    """Has the ops traced in a block use only kernels that TensorFlow has everywhere.
+def plain_kernels() -> Iterator[None]:
+    """Restricts ops traced in the block to kernels available wherever TensorFlow runs.
 
-    On CPUs the ops compile parts of themselves with XLA and multiply with sparse
-    matrices, where that was measured to be faster. A graph that is to run elsewhere
-    (under a server without XLA, on a GPU, compiled as a whole) is traced inside
-    this block: an export is. What `tf.saved_model.save`, `keras.Model.export` and
-    `keras.export.ExportArchive` trace by themselves needs no block. A function that
-    was traced before and is saved as a signature does.
+    On CPUs, ops compile parts of themselves with XLA and multiply by sparse
+    matrices, where that was measured to be faster. Trace a graph that will run
+    elsewhere (on a server without XLA, on a GPU, compiled as a whole) inside this
+    block, as exports are. `tf.saved_model.save`, `keras.Model.export` and
+    `keras.export.ExportArchive` need no block for what they trace themselves; a
+    function traced earlier and saved as a signature does.
     """
     before = getattr(_state, "is_plain", False)
     _state.is_plain = True
@@ -32,8 +33,8 @@ def plain_kernels():
         _state.is_plain = before
 
 
-def compiles_for_cpu():
-    """Says whether an op may compile a part of itself with XLA on its own, for CPUs.
+def compiles_for_cpu() -> bool:
+    """Returns whether an op may compile a part of itself with XLA, for CPUs.
 
     Returns:
         `False` inside `plain_kernels`, where XLA compiles the caller already, and
@@ -42,8 +43,8 @@ def compiles_for_cpu():
     return not (_is_left_alone() or has_gpu())
 
 
-def is_compiled_for_cpu():
-    """Says whether XLA compiles the caller, and for a CPU.
+def is_compiled_for_cpu() -> bool:
+    """Returns whether XLA compiles the caller for a CPU.
 
     Returns:
         `True` where `is_compiling_with_xla` is, without a GPU and outside of
@@ -52,20 +53,20 @@ def is_compiled_for_cpu():
     return is_compiling_with_xla() and not (_is_plain() or has_gpu())
 
 
-def compiles_for_gpu():
-    """Says whether an op may compile a search with XLA on its own, for GPUs.
+def compiles_for_gpu() -> bool:
+    """Returns whether an op may compile a search with XLA, for GPUs.
 
     Returns:
-        `True` on a GPU where the user, or a command of this package after trying
-        it out, has turned on XLA's select-k kernels; `False` inside `plain_kernels`
+        `True` on a GPU if XLA's select-k kernels are enabled, by the user or by a
+        command of this package that has tried them; `False` inside `plain_kernels`
         and where XLA compiles the caller already.
     """
     is_on = f"{_SELECT_K}=true" in os.environ.get("XLA_FLAGS", "")
     return is_on and not _is_left_alone() and has_gpu()
 
 
-def runs_sparse_products(dtype):
-    """Says whether an op may multiply with sparse matrices.
+def runs_sparse_products(dtype: tf.DType) -> bool:
+    """Returns whether an op may multiply by sparse matrices.
 
     Args:
         dtype: `tf.DType` of the matrices.
@@ -85,10 +86,10 @@ def _is_plain():
 
 
 def _is_being_saved():
-    """Says whether TensorFlow or Keras traces the caller in order to save it.
+    """Returns whether TensorFlow or Keras traces the caller in order to save it.
 
-    Neither tells what it traces, and Keras' archive traces outside of TensorFlow's saving, so the
-    callers are looked at: once for each op of a graph, and never when ops run.
+    There is no API for this, and Keras' archive traces outside of TensorFlow's saving, so the call
+    stack is inspected: once for each op of a graph, and never when ops run.
     """
     if tf.executing_eagerly():
         return False
@@ -100,18 +101,18 @@ def _is_being_saved():
     return False
 
 
-def has_gpu():
-    """Says whether this machine has a GPU that TensorFlow can use."""
+def has_gpu() -> bool:
+    """Returns whether this machine has a GPU that TensorFlow can use."""
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def is_compiling_with_xla():
-    """Says whether the code now being traced will be compiled by XLA.
+def is_compiling_with_xla() -> bool:
+    """Returns whether the code being traced will be compiled by XLA.
 
-    XLA needs static shapes; TensorFlow's own kernels do not. The functions of
-    this package that can save work by leaving padded positions out (their
-    number is known only at run time) ask this function first, and fall back
-    to static shapes inside `tf.function(jit_compile=True)`.
+    XLA needs static shapes; TensorFlow's own kernels do not. Functions of this
+    package that can skip padded positions (whose number is known only at run
+    time) call this function first, and fall back to static shapes inside
+    `tf.function(jit_compile=True)`.
 
     Returns:
         `True` while a function with `jit_compile=True` is traced, itself or as

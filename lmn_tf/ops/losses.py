@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 
-def smooth_l1(target, prediction, beta=1.0):
+def smooth_l1(target: tf.Tensor, prediction: tf.Tensor, beta: float = 1.0) -> tf.Tensor:
     """Smooth-L1 distance of each element.
 
     With `e = prediction - target`: `0.5 e**2 / beta` where `abs(e) < beta`, else
@@ -39,8 +39,8 @@ def smooth_l1(target, prediction, beta=1.0):
     return tf.where(error < beta, 0.5 * tf.square(error) / beta, error - 0.5 * beta)
 
 
-def log_loss_reward(labels, logits):
-    """Turns how well rows are predicted into rewards of at most 1.
+def log_loss_reward(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Rewards of at most 1 for the log-likelihood of rows.
 
     Computes `1 - log_likelihood / log(0.5)`, averaged over the labels and cut off
     at -1: 1 for a perfect prediction, 0 for a probability of one half.
@@ -62,13 +62,12 @@ def log_loss_reward(labels, logits):
     return tf.stop_gradient(tf.maximum(reward, -1.0))
 
 
-def score_function_loss(logits, choices, advantage):
+def score_function_loss(logits: tf.Tensor, choices: tf.Tensor, advantage: tf.Tensor) -> tf.Tensor:
     """A loss whose gradient is the score-function estimate for independent choices.
 
     Computes `-advantage * sum(z * log(p) + (1 - z) * log(1 - p))` with
-    `p = sigmoid(logits)`, for each row. Its expected gradient is that of minus the
-    expected reward, whatever baseline the advantage has had taken away that does not
-    depend on the choices.
+    `p = sigmoid(logits)`, for each row. Its expected gradient is that of the negative
+    expected reward, for any baseline that does not depend on the choices.
 
     Args:
         logits: Float tensor of shape `(B, F)`.

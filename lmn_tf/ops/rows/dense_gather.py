@@ -1,4 +1,4 @@
-"""Gathers from tensors whose gradients are to be dense."""
+"""Gathers with dense gradients."""
 
 import tensorflow as tf
 
@@ -7,10 +7,10 @@ from lmn_tf.ops.rows.sparse_product import SparseRows
 
 
 @tf.custom_gradient
-def dense_gather(rows, positions):
-    """Gathers rows of a tensor: the gradient adds up what meets in one row, as a dense tensor.
+def dense_gather(rows: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """Gathers rows of a tensor, with a dense gradient that sums duplicates.
 
-    `tf.gather` gives slices, which what follows a tensor would have to unfold.
+    The gradient of `tf.gather` is `tf.IndexedSlices`, which other ops would have to convert.
 
     Args:
         rows: Float tensor of shape `(U, d)`.
@@ -38,8 +38,8 @@ def dense_gather(rows, positions):
 
 
 @tf.custom_gradient
-def permuted(rows, order):
-    """Puts row `i` of a tensor at place `order[i]`; the gradient is a gather.
+def permuted(rows: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+    """Moves row `i` of a tensor to index `order[i]`; the gradient is a gather.
 
     Args:
         rows: Float tensor of shape `(U, d)`.

@@ -1,4 +1,4 @@
-"""Lists ids once each, and remembers in the graph that they are."""
+"""Distinct ids, marked as such in the graph, and sums over duplicates."""
 
 import tensorflow as tf
 
@@ -8,7 +8,7 @@ from lmn_tf.ops.rows.sparse_product import SparseRows
 _MARK = "_lmn_tf_distinct"
 
 
-def distinct_ids(ids):
+def distinct_ids(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Lists each id once.
 
     Args:
@@ -34,10 +34,10 @@ def distinct_ids(ids):
     return distinct, tf.reshape(positions, tf.shape(ids))
 
 
-def padded_distinct_ids(ids, limit):
-    """Lists each id once in a tensor whose length does not depend on them, as XLA needs it.
+def padded_distinct_ids(ids: tf.Tensor, limit: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Lists each id once, in a tensor of static length for XLA.
 
-    By a mark for each id that could be there: in time and memory for `limit` integers.
+    Marks every possible id: takes time and memory for `limit` integers.
 
     Args:
         ids: Integer tensor.
@@ -45,9 +45,8 @@ def padded_distinct_ids(ids, limit):
 
     Returns:
         Tuple `(distinct, positions)`: the distinct ids in ascending order, of shape
-        `(min(size of ids, limit),)`, where the places that are left over repeat the
-        first of `ids`, and int32 positions shaped like `ids`, with
-        `distinct[positions] == ids`.
+        `(min(size of ids, limit),)`, padded with the first of `ids`, and int32
+        positions shaped like `ids`, with `distinct[positions] == ids`.
 
     Example:
 
@@ -60,17 +59,17 @@ def padded_distinct_ids(ids, limit):
     is_there = tf.scatter_nd(flat[:, None], tf.ones_like(flat, tf.int32), [limit]) > 0
     ranks = tf.cumsum(tf.cast(is_there, tf.int32)) - 1
     positions = tf.gather(ranks, flat)
-    # A slice, since the first of no ids can not be asked for.
+    # A slice, since there may be no first id.
     padding = tf.repeat(flat[:1], tf.minimum(tf.size(flat), limit))
     distinct = tf.tensor_scatter_nd_update(padding, positions[:, None], flat)
     return distinct, tf.reshape(positions, tf.shape(ids))
 
 
-def are_distinct(ids):
-    """Says whether a tensor is the result of `distinct_ids`, as far as the graph can tell.
+def are_distinct(ids: tf.Tensor) -> bool:
+    """Returns whether the graph marks a tensor as the result of `distinct_ids`.
 
-    What is gathered by distinct ids has a gradient with distinct indices, which
-    need no second search for duplicates.
+    A gather by distinct ids has a gradient with distinct indices, which need no
+    second search for duplicates.
 
     Args:
         ids: Integer tensor, such as the indices of `tf.IndexedSlices`.
@@ -96,12 +95,12 @@ def _is_marked(operation):
         return False
 
 
-def merge_duplicates(indices, values):
+def merge_duplicates(indices: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Sums the values that share an index.
 
-    The gradient of a gather names a row once for each time it was read. An
-    optimizer that squares gradients must see `(sum g)**2`, not `sum g**2`, so
-    duplicates are merged before the update.
+    The gradient of a gather has one entry for each read of a row. An optimizer
+    that squares gradients must use `(sum g)**2`, not `sum g**2`, so duplicates
+    are merged before the update.
 
     Args:
         indices: Integer tensor of shape `(hits,)`.

@@ -1,16 +1,23 @@
-"""Runs a function of a fixed number of rows on any number of rows."""
+"""Maps and folds over rows in chunks of fixed size."""
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 
-def map_row_chunks(function, tensors, rows_at_a_time, dtypes):
+def map_row_chunks(
+    function: Callable,
+    tensors: tuple[tf.Tensor, ...],
+    rows_at_a_time: int,
+    dtypes: tuple[tf.DType, ...],
+) -> tuple[tf.Tensor, ...]:
     """Applies `function` to all rows, a fixed number at a time.
 
-    What XLA compiles has static shapes, and the rows of a batch are as many as
-    there happen to be valid positions: one compilation for chunks of one size
-    replaces one for each number. A chunk stays in the cache of the core that
-    works on it, and chunks run side by side. The last chunk overlaps the one
-    before; only fewer rows than one chunk are filled up.
+    XLA needs static shapes, but the number of valid positions differs from batch
+    to batch: one compilation for chunks of one size replaces one per number of
+    rows. A chunk stays in the cache of one core, and chunks run in parallel. The
+    last chunk overlaps the one before; rows are padded only if they are fewer
+    than one chunk.
 
     Args:
         function: Function of tensors `(rows_at_a_time, ...)` that returns a tuple
@@ -45,7 +52,9 @@ def map_row_chunks(function, tensors, rows_at_a_time, dtypes):
     return tuple(_join(chunk, in_last, missing, rows_at_a_time) for chunk in chunks)
 
 
-def fold_row_chunks(function, state, tensors, rows_at_a_time):
+def fold_row_chunks(
+    function: Callable, state: tf.Tensor, tensors: tuple[tf.Tensor, ...], rows_at_a_time: int
+) -> tf.Tensor:
     """Folds a function over all rows, some of them at a time, one chunk after the other.
 
     Args:
@@ -62,7 +71,7 @@ def fold_row_chunks(function, state, tensors, rows_at_a_time):
     """
     tensors = [tf.convert_to_tensor(tensor) for tensor in tensors]
     count = tf.shape(tensors[0])[0]
-    # Not a condition around the loop: TensorFlow's graph optimizer gives such graphs up.
+    # No `tf.cond` around the loop: TensorFlow's graph optimizer skips such graphs.
     size = tf.minimum(count, rows_at_a_time)
     num_chunks = (count + rows_at_a_time - 1) // rows_at_a_time
 
@@ -72,7 +81,7 @@ def fold_row_chunks(function, state, tensors, rows_at_a_time):
         chunk = (_slice_rows(tensor, start, size) for tensor in tensors)
         return index + 1, function(state, is_new, *chunk)
 
-    # Chunks that ran ahead would each hold what they have to add until its turn comes.
+    # Chunks in parallel would each keep their sums in memory until their turn comes.
     return tf.while_loop(
         lambda index, _: index < num_chunks,
         one_chunk,
@@ -82,7 +91,7 @@ def fold_row_chunks(function, state, tensors, rows_at_a_time):
 
 
 def _slice_rows(tensor, start, count):
-    # Inside XLA, only a slice of a size that is given may start anywhere.
+    # Inside XLA, only a slice of given size may start at a dynamic index.
     begin = tf.concat([[start], tf.zeros([tensor.shape.rank - 1], tf.int32)], axis=0)
     return tf.slice(tensor, begin, tf.concat([[count], tf.shape(tensor)[1:]], axis=0))
 

@@ -18,7 +18,14 @@ class SparseMatrix:
         width: Integer or scalar tensor. Number of columns.
     """
 
-    def __init__(self, rows, columns, weights, height, width):
+    def __init__(
+        self,
+        rows: tf.Tensor,
+        columns: tf.Tensor,
+        weights: tf.Tensor,
+        height: int | tf.Tensor,
+        width: int | tf.Tensor,
+    ) -> None:
         rows, columns = tf.cast(rows, tf.int64), tf.cast(columns, tf.int64)
         self._shape = tf.stack([tf.cast(height, tf.int64), tf.cast(width, tf.int64)])
         self._has_entries = tf.size(columns) > 0
@@ -27,11 +34,11 @@ class SparseMatrix:
             indices=tf.stack([rows, columns], axis=1), values=weights, dense_shape=self._shape
         )
 
-    def product(self, dense):
+    def product(self, dense: tf.Tensor) -> tf.Tensor:
         """Multiplies with `(width, d)`: weighted sums of rows of `dense`, as `(height, d)`."""
         return self._product(lambda: self._matrix, dense, self._shape[0])
 
-    def transposed_product(self, dense):
+    def transposed_product(self, dense: tf.Tensor) -> tf.Tensor:
         """Multiplies the transpose with `(height, d)`, as `(width, d)`."""
 
         def transposed():
@@ -59,7 +66,7 @@ class SparseRows(SparseMatrix):
         width: Integer or scalar tensor. Number of columns.
     """
 
-    def __init__(self, columns, weights, width):
+    def __init__(self, columns: tf.Tensor, weights: tf.Tensor, width: int | tf.Tensor) -> None:
         shape = tf.shape(columns, out_type=tf.int64)
         rows = tf.broadcast_to(tf.range(shape[0])[:, None], shape)
         flat = (tf.reshape(part, [-1]) for part in (rows, columns, weights))

@@ -14,11 +14,11 @@ _CHUNK_ELEMENTS = 2**19  # of rows read for one chunk of queries: they stay in t
 _LARGE_CHUNK_ELEMENTS = 2**24  # enough for a GPU or all cores, and to be worth a pass over all sums
 
 
-def weighted_rows(rows, positions, weights):
-    """Sums the rows at given positions, each with its weight, differentiably.
+def weighted_rows(rows: tf.Tensor, positions: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Weighted sums of the rows at given positions, differentiable.
 
     On CPUs the sums and the gradient of `rows` are products with a sparse matrix;
-    elsewhere both are computed for a chunk of queries at a time.
+    elsewhere both are computed in chunks of queries.
 
     Args:
         rows: Float tensor of shape `(U, d)`. Its gradient is as large as itself: it
@@ -34,12 +34,13 @@ def weighted_rows(rows, positions, weights):
 
 
 @tf.custom_gradient
-def weighted_table_rows(table, slots, weights):
-    """Sums rows of a table inside XLA, where no shape may depend on what is read.
+def weighted_table_rows(table: tf.Tensor, slots: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Weighted sums of rows of a table inside XLA, where shapes must be static.
 
-    The gradient has room for as many rows as there are hits, or as the table has if
-    those are fewer. What is left over names a row that was read, and adds nothing to
-    it. Hits that are known to be no more than rows are the gradient as they are.
+    The gradient has as many rows as there are hits, or as the table has if those
+    are fewer. Unused rows of the gradient repeat the index of a row that was read,
+    with zeros. If there are known to be no more hits than rows, each hit is one row of
+    the gradient.
 
     Args:
         table: Float tensor of shape `(n, d)`.
@@ -66,10 +67,12 @@ def weighted_table_rows(table, slots, weights):
     return sum_in_chunks(table, slots, weights), gradient
 
 
-def sum_in_chunks(values, slots, weights):
-    """Sums rows of a table, or of a variable, a chunk of queries at a time.
+def sum_in_chunks(
+    values: tf.Tensor | tf.Variable, slots: tf.Tensor, weights: tf.Tensor
+) -> tf.Tensor:
+    """Weighted sums of rows of a table or variable, in chunks of queries.
 
-    Without a gradient of its own: each chunk keeps its rows where one is asked for.
+    There is no custom gradient: a gradient tape would keep the rows of each chunk.
 
     Args:
         values: Float tensor or variable of shape `(n, d)`.
@@ -118,7 +121,7 @@ def _spread_in_chunks(positions, weights, upstream, num_rows):
 
 def _sum_rows(values, slots, weights, at_a_time):
     def one_chunk(slots, weights):
-        rows = _gather(values, slots, weights.dtype)
+        rows = _gather(values, slots, weights.dtype)  # (chunk, k, d)
         if is_compiling_with_xla():  # it fuses a sum with what it sums, a matrix product not
             return tf.reduce_sum(weights[..., None] * rows, axis=1)
         return tf.matmul(weights[:, None], rows)[:, 0]
@@ -128,7 +131,7 @@ def _sum_rows(values, slots, weights, at_a_time):
 
 def _multiply_rows(rows, positions, upstream, at_a_time):
     def one_chunk(positions, upstream):
-        read = _gather(rows, positions, upstream.dtype)
+        read = _gather(rows, positions, upstream.dtype)  # (chunk, k, d)
         if is_compiling_with_xla():
             return tf.reduce_sum(read * upstream[:, None], axis=-1)
         return tf.matmul(read, upstream[..., None])[..., 0]
@@ -147,8 +150,8 @@ def _spread(positions, weights, upstream, num_rows, at_a_time):
 
 
 def _hits(weights, upstream):
-    """What each hit adds to its row: `(N, k)`, `(N, d)`, to `(N * k, d)`."""
-    hits = weights[..., None] * upstream[:, None]
+    """Contribution of each hit to its row: `(N, k)`, `(N, d)`, to `(N * k, d)`."""
+    hits = weights[..., None] * upstream[:, None]  # (N, k, d)
     return tf.reshape(hits, tf.stack([tf.size(weights), tf.shape(upstream)[1]]))
 
 
@@ -157,7 +160,7 @@ def _gather(values, slots, dtype):
 
 
 def _in_chunks(function, slots, others, at_a_time):
-    """Applies a function of `(N, k)` slots and of others to so few rows that theirs fit a cache."""
+    """Applies a function of `(N, k)` slots and another tensor in chunks that fit the cache."""
     return tf.cond(
         tf.shape(slots)[0] > at_a_time,
         lambda: map_row_chunks(
@@ -176,7 +179,7 @@ def _rows_at_a_time(slots, rows, elements=None):
 
 
 def _as_graph(function):
-    """A graph that is traced once; inside XLA, for which other graphs are made, none of its own."""
+    """Wraps a function into a graph that is traced once; inside XLA, returns it unchanged."""
     return function if is_compiling_with_xla() else _graph_of(function)
 
 
@@ -185,12 +188,17 @@ def _graph_of(function):
     return tf.function(function, reduce_retracing=True, autograph=False)
 
 
-def weighted_segment_sum(rows, positions, weights, segments, num_segments):
+def weighted_segment_sum(
+    rows: tf.Tensor,
+    positions: tf.Tensor,
+    weights: tf.Tensor,
+    segments: tf.Tensor,
+    num_segments: int | tf.Tensor,
+) -> tf.Tensor:
     """Sums rows with weights: `out[segments[e]] += weights[e] * rows[positions[e]]` for each entry.
 
-    What `weighted_gather` is for `k` rows a query, for as many rows as each query happens to have.
-    The gradient is dense and in closed form: for `rows` weighted sums of the upstream gradient, for
-    `weights` dot products.
+    Like `weighted_gather`, but with any number of rows per query. The gradient is dense and in
+    closed form: weighted sums of the upstream gradient for `rows`, dot products for `weights`.
 
     Args:
         rows: Float tensor of shape `(U, d)`.
@@ -236,33 +244,35 @@ def weighted_segment_sum(rows, positions, weights, segments, num_segments):
     return tf.ensure_shape(summed(rows, weights), [None, rows.shape[-1]])
 
 
-def weighted_gather(values, slots, weights, for_training=True):
-    """Sums the rows of a table that are named by slots, each with its weight.
+def weighted_gather(
+    values: tf.Tensor | tf.Variable | keras.Variable,
+    slots: tf.Tensor,
+    weights: tf.Tensor,
+    for_training: bool = True,
+) -> tf.Tensor:
+    """Weighted sums of the rows of a table at given slots.
 
     `out = sum_k weights[..., k] * values[slots[..., k]]` (the Sparse-Gather of the
-    MSN paper). The gradient reaches `values` as `tf.IndexedSlices` and `weights`
-    as dot products. A table given as a variable is never copied: rows are
+    MSN paper). The gradient of `values` is `tf.IndexedSlices`; that of `weights` is
+    computed by dot products. A table given as a variable is never copied: rows are
     gathered from it directly.
 
-    Of `(..., k, d)` a chunk is written at most. To train, each row that is read is gathered once,
-    however many queries read it, and the slices of the gradient have distinct
-    indices: memory grows with the distinct rows and with `(..., k)`. On CPUs the sums
-    are products with a sparse matrix, elsewhere they are computed for a chunk of
-    queries at a time. Without a gradient queries are read in such chunks too, in
-    about half of the time and next to no memory. Half precision is added up in
-    float32.
+    The `(..., k, d)` tensor is never built as a whole. In training, each distinct row is
+    gathered once, however many queries read it, and the slices of the gradient have
+    distinct indices: memory grows with the distinct rows and with `(..., k)`. On CPUs the
+    sums are products with a sparse matrix, elsewhere they are computed in chunks of
+    queries. Inference always uses chunks, in about half of the time and next to no
+    memory. Half precision is summed in float32.
 
-    Inside XLA, whose shapes are fixed, there is room in a gradient for as many
-    distinct rows as the table has. If hits are known to be fewer, each is one slice,
-    duplicates included.
+    Inside XLA, whose shapes are static, the gradient holds as many rows as the table.
+    If there are known to be fewer hits, each hit is one slice, duplicates included.
 
     Args:
         values: Float tensor, `tf.Variable` or Keras variable of shape `(n, d)`.
         slots: Integer tensor of shape `(..., k)`.
         weights: Float tensor of shape `(..., k)`.
-        for_training: Boolean. Whether a gradient will be asked for: it is right in
-            both cases, but takes less time and memory in the one that is named.
-            Defaults to `True`.
+        for_training: Boolean. Whether a gradient will be needed. It is correct in both
+            cases, but this choice minimizes time and memory. Defaults to `True`.
 
     Returns:
         Float tensor of shape `(..., d)` in the dtype of `values`.
@@ -290,11 +300,11 @@ def weighted_gather(values, slots, weights, for_training=True):
             f"Received: slots.shape={slots.shape}, weights.shape={weights.shape}"
         )
     exact = values.dtype if values.dtype == tf.float64 else tf.float32
-    slots_of_query = tf.reshape(slots, [-1, tf.shape(slots)[-1]])
-    weights = tf.reshape(tf.cast(weights, exact), tf.shape(slots_of_query))
+    slots_of_query = tf.reshape(slots, [-1, tf.shape(slots)[-1]])  # (N, k)
+    weights = tf.reshape(tf.cast(weights, exact), tf.shape(slots_of_query))  # (N, k)
     slots_of_query = tf.ensure_shape(slots_of_query, [None, slots.shape[-1]])
-    sums = tf.cast(_sums(values, slots_of_query, weights, for_training), values.dtype)
-    # A variable's shape, asked for in the graph, would be read with the whole of it.
+    sums = tf.cast(_sums(values, slots_of_query, weights, for_training), values.dtype)  # (N, d)
+    # `tf.shape` of a variable would read the whole variable.
     sums = tf.reshape(sums, tf.concat([tf.shape(slots)[:-1], tf.shape(sums)[-1:]], axis=0))
     return tf.ensure_shape(sums, [*slots.shape[:-1], values.shape[-1]])
 
@@ -302,9 +312,9 @@ def weighted_gather(values, slots, weights, for_training=True):
 def _sums(values, slots, weights, for_training):
     if for_training and is_compiling_with_xla():
         return weighted_table_rows(tf.convert_to_tensor(values), slots, weights)
-    # Eagerly, a loop over chunks takes longer than all that is in it.
+    # In eager execution, a loop over chunks takes longer than its body.
     if for_training or tf.executing_eagerly():
-        ids, positions = distinct_ids(slots)
-        rows = tf.cast(tf.gather(values, ids), weights.dtype)
+        ids, positions = distinct_ids(slots)  # (U,), (N, k)
+        rows = tf.cast(tf.gather(values, ids), weights.dtype)  # (U, d)
         return weighted_rows(rows, tf.ensure_shape(positions, slots.shape), weights)
     return sum_in_chunks(values, slots, weights)

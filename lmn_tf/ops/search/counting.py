@@ -1,17 +1,18 @@
-"""Top-K by counting: the k-th largest score found bit by bit."""
+"""Top-k by counting: filter by a bound, compact, rank."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 _UNROLL = 8  # columns compared in one turn of a loop: fewer turns, longer compilation
-_WORD = 16  # members of a group: their marks share an int32 with the places before the group
+_WORD = 16  # members of a group: their marks share an int32 with the count before the group
 _FLIP = 0x7FFFFFFF
 LOWEST = -(2**31)
 
 
-def to_sortable(scores):
+def to_sortable(scores: tf.Tensor) -> tf.Tensor:
     """Turns float32 scores into int32 that compare like them, NaN as minus infinity.
 
     Read as integers, positive floats sort like floats, negative ones the other
@@ -31,18 +32,17 @@ def to_sortable(scores):
     return tf.where(bits < 0, tf.bitwise.bitwise_xor(bits, _FLIP), bits)
 
 
-def from_sortable(keys):
+def from_sortable(keys: tf.Tensor) -> tf.Tensor:
     """Turns the int32 of `to_sortable` back into float32 scores."""
     bits = tf.where(keys < 0, tf.bitwise.bitwise_xor(keys, _FLIP), keys)
     return tf.bitcast(bits, tf.float32)
 
 
-def counted_top_k(keys, ids, k):
-    """Finds the `k` largest keys of each row, of equals those with the lowest ids.
+def counted_top_k(keys: tf.Tensor, ids: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Finds the `k` largest keys of each row, lowest ids first among equals.
 
-    Every key is compared with every other, which XLA does on whole vectors: for
-    the few hundred keys of a row that is left after a filter it takes a fraction of
-    the time of XLA's sort.
+    Every key is compared with every other, which XLA vectorizes: for the few hundred
+    keys that a filter leaves of a row, it takes a fraction of the time of XLA's sort.
 
     Args:
         keys: Int32 tensor of shape `(rows, c)`.
@@ -55,12 +55,14 @@ def counted_top_k(keys, ids, k):
     return _select(_ranks(keys, ids), (keys, ids), k)
 
 
-def fold_columns(body, state, *tensors):
+def fold_columns(
+    body: Callable, state: tf.Tensor | tuple[tf.Tensor, ...], *tensors: tf.Tensor
+) -> tf.Tensor | tuple[tf.Tensor, ...]:
     """Folds `body(state, index, column, ...)` over the columns of `(rows, c)` tensors.
 
-    A loop of a few columns at a time. XLA's own reduction of a broadcast
-    comparison is not vectorised, and takes eight times as long; one loop body for
-    all columns takes half a minute to compile.
+    The loop is unrolled a few columns at a time. XLA's own reduction of a broadcast
+    comparison is not vectorized, and takes eight times as long; a fully unrolled loop
+    takes half a minute to compile.
 
     Args:
         body: Function of the state, the index of a column and that column of each
@@ -112,8 +114,8 @@ def _select(ranks, tensors, k):
     return fold_columns(put, (none,) * len(tensors), ranks, *tensors)
 
 
-def filtered_top_k(scores, k):
-    """Finds the `k` largest of each row, or says that a row is left to another way.
+def filtered_top_k(scores: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Finds the `k` largest of each row, or marks the row for an exact search.
 
     A heap, which is what `tf.math.top_k` builds for each row, mispredicts a
     branch at every push. Here each step is arithmetic on whole vectors:
@@ -122,10 +124,10 @@ def filtered_top_k(scores, k):
        at least `k` scores reach, and about `1.4 * k` do.
     2. *Compact.* The scores that reach the bound are marked, one bit each, one
        word a group, and the `p`-th mark of the row is looked up for each `p`.
-    3. *Rank.* Each of the few that are left counts how many come before it.
+    3. *Rank.* Each of the few remaining scores counts how many come before it.
 
     Where more scores reach the bound than there are places (one row in
-    thousands, or any row of equal scores), the row is reported instead.
+    thousands, or any row of equal scores), the row is marked instead.
 
     Args:
         scores: Float32 tensor of shape `(rows, m)`, with `m` static.
@@ -140,21 +142,21 @@ def filtered_top_k(scores, k):
     width = scores.shape[1]
     members = min(_WORD, -(-width // (2 * k)))
     num_groups = -(-width // members)
-    parts = _split(to_sortable(scores), num_groups)
-    maxima = _maximum(parts)
+    parts = _split(to_sortable(scores), num_groups)  # members of (rows, num_groups)
+    maxima = _maximum(parts)  # (rows, num_groups)
     bound = _kth_largest(_maximum(_split(maxima, 2 * k)) if num_groups > 2 * k else maxima, k)
     marks = tf.add_n(
-        [tf.cast(part >= bound, tf.int32) * (1 << place) for place, part in enumerate(parts)]
+        [tf.cast(part >= bound, tf.int32) * (1 << index) for index, part in enumerate(parts)]
     )
-    ids, total = _marked_ids(marks, members, num_places(k))
+    ids, total = _marked_ids(marks, members, num_places(k))  # (rows, places), (rows,)
     ids = tf.minimum(ids, width - 1)
     is_marked = tf.range(num_places(k))[None, :] < total[:, None]
     keys = tf.where(is_marked, to_sortable(tf.gather(scores, ids, batch_dims=1)), LOWEST)
     return *counted_top_k(keys, ids, k), total > num_places(k)
 
 
-def num_places(k):
-    """Places for the scores that reach the bound: their expected number and four deviations."""
+def num_places(k: int) -> int:
+    """Capacity for the scores that reach the bound: expected number plus four deviations."""
     return math.ceil((1.4 * k + 3.3 * math.sqrt(k)) / 8) * 8
 
 
@@ -186,22 +188,22 @@ def _kth_largest(keys, k):
     return tf.reduce_max(tf.where(tf.equal(ranks, k - 1), keys, LOWEST), axis=1, keepdims=True)
 
 
-def _marked_ids(marks, members, places):
+def _marked_ids(marks, members, count_limit):
     """Lists the positions of the set bits: bit `b` of word `g` is id `b * groups + g`."""
     num_groups = marks.shape[1]
     counts = _count_bits(marks)
     triangle = tf.constant(np.triu(np.ones((num_groups, num_groups), "float32")))
     ends = tf.cast(tf.matmul(tf.cast(counts, tf.float32), triangle), tf.int32)
-    place = tf.range(places)[None, :]
+    position = tf.range(count_limit)[None, :]
 
     def count(groups, _, end):
-        return groups + tf.cast(end <= place, tf.int32)
+        return groups + tf.cast(end <= position, tf.int32)
 
-    none = tf.zeros([tf.shape(marks)[0], places], tf.int32)
+    none = tf.zeros([tf.shape(marks)[0], count_limit], tf.int32)
     groups = fold_columns(count, none, ends[:, :-1])
     # Start and marks of a group in one word, for one look-up.
     word = tf.gather(marks + (ends - counts) * (1 << _WORD), groups, batch_dims=1)
-    rank = place - tf.bitwise.right_shift(word, _WORD)
+    rank = position - tf.bitwise.right_shift(word, _WORD)
     bit = _select_bit(tf.bitwise.bitwise_and(word, (1 << _WORD) - 1), rank, members)
     return bit * num_groups + groups, ends[:, -1]
 

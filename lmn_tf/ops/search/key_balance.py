@@ -1,9 +1,17 @@
-"""How far the use of one axis of keys is from even, as a loss."""
+"""Balance loss of the keys of one axis."""
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 
-def key_balance(scores, ids, mask=None, temperature=1.0, total=None):
+def key_balance(
+    scores: tf.Tensor,
+    ids: tf.Tensor,
+    mask: tf.Tensor | None = None,
+    temperature: float = 1.0,
+    total: Callable[[tf.Tensor], tf.Tensor] | None = None,
+) -> tf.Tensor:
     """Key-balance loss of one axis of keys: `m * sum_j p_j f_j`, averaged over heads.
 
     `p_j` is the softmax probability of key `j` over all `m` keys of the axis, averaged over the
@@ -18,8 +26,8 @@ def key_balance(scores, ids, mask=None, temperature=1.0, total=None):
         ids: Integer tensor of shape `(N, H, k)`: keys that were hit.
         mask: Optional boolean tensor of shape `(N,)`. Defaults to `None`: every query counts.
         temperature: Positive float that divides the scores. Defaults to `1.0`.
-        total: Function that adds up a tensor over the parts of a batch that lie apart, of which
-            the queries are one; or `None` where they are the batch. Defaults to `None`.
+        total: Function that sums a tensor over the replicas that share a batch, or `None` if the
+            queries are the whole batch. Defaults to `None`.
 
     Returns:
         Float32 scalar; with `total` the share of these queries, which add up to the loss.
@@ -43,13 +51,13 @@ def key_balance(scores, ids, mask=None, temperature=1.0, total=None):
         probabilities = tf.where(counted[:, None, None] > 0, probabilities, 0.0)
     total = total or tf.identity
     count = tf.maximum(total(tf.reduce_sum(counted)), 1.0)
-    segments = ids + num_keys * tf.range(heads, dtype=ids.dtype)[:, None]
-    weights = tf.broadcast_to(counted[:, None, None], tf.shape(ids))
-    found = total(
+    segments = ids + num_keys * tf.range(heads, dtype=ids.dtype)[:, None]  # (N, H, k)
+    weights = tf.broadcast_to(counted[:, None, None], tf.shape(ids))  # (N, H, k)
+    hits_of_keys = total(
         tf.math.unsorted_segment_sum(
             tf.reshape(weights, [-1]), tf.reshape(segments, [-1]), heads * num_keys
         )
     )
-    shares = tf.reshape(found, [heads, num_keys]) / (count * hits)
-    means = tf.reduce_sum(probabilities, axis=0) / count
+    shares = tf.reshape(hits_of_keys, [heads, num_keys]) / (count * hits)
+    means = tf.reduce_sum(probabilities, axis=0) / count  # (H, m)
     return num_keys * tf.reduce_mean(tf.reduce_sum(means * shares, axis=-1))

@@ -8,7 +8,14 @@ from lmn_tf.ops.search.product_key_top_k import product_key_top_k
 from lmn_tf.ops.search.slot_search import check_search, search_slots
 
 
-def product_key_search(row_queries, column_queries, row_keys, column_keys, k, open_keys=None):
+def product_key_search(
+    row_queries: tf.Tensor,
+    column_queries: tf.Tensor,
+    row_keys: tf.Tensor,
+    column_keys: tf.Tensor,
+    k: int,
+    open_keys: int | tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Finds the `k` slots whose keys fit each query best.
 
     The same as `product_key_top_k(row_queries @ row_keys^T, column_queries @
@@ -23,10 +30,9 @@ def product_key_search(row_queries, column_queries, row_keys, column_keys, k, op
         row_keys: Float32 tensor of shape `(m, d)`.
         column_keys: Float32 tensor of shape `(m, d)`.
         k: Integer. Number of slots, from 1 to `m * m`.
-        open_keys: Optional integer scalar tensor. Row keys, and column keys, behind
-            the first so many count as if they were not there: their slots score
-            minus infinity, and no gradient reaches them. Defaults to `None`: all
-            keys count.
+        open_keys: Optional integer scalar tensor. Only the first `open_keys` row keys
+            and column keys are searched: all other slots score minus infinity and
+            have no gradient. Defaults to `None`: all keys are searched.
 
     Returns:
         Tuple `(scores, slots)`: float32 and int32 tensors of shape `(N, k)`, best
@@ -101,4 +107,7 @@ def _score_open(row_queries, column_queries, row_keys, column_keys, open_keys):
     scores = _score(row_queries, column_queries, row_keys, column_keys)
     is_open = tf.range(row_keys.shape[0])[None, :] < open_keys
     # The scores, not the keys: a product with an infinite key has no gradient.
-    return tuple(tf.where(is_open, one, tf.constant(-float("inf"), one.dtype)) for one in scores)
+    return tuple(
+        tf.where(is_open, axis_scores, tf.constant(-float("inf"), axis_scores.dtype))
+        for axis_scores in scores
+    )

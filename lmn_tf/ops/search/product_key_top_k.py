@@ -5,7 +5,9 @@ import tensorflow as tf
 from lmn_tf.ops.search.slot_search import check_search, search_slots
 
 
-def product_key_top_k(row_scores, column_scores, k):
+def product_key_top_k(
+    row_scores: tf.Tensor, column_scores: tf.Tensor, k: int
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Finds the `k` slots of highest score on a grid of row and column scores.
 
     Slot `row * m + column` scores `row_scores[row] + column_scores[column]`

@@ -1,7 +1,8 @@
-"""The search behind the product-key ops: candidates, and the best of them."""
+"""Search of the product-key ops: candidates, and the best of them."""
 
 import functools
 import numbers
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -13,17 +14,23 @@ from lmn_tf.ops.search.counting import counted_top_k, filtered_top_k, from_sorta
 _MAX_KEYS = 46340  # the largest axis whose square still fits an int32 slot id
 _CHUNK = 512  # rows searched at a time: their scores stay in the cache of a core
 _GPU_CHUNK = 8192
-_MENDED = 64  # rows left by counting that are searched again by themselves
+_MENDED = 64  # most rows left by counting that are searched again on their own
 
 
-def search_slots(score, per_row, shared, num_keys, k):
+def search_slots(
+    score: Callable,
+    per_row: tuple[tf.Tensor, ...],
+    shared: tuple[tf.Tensor, ...],
+    num_keys: int,
+    k: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Finds the `k` slots of the highest sums of a row score and a column score.
 
-    Long rows are searched in chunks by a function that XLA compiles, scores
-    included, so that they never exist for all rows at once: on CPUs by counting,
-    on GPUs by XLA's select-k kernels where they are turned on. Where XLA compiles
-    the caller for a CPU, all rows are searched by counting at once. What is left
-    over, and all else, is searched by `tf.math.top_k`.
+    Long rows are searched in chunks by a function compiled by XLA, scores included,
+    so that scores never exist for all rows at once: on CPUs by counting, on GPUs by
+    XLA's select-k kernels where they are enabled. Where XLA compiles the caller for a
+    CPU, all rows are searched by counting at once. All other rows, and those that
+    counting leaves, are searched by `tf.math.top_k`.
 
     Args:
         score: Function of `(*per_row, *shared)` that returns row scores and
@@ -51,10 +58,10 @@ def search_slots(score, per_row, shared, num_keys, k):
     return _best_packed(keys, k)
 
 
-def is_filtered(num_keys, k):
-    """Says whether rows are searched by counting: measured to take a third to three quarters.
+def is_filtered(num_keys: int, k: int) -> bool:
+    """Returns whether rows are searched by counting, in a third to three quarters of the time.
 
-    Shorter rows are searched in no time, and not worth a compilation.
+    Shorter rows are not worth a compilation.
 
     Args:
         num_keys: Integer. Keys an axis.
@@ -63,7 +70,7 @@ def is_filtered(num_keys, k):
     return 48 <= num_keys < 32768 and 2 <= k <= 128 and 2 * k <= num_keys
 
 
-def rank_pairs(k, num_keys):
+def rank_pairs(k: int, num_keys: int) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of (row rank, column rank) that can hold one of the `k` best sums.
 
     Args:
@@ -84,8 +91,10 @@ def rank_pairs(k, num_keys):
     return row_ranks, column_ranks
 
 
-def check_search(rows, columns, k):
-    """Returns the number of keys an axis, or says which argument is wrong.
+def check_search(
+    rows: tuple[str, tf.Tensor, int], columns: tuple[str, tf.Tensor, int], k: int
+) -> int:
+    """Validates the arguments of a search, and returns the number of keys per axis.
 
     Args:
         rows: Tuple of the name of an argument, its tensor, and the axis of the keys.
@@ -135,7 +144,7 @@ def _counted_in_chunks(score, k):
         keys, is_left = map_row_chunks(
             lambda *chunk: chunk_keys(*chunk, *shared), per_row, _CHUNK, (tf.int64, tf.bool)
         )
-        left = tf.where(is_left)
+        left = tf.where(is_left)  # (num_left, 1)
 
         def mended():
             rest = in_one([tf.gather(tensor, left[:, 0]) for tensor in per_row], shared)
@@ -173,38 +182,38 @@ def _selected_in_chunks(score, k):
 
 
 def _counted(row_scores, column_scores, k):
-    """Best `(N, k)` scores and slots, inside XLA, whose sorts of integers take twice as long."""
+    """Best `(N, k)` scores and slots inside XLA, whose integer sorts take twice as long."""
     (sums, slots), is_left = _counted_candidates(row_scores, column_scores, k)
     keys, slots = counted_top_k(to_sortable(sums), slots, k)
-    found = from_sortable(keys), slots
+    best = from_sortable(keys), slots
 
     def sorted_again(*scores):
         return _best_packed(_pack(*_candidates(*scores, k)), k)
 
     def few():
-        _, rows = tf.math.top_k(tf.cast(is_left, tf.float32), places)
+        _, rows = tf.math.top_k(tf.cast(is_left, tf.float32), limit)
         again = sorted_again(tf.gather(row_scores, rows), tf.gather(column_scores, rows))
         return tuple(
             tf.tensor_scatter_nd_update(all_rows, rows[:, None], some)
-            for all_rows, some in zip(found, again, strict=True)
+            for all_rows, some in zip(best, again, strict=True)
         )
 
-    # XLA's shapes are fixed: so many places for the rows that are left, or all rows.
-    places = tf.minimum(_MENDED, tf.shape(row_scores)[0])
+    # XLA's shapes are static: a fixed number of the rows that are left, or all rows.
+    limit = tf.minimum(_MENDED, tf.shape(row_scores)[0])
     num_left = tf.reduce_sum(tf.cast(is_left, tf.int32))
     return tf.cond(
-        num_left > places,
+        num_left > limit,
         lambda: sorted_again(row_scores, column_scores),
-        lambda: tf.cond(num_left > 0, few, lambda: found),
+        lambda: tf.cond(num_left > 0, few, lambda: best),
     )
 
 
 def _counted_candidates(row_scores, column_scores, k):
-    """The same as `_candidates` by counting, and which rows are left to another way."""
+    """Same as `_candidates`, by counting, and which rows need an exact search."""
     best_rows, row_ids, is_left = filtered_top_k(row_scores, k)
     best_columns, column_ids, is_also_left = filtered_top_k(column_scores, k)
     best = from_sortable(best_rows), row_ids, from_sortable(best_columns), column_ids
-    return _pair(best, row_scores.shape[-1], k), is_left | is_also_left
+    return _pair(best, row_scores.shape[-1], k), is_left | is_also_left  # (N, pairs), (N,)
 
 
 def _candidates(row_scores, column_scores, k):
@@ -222,8 +231,8 @@ def _nan_last(scores):
 
 
 def _pair(best, num_keys, k):
-    best_rows, row_ids, best_columns, column_ids = best
-    row_ranks, column_ranks = rank_pairs(k, num_keys)
+    best_rows, row_ids, best_columns, column_ids = best  # each (N, min(k, num_keys))
+    row_ranks, column_ranks = rank_pairs(k, num_keys)  # each (pairs,)
     sums = tf.gather(best_rows, row_ranks, axis=1) + tf.gather(best_columns, column_ranks, axis=1)
     slots = tf.gather(row_ids * num_keys, row_ranks, axis=1) + tf.gather(
         column_ids, column_ranks, axis=1
@@ -238,7 +247,7 @@ def _pack(scores, slots):
 
 
 def _best_packed(keys, k):
-    keys = tf.math.top_k(keys, k)[0]
+    keys = tf.math.top_k(keys, k)[0]  # (N, pairs) to (N, k)
     order = tf.cast(tf.bitwise.right_shift(keys, tf.constant(32, tf.int64)), tf.int32)
     low = tf.cast(tf.bitwise.bitwise_and(keys, tf.constant(2**32 - 1, tf.int64)), tf.int32)
     return from_sortable(order), tf.int32.max - low

@@ -3,7 +3,14 @@
 import tensorflow as tf
 
 
-def gated_recurrence(inputs, kernel, bias, base, scale, rows):
+def gated_recurrence(
+    inputs: tf.Tensor,
+    kernel: tf.Tensor,
+    bias: tf.Tensor,
+    base: tf.Tensor,
+    scale: tf.Tensor,
+    rows: tf.Tensor,
+) -> tf.Tensor:
     """Runs gated recurrent units over time, from states of 0.
 
     From the projected inputs `x_t = [x_z; x_r; x_c]` and the state `s` of the step before:
@@ -18,12 +25,12 @@ def gated_recurrence(inputs, kernel, bias, base, scale, rows):
     `z` is Keras' keep gate, with the reset after the product. `base = 0` and `scale = 1` give the
     plain unit, other numbers its attentional forms; both 0 carry the state through a step.
 
-    Steps stand one after another, each with one row for each sequence that is so long: see
-    `StepOrder`.
+    Rows are ordered by step; a step has one row for each sequence that reaches it: see `StepOrder`.
 
-    Only the states are kept for the gradient. From them the gates of all steps are computed anew in
-    one product, and the loop back in time is left with one product a step. There is no gradient of
-    the gradient. XLA compiles it; by itself it is not compiled, which was measured to gain nothing.
+    Only the states are kept for the gradient. The gates of all steps are recomputed from them in
+    one product, which leaves one product per step for the loop back in time. Second-order gradients
+    are not supported. The function can be compiled by XLA, but does not compile itself: no gain was
+    measured.
 
     Args:
         inputs: Float tensor of shape `(N, 3 * units)`, finite.
@@ -51,11 +58,11 @@ def gated_recurrence(inputs, kernel, bias, base, scale, rows):
         states = _states(steps, *arguments)
         return states, lambda upstream: _gradients(steps, *arguments, states, upstream)
 
-    return run(*(tf.convert_to_tensor(one) for one in (inputs, kernel, bias, base, scale)))
+    return run(*(tf.convert_to_tensor(tensor) for tensor in (inputs, kernel, bias, base, scale)))
 
 
 class _Steps:
-    """Rows of steps that stand one after another."""
+    """Rows ordered by step."""
 
     def __init__(self, rows, total):
         self._rows, self._total = rows, total
@@ -81,21 +88,21 @@ class _Steps:
         """States of 0 of the rows that the first step has."""
         if self._is_even:
             return tf.zeros([self._rows, width], dtype)
-        # What a loop changes must not look as if its size was known.
+        # The static shape of a loop variable must not change between iterations.
         return tf.compat.v1.placeholder_with_default(
             tf.zeros([self._rows[0], width], dtype), [None, width]
         )
 
-    def fewer(self, states, step):
-        """The states of those rows that have this step."""
+    def truncated(self, states, step):
+        """Keeps the states of the rows that reach this step."""
         return states if self._is_even else states[: self._rows[step]]
 
     def last(self, initial):
         """The rows of the last step."""
         return initial if self._is_even else initial[: self._rows[-1]]
 
-    def more(self, gradients, step):
-        """Gradients of the rows of this step, from those of the rows that have the next one."""
+    def extended(self, gradients, step):
+        """Pads gradients of the rows of the next step to the rows of this step."""
         if self._is_even:
             return gradients
         missing = self._rows[step] - tf.shape(gradients)[0]
@@ -104,20 +111,20 @@ class _Steps:
     def before(self, states):
         """The state before each one."""
         width = states.shape[-1]
-        nothing = self.empty(width, states.dtype)
-        first = tf.shape(nothing)[0]
+        zeros = self.empty(width, states.dtype)
+        first = tf.shape(zeros)[0]
         if self._is_even:
-            return tf.concat([nothing, states[: self._total - first]], axis=0)
-        places = tf.range(first, self._total) - tf.repeat(self._rows[:-1], self._rows[1:])
-        return tf.concat([nothing, tf.gather(states, places)], axis=0)
+            return tf.concat([zeros, states[: self._total - first]], axis=0)
+        indices = tf.range(first, self._total) - tf.repeat(self._rows[:-1], self._rows[1:])
+        return tf.concat([zeros, tf.gather(states, indices)], axis=0)
 
     def array(self, like):
-        """A place to write each step's rows to."""
+        """Returns a `tf.TensorArray` for the rows of each step."""
         shape = like.shape if self._is_even else [None, like.shape[-1]]
         return tf.TensorArray(like.dtype, self.count, element_shape=shape, infer_shape=False)
 
     def joined(self, array):
-        """What was written there, one step after another."""
+        """Concatenates the rows of a `tf.TensorArray`, ordered by step."""
         if not self._is_even:
             return array.concat()
         steps = array.stack()
@@ -127,11 +134,11 @@ class _Steps:
 def _states(steps, inputs, kernel, bias, base, scale):
     units = kernel.shape[0]
     initial = steps.empty(units, inputs.dtype)
-    read = [steps.reader(one) for one in (inputs, base, scale)]
+    readers = [steps.reader(sequence) for sequence in (inputs, base, scale)]
 
     def body(step, state, states):
-        x, lift, share = (one(step) for one in read)
-        state = steps.fewer(state, step)
+        x, lift, share = (read(step) for read in readers)
+        state = steps.truncated(state, step)
         recurrent = tf.matmul(state, kernel) + bias
         gates = tf.sigmoid(x[:, : 2 * units] + recurrent[:, : 2 * units])
         candidate = tf.tanh(x[:, 2 * units :] + gates[:, units:] * recurrent[:, 2 * units :])
@@ -145,10 +152,10 @@ def _states(steps, inputs, kernel, bias, base, scale):
 
 def _gradients(steps, inputs, kernel, bias, base, scale, states, upstream):
     units = kernel.shape[0]
-    before = steps.before(states)
-    recurrent = tf.matmul(before, kernel) + bias
+    before = steps.before(states)  # (N, units)
+    recurrent = tf.matmul(before, kernel) + bias  # (N, 3 * units)
     gates = tf.sigmoid(inputs[:, : 2 * units] + recurrent[:, : 2 * units])
-    keep, reset = gates[:, :units], gates[:, units:]
+    keep, reset = gates[:, :units], gates[:, units:]  # (N, units) each
     candidate = tf.tanh(inputs[:, 2 * units :] + reset * recurrent[:, 2 * units :])
     update = base + scale * (1 - keep)
     # A change of the state times these is the change of each product with the kernel.
@@ -176,12 +183,12 @@ def _gradients(steps, inputs, kernel, bias, base, scale, states, upstream):
 def _back_in_time(steps, upstream, kept, to_recurrent, kernel):
     """Gradients of the states after each step."""
     initial = steps.empty(upstream.shape[-1], upstream.dtype)
-    read = [steps.reader(one) for one in (upstream, kept, to_recurrent)]
+    readers = [steps.reader(sequence) for sequence in (upstream, kept, to_recurrent)]
 
     def body(passed, gradient, gradients):
         step = steps.count - 1 - passed
-        direct, share, product = (one(step) for one in read)
-        gradient = direct + steps.more(gradient, step)
+        direct, share, product = (read(step) for read in readers)
+        gradient = direct + steps.extended(gradient, step)
         gradients = gradients.write(step, gradient)
         of_recurrent = tf.tile(gradient, [1, 3]) * product
         gradient = gradient * share + tf.matmul(of_recurrent, kernel, transpose_b=True)

@@ -2,6 +2,7 @@
 
 import functools
 import typing
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -14,7 +15,7 @@ _ROUNDING = 4096.0
 
 
 class InterestMemorySettings(typing.NamedTuple):
-    """What the shape of a step depends on.
+    """Settings that determine the shapes of a step.
 
     Args:
         num_slots: Integer.
@@ -35,8 +36,8 @@ class InterestMemorySettings(typing.NamedTuple):
     utilization: str
     induction_top_k: int
 
-    def head_widths(self, width):
-        """Widths of what one linear layer says to all heads, in order.
+    def head_widths(self, width: int) -> list[int]:
+        """Widths of the parts of the linear layer that controls all heads, in order.
 
         Args:
             width: Integer. Width of a slot.
@@ -51,8 +52,10 @@ class InterestMemorySettings(typing.NamedTuple):
         return widths
 
 
-def content_weights(memory, keys, sharpness, static_keys=None):
-    """Weights of the slots by how alike they are to keys: `softmax_i(sharpness * cos(k, M_i))`.
+def content_weights(
+    memory: tf.Tensor, keys: tf.Tensor, sharpness: tf.Tensor, static_keys: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Weights of the slots by their similarity to keys: `softmax_i(sharpness * cos(k, M_i))`.
 
     Args:
         memory: Float tensor of shape `(B, m, D)`.
@@ -64,16 +67,16 @@ def content_weights(memory, keys, sharpness, static_keys=None):
     Returns:
         Float tensor of shape `(B, heads, m)` that sums to 1 over the slots.
     """
-    key_norm = _norm(keys)[..., None]
-    cosine = tf.reduce_sum(keys[:, :, None] * memory[:, None], axis=-1)
+    key_norm = _norm(keys)[..., None]  # (B, heads, 1)
+    cosine = tf.reduce_sum(keys[:, :, None] * memory[:, None], axis=-1)  # (B, heads, m)
     cosine /= key_norm * _norm(memory)[:, None] + _NEARLY_ZERO
     if static_keys is not None:
-        other = tf.tensordot(keys, static_keys, [[2], [1]])
+        other = tf.tensordot(keys, static_keys, [[2], [1]])  # (B, heads, m)
         cosine = 0.5 * (cosine + other / (key_norm * _norm(static_keys) + _NEARLY_ZERO))
     return tf.nn.softmax(sharpness[..., None] * cosine, axis=-1)
 
 
-def shifted(weights, kernel):
+def shifted(weights: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Moves weights over the slots, cyclically.
 
     Args:
@@ -88,8 +91,8 @@ def shifted(weights, kernel):
     return stay * weights + up * tf.roll(weights, 1, -1) + down * tf.roll(weights, -1, -1)
 
 
-def sharpened(weights, power):
-    """Raises weights to a power, and normalises them to sum to 1.
+def sharpened(weights: tf.Tensor, power: tf.Tensor) -> tf.Tensor:
+    """Raises weights to a power, and normalizes them to sum to 1.
 
     Args:
         weights: Float tensor of shape `(B, heads, m)`, not negative.
@@ -102,7 +105,9 @@ def sharpened(weights, power):
     return raised / tf.maximum(tf.reduce_sum(raised, axis=-1, keepdims=True), 1e-30)
 
 
-def written(memory, weights, erase, add):
+def written(
+    memory: tf.Tensor, weights: tf.Tensor, erase: tf.Tensor, add: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Erases and adds: `(1 - w * e) * M + w * a`, first all heads erase, then all add.
 
     Args:
@@ -121,15 +126,15 @@ def written(memory, weights, erase, add):
 
 
 @functools.cache
-def interest_memory_step(settings):
+def interest_memory_step(settings: InterestMemorySettings) -> Callable:
     """Returns the step function of a memory network, for `recurrence`.
 
     The state holds `memory` `(B, m, D)`, `controller` `(B, units)`, `read` `(B, read heads * D)`,
     `writes` `(B, m)`, the accumulated write weights, `added` `(B, D)`, the accumulated vectors that
     were added to the slots, averaged over these, and with induction `channels` `(B, m, D)`.
 
-    The inputs are the behaviour times the controller's kernel plus bias, and beside it, with
-    induction, times the channels' kernel plus bias.
+    The inputs are the behavior times the controller's kernel plus bias, concatenated, with
+    induction, with the behavior times the channels' kernel plus bias.
 
     Args:
         settings: `InterestMemorySettings`.
@@ -150,7 +155,7 @@ def interest_memory_step(settings):
             settings, weights[:, settings.num_read_heads :], state, heads, parameters
         )
         memory, added = written(state["memory"], writing, heads["erase"], heads["add"])
-        read = _weighted(reading, state["memory"])
+        read = _weighted(reading, state["memory"])  # (B, read heads, D)
         new = {
             "memory": memory,
             "controller": controller,
@@ -182,14 +187,16 @@ def _controller_step(state, x, parameters):
 
 
 def _heads(settings, state, controller, parameters):
-    """What the controller says to the heads."""
+    """Computes the keys, gates and vectors of all heads from the controller's state."""
     width = state["memory"].shape[-1]
     if settings.utilization == "released":
-        seen = tf.stop_gradient(state["writes"]) / _WRITES_SCALE
-        controller = tf.concat([controller, seen], axis=-1)
-    said = tf.matmul(controller, parameters["heads"]) + parameters["heads_bias"]
-    said = tf.clip_by_value(said, -_LIMIT, _LIMIT)
-    keys, sharpness, erase, add, *more = tf.split(said, settings.head_widths(width), axis=-1)
+        writes = tf.stop_gradient(state["writes"]) / _WRITES_SCALE
+        controller = tf.concat([controller, writes], axis=-1)
+    outputs = tf.matmul(controller, parameters["heads"]) + parameters["heads_bias"]
+    outputs = tf.clip_by_value(outputs, -_LIMIT, _LIMIT)
+    keys, sharpness, erase, add, *released_parts = tf.split(
+        outputs, settings.head_widths(width), axis=-1
+    )
     writers = settings.num_write_heads
     heads = {
         "keys": tf.reshape(tf.tanh(keys), [-1, settings.num_read_heads + writers, width]),
@@ -197,9 +204,9 @@ def _heads(settings, state, controller, parameters):
         "erase": tf.reshape(tf.sigmoid(erase), [-1, writers, width]),
         "add": tf.reshape(tf.tanh(add), [-1, writers, width]),
     }
-    if more:
-        heads["shift"] = tf.nn.softmax(tf.reshape(more[0], [-1, writers, 3]))
-        heads["power"] = 4 * (tf.nn.softplus(more[1]) + 1)
+    if released_parts:
+        heads["shift"] = tf.nn.softmax(tf.reshape(released_parts[0], [-1, writers, 3]))
+        heads["power"] = 4 * (tf.nn.softplus(released_parts[1]) + 1)
     return heads
 
 
@@ -221,17 +228,17 @@ def _write_weights(settings, weights, state, heads, parameters):
 def _chosen(weights, top_k):
     """One-hot rows of the channels with the largest weights, `(B, top_k, m)`.
 
-    Weights that differ by rounding alone count as equal, of which the first slots are chosen: else
-    what compiles the step would decide.
+    Weights that differ only by rounding count as equal, and the first of equal slots is chosen:
+    otherwise the choice would depend on how the step is compiled.
     """
-    places = tf.math.top_k(tf.round(weights * _ROUNDING), top_k).indices
-    return tf.one_hot(places, weights.shape[-1], dtype=weights.dtype)
+    indices = tf.math.top_k(tf.round(weights * _ROUNDING), top_k).indices
+    return tf.one_hot(indices, weights.shape[-1], dtype=weights.dtype)
 
 
 def _channel_step(channels, memory, chosen, x, parameters):
     """A gated recurrent unit on `[x; M_i]` for the chosen channels; the others stay."""
     units = channels.shape[-1]
-    slots, before = _weighted(chosen, memory), _weighted(chosen, channels)
+    slots, before = _weighted(chosen, memory), _weighted(chosen, channels)  # (B, top_k, D) each
     # Both gates, the candidate's part of the slot, and its part of the channel.
     products = tf.tensordot(tf.concat([slots, before], axis=-1), parameters["channel"], [[2], [0]])
     products += parameters["channel_bias"]

@@ -7,7 +7,7 @@ import tensorflow as tf
 _MASKED_SCORE = -1e9
 
 
-def zero_padding(inputs, mask):
+def zero_padding(inputs: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
     """Puts zeros where the mask is false, so that padding content cannot leak.
 
     A product with the mask would keep NaN and infinity alive; a selection does
@@ -25,7 +25,7 @@ def zero_padding(inputs, mask):
     return tf.where(tf.cast(mask, tf.bool)[..., None], inputs, tf.zeros([], inputs.dtype))
 
 
-def masked_sum(inputs, mask=None):
+def masked_sum(inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Sums a padded sequence over its valid positions.
 
     Args:
@@ -39,7 +39,7 @@ def masked_sum(inputs, mask=None):
     return tf.reduce_sum(zero_padding(inputs, mask), axis=-2)
 
 
-def masked_mean(inputs, mask=None):
+def masked_mean(inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Averages a padded sequence over its valid positions.
 
     Computes `sum(mask * x) / max(sum(mask), 1)`.
@@ -61,7 +61,7 @@ def masked_mean(inputs, mask=None):
     return total / tf.cast(tf.maximum(count, 1.0), total.dtype)
 
 
-def masked_softmax(scores, mask=None):
+def masked_softmax(scores: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Softmax over the valid positions of the last axis; padding gets exactly 0.
 
     Computed in float32 and returned in the dtype of `scores`. Padded scores are
@@ -87,7 +87,7 @@ def masked_softmax(scores, mask=None):
     return tf.cast(weights, scores.dtype)
 
 
-def row_mean(rows):
+def row_mean(rows: tf.Tensor) -> tf.Tensor:
     """Averages over the rows of a batch.
 
     Args:
@@ -99,7 +99,9 @@ def row_mean(rows):
     return tf.where(tf.shape(rows)[0] > 0, tf.reduce_mean(rows, axis=0), tf.zeros([], rows.dtype))
 
 
-def masked_moments(inputs, mask=None):
+def masked_moments(
+    inputs: tf.Tensor, mask: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Mean and variance of each channel over the valid positions.
 
     Args:
@@ -123,14 +125,15 @@ def masked_moments(inputs, mask=None):
     return count, mean, tf.reduce_sum(tf.square(deviation), axes) / divisor
 
 
-def top_positions(scores, mask=None, count=1):
+def top_positions(
+    scores: tf.Tensor, mask: tf.Tensor | None = None, count: int = 1
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Finds the positions of the best valid scores of each row.
 
-    Padding is ruled out before the search, and once more by the mask of what was
-    found: a row may have fewer than `count` valid positions. A product of scores
-    and mask would not do, since 0 beats every negative score. Of equal scores the
-    newest wins, as histories run from oldest to newest; so equal scores all over
-    give the newest positions. Nothing here has a gradient.
+    Padding is excluded before the search, and marked in the result: a row may have
+    fewer than `count` valid positions. (A product of scores and mask would be wrong,
+    since 0 beats every negative score.) Among equal scores the newest wins, as
+    histories run from oldest to newest. There is no gradient.
 
     Args:
         scores: Tensor of shape `(B, L)`.
@@ -140,8 +143,7 @@ def top_positions(scores, mask=None, count=1):
 
     Returns:
         Tuple `(positions, kept)` of shape `(B, min(count, L))`: int32 positions,
-        the best first, and whether each is a valid one. What is not kept comes
-        last.
+        best first, and whether each is valid. Invalid positions come last.
 
     Example:
 
@@ -166,7 +168,7 @@ def top_positions(scores, mask=None, count=1):
     return positions, take_positions(mask, positions)
 
 
-def take_positions(sequence, positions):
+def take_positions(sequence: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """Takes the positions of each row that `top_positions` found.
 
     Args:
@@ -179,10 +181,10 @@ def take_positions(sequence, positions):
     return tf.gather(sequence, positions, batch_dims=1)
 
 
-def held_ids(events, candidate):
-    """Says which ids of the candidate each event holds.
+def held_ids(events: tf.Tensor, candidate: tf.Tensor) -> tf.Tensor:
+    """Marks which ids of the candidate each event holds.
 
-    Id 0 is padding and held by none.
+    Id 0 is padding, which no event holds.
 
     Args:
         events: Integer tensor of shape `(B, L)`, or `(B, L, U)` where an event has
@@ -203,5 +205,5 @@ def held_ids(events, candidate):
     if candidate.shape.rank == 1:
         candidate = candidate[..., None]
     wanted = tf.cast(candidate, events.dtype)[:, None, None, :]
-    held = tf.reduce_any(tf.equal(events[..., None], wanted), axis=2)
+    held = tf.reduce_any(tf.equal(events[..., None], wanted), axis=2)  # (B, L, U, V) to (B, L, V)
     return tf.logical_and(held, tf.not_equal(candidate, 0)[:, None, :])

@@ -1,22 +1,29 @@
-"""Runs a step function along a history, with a gradient of its own."""
+"""Recurrence of a step function over a history, with a custom gradient."""
 
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from lmn_tf.ops.compile import compiles_for_cpu
 
-# Fewer steps than these take less time than their compilation.
+# Shorter histories take less time than their compilation.
 _LONG = 16
 
 
-def recurrence(step, state, inputs, parameters, mask=None):
-    """Applies `state = step(state, inputs[t], parameters)` for each step, and keeps the states.
+def recurrence(
+    step: Callable,
+    state: dict[str, tf.Tensor],
+    inputs: tf.Tensor,
+    parameters: dict[str, tf.Tensor],
+    mask: tf.Tensor | None = None,
+) -> dict[str, tf.Tensor]:
+    """Applies `state = step(state, inputs[t], parameters)` for each step, and returns all states.
 
-    Masked steps carry the state. For the gradient only the states are kept: on the way back each
-    step is computed anew from the state before it. There is no gradient of the gradient. On CPUs,
-    long histories are compiled by XLA, once for each length: steps of many small operations were
-    measured to take a third of the time.
+    Masked steps carry the state over. Only the states are kept for the gradient: the backward pass
+    recomputes each step from the state before it. Second-order gradients are not supported. On
+    CPUs, long histories are compiled by XLA, once for each length: steps of many small operations
+    were measured to take a third of the time.
 
     Args:
         step: Function of the state, `(B, ...)` inputs and `parameters` that returns the next
@@ -41,14 +48,14 @@ def recurrence(step, state, inputs, parameters, mask=None):
     """
     if mask is None:
         mask = tf.ones(tf.shape(inputs)[:2], bool)
-    names, more_names = tuple(sorted(state)), tuple(sorted(parameters))
+    names, parameter_names = tuple(sorted(state)), tuple(sorted(parameters))
     is_long = inputs.shape[0] is None or inputs.shape[0] >= _LONG
-    forwards, backwards = _functions(step, names, more_names, is_long and compiles_for_cpu())
+    forwards, backwards = _functions(step, names, parameter_names, is_long and compiles_for_cpu())
 
     @tf.custom_gradient
     def run(inputs, *tensors):
         initial, values = list(tensors[: len(names)]), list(tensors[len(names) :])
-        # Nothing to differentiate inside: a tape would have XLA hand out every step's tensors.
+        # Without `stop_gradient`, a tape would have XLA return the tensors of every step.
         states = forwards(*tf.nest.map_structure(tf.stop_gradient, [inputs, mask, initial, values]))
 
         def gradient(*upstream):
@@ -56,13 +63,13 @@ def recurrence(step, state, inputs, parameters, mask=None):
 
         return states, gradient
 
-    values = [tf.convert_to_tensor(parameters[name]) for name in more_names]
+    values = [tf.convert_to_tensor(parameters[name]) for name in parameter_names]
     return dict(zip(names, run(inputs, *(state[name] for name in names), *values), strict=True))
 
 
 @functools.cache
 def _functions(step, names, parameter_names, compiled):
-    """The function that runs the steps forwards, and the one that takes gradients backwards."""
+    """Returns the forward and the backward function."""
 
     def one_step(state, x, valid, parameters):
         new = step(
@@ -75,7 +82,7 @@ def _functions(step, names, parameter_names, compiled):
     both = _forwards(one_step), _backwards(one_step)
     if not compiled:
         return both
-    return tuple(tf.function(one, jit_compile=True, autograph=False) for one in both)
+    return tuple(tf.function(run, jit_compile=True, autograph=False) for run in both)
 
 
 def _forwards(one_step):
@@ -84,12 +91,12 @@ def _forwards(one_step):
 
         def body(time, state, states):
             state = one_step(state, inputs[time], mask[time], parameters)
-            written = [kept.write(time, one) for kept, one in zip(states, state, strict=True)]
-            return time + 1, state, written
+            arrays = [array.write(time, new) for array, new in zip(states, state, strict=True)]
+            return time + 1, state, arrays
 
-        states = [_steps(length, one) for one in initial]
-        _, _, states = _loop(length, body, (0, initial, states))
-        return [kept.stack() for kept in states]
+        arrays = [_steps(length, tensor) for tensor in initial]
+        _, _, arrays = _loop(length, body, (0, initial, arrays))
+        return [array.stack() for array in arrays]  # each (length, batch, ...)
 
     return forwards
 
@@ -104,21 +111,26 @@ def _backwards(one_step):
 
         def body(passed, of_state, of_parameters, of_inputs):
             time = length - 1 - passed
-            of_state = [one + more[time] for one, more in zip(of_state, upstream, strict=True)]
-            state, x = [one[time] for one in before], inputs[time]
+            of_state = [
+                later + direct[time] for later, direct in zip(of_state, upstream, strict=True)
+            ]
+            state, x = [states[time] for states in before], inputs[time]
             sources = [*state, x, *parameters]
             with tf.GradientTape() as tape:
                 tape.watch(sources)
                 after = one_step(state, x, mask[time], parameters)
-            found = tape.gradient(after, sources, of_state, tf.UnconnectedGradients.ZERO)
-            more = found[width + 1 :]
-            of_parameters = [one + other for one, other in zip(of_parameters, more, strict=True)]
-            return passed + 1, found[:width], of_parameters, of_inputs.write(time, found[width])
+            gradients = tape.gradient(after, sources, of_state, tf.UnconnectedGradients.ZERO)
+            of_parameters = [
+                total + gradient
+                for total, gradient in zip(of_parameters, gradients[width + 1 :], strict=True)
+            ]
+            of_inputs = of_inputs.write(time, gradients[width])
+            return passed + 1, gradients[:width], of_parameters, of_inputs
 
         start = (
             0,
-            [tf.zeros_like(one) for one in initial],
-            [tf.zeros_like(one) for one in parameters],
+            [tf.zeros_like(state) for state in initial],
+            [tf.zeros_like(parameter) for parameter in parameters],
             _steps(length, inputs[0]),
         )
         _, of_state, of_parameters, of_inputs = _loop(length, body, start)

@@ -1,4 +1,6 @@
-"""Orders the valid positions of padded sequences by step, for recurrences."""
+"""Flat lists of the valid positions of padded sequences, by row and by step."""
+
+from __future__ import annotations
 
 import tensorflow as tf
 
@@ -9,10 +11,10 @@ from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
 class StepOrder:
     """The positions that `ValidPositions` lists, ordered by step.
 
-    First come the first valid positions of all rows, then the second ones, and so on, with the
-    rows of the longest sequences before the others: the rows that still have a step are then the
-    first ones of the step before, and a recurrence leaves padding out. Inside XLA, and without a
-    mask, every step has all rows in their own order, padding included.
+    The first valid positions of all rows come first, then the second ones, and so on, rows of
+    longer sequences before the others: the rows that reach a step are then the first rows of the
+    step before, and a recurrence skips padding. Inside XLA, and without a mask, every step has all
+    rows in their original order, padding included.
 
     Args:
         positions: `ValidPositions`.
@@ -33,7 +35,7 @@ class StepOrder:
     array([2., 1., 3.], dtype=float32)
     """
 
-    def __init__(self, positions):
+    def __init__(self, positions: ValidPositions) -> None:
         self._batch, self._length = positions.batch, positions.length
         self._is_compact = positions.is_compact
         self.rows = self._batch
@@ -43,37 +45,37 @@ class StepOrder:
         steps = tf.range(tf.maximum(tf.reduce_max(counts), 1))
         self.rows = tf.reduce_sum(tf.cast(counts > steps[:, None], tf.int32), axis=1)
         by_length = tf.argsort(counts, direction="DESCENDING", stable=True)
-        places, before = tf.argsort(by_length), tf.cumsum(self.rows, exclusive=True)
+        ranks, before = tf.argsort(by_length), tf.cumsum(self.rows, exclusive=True)
         starts = tf.cumsum(counts, exclusive=True)
-        # Where each position goes, and where each comes from.
+        # Target and source index of each position.
         of_list = tf.repeat(tf.range(self._batch), counts)
         step = tf.range(tf.size(of_list)) - tf.gather(starts, of_list)
-        self._to = tf.gather(before, step) + tf.gather(places, of_list)
+        self._to = tf.gather(before, step) + tf.gather(ranks, of_list)
         step = tf.repeat(steps, self.rows)
         row = tf.gather(by_length, tf.range(tf.size(step)) - tf.gather(before, step))
         self._from = tf.gather(starts, row) + step
-        last = tf.gather(before, tf.maximum(counts - 1, 0)) + places
+        last = tf.gather(before, tf.maximum(counts - 1, 0)) + ranks
         self._last = tf.where(counts > 0, last, tf.size(step))
 
-    def take(self, listed):
-        """Orders `(N, w)` rows of a list by step."""
+    def take(self, listed: tf.Tensor) -> tf.Tensor:
+        """Orders a flat list `(N, w)` by step."""
         if self._is_compact:
             return _permuted(listed, self._from, self._to)
         return self._turned(listed, self._batch, self._length)
 
-    def put(self, ordered):
-        """Orders `(N, w)` rows of steps as the list is."""
+    def put(self, ordered: tf.Tensor) -> tf.Tensor:
+        """Restores the list order of `(N, w)` rows that are ordered by step."""
         if self._is_compact:
             return _permuted(ordered, self._to, self._from)
         return self._turned(ordered, self._length, self._batch)
 
-    def last(self, states):
-        """The `(N, w)` states' last one of each row, as `(B, w)`; 0 where there is none."""
+    def last(self, states: tf.Tensor) -> tf.Tensor:
+        """Returns the last of the `(N, w)` states of each row, as `(B, w)`; 0 for empty rows."""
         if not self._is_compact:
             width = states.shape[-1]
             return tf.reshape(states, [self._length, self._batch, width])[-1]
-        nothing = tf.zeros([1, states.shape[-1]], states.dtype)
-        return tf.gather(tf.concat([states, nothing], axis=0), self._last)
+        zeros = tf.zeros([1, states.shape[-1]], states.dtype)
+        return tf.gather(tf.concat([states, zeros], axis=0), self._last)
 
     def _turned(self, flat, rows, columns):
         width = flat.shape[-1]
@@ -90,11 +92,10 @@ def _permuted(flat, order, back):
 class ValidPositions:
     """The valid positions of a padded batch, as a flat list.
 
-    Half of a padded batch is often padding. What is expensive for each position
-    (a search, a multi-layer unit) is done on the flat list of `N` valid
-    positions and put back in place after it. Their number is known only at run
-    time, so inside XLA the list is simply all `B * L` positions, with `valid`
-    telling which of them count.
+    Half of a padded batch is often padding. Operations that are expensive per
+    position (a search, an MLP) run on the flat list of the `N` valid positions,
+    whose results are put back in place. `N` is known only at run time, so inside
+    XLA the list holds all `B * L` positions, and `valid` marks those that count.
 
     Args:
         mask: Boolean tensor of shape `(B, L)`, true where valid, or `None` when
@@ -116,7 +117,7 @@ class ValidPositions:
            [3.]], dtype=float32)
     """
 
-    def __init__(self, mask, like):
+    def __init__(self, mask: tf.Tensor | None, like: tf.Tensor) -> None:
         self.batch, self.length = tf.shape(like)[0], tf.shape(like)[1]
         self._static = like.shape[:2]
         self.mask = None if mask is None else tf.cast(mask, tf.bool)
@@ -124,12 +125,12 @@ class ValidPositions:
         self.valid = None
         if self.is_compact:
             self._flat_mask = tf.reshape(self.mask, [-1])
-            self._places = tf.cast(tf.where(self._flat_mask)[:, 0], tf.int32)
-            self._rows = self._places // self.length
+            self._indices = tf.cast(tf.where(self._flat_mask)[:, 0], tf.int32)
+            self._rows = self._indices // self.length
         elif mask is not None:
             self.valid = tf.reshape(self.mask, [-1])
 
-    def take(self, sequence):
+    def take(self, sequence: tf.Tensor) -> tf.Tensor:
         """Lists the positions of a `(B, L, ...)` tensor as `(N, ...)`."""
         sequence = tf.convert_to_tensor(sequence)
         if self.is_compact:
@@ -138,7 +139,7 @@ class ValidPositions:
             sequence = zero_padding(sequence, self.mask)
         return _flat(sequence)
 
-    def put(self, flat):
+    def put(self, flat: tf.Tensor) -> tf.Tensor:
         """Puts `(N, ...)` back in place as `(B, L, ...)`, with zeros at padding."""
         flat = tf.convert_to_tensor(flat)
         if self.is_compact:
@@ -151,7 +152,7 @@ class ValidPositions:
                 sequence = tf.where(mask, sequence, tf.zeros([], flat.dtype))
         return tf.ensure_shape(sequence, [*self._static, *flat.shape[1:]])
 
-    def repeat(self, per_row):
+    def repeat(self, per_row: tf.Tensor) -> tf.Tensor:
         """Repeats `(B, d)` rows for each of their positions, as `(N, d)`."""
         if self.is_compact:
             return self._repeated(per_row)
@@ -159,23 +160,23 @@ class ValidPositions:
         wide = tf.broadcast_to(per_row[:, None, :], [self.batch, self.length, width])
         return tf.reshape(wide, [-1, width])
 
-    def row_sum(self, flat):
+    def row_sum(self, flat: tf.Tensor) -> tf.Tensor:
         """Sums `(N, d)` over the valid positions of each row, as `(B, d)`."""
         total = self._summed(flat) if self.is_compact else tf.reduce_sum(self.put(flat), axis=1)
         return tf.ensure_shape(total, [self._static[0], flat.shape[-1]])
 
-    def row_softmax(self, scores):
+    def row_softmax(self, scores: tf.Tensor) -> tf.Tensor:
         """Softmax of `(N,)` scores over the valid positions of each row; see `masked_softmax`."""
         return self.take(masked_softmax(self.put(scores), self.mask))
 
-    # Two pairs of which each is the gradient of the other. TensorFlow's own gradients of these
-    # gathers and sums are scatters and unsorted sums, which run on one core.
+    # Each function is the gradient of the other one of its pair. TensorFlow's own gradients of
+    # these gathers and sums are scatters and unsorted sums, which run on one core.
 
     @property
     def _listed(self):
         @tf.custom_gradient
         def listed(sequence):
-            return tf.gather(_flat(sequence), self._places), self._placed
+            return tf.gather(_flat(sequence), self._indices), self._placed
 
         return listed
 
@@ -188,7 +189,7 @@ class ValidPositions:
                 [flat, tf.zeros(tf.concat([[1], tf.shape(flat)[1:]], 0), flat.dtype)], axis=0
             )
             order = tf.cumsum(tf.cast(self._flat_mask, tf.int32)) - 1
-            order = tf.where(self._flat_mask, order, tf.size(self._places))
+            order = tf.where(self._flat_mask, order, tf.size(self._indices))
             shape = tf.concat([[self.batch, self.length], tf.shape(flat)[1:]], 0)
             return tf.reshape(tf.gather(rows, order), shape), self._listed
 
@@ -214,7 +215,7 @@ class ValidPositions:
 
         return summed
 
-    def row_mean(self, flat):
+    def row_mean(self, flat: tf.Tensor) -> tf.Tensor:
         """Averages `(N, d)` over the valid positions of each row; 0 where there are none."""
         total = self.row_sum(flat)
         if self.mask is None:
@@ -223,7 +224,7 @@ class ValidPositions:
             count = tf.reduce_sum(tf.cast(self.mask, tf.float32), axis=1, keepdims=True)
         return total / tf.cast(tf.maximum(count, 1.0), total.dtype)
 
-    def mean(self, flat):
+    def mean(self, flat: tf.Tensor) -> tf.Tensor:
         """Averages `(N,)` over the valid positions of the batch; 0 when there are none."""
         if self.valid is not None:
             count = tf.reduce_sum(tf.cast(self.valid, flat.dtype))
