@@ -24,6 +24,7 @@ def test_tensorflow_it_is(text, fresh):
     if text is not None:
         fresh.write_text(text)
     keras_backend.require_tensorflow()
+    assert keras_backend.other_backend() is None
 
 
 def test_the_setting_is_named(fresh, monkeypatch):

@@ -14,4 +14,6 @@ def test_sizes_count_buckets_and_reserved_ids():
 
 @pytest.mark.parametrize("new", ["[150, 150]", "[175, 150]"])
 def test_boundaries_increase(new, tmp_path):
-    check_refused(FEATURES, "[150, 175.5]", new, "boundaries of `bucketize` must inc", tmp_path)
+    check_refused(
+        FEATURES, "[150, 175.5]", new, "boundaries of `bucketize` must increase.", tmp_path
+    )

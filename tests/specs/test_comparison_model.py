@@ -14,8 +14,16 @@ def test_trains_as_the_pipeline_says_by_default():
     [
         ("label: DNN, model", "model", "`label` must be given in `models[0]`"),
         ("label: DNN, model", "label: DNN, modl", "Did you mean `model`?"),
-        ("label: DNN, model: {name: dnn}", "label: DNN, model: dnn", "must be a mapping"),
-        ("grid: {model.num_keys: [100, 300]}", "grid: {model.num_keys: 3}", "must be a list"),
+        (
+            "label: DNN, model: {name: dnn}",
+            "label: DNN, model: dnn",
+            "`models[0].model` must be a mapping.",
+        ),
+        (
+            "grid: {model.num_keys: [100, 300]}",
+            "grid: {model.num_keys: 3}",
+            "`models[2].grid.model.num_keys` must be a list.",
+        ),
         ("grid: {model.num_keys", "grid: {modl.num_keys", "Did you mean `model`?"),
     ],
 )

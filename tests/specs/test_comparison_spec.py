@@ -72,7 +72,7 @@ def test_bad_training_values_are_told_with_their_line(tmp_path):
     [
         ("label: DIN", "label: DNN", "labels of models must differ. Received: 'DNN' twice"),
         ("[1, 2, 3]", "[1, 2, 1]", "`seeds` must not repeat. Received: 1 twice"),
-        ("[1, 2, 3]", "[]", "must be a list of 1 or more"),
+        ("[1, 2, 3]", "[]", "`seeds` must be a list of 1 or more."),
         ("[1, 2, 3]", "[-1]", "`seeds[0]` must be at least 0. Received: seeds=-1"),
         ("base: DIN", "base: DINN", "`base` must be a model's label. Received: base='DINN'. Did"),
         ("search:", "serch:", "unknown key `serch`. Did you mean `search`?"),

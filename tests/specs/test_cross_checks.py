@@ -9,19 +9,44 @@ from spec_edits import FEATURES, check_refused
         ("name: hour,", "name: item,", "names of features and sequences must differ."),
         ("name: searches", "name: hour", "names of features and sequences must differ."),
         ("name: hour,", "name: group,", "`name` must not be 'group'"),
-        ("column: user_id", "column: bought", "a label's. Received: 'bought', the column of label"),
-        ("name: hour,", "name: click,", "the column of label `click`"),
-        ("[age, tags]", "[agee, tags]", "must name features. Received: 'agee'. Did you mean `age`"),
+        (
+            "column: user_id",
+            "column: bought",
+            "`column` of a feature must not be a label's. Received: 'bought', the column of label",
+        ),
+        (
+            "name: hour,",
+            "name: click,",
+            "`column` of a feature must not be a label's. Received: 'click', the column "
+            "of label `click`",
+        ),
+        (
+            "[age, tags]",
+            "[agee, tags]",
+            "`of` must name features. Received: 'agee'. Did you mean `age`?",
+        ),
         ("[age, tags]", "[age, income]", "Received: 'income' of kind numeric"),
         ("[age, tags]", "[age, picture]", "Received: 'picture' of kind vector"),
         ("[age, tags]", "[age, hour_since]", "Received: 'hour_since' of kind cross"),
-        ("role: context, kind: cross", "role: item, kind: cross", "`role` of a cross must be"),
+        (
+            "role: context, kind: cross",
+            "role: item, kind: cross",
+            "`role` of a cross must be 'cross', or the one role of all it is made of.",
+        ),
         ("like: item}", "like: itme}", "`like` must name a feature. Received: like='itme'. Did"),
         ("like: item}", "like: age_tags}", "`like` must not name a cross."),
-        ("{name: item, like: item}", "{name: item, like: item, weights: w}", "multi_value only"),
+        (
+            "{name: item, like: item}",
+            "{name: item, like: item, weights: w}",
+            "`weights` must be given for kind multi_value only.",
+        ),
         ("table: item}", "table: itm}", "`table` must be listed under `tables`. Received: table="),
-        ("table: tag,", "table: item,", "must have the same lookup"),
-        ("lookup: {learn: {}}", "lookup: {learn: {}}, table: item", "must have the same lookup"),
+        ("table: tag,", "table: item,", "columns that share a table must have the same lookup."),
+        (
+            "lookup: {learn: {}}",
+            "lookup: {learn: {}}, table: item",
+            "columns that share a table must have the same lookup.",
+        ),
     ],
 )
 def test_refuses(old, new, message, tmp_path):
@@ -36,7 +61,11 @@ def test_elapsed_time_needs_the_moment_of_the_request(kind, tmp_path):
         text = "".join(line for line in text.splitlines(keepends=True) if "since" not in line)
     edited.write_text(text, encoding="utf-8")
     check_refused(
-        edited, "kind: elapsed_time", "kind:  elapsed_time", "`request_time` must be", tmp_path
+        edited,
+        "kind: elapsed_time",
+        "kind:  elapsed_time",
+        "`request_time` must be given at the top for kind elapsed_time.",
+        tmp_path,
     )
 
 
@@ -59,8 +88,19 @@ def test_crosses_take_one_list_at_most(tmp_path):
 @pytest.mark.parametrize(
     "old, new, at, message",
     [
-        ("name: hour,", "name: tag,", "name: tag,", "write `table: tag`. Received: no `table`"),
-        (", table: tag, weights", ", weights", "tag: {dim: 4", "`tables.tag` must be used"),
+        (
+            "name: hour,",
+            "name: tag,",
+            "name: tag,",
+            "`tag` must name its table, since one of the same name is listed: write "
+            "`table: tag`. Received: no `table`",
+        ),
+        (
+            ", table: tag, weights",
+            ", weights",
+            "tag: {dim: 4",
+            "`tables.tag` must be used by a column.",
+        ),
     ],
 )
 def test_tables_are_named_and_used(old, new, at, message, tmp_path):

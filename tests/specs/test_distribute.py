@@ -9,7 +9,7 @@ def test_default():
 
 
 def test_refuses(tmp_path):
-    message = "`distribute.strategy` must be one of 'none', 'mirrored'"
+    message = "`distribute.strategy` must be one of 'none', 'mirrored' or 'parameter_server'."
     check_refused(PIPELINE, "strategy: mirrored", "strategy: mirored", message, tmp_path)
 
 
@@ -38,6 +38,6 @@ def test_devices_of_a_mirrored_strategy():
 
 
 def test_refuses_numbers_out_of_range(tmp_path):
-    message = "`distribute.steps_in_flight` must be"
+    message = "`distribute.steps_in_flight` must be at least 1."
     edited = "strategy: mirrored, steps_in_flight: 0"
     check_refused(PIPELINE, "strategy: mirrored", edited, message, tmp_path)

@@ -12,7 +12,11 @@ def test_defaults():
     "old, new, message",
     [
         ("monitor: gauc", "monitor: gac", "Did you mean `gauc`?"),
-        ("patience: 1", "patience: 0", "must be at least 1. Received: patience=0"),
+        (
+            "patience: 1",
+            "patience: 0",
+            "`train.early_stopping.patience` must be at least 1. Received: patience=0",
+        ),
     ],
 )
 def test_refuses(old, new, message, tmp_path):

@@ -9,4 +9,10 @@ def test_names_a_file_and_two_columns():
 
 
 def test_needs_all(tmp_path):
-    check_refused(FEATURES, ", count: num_events", "", "`count` must be given", tmp_path)
+    check_refused(
+        FEATURES,
+        ", count: num_events",
+        "",
+        "`count` must be given in `sequences[0].events` (`clicks`).",
+        tmp_path,
+    )

@@ -199,11 +199,19 @@ def test_vocabulary_files_are_relative_to_the_spec(tmp_path):
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("spec_version: 1", "spec_version: 2", "must be 1, the only version there is"),
+        (
+            "spec_version: 1",
+            "spec_version: 2",
+            "`spec_version` must be 1, the only version there is.",
+        ),
         ("embedding_dim: 8", "embedding_dim: 0", "`embedding_dim` must be at least 1"),
         ("group: session", "groups: session", "unknown key `groups`. Did you mean `group`?"),
         ("group: session", "group: 3", "`group` must be text. Received: group=3"),
-        ("  item: {dim", "  my item: {dim", "letters, digits and underscores"),
+        (
+            "  item: {dim",
+            "  my item: {dim",
+            "`tables.my item` must be letters, digits and underscores, with a letter first.",
+        ),
     ],
 )
 def test_refuses(old, new, message, tmp_path):

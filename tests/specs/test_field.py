@@ -12,12 +12,25 @@ def test_relevant_keys():
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("{name: item, like: item}", "{name: item}", "must have `like` or `kind`. Rec"),
+        (
+            "{name: item, like: item}",
+            "{name: item}",
+            "a field must have `like` or `kind`. Received: neither",
+        ),
         ("like: item}", "like: item, table: tag}", "`table` must not be given with `like`"),
         ("like: item}", "like: item, kind: numeric}", "`kind` must not be given with `like`"),
         ("kind: vector, size: 2", "kind: vector", "`size` must be given for kind vector"),
-        ("kind: vector, size: 2", "kind: cross", "must be one of 'categorical', 'numeric'"),
-        ("kind: vector, size: 2", "kind: vector, size: 2, like: item", "must not be given with"),
+        (
+            "kind: vector, size: 2",
+            "kind: cross",
+            "`sequences[0].fields[5].kind` must be one of 'categorical', 'numeric', "
+            "'multi_value', 'elapsed_time' or 'vector'.",
+        ),
+        (
+            "kind: vector, size: 2",
+            "kind: vector, size: 2, like: item",
+            "`kind` must not be given with `like`, which tells it.",
+        ),
     ],
 )
 def test_refuses(old, new, message, tmp_path):

@@ -26,7 +26,10 @@ def test_overlaps():
     "new, message",
     [
         ("train.epoch: [1]", "unknown key `epoch` in `train`. Did you mean `epochs`?"),
-        ("train.optimizer.dens.adam: [1]", "unknown key `dens` in `train.optimizer`. Did you"),
+        (
+            "train.optimizer.dens.adam: [1]",
+            "unknown key `dens` in `train.optimizer`. Did you mean `dense`?",
+        ),
         (
             "train.optimizer.dense.adm: [1]",
             "`train.optimizer.dense` must name an optimizer. Received: 'adm'. Did you mean `adam`?",
@@ -39,10 +42,13 @@ def test_overlaps():
         ("model.a.b: [1]", "`model.a.b` must name an option of models"),
         ("train.seed: [1]", "`train.seed` must be left to the seeds of the comparison."),
         ("train.deterministic: [true]", "`train.deterministic` must be left to the pipeline."),
-        ("train.epochs: []", "must be a list of 1 or more"),
-        ("train.epochs: 3", "must be a list"),
+        ("train.epochs: []", "`search.grid.train.epochs` must be a list of 1 or more."),
+        ("train.epochs: 3", "`search.grid.train.epochs` must be a list."),
         ("train.epochs: [1, 2, 1.0]", "values must differ. Received: train.epochs=1.0 twice"),
-        ("train.epochs: [1, .nan]", "must be a finite number. Received: train.epochs=nan"),
+        (
+            "train.epochs: [1, .nan]",
+            "`search.grid.train.epochs[1]` must be a finite number. Received: train.epochs=nan",
+        ),
     ],
 )
 def test_refuses(new, message, tmp_path):
@@ -51,7 +57,7 @@ def test_refuses(new, message, tmp_path):
 
 def test_refuses_one_key_within_another(tmp_path):
     inner, outer = "train.optimizer.tables.row_wise_adagrad", "train.optimizer.tables"
-    message = f"`{inner}` must not be in the grid beside `{outer}`"
+    message = f"`{inner}` must not be in the grid beside `{outer}`."
     check_refused(COMPARISON, RATE, f"{RATE}\n    {outer}: [{{sgd: 1}}]", message, tmp_path)
 
 

@@ -9,4 +9,4 @@ def test_column_is_the_name_by_default():
 
 
 def test_name_is_checked(tmp_path):
-    check_refused(FEATURES, "name: click}", "name: 3}", "must be text", tmp_path)
+    check_refused(FEATURES, "name: click}", "name: 3}", "`labels[0].name` must be text.", tmp_path)

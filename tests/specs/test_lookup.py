@@ -22,15 +22,18 @@ def test_way_and_size(lookup, way, size):
 @pytest.mark.parametrize(
     "new, message",
     [
-        ("{hash: 9, identity: 3}", "exactly one of"),
+        (
+            "{hash: 9, identity: 3}",
+            "`lookup` must have exactly one of `vocabulary`, `learn`, `hash`, `identity`.",
+        ),
         ("{unknown: padding}", "Received: none of them"),
-        ("{hash: 0}", "must be at least 1"),
-        ("{identity: 2147483646}", "must be at most"),
-        ("{vocabulary: []}", "must be a list of 1 or more"),
+        ("{hash: 0}", "`features[0].lookup.hash` must be at least 1."),
+        ("{identity: 2147483646}", "`features[0].lookup.identity` must be at most 2147483645."),
+        ("{vocabulary: []}", "`features[0].lookup.vocabulary` must be a list of 1 or more."),
         ("{vocabulary: [a, a]}", "`vocabulary` must not repeat. Received: 'a' twice"),
-        ("{vocabulary: [a, 1]}", "all text or all integers"),
-        ("{vocabulary: [1.5]}", "must be an integer or text"),
-        ("{vocabulary: 3}", "must be text or a list"),
+        ("{vocabulary: [a, 1]}", "`vocabulary` must be all text or all integers."),
+        ("{vocabulary: [1.5]}", "`features[0].lookup.vocabulary[0]` must be an integer or text."),
+        ("{vocabulary: 3}", "`features[0].lookup.vocabulary` must be text or a list."),
         ("{hash: 3, unknown: padd}", "Did you mean `padding`?"),
     ],
 )

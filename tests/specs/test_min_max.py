@@ -10,9 +10,17 @@ def test_integers_become_floats():
 
 @pytest.mark.parametrize("new", ["[1, 1]", "[2, 1]"])
 def test_low_is_below_high(new, tmp_path):
-    check_refused(FEATURES, "[0, 1e6]", new, "[low, high] with low < high", tmp_path)
+    check_refused(
+        FEATURES, "[0, 1e6]", new, "`min_max` must be [low, high] with low < high.", tmp_path
+    )
 
 
 def test_the_width_is_finite(tmp_path):
     new = "[-1.5e308, 1.5e308]"
-    check_refused(FEATURES, "[0, 1e6]", new, "[low, high] whose difference is finite", tmp_path)
+    check_refused(
+        FEATURES,
+        "[0, 1e6]",
+        new,
+        "`min_max` must be [low, high] whose difference is finite.",
+        tmp_path,
+    )

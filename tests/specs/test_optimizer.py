@@ -17,8 +17,8 @@ def test_defaults_are_not_shared():
     "old, new, message",
     [
         ("{sgd: 1}", "{sgdd: 1}", "`tables` must name an optimizer. Received: 'sgdd'. Did you m"),
-        ("{sgd: 1}", "{sgd: -1}", "rate of `sgd` must be a number greater than 0"),
-        ("1e-3", "0", "rate of `adam` must be a number greater than 0"),
+        ("{sgd: 1}", "{sgd: -1}", "the learning rate of `sgd` must be a number greater than 0."),
+        ("1e-3", "0", "the learning rate of `adam` must be a number greater than 0."),
         ("dense:", "sparse:", "unknown key `sparse` in `train.optimizer`"),
     ],
 )

@@ -19,14 +19,43 @@ from lmn_tf.specs.table import Table
         ("{name: click}", "click", "`labels[0]` must be a mapping. Received: labels='click'"),
         ("embedding_dim: 8", "embedding_dim: 8.0", "`embedding_dim` must be an integer."),
         ("{hash: 1000}", "7", "`features[0].lookup` must be a mapping. Received: lookup=7"),
-        ("{hash: 1000}", "{hsh: 10}", "in `features[0].lookup` (`user`). Did you mean `hash`?"),
+        (
+            "{hash: 1000}",
+            "{hsh: 10}",
+            "unknown key `hsh` in `features[0].lookup` (`user`). Did you mean `hash`?",
+        ),
         ("{quantiles: 10}", "{quantile: 10}", "Did you mean `quantiles`?"),
-        ("{quantiles: 10}", "{quantiles: 1}", "must be at least 2. Received: quantiles=1"),
-        ("[150, 175.5]", "[]", "must be a list of 1 or more. Received: bucketize=[]"),
-        ("[150, 175.5]", "[a]", "bucketize[0]` must be a number. Received: bucketize='a'"),
-        ("[0, 1e6]", "[0]", "must be a list of 2 or more. Received: min_max=[0]"),
-        ("[0, 1e6]", "[0, 1, 2]", "must be a list of at most 2"),
-        ("[0, 1e6]", "[0, .inf]", "min_max[1]` must be a finite number. Received: min_max=inf"),
+        (
+            "{quantiles: 10}",
+            "{quantiles: 1}",
+            "`features[2].transform[1].bucketize.quantiles` must be at least 2. "
+            "Received: quantiles=1",
+        ),
+        (
+            "[150, 175.5]",
+            "[]",
+            "`features[4].transform.bucketize` must be a list of 1 or more. Received: bucketize=[]",
+        ),
+        (
+            "[150, 175.5]",
+            "[a]",
+            "`features[4].transform.bucketize[0]` must be a number. Received: bucketize='a'",
+        ),
+        (
+            "[0, 1e6]",
+            "[0]",
+            "`features[3].transform[0].min_max` must be a list of 2 or more. Received: min_max=[0]",
+        ),
+        (
+            "[0, 1e6]",
+            "[0, 1, 2]",
+            "`features[3].transform[0].min_max` must be a list of at most 2.",
+        ),
+        (
+            "[0, 1e6]",
+            "[0, .inf]",
+            "`features[3].transform[0].min_max[1]` must be a finite number. Received: min_max=inf",
+        ),
     ],
 )
 def test_messages_name_the_line_the_rule_and_the_value(old, new, message, tmp_path):

@@ -16,7 +16,7 @@ def test_defaults():
         ("train_rows: 900", "delimiter: '::'", "`data.delimiter` must be one ASCII character"),
         ("batch_size: 128", "batch_size: 1.5", "`data.batch_size` must be an integer"),
         ("valid: data", "validation: data", "Did you mean `valid`?"),
-        ("synthetic: {rows: 1000, seed: 1}", "synthetic: 3", "must be a mapping"),
+        ("synthetic: {rows: 1000, seed: 1}", "synthetic: 3", "`data.synthetic` must be a mapping."),
     ],
 )
 def test_refuses(old, new, message, tmp_path):

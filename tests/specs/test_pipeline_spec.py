@@ -86,9 +86,17 @@ def test_bad_overrides(setting, message):
         ("{name: din,", "{", "`name` must be given in `model`. Received: nothing"),
         ("{name: din,", "{name: 3,", "`name` must be text. Received: name=3"),
         ("model: {", "modle: {", "unknown key `modle`. Did you mean `model`?"),
-        ("${LMN_TF_EXAMPLE_DATA:-data/everything}", "${NO_SUCH_VARIABLE}", "NO_SUCH_VARIABLE"),
+        (
+            "${LMN_TF_EXAMPLE_DATA:-data/everything}",
+            "${NO_SUCH_VARIABLE}",
+            "`data.train` needs the environment variable NO_SUCH_VARIABLE, which is not set",
+        ),
         ("run_dir: runs/everything", "run_dir: [a]", "`run_dir` must be text."),
-        ("pipeline_version: 1", "pipeline_version: '1'", "must be 1, the only version there is"),
+        (
+            "pipeline_version: 1",
+            "pipeline_version: '1'",
+            "`pipeline_version` must be 1, the only version there is.",
+        ),
     ],
 )
 def test_refuses(old, new, message, tmp_path):

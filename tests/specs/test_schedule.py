@@ -11,9 +11,17 @@ def test_defaults():
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("kind: exponential", "kind: linear", "must be one of 'constant', 'cosine' or 'exponenti"),
-        ("warmup_steps: 10", "warmup_steps: -1", "must be at least 0"),
-        ("decay_rate: 0.9", "decay_rate: 2", "must be at most 1"),
+        (
+            "kind: exponential",
+            "kind: linear",
+            "`train.schedule.kind` must be one of 'constant', 'cosine' or 'exponential'.",
+        ),
+        (
+            "warmup_steps: 10",
+            "warmup_steps: -1",
+            "`train.schedule.warmup_steps` must be at least 0.",
+        ),
+        ("decay_rate: 0.9", "decay_rate: 2", "`train.schedule.decay_rate` must be at most 1."),
         (", decay_steps: 100", "", "`decay_steps` must be given for kind exponential"),
     ],
 )

@@ -83,7 +83,9 @@ def test_refuses(file, change, validator):
 def test_any_model_without_a_list_of_them():
     data = strict_yaml.load(PIPELINE)[0]
     data["model"]["name"] = "mine"
-    jsonschema.Draft202012Validator(json_schema()).validate(data)
+    assert jsonschema.Draft202012Validator(json_schema()).is_valid(data)
+    del data["model"]["name"]
+    assert not jsonschema.Draft202012Validator(json_schema()).is_valid(data)
 
 
 def test_descriptions_are_one_line():

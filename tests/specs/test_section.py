@@ -87,11 +87,6 @@ def test_paths_beside_a_file(tmp_path):
     assert kept.resolve() == tmp_path / "deep" / "c"
 
 
-def test_sections_are_frozen():
-    with pytest.raises(AttributeError, match="cannot assign"):
-        Example().count = 2
-
-
 def test_plain_data_leaves_out_what_is_open():
     plain = to_plain({"a": Example(inner=(1, 2)), "b": (None, 1)})
     assert plain["a"]["inner"] == [1, 2]

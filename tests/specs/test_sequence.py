@@ -16,9 +16,13 @@ def test_finds_fields():
     [
         ("name: action", "name: item", "names of fields must differ. Received: 'item' twice"),
         ("name: action", "name: mask", "`name` must not be 'mask'"),
-        ("max_length: 50", "max_length: 0", "must be at least 1. Received: max_length=0"),
-        ("max_length: 50", "max_length: .inf", "must be an integer"),
-        ("keep: oldest", "keep: old", "must be one of 'newest' or 'oldest'"),
+        (
+            "max_length: 50",
+            "max_length: 0",
+            "`sequences[0].max_length` must be at least 1. Received: max_length=0",
+        ),
+        ("max_length: 50", "max_length: .inf", "`sequences[0].max_length` must be an integer."),
+        ("keep: oldest", "keep: old", "`sequences[0].keep` must be one of 'newest' or 'oldest'."),
     ],
 )
 def test_refuses(old, new, message, tmp_path):

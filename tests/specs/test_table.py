@@ -17,13 +17,25 @@ def test_defaults():
         (
             "initializer: uniform",
             "initializer_scale: 0",
-            "must be greater than 0. Received: initializer_scale=0",
+            "`tables.item.initializer_scale` must be greater than 0. Received: initializer_scale=0",
         ),
-        ("regularizer: 1e-6", "regularizer: -1", "must be at least 0. Received: regularizer=-1"),
-        ("regularizer: 1e-6", "regularizer: .nan", "must be a finite number"),
+        (
+            "regularizer: 1e-6",
+            "regularizer: -1",
+            "`tables.item.regularizer` must be at least 0. Received: regularizer=-1",
+        ),
+        (
+            "regularizer: 1e-6",
+            "regularizer: .nan",
+            "`tables.item.regularizer` must be a finite number.",
+        ),
         ("placement: row_wise", "placement: rowwise", "Did you mean `row_wise`?"),
         ("{row_wise_adagrad: 0.1}", "{rowwise_adagrad: 0.1}", "Did you mean `row_wise_adagrad`?"),
-        ("{row_wise_adagrad: 0.1}", "{}", "must name exactly one optimizer. Received: none"),
+        (
+            "{row_wise_adagrad: 0.1}",
+            "{}",
+            "`optimizer` must name exactly one optimizer. Received: none",
+        ),
     ],
 )
 def test_refuses(old, new, message, tmp_path):

@@ -19,7 +19,11 @@ def test_defaults():
         ("seed: 7", "seed: 4294967296", "`train.seed` must be at most 4294967295"),
         ("mixed_bfloat16", "bfloat16", "Did you mean `mixed_bfloat16`?"),
         ("clip_norm: 1.0", "clip_norm: 0", "`train.clip_norm` must be greater than 0"),
-        ("deterministic: false", "deterministic: no", "must be true or false. Received: det"),
+        (
+            "deterministic: false",
+            "deterministic: no",
+            "`train.deterministic` must be true or false. Received: deterministic='no'",
+        ),
     ],
 )
 def test_refuses(old, new, message, tmp_path):

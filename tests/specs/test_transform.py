@@ -37,10 +37,16 @@ def test_names_stay_names():
         ("logp", "Did you mean `log1p`?"),
         ("bucketize", "`bucketize` must have boundaries or `quantiles`. Received: nothing"),
         ("{log1p: 3}", "`log1p` must have no values. Received: 3"),
-        ("{}", "a name or one `name: values`. Received: {}"),
-        ("{min_max: [0, 1], log1p: 1}", "a name or one `name: values`"),
-        ("[[log1p]]", "a name or one `name: values`. Received: ['log1p']"),
-        ("7", "a name or one `name: values`. Received: 7"),
+        ("{}", "each step of `transform` must be a name or one `name: values`. Received: {}"),
+        (
+            "{min_max: [0, 1], log1p: 1}",
+            "each step of `transform` must be a name or one `name: values`.",
+        ),
+        (
+            "[[log1p]]",
+            "each step of `transform` must be a name or one `name: values`. Received: ['log1p']",
+        ),
+        ("7", "each step of `transform` must be a name or one `name: values`. Received: 7"),
         ("[{bucketize: [1]}, log1p]", "`bucketize` must be the last step of `transform`."),
     ],
 )

@@ -1,4 +1,3 @@
-import dataclasses
 import hashlib
 import json
 import random
@@ -7,7 +6,7 @@ import duckdb
 import pytest
 
 from lmn_tf.data.preparers import PrepareOptions
-from lmn_tf.data.preparers.plan import Plan, Step, plan_steps, quoted, seeded_hash, text
+from lmn_tf.data.preparers.plan import Plan, plan_steps, quoted, seeded_hash, text
 
 NAMED = {"user": "user_id", "item": "item_id", "time": "time", "category": ("category",)}
 PLAN = Plan("tiny", "user", "item", "label", "time", "time", sampled=True)
@@ -93,8 +92,3 @@ def test_hash_depends_on_seed_purpose_and_columns():
     values = duckdb.sql(f"SELECT {', '.join(sql)}").fetchall()[0]
     assert len(set(values)) == 5
     assert values[0] == int.from_bytes(hashlib.md5(b"1/order|1|a").digest()[8:], "little")
-
-
-def test_a_step_cannot_be_changed():
-    with pytest.raises(dataclasses.FrozenInstanceError, match="sql"):
-        Step("numbers", "SELECT 1").sql = "SELECT 2"

@@ -110,3 +110,6 @@ def test_close_without_finishing(tmp_path):
     array = DiskArray(str(tmp_path / "a"))
     array.append(np.zeros(3, np.int32))
     array.close()
+    with pytest.raises(ValueError, match="closed file"):
+        array.append(np.zeros(3, np.int32))
+    assert (tmp_path / "a").stat().st_size == 12

@@ -233,7 +233,9 @@ def test_the_lock_of_a_killed_process_ends_with_it(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     with RunDirectory(tmp_path).held():
-        pass
+        with pytest.raises(UserError, match="must be trained by one process at a time"):
+            with RunDirectory(tmp_path).held():
+                pass
 
 
 def test_file_systems_without_locks_are_held_without(tmp_path, monkeypatch):
@@ -241,8 +243,10 @@ def test_file_systems_without_locks_are_held_without(tmp_path, monkeypatch):
         raise OSError("no locks here")
 
     monkeypatch.setattr("fcntl.flock", flock)
-    with RunDirectory(tmp_path).held():
-        pass
+    directory = RunDirectory(tmp_path / "run")
+    with directory.held(), RunDirectory(tmp_path / "run").held():
+        (directory.path / "kept").touch()
+    assert [path.name for path in directory.path.iterdir()] == ["kept"]
 
 
 def test_a_full_disk_is_told_with_what_to_do(tmp_path):
