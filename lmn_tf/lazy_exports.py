@@ -23,9 +23,10 @@ def lazy_exports(package, names, places, check=None):
 
     Example:
 
-    >>> find, listed = lazy_exports("lmn_tf.specs", ["Label", "errors"], {"Label": "label"})
+    >>> places = {"Label": "feature_spec"}
+    >>> find, listed = lazy_exports("lmn_tf.specs", ["Label", "errors"], places)
     >>> find("Label")
-    <class 'lmn_tf.specs.label.Label'>
+    <class 'lmn_tf.specs.feature_spec.Label'>
     >>> listed()
     ['Label', 'errors']
     """

@@ -9,7 +9,7 @@ from lmn_tf.models import registry
 from lmn_tf.specs import spec_file
 from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.strict_yaml import Marks, no_file
+from lmn_tf.specs.yaml.strict_yaml import Marks, no_file
 from lmn_tf.training.comparison.comparison_checks import check_runs
 
 

@@ -10,7 +10,7 @@ from lmn_tf.data.learning import vocabulary
 from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.fingerprint import fingerprint
+from lmn_tf.specs.learned.fingerprint import fingerprint
 
 _MOST_RUNNING = 16
 

@@ -8,8 +8,8 @@ import re
 
 from lmn_tf.models import registry
 from lmn_tf.models.options.rules import type_text
-from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.pipeline_base import inherited
+from lmn_tf.specs.yaml import strict_yaml
 
 _SECTION = re.compile(r"^([A-Z][a-z]+(?: [a-z]+)?):\n", re.M)
 _FORMULA = re.compile(r"`(logits? = [^`]+)`")

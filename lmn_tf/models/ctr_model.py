@@ -21,7 +21,7 @@ from lmn_tf.optimizers.default_optimizer import default
 from lmn_tf.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
-from lmn_tf.specs.fingerprint import check_same, fingerprint
+from lmn_tf.specs.learned.fingerprint import check_same, fingerprint
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

@@ -14,7 +14,7 @@ from lmn_tf.layers.memory.sparse_memory import SparseMemory
 from lmn_tf.ops.compile import plain_kernels
 from lmn_tf.serving.parity import ExportError, check_parity
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.spec_folder import write_spec
+from lmn_tf.specs.learned.spec_folder import write_spec
 
 MODEL_FOLDER = "saved_model"
 REPORT_FILE = "parity.json"

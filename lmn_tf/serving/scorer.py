@@ -14,7 +14,7 @@ from lmn_tf.data.reading.event_store import EventStore
 from lmn_tf.serving.request_rows import as_table
 from lmn_tf.serving.saved_model import MODEL_FOLDER, input_name, load
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.spec_folder import load_spec
+from lmn_tf.specs.learned.spec_folder import load_spec
 
 
 class Scorer:

@@ -1,7 +1,7 @@
 """Rules of a feature spec that look at more than one column."""
 
 from lmn_tf.specs.errors import did_you_mean, short
-from lmn_tf.specs.section import Problem, to_plain
+from lmn_tf.specs.yaml.section import Problem, to_plain
 
 
 def check_feature_spec(spec):

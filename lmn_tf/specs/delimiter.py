@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from lmn_tf.specs.errors import UserError, short
-from lmn_tf.specs.section import Problem
+from lmn_tf.specs.yaml.section import Problem
 
 _RULE = r"must be one ASCII character, not a quote or the end of a line; `\t` is a tab"
 

@@ -2,23 +2,28 @@
 
 import functools
 import pathlib
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+import pydantic
 
-from lmn_tf.specs.assets import Assets, read_vocabulary
-from lmn_tf.specs.column import TimeUnit, Width
+from lmn_tf.specs.columns import Feature, Field, ResolvedField, TimeUnit, Width
 from lmn_tf.specs.cross_checks import check_feature_spec
-from lmn_tf.specs.document import Document
 from lmn_tf.specs.errors import UserError, did_you_mean
-from lmn_tf.specs.feature import Feature
-from lmn_tf.specs.fingerprint import FINGERPRINT_FILE, check_fingerprint
-from lmn_tf.specs.inner_files import check_inner_files, check_inner_vocabularies
-from lmn_tf.specs.label import Label
-from lmn_tf.specs.resolved_field import ResolvedField
-from lmn_tf.specs.section import Name, Text, Version, path_beside, section
-from lmn_tf.specs.sequence import Sequence
-from lmn_tf.specs.table import Table
+from lmn_tf.specs.learned.assets import Assets, read_vocabulary
+from lmn_tf.specs.learned.fingerprint import FINGERPRINT_FILE, check_fingerprint
+from lmn_tf.specs.learned.inner_files import check_inner_files, check_inner_vocabularies
+from lmn_tf.specs.optimizer import OptimizerRule, check_one_rule
+from lmn_tf.specs.yaml.document import Document
+from lmn_tf.specs.yaml.section import (
+    Name,
+    NonNegative,
+    PositiveNumber,
+    Problem,
+    Text,
+    Version,
+    path_beside,
+    section,
+)
 
 _LIKED = (
     "kind", "lookup", "table", "transform", "default", "max_values", "separator", "size",
@@ -28,6 +33,118 @@ _LIKED = (
 # What a folder has where the learned files in it belong to its spec: one that `write_spec` wrote,
 # or a run or an export of before there were fingerprints.
 _OWN_FOLDER = (FINGERPRINT_FILE, "checkpoints", "saved_model")
+
+
+@section
+class Label:
+    """A column of zeros and ones.
+
+    Args:
+        name: String, unique among labels.
+        column: String. Name of the data column. Defaults to `None`, which means `name`.
+    """
+
+    name: Name
+    column: Text | None = None
+
+    @property
+    def data_column(self):
+        """Name of the column in the data."""
+        return self.column if self.column is not None else self.name
+
+
+@section
+class Events:
+    """Where the events of all users lie, each written once.
+
+    A row of the data names its user and says how many of the user's events precede it.
+
+    Args:
+        file: Path of an Arrow IPC file, relative to the folder of the data files. It has the
+            column `user` and the columns of all fields, sorted by user, then time.
+        user: Name of the column with the user, in the data and in `file`.
+        count: Name of the data column with the number of events that precede the row.
+    """
+
+    file: Text
+    user: Text
+    count: Text
+
+
+@section
+class Sequence:
+    """A list of events of a user, oldest first.
+
+    Args:
+        name: String, unique among features and sequences.
+        max_length: Integer. Longer histories are cut.
+        keep: `"newest"` or `"oldest"`: the side that survives. Defaults to `"newest"`.
+        fields: Tuple of `Field`; their lists are equally long in each row.
+        events: `Events` when histories are read by reference. Defaults to `None`: inline lists.
+    """
+
+    name: Name
+    max_length: Annotated[int, pydantic.Field(strict=True, ge=1, le=1_000_000)]
+    keep: Literal["newest", "oldest"] = "newest"
+    fields: Annotated[tuple[Field, ...], pydantic.Field(min_length=1)]
+    events: Events | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        for index, field in enumerate(self.fields):
+            names = [other.name for other in self.fields[:index]]
+            if field.name in names:
+                raise Problem(
+                    ("fields", index, "name"),
+                    f"names of fields must differ. Received: {field.name!r} twice",
+                )
+            if field.name == "mask":
+                raise Problem(
+                    ("fields", index, "name"),
+                    "`name` must not be 'mask', which is the sequence's own. Received: name='mask'",
+                )
+        return self
+
+    def field(self, name):
+        """Returns the `Field` called `name`."""
+        for field in self.fields:
+            if field.name == name:
+                return field
+        names = [field.name for field in self.fields]
+        raise KeyError(f"`{name}` must be a field of `{self.name}`.{did_you_mean(name, names)}")
+
+
+@section
+class Table:
+    """A table of vectors that one column or several look up.
+
+    Args:
+        dim: Integer. Width of a vector.
+        combiner: How the vectors of a multi_value column become one: `"mean"`, `"sum"` or
+            `"sqrtn"`. Defaults to `"mean"`.
+        initializer: `"uniform"`, `"normal"` or `"zeros"`. Defaults to `"normal"`.
+        initializer_scale: Float. Half the range of uniform, standard deviation of normal vectors
+            at the start. Models that multiply embeddings of behaviours with each other may need
+            more than the default to begin to learn. Defaults to `0.05`.
+        regularizer: Float. L2 weight. Defaults to `0.0`.
+        placement: `"replicated"` or `"row_wise"`. Defaults to `"replicated"`.
+        optimizer: Mapping of one optimizer's name to its learning rate or arguments. Defaults to
+            `None`: the pipeline's optimizer of tables.
+    """
+
+    dim: Width
+    combiner: Literal["mean", "sum", "sqrtn"] = "mean"
+    initializer: Literal["uniform", "normal", "zeros"] = "normal"
+    initializer_scale: PositiveNumber = 0.05
+    regularizer: NonNegative = 0.0
+    placement: Literal["replicated", "row_wise"] = "replicated"
+    optimizer: OptimizerRule | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        if self.optimizer is not None:
+            check_one_rule("optimizer", self.optimizer)
+        return self
 
 
 @section
@@ -69,12 +186,12 @@ class FeatureSpec(Document):
     time_unit: TimeUnit | None = None
     weight: Text | None = None
     embedding_dim: Width = 16
-    labels: Annotated[tuple[Label, ...], Field(min_length=1)]
-    tables: dict[Name, Table] = Field(default_factory=dict)
-    features: Annotated[tuple[Feature, ...], Field(min_length=1)]
+    labels: Annotated[tuple[Label, ...], pydantic.Field(min_length=1)]
+    tables: dict[Name, Table] = pydantic.Field(default_factory=dict)
+    features: Annotated[tuple[Feature, ...], pydantic.Field(min_length=1)]
     sequences: tuple[Sequence, ...] = ()
 
-    @model_validator(mode="after")
+    @pydantic.model_validator(mode="after")
     def _check(self):
         check_feature_spec(self)
         return self

@@ -6,10 +6,9 @@ from typing import Annotated, Any
 import pydantic
 
 from lmn_tf.specs.errors import did_you_mean, short
-from lmn_tf.specs.known_keys import known_keys
-from lmn_tf.specs.optimizer_rules import OPTIMIZER_NAMES
-from lmn_tf.specs.section import Problem, Text
+from lmn_tf.specs.optimizer import OPTIMIZER_NAMES
 from lmn_tf.specs.train import Train
+from lmn_tf.specs.yaml.section import Problem, Text, known_keys
 
 _PARTS = ("model", "train")
 _FIXED = {

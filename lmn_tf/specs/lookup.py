@@ -4,10 +4,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lmn_tf.specs.learn import Learn
-from lmn_tf.specs.section import AnyText, Count, Integer, Problem, Text, section
+from lmn_tf.specs.yaml.section import AnyText, Count, Integer, Positive, Problem, Text, section
 
 _WAYS = ("vocabulary", "learn", "hash", "identity")
+
+
+@section
+class Learn:
+    """A vocabulary counted in the training data, most frequent values first.
+
+    Args:
+        min_count: Integer. Values seen less often are unknown. Defaults to `1`.
+        max_size: Integer or `None`. Only this many values are kept. Defaults to `None`.
+    """
+
+    min_count: Positive = 1
+    max_size: Count | None = None
 
 
 @section

@@ -3,10 +3,10 @@
 import os
 from typing import Any, NamedTuple
 
-from lmn_tf.specs import overrides, strict_yaml
 from lmn_tf.specs.errors import UserError, short
-from lmn_tf.specs.section import Problem, expanded, path_beside, version_one
-from lmn_tf.specs.strict_yaml import Marks
+from lmn_tf.specs.yaml import overrides, strict_yaml
+from lmn_tf.specs.yaml.section import Problem, expanded, path_beside, version_one
+from lmn_tf.specs.yaml.strict_yaml import Marks
 
 _VERSIONS = {"spec_version": "a feature spec", "comparison_version": "a comparison"}
 

@@ -1,17 +1,213 @@
 """The spec of a run: data, model, training."""
 
+import datetime
+from typing import Annotated, Literal
+
 import pydantic
 
-from lmn_tf.specs import overrides
-from lmn_tf.specs.distribute import Distribute
-from lmn_tf.specs.document import Document
+from lmn_tf.specs.delimiter import Delimiter
 from lmn_tf.specs.errors import UserError, short
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_base import inherited
-from lmn_tf.specs.pipeline_data import PipelineData
-from lmn_tf.specs.section import Options, PathText, Problem, Version, path_beside, section
 from lmn_tf.specs.train import Train
-from lmn_tf.specs.warm_start import WarmStart
+from lmn_tf.specs.yaml import overrides
+from lmn_tf.specs.yaml.document import Document
+from lmn_tf.specs.yaml.section import (
+    Count,
+    Flag,
+    Options,
+    PathText,
+    Positive,
+    PositiveNumber,
+    Problem,
+    Text,
+    Version,
+    path_beside,
+    section,
+)
+
+MARK = "{day}"
+_MOST_DAYS = 36_525  # a century
+_DATE = r"^\d{4}-\d{2}-\d{2}$"
+
+Date = Annotated[
+    str, pydantic.Field(strict=True, pattern=_DATE, json_schema_extra={"format": "date"})
+]
+
+
+@section
+class Days:
+    """The days that a run trains on, one after another, each once.
+
+    Args:
+        first: First day, as `2024-01-31`.
+        last: Last day.
+        format: How `{day}` in `data.train` is written, in the letters of `strftime`. Defaults to
+            `"%Y-%m-%d"`.
+        missing: What becomes of a day without files: `"error"` or `"skip"`. Defaults to `"error"`.
+        vocabularies: `"first_day"`, from which vocabularies are learned for good, or `"grow"`:
+            before each day is trained on, the values that it adds get rows of their own. Defaults
+            to `"first_day"`.
+
+    Example:
+
+    >>> Days(first="2024-02-29", last="2024-03-01", format="%m%d").paths("logs/{day}/*.csv")
+    {'2024-02-29': 'logs/0229/*.csv', '2024-03-01': 'logs/0301/*.csv'}
+    """
+
+    first: Date
+    last: Date
+    format: Text = "%Y-%m-%d"
+    missing: Literal["error", "skip"] = "error"
+    vocabularies: Literal["first_day", "grow"] = "first_day"
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        first, last = (_date(key, getattr(self, key)) for key in ("first", "last"))
+        if last < first:
+            raise Problem(
+                ("last",), f"`last` must not be before `first`, {first}. Received: last={last}"
+            )
+        if (last - first).days >= _MOST_DAYS:
+            raise Problem(
+                ("last",),
+                f"`last` must be less than {_MOST_DAYS:,} days after `first`, {first}. "
+                f"Received: last={last}",
+            )
+        if first.strftime(self.format) == (first + datetime.timedelta(1)).strftime(self.format):
+            raise Problem(
+                ("format",),
+                "`format` must write each day differently, as '%Y-%m-%d' does. "
+                f"Received: format={short(self.format)}",
+            )
+        return self
+
+    def paths(self, pattern):
+        """Returns the pattern of each day's files, by the day as `2024-01-31`, in order."""
+        first, last = (datetime.date.fromisoformat(day) for day in (self.first, self.last))
+        days = [first + datetime.timedelta(n) for n in range((last - first).days + 1)]
+        return {str(day): pattern.replace(MARK, day.strftime(self.format)) for day in days}
+
+
+def _date(key, text):
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise Problem((key,), f"`{key}` must be a day there is. Received: {key}={text}") from None
+
+
+@section
+class PipelineData:
+    """Which files a run reads, and how many rows at a time.
+
+    Args:
+        train: Glob of training files, relative to the current folder. With `days`, `{day}` in it
+            stands for a day.
+        days: `Days`: the run trains on one day after another, and evaluates each before that.
+            Defaults to `None`.
+        valid: Glob of validation files. Defaults to `None`.
+        test: Glob of test files. Defaults to `None`.
+        delimiter: String. What parts the cells of CSV files. Defaults to `None`: a tab in files
+            whose name ends in `.tsv`, else a comma.
+        batch_size: Integer. Rows of a training step. Defaults to `512`.
+        eval_batch_size: Integer. Defaults to `4096`.
+        shuffle_buffer: Integer. Rows that are shuffled together. Defaults to `100_000`.
+        synthetic: Mapping of arguments of the generated market, which is written to `directory`
+            when it is not there. Defaults to `None`.
+        directory: Folder of the generated data. Defaults to `None`.
+        train_rows: Integer. Only so many first rows are trained on, of each day where there are
+            days. Defaults to `None`.
+        eval_rows: Integer. Only so many first rows are evaluated. Defaults to `None`.
+    """
+
+    train: PathText
+    days: Days | None = None
+    valid: PathText | None = None
+    test: PathText | None = None
+    delimiter: Delimiter | None = None
+    batch_size: Count = 512
+    eval_batch_size: Count = 4096
+    shuffle_buffer: Positive = 100_000
+    synthetic: Options | None = None
+    directory: PathText | None = None
+    train_rows: Positive | None = None
+    eval_rows: Positive | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        if self.synthetic is not None and self.directory is None:
+            raise Problem(
+                ("synthetic",), "`directory` must be given with `synthetic`. Received: nothing"
+            )
+        if self.days is None and MARK in self.train:
+            raise Problem(
+                ("train",), f"`days` must be given for `{MARK}` in `train`. Received: nothing"
+            )
+        if self.days is not None and MARK not in self.train:
+            raise Problem(
+                ("train",),
+                f"`train` must name the day as `{MARK}`, with `days`. Received: train={self.train}",
+            )
+        if self.days is not None and self.valid is not None:
+            raise Problem(
+                ("valid",),
+                "`valid` must not be given with `days`: each day is evaluated before it is trained "
+                f"on. Received: valid={self.valid}",
+            )
+        return self
+
+
+def _refuse_multi_worker(strategy):
+    if strategy == "multi_worker":
+        raise Problem(
+            (),
+            "must be parameter_server to train on several machines, or mirrored for several "
+            "devices of one; in Python, `model.fit` takes a MultiWorkerMirroredStrategy. "
+            "Received: strategy='multi_worker'",
+        )
+    return strategy
+
+
+@section
+class Distribute:
+    """On how many devices and machines a run trains.
+
+    Args:
+        strategy: `"none"`, `"mirrored"` or `"parameter_server"`. Defaults to `"none"`.
+        replicas: Integer. With `mirrored`, on how many devices of this machine: GPUs, or without
+            any as many parts of the CPU. Each takes its share of a batch. Defaults to `None`: all
+            GPUs.
+        steps_in_flight: Integer. On parameter servers, how many steps may be handed out to workers
+            at a time. Defaults to `None`: twice the number of workers.
+        hang_seconds: Float. On parameter servers, after how many seconds without any step ending
+            the processes that do not answer are named; `lmn-tf launch` starts a worker again that
+            has not answered for so long. Defaults to `60.0`.
+    """
+
+    strategy: Annotated[
+        Literal["none", "mirrored", "parameter_server"],
+        pydantic.BeforeValidator(_refuse_multi_worker),
+    ] = "none"
+    replicas: Positive | None = None
+    steps_in_flight: Positive | None = None
+    hang_seconds: PositiveNumber = 60.0
+
+
+@section
+class WarmStart:
+    """Starts a run with the weights of another one of the same model.
+
+    Args:
+        run: Folder of the other run, relative to the current folder.
+        opening_steps: Integer. Training steps over which the keys that a larger memory adds are
+            opened one after another. Defaults to `None`: half of the run's.
+        row_state: Boolean. Whether what row-wise optimizers know of the rows of tables is taken
+            over, too. Defaults to `True`.
+    """
+
+    run: PathText
+    opening_steps: Positive | None = None
+    row_state: Flag = True
 
 
 def check_model(model, path=("model",)):

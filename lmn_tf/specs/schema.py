@@ -6,7 +6,7 @@ import re
 
 from pydantic import TypeAdapter
 
-from lmn_tf.specs.column import DEFAULTS, KIND_KEYS, KIND_NEEDS, OPTIONAL_KEYS
+from lmn_tf.specs.columns import DEFAULTS, KIND_KEYS, KIND_NEEDS, OPTIONAL_KEYS
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec

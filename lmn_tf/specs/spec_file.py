@@ -3,8 +3,8 @@
 import importlib
 import pathlib
 
-from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError, nearest
+from lmn_tf.specs.yaml import strict_yaml
 
 # The key that tells the kind → what the kind is called, and its class.
 KINDS = {

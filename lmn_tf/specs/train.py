@@ -4,10 +4,45 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from lmn_tf.specs.early_stopping import EarlyStopping
 from lmn_tf.specs.optimizer import Optimizer
-from lmn_tf.specs.schedule import Schedule
-from lmn_tf.specs.section import Flag, Positive, PositiveNumber, section
+from lmn_tf.specs.yaml.section import Flag, Natural, Positive, PositiveNumber, Problem, section
+
+
+@section
+class Schedule:
+    """Scales the learning rates of a run step by step.
+
+    Args:
+        kind: `"constant"`, `"cosine"` or `"exponential"`. Defaults to `"constant"`.
+        warmup_steps: Integer. Steps of linear growth from zero. Defaults to `0`.
+        decay_steps: Integer. Steps until zero (cosine), or until one more `decay_rate`
+            (exponential). Defaults to `None`: the length of the run (cosine).
+        decay_rate: Float in `(0, 1]`. Defaults to `0.5`.
+    """
+
+    kind: Literal["constant", "cosine", "exponential"] = "constant"
+    warmup_steps: Natural = 0
+    decay_steps: Positive | None = None
+    decay_rate: Annotated[float, pydantic.Field(strict=True, gt=0, le=1)] = 0.5
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        if self.kind == "exponential" and self.decay_steps is None:
+            raise Problem((), "`decay_steps` must be given for kind exponential. Received: nothing")
+        return self
+
+
+@section
+class EarlyStopping:
+    """Ends training when a validation metric has not improved for some epochs.
+
+    Args:
+        monitor: `"auc"`, `"gauc"` or `"logloss"`. Defaults to `"auc"`.
+        patience: Integer. Training ends after so many epochs without improvement. Defaults to `2`.
+    """
+
+    monitor: Literal["auc", "gauc", "logloss"] = "auc"
+    patience: Positive = 2
 
 
 @section

@@ -1,16 +1,93 @@
 """Transforms of numbers: steps that are applied in order."""
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from lmn_tf.specs.bucketize import Bucketize
 from lmn_tf.specs.errors import did_you_mean, short
-from lmn_tf.specs.min_max import MinMax
-from lmn_tf.specs.section import Problem
+from lmn_tf.specs.yaml.section import Number, Problem, section
 
 STEPS = ("standardize", "log1p", "min_max", "bucketize")
 _WITH_VALUES = ("min_max", "bucketize")
+
+
+@section
+class Quantiles:
+    """Boundaries at the learned quantiles, so that buckets hold about equally many rows.
+
+    Args:
+        quantiles: Integer `n >= 2`, the number of buckets: `n - 1` boundaries are learned, and
+            the column has `n + 2` ids. (Equal boundaries leave buckets empty, not the ids fewer.)
+    """
+
+    quantiles: Annotated[int, Field(strict=True, ge=2, le=1_000_000)]
+
+
+@section
+class Bucketize:
+    """Replaces a number by the id of its bucket.
+
+    With boundaries `b_1 < ... < b_n` a value `x` falls into bucket `#{i : b_i <= x}`, one of
+    `0..n`, and bucket `j` has id `j + 2`.
+
+    Args:
+        bucketize: Tuple of increasing boundaries, or `Quantiles`.
+    """
+
+    bucketize: Annotated[tuple[Number, ...], Field(min_length=1)] | Quantiles
+
+    @model_validator(mode="after")
+    def _check(self):
+        if isinstance(self.bucketize, Quantiles):
+            return self
+        for index, (left, right) in enumerate(
+            zip(self.bucketize, self.bucketize[1:], strict=False)
+        ):
+            if not left < right:
+                raise Problem(
+                    ("bucketize", index + 1),
+                    f"boundaries of `bucketize` must increase. Received: {left:g}, {right:g}",
+                )
+        return self
+
+    @property
+    def learned(self):
+        """Whether the boundaries come from the training data."""
+        return isinstance(self.bucketize, Quantiles)
+
+    @property
+    def size(self):
+        """Number of ids with the two reserved ones."""
+        if self.learned:
+            return self.bucketize.quantiles + 2
+        return len(self.bucketize) + 3
+
+
+@section
+class MinMax:
+    """Scales `[low, high]` to `[0, 1]`: `(x - low) / (high - low)`.
+
+    Args:
+        min_max: Pair of numbers `(low, high)`, `low < high`.
+    """
+
+    min_max: tuple[Number, Number]
+
+    @model_validator(mode="after")
+    def _check(self):
+        if not self.min_max[0] < self.min_max[1]:
+            raise Problem(
+                ("min_max",),
+                f"`min_max` must be [low, high] with low < high. Received: {list(self.min_max)}",
+            )
+        if not math.isfinite(self.min_max[1] - self.min_max[0]):
+            raise Problem(
+                ("min_max",),
+                "`min_max` must be [low, high] whose difference is finite."
+                f" Received: {list(self.min_max)}",
+            )
+        return self
 
 
 def _step_name(step):

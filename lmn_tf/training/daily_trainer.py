@@ -10,8 +10,8 @@ from lmn_tf.data.formats import match_files
 from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.data.reading.dated_files import dated_files
 from lmn_tf.data.reading.unit_order import UnitOrder
-from lmn_tf.specs.fingerprint import fingerprint
-from lmn_tf.specs.spec_folder import load_spec, write_spec
+from lmn_tf.specs.learned.fingerprint import fingerprint
+from lmn_tf.specs.learned.spec_folder import load_spec, write_spec
 from lmn_tf.training.growth.growth import carried_over, whole_arrays
 from lmn_tf.training.growth.row_sources import merge_assets, row_sources
 from lmn_tf.training.growth.warm_start import WarmStart

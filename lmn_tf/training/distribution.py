@@ -22,7 +22,7 @@ class Distribution:
 
     Example:
 
-    >>> from lmn_tf.specs.distribute import Distribute
+    >>> from lmn_tf.specs.pipeline_spec import Distribute
     >>> distribution = Distribution(Distribute())
     >>> with distribution.connected(print), distribution.scope():
     ...     print(distribution.is_asynchronous)

@@ -15,7 +15,7 @@ from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.fingerprint import fingerprint
+from lmn_tf.specs.learned.fingerprint import fingerprint
 from lmn_tf.training.distribution import Distribution
 from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.evaluation.evaluator import Evaluator

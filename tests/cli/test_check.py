@@ -197,7 +197,7 @@ def test_needs_no_tensorflow(path, root):
 def test_the_days_of_a_pipeline_are_told(tmp_path, capsys):
     from tiny_run import document
 
-    from lmn_tf.specs import strict_yaml
+    from lmn_tf.specs.yaml import strict_yaml
 
     plain = document(tmp_path / "run", epochs=1)
     plain["data"] = {

@@ -5,7 +5,7 @@ import pytest
 from tiny_run import write_pipeline
 
 from lmn_tf.cli.main import main
-from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.comparison import comparison as module
 from lmn_tf.training.saving.run_directory import RunDirectory
 

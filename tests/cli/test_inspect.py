@@ -5,7 +5,7 @@ import pytest
 from tiny_run import document, market, trained_run
 
 from lmn_tf.cli.main import main
-from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.yaml import strict_yaml
 
 
 @pytest.fixture

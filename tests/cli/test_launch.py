@@ -7,7 +7,7 @@ from tiny_run import document, write_pipeline
 
 from lmn_tf.cli.main import main
 from lmn_tf.data.synthetic import generate
-from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.yaml import strict_yaml
 
 DNN = ["--set", "model={name: dnn, hidden_units: [8]}"]
 

@@ -18,7 +18,7 @@ from lmn_tf.data.learning.vocabulary import learn
 from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
-from lmn_tf.specs.fingerprint import fingerprint
+from lmn_tf.specs.learned.fingerprint import fingerprint
 
 ROWS, EVENTS = shop_rows()
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from lmn_tf.specs import strict_yaml
+from lmn_tf.specs.yaml import strict_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 

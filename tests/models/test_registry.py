@@ -5,8 +5,8 @@ import pytest
 from kitchen_sink import kitchen_sink_spec
 
 from lmn_tf.models import registry
-from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.yaml import strict_yaml
 
 
 def test_names_are_the_documented_ones():

@@ -10,7 +10,7 @@ from lmn_tf.data.dataset import make_dataset
 from lmn_tf.serving import saved_model as module
 from lmn_tf.serving.saved_model import ExportError, export, input_name
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.spec_folder import load_spec
+from lmn_tf.specs.learned.spec_folder import load_spec
 from lmn_tf.training.saving.run_directory import RunDirectory
 
 FILES = f"{market()}/test-*.parquet"

@@ -5,11 +5,12 @@ import tracemalloc
 
 import pytest
 
-from lmn_tf.specs import overrides, spec_file, strict_yaml
+from lmn_tf.specs import spec_file
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.specs.yaml import overrides, strict_yaml
 
 SPEC = "spec_version: 1\nname: tiny\nlabels: [{name: click}]\n"
 HOUR = "{name: hour, role: context, kind: categorical, lookup: {hash: 9}}"

@@ -1,7 +1,7 @@
 import pytest
 from spec_edits import COMPARISON, check_refused
 
-from lmn_tf.specs.comparison_model import ComparisonModel
+from lmn_tf.specs.comparison_spec import ComparisonModel
 
 
 def test_trains_as_the_pipeline_says_by_default():

@@ -1,10 +1,9 @@
 import pytest
 from spec_edits import PIPELINE, check_refused
 
-from lmn_tf.specs import strict_yaml
-from lmn_tf.specs.days import Days
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.specs.pipeline_spec import Days, PipelineSpec
+from lmn_tf.specs.yaml import strict_yaml
 
 DAILY = """\
 pipeline_version: 1

@@ -2,7 +2,7 @@ import pytest
 
 from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.pipeline_data import PipelineData
+from lmn_tf.specs.pipeline_spec import PipelineData
 
 
 @pytest.mark.parametrize("text", [",", ";", "|", " ", "\t", r"\t", "\x01"])

@@ -1,7 +1,7 @@
 import pydantic
 from spec_edits import PIPELINE, check_refused
 
-from lmn_tf.specs.distribute import Distribute
+from lmn_tf.specs.pipeline_spec import Distribute
 
 
 def test_default():

@@ -1,7 +1,7 @@
 import pytest
 from spec_edits import PIPELINE, check_refused
 
-from lmn_tf.specs.early_stopping import EarlyStopping
+from lmn_tf.specs.train import EarlyStopping
 
 
 def test_defaults():

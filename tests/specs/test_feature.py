@@ -1,7 +1,7 @@
 import pytest
 from spec_edits import FEATURES, check_refused
 
-from lmn_tf.specs.feature import Feature
+from lmn_tf.specs.columns import Feature
 from lmn_tf.specs.lookup import Lookup
 
 

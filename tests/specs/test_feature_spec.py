@@ -5,9 +5,9 @@ import pickle
 import pytest
 from spec_edits import EXAMPLES, FEATURES, check_refused
 
-from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.feature_spec import FeatureSpec, Label
+from lmn_tf.specs.yaml import strict_yaml
 
 MOVIELENS = EXAMPLES / "feature_specs" / "movielens_1m.yaml"
 
@@ -216,3 +216,27 @@ def test_vocabulary_files_are_relative_to_the_spec(tmp_path):
 )
 def test_refuses(old, new, message, tmp_path):
     check_refused(FEATURES, old, new, message, tmp_path)
+
+
+def test_column_is_the_name_by_default():
+    assert Label(name="a").data_column == "a"
+    assert Label(name="a", column="b").data_column == "b"
+
+
+def test_name_is_checked(tmp_path):
+    check_refused(FEATURES, "name: click}", "name: 3}", "`labels[0].name` must be text.", tmp_path)
+
+
+def test_names_a_file_and_two_columns():
+    events = FeatureSpec.load(FEATURES).sequence("clicks").events
+    assert (events.file, events.user, events.count) == ("events.arrow", "user_id", "num_events")
+
+
+def test_needs_all(tmp_path):
+    check_refused(
+        FEATURES,
+        ", count: num_events",
+        "",
+        "`count` must be given in `sequences[0].events` (`clicks`).",
+        tmp_path,
+    )

@@ -1,7 +1,7 @@
 import pytest
 from spec_edits import FEATURES, check_refused
 
-from lmn_tf.specs.field import Field
+from lmn_tf.specs.columns import Field
 
 
 def test_relevant_keys():

@@ -62,6 +62,6 @@ def test_refuses_one_key_within_another(tmp_path):
 
 
 def test_true_is_not_one():
-    from lmn_tf.specs.search import Search
+    from lmn_tf.specs.comparison_spec import Search
 
     assert Search(trials=1, grid={"model.a": (1, True)}).grid == {"model.a": (1, True)}

@@ -1,8 +1,7 @@
 import pytest
 from spec_edits import FEATURES, check_refused
 
-from lmn_tf.specs.learn import Learn
-from lmn_tf.specs.lookup import Lookup
+from lmn_tf.specs.lookup import Learn, Lookup
 
 
 @pytest.mark.parametrize(
@@ -39,3 +38,16 @@ def test_way_and_size(lookup, way, size):
 )
 def test_refuses(new, message, tmp_path):
     check_refused(FEATURES, "{hash: 1000}", new, message, tmp_path)
+
+
+INTEGER = "an integer"
+
+
+def test_defaults():
+    assert Learn() == Learn(min_count=1, max_size=None)
+
+
+@pytest.mark.parametrize("value, rule", [("0", "at least 1"), ("1.5", INTEGER), ("null", INTEGER)])
+def test_counts_are_positive_integers(value, rule, tmp_path):
+    message = f"`features[7].lookup.learn.min_count` must be {rule}. Received: min_count="
+    check_refused(FEATURES, "{min_count: 2", f"{{min_count: {value}", message, tmp_path)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lmn_tf.specs import spec_file, strict_yaml
+from lmn_tf.specs import spec_file
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.yaml import strict_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [

@@ -2,8 +2,8 @@ import ast
 
 import pytest
 
-from lmn_tf.specs.optimizer_rules import OPTIMIZER_NAMES, check_one_rule
-from lmn_tf.specs.section import Problem
+from lmn_tf.specs.optimizer import OPTIMIZER_NAMES, check_one_rule
+from lmn_tf.specs.yaml.section import Problem
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 from spec_edits import PIPELINE, check_refused
 
-from lmn_tf.specs.pipeline_data import PipelineData
+from lmn_tf.specs.pipeline_spec import PipelineData
 
 
 def test_defaults():

@@ -3,10 +3,10 @@ import json
 import pytest
 from spec_edits import EXAMPLES, FEATURES, PIPELINE, check_refused
 
-from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.specs.yaml import strict_yaml
 
 MOVIELENS = EXAMPLES / "pipelines" / "movielens_1m_lmn.yaml"
 

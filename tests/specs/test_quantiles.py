@@ -1,7 +1,7 @@
 import pytest
 from spec_edits import FEATURES, check_refused
 
-from lmn_tf.specs.quantiles import Quantiles
+from lmn_tf.specs.transform import Quantiles
 
 
 def test_holds_the_number_of_buckets():

@@ -1,7 +1,7 @@
 import pytest
 from spec_edits import PIPELINE, check_refused
 
-from lmn_tf.specs.schedule import Schedule
+from lmn_tf.specs.train import Schedule
 
 
 def test_defaults():

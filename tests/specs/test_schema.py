@@ -7,8 +7,9 @@ import pytest
 from spec_edits import COMPARISON, EXAMPLES, FEATURES, PIPELINE
 
 from lmn_tf.models import registry
-from lmn_tf.specs import spec_file, strict_yaml
+from lmn_tf.specs import spec_file
 from lmn_tf.specs.schema import json_schema
+from lmn_tf.specs.yaml import strict_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [

@@ -1,7 +1,7 @@
 import pytest
 from spec_edits import COMPARISON, check_refused
 
-from lmn_tf.specs.search import Search
+from lmn_tf.specs.comparison_spec import Search
 
 GRID = {"model.a": tuple(range(7)), "train.b": ("x", "y", "z")}
 

@@ -1,7 +1,7 @@
 import pytest
 from spec_edits import FEATURES, check_refused
 
-from lmn_tf.specs.table import Table
+from lmn_tf.specs.feature_spec import Table
 
 
 def test_defaults():

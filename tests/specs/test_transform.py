@@ -1,10 +1,8 @@
 import pytest
 from spec_edits import FEATURES, check_refused
 
-from lmn_tf.specs.bucketize import Bucketize
-from lmn_tf.specs.feature import Feature
-from lmn_tf.specs.min_max import MinMax
-from lmn_tf.specs.transform import to_steps
+from lmn_tf.specs.columns import Feature
+from lmn_tf.specs.transform import Bucketize, MinMax, Quantiles, to_steps
 
 
 def numeric(transform):
@@ -53,3 +51,39 @@ def test_names_stay_names():
 def test_refuses(new, message, tmp_path):
     old = "min_max}"
     check_refused(FEATURES, old, new + "}", message, tmp_path)
+
+
+def test_sizes_count_buckets_and_reserved_ids():
+    given = Bucketize(bucketize=(1.0, 2.0))
+    assert (given.learned, given.size) == (False, 5)
+    learned = Bucketize(bucketize=Quantiles(quantiles=10))
+    assert (learned.learned, learned.size) == (True, 12)
+
+
+@pytest.mark.parametrize("new", ["[150, 150]", "[175, 150]"])
+def test_boundaries_increase(new, tmp_path):
+    check_refused(
+        FEATURES, "[150, 175.5]", new, "boundaries of `bucketize` must increase.", tmp_path
+    )
+
+
+def test_integers_become_floats():
+    assert MinMax(min_max=(0, 2)).min_max == (0.0, 2.0)
+
+
+@pytest.mark.parametrize("new", ["[1, 1]", "[2, 1]"])
+def test_low_is_below_high(new, tmp_path):
+    check_refused(
+        FEATURES, "[0, 1e6]", new, "`min_max` must be [low, high] with low < high.", tmp_path
+    )
+
+
+def test_the_width_is_finite(tmp_path):
+    new = "[-1.5e308, 1.5e308]"
+    check_refused(
+        FEATURES,
+        "[0, 1e6]",
+        new,
+        "`min_max` must be [low, high] whose difference is finite.",
+        tmp_path,
+    )

@@ -11,9 +11,9 @@ from resume_driver import check_kills_leave_no_trace
 from tiny_run import document, scratch
 
 from lmn_tf.data.synthetic import generate
-from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.daily_trainer import DailyTrainer, make_trainer, progressive_means
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.run_directory import RunDirectory

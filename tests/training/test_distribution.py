@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from lmn_tf.specs.distribute import Distribute
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.pipeline_spec import Distribute
 from lmn_tf.training.distribution import Distribution
 
 CLUSTER = {"worker": ["127.0.0.1:1"], "ps": ["127.0.0.1:2"]}

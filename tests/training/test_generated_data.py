@@ -1,7 +1,7 @@
 import pytest
 
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.pipeline_data import PipelineData
+from lmn_tf.specs.pipeline_spec import PipelineData
 from lmn_tf.training.generated_data import generate_missing
 
 

@@ -11,10 +11,10 @@ import pytest
 from tiny_run import ROOT, document, market, pipeline, trained_run
 
 from lmn_tf.models import registry
-from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.trainer import Trainer, build_model, peak_rss_mib
 
 

@@ -6,9 +6,8 @@ import pyarrow as pa
 from lmn_tf.data.encoding.arrow_values import as_float32, as_numbers
 from lmn_tf.data.encoding.place import Place
 from lmn_tf.data.learning.counts import is_constant
-from lmn_tf.specs.bucketize import Bucketize
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.min_max import MinMax
+from lmn_tf.specs.transform import Bucketize, MinMax
 
 
 class NumberEncoder:

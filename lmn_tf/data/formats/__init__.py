@@ -8,7 +8,7 @@ from lmn_tf.data.formats.file_glob import file_glob
 from lmn_tf.data.formats.unit import Unit
 from lmn_tf.data.reading.checksum import SUFFIX
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.plain_file import other_than_file
+from lmn_tf.specs.yaml.plain_file import other_than_file
 
 __all__ = ["Unit", "format_of", "match_files", "open_files"]
 

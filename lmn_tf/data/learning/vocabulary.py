@@ -15,8 +15,8 @@ from lmn_tf.data.learning.counts import NumberSummary, ValueCounter
 from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.data.reading.event_file import EventFile
 from lmn_tf.data.reading.unit_order import UnitOrder
-from lmn_tf.specs.assets import Assets
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.learned.assets import Assets
 
 _LARGEST = 1e150  # the squares of which a deviation is the mean are finite
 

@@ -10,7 +10,7 @@ import pyarrow.parquet
 from lmn_tf.data.preparers import text_files
 from lmn_tf.data.preparers.plan import quoted, text
 from lmn_tf.specs.errors import UserError, did_you_mean
-from lmn_tf.specs.plain_file import other_than_file
+from lmn_tf.specs.yaml.plain_file import other_than_file
 
 _SAMPLE = 20
 _FILE_STEP = 1 << 40  # `_seq` of a row: file number times this, plus the line

@@ -1,8 +1,8 @@
 """The files of each day of a run."""
 
 from lmn_tf.data.formats import match_files
-from lmn_tf.specs.days import MARK
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.pipeline_spec import MARK
 
 _TOLD = 5
 

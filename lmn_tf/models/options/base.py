@@ -3,7 +3,7 @@
 from typing import Literal
 
 from lmn_tf.models.options.record import Options, Share, SomeWidths, Widths, option
-from lmn_tf.specs.section import Flag, Natural, Positive
+from lmn_tf.specs.yaml.section import Flag, Natural, Positive
 
 
 class CTRModelOptions(Options):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from lmn_tf.models.options.base import CTRModelOptions
 from lmn_tf.models.options.record import Share, SomeWidths, Widths, option
-from lmn_tf.specs.section import AnyText, Flag, Natural, NonNegative, Positive, Problem
+from lmn_tf.specs.yaml.section import AnyText, Flag, Natural, NonNegative, Positive, Problem
 
 _AttentionActivation = Literal["sigmoid", "dice", "prelu", "relu"]
 

@@ -5,7 +5,7 @@ from typing import Literal
 from lmn_tf.models.options.base import CTRModelOptions
 from lmn_tf.models.options.histories import DINOptions, MIMNOptions, SIMOptions
 from lmn_tf.models.options.record import AtLeastTwo, Options, SomeWidths, option
-from lmn_tf.specs.section import Flag, NonNegative, Positive, PositiveNumber, Problem
+from lmn_tf.specs.yaml.section import Flag, NonNegative, Positive, PositiveNumber, Problem
 
 
 class ProductKeyMemoryOptions(Options):

@@ -10,7 +10,7 @@ import pydantic
 
 from lmn_tf.models.options.rules import rule_text
 from lmn_tf.specs.errors import UserError, did_you_mean, short
-from lmn_tf.specs.section import Positive, Problem
+from lmn_tf.specs.yaml.section import Positive, Problem
 
 # Types of options, beside those of the sections of YAML files.
 AtLeastTwo = Annotated[int, pydantic.Field(strict=True, ge=2, le=2**63 - 1)]

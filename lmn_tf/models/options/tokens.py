@@ -5,7 +5,7 @@ from typing import Literal
 from lmn_tf.models.options.histories import DINOptions
 from lmn_tf.models.options.memory import ProductKeyMemoryOptions
 from lmn_tf.models.options.record import AtLeastTwo, option
-from lmn_tf.specs.section import Flag, NonNegative, Positive, Problem
+from lmn_tf.specs.yaml.section import Flag, NonNegative, Positive, Problem
 
 
 class RankMixerOptions(DINOptions):

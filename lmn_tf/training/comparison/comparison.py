@@ -10,8 +10,8 @@ import typing
 from pathlib import Path
 
 from lmn_tf import atomic_files
-from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.comparison import comparison_checks
 from lmn_tf.training.comparison.comparison_report import markdown, picture, summary
 from lmn_tf.training.comparison.search_report import best_trial, search_summary

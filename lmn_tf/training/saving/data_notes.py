@@ -15,7 +15,7 @@ from lmn_tf.data.reading.checksum import file_digest, kept_digest
 from lmn_tf.data.reading.dated_files import dated_files
 from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.fingerprint import difference
+from lmn_tf.specs.learned.fingerprint import difference
 
 _NAMES = {"train": "training", "valid": "validation"}
 _THREADS = 8  # read at the same time: one hashes less than a disk gives

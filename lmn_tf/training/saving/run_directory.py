@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 
 from lmn_tf import atomic_files
-from lmn_tf.specs import strict_yaml
-from lmn_tf.specs.assets import read_json
 from lmn_tf.specs.errors import UserError, short
-from lmn_tf.specs.spec_folder import load_spec, resolved_spec, write_spec
+from lmn_tf.specs.learned.assets import read_json
+from lmn_tf.specs.learned.spec_folder import load_spec, resolved_spec, write_spec
+from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.saving.checkpoints import check_zip
 from lmn_tf.training.saving.data_notes import DataNotes, read_files
 

@@ -17,7 +17,7 @@ from lmn_tf.data.encoding.arrow_values import (
     split_texts,
 )
 from lmn_tf.data.encoding.place import Place
-from lmn_tf.specs.column import TimeUnit
+from lmn_tf.specs.columns import TimeUnit
 
 PLACE = Place.of_rows("a.parquet", "x", 0)
 

@@ -5,9 +5,7 @@ import pytest
 from lmn_tf.data.encoding.number_encoder import NumberEncoder, apply_step, leading_steps
 from lmn_tf.data.encoding.place import Place
 from lmn_tf.data.learning.counts import NumberSummary
-from lmn_tf.specs.bucketize import Bucketize
-from lmn_tf.specs.min_max import MinMax
-from lmn_tf.specs.quantiles import Quantiles
+from lmn_tf.specs.transform import Bucketize, MinMax, Quantiles
 
 PLACE = Place.of_rows("a.parquet", "price", 0)
 VALUES = np.array([0.0, 1.0, 3.0, 12.0])

@@ -1,8 +1,8 @@
 import pytest
 
 from lmn_tf.data.reading.dated_files import dated_files
-from lmn_tf.specs.days import Days
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.pipeline_spec import Days
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from lmn_tf.models import options as records
 from lmn_tf.models.options.record import AtLeastTwo, Options, SomeWidths, option
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.section import Problem
+from lmn_tf.specs.yaml.section import Problem
 
 
 class BaseOptions(Options):

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from tiny_run import market, write_pipeline
 
-from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.comparison import comparison as module
 from lmn_tf.training.comparison.comparison import Comparison, ComparisonRun
 

@@ -1,9 +1,9 @@
 import pytest
 from tiny_run import write_pipeline
 
-from lmn_tf.specs import strict_yaml
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.comparison.comparison_checks import check_runs, model_grid, trials
 
 TEXT = """comparison_version: 1

@@ -1,0 +1,189 @@
+"""What training data told: vocabularies, statistics, sizes."""
+
+import json
+import pathlib
+import sys
+
+from lmn_tf import atomic_files
+from lmn_tf.specs.delimiter import as_delimiter
+from lmn_tf.specs.errors import UserError, short
+
+
+class Assets:
+    """Mutable holder of what a spec leaves to be learned.
+
+    Keys are those of `FeatureSpec.lookup_key` (vocabularies, sizes) and of a column's `key`
+    (statistics).
+
+    Args:
+        vocabularies: Mapping of keys to lists of values; position `i` has id `i + 2`.
+        statistics: Mapping of keys to `{"mean", "std", "min", "max", "count", "quantiles"}`.
+        sizes: Mapping of keys to numbers of ids, the two reserved ones included.
+        delimiter: String, what parts the cells of CSV files. Defaults to `None`: a tab where the
+            name ends in `.tsv`, else a comma.
+        text_ids: Boolean. Whether ids in CSV files are the texts of their cells. Runs of before
+            this rule took them for integers, floats or times where the first rows looked so, and
+            go on so. Defaults to `True`.
+    """
+
+    def __init__(
+        self, vocabularies=None, statistics=None, sizes=None, delimiter=None, text_ids=True
+    ):
+        self.vocabularies = dict(vocabularies or {})
+        self.statistics = dict(statistics or {})
+        self.sizes = dict(sizes or {})
+        self.delimiter = delimiter
+        self.text_ids = text_ids
+
+    def __eq__(self, other):
+        return isinstance(other, Assets) and vars(self) == vars(other)
+
+    __hash__ = None
+
+    def __repr__(self):
+        counts = ", ".join(f"{key}={len(value)}" for key, value in self.vocabularies.items())
+        return f"Assets(vocabularies=({counts}), statistics={sorted(self.statistics)})"
+
+    def save(self, folder):
+        """Writes `vocabularies/<key>.txt` or `.json`, and `statistics.json`, each file whole."""
+        folder = pathlib.Path(folder)
+        (folder / "vocabularies").mkdir(parents=True, exist_ok=True)
+        for key, values in self.vocabularies.items():
+            values = [_plain(value) for value in values]
+            suffix, text = _vocabulary_text(values)
+            for other in {".txt", ".json"} - {suffix}:
+                (folder / "vocabularies" / (key + other)).unlink(missing_ok=True)
+            atomic_files.write_text(folder / "vocabularies" / (key + suffix), text)
+        statistics = {
+            "statistics": self.statistics,
+            "sizes": self.sizes,
+            "text_files": {"ids": "text" if self.text_ids else "guessed"},
+        }
+        if self.delimiter is not None:
+            statistics["text_files"]["delimiter"] = self.delimiter
+        text = json.dumps(statistics, indent=1, sort_keys=True, default=json_value)
+        atomic_files.write_text(folder / "statistics.json", text + "\n")
+
+    @classmethod
+    def load(cls, folder):
+        """Reads what `save` wrote; a missing folder or file leaves its part empty."""
+        folder = pathlib.Path(folder)
+        assets = cls()
+        # A name with a dot first is what a killed run left of a file.
+        for path in sorted((folder / "vocabularies").glob("[!.]*")):
+            if path.suffix in (".txt", ".json"):
+                assets.vocabularies[path.stem] = read_vocabulary(path)
+        path = folder / "statistics.json"
+        if path.exists():
+            data = read_json(path)
+            if not isinstance(data, dict):
+                raise UserError("`statistics.json` must hold a mapping.", file=path)
+            assets.statistics = _mapping(data, "statistics", path)
+            _check_figures(assets.statistics, path)
+            assets.sizes = _mapping(data, "sizes", path)
+            text_files = _mapping(data, "text_files", path)
+            assets.text_ids = text_files.get("ids") == "text"
+            if text_files.get("delimiter") is not None:
+                assets.delimiter = _delimiter(text_files["delimiter"], path)
+        return assets
+
+
+def _delimiter(value, path):
+    try:
+        return as_delimiter(value)
+    except UserError as error:
+        raise UserError(error.message, file=path) from None
+
+
+def _mapping(data, key, path):
+    value = data.get(key, {})
+    if not isinstance(value, dict):
+        raise UserError(f"`{key}` must be a mapping. Received: {short(value)}", file=path)
+    return value
+
+
+def _check_figures(statistics, path):
+    """Raises a `UserError` for a learned figure that numbers cannot be scaled by."""
+    for key in statistics:
+        figures = _mapping(statistics, key, path)
+        for name in figures.keys() & {"mean", "std", "min", "max"}:
+            value = figures[name]
+            # Unlike `isfinite`, a comparison takes integers that are too large for a float.
+            good = type(value) in (int, float) and abs(value) <= sys.float_info.max
+            if not good or (name == "std" and value < 0):
+                least = " of 0 or more" if name == "std" else ""
+                raise UserError(
+                    f"`{name}` of `{key}` must be a finite number{least}. Received: {short(value)}",
+                    file=path,
+                )
+
+
+def read_vocabulary(path):
+    """Returns the values of a vocabulary file: one text a line, or a JSON list.
+
+    Raises:
+        UserError: when the file is missing, not UTF-8, empty, or names a value twice.
+    """
+    path = pathlib.Path(path)
+    if path.suffix == ".json":
+        values = read_json(path)
+        good = isinstance(values, list) and all(type(value) in (str, int) for value in values)
+        if not good:
+            raise UserError("vocabulary must be a JSON list of text or of integers.", file=path)
+    else:
+        values = _read_text(path).split("\n")
+        if values and values[-1] == "":
+            values.pop()
+        values = [value.removesuffix("\r") for value in values]
+    seen = {}
+    for index, value in enumerate(values):
+        text = str(value)
+        if text in seen:
+            line = index + 1 if path.suffix != ".json" else None
+            raise UserError(
+                f"vocabulary must not repeat. Received: {value!r} twice", file=path, line=line
+            )
+        seen[text] = index
+    return values
+
+
+def _read_text(path):
+    from lmn_tf.specs.yaml.strict_yaml import read_text
+
+    return read_text(path)
+
+
+def read_json(path):
+    """Returns what a JSON file holds.
+
+    Raises:
+        UserError: when the file is missing, not UTF-8, or no JSON.
+    """
+    try:
+        return json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"file must be JSON. Received: {error.msg}", path, error.lineno) from None
+    except (RecursionError, ValueError) as error:
+        raise UserError(f"file must be JSON. Received: {error}", file=path) from None
+
+
+def _plain(value):
+    """Returns numpy scalars and arrays as Python's own."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def json_value(value):
+    """Returns numpy scalars and arrays as Python's own, as the `default` of `json.dumps`."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"a statistic must be JSON serializable. Received: {type(value).__name__}")
+
+
+def _vocabulary_text(values):
+    """Returns the suffix and the text of a vocabulary file that reads back as `values`."""
+    is_lines = all(isinstance(value, str) for value in values) and not any(
+        "\n" in value or value.endswith("\r") for value in values
+    )
+    if is_lines and values[:1] != [""] and not (values and values[0].startswith("\ufeff")):
+        return ".txt", "".join(value + "\n" for value in values)
+    return ".json", json.dumps(values, ensure_ascii=False, indent=0) + "\n"

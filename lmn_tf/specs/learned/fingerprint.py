@@ -1,0 +1,130 @@
+"""Short texts that tell whether two specs give the same values the same ids and numbers."""
+
+import hashlib
+import json
+import pathlib
+
+from lmn_tf import atomic_files
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.learned.assets import json_value, read_json
+
+FINGERPRINT_FILE = "fingerprints.json"
+_SPEC = "content/feature_spec.yaml"
+
+
+def fingerprint(spec):
+    """Returns what decides over ids and transformed numbers, each part as a short text.
+
+    Args:
+        spec: `FeatureSpec`. What it still has to learn is left out.
+
+    Returns:
+        Dictionary. `vocabulary/KEY` and `statistics/KEY` are digests of the values of a
+        vocabulary, in their order, and of learned statistics; `size/KEY` is the number of ids of a
+        column without a vocabulary. `reading/text` tells how CSV cells become ids.
+
+    Example:
+
+    >>> from lmn_tf.specs.feature_spec import FeatureSpec
+    >>> spec = FeatureSpec.from_dict({
+    ...     "spec_version": 1, "name": "tiny", "labels": [{"name": "click"}],
+    ...     "features": [{"name": "hour", "role": "context", "kind": "categorical",
+    ...                   "lookup": {"identity": 24}}]})
+    >>> fingerprint(spec)
+    {'reading/text': 'exact', 'size/hour': '26'}
+    """
+    found = {"reading/text": "exact" if spec.assets.text_ids else "guessed"}
+    for view in spec.views():
+        lookup, statistics = view.lookup, spec.assets.statistics.get(view.key)
+        if view.needs_statistics and statistics is not None:
+            figures = {key: value for key, value in statistics.items() if key != "learned"}
+            found[f"statistics/{view.key}"] = _digest(figures)
+        if lookup is not None and lookup.way in ("vocabulary", "learn"):
+            key = spec.lookup_key(view)
+            is_known = lookup.vocabulary is not None or key in spec.assets.vocabularies
+            if is_known and f"vocabulary/{key}" not in found:
+                found[f"vocabulary/{key}"] = _digest([str(one) for one in spec.vocabulary(view)])
+        elif view.has_ids:
+            found[f"size/{view.key}"] = str(spec.input_size(view))
+    return found
+
+
+def difference(noted, found):
+    """Returns the first key of `noted` whose text is another one in `found`, or `None`.
+
+    Args:
+        noted: Dictionary, as of `fingerprint`.
+        found: The same of another spec. What it lacks counts as another one.
+    """
+    return next((key for key in sorted(noted) if found.get(key) != noted[key]), None)
+
+
+def check_same(built, met, what):
+    """Raises a `UserError` where data have other ids or numbers than a model was built with.
+
+    Args:
+        built: Dictionary, as of `fingerprint`; empty for a model saved before there were any.
+        met: The same of the spec that the data are read with. What one of both lacks is not
+            compared.
+        what: String. What meets the model, for messages.
+    """
+    changed = difference({key: built[key] for key in built if key in met}, met)
+    if changed is not None:
+        part, _, key = changed.partition("/")
+        part = {"size": "number of ids"}.get(part, part)
+        raise UserError(
+            f"{what} must have the {part} of `{key}` that the model was built with. Received: "
+            "another one. Load the spec of the model's run, as by "
+            'FeatureSpec.load("RUN_DIR/feature_spec.yaml").'
+        )
+
+
+def write_fingerprint(spec, folder, text):
+    """Notes beside the files of a spec what they hold.
+
+    Args:
+        spec: `FeatureSpec`.
+        folder: Path.
+        text: String. What `feature_spec.yaml` will hold.
+    """
+    noted = {**fingerprint(spec), _SPEC: _digest(text)}
+    atomic_files.write_json(pathlib.Path(folder) / FINGERPRINT_FILE, noted)
+
+
+def check_fingerprint(spec, folder):
+    """Raises a `UserError` that names what in a folder is not as it was written.
+
+    Args:
+        spec: `FeatureSpec`, with what was read of the folder.
+        folder: Path. Folders written before there were fingerprints pass.
+    """
+    path = pathlib.Path(folder) / FINGERPRINT_FILE
+    if not path.exists():
+        return
+    noted = read_json(path)
+    if not isinstance(noted, dict):
+        raise UserError("the file must hold a mapping.", file=path)
+    text = path.with_name("feature_spec.yaml").read_text(encoding="utf-8")
+    changed = difference(noted, {**fingerprint(spec), _SPEC: _digest(text)})
+    if changed is not None:
+        part, _, key = changed.partition("/")
+        raise UserError(
+            f"the {part} of `{key}` must be as it was written, since the ids and numbers of a "
+            f"model follow from it. Received: another one than in {FINGERPRINT_FILE}. Take the "
+            f"file back from a copy, or remove {FINGERPRINT_FILE} if it was meant to change.",
+            file=_file_of(part, key, path.parent),
+        )
+
+
+def _file_of(part, key, folder):
+    if part == "vocabulary":
+        found = sorted((folder / "vocabularies").glob(f"{key}.*"))
+        return found[0] if found else folder / "vocabularies" / f"{key}.txt"
+    return folder / (
+        "statistics.json" if part in ("statistics", "reading") else "feature_spec.yaml"
+    )
+
+
+def _digest(value):
+    text = json.dumps(value, sort_keys=True, default=json_value)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

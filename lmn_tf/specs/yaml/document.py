@@ -1,0 +1,251 @@
+"""What every kind of YAML file shares: it is read from a file, and written as plain data."""
+
+import pathlib
+import re
+
+import pydantic
+
+from lmn_tf.specs.errors import UserError, did_you_mean, nearest, short
+from lmn_tf.specs.yaml import strict_yaml
+from lmn_tf.specs.yaml.section import Problem, known_keys, to_plain
+from lmn_tf.specs.yaml.strict_yaml import Marks
+
+_RULES = {
+    "bool_type": "true or false",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "string_too_short": "text of {min_length} character or more",
+    "string_too_long": "text of at most {max_length} characters",
+    "string_pattern_mismatch": "letters, digits and underscores, with a letter first",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "mapping_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "greater_than": "greater than {gt}",
+    "less_than": "less than {lt}",
+    "literal_error": "{expected}",
+    "too_short": "a list of {min_length} or more",
+    "too_long": "a list of at most {max_length}",
+}
+_MOST_HINTS = 100  # of so many misspelt keys of a file the nearest one is looked for
+_UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
+_MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
+# What a union's branch says of a value of another shape, and the shape that it is for.
+_SHAPES = {
+    "string_type": str,
+    "tuple_type": list,
+    "too_short": list,
+    "too_long": list,
+    "dataclass_type": dict,
+    "dict_type": dict,
+}
+
+
+def parse(cls, data, file=None, marks=None):
+    """Returns `cls` made from plain `data`.
+
+    Args:
+        cls: A section, such as `FeatureSpec`.
+        data: Mapping read from YAML.
+        file: Path to name in errors. Defaults to `None`.
+        marks: `Marks` of the data. Defaults to `None`: errors name no line.
+
+    Raises:
+        UserError: naming the first mistake of the file, with the others in `others`.
+    """
+    marks = marks if marks is not None else Marks()
+    if data is None:
+        raise UserError("file must not be empty.", file=file)
+    if not isinstance(data, dict):
+        raise UserError(
+            f"file must hold a mapping. Received: {_shape(data)}", file=file, line=marks.line(())
+        )
+    try:
+        return cls(**{_require_text(key): value for key, value in data.items()})
+    except pydantic.ValidationError as error:
+        problems = _explain(cls, error, data)
+    except RecursionError:
+        problems = [((), "nesting must be less deep.")]
+    first, *others = [UserError(text, *marks.place(path, file)) for path, text in problems]
+    raise UserError(first.message, first.file, first.line, others=others)
+
+
+def _require_text(key):
+    if not isinstance(key, str):
+        raise UserError(f"a key must be text. Received: {short(key)}")
+    return key
+
+
+def _shape(value):
+    names = {list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _explain(cls, error, data):
+    """Returns `(path, message)` of each mistake: misspelt keys first, then in the file's order."""
+    groups = {}
+    for item in error.errors(include_url=False):
+        groups.setdefault(_path(item, data), []).append(item)
+    unknown = [path for path, items in groups.items() if items[0]["type"] in _UNKNOWN]
+    near = {path: known_keys(cls, path[:-1]) for path in unknown[:_MOST_HINTS]}
+    # What misspelt keys stand for is not missing.
+    meant = {(*path[:-1], nearest(path[-1], keys)) for path, keys in near.items()}
+    # Of a union's branches, the one that got furthest is the one that was meant.
+    inner = {path[:length] for path in groups for length in range(len(path))}
+    problems = []
+    for path, items in groups.items():
+        if path in inner or (items[0]["type"] in _MISSING and path in meant):
+            continue
+        rank = 0 if items[0]["type"] in _UNKNOWN else 1
+        told = _message(path, _of_shape(items, _get(data, path)), data, near.get(path, ()))
+        problems.append((rank, *told))
+    order = sorted(problems, key=lambda problem: (problem[0], _order(problem[1])))
+    return [(path, message) for _, path, message in order]
+
+
+def _of_shape(items, value):
+    """Returns what the branches of a union say that are for a value of this shape."""
+    fitting = [item for item in items if isinstance(value, _SHAPES.get(item["type"], ()))]
+    return fitting or items
+
+
+def _order(path):
+    return tuple((0, part, "") if isinstance(part, int) else (1, 0, part) for part in path)
+
+
+def _path(item, data):
+    """Returns the error's place in `data`: pydantic's, without its marks of union branches."""
+    path, value = [], data
+    location = list(item["loc"])
+    last = location.pop() if location and item["type"] in (*_UNKNOWN, *_MISSING) else None
+    for part in location:
+        if isinstance(value, dict) and part in value and isinstance(part, str):
+            path.append(part)
+            value = value[part]
+        elif isinstance(value, (list, tuple)) and isinstance(part, int) and part < len(value):
+            path.append(part)
+            value = value[part]
+    if last is not None:
+        path.append(last)
+    return tuple(path)
+
+
+def _message(path, items, data, known):
+    """Returns the path that a message is about, and the message; `known` keys stand there."""
+    item = items[0]
+    cause = item.get("ctx", {}).get("error")
+    if isinstance(cause, Problem):
+        path, message = path + cause.path, cause.message
+        if message.startswith(("must ", "needs ")):
+            message = f"`{dotted(path)}` {message}"
+        return path, message + _inside(path, data)
+    if item["type"] in _UNKNOWN:
+        owner, key = _owner(path[:-1], data), path[-1]
+        return path, f"unknown key `{key}`{owner}.{did_you_mean(key, known)}"
+    if item["type"] in _MISSING and isinstance(path[-1], str):
+        found = _get(data, path[:-1])
+        found = ", ".join(found) if isinstance(found, dict) and found else "nothing"
+        return path[:-1], f"`{path[-1]}` must be given{_owner(path[:-1], data)}. Received: {found}"
+    if item["type"] in _MISSING:
+        path, rules = path[:-1], [f"a list of {path[-1] + 1} or more"]
+    else:
+        rules = list(dict.fromkeys(_rule(item) for item in items))
+    value = _get(data, path)
+    key = next((part for part in reversed(path) if isinstance(part, str)), "value")
+    text = f"`{dotted(path) or key}` must be {' or '.join(rules)}. Received: {key}={short(value)}"
+    if item["type"] == "literal_error":
+        near = nearest(value, re.findall(r"'([^']*)'", item["ctx"]["expected"]))
+        text += "" if near is None else f". Did you mean `{near}`?"
+    return path, text + _inside(path, data)
+
+
+def _rule(item):
+    rule = _RULES.get(item["type"])
+    if rule is None:
+        return item["msg"][:1].lower() + item["msg"][1:]
+    limits = {k: f"{v:g}" if isinstance(v, float) else v for k, v in item.get("ctx", {}).items()}
+    text = rule.format(**limits)
+    return f"one of {text}" if item["type"] == "literal_error" and "or" in text else text
+
+
+def dotted(path):
+    """Returns a path as text: `features[2].lookup`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def _get(data, path):
+    for part in path:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def _name_at(path, data):
+    """Returns the name that the nearest named section around `path` bears, or `None`."""
+    for length in range(len(path), 0, -1):
+        value = _get(data, path[:length])
+        if isinstance(value, dict) and isinstance(value.get("name"), str):
+            return f"`{value['name'][:40]}`" if isinstance(path[length - 1], int) else None
+    return None
+
+
+def _inside(path, data):
+    name = _name_at(path[:-1], data)
+    return "" if name is None else f" (in {name})"
+
+
+def _owner(path, data):
+    if not path:
+        return ""
+    name = _name_at(path, data)
+    return f" in `{dotted(path)}`" + ("" if name is None else f" ({name})")
+
+
+class Document:
+    """Base of the sections that are a file of their own.
+
+    Where it was read from is no part of a spec: neither written, nor compared.
+    """
+
+    @classmethod
+    def load(cls, path):
+        """Reads a YAML file.
+
+        Raises:
+            UserError: with file and line, for the first mistake in it.
+        """
+        data, marks = strict_yaml.load(pathlib.Path(path))
+        return cls.from_dict(data, base_dir=pathlib.Path(path).parent, file=path, marks=marks)
+
+    @classmethod
+    def from_dict(cls, data, base_dir=".", file=None, marks=None):
+        """Returns the spec that `to_dict` gave."""
+        spec = parse(cls, data, file=file, marks=marks)
+        spec.__dict__["_base_dir"] = str(base_dir)
+        spec.__dict__["_place"] = (file, marks)
+        return spec
+
+    def to_dict(self):
+        """Returns the spec as plain data with every default written out."""
+        return to_plain(self)
+
+    @property
+    def base_dir(self):
+        """Folder that paths in the file are relative to."""
+        return pathlib.Path(self.__dict__.get("_base_dir", "."))
+
+    @property
+    def place(self):
+        """Pair: the file that the spec was read from and its `Marks`, each `None` without one."""
+        return self.__dict__.get("_place", (None, None))
