@@ -5,6 +5,7 @@ from lmn_tf.lazy_exports import lazy_exports
 _EXPORTS = {
     "Assets": "learned.assets",
     "Bucketize": "transform",
+    "Column": "columns",
     "ComparisonSpec": "comparison_spec",
     "Events": "feature_spec",
     "Feature": "columns",

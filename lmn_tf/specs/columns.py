@@ -1,7 +1,8 @@
 """Columns of the data: features, and the fields of sequences."""
 
 import dataclasses
-from typing import Annotated, Literal
+import functools
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
 
@@ -18,33 +19,87 @@ MaxValues = Annotated[int, pydantic.Field(strict=True, ge=1, le=100_000)]
 Width = Annotated[int, pydantic.Field(strict=True, ge=1, le=1_000_000)]
 NumBuckets = Annotated[int, pydantic.Field(strict=True, ge=1, le=10_000)]
 
-# What may be written for a column of each kind, beyond its name, role, kind and column.
-KIND_KEYS = {
-    "categorical": ("lookup", "table", "default"),
-    "numeric": ("transform", "table", "default"),
-    "multi_value": ("lookup", "table", "default", "weights", "max_values", "separator"),
-    "cross": ("lookup", "table", "of"),
-    "elapsed_time": ("table", "num_buckets", "unit"),
-    "vector": ("size", "separator"),
-}
-KIND_NEEDS = {
-    "categorical": ("lookup",),
-    "multi_value": ("lookup",),
-    "cross": ("lookup", "of"),
-    "vector": ("size",),
-}
-OPTIONAL_KEYS = (
-    "lookup", "table", "transform", "of", "default", "weights",
-    "max_values", "separator", "size", "num_buckets", "unit",
-)  # fmt: skip
-DEFAULTS = {
-    "transform": (), "of": (), "max_values": 16, "separator": "|", "num_buckets": 32,
-    "unit": "second",
-}  # fmt: skip
+
+class _Only:
+    """Marks an option of a column in its annotation: the kinds of columns that have it."""
+
+    def __init__(self, *kinds):
+        self.kinds = kinds
 
 
-class ColumnMethods:
-    """Questions that features, fields and resolved fields answer alike."""
+class _Needed(_Only):
+    """The same of an option that columns of these kinds must have."""
+
+
+class ColumnOption(NamedTuple):
+    """An option of columns, as `column_options` finds it.
+
+    Args:
+        kinds: Tuple of the kinds of columns that have the option.
+        is_needed: Boolean. Whether these columns must have it.
+        default: Its value where it is left out.
+    """
+
+    kinds: tuple
+    is_needed: bool
+    default: Any
+
+
+@functools.cache
+def column_options(cls):
+    """Returns the options of a class of columns that depend on their kind, by name.
+
+    Example:
+
+    >>> column_options(Feature)["weights"]
+    ColumnOption(kinds=('multi_value',), is_needed=False, default=None)
+    """
+    return {
+        field.name: ColumnOption(mark.kinds, isinstance(mark, _Needed), field.default)
+        for field in dataclasses.fields(cls)
+        for mark in getattr(field.type, "__metadata__", ())
+        if isinstance(mark, _Only)
+    }
+
+
+@section
+class Column:
+    """What features, fields of sequences and resolved fields have in common.
+
+    Which options go with a column depends on its kind, which each of the three has for itself.
+
+    Args:
+        name: String of letters, digits and underscores.
+        column: String. Name of the data column. Defaults to `None`, which means `name`.
+        lookup: `Lookup` of a categorical, multi_value or cross column.
+        table: String. The embedding table. Defaults to `None`: a table of the column's own.
+        transform: Steps for a numeric column. Defaults to `()`.
+        default: What a missing value becomes. Defaults to `None`: id 1, or an error for numbers.
+        weights: String. Column with a weight for each value of a multi_value column.
+        max_values: Integer. Only so many values are kept, the first ones. Defaults to `16`.
+        separator: String that splits text cells into lists. Defaults to `"|"`.
+        size: Integer. Width of a vector column.
+        num_buckets: Integer. Buckets of an elapsed_time column. Defaults to `32`.
+        unit: `"second"`, `"minute"`, `"hour"` or `"day"`: what elapsed time is counted in.
+            Defaults to `"second"`.
+    """
+
+    name: Name
+    column: Text | None = None
+    lookup: Annotated[Lookup | None, _Needed("categorical", "multi_value", "cross")] = None
+    table: Annotated[
+        Name | None, _Only("categorical", "numeric", "multi_value", "cross", "elapsed_time")
+    ] = None
+    transform: Annotated[Transform, _Only("numeric")] = ()
+    default: Annotated[
+        Integer | Number | AnyText | None, _Only("categorical", "numeric", "multi_value")
+    ] = None
+    weights: Annotated[Text | None, _Only("multi_value")] = None
+    max_values: Annotated[MaxValues, _Only("multi_value")] = 16
+    separator: Annotated[Text, _Only("multi_value", "vector")] = "|"
+    size: Annotated[Width | None, _Needed("vector")] = None
+    num_buckets: Annotated[NumBuckets, _Only("elapsed_time")] = 32
+    unit: Annotated[Unit, _Only("elapsed_time")] = "second"
 
     @property
     def data_column(self):
@@ -65,6 +120,12 @@ class ColumnMethods:
         return self.kind != "vector"
 
     @property
+    def options_of_kind(self):
+        """Names of the options that go with the column's kind."""
+        options = column_options(type(self))
+        return tuple(key for key, option in options.items() if self.kind in option.kinds)
+
+    @property
     def needs_statistics(self):
         """Whether a step of the transform is learned from the training data."""
         named = any(step in ("standardize", "min_max") for step in self.transform)
@@ -74,17 +135,15 @@ class ColumnMethods:
 def check_column(column):
     """Raises `Problem` when a feature or a field has what its kind cannot use, or lacks it."""
     kind = column.kind
-    for key in OPTIONAL_KEYS:
-        if not hasattr(column, key):
-            continue
-        value, unset = getattr(column, key), DEFAULTS.get(key)
-        if value != unset and key not in KIND_KEYS[kind]:
-            kinds = " or ".join(k for k, keys in KIND_KEYS.items() if key in keys)
+    for key, option in column_options(type(column)).items():
+        is_given = getattr(column, key) != option.default
+        if is_given and kind not in option.kinds:
+            kinds = " or ".join(option.kinds)
             raise Problem(
                 (key,),
                 f"`{key}` must be given for kind {kinds} only. Received: `{key}` for kind {kind}",
             )
-        if value == unset and key in KIND_NEEDS.get(kind, ()):
+        if option.is_needed and kind in option.kinds and not is_given:
             raise Problem((), f"`{key}` must be given for kind {kind}. Received: nothing")
     if kind == "numeric" and column.table is not None and column.bucketize is None:
         raise Problem(
@@ -111,7 +170,7 @@ def _check_cross(column):
             ("lookup", column.lookup.way),
             f"`lookup` of a cross must be `hash`. Received: {column.lookup.way}",
         )
-    if getattr(column, "column", None) is not None:
+    if column.column is not None:
         raise Problem(
             ("column",),
             "`column` must not be given for kind cross, which is made of features."
@@ -151,44 +210,20 @@ def _check_default(column):
 
 
 @section
-class Feature(ColumnMethods):
+class Feature(Column):
     """A column of the data and how it is read.
 
     Args:
-        name: String of letters, digits and underscores.
         role: `"user"`, `"item"` (the candidate), `"context"` or `"cross"`.
         kind: `"categorical"`, `"numeric"`, `"multi_value"`, `"cross"`, `"elapsed_time"` or
             `"vector"`.
-        column: String. Name of the data column. Defaults to `None`, which means `name`.
-        lookup: `Lookup` of a categorical, multi_value or cross feature.
-        table: String. The embedding table. Defaults to `None`: a table of the feature's own.
-        transform: Steps for a numeric feature. Defaults to `()`.
         of: Names of the features that a cross feature combines. Defaults to `()`.
-        default: What a missing value becomes. Defaults to `None`: id 1, or an error for numbers.
-        weights: String. Column with a weight for each value of a multi_value feature.
-        max_values: Integer. Only so many values are kept, the first ones. Defaults to `16`.
-        separator: String that splits text cells into lists. Defaults to `"|"`.
-        size: Integer. Width of a vector feature.
-        num_buckets: Integer. Buckets of an elapsed_time feature. Defaults to `32`.
-        unit: `"second"`, `"minute"`, `"hour"` or `"day"`: what elapsed time is counted in.
-            Defaults to `"second"`.
+        **options: As of a `Column`.
     """
 
-    name: Name
     role: Role
     kind: Kind
-    column: Text | None = None
-    lookup: Lookup | None = None
-    table: Name | None = None
-    transform: Transform = ()
-    of: tuple[Name, ...] = ()
-    default: Integer | Number | AnyText | None = None
-    weights: Text | None = None
-    max_values: MaxValues = 16
-    separator: Text = "|"
-    size: Width | None = None
-    num_buckets: NumBuckets = 32
-    unit: Unit = "second"
+    of: Annotated[tuple[Name, ...], _Needed("cross")] = ()
 
     @pydantic.model_validator(mode="after")
     def _check(self):
@@ -201,38 +236,24 @@ class Feature(ColumnMethods):
         return self.name
 
     def relevant_keys(self):
-        """Names of the arguments that mean something for this kind."""
+        """Names of the arguments that mean something for this kind, in the order of a file."""
         column = () if self.kind == "cross" else ("column",)
-        return ("name", "role", "kind", *column, *KIND_KEYS[self.kind])
+        return ("name", "role", "kind", *column, *self.options_of_kind)
 
 
 @section
-class Field(ColumnMethods):
+class Field(Column):
     """A field of a sequence: either `like` a feature, or of a kind of its own.
 
     Args:
-        name: String, unique in the sequence.
-        column: String. Name of the data column, which holds lists. Defaults to `None`: `name`.
         like: String. Name of the feature whose lookup, table and all else are used.
         kind: As of a `Feature`, but not `"cross"`. Defaults to `None`, with `like`.
-        lookup, table, transform, default, weights, max_values, separator, size, num_buckets, unit:
-            As of a `Feature`; not to be given with `like`.
+        **options: As of a `Column`. The data column holds lists. With `like`, only `column` and
+            `weights` may be given.
     """
 
-    name: Name
-    column: Text | None = None
     like: Name | None = None
     kind: Literal["categorical", "numeric", "multi_value", "elapsed_time", "vector"] | None = None
-    lookup: Lookup | None = None
-    table: Name | None = None
-    transform: Transform = ()
-    default: Integer | Number | AnyText | None = None
-    weights: Text | None = None
-    max_values: MaxValues = 16
-    separator: Text = "|"
-    size: Width | None = None
-    num_buckets: NumBuckets = 32
-    unit: Unit = "second"
 
     @pydantic.model_validator(mode="after")
     def _check(self):
@@ -241,11 +262,8 @@ class Field(ColumnMethods):
         if self.like is None:
             check_column(self)
             return self
-        for key in ("kind", *OPTIONAL_KEYS):
-            # The weights of a history lie in a column of their own.
-            if key in ("of", "weights"):
-                continue
-            if getattr(self, key) != DEFAULTS.get(key):
+        for key in LIKED_KEYS:
+            if getattr(self, key) != getattr(Field, key):
                 raise Problem(
                     (key,),
                     f"`{key}` must not be given with `like`, which tells it."
@@ -254,39 +272,35 @@ class Field(ColumnMethods):
         return self
 
     def relevant_keys(self):
-        """Names of the arguments that mean something for this field."""
+        """Names of the arguments that mean something for this field, in the order of a file."""
         if self.like is not None:
             return ("name", "column", "like", "weights")
-        return ("name", "kind", "column", *KIND_KEYS[self.kind])
+        return ("name", "column", "kind", *self.options_of_kind)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ResolvedField(ColumnMethods):
+# What a field takes over from the feature that it is like. The weights of a history lie in a column
+# of their own.
+LIKED_KEYS = ("kind", *(key for key in column_options(Field) if key != "weights"))
+
+
+@section
+class ResolvedField(Column):
     """What `FeatureSpec.resolved_field` returns: reads like a `Feature`.
 
     Args:
         sequence: Name of the sequence.
-        like: Name of the feature it is like, or `None`.
-        **others: As of `Feature`; `role` is `"sequence"` and `of` is empty.
+        like: Name of the feature it is like. Defaults to `None`.
+        kind: As of a `Field`.
+        role: `"sequence"`. Defaults to `"sequence"`.
+        of: Empty. Defaults to `()`.
+        **options: As of a `Column`.
     """
 
-    sequence: str
-    name: str
-    column: str | None
-    like: str | None
-    kind: str
-    lookup: Lookup | None = None
-    table: str | None = None
-    transform: tuple = ()
-    default: int | float | str | None = None
-    weights: str | None = None
-    max_values: int = 16
-    separator: str = "|"
-    size: int | None = None
-    num_buckets: int = 32
-    unit: str = "second"
-    role: str = "sequence"
-    of: tuple = ()
+    sequence: Name
+    like: Name | None = None
+    kind: Kind
+    role: Literal["sequence"] = "sequence"
+    of: tuple[()] = ()
 
     @property
     def key(self):

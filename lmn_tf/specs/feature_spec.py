@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from lmn_tf.specs.columns import Feature, Field, ResolvedField, TimeUnit, Width
+from lmn_tf.specs.columns import LIKED_KEYS, Feature, Field, ResolvedField, TimeUnit, Width
 from lmn_tf.specs.cross_checks import check_feature_spec
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.learned.assets import Assets, read_vocabulary
@@ -24,11 +24,6 @@ from lmn_tf.specs.yaml.section import (
     path_beside,
     section,
 )
-
-_LIKED = (
-    "kind", "lookup", "table", "transform", "default", "max_values", "separator", "size",
-    "num_buckets", "unit",
-)  # fmt: skip
 
 # What a folder has where the learned files in it belong to its spec: one that `write_spec` wrote,
 # or a run or an export of before there were fingerprints.
@@ -265,7 +260,7 @@ class FeatureSpec(Document):
             column=field.column,
             like=field.like,
             weights=field.weights,
-            **{key: getattr(source, key) for key in _LIKED},
+            **{key: getattr(source, key) for key in LIKED_KEYS},
         )
 
     def views(self):

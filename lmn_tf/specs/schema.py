@@ -3,10 +3,11 @@
 import copy
 import json
 import re
+import typing
 
 from pydantic import TypeAdapter
 
-from lmn_tf.specs.columns import DEFAULTS, KIND_KEYS, KIND_NEEDS, OPTIONAL_KEYS
+from lmn_tf.specs.columns import LIKED_KEYS, Feature, Field, Kind, column_options
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -106,40 +107,34 @@ def _add_rules(definitions):
         {"required": [way], "properties": {way: _GIVEN}} for way in _WAYS
     ]
     definitions["FeatureSpec"]["properties"]["tables"]["additionalProperties"] = False
-    definitions["Feature"]["allOf"] = [
-        _kind_rule(kind, definitions["Feature"]) for kind in KIND_KEYS
-    ]
+    kinds = typing.get_args(Kind)
+    definitions["Feature"]["allOf"] = [_kind_rule(kind, Feature) for kind in kinds]
     field = definitions["Field"]
     field["if"] = {"required": ["like"], "properties": {"like": _GIVEN}}
-    taken = [key for key in OPTIONAL_KEYS if key not in ("of", "weights")]
-    field["then"] = {"properties": {key: _unset(key) for key in ("kind", *taken)}}
+    field["then"] = {"properties": {key: _unset(getattr(Field, key)) for key in LIKED_KEYS}}
     field["else"] = {
         "required": ["kind"],
         "properties": {"kind": _GIVEN},
-        "allOf": [_kind_rule(kind, field) for kind in KIND_KEYS if kind != "cross"],
+        "allOf": [_kind_rule(kind, Field) for kind in kinds if kind != "cross"],
     }
 
 
-def _kind_rule(kind, definition):
-    unused = [
-        key
-        for key in OPTIONAL_KEYS
-        if key in definition["properties"] and key not in KIND_KEYS[kind]
-    ]
-    needed = list(KIND_NEEDS.get(kind, ()))
+def _kind_rule(kind, cls):
+    options = column_options(cls)
+    needed = [key for key, one in options.items() if one.is_needed and kind in one.kinds]
+    unused = {key: one for key, one in options.items() if kind not in one.kinds}
     return {
         "if": {"required": ["kind"], "properties": {"kind": {"const": kind}}},
         "then": {
             "required": needed,
             "properties": {
-                **{key: _unset(key) for key in unused},
+                **{key: _unset(option.default) for key, option in unused.items()},
                 **{key: copy.copy(_GIVEN) for key in needed},
             },
         },
     }
 
 
-def _unset(key):
-    """Returns the schema of the only value that says no more than leaving `key` out."""
-    default = DEFAULTS.get(key)
+def _unset(default):
+    """Returns the schema of the only value that says no more than leaving an option out."""
     return {"const": [] if default == () else default}

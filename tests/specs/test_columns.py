@@ -1,14 +1,15 @@
+import dataclasses
+
 import pytest
 from spec_edits import FEATURES, check_refused
 
 from lmn_tf.specs.columns import (
-    DEFAULTS,
-    KIND_KEYS,
-    OPTIONAL_KEYS,
+    LIKED_KEYS,
     Feature,
     Field,
     ResolvedField,
     check_column,
+    column_options,
 )
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.transform import Bucketize
@@ -19,16 +20,33 @@ def spec():
     return FeatureSpec.load(FEATURES)
 
 
-def test_every_key_belongs_to_a_kind():
-    assert {key for keys in KIND_KEYS.values() for key in keys} == set(OPTIONAL_KEYS)
+@pytest.mark.parametrize(
+    "kind, needed, others",
+    [
+        ("categorical", "lookup", "table default"),
+        ("numeric", "", "table transform default"),
+        ("multi_value", "lookup", "table default weights max_values separator"),
+        ("cross", "lookup of", "table"),
+        ("elapsed_time", "", "table num_buckets unit"),
+        ("vector", "size", "separator"),
+    ],
+)
+def test_options_of_each_kind(kind, needed, others):
+    options = column_options(Feature)
+    needs = [key for key, option in options.items() if kind in option.kinds and option.is_needed]
+    rest = [key for key, option in options.items() if kind in option.kinds and key not in needs]
+    assert (needs, rest) == (needed.split(), others.split())
 
 
-@pytest.mark.parametrize("cls", [Feature, Field])
-def test_the_listed_defaults_are_the_real_ones(cls):
-    real = {name: field.default for name, field in cls.__dataclass_fields__.items()}
-    for key in OPTIONAL_KEYS:
-        if key in real:
-            assert getattr(real[key], "default", real[key]) == DEFAULTS.get(key)
+def test_fields_have_the_options_of_features_but_crosses():
+    options = column_options(Feature)
+    assert {*options} == {*column_options(Field), "of"}
+    assert all(options[key] == option for key, option in column_options(Field).items())
+
+
+def test_a_liked_feature_tells_all_but_name_column_and_weights():
+    own = {"name", "column", "weights", "like"}
+    assert set(LIKED_KEYS) == {field.name for field in dataclasses.fields(Field)} - own
 
 
 @pytest.mark.parametrize(

@@ -153,11 +153,11 @@ def to_plain(value):
 
 
 def section_to_plain(value):
-    """Returns a section as a plain mapping, in the order of its fields."""
-    keys = [field.name for field in dataclasses.fields(value)]
+    """Returns a section as a plain mapping, in the order of its fields or relevant keys."""
     if hasattr(value, "relevant_keys"):
-        relevant = value.relevant_keys()
-        keys = [key for key in keys if key in relevant]
+        keys = value.relevant_keys()
+    else:
+        keys = [field.name for field in dataclasses.fields(value)]
     items = {key: getattr(value, key) for key in keys}
     return {key: to_plain(item) for key, item in items.items() if item is not None}
 
