@@ -3,7 +3,8 @@
 import importlib
 import sys
 
-_KERAS_MODULE = "keras.src.saving.object_registration"
+from lmn_tf.keras_internals import REGISTRATION_MODULE, replace_registered_objects
+
 _PACKAGES = ("features", "layers", "metrics", "models", "optimizers")
 _PREFIX = "lmn_tf>"
 
@@ -54,24 +55,19 @@ def load_classes():
 
 def register():
     """Puts a `KerasRegistry` into Keras: at once where Keras is loaded, else as soon as it is."""
-    if _KERAS_MODULE in sys.modules:
-        _install(sys.modules[_KERAS_MODULE])
+    if REGISTRATION_MODULE in sys.modules:
+        replace_registered_objects(sys.modules[REGISTRATION_MODULE], KerasRegistry)
     else:
         sys.meta_path.insert(0, _KerasFinder())
 
 
-def _install(module):
-    if not isinstance(module.GLOBAL_CUSTOM_OBJECTS, KerasRegistry):
-        module.GLOBAL_CUSTOM_OBJECTS = KerasRegistry(module.GLOBAL_CUSTOM_OBJECTS)
-
-
 class _KerasFinder:
-    """Finds one module of Keras as Python would, and follows its loading with `_install`."""
+    """Finds one module of Keras as Python would, and then puts a `KerasRegistry` into it."""
 
     _is_looking = False
 
     def find_spec(self, name, path=None, target=None):
-        if name != _KERAS_MODULE or self._is_looking:
+        if name != REGISTRATION_MODULE or self._is_looking:
             return None
         import importlib.util
 
@@ -86,7 +82,7 @@ class _KerasFinder:
 
         def execute_and_install(module):
             execute(module)
-            _install(module)
+            replace_registered_objects(module, KerasRegistry)
             sys.meta_path.remove(self)
 
         spec.loader.exec_module = execute_and_install

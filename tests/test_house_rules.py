@@ -23,6 +23,7 @@ PIPELINE_FILES = sorted((ROOT / "pipelines").glob("*.yaml"))
 
 LEVEL = {
     "atomic_files": -1,
+    "keras_internals": -1,
     "keras_registry": -1,
     "lazy_exports": -1,
     "tensorflow_log": -1,

@@ -8,6 +8,7 @@ import pytest
 from tiny_run import trained_run
 
 from lmn_tf import keras_registry
+from lmn_tf.keras_internals import REGISTRATION_MODULE
 from lmn_tf.keras_registry import KerasRegistry
 
 PACKAGE = Path(__file__).resolve().parent.parent / "lmn_tf"
@@ -42,7 +43,7 @@ def test_importing_the_package_lets_keras_load_a_run_and_every_class():
 
 
 def test_keras_may_be_imported_first(monkeypatch):
-    module = sys.modules[keras_registry._KERAS_MODULE]
+    module = sys.modules[REGISTRATION_MODULE]
     monkeypatch.setattr(module, "GLOBAL_CUSTOM_OBJECTS", {"mine>length": len})
     keras_registry.register()
     assert keras.saving.get_registered_object("mine>length") is len

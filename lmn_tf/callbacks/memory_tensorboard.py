@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.distribute.tables.rows import get_rows, row_chunks
+from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.large_memory import LargeMemory
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 
@@ -54,12 +55,12 @@ class MemoryTensorBoard(keras.callbacks.Callback):
 
     def set_model(self, model):
         super().set_model(model)
-        layers = model._flatten_layers()
+        layers = all_layers(model)
         self._large = [layer for layer in layers if isinstance(layer, LargeMemory)]
         owners = {id(large.memory): large for large in self._large}
         self._memories = {
             owners.get(id(layer), layer).name: layer
-            for layer in model._flatten_layers()
+            for layer in layers
             if isinstance(layer, ProductKeyMemory)
         }
 

@@ -2,6 +2,7 @@
 
 import keras
 
+from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 
 
@@ -35,10 +36,9 @@ class OpenKeys(keras.callbacks.Callback):
 
     def set_model(self, model):
         super().set_model(model)
-        layers = model._flatten_layers()
         self._memories = [
             layer
-            for layer in layers
+            for layer in all_layers(model)
             if isinstance(layer, ProductKeyMemory) and layer.open_count is not None
         ]
 

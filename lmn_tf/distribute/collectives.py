@@ -11,6 +11,8 @@ import contextlib
 
 import tensorflow as tf
 
+from lmn_tf.keras_internals import needs_merge_call
+
 _counters = []
 
 
@@ -151,7 +153,7 @@ def run_where(condition, function, values):
         function: Function of one argument; what it returns is dropped.
         values: Its argument: nested tensors of the calling replica.
     """
-    if replica_count() == 1 or tf.__internal__.distribute.strategy_supports_no_merge_call():
+    if replica_count() == 1 or not needs_merge_call():
         _call_where(condition, lambda: function(values))
         return
 

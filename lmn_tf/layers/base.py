@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import replica_count, replica_id, share_of_replicas
+from lmn_tf.keras_internals import merge_call
 
 TOKENS = "(batch, tokens, D)"
 _REPLICA = "_lmn_tf_replica"
@@ -89,7 +90,7 @@ def add_replicated_loss(layer, loss, count=None):
             loss *= share_of_replicas(count)  # which is a meeting
         else:
             strategy = tf.distribute.get_strategy()
-            tf.__internal__.distribute.interim.maybe_merge_call(lambda strategy: None, strategy)
+            merge_call(lambda strategy: None, strategy)
             loss = tf.identity(loss)
         setattr(loss, _REPLICA, replica_id())
     layer.add_loss(loss)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from lmn_tf.keras_internals import SAVING_MODULES, is_traced_for_xla
+
 _SELECT_K = "--xla_gpu_experimental_use_raft_select_k"
-# Modules that trace what they save: `tf.saved_model.save`, and Keras' exports.
-_SAVING = ("tensorflow.python.saved_model.save", "keras.src.export.")
 _state = threading.local()
 
 
@@ -95,7 +95,7 @@ def _is_being_saved():
         return False
     frame = sys._getframe(1)
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(_SAVING):
+        if frame.f_globals.get("__name__", "").startswith(SAVING_MODULES):
             return True
         frame = frame.f_back
     return False
@@ -120,14 +120,4 @@ def is_compiling_with_xla() -> bool:
         `tf.function` traced outside of XLA keeps that trace when a compiled
         function calls it later with the same kinds of arguments.
     """
-    if tf.executing_eagerly():
-        return False
-    graph = tf.compat.v1.get_default_graph()
-    while graph is not None:
-        context = graph._get_control_flow_context()
-        while context is not None:
-            if context.IsXLAContext():
-                return True
-            context = context.outer_context
-        graph = getattr(graph, "outer_graph", None)
-    return False
+    return not tf.executing_eagerly() and is_traced_for_xla()

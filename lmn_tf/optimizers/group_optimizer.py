@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import replica_count
+from lmn_tf.keras_internals import add_inner_optimizer, clipped_gradients, trained_variables
 from lmn_tf.optimizers.row_optimizer import RowOptimizer
 from lmn_tf.optimizers.sharded_variables import KnowsShardedTables
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
@@ -94,23 +95,22 @@ class GroupOptimizer(KnowsShardedTables, keras.optimizers.MultiOptimizer):
         # In a fixed order, so that the weights of a checkpoint do not depend on which kind of
         # variable a model happens to create first.
         for optimizer in (dense, tables, *(named[key] for key in sorted(named))):
-            if optimizer not in self._inner_optimizers:
+            if optimizer not in self.optimizers:
                 optimizer.loss_scale_factor = loss_scale_factor
-                self._inner_optimizers.append(optimizer)
+                add_inner_optimizer(self, optimizer)
+        self._choose = choose
         self.dense = dense
         self.tables = tables
         self.named = named
 
     def apply(self, grads, trainable_variables=None):
         """Applies gradients, each by the optimizer of its variable."""
-        variables = (
-            self._trainable_variables if trainable_variables is None else trainable_variables
-        )
+        variables = trained_variables(self) if trainable_variables is None else trainable_variables
         if len(variables) == len(grads):  # else Keras says what is wrong
             # Row optimizers merge on their own, and later: after the sum over replicas.
             grads = [
                 gradient
-                if isinstance(self._optimizer_map(variable), RowOptimizer)
+                if isinstance(self._choose(variable), RowOptimizer)
                 else merge_gradient(gradient)
                 for gradient, variable in zip(grads, variables, strict=True)
             ]
@@ -124,11 +124,11 @@ class GroupOptimizer(KnowsShardedTables, keras.optimizers.MultiOptimizer):
         Each replica then holds its share of the clipped sum, which is no longer to be clipped.
         """
         grads, replicas = list(grads), replica_count()
-        for optimizer in self._inner_optimizers:
+        for optimizer in self.optimizers:
             places = [
                 index
                 for index, variable in enumerate(variables)
-                if grads[index] is not None and self._optimizer_map(variable) is optimizer
+                if grads[index] is not None and self._choose(variable) is optimizer
             ]
             clips = optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
             if isinstance(optimizer, RowOptimizer) or not clips or not places:
@@ -136,7 +136,7 @@ class GroupOptimizer(KnowsShardedTables, keras.optimizers.MultiOptimizer):
             scale = optimizer.loss_scale_factor or 1.0
             own = [_times(grads[index], 1.0 / scale) for index in places]
             summed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
-            clipped = optimizer._clip_gradients([merge_gradient(one) for one in summed])
+            clipped = clipped_gradients(optimizer, [merge_gradient(one) for one in summed])
             for index, gradient in zip(places, clipped, strict=True):
                 grads[index] = _times(gradient, scale / replicas)
         return grads

@@ -7,6 +7,14 @@ from lmn_tf.distribute.collectives import sum_over_replicas
 from lmn_tf.distribute.tables.parted_slices import PartedSlices
 from lmn_tf.distribute.tables.server_table import ServerTable
 from lmn_tf.distribute.tables.sharded_table import ShardedTable
+from lmn_tf.keras_internals import (
+    is_decayed,
+    merge_call,
+    strategy_of_optimizer,
+    summed_gradients,
+    track_variable,
+    variable_index,
+)
 from lmn_tf.optimizers.sharded_variables import KnowsShardedTables
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
 
@@ -137,12 +145,12 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
         with keras.name_scope(self.name):
             for name, (shape, value) in self.state_shapes(tuple(table.shape)).items():
                 state[name] = table.companion(shape, value, f"{path}_{name}")
-                self._track_variable(state[name])
+                track_variable(self, state[name])
         return state
 
     def state_of(self, variable):
         """Returns a dictionary from name to `keras.Variable`: what is remembered of `variable`."""
-        return self._state[self._get_variable_index(variable)]
+        return self._state[variable_index(self, variable)]
 
     def update_step(self, gradient, variable, learning_rate):
         """Applies one gradient, sparse or dense, to one variable.
@@ -156,7 +164,7 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
 
     def _update(self, gradient, variable, learning_rate):
         state = self.state_of(variable)
-        decays = self.weight_decay and self._use_weight_decay(variable)
+        decays = self.weight_decay and is_decayed(self, variable)
         if not isinstance(variable, ServerTable):
             state = {name: each.value for name, each in state.items()}
             self._update_rows(gradient, _resource(variable), state, learning_rate, decays)
@@ -188,7 +196,7 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
 
     @property
     def _is_asynchronous(self):
-        return isinstance(self._distribution_strategy, tf.distribute.ParameterServerStrategy)
+        return isinstance(strategy_of_optimizer(self), tf.distribute.ParameterServerStrategy)
 
     def _apply_weight_decay(self, variables):
         # Keras would decay the whole table here; see `_update`.
@@ -208,7 +216,7 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
             for gradient, variable, own in zip(grads, trainable_variables, sharded, strict=True)
         ]
         mirrored = [pair for pair, own in zip(pairs, sharded, strict=True) if not own]
-        summed = iter(self._all_reduce_sum_gradients(mirrored) if mirrored else ())
+        summed = iter(summed_gradients(self, mirrored) if mirrored else ())
         pairs = [pair if own else next(summed) for pair, own in zip(pairs, sharded, strict=True)]
         grads = self._clip_merged([merge_gradient(gradient) for gradient, _ in pairs], sharded)
         mirrored = []
@@ -218,9 +226,7 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
             else:
                 mirrored.append((gradient, variable))
         if mirrored:
-            tf.__internal__.distribute.interim.maybe_merge_call(
-                self._update_all, self._distribution_strategy, mirrored, learning_rate
-            )
+            merge_call(self._update_all, strategy_of_optimizer(self), mirrored, learning_rate)
 
     def _update_all(self, distribution, grads_and_variables, learning_rate):
         for gradient, variable in grads_and_variables:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from lmn_tf import atomic_files
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.distribute.tables.row_wise_table import RowWiseTable
+from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.sparse_memory import SparseMemory
 from lmn_tf.ops.compile import plain_kernels
 from lmn_tf.serving.parity import ExportError, check_parity
@@ -119,7 +120,7 @@ def save(model, folder) -> None:
 def _folded_keys(model):
     """Has over-parameterised keys be constants of what is traced in the block."""
     with contextlib.ExitStack() as stack:
-        for layer in model._flatten_layers():
+        for layer in all_layers(model):
             if isinstance(layer, SparseMemory):
                 stack.enter_context(layer.folded())
         yield

@@ -10,6 +10,7 @@ import weakref
 import tensorflow as tf
 
 from lmn_tf.distribute.cluster.cluster import ClusterError, answers, cluster_errors
+from lmn_tf.keras_internals import cluster_jobs
 
 
 class Watchdog:
@@ -130,7 +131,7 @@ class StepQueue:
             )
         self.strategy = strategy
         self.coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
-        spec = strategy._cluster_resolver.cluster_spec().as_dict()
+        spec = cluster_jobs(strategy)
         self.workers, self.servers = list(spec["worker"]), list(spec["ps"])
         if max_in_flight is None:
             max_in_flight = 2 * len(self.workers)

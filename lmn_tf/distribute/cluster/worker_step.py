@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf.keras_internals import resource_variable, set_tf_variable, tf_variable
+
 _WORD = 8  # bytes of each number of a shape
 
 
@@ -48,22 +50,17 @@ class WorkerScope(keras.StatelessScope):
         if id(variable) in self.state_mapping:
             self.state_mapping[id(variable)] = value
         elif id(variable) in self._counters:
-            resource = _resource(variable)
+            resource = tf_variable(variable)
             resource.assign_add(tf.ones(resource.shape, resource.dtype))
         else:
-            _resource(variable).assign(tf.cast(value, variable.dtype))
+            tf_variable(variable).assign(tf.cast(value, variable.dtype))
 
     def get_current_value(self, variable):
-        return self.state_mapping.get(id(variable), _resource(variable))
+        return self.state_mapping.get(id(variable), tf_variable(variable))
 
     def added(self):
         """Returns what the metrics' variables would have gained, as a list of tensors."""
         return [self.state_mapping[id(one)] for one in self._metrics]
-
-
-def _resource(variable):
-    """The `tf.Variable` behind a Keras variable, whatever scope is open."""
-    return variable._value
 
 
 def local_variable(value):
@@ -75,10 +72,8 @@ def local_variable(value):
     Args:
         value: Array.
     """
-    from tensorflow.python.ops import resource_variable_ops
-
     with tf.init_scope(), tf.device("/device:CPU:0"):
-        return resource_variable_ops.ResourceVariable(value, trainable=False)
+        return resource_variable(value)
 
 
 def keep_here(metrics):
@@ -88,8 +83,8 @@ def keep_here(metrics):
         metrics: List of `keras.Variable`s.
     """
     for variable in metrics:
-        if "/job:ps" in (_resource(variable).device or ""):
-            variable._value = local_variable(_resource(variable).numpy())
+        if "/job:ps" in (tf_variable(variable).device or ""):
+            set_tf_variable(variable, local_variable(tf_variable(variable).numpy()))
 
 
 def counters(optimizer):

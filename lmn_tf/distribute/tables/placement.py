@@ -5,6 +5,7 @@ import tensorflow as tf
 from lmn_tf.distribute.tables.row_wise_table import RowWiseTable
 from lmn_tf.distribute.tables.server_table import ServerTable
 from lmn_tf.distribute.tables.sharded_table import ShardedTable
+from lmn_tf.keras_internals import track_variable
 from lmn_tf.ops.rows.weighted_gather import weighted_gather
 
 PLACEMENTS = ("replicated", "row_wise")
@@ -56,7 +57,7 @@ def _made(kind, layer, name, shape, initializer):
             f"Received: variable_dtype={layer.variable_dtype!r}"
         )
     table = kind(shape, initializer, trainable=layer.trainable, name=name)
-    layer._track_variable(table)
+    track_variable(layer, table)
     return table
 
 

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf.keras_internals import check_stored_variables, h5_group, own_variables
+
 _OF_ONE_VALUE = (
     keras.initializers.Zeros,
     keras.initializers.Ones,
@@ -219,13 +221,13 @@ class StoresRows:
 
     def save_own_variables(self, store):
         """Saves the state of the layer."""
-        for index, variable in enumerate(self._trainable_variables + self._non_trainable_variables):
+        for index, variable in enumerate(own_variables(self)):
             store_rows(store, str(index), variable)
 
     def load_own_variables(self, store):
         """Loads the state of the layer."""
-        self._check_load_own_variables(store)
-        for index, variable in enumerate(self._trainable_variables + self._non_trainable_variables):
+        check_stored_variables(self, store)
+        for index, variable in enumerate(own_variables(self)):
             load_rows(store, str(index), variable)
 
 
@@ -239,12 +241,11 @@ def store_rows(store, key, variable):
     """
     shape, dtype = tuple(variable.shape), variable.dtype
     chunks = row_chunks(shape, 4)
-    if len(chunks) == 1 or not _is_file(store) or dtype == "bfloat16":
+    group = None if len(chunks) == 1 or dtype == "bfloat16" else h5_group(store)
+    if group is None:
         store[key] = np.asarray(variable)
         return
-    if not store._h5_entry_initialized:
-        store._create_h5_group(store._h5_entry_path)
-    stored = store._h5_entry_group.create_dataset(key, shape=shape, dtype=dtype)
+    stored = group.create_dataset(key, shape=shape, dtype=dtype)
     for start, stop in chunks:
         stored[start:stop] = get_rows(variable, start, stop)
 
@@ -257,16 +258,12 @@ def load_rows(store, key, variable):
         key: String.
         variable: Keras variable.
     """
-    is_plain = _is_file(store) and "dtype" not in store._h5_entry_group[key].attrs
-    stored = store._h5_entry_group[key] if is_plain else store[key]
+    group = h5_group(store)
+    is_plain = group is not None and "dtype" not in group[key].attrs
+    stored = group[key] if is_plain else store[key]
     if tuple(stored.shape) != tuple(variable.shape):
         variable.assign(store[key])  # which says what is wrong
     copy_rows(stored, variable)
-
-
-def _is_file(store):
-    # Other stores, such as that of several files, take and give whole variables.
-    return type(store).__name__ == "H5IOStore" and hasattr(store, "_h5_entry_group")
 
 
 def initial_rows(initializer, shape, rows_at_a_time):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from lmn_tf.distribute.tables.parted_slices import PartedSlices
 from lmn_tf.distribute.tables.rows import CHUNK_BYTES, RowSplit, initial_rows, part_sizes
 from lmn_tf.distribute.tables.sharded_table import ShardedTable, outside_strategies
+from lmn_tf.keras_internals import cluster_jobs, set_tf_variable, tf_variable
 from lmn_tf.ops.rows.dense_gather import dense_gather
 from lmn_tf.ops.rows.distinct_ids import distinct_ids
 from lmn_tf.ops.rows.sparse_product import SparseMatrix
@@ -65,9 +66,9 @@ class ServerTable(ShardedTable):
 
     def _initialize_with_initializer(self, initializer):
         if self._devices is None:
-            servers = self.strategy.extended._num_ps
+            servers = len(cluster_jobs(self.strategy)["ps"])
             self._devices = [f"/job:ps/replica:0/task:{i}/device:CPU:0" for i in range(servers)]
-        shape = tuple(self._shape)
+        shape = tuple(self.shape)
         row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * 4
 
         def make():
@@ -75,7 +76,7 @@ class ServerTable(ShardedTable):
             sizes = part_sizes(shape[0], len(self._devices))
             for index, (device, size) in enumerate(zip(self._devices, sizes, strict=True)):
                 with tf.device(device):
-                    # Not trainable for the tape: it sees the table as a whole, as `_value`.
+                    # Not trainable for the tape: it sees the table as a whole, as `value`.
                     # Nothing else may hold the zeros: they would be copied at the first write.
                     parts.append(
                         tf.Variable(
@@ -91,12 +92,13 @@ class ServerTable(ShardedTable):
                 split.set_rows(start, rows)
             return split, whole
 
-        self._split, self._value = outside_strategies(make)
+        self._split, whole = outside_strategies(make)
+        set_tf_variable(self, whole)
 
     @property
     def value(self):
         """What a gradient is taken for: it stands for the whole table and holds nothing."""
-        return self._value
+        return tf_variable(self)
 
     def _lookup_flat(self, ids):
         distinct, positions = distinct_ids(ids)
@@ -114,18 +116,18 @@ class ServerTable(ShardedTable):
         @tf.custom_gradient
         def read(whole):
             def gradient(upstream):
-                return tf.IndexedSlices(upstream, ids, tf.constant(tuple(self._shape), tf.int64))
+                return tf.IndexedSlices(upstream, ids, tf.constant(tuple(self.shape), tf.int64))
 
             return self._split.lookup(ids), gradient
 
-        return read(tf.convert_to_tensor(self._value))
+        return read(tf.convert_to_tensor(self.value))
 
     def _exchange_for(self, ids):
         if self.exchange != "auto":
             return self.exchange
-        hits, row = ids.shape[-1] or 1, 4 + 8 * self._shape[-1]
+        hits, row = ids.shape[-1] or 1, 4 + 8 * self.shape[-1]
         moves_less = 12 * hits + len(self.shards) * row < hits * row
-        return "sums" if moves_less and self._shape[0] >= _LEAST_ROWS else "rows"
+        return "sums" if moves_less and self.shape[0] >= _LEAST_ROWS else "rows"
 
     def _sum_on_servers(self, ids, weights):
         """Weighted sums of `(N, k)` ids, as `(N, d)`: each server adds up its own rows."""
@@ -148,12 +150,12 @@ class ServerTable(ShardedTable):
 
             def gradient(upstream):
                 of_rows, of_weights = zip(*(one.gradients(upstream) for one in sums), strict=True)
-                slices = PartedSlices(of_rows, self._devices, tuple(self._shape))
+                slices = PartedSlices(of_rows, self._devices, tuple(self.shape))
                 return slices, tf.dynamic_stitch(order, of_weights)
 
             return tf.add_n([one.total for one in sums]), gradient
 
-        return summed(tf.convert_to_tensor(self._value), tf.reshape(weights, [-1]))
+        return summed(tf.convert_to_tensor(self.value), tf.reshape(weights, [-1]))
 
     def split(self, gradient):
         """Splits sparse rows of the table by the server that holds them.
@@ -179,7 +181,7 @@ class ServerTable(ShardedTable):
         )
 
     def __repr__(self):
-        return f"<ServerTable path={self.path}, shape={tuple(self._shape)}>"
+        return f"<ServerTable path={self.path}, shape={tuple(self.shape)}>"
 
 
 class _ServerSums:

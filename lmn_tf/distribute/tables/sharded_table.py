@@ -17,6 +17,7 @@ from lmn_tf.distribute.tables.rows import (
     part_sizes,
     row_chunks,
 )
+from lmn_tf.keras_internals import set_tf_variable
 from lmn_tf.ops.compile import runs_sparse_products
 from lmn_tf.ops.rows.dense_gather import dense_gather, permuted
 from lmn_tf.ops.rows.distinct_ids import distinct_ids
@@ -76,7 +77,7 @@ class ShardedTable(RowWiseTable, keras.Variable):
 
     def _initialize_with_initializer(self, initializer):
         devices = self.strategy.extended.worker_devices
-        shape = tuple(self._shape)
+        shape = tuple(self.shape)
         row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * 4
 
         def make():
@@ -96,21 +97,21 @@ class ShardedTable(RowWiseTable, keras.Variable):
             return split
 
         self._split = outside_strategies(make)
-        self._value = self._split.parts
+        set_tf_variable(self, self._split.parts)
 
     def lookup(self, ids):
         ids = tf.convert_to_tensor(ids)
         flat = tf.reshape(ids, [-1])
         if self._split is None:  # while Keras only asks for shapes
-            rows = tf.zeros([tf.size(flat), *self._shape[1:]])
+            rows = tf.zeros([tf.size(flat), *self.shape[1:]])
         else:
             rows = self._lookup_flat(flat)
-        rows = tf.reshape(rows, tf.concat([tf.shape(ids), list(self._shape[1:])], axis=0))
-        return tf.ensure_shape(rows, [*ids.shape, *self._shape[1:]])
+        rows = tf.reshape(rows, tf.concat([tf.shape(ids), list(self.shape[1:])], axis=0))
+        return tf.ensure_shape(rows, [*ids.shape, *self.shape[1:]])
 
     def weighted_sum(self, ids, weights):
         ids, weights = tf.convert_to_tensor(ids), tf.convert_to_tensor(weights)
-        hits, width = tf.shape(ids)[-1], self._shape[-1]
+        hits, width = tf.shape(ids)[-1], self.shape[-1]
         flat = tf.reshape(ids, [-1, hits])
         if self._split is None:
             sums = tf.zeros([tf.shape(flat)[0], width])
@@ -147,8 +148,8 @@ class ShardedTable(RowWiseTable, keras.Variable):
         return choose_exchange(
             shards=len(self._split.parts),
             hits=ids.shape[-1] or 1,
-            width=self._shape[-1],
-            num_rows=self._shape[0],
+            width=self.shape[-1],
+            num_rows=self.shape[0],
             queries=queries,
         )
 
@@ -213,16 +214,16 @@ class ShardedTable(RowWiseTable, keras.Variable):
 
     def assign(self, value):
         """Writes the whole table from anything that can be sliced by rows."""
-        if tuple(value.shape) != tuple(self._shape):
+        if tuple(value.shape) != tuple(self.shape):
             raise ValueError(
-                f"`value` must have the shape {tuple(self._shape)} of `{self.path}`. "
+                f"`value` must have the shape {tuple(self.shape)} of `{self.path}`. "
                 f"Received: value.shape={tuple(value.shape)}"
             )
         copy_rows(value, self)
         return value
 
     def numpy(self):
-        whole = np.empty(tuple(self._shape), "float32")
+        whole = np.empty(tuple(self.shape), "float32")
         for start, stop in row_chunks(whole.shape, whole.itemsize):
             whole[start:stop] = self.get_rows(start, stop)
         return whole
@@ -233,11 +234,11 @@ class ShardedTable(RowWiseTable, keras.Variable):
 
     def __tf_tensor__(self, dtype=None, name=None):
         # For callers that look at a table as a whole, such as histograms.
-        whole = self._split.lookup(tf.range(self._shape[0]))
+        whole = self._split.lookup(tf.range(self.shape[0]))
         return whole if dtype is None else tf.cast(whole, dtype)
 
     def __repr__(self):
-        return f"<ShardedTable path={self.path}, shape={tuple(self._shape)}>"
+        return f"<ShardedTable path={self.path}, shape={tuple(self.shape)}>"
 
     def companion(self, shape, value, name):
         """Makes a table whose rows lie where those of this one do, such as an optimizer's state.

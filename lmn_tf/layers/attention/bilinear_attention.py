@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes
 from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
 
@@ -50,7 +51,7 @@ class BilinearAttention(keras.layers.Layer):
 
     def call(self, history, target, mask=None):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         weights = self.attention_weights(history, target, mask=mask)
         return tf.squeeze(tf.matmul(weights[:, None, :], zero_padding(history, mask)), axis=1)
 

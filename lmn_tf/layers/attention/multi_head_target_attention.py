@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_positive_integer
 from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
 
@@ -77,7 +78,7 @@ class MultiHeadTargetAttention(keras.layers.Layer):
 
     def call(self, history, target, mask=None):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         history = zero_padding(tf.convert_to_tensor(history), mask)
         query = tf.matmul(tf.cast(target, history.dtype), self.query_kernel)
         query = tf.reshape(query, [-1, self.num_heads, self.units // self.num_heads])

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_positive_integer, check_rate
 from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
 
@@ -97,7 +98,7 @@ class SelfAttentionBlock(keras.layers.Layer):
 
     def call(self, history, mask=None, last_only=False, training=None):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         x = zero_padding(tf.convert_to_tensor(history), mask)
         asking = x[:, -1:] if last_only else x
         n = self.attention_norm(asking)

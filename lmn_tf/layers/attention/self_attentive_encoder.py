@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.attention.self_attention_block import SelfAttentionBlock
 from lmn_tf.layers.base import check_axes, check_positive_integer, check_rate
 from lmn_tf.ops.sequence.masked import take_positions, top_positions, zero_padding
@@ -93,7 +94,7 @@ class SelfAttentiveEncoder(keras.layers.Layer):
 
     def call(self, history, mask=None, training=None):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         x, mask = self._newest(tf.convert_to_tensor(history), mask)
         x *= x.shape[-1] ** 0.5
         positions = tf.convert_to_tensor(self.positions)[: tf.shape(x)[1]]

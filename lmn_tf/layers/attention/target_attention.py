@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_choice, check_hidden_units
 from lmn_tf.layers.core.dice import Dice
 from lmn_tf.layers.core.mlp import make_activation
@@ -100,7 +101,7 @@ class TargetAttention(keras.layers.Layer):
 
     def call(self, history, target, mask=None, training=None):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         positions = ValidPositions(mask, history)
         items = positions.take(history)
         weights = self._weights(items, target, positions, training)

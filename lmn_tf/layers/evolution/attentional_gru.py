@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
 from lmn_tf.ops.sequence.gated_recurrence import gated_recurrence
 from lmn_tf.ops.sequence.valid_positions import StepOrder, ValidPositions
@@ -99,7 +100,7 @@ class AttentionalGRU(keras.layers.Layer):
 
     def call(self, history, weights=None, mask=None):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         valid = tf.ones(tf.shape(history)[:2], bool) if mask is None else tf.cast(mask, bool)
         positions = ValidPositions(mask, history)
         order = StepOrder(positions)

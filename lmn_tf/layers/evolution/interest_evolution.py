@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.attention.bilinear_attention import BilinearAttention
 from lmn_tf.layers.attention.target_attention import TargetAttention
 from lmn_tf.layers.base import check_axes, check_choice, check_hidden_units
@@ -112,7 +113,7 @@ class InterestEvolution(keras.layers.Layer):
 
     def call(self, history, target, mask=None, training=None):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         interests = self.extractor(history, mask=mask)
         if self.auxiliary_loss is not None:
             interests = self.auxiliary_loss(interests, history, mask=mask, training=training)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import RunningMean, add_replicated_loss, check_hidden_units
 from lmn_tf.layers.core.mlp import MLP
 from lmn_tf.ops.sequence.masked import zero_padding
@@ -101,7 +102,7 @@ class NextBehaviourLoss(keras.layers.Layer):
 
     def call(self, states, history, mask=None, training=None):
         if mask is None:
-            mask = getattr(states, "_keras_mask", None)
+            mask = keras_mask(states)
         if training:
             loss, pairs = self._loss_and_pairs(states, history, mask)
             add_replicated_loss(self, self.weight * loss, count=pairs)

@@ -5,6 +5,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes
 from lmn_tf.layers.memory.multi_way_attention import MultiWayAttention
 from lmn_tf.ops.sequence.masked import masked_mean
@@ -151,7 +152,7 @@ class IterativeMemory(keras.layers.Layer):
 
     def call(self, history, target, mask=None):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         if not self.attention:
             return masked_mean(history, mask)
         positions = ValidPositions(mask, history)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
@@ -114,7 +115,7 @@ class MultiWayAttention(keras.layers.Layer):
 
     def call(self, history, target, memory, mask=None):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         positions = ValidPositions(mask, history)
         items = positions.take(history)
         weights = self.prepare(items, target, positions)(memory)

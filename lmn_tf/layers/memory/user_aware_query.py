@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_choice, check_hidden_units
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
@@ -86,7 +87,7 @@ class UserAwareQuery(keras.layers.Layer):
 
     def call(self, inputs, user=None, mask=None):
         if mask is None:
-            mask = getattr(inputs, "_keras_mask", None)
+            mask = keras_mask(inputs)
         positions = ValidPositions(mask, inputs)
         return positions.put(self.query(positions.take(inputs), user, positions))
 

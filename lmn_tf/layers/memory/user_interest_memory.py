@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.attention.target_attention import TargetAttention
 from lmn_tf.layers.base import (
     RunningMean,
@@ -200,7 +201,7 @@ class UserInterestMemory(keras.layers.Layer):
 
     def call(self, history, target, mask=None, training=None):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         start = self.initial_state(tf.shape(history)[0])
         state, states = self._run(start, history, mask)
         self._add_losses(state, states, history, mask, training)

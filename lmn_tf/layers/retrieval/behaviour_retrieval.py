@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_positive_integer
 from lmn_tf.ops.sequence.masked import masked_softmax, take_positions, top_positions, zero_padding
 
@@ -67,7 +68,7 @@ class BehaviourRetrieval(keras.layers.Layer):
 
     def call(self, history, target, matches, keep, mask=None):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         history = tf.convert_to_tensor(history)
         scores = self._scores(matches, keep, mask)
         positions, kept = top_positions(scores, scores > 0, self.top_k)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_positive_integer
 from lmn_tf.layers.core.mlp import MLP
 from lmn_tf.ops.sequence.masked import zero_padding
@@ -87,7 +88,7 @@ class BehaviourSearch(keras.layers.Layer):
 
     def call(self, history, target, mask=None, return_scores=False):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         history = tf.cast(zero_padding(tf.convert_to_tensor(history), mask), tf.float32)
         target = tf.cast(target, tf.float32)
         direction = tf.matmul(target, tf.convert_to_tensor(self.target_kernel))

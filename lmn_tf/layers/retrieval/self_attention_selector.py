@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_positive_integer
 from lmn_tf.ops.sequence.masked import masked_mean, masked_softmax, zero_padding
 
@@ -80,7 +81,7 @@ class SelfAttentionSelector(keras.layers.Layer):
 
     def call(self, history, mask=None):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         history = zero_padding(tf.convert_to_tensor(history), mask)
         query, key = (
             self._by_head(tf.matmul(history, kernel))

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from lmn_tf.keras_internals import mark_operation
 from lmn_tf.ops.compile import runs_sparse_products
 from lmn_tf.ops.rows.sparse_product import SparseRows
 
@@ -29,8 +30,7 @@ def distinct_ids(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     distinct, positions = tf.unique(tf.reshape(ids, [-1]))
     distinct = tf.identity(distinct, name="distinct_ids")
     if not tf.executing_eagerly():
-        value = tf.compat.v1.AttrValue(b=True)
-        distinct.op._set_attr(_MARK, value)
+        mark_operation(distinct.op, _MARK)
     return distinct, tf.reshape(positions, tf.shape(ids))
 
 

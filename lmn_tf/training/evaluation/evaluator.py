@@ -11,6 +11,7 @@ import tensorflow as tf
 from lmn_tf import metrics
 from lmn_tf.data.dataset import user_errors
 from lmn_tf.distribute.cluster.worker_step import WorkerScope
+from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.iterative_memory import IterativeMemory
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.evaluation.memory_reads import memory_layers, memory_names, recorded_reads
@@ -206,7 +207,7 @@ def _entropies(model) -> list:
     """Pairs of each layer that walks over histories, and the metric of its walks."""
     layers = [
         layer
-        for layer in model._flatten_layers()
+        for layer in all_layers(model)
         if isinstance(layer, IterativeMemory) and layer.num_reads
     ]
     names = [f"{layer.name.removesuffix('_memory')}_" for layer in layers]

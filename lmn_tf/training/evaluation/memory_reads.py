@@ -2,6 +2,7 @@
 
 import contextlib
 
+from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 
 
@@ -14,7 +15,7 @@ def memory_layers(model) -> list[ProductKeyMemory]:
     Returns:
         Its `ProductKeyMemory` layers in the order in which Keras lists them.
     """
-    return [layer for layer in model._flatten_layers() if isinstance(layer, ProductKeyMemory)]
+    return [layer for layer in all_layers(model) if isinstance(layer, ProductKeyMemory)]
 
 
 def memory_names(memories) -> list[str]:
