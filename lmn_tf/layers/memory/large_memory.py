@@ -1,5 +1,7 @@
 """The large memory of LMN as one layer."""
 
+import inspect
+
 import keras
 import tensorflow as tf
 
@@ -10,17 +12,12 @@ from lmn_tf.layers.memory.user_aware_query import UserAwareQuery
 from lmn_tf.ops.losses import smooth_l1
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
-_OF_MEMORY = (
-    "num_keys",
-    "top_k",
-    "num_heads",
-    "key_dim",
-    "query_norm",
-    "key_norm",
-    "key_balance_weight",
-    "head_merge",
-    "memory_placement",
-    "open_keys",
+# What the layer hands on to its memory; the width of the values is that of the history.
+_OF_MEMORY = tuple(
+    name
+    for name, parameter in inspect.signature(ProductKeyMemory.__init__).parameters.items()
+    if name not in ("self", "num_keys", "top_k", "value_dim")
+    and parameter.kind is not parameter.VAR_KEYWORD
 )
 
 
@@ -71,21 +68,11 @@ class LargeMemory(keras.layers.Layer):
         num_keys: Integer. Keys on each axis; the memory has `num_keys ** 2`
             slots. Defaults to `300`.
         top_k: Integer. Slots read by each head for each query. Defaults to `32`.
-        num_heads: Integer. Heads share the values, and have their own keys and
-            queries. Defaults to `1`.
-        key_dim: Integer. Width of a row key and of a column key, or `None` for
-            `d`. Defaults to `None`.
         hidden_units: Tuple of integers. Hidden layers of the user-aware MLP, or
             `None` for `(2 * d,)`. Defaults to `None`.
-        query_norm: `"batch"`, `"layer"` or `"none"`. Defaults to `"batch"`.
-        key_norm: Boolean. Whether keys are layer-normalised. Defaults to
-            `True`.
-        key_balance_weight: Float. Weight of the key-balance loss. Defaults to
-            `0.0`.
         pooling: `"mean"`, `"sum"`, `"target_attention"` (needs `target`) or
             `"none"`, which returns the read-out of each position. Defaults to
             `"mean"`.
-        head_merge: `"sum"`, `"mean"` or `"concat"`. Defaults to `"sum"`.
         user_merge: `"concat"` or `"add"` (needs `du = d`). Defaults to
             `"concat"`.
         memory_loss_weight: Float. The paper's α; 0 turns the loss off. Defaults
@@ -96,17 +83,14 @@ class LargeMemory(keras.layers.Layer):
             to `"target"`.
         smooth_l1_beta: Positive float. Where the loss turns from quadratic to
             linear. Defaults to `1.0`.
-        temperature: Positive float that divides the scores. Defaults to `1.0`.
         query_target: Boolean. Whether the candidate reads the memory as well;
             its read-out is appended (and takes no part in the memory loss).
             Defaults to `False`.
-        value_initializer: Initializer of the values, or `None` for a normal
-            distribution of standard deviation `d ** -0.5`. Defaults to `None`.
-        memory_placement: `"replicated"` or `"row_wise"`: where a distributed run
-            keeps the values. Defaults to `"replicated"`.
-        open_keys: Integer, or `None` for all. Keys on each axis that can be selected
-            at first; see `ProductKeyMemory`. Defaults to `None`.
-        **kwargs: Base layer arguments, such as `name` and `dtype`.
+        **kwargs: Further arguments of `ProductKeyMemory` but `value_dim`, which is
+            `d`: `num_heads`, `key_dim`, `query_norm`, `key_norm`,
+            `key_balance_weight`, `head_merge`, `temperature`,
+            `value_initializer`, `memory_placement` and `open_keys`; and base
+            layer arguments, such as `name` and `dtype`.
 
     Call arguments:
         history: Float tensor of shape `(batch, length, d)`.
@@ -139,29 +123,22 @@ class LargeMemory(keras.layers.Layer):
         self,
         num_keys=300,
         top_k=32,
-        num_heads=1,
-        key_dim=None,
+        *,
         hidden_units=None,
-        query_norm="batch",
-        key_norm=True,
-        key_balance_weight=0.0,
         pooling="mean",
-        head_merge="sum",
         user_merge="concat",
         memory_loss_weight=0.1,
         stop_gradient="target",
         smooth_l1_beta=1.0,
-        temperature=1.0,
         query_target=False,
-        value_initializer=None,
-        memory_placement="replicated",
-        open_keys=None,
         **kwargs,
     ):
+        of_memory = {key: kwargs.pop(key) for key in _OF_MEMORY if key in kwargs}
         super().__init__(**kwargs)
         check_choice("user_merge", user_merge, ("concat", "add"))
         _check(pooling, stop_gradient, memory_loss_weight, smooth_l1_beta, query_target)
         self.pooling = pooling
+        self.user_merge = user_merge
         self.memory_loss_weight = memory_loss_weight
         self.stop_gradient = stop_gradient
         self.smooth_l1_beta = smooth_l1_beta
@@ -173,34 +150,22 @@ class LargeMemory(keras.layers.Layer):
         self.user_aware_query = UserAwareQuery(
             hidden_units, user_merge, name="user_aware_query", dtype=self.dtype_policy
         )
+        self.hidden_units = self.user_aware_query.hidden_units
         self.memory = ProductKeyMemory(
-            num_keys=num_keys,
-            top_k=top_k,
-            num_heads=num_heads,
-            key_dim=key_dim,
-            query_norm=query_norm,
-            key_norm=key_norm,
-            key_balance_weight=key_balance_weight,
-            head_merge=head_merge,
-            temperature=temperature,
-            value_initializer=value_initializer,
-            memory_placement=memory_placement,
-            open_keys=open_keys,
-            name="memory",
-            dtype=self.dtype_policy,
+            num_keys, top_k, **of_memory, name="memory", dtype=self.dtype_policy
         )
         self.attention = None
         if pooling == "target_attention":
             self.attention = TargetAttention(name="attention", dtype=self.dtype_policy)
-        for name in _OF_MEMORY:
-            setattr(self, name, getattr(self.memory, name))
-        self.temperature = temperature
-        self.value_initializer = self.memory.value_initializer
-        self.hidden_units = self.user_aware_query.hidden_units
-        self.user_merge = user_merge
         self.memory_loss_tracker = RunningMean(name="memory_loss")
         self.query_norm_tracker = RunningMean(name="query_norm")
         self.read_out_norm_tracker = RunningMean(name="read_out_norm")
+
+    def __getattr__(self, name):
+        # What the layer was given for its memory can be read of it, too.
+        if name not in ("num_keys", "top_k", *_OF_MEMORY) or "memory" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.memory, name)
 
     @property
     def memory_size(self):
@@ -313,24 +278,17 @@ class LargeMemory(keras.layers.Layer):
         return (history_shape[0], 2 * width if self.query_target else width)
 
     def get_config(self):
-        initializer = self.value_initializer
-        names = (
-            *_OF_MEMORY,
-            "pooling",
-            "user_merge",
-            "memory_loss_weight",
-            "stop_gradient",
-            "smooth_l1_beta",
-            "temperature",
-            "query_target",
-        )
+        of_memory = self.memory.get_config()
         return {
             **super().get_config(),
-            **{name: getattr(self, name) for name in names},
+            **{name: of_memory[name] for name in ("num_keys", "top_k", *_OF_MEMORY)},
             "hidden_units": None if self.hidden_units is None else list(self.hidden_units),
-            "value_initializer": None
-            if initializer is None
-            else keras.initializers.serialize(initializer),
+            "pooling": self.pooling,
+            "user_merge": self.user_merge,
+            "memory_loss_weight": self.memory_loss_weight,
+            "stop_gradient": self.stop_gradient,
+            "smooth_l1_beta": self.smooth_l1_beta,
+            "query_target": self.query_target,
         }
 
 

@@ -33,30 +33,19 @@ class SparseMemory(ProductKeyMemory):
     Args:
         num_keys: Integer above 1. Row keys, and column keys. Defaults to `128`.
         top_k: Integer above 1. Slots read by each head, at most all. Defaults to `16`.
-        num_heads: Integer. Defaults to `1`.
         key_dim: Integer. Width of a row key and of a column key, or `None` for the width of what
             queries are made from. Defaults to `32`.
-        value_dim: Integer. Width of the values, or `None` for the width of the tokens. Defaults to
-            `None`.
+        query_norm: `"layer"`, `"batch"` or `"none"`. Defaults to `"layer"`.
         key_expansion: Integer. The width of `K~` is that many times `key_dim`; `None` for free
             keys, without `Wk`. Defaults to `4`.
-        key_norm: Boolean. Whether keys are layer-normalised. Defaults to `True`.
-        query_norm: `"layer"`, `"batch"` or `"none"`. Defaults to `"layer"`.
         query_source: What queries are made from: `"token"`, `"mean"` (one query a row from the
             mean of its tokens, a read-out for all of them) or `"user_aware"` (each token beside
             the user). Defaults to `"token"`.
         gate: `"swiglu"`, `"sigmoid"`, `"residual"` or `"scalar"`. Defaults to `"swiglu"`.
         zero_output: Boolean. Whether the output starts as 0. Defaults to `False`.
-        key_balance_weight: Float. Weight of the key-balance loss, averaged over both axes, which
-            the layer adds to the model's loss in training. Defaults to `0.0`.
-        temperature: Positive float that divides the scores. Defaults to `1.0`.
-        value_initializer: Initializer of the values, or `None` for a normal distribution of
-            standard deviation `value_dim ** -0.5`. Defaults to `None`.
-        memory_placement: `"replicated"` or `"row_wise"`: where a distributed run keeps the values.
-            Defaults to `"replicated"`.
-        open_keys: Integer, or `None` for all. Keys on each axis that can be selected at first; see
-            `ProductKeyMemory`. Defaults to `None`.
-        **kwargs: Base layer arguments, such as `name` and `dtype`.
+        **kwargs: Further arguments of `ProductKeyMemory`, such as `num_heads`, `value_dim`,
+            `key_norm`, `key_balance_weight`, `temperature`, `memory_placement` and `open_keys`,
+            and base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
         inputs: Float tensor of shape `(batch, tokens, D)` or `(batch, D)`.
@@ -88,37 +77,16 @@ class SparseMemory(ProductKeyMemory):
         self,
         num_keys=128,
         top_k=16,
-        num_heads=1,
+        *,
         key_dim=32,
-        value_dim=None,
-        key_expansion=4,
-        key_norm=True,
         query_norm="layer",
+        key_expansion=4,
         query_source="token",
         gate="swiglu",
         zero_output=False,
-        key_balance_weight=0.0,
-        temperature=1.0,
-        value_initializer=None,
-        memory_placement="replicated",
-        open_keys=None,
         **kwargs,
     ):
-        super().__init__(
-            num_keys=num_keys,
-            top_k=top_k,
-            num_heads=num_heads,
-            key_dim=key_dim,
-            value_dim=value_dim,
-            query_norm=query_norm,
-            key_norm=key_norm,
-            key_balance_weight=key_balance_weight,
-            temperature=temperature,
-            value_initializer=value_initializer,
-            memory_placement=memory_placement,
-            open_keys=open_keys,
-            **kwargs,
-        )
+        super().__init__(num_keys, top_k, key_dim=key_dim, query_norm=query_norm, **kwargs)
         if key_expansion is not None:
             check_positive_integer("key_expansion", key_expansion)
         check_choice("query_source", query_source, ("token", "mean", "user_aware"))
@@ -233,10 +201,8 @@ class SparseMemory(ProductKeyMemory):
         return tuple(inputs_shape)
 
     def get_config(self):
-        config = super().get_config()
-        del config["head_merge"]
         names = ("key_expansion", "query_source", "gate", "zero_output")
-        return {**config, **{name: getattr(self, name) for name in names}}
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _check_user(user):

@@ -317,3 +317,33 @@ def test_target_is_required(arguments):
         LargeMemory(num_keys=5, **arguments)(INPUTS["history"])
     with pytest.raises(ValueError, match="Received: target width=2, history width=3"):
         LargeMemory(num_keys=5, **arguments)(INPUTS["history"], target=INPUTS["user"])
+
+
+def test_arguments_of_the_memory_are_handed_on():
+    given = {
+        "num_keys": 6,
+        "top_k": 3,
+        "num_heads": 2,
+        "key_dim": 5,
+        "query_norm": "layer",
+        "key_norm": False,
+        "key_balance_weight": 0.5,
+        "head_merge": "mean",
+        "temperature": 2.0,
+        "memory_placement": "row_wise",
+        "open_keys": 4,
+    }
+    layer = LargeMemory(**given, value_initializer="zeros")
+    config = layer.get_config()
+    assert given.items() <= config.items() and given.items() <= layer.memory.get_config().items()
+    assert {key: getattr(layer, key) for key in given} == given
+    again = LargeMemory.from_config(config)
+    assert again.get_config() == config
+    assert isinstance(again.value_initializer, keras.initializers.Zeros)
+
+
+def test_unknown_arguments_and_attributes():
+    with pytest.raises(ValueError, match="Unrecognized keyword arguments.*value_dim"):
+        LargeMemory(value_dim=3)
+    with pytest.raises(AttributeError, match="'LargeMemory' object has no attribute 'num_key'"):
+        _ = LargeMemory().num_key

@@ -278,3 +278,19 @@ def test_bad_arguments(arguments, message):
 def test_a_user_aware_memory_needs_a_user():
     with pytest.raises(ValueError, match="`user` must be given for `query_source='user_aware'`"):
         make(query_source="user_aware")(X)
+
+
+def test_a_config_without_the_merging_of_heads_loads():
+    config = SparseMemory(num_keys=6, top_k=3, num_heads=2, head_merge="mean").get_config()
+    assert SparseMemory.from_config(config).head_merge == "mean"
+    del config["head_merge"]  # as written by earlier versions
+    assert SparseMemory.from_config(config).head_merge == "sum"
+
+
+@pytest.mark.parametrize("head_merge", ["mean", "concat"])
+def test_read_outs_of_heads_may_be_merged_otherwise(head_merge):
+    layer = SparseMemory(num_keys=6, top_k=3, num_heads=2, value_dim=5, head_merge=head_merge)
+    tokens = np.random.default_rng(0).normal(size=(2, 3, 8)).astype("float32")
+    output = layer(tokens)
+    assert output.shape == (2, 3, 8)
+    np.testing.assert_allclose(layer.fold()(tokens), output, rtol=1e-5, atol=1e-6)
