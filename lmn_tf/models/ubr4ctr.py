@@ -125,9 +125,8 @@ class UBR4CTR(LabelledLoss, CTRModel):
         """Creates what tells the scores of a sequence's events."""
         if self.options.retrieval == "self_attention":
             # In float32 under any precision: rounding must not decide which events are best.
-            units, heads = self.options.selector_units, self.options.selector_heads
             self.selectors[name] = SelfAttentionSelector(
-                units, heads, dtype="float32", name=f"{name}_selector"
+                self.options.selector_units, dtype="float32", name=f"{name}_selector"
             )
             return
         fields = self._fields(name)
@@ -152,8 +151,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
         return FieldSelector(
             [width for _, width, _ in fields],
             self.options.selector_units,
-            self.options.selector_heads,
-            self.options.selector_hidden_units,
+            hidden_units=self.options.selector_hidden_units,
             dtype=self.dtype_policy,
             name=f"{name}_selector",
         )

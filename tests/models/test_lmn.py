@@ -151,7 +151,7 @@ def test_each_sequence_has_a_memory():
         {"query_norm": "layer", "memory_pooling": "sum"},
         {"query_norm": "none", "memory_pooling": "target_attention", "query_target": True},
         {"stop_gradient": "memory_only", "memory_hidden_units": (5,), "attention": False},
-        {"stop_gradient": "none", "temperature": 2.0, "smooth_l1_beta": 0.5},
+        {"stop_gradient": "none", "temperature": 2.0},
     ],
 )
 def test_options(options):

@@ -31,7 +31,6 @@ OPTIONS = {
     "user_merge": "add",
     "memory_loss_weight": 0.5,
     "stop_gradient": "none",
-    "smooth_l1_beta": 0.5,
     "temperature": 2.0,
     "query_target": True,
     "memory_placement": "row_wise",

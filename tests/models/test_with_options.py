@@ -83,6 +83,14 @@ def test_options_of_several_bases_are_combined():
     assert Doubled.Options is DIN.Options
 
 
+def test_a_config_of_an_earlier_version_loads():
+    config = LMN(SPEC, top_k=3, **SMALL).get_config()
+    again = LMN.from_config({**config, "smooth_l1_beta": 1.0})
+    assert again.get_config() == config
+    with pytest.raises(UserError, match="`smooth_l1_beta` of LMN must be left out: .*=0.5"):
+        LMN.from_config({**config, "smooth_l1_beta": 0.5})
+
+
 @pytest.mark.parametrize(
     ("layer", "record"),
     [

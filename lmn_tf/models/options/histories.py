@@ -1,11 +1,14 @@
 """Options of the models that read histories by attention, recurrence, search or walks."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+import pydantic
 
 from lmn_tf.models.options.base import CTRModelOptions
 from lmn_tf.models.options.record import Share, SomeWidths, Widths, option
 from lmn_tf.specs.yaml.section import AnyText, Flag, Natural, NonNegative, Positive, Problem
 
+_EvenWidth = Annotated[int, pydantic.Field(strict=True, ge=2, le=2**63 - 1, multiple_of=2)]
 _AttentionActivation = Literal["sigmoid", "dice", "prelu", "relu"]
 
 
@@ -151,6 +154,8 @@ class SASRecOptions(CTRModelOptions):
 class UBR4CTROptions(CTRModelOptions):
     """Options of `UBR4CTR`."""
 
+    retired = {"selector_heads": 2}
+
     retrieval: Literal["fields", "self_attention"] = option(
         "fields",
         "How events are found: by the ids that they share with the candidate, or by the "
@@ -163,10 +168,7 @@ class UBR4CTROptions(CTRModelOptions):
         'fields, no selector. For `retrieval="fields"`.',
     )
     top_k: Positive = option(20, "Events that are retrieved.")
-    selector_units: Positive = option(
-        16, "Width of the selector's attention, a multiple of `selector_heads`."
-    )
-    selector_heads: Positive = option(2, "Heads of that attention.")
+    selector_units: _EvenWidth = option(16, "Width of the selector's attention of two heads.")
     selector_hidden_units: Widths = option((20, 10), "Hidden layers of the selector of fields.")
 
     def check(self):
@@ -176,12 +178,6 @@ class UBR4CTROptions(CTRModelOptions):
                 ("field_selection",),
                 f"`field_selection` must be left alone for `retrieval={self.retrieval!r}`, which "
                 f"reads no fields. Received: field_selection={self.field_selection!r}",
-            )
-        if self.selector_units % self.selector_heads:
-            raise Problem(
-                ("selector_units",),
-                "`selector_units` must be divisible by `selector_heads`. Received: "
-                f"selector_units={self.selector_units}, selector_heads={self.selector_heads}",
             )
 
 

@@ -62,6 +62,8 @@ class UserAwareQueryOptions(Options):
 class LargeMemoryOptions(ProductKeyMemoryOptions, UserAwareQueryOptions):
     """Options of `LargeMemory`."""
 
+    retired = {"smooth_l1_beta": 1.0}
+
     memory_pooling: Literal["mean", "sum", "target_attention"] = option(
         "mean", "How the read-outs of a history are pooled."
     )
@@ -73,9 +75,6 @@ class LargeMemoryOptions(ProductKeyMemoryOptions, UserAwareQueryOptions):
         "target",
         'What the memory loss does not train: its target, nothing, or, with `"memory_only"`, all '
         "but keys and values.",
-    )
-    smooth_l1_beta: PositiveNumber = option(
-        1.0, "Where the memory loss turns from quadratic to linear."
     )
     query_target: Flag = option(False, "Whether the candidate reads the memory, too.")
 

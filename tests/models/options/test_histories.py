@@ -15,7 +15,7 @@ from lmn_tf.specs.errors import UserError
             "field_selection",
             "left alone for `retrieval='self_attention'`",
         ),
-        (UBR4CTROptions, {"selector_units": 5}, "selector_units", "divisible by `selector_heads`"),
+        (UBR4CTROptions, {"selector_units": 5}, "selector_units", "at least 2, a multiple of 2"),
         (
             IMNOptions,
             {"normalize": "length", "attention_weights": "softmax"},

@@ -1,6 +1,12 @@
 import pytest
 
-from lmn_tf.models.options import LMNOptions, LMNSIMOptions, MSNOptions, UserAwarePoolingOptions
+from lmn_tf.models.options import (
+    LMNOptions,
+    LMNSIMOptions,
+    MSNOptions,
+    UBR4CTROptions,
+    UserAwarePoolingOptions,
+)
 from lmn_tf.specs.errors import UserError
 
 
@@ -27,3 +33,10 @@ def test_options_that_do_not_go_together(values, key, message):
 def test_a_memory_may_grow_in_a_warm_start():
     assert set(LMNOptions.may_grow) == set(MSNOptions.may_grow) == {"num_keys", "open_keys"}
     assert UserAwarePoolingOptions.may_grow == ()
+
+
+def test_options_of_earlier_versions_may_have_the_value_that_stayed():
+    assert LMNOptions.make({"smooth_l1_beta": 1.0, "top_k": 3}).top_k == 3
+    [(key, message)] = LMNOptions.problems({"smooth_l1_beta": 0.5}, "model `lmn`")
+    assert key == "smooth_l1_beta" and "must be left out: it is no longer an option" in message
+    assert UBR4CTROptions.make({"selector_heads": 2}) == UBR4CTROptions()
