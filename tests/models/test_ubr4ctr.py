@@ -421,7 +421,7 @@ def test_bad_options():
     spec = kitchen_sink_spec(sequences=[{**clicks, "fields": clicks["fields"][3:]}])
     with pytest.raises(UserError, match="`fields` of the sequence 'clicks' must have one with ids"):
         make(spec)
-    with pytest.raises(ValueError, match="`top_k` must be a positive integer. Received: top_k=0"):
+    with pytest.raises(ValueError, match="`top_k` of UBR4CTR must be an integer of at least 1"):
         make(top_k=0)
     with pytest.raises(UserError, match="`field_selection` must be left alone .* Received: .*all"):
         attentive(field_selection="all")
