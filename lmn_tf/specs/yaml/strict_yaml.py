@@ -95,89 +95,98 @@ class Marks(dict):
         return Marks({**kept, **dict.fromkeys(paths)}, files)
 
 
-class _Builder:
-    """Turns parser events into plain data. Iterative, so that no nesting can end the process."""
+class _Reader:
+    """Turns parser events into plain data, by recursion that `MAX_DEPTH` bounds.
 
-    def __init__(self, file):
+    A graph of nodes, as `yaml.compose` gives, would tell nothing of anchors, and be built as a
+    whole before the first rule could be checked.
+    """
+
+    def __init__(self, text, file):
         self.file = file
         self.marks = Marks()
-        self.root = None
-        self.stack = []  # [container, path, pending key]
+        self.events = yaml.parse(text, Loader=_Loader)
 
-    def fail(self, message, mark):
-        raise UserError(message, file=self.file, line=None if mark is None else mark.line + 1)
+    def fail(self, message, event):
+        raise UserError(message, file=self.file, line=event.start_mark.line + 1)
 
-    def path(self):
-        if not self.stack:
-            return ()
-        container, path, key = self.stack[-1]
-        return path + ((len(container) if isinstance(container, list) else key),)
+    def next_event(self):
+        event = next(self.events)
+        if getattr(event, "anchor", None) is not None:
+            self.fail("anchors and aliases must not be used.", event)
+        return event
 
-    def wants_key(self):
+    def document(self):
+        root = None
+        self.next_event()  # the start of the stream
+        if isinstance(self.next_event(), yaml.DocumentStartEvent):
+            root = self.value((), self.next_event())
+            self.next_event()  # the end of the document
+            event = self.next_event()
+            if isinstance(event, yaml.DocumentStartEvent):
+                self.fail("a file must hold one YAML document.", event)
+        return root
+
+    def value(self, path, event):
+        # The line of what a key stands for is the key's.
+        self.marks.setdefault(path, event.start_mark.line + 1)
+        if isinstance(event, yaml.ScalarEvent):
+            return self.scalar(event)
+        self.check_tag(event)
+        if len(path) >= MAX_DEPTH:
+            self.fail(_TOO_DEEP, event)
         return (
-            bool(self.stack) and isinstance(self.stack[-1][0], dict) and self.stack[-1][2] is None
+            self.mapping(path) if isinstance(event, yaml.MappingStartEvent) else self.sequence(path)
         )
 
-    def add_key(self, key, mark):
-        container, path, _ = self.stack[-1]
+    def sequence(self, path):
+        items = []
+        while not isinstance(event := self.next_event(), yaml.SequenceEndEvent):
+            items.append(self.value((*path, len(items)), event))
+        return items
+
+    def mapping(self, path):
+        items = {}
+        while not isinstance(event := self.next_event(), yaml.MappingEndEvent):
+            key = self.key(path, event)
+            items[key] = self.value((*path, key), self.next_event())
+        return items
+
+    def key(self, path, event):
+        if not isinstance(event, yaml.ScalarEvent):
+            self.check_tag(event)
+            self.fail("a key must be text. Received: a list or a mapping", event)
+        key = self.scalar(event)
         if not isinstance(key, str):
-            self.fail(f"a key must be text. Received: {short(key)}", mark)
+            self.fail(f"a key must be text. Received: {short(key)}", event)
         if key == "<<":
-            self.fail("merge keys must not be used: write the values out. Received: <<", mark)
-        if key in container:
-            first = self.marks[path + (key,)]
-            self.fail(f"key `{key}` must be written once. It stands in line {first} too.", mark)
-        self.marks[path + (key,)] = mark.line + 1
-        self.stack[-1][2] = key
+            self.fail("merge keys must not be used: write the values out. Received: <<", event)
+        if (*path, key) in self.marks:
+            first = self.marks[(*path, key)]
+            self.fail(f"key `{key}` must be written once. It stands in line {first} too.", event)
+        self.marks[(*path, key)] = event.start_mark.line + 1
+        return key
 
-    def add_value(self, value, mark):
-        if not self.stack:
-            self.root = value
-            self.marks[()] = mark.line + 1
-            return
-        container, path, key = self.stack[-1]
-        if isinstance(container, list):
-            self.marks[path + (len(container),)] = mark.line + 1
-            container.append(value)
-        else:
-            container[key] = value
-            self.stack[-1][2] = None
-
-    def open(self, container, mark):
-        if self.wants_key():
-            self.fail("a key must be text. Received: a list or a mapping", mark)
-        if len(self.stack) >= MAX_DEPTH:
-            self.fail(_TOO_DEEP, mark)
-        path = self.path()
-        self.add_value(container, mark)
-        self.stack.append([container, path, None])
+    def check_tag(self, event):
+        is_text = isinstance(event, yaml.ScalarEvent) and event.tag == "!" and event.style
+        if event.tag is not None and not is_text:
+            self.fail(f"tags must not be used. Received: {short(event.tag)}", event)
 
     def scalar(self, event):
-        mark = event.start_mark
-        if event.tag is not None and not (event.tag == "!" and event.style):
-            self.fail(f"tags must not be used. Received: {short(event.tag)}", mark)
-        value = event.value if event.style else self.plain(event.value, mark)
-        if self.wants_key():
-            self.add_key(value, mark)
-        else:
-            self.add_value(value, mark)
-
-    def plain(self, text, mark):
+        self.check_tag(event)
+        text = event.value
+        if event.style:
+            return text
         if _NULL.match(text):
             return None
         if _BOOL.match(text):
             return text.lower() == "true"
-        if _INT.match(text):
+        is_integer = bool(_INT.match(text))
+        if is_integer or _FLOAT.match(text):
             if len(text) > _MAX_DIGITS:
-                self.fail(f"a number must have at most {_MAX_DIGITS} digits.", mark)
-            return int(text.replace("_", ""))
-        if _FLOAT.match(text):
-            if len(text) > _MAX_DIGITS:
-                self.fail(f"a number must have at most {_MAX_DIGITS} digits.", mark)
-            return float(text.replace("_", ""))
-        if _INFINITE.match(text):
-            return float(text.replace(".", ""))
-        return text
+                self.fail(f"a number must have at most {_MAX_DIGITS} digits.", event)
+            return (int if is_integer else float)(text.replace("_", ""))
+        return float(text.replace(".", "")) if _INFINITE.match(text) else text
 
 
 def load(source):
@@ -259,30 +268,11 @@ def nearest_file(path):
 
 def loads(text, file=None):
     """Reads one YAML document from `text`; `file` is named in errors."""
-    builder = _Builder(file)
-    documents = 0
+    reader = _Reader(text, file)
     try:
-        for event in yaml.parse(text, Loader=_Loader):
-            if getattr(event, "anchor", None) is not None:
-                builder.fail("anchors and aliases must not be used.", event.start_mark)
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    builder.fail("a file must hold one YAML document.", event.start_mark)
-            elif isinstance(event, yaml.ScalarEvent):
-                builder.scalar(event)
-            elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-                if event.tag is not None:
-                    builder.fail(
-                        f"tags must not be used. Received: {short(event.tag)}", event.start_mark
-                    )
-                empty = {} if isinstance(event, yaml.MappingStartEvent) else []
-                builder.open(empty, event.start_mark)
-            elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-                builder.stack.pop()
+        return reader.document(), reader.marks
     except yaml.YAMLError as error:
         raise _syntax_error(error, text, file) from None
-    return builder.root, builder.marks
 
 
 def _syntax_error(error, text, file):
