@@ -37,9 +37,7 @@ def compare(comparison, seeds, output, in_process, as_json):
 
     spec = ComparisonSpec.load(comparison)
     if output:
-        own = spec.__dict__["_base_dir"], spec.place
-        spec = dataclasses.replace(spec, output=output)
-        spec.__dict__["_base_dir"], spec.__dict__["_place"] = own
+        spec = dataclasses.replace(spec, output=output).with_source(spec.base_dir, *spec.place)
     runs = Comparison(spec, range(1, seeds + 1) if seeds else None, in_process=in_process)
     let_xla_select_k()
     if in_process:

@@ -222,7 +222,7 @@ class FeatureSpec(Document):
     @property
     def assets(self):
         """The `Assets` learned for this spec; mutable, empty at first."""
-        return self.__dict__.setdefault("_assets", Assets())
+        return vars(self).setdefault("_assets", Assets())
 
     # Columns.
 

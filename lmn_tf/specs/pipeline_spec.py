@@ -301,9 +301,9 @@ class PipelineSpec(Document):
             settings, lambda: PipelineSpec.from_dict(data, base_dir=self.base_dir)
         )
         file, marks = self.place
-        if marks is not None:
-            spec.__dict__["_place"] = file, marks.without(paths)
-        return spec
+        return (
+            spec if marks is None else spec.with_source(self.base_dir, file, marks.without(paths))
+        )
 
     @property
     def feature_spec_path(self):

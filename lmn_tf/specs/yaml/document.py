@@ -47,6 +47,9 @@ _SHAPES = {
 }
 
 
+_NO_FILE = (".", None, None)  # folder, file and marks
+
+
 def parse(cls, data, file=None, marks=None):
     """Returns `cls` made from plain `data`.
 
@@ -231,10 +234,19 @@ class Document:
     @classmethod
     def from_dict(cls, data, base_dir=".", file=None, marks=None):
         """Returns the spec that `to_dict` gave."""
-        spec = parse(cls, data, file=file, marks=marks)
-        spec.__dict__["_base_dir"] = str(base_dir)
-        spec.__dict__["_place"] = (file, marks)
-        return spec
+        return parse(cls, data, file=file, marks=marks).with_source(base_dir, file, marks)
+
+    def with_source(self, base_dir, file=None, marks=None):
+        """Notes where the spec, or the one that it was made from, was read; returns it.
+
+        Args:
+            base_dir: Path of the folder that paths in the spec are relative to.
+            file: Path of the file. Defaults to `None`.
+            marks: `Marks` of the data. Defaults to `None`.
+        """
+        # No field, and of a frozen record.
+        vars(self)["_source"] = (str(base_dir), file, marks)
+        return self
 
     def to_dict(self):
         """Returns the spec as plain data with every default written out."""
@@ -243,9 +255,9 @@ class Document:
     @property
     def base_dir(self):
         """Folder that paths in the file are relative to."""
-        return pathlib.Path(self.__dict__.get("_base_dir", "."))
+        return pathlib.Path(vars(self).get("_source", _NO_FILE)[0])
 
     @property
     def place(self):
         """Pair: the file that the spec was read from and its `Marks`, each `None` without one."""
-        return self.__dict__.get("_place", (None, None))
+        return vars(self).get("_source", _NO_FILE)[1:]

@@ -135,9 +135,8 @@ class _Reader:
         self.check_tag(event)
         if len(path) >= MAX_DEPTH:
             self.fail(_TOO_DEEP, event)
-        return (
-            self.mapping(path) if isinstance(event, yaml.MappingStartEvent) else self.sequence(path)
-        )
+        read = self.sequence if isinstance(event, yaml.SequenceStartEvent) else self.mapping
+        return read(path)
 
     def sequence(self, path):
         items = []

@@ -37,6 +37,15 @@ def test_a_spec_without_a_file_is_of_the_current_folder():
         assert note.place == (None, None)
 
 
+def test_a_spec_made_from_another_is_told_where_that_was_read_from(tmp_path):
+    path = tmp_path / "note.yaml"
+    path.write_text("pages: 3\n")
+    note = Note.load(path)
+    other = dataclasses.replace(note, pages=4).with_source(note.base_dir, *note.place)
+    assert (other.base_dir, other.place) == (tmp_path, (path, {(): 1, ("pages",): 1}))
+    assert other == Note(pages=4)
+
+
 @pytest.mark.parametrize(
     "old, new, message",
     [
