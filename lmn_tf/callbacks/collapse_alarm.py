@@ -6,9 +6,10 @@ import warnings
 import keras
 import tensorflow as tf
 
+from lmn_tf.metrics.figures import SLOTS
 from lmn_tf.metrics.memory_usage import MemoryUsage
 
-_NAMES = ("slots_used", "memory_kl", "slots_for_90")
+_NAMES = tuple(figure.name for figure in SLOTS)
 _REMEDIES = (
     "Likely remedies: normalised queries (`query_norm='batch'` or `'layer'`), over-parameterised "
     "keys (`key_expansion`) or a `key_balance_weight` where the model has them, warm-up of the "

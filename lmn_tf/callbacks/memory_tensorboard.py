@@ -8,8 +8,9 @@ from lmn_tf.distribute.tables.rows import get_rows, row_chunks
 from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.large_memory import LargeMemory
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
+from lmn_tf.metrics.figures import SLOTS
 
-_USAGE = ("slots_used", "memory_kl", "slots_for_90")
+_USAGE = tuple(figure.name for figure in SLOTS)
 
 
 class MemoryTensorBoard(keras.callbacks.Callback):

@@ -3,18 +3,7 @@
 import keras
 
 from lmn_tf.metrics.grouped_auc import GroupedAUC
-from lmn_tf.metrics.log_loss import LogLoss
-from lmn_tf.metrics.normalized_entropy import NormalizedEntropy
-from lmn_tf.metrics.streaming_auc import StreamingAUC
-
-_METRICS = {
-    "auc": StreamingAUC,
-    "gauc": lambda **kwargs: GroupedAUC(weight="impressions", **kwargs),
-    "qauc": lambda **kwargs: GroupedAUC(weight="uniform", **kwargs),
-    "logloss": LogLoss,
-    "normalized_entropy": NormalizedEntropy,
-    "ne": NormalizedEntropy,
-}
+from lmn_tf.metrics.named_metric import METRICS, named_metric
 
 
 def make_metrics(metrics, labels):
@@ -42,12 +31,9 @@ def make_metrics(metrics, labels):
     """
     plain, grouped = [], []
     for metric in _each(metrics):
-        if isinstance(metric, str) and metric in _METRICS:
+        if isinstance(metric, str) and metric in METRICS:
             made = [
-                _METRICS[metric](
-                    label_index=index,
-                    name=metric if len(labels) == 1 else f"{label}_{metric}",
-                )
+                named_metric(metric, index, prefix="" if len(labels) == 1 else f"{label}_")
                 for index, label in enumerate(labels)
             ]
         else:

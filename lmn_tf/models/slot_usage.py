@@ -5,9 +5,8 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from lmn_tf.metrics.figures import SLOTS, slot_figures
 from lmn_tf.metrics.memory_usage import MemoryUsage
-
-_NAMES = {"used": "slots_used", "kl": "memory_kl", "top90": "slots_for_90"}
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -38,9 +37,9 @@ class SlotUsage(MemoryUsage):
 
     def result(self):
         if not tf.executing_eagerly():  # a sort of all slots a step would cost too much
-            return {self.prefix + name: tf.constant(float("nan")) for name in _NAMES.values()}
-        statistics = self.compute()
-        return {self.prefix + name: statistics[key] for key, name in _NAMES.items()}
+            return {self.prefix + figure.name: tf.constant(float("nan")) for figure in SLOTS}
+        figures = slot_figures(self.compute())
+        return {self.prefix + name: value for name, value in figures.items()}
 
     def get_config(self):
         return {**super().get_config(), "prefix": self.prefix}

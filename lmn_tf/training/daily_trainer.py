@@ -10,20 +10,19 @@ from lmn_tf.data.formats import match_files
 from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.data.reading.dated_files import dated_files
 from lmn_tf.data.reading.unit_order import UnitOrder
+from lmn_tf.metrics.figures import QUALITY
 from lmn_tf.specs.learned.fingerprint import fingerprint
 from lmn_tf.specs.learned.spec_folder import load_spec, write_spec
 from lmn_tf.training.growth.growth import carried_over, whole_arrays
 from lmn_tf.training.growth.row_sources import merge_assets, row_sources
 from lmn_tf.training.growth.warm_start import WarmStart
 from lmn_tf.training.monitor.board import Board
-from lmn_tf.training.monitor.progress import Watcher
+from lmn_tf.training.monitor.progress import Watcher, monitored_words
 from lmn_tf.training.saving import checkpoints as checkpoint_files
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.variable_paths import keyed_variables
 from lmn_tf.training.trainer import Trainer
 from lmn_tf.training.training_loop import TrainingLoop, TrainState
-
-_MEANS = ("auc", "gauc", "qauc", "logloss", "normalized_entropy")
 
 
 class DailyTrainer(Trainer):
@@ -201,7 +200,7 @@ def progressive_means(days) -> dict:
     {'auc': 0.6875, 'days': 2, 'examples': 4}
     """
     means = {}
-    for name in _MEANS:
+    for name in (figure.name for figure in QUALITY):
         known = [one for one in days if one.get(name) is not None]
         if known:
             weights = [one["examples"] for one in known]
@@ -221,8 +220,5 @@ class _DayWatcher(Watcher):
     def words(self, loop, figures) -> list[str]:
         """As of `Watcher`."""
         words = [f"day {figures['day']} ({figures['epoch'] + 1}/{loop.epochs})"]
-        for name in ("auc", "gauc", "logloss"):
-            if figures["before"].get(name) is not None:
-                words.append(f"before {name} {figures['before'][name]:.4f}")
-        words.append(f"loss {figures['loss']:.4f}")
+        words += [*monitored_words("before", figures["before"]), f"loss {figures['loss']:.4f}"]
         return words + ([f"new rows {figures['new_rows']:,}"] if "new_rows" in figures else [])

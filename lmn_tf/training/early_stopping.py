@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-_SMALLER_IS_BETTER = ("logloss", "normalized_entropy", "loss")
+from lmn_tf.metrics.figures import FIGURES
 
 
 @dataclasses.dataclass
@@ -69,6 +69,6 @@ class EarlyStopping:
         self.bad_epochs = state["bad_epochs"]
 
     def _is_better(self, value: float) -> bool:
-        if self.monitor in _SMALLER_IS_BETTER:
+        if self.monitor in FIGURES and FIGURES[self.monitor].smaller_is_better:
             return value < self.best_value
         return value > self.best_value

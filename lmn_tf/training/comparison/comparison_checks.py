@@ -1,5 +1,6 @@
 """What a comparison must keep to beyond its own file: its pipeline's rules, its models' options."""
 
+from lmn_tf.metrics.figures import FIGURES
 from lmn_tf.models import registry
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.grid import overlaps, size
@@ -63,7 +64,7 @@ def _check_search(spec, base, features):
                 f"`data.{key}` of the pipeline must be given for a `search`: the "
                 f"{'validation' if key == 'valid' else 'test'} set {words}. Received: nothing",
             )
-    if spec.search.monitor == "gauc" and features.group is None:
+    if FIGURES[spec.search.monitor].needs_groups and features.group is None:
         raise _placed(
             spec,
             ("search", "monitor"),

@@ -4,24 +4,13 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from lmn_tf.metrics.figures import SLOTS, Figure, select
 from lmn_tf.metrics.relative_improvement import rela_impr
 from lmn_tf.training.comparison.search_report import search_markdown
 from lmn_tf.training.evaluation.metrics_table import markdown_table
 
-_FIGURES = ("auc", "gauc", "logloss", "normalized_entropy")
-_MEMORY = ("slots_used", "memory_kl", "slots_for_90")
-_COLUMNS = (
-    ("auc", "AUC", 4),
-    ("gauc", "GAUC", 4),
-    ("logloss", "LogLoss", 4),
-    ("normalized_entropy", "NE", 4),
-    ("parameters", "parameters", 0),
-    ("examples_per_second", "examples/s", 0),
-    ("peak_memory_mib", "peak memory (MiB)", 0),
-    ("slots_used", "slots used (%)", 1),
-    ("memory_kl", "KL", 3),
-    ("slots_for_90", "slots for 90 %", 0),
-)
+_QUALITY = select("auc", "gauc", "logloss", "normalized_entropy")
+_COST = select("parameters", "examples_per_second", "peak_memory_mib")
 
 # Below this, differences of the AUC between single runs are those between seeds.
 LEAST = 0.005
@@ -166,12 +155,12 @@ def summary(spec, seeds, metrics: dict, oracle=None, search=None, failed=()) -> 
 
 def markdown(result: dict) -> str:
     """Lays a summary out as Markdown."""
-    columns = [column for column in _COLUMNS if _is_known(result, column[0])]
-    titles = ["model", *(title for _, title, _ in columns)]
+    columns = [figure for figure in (*_QUALITY, *_COST, *SLOTS) if _is_known(result, figure.name)]
+    titles = ["model", *(figure.heading for figure in columns)]
     titles[2:2] = ["RelaImpr (%)", "against the base", "against the best other"]
     rows = []
     for label, model in result["models"].items():
-        cells = [_cell(model.get(key), digits) for key, _, digits in columns]
+        cells = [_cell(model.get(figure.name), figure) for figure in columns]
         other = model.get("best_other")
         cells[1:1] = [
             _percent(model["rela_impr"]),
@@ -248,10 +237,11 @@ def picture(result: dict, path) -> None:
 def _model(runs: dict, which: str) -> dict:
     found = list(runs.values())
     model = {"seeds": list(runs)}
-    for key in _FIGURES:
-        model[key] = _spread([run[which].get(key) for run in found])
-    for key in _MEMORY:
-        model[key] = _spread([(run[which].get("memory") or {}).get(key) for run in found])
+    for figure in _QUALITY:
+        model[figure.name] = _spread([run[which].get(figure.name) for run in found])
+    for figure in SLOTS:
+        used = [(run[which].get("memory") or {}).get(figure.name) for run in found]
+        model[figure.name] = _spread(used)
     model["parameters"] = _spread([run.get("parameters") for run in found])
     train = [run["train"] for run in found]
     model["examples_per_second"] = _spread([one["examples_per_second"] for one in train])
@@ -300,11 +290,11 @@ def _is_known(result: dict, key: str) -> bool:
     return key == "auc" or any(key in model for model in result["models"].values())
 
 
-def _cell(spread: dict | None, digits: int) -> str:
+def _cell(spread: dict | None, figure: Figure) -> str:
     if spread is None:
         return "-"
-    text = f"{spread['mean']:,.{digits}f}"
-    return text if not spread["sd"] else f"{text} ± {spread['sd']:,.{digits}f}"
+    text = figure.cell(spread["mean"])
+    return text if not spread["sd"] else f"{text} ± {figure.cell(spread['sd'])}"
 
 
 def _percent(value: float | None) -> str:

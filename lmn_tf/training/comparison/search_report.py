@@ -3,11 +3,10 @@
 import json
 import math
 
+from lmn_tf.metrics.figures import FIGURES, MONITORED
 from lmn_tf.specs.grid import size
 from lmn_tf.training.comparison.comparison_checks import model_grid
 from lmn_tf.training.evaluation.metrics_table import markdown_table
-
-_TITLES = {"auc": "AUC", "gauc": "GAUC", "logloss": "LogLoss"}
 
 
 def best_trial(scores: dict, monitor: str) -> int | None:
@@ -25,7 +24,7 @@ def best_trial(scores: dict, monitor: str) -> int | None:
     >>> best_trial({1: {"auc": 0.70}, 2: None, 3: {"auc": 0.72}, 4: {"auc": 0.72}}, "auc")
     3
     """
-    sign = -1 if monitor == "logloss" else 1
+    sign = -1 if FIGURES[monitor].smaller_is_better else 1
     known = {
         trial: sign * figures[monitor]
         for trial, figures in scores.items()
@@ -61,7 +60,7 @@ def search_summary(spec, trials: dict, chosen: dict) -> dict:
                     "trial": number,
                     "configuration": configuration,
                     "failed": figures is None,
-                    **{key: (figures or {}).get(key) for key in _TITLES},
+                    **{figure.name: (figures or {}).get(figure.name) for figure in MONITORED},
                 }
                 for number, (configuration, figures) in enumerate(tried, 1)
             ],
@@ -77,47 +76,47 @@ def search_summary(spec, trials: dict, chosen: dict) -> dict:
 
 def search_markdown(search: dict) -> list[str]:
     """Lays out a search as lines of Markdown."""
-    title, short = _TITLES[search["monitor"]], _short_names(search)
+    monitor, short = FIGURES[search["monitor"]], _short_names(search)
     count = search["trials"]
     lines = [
         "## Search",
         "",
         f"{count} configuration{'s' * (count > 1)} of each model, drawn and trained with seed "
-        f"{search['seed']}, the best by {title} of the validation set; the test set was read for "
-        "the chosen ones alone.",
+        f"{search['seed']}, the best by {monitor.title} of the validation set; the test set was "
+        "read for the chosen ones alone.",
         "",
     ]
     rows = []
     for label, model in search["models"].items():
         best = model["chosen"]
-        score = None if best is None else model["trials"][best - 1][search["monitor"]]
+        score = None if best is None else model["trials"][best - 1][monitor.name]
         rows.append(
             [
                 label,
                 f"{model['configurations']:,}",
                 "-" if best is None else str(best),
-                _figure(score),
+                monitor.cell(score),
                 "-" if best is None else _text(model["configuration"], short),
             ]
         )
-    titles = ["model", "size of its grid", "chosen trial", f"{title} (valid)", "configuration"]
+    score = f"{monitor.title} (valid)"
+    titles = ["model", "size of its grid", "chosen trial", score, "configuration"]
     lines += [*markdown_table(titles, rows), "", "All trials, figures of the validation set:", ""]
     rows = [
         [
             label,
             f"{trial['trial']}{' (chosen)' * (trial['trial'] == model['chosen'])}",
-            *("failed" if trial["failed"] else _figure(trial[key]) for key in _TITLES),
+            *(
+                "failed" if trial["failed"] else figure.cell(trial[figure.name])
+                for figure in MONITORED
+            ),
             _text(trial["configuration"], short),
         ]
         for label, model in search["models"].items()
         for trial in model["trials"]
     ]
-    titles = ["model", "trial", *_TITLES.values(), "configuration"]
+    titles = ["model", "trial", *(figure.title for figure in MONITORED), "configuration"]
     return [*lines, *markdown_table(titles, rows), ""]
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _text(configuration: dict, short: dict) -> str:

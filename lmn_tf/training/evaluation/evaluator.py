@@ -13,10 +13,10 @@ from lmn_tf.data.dataset import user_errors
 from lmn_tf.distribute.cluster.worker_step import WorkerScope
 from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.iterative_memory import IterativeMemory
+from lmn_tf.metrics.figures import QUALITY, slot_figures
+from lmn_tf.metrics.named_metric import named_metric
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.evaluation.memory_reads import memory_layers, memory_names, recorded_reads
-
-ORDER = ("auc", "gauc", "qauc", "logloss", "normalized_entropy")
 
 
 class Evaluator:
@@ -171,28 +171,16 @@ class Evaluator:
         return forward
 
     def _metrics(self, index: int) -> dict:
-        scorer = {
-            "auc": metrics.StreamingAUC(label_index=index),
-            "logloss": metrics.LogLoss(label_index=index),
-            "normalized_entropy": metrics.NormalizedEntropy(label_index=index),
+        return {
+            figure.name: named_metric(figure.name, index)
+            for figure in QUALITY
+            if self.grouped or not figure.needs_groups
         }
-        if self.grouped:
-            scorer["gauc"] = metrics.GroupedAUC("impressions", label_index=index)
-            scorer["qauc"] = metrics.GroupedAUC("uniform", label_index=index)
-        return scorer
 
     def _memory(self, usage) -> dict:
         found = []
         for memory, metric in zip(self.memories, usage, strict=True):
-            statistics = metric.compute()
-            found.append(
-                {
-                    "memory_size": memory.memory_size,
-                    "slots_used": statistics["used"],
-                    "memory_kl": statistics["kl"],
-                    "slots_for_90": statistics["top90"],
-                }
-            )
+            found.append({"memory_size": memory.memory_size, **slot_figures(metric.compute())})
         if len(found) == 1:
             return found[0]
         names = memory_names(self.memories)
@@ -237,12 +225,10 @@ def _finite(value) -> float | None:
 
 def _results(scorer: dict) -> dict:
     values = {}
-    for name in ORDER:
-        if name not in scorer:
-            continue
-        values[name] = _finite(scorer[name].result())
+    for name, metric in scorer.items():
+        values[name] = _finite(metric.result())
         if name == "gauc":
-            details = scorer[name].compute()
+            details = metric.compute()
             values["groups"] = details["groups"]
             values["groups_skipped"] = details["skipped"]
             values["ungrouped_rows"] = details["ungrouped"]

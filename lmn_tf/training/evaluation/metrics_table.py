@@ -1,19 +1,8 @@
 """The metrics of a run as lines of text."""
 
-_COLUMNS = (
-    ("auc", "AUC", "{:.4f}"),
-    ("gauc", "GAUC", "{:.4f}"),
-    ("qauc", "QAUC", "{:.4f}"),
-    ("logloss", "LogLoss", "{:.4f}"),
-    ("normalized_entropy", "NE", "{:.4f}"),
-    ("examples", "examples", "{:,}"),
-)
-_MEMORY_COLUMNS = (
-    ("slots_used", "slots used", "{:.1f} %"),
-    ("memory_kl", "KL", "{:.3f}"),
-    ("slots_for_90", "slots for 90 %", "{:,.0f}"),
-)
+from lmn_tf.metrics.figures import QUALITY, SLOTS, select
 
+_COLUMNS = (*QUALITY, *select("examples"))
 _MOST_DAYS = 31
 
 
@@ -68,7 +57,7 @@ def metrics_table(metrics: dict) -> str:
     sets |= {name: metrics[name] for name in ("progressive", "valid", "test") if name in metrics}
     if sets:
         rows = [dict(_cells(figures)) for figures in sets.values()]
-        known = [title for _, title, _ in (*_COLUMNS, *_MEMORY_COLUMNS)]
+        known = [figure.title for figure in (*_COLUMNS, *SLOTS)]
         titles = [title for title in known if any(title in row for row in rows)]
         table = [["set", *titles]]
         table += [
@@ -103,8 +92,9 @@ def _opening(metrics: dict):
 
 def _cells(figures: dict):
     memory = figures.get("memory") or {}
-    for source, columns in ((figures, _COLUMNS), (memory, _MEMORY_COLUMNS)):
-        for key, title, form in columns:
-            if key in source:
-                value = source[key]
-                yield title, "-" if value is None else form.format(value)
+    for source, columns in ((figures, _COLUMNS), (memory, SLOTS)):
+        for figure in columns:
+            if figure.name in source:
+                value = source[figure.name]
+                unit = f" {figure.unit}" if figure.unit and value is not None else ""
+                yield figure.title, figure.cell(value) + unit

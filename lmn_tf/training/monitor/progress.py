@@ -7,6 +7,8 @@ import time
 import rich.console
 import rich.progress
 
+from lmn_tf.metrics.figures import MONITORED
+
 
 class Progress:
     """A progress bar on a terminal, plain lines elsewhere.
@@ -113,6 +115,22 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
+def monitored_words(part: str, figures: dict) -> list[str]:
+    """Returns the figures that a line of progress shows, those that are known.
+
+    Args:
+        part: Which data they are of.
+        figures: Figures of `Evaluator`.
+
+    Example:
+
+    >>> monitored_words("valid", {"auc": 0.75, "gauc": None})
+    ['valid auc 0.7500']
+    """
+    known = [figure for figure in MONITORED if figures.get(figure.name) is not None]
+    return [f"{part} {figure.name} {figure.cell(figures[figure.name])}" for figure in known]
+
+
 @dataclasses.dataclass
 class Watcher:
     """Shows each step and each epoch; a listener of `TrainingLoop`.
@@ -154,12 +172,8 @@ class Watcher:
 
     def words(self, loop, figures) -> list[str]:
         """Gives what is said at the end of an epoch, part by part."""
-        valid = figures.get("valid", {})
         words = [f"epoch {figures['epoch'] + 1}/{loop.epochs}", f"loss {figures['loss']:.4f}"]
-        for name in ("auc", "gauc", "logloss"):
-            if valid.get(name) is not None:
-                words.append(f"valid {name} {valid[name]:.4f}")
-        return words
+        return words + monitored_words("valid", figures.get("valid", {}))
 
     def close(self) -> None:
         """Ends the progress bar."""

@@ -1,0 +1,101 @@
+"""Names, titles, digits and directions of the figures that runs report."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One number that runs report, and how it is printed.
+
+    Args:
+        name: String. Its key in `metrics.json`, and its name in `compile` and in `monitor`.
+        title: String. What it is called in tables.
+        digits: Integer. Digits after the decimal point.
+        unit: String. The unit of the printed number. Defaults to `""`.
+        smaller_is_better: Boolean. Defaults to `False`.
+        needs_groups: Boolean. Whether it needs the group of each row. Defaults to `False`.
+        statistic: String. Its key in `usage_statistics`, or `None` where it does not come from
+            the reads of a memory. Defaults to `None`.
+
+    Example:
+
+    >>> Figure("slots_used", "slots used", 1, unit="%").cell(44.14)
+    '44.1'
+    """
+
+    name: str
+    title: str
+    digits: int
+    unit: str = ""
+    smaller_is_better: bool = False
+    needs_groups: bool = False
+    statistic: str | None = None
+
+    @property
+    def heading(self) -> str:
+        """The title with the unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def cell(self, value: float | None) -> str:
+        """Returns the value as text without its unit; `"-"` for `None`."""
+        return "-" if value is None else f"{value:,.{self.digits}f}"
+
+
+# Of the predictions.
+QUALITY = (
+    Figure("auc", "AUC", 4),
+    Figure("gauc", "GAUC", 4, needs_groups=True),
+    Figure("qauc", "QAUC", 4, needs_groups=True),
+    Figure("logloss", "LogLoss", 4, smaller_is_better=True),
+    Figure("normalized_entropy", "NE", 4, smaller_is_better=True),
+)
+
+# Of the slots of a memory.
+SLOTS = (
+    Figure("slots_used", "slots used", 1, unit="%", statistic="used"),
+    Figure("memory_kl", "KL", 3, smaller_is_better=True, statistic="kl"),
+    Figure("slots_for_90", "slots for 90 %", 0, statistic="top90"),
+)
+
+# Of the run itself.
+RUN = (
+    Figure("loss", "loss", 4, smaller_is_better=True),
+    Figure("examples", "examples", 0),
+    Figure("parameters", "parameters", 0),
+    Figure("examples_per_second", "examples/s", 0),
+    Figure("peak_memory_mib", "peak memory", 0, unit="MiB", smaller_is_better=True),
+)
+
+FIGURES = {figure.name: figure for figure in (*QUALITY, *SLOTS, *RUN)}
+
+
+def select(*names: str) -> tuple[Figure, ...]:
+    """Returns figures by name.
+
+    Args:
+        *names: Keys of `FIGURES`.
+
+    Example:
+
+    >>> [figure.title for figure in select("auc", "logloss")]
+    ['AUC', 'LogLoss']
+    """
+    return tuple(FIGURES[name] for name in names)
+
+
+# What progress lines show, and what early stopping and a search can choose by.
+MONITORED = select("auc", "gauc", "logloss")
+
+
+def slot_figures(statistics: dict) -> dict:
+    """Returns the figures of a memory from what `usage_statistics` returns.
+
+    Args:
+        statistics: Dictionary of `usage_statistics`.
+
+    Example:
+
+    >>> slot_figures({"used": 75.0, "kl": 0.5, "top90": 3.0})
+    {'slots_used': 75.0, 'memory_kl': 0.5, 'slots_for_90': 3.0}
+    """
+    return {figure.name: statistics[figure.statistic] for figure in SLOTS}
