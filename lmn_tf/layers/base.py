@@ -1,12 +1,12 @@
 """Checks, losses and variables that many layers share."""
 
-import difflib
-
 import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import replica_count, replica_id, share_of_replicas
+from lmn_tf.distribute.uncast_variable import uncast_variable
 from lmn_tf.keras_internals import merge_call
+from lmn_tf.specs.errors import did_you_mean, nearest
 
 TOKENS = "(batch, tokens, D)"
 _REPLICA = "_lmn_tf_replica"
@@ -16,12 +16,11 @@ def check_choice(name, value, choices):
     """Raises `ValueError` unless `value` is one of `choices`."""
     if value in choices:
         return
-    hint = difflib.get_close_matches(str(value), choices, n=1)
     known = ", ".join(f"'{choice}'" for choice in choices)
-    raise ValueError(
-        f"`{name}` must be one of {known}. Received: {name}={value!r}"
-        + (f". Did you mean '{hint[0]}'?" if hint else "")
-    )
+    text = f"`{name}` must be one of {known}. Received: {name}={value!r}"
+    if nearest(value, choices) is not None:
+        text += f".{did_you_mean(value, choices)}"
+    raise ValueError(text)
 
 
 def check_positive_integer(name, value):
@@ -119,8 +118,8 @@ def own_losses(losses):
 class RunningMean(keras.metrics.Mean):
     """`keras.metrics.Mean` that counts right inside a layer of mixed precision.
 
-    Such a layer sees half-precision copies of variables, those of its metrics too: a bfloat16 count
-    stops at 256, and the mean grows without end. The variables of this one are never cast.
+    Its variables are never cast; see `uncast_variable`. Else its count would stop at 256, and the
+    mean would grow without end.
 
     Example:
 
@@ -133,16 +132,7 @@ class RunningMean(keras.metrics.Mean):
 
     def add_variable(self, shape, initializer, dtype=None, aggregation="sum", name=None):
         """As `keras.metrics.Metric.add_variable`; to be kept in an attribute, which tracks it."""
-        return keras.Variable(
-            initializer=initializer,
-            shape=shape,
-            dtype=dtype,
-            trainable=False,
-            autocast=False,
-            aggregation=aggregation,
-            synchronization="on_read",
-            name=name,
-        )
+        return uncast_variable(shape, name, dtype, initializer, aggregation)
 
 
 def stacked_glorot(fan_in, fan_out):

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.uncast_variable import uncast_variable
 from lmn_tf.ops.sequence.masked import zero_padding
 
 
@@ -52,21 +53,8 @@ class AttentionEntropy(keras.metrics.Metric):
             )
         self.num_walks = num_walks
         self.prefix = prefix
-        self.total, self.rows = (self._sum_of_rows(name) for name in ("total", "rows"))
-
-    def _sum_of_rows(self, name):
-        # As `add_variable` makes it, but never cast: rows are counted while a layer runs, which
-        # under mixed precision sees half-precision copies of its variables.
-        return keras.Variable(
-            initializer="zeros",
-            shape=(self.num_walks,),
-            dtype="float64",
-            trainable=False,
-            autocast=False,
-            aggregation="sum",
-            synchronization="on_read",
-            name=name,
-        )
+        self.total = uncast_variable((num_walks,), "total")
+        self.rows = uncast_variable((num_walks,), "rows")
 
     def update_state(self, weights, mask=None):
         weights = tf.cast(tf.convert_to_tensor(weights), tf.float32)

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf.distribute.uncast_variable import uncast_variable
+
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class MemoryUsage(keras.metrics.Metric):
@@ -52,18 +54,7 @@ class MemoryUsage(keras.metrics.Metric):
             raise ValueError(f"`by` must be 'weights' or 'counts'. Received: by={by!r}")
         self.memory_size = memory_size
         self.by = by
-        # As `add_variable` makes it, but never cast: reads are counted while a layer runs, which
-        # under mixed precision sees half-precision copies of its variables.
-        self.reads = keras.Variable(
-            initializer="zeros",
-            shape=(memory_size,),
-            dtype="float64",
-            trainable=False,
-            autocast=False,
-            aggregation="sum",
-            synchronization="on_read",
-            name="reads",
-        )
+        self.reads = uncast_variable((memory_size,), "reads")
 
     def update_state(self, slots, weights=None, mask=None):
         slots = tf.convert_to_tensor(slots)

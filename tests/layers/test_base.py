@@ -24,7 +24,7 @@ def test_choice_names_the_nearest():
     check_choice("pooling", "mean", ("mean", "sum"))
     with pytest.raises(ValueError, match=r"`pooling` must be one of 'mean', 'sum'\. Received: "):
         check_choice("pooling", 3, ("mean", "sum"))
-    with pytest.raises(ValueError, match=r"pooling='meen'\. Did you mean 'mean'\?"):
+    with pytest.raises(ValueError, match=r"pooling='meen'\. Did you mean `mean`\?"):
         check_choice("pooling", "meen", ("mean", "sum"))
 
 

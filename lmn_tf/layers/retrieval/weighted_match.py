@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.uncast_variable import uncast_variable
 from lmn_tf.layers.base import check_positive_integer
 from lmn_tf.ops.sequence.masked import held_ids
 
@@ -54,21 +55,9 @@ class WeightedMatch(keras.layers.Layer):
         self.vocabulary_size = vocabulary_size
 
     def build(self, events_shape=None, candidate_shape=None):
-        self.counts = self._counter((self.vocabulary_size,), "counts")
-        self.total = self._counter((), "total")
-
-    def _counter(self, shape, name):
-        # Tracked as an attribute: `add_weight` has no say in when replicas synchronize.
-        return keras.Variable(
-            initializer="zeros",
-            shape=shape,
-            dtype="float32",
-            trainable=False,
-            autocast=False,
-            aggregation="mean",
-            synchronization="on_read",
-            name=name,
-        )
+        counts = {"dtype": "float32", "aggregation": "mean"}
+        self.counts = uncast_variable((self.vocabulary_size,), "counts", **counts)
+        self.total = uncast_variable((), "total", **counts)
 
     def call(self, events, candidate, mask=None, training=None):
         events, candidate = tf.cast(events, tf.int32), tf.cast(candidate, tf.int32)

@@ -155,5 +155,5 @@ def test_gradient_agrees_with_finite_differences():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`units` must be a positive integer. Received: units=0"):
         AttentionalGRU(0)
-    with pytest.raises(ValueError, match="Did you mean 'augru'"):
+    with pytest.raises(ValueError, match="Did you mean `augru`"):
         AttentionalGRU(2, "augrru")

@@ -297,7 +297,7 @@ def test_constant_queries_are_memorised():
     [
         ({"pooling": "max"}, "`pooling` must be one of"),
         ({"user_merge": "sum"}, "`user_merge` must be one of"),
-        ({"stop_gradient": "targets"}, "`stop_gradient` must be one of .* Did you mean 'target'"),
+        ({"stop_gradient": "targets"}, "`stop_gradient` must be one of .* Did you mean `target`"),
         ({"memory_loss_weight": -1}, "`memory_loss_weight` must not be negative. Received: memor"),
         ({"smooth_l1_beta": 0}, "`smooth_l1_beta` must be a positive number. Received: smooth_l1"),
         ({"query_target": True, "pooling": "none"}, "`query_target` must be False with"),

@@ -67,7 +67,7 @@ def test_output_may_start_as_zero_and_learns(gate):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="`gate` must be one of .* Did you mean 'sigmoid'"):
+    with pytest.raises(ValueError, match="`gate` must be one of .* Did you mean `sigmoid`"):
         MemoryGate("sigmod")
     with pytest.raises(ValueError, match="`zero_output` must be False with `gate='sigmoid'`"):
         MemoryGate("sigmoid", zero_output=True)

@@ -119,7 +119,7 @@ def test_gradient_agrees_with_finite_differences():
         ({"weight_normalization": "raw"}, "`weight_normalization` must be one of 'sigmoid'"),
         (
             {"normalize": "len"},
-            "`normalize` must be one of 'none', 'length'.*Did you mean 'length'",
+            "`normalize` must be one of 'none', 'length'.*Did you mean `length`",
         ),
         ({"cross": "none"}, "`cross` must be one of 'full', 'delayed'"),
         (

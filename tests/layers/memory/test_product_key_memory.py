@@ -297,7 +297,7 @@ def test_one_key_or_one_slot_cannot_be_trained(name):
         ({"num_heads": 0}, "`num_heads` must be a positive integer"),
         ({"key_dim": 0}, "`key_dim` must be a positive integer"),
         ({"value_dim": -1}, "`value_dim` must be a positive integer"),
-        ({"query_norm": "bach"}, "`query_norm` must be one of .* Did you mean 'batch'"),
+        ({"query_norm": "bach"}, "`query_norm` must be one of .* Did you mean `batch`"),
         ({"head_merge": "max"}, "`head_merge` must be one of"),
         ({"temperature": 0}, "`temperature` must be a positive number. Received: temperature=0"),
     ],

@@ -148,7 +148,7 @@ def test_no_loss_outside_training():
     [
         ({"num_experts": 0}, "`num_experts` must be a positive integer"),
         ({"num_experts": 3}, "`active_experts` must be at most `num_experts`"),
-        ({"routing": "rely"}, "`routing` must be one of .* Did you mean 'relu'"),
+        ({"routing": "rely"}, "`routing` must be one of .* Did you mean `relu`"),
         ({"balance_weight": -1.0}, "`balance_weight` must not be negative"),
     ],
 )
