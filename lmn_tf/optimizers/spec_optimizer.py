@@ -10,6 +10,10 @@ from lmn_tf.optimizers.row_wise_adam import RowWiseAdam
 from lmn_tf.optimizers.sparse_adagrad import SparseAdagrad
 from lmn_tf.optimizers.warm_up import WarmUp
 from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.optimizer import Optimizer, check_one_rule
+from lmn_tf.specs.train import Schedule
+from lmn_tf.specs.yaml.document import parse
+from lmn_tf.specs.yaml.section import Problem
 
 OPTIMIZERS = {
     "adadelta": keras.optimizers.Adadelta,
@@ -28,8 +32,6 @@ OPTIMIZERS = {
     "sparse_adagrad": SparseAdagrad,
 }
 
-SCHEDULES = ("constant", "cosine", "exponential")
-
 
 def make_optimizer(spec, schedule=None, clip_norm=None, total_steps=None):
     """Returns one optimizer from a one-key map `{NAME: learning rate or arguments}`.
@@ -37,9 +39,8 @@ def make_optimizer(spec, schedule=None, clip_norm=None, total_steps=None):
     Args:
         spec: `{"adam": 0.001}`, `{"adam": {"learning_rate": 0.001, "beta_1": 0.8}}` or just a
             name, which takes the optimizer's own defaults.
-        schedule: `None`, or an object or dictionary with any of `kind` (`"constant"`,
-            `"cosine"`, `"exponential"`), `warmup_steps`, `decay_steps` and `decay_rate`: see
-            `from_spec`. Defaults to `None`.
+        schedule: `None`, or a `Schedule` section or a dictionary of its keys: see `from_spec`.
+            Defaults to `None`.
         clip_norm: Float or `None`: the largest global norm of the gradient. Defaults to `None`.
         total_steps: Integer or `None`: stands in for `decay_steps`. Defaults to `None`.
 
@@ -62,13 +63,8 @@ def make_optimizer(spec, schedule=None, clip_norm=None, total_steps=None):
             raise UserError(f"`{name}` has no argument `{key}`.{did_you_mean(key, known)}")
     if "learning_rate" not in arguments:
         arguments["learning_rate"] = _own_learning_rate(optimizer_class)
-    rate = arguments["learning_rate"]
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0:
-        raise UserError(
-            f"the learning rate of `{name}` must be a number above zero. "
-            f"Received: learning_rate={rate!r}"
-        )
-    arguments["learning_rate"] = make_learning_rate(float(rate), schedule, total_steps)
+    rate = float(arguments["learning_rate"])
+    arguments["learning_rate"] = make_learning_rate(rate, schedule, total_steps)
     if clip_norm is not None and not {"clipnorm", "clipvalue", "global_clipnorm"} & set(arguments):
         arguments["global_clipnorm"] = float(clip_norm)
     try:
@@ -102,11 +98,11 @@ def from_spec(optimizer=None, schedule=None, clip_norm=None, total_steps=None, n
     line from `rate / warmup_steps`.
 
     Args:
-        optimizer: `None`, or an object or dictionary with `dense` and `tables`, each
-            `{NAME: learning rate or arguments}`. Defaults to `None`: Adam at 0.001 and row-wise
-            Adagrad at 0.05.
-        schedule: `None`, or an object or dictionary with `kind`, `warmup_steps`, `decay_steps`
-            and `decay_rate`. Defaults to `None`.
+        optimizer: `None`, or an `Optimizer` section or a dictionary of its keys `dense` and
+            `tables`, each `{NAME: learning rate or arguments}`. Defaults to `None`: the section's
+            own defaults.
+        schedule: `None`, or a `Schedule` section or a dictionary of its keys `kind`,
+            `warmup_steps`, `decay_steps` and `decay_rate`. Defaults to `None`.
         clip_norm: Float or `None`. The largest global norm of each group's gradient; dense
             variables and tables are clipped apart. Defaults to `None`.
         total_steps: Integer or `None`. How long training will be: `decay_steps`, where the
@@ -125,70 +121,54 @@ def from_spec(optimizer=None, schedule=None, clip_norm=None, total_steps=None, n
     >>> round(float(optimizer.learning_rate), 3)
     0.01
     """
+    optimizer = _section(Optimizer, optimizer)
     settings = {"schedule": schedule, "clip_norm": clip_norm, "total_steps": total_steps}
-    dense = _get(optimizer, "dense", None) or {"adam": 0.001}
-    tables = _get(optimizer, "tables", None) or {"row_wise_adagrad": 0.05}
     return GroupOptimizer(
-        make_optimizer(dense, **settings),
-        make_optimizer(tables, **settings),
+        make_optimizer(optimizer.dense, **settings),
+        make_optimizer(optimizer.tables, **settings),
         named={key: make_optimizer(value, **settings) for key, value in (named or {}).items()},
     )
 
 
 def make_learning_rate(rate, schedule=None, total_steps=None):
     """Returns `rate`, or the Keras schedule that starts from it: see `from_spec`."""
-    kind = _get(schedule, "kind", "constant")
-    warmup_steps = int(_get(schedule, "warmup_steps", 0) or 0)
-    if kind not in SCHEDULES:
+    schedule = _section(Schedule, schedule)
+    if schedule.kind == "cosine":
+        steps = _decay_steps(schedule, total_steps)
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    elif schedule.kind == "exponential":
+        steps = _decay_steps(schedule, total_steps)
+        rate = keras.optimizers.schedules.ExponentialDecay(rate, steps, schedule.decay_rate)
+    return WarmUp(rate, schedule.warmup_steps) if schedule.warmup_steps else rate
+
+
+def _decay_steps(schedule, total_steps):
+    if schedule.decay_steps is not None:
+        return schedule.decay_steps
+    if total_steps is None:
         raise UserError(
-            f"`schedule.kind` must be one of {', '.join(SCHEDULES)}.{did_you_mean(kind, SCHEDULES)}"
-            f" Received: kind={kind!r}"
+            f"`decay_steps` must be given for a schedule of kind `{schedule.kind}` where the "
+            "length of training is not known. Received: nothing"
         )
-    if warmup_steps < 0:
-        raise UserError(
-            f"`warmup_steps` must be zero or more. Received: warmup_steps={warmup_steps}"
-        )
-    if kind != "constant":
-        steps = _decay_steps(schedule, kind, warmup_steps, total_steps)
-        if kind == "cosine":
-            rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-        else:
-            rate = keras.optimizers.schedules.ExponentialDecay(
-                rate, steps, _get(schedule, "decay_rate", 0.5)
-            )
-    return WarmUp(rate, warmup_steps) if warmup_steps else rate
+    return max(int(total_steps) - schedule.warmup_steps, 1)
 
 
-def _decay_steps(schedule, kind, warmup_steps, total_steps):
-    steps = _get(schedule, "decay_steps", None)
-    if steps is None and total_steps is not None:
-        steps = max(int(total_steps) - warmup_steps, 1)
-    if steps is None or steps < 1:
-        raise UserError(
-            f"`decay_steps` must be a positive integer for a schedule of kind `{kind}`. "
-            f"Received: decay_steps={steps}"
-        )
-    return int(steps)
+def _section(cls, value):
+    """Returns a section of a pipeline file: the given one, or one made of a dictionary."""
+    return parse(cls, value or {}) if value is None or isinstance(value, dict) else value
 
 
-def _name_and_arguments(spec):
-    if isinstance(spec, str):
-        spec = {spec: {}}
-    if not isinstance(spec, dict) or len(spec) != 1:
+def _name_and_arguments(rule):
+    if isinstance(rule, str):
+        rule = {rule: {}}
+    if not isinstance(rule, dict):
         raise UserError(
             "an optimizer must be one `NAME: learning rate` or `NAME: {arguments}`. "
-            f"Received: {spec!r}"
+            f"Received: {rule!r}"
         )
-    [(name, arguments)] = spec.items()
-    if name not in OPTIMIZERS:
-        raise UserError(f"unknown optimizer `{name}`.{did_you_mean(name, OPTIMIZERS)}")
-    if not isinstance(arguments, dict):
-        arguments = {} if arguments is None else {"learning_rate": arguments}
-    return name, dict(arguments)
-
-
-def _get(holder, key, default):
-    """Reads `key` of a dictionary or of an object; `None` holds nothing."""
-    if isinstance(holder, dict):
-        return holder.get(key, default)
-    return getattr(holder, key, default)
+    try:
+        check_one_rule("optimizer", rule)
+    except Problem as problem:
+        raise UserError(problem.message) from problem
+    [(name, arguments)] = rule.items()
+    return name, dict(arguments) if isinstance(arguments, dict) else {"learning_rate": arguments}

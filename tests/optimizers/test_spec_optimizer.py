@@ -4,7 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-from lmn_tf.optimizers import GroupOptimizer, RowWiseAdagrad, from_spec, make_optimizer
+from lmn_tf.optimizers import (
+    GroupOptimizer,
+    RowWiseAdagrad,
+    default,
+    from_spec,
+    make_optimizer,
+)
 from lmn_tf.optimizers.spec_optimizer import OPTIMIZERS
 from lmn_tf.specs.errors import UserError
 
@@ -51,9 +57,10 @@ def test_a_pipeline_s_optimizer_has_two_groups():
 
 
 def test_defaults_are_those_of_the_default_optimizer():
-    optimizer = from_spec()
-    assert float(optimizer.dense.learning_rate) == pytest.approx(0.001)
-    assert float(optimizer.tables.learning_rate) == pytest.approx(0.05)
+    made, plain = from_spec(), default()
+    assert type(made.dense) is type(plain.dense) and type(made.tables) is type(plain.tables)
+    assert float(made.dense.learning_rate) == float(plain.dense.learning_rate)
+    assert float(made.tables.learning_rate) == float(plain.tables.learning_rate)
 
 
 def test_schedules_scale_both_groups():
@@ -79,11 +86,15 @@ def test_exponential_and_constant_schedules():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"adamm": 0.1}, "unknown optimizer `adamm`. Did you mean `adam`?"),
+        (3, "an optimizer must be one `NAME: learning rate` or `NAME: {arguments}`. Received: 3"),
+        (
+            {"adamm": 0.1},
+            "`optimizer` must name an optimizer. Received: 'adamm'. Did you mean `adam`?",
+        ),
         ({"adam": {"beta1": 0.1}}, "`adam` has no argument `beta1`. Did you mean `beta_1`?"),
-        ({"adam": -1.0}, "must be a number above zero. Received: learning_rate=-1.0"),
-        ({"adam": "fast"}, "must be a number above zero. Received: learning_rate='fast'"),
-        ({"adam": 0.1, "sgd": 0.1}, "must be one `NAME: learning rate`"),
+        ({"adam": -1.0}, "must be a number greater than 0. Received: learning_rate=-1.0"),
+        ({"adam": "fast"}, "must be a number greater than 0. Received: learning_rate='fast'"),
+        ({"adam": 0.1, "sgd": 0.1}, "must name exactly one optimizer. Received: adam, sgd"),
         ({"row_wise_adagrad": {"epsilon": -1.0}}, "refuses its arguments: `epsilon` must be"),
         ({"sgd": {"momentum": 7}}, "refuses its arguments: `momentum` must be"),
     ],
@@ -98,10 +109,11 @@ def test_mistakes_are_named(spec, message):
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
-        ({"kind": "cosin", "decay_steps": 3}, "must be one of .* Did you mean `cosine`?"),
-        ({"kind": "cosine"}, "`decay_steps` must be a positive integer .* decay_steps=None"),
-        ({"kind": "cosine", "decay_steps": 0}, "`decay_steps` must be a positive integer"),
-        ({"warmup_steps": -1}, "`warmup_steps` must be zero or more"),
+        ({"kind": "cosin", "decay_steps": 3}, "`kind` must be .* Did you mean `cosine`?"),
+        ({"kind": "cosine"}, "`decay_steps` must be given for a schedule of kind `cosine` where"),
+        ({"kind": "cosine", "decay_steps": 0}, "`decay_steps` must be"),
+        ({"kind": "exponential"}, "`decay_steps` must be given for kind exponential"),
+        ({"warmup_steps": -1}, "`warmup_steps` must be"),
     ],
 )
 def test_mistakes_in_schedules_are_named(schedule, message):
