@@ -37,13 +37,15 @@ def dense_gather(rows: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     return tf.gather(rows, positions), gradient
 
 
-@tf.custom_gradient
-def permuted(rows: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+def permuted(rows: tf.Tensor, order: tf.Tensor, inverse: tf.Tensor | None = None) -> tf.Tensor:
     """Moves row `i` of a tensor to index `order[i]`; the gradient is a gather.
+
+    The gradient of `tf.gather` would be a scatter, which runs on one core.
 
     Args:
         rows: Float tensor of shape `(U, d)`.
         order: Integer tensor of shape `(U,)`, a permutation.
+        inverse: Its inverse, where it is known. Defaults to `None`.
 
     Returns:
         Float tensor of shape `(U, d)`.
@@ -53,5 +55,10 @@ def permuted(rows: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
     >>> permuted([[1.0], [2.0], [3.0]], [2, 0, 1]).numpy().ravel().tolist()
     [2.0, 3.0, 1.0]
     """
-    inverse = tf.math.invert_permutation(order)
-    return tf.gather(rows, inverse), lambda upstream: (tf.gather(upstream, order), None)
+    inverse = tf.math.invert_permutation(order) if inverse is None else inverse
+    return _gather_all(rows, inverse, order)
+
+
+@tf.custom_gradient
+def _gather_all(rows, order, back):
+    return tf.gather(rows, order), lambda upstream: (_gather_all(upstream, back, order), None, None)

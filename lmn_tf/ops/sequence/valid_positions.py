@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from lmn_tf.ops.compile import is_compiling_with_xla
+from lmn_tf.ops.rows.dense_gather import permuted
 from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
 
 
@@ -60,13 +61,13 @@ class StepOrder:
     def take(self, listed: tf.Tensor) -> tf.Tensor:
         """Orders a flat list `(N, w)` by step."""
         if self._is_compact:
-            return _permuted(listed, self._from, self._to)
+            return permuted(listed, self._to, inverse=self._from)
         return self._turned(listed, self._batch, self._length)
 
     def put(self, ordered: tf.Tensor) -> tf.Tensor:
         """Restores the list order of `(N, w)` rows that are ordered by step."""
         if self._is_compact:
-            return _permuted(ordered, self._to, self._from)
+            return permuted(ordered, self._from, inverse=self._to)
         return self._turned(ordered, self._length, self._batch)
 
     def last(self, states: tf.Tensor) -> tf.Tensor:
@@ -81,12 +82,6 @@ class StepOrder:
         width = flat.shape[-1]
         turned = tf.transpose(tf.reshape(flat, [rows, columns, width]), [1, 0, 2])
         return tf.reshape(turned, [-1, width])
-
-
-@tf.custom_gradient
-def _permuted(flat, order, back):
-    # The gradient of a gather would be a scatter, which runs on one core.
-    return tf.gather(flat, order), lambda upstream: (_permuted(upstream, back, order), None, None)
 
 
 class ValidPositions:
