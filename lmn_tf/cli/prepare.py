@@ -1,27 +1,31 @@
 """`lmn-tf prepare`."""
 
 import contextlib
+import dataclasses
 import json
 import sys
 
 import click
 
-# Flag, type, and help of every option; those that are not given keep the preparer's default.
-_COMMON = (
-    ("--history", click.Choice(["events", "inline"]), "By reference (default), or list columns."),
-    ("--max-history", int, "Longest inline history. Default: 200."),
-    ("--min-history", int, "Leave out rows with fewer earlier events. Default: 0."),
-    ("--negatives", click.Choice(["uniform", "popularity"]), "How negatives are sampled."),
-    ("--negatives-per-positive", int, "Sampled negatives of one positive. Default: 1."),
-    ("--split", click.Choice(["auto", "time", "position"]), "Default: time where there is one."),
-    ("--valid-share", float, "Share of rows for validation. Default: 0.1."),
-    ("--test-share", float, "Share of rows for the test. Default: 0.1."),
-    ("--seed", int, "Of sampled negatives and row order. Default: 1."),
-    ("--max-malformed", float, "Largest share of unreadable rows. Default: 0.01."),
-    ("--rows-per-file", int, "Rows of a Parquet file. Default: 1000000."),
-    ("--memory-limit", str, "What the SQL engine may hold in memory. Default: 1GB."),
-    ("--threads", int, "Threads of the SQL engine. Default: 2."),
-)
+from lmn_tf.data.preparers.options import CHOICES, PrepareOptions
+
+# Help of the options of `PrepareOptions`; those that are not given keep their defaults.
+_COMMON = {
+    "history": "By reference (default), or list columns.",
+    "max_history": "Longest inline history.",
+    "min_history": "Leave out rows with fewer earlier events.",
+    "negatives": "How negatives are sampled.",
+    "negatives_per_positive": "Sampled negatives of one positive.",
+    "split": "Default: time where there is one.",
+    "valid_share": "Share of rows for validation.",
+    "test_share": "Share of rows for the test.",
+    "seed": "Of sampled negatives and row order.",
+    "max_malformed": "Largest share of unreadable rows.",
+    "rows_per_file": "Rows of a Parquet file.",
+    "memory_limit": "What the SQL engine may hold in memory.",
+    "threads": "Threads of the SQL engine.",
+}
+# Flag, type and help of the options of single data sets.
 _OWN = (
     ("--rating-threshold", float, "movielens, interactions: the label is 1 from this rating on."),
     ("--positive-behaviors", "list", "taobao-userbehavior: of pv, fav, cart, buy. Default: pv."),
@@ -41,7 +45,8 @@ _OWN = (
 
 def _options(function):
     """Adds the options of the tables above; those of several names are split at commas."""
-    for flag, kind, text in reversed(_COMMON + _OWN):
+    common = map(_common_option, dataclasses.fields(PrepareOptions))
+    for flag, kind, text in reversed([*common, *_OWN]):
         if kind == "list":
             text += " Several are parted by commas."
             decorate = click.option(flag, metavar="NAMES", help=text)
@@ -49,6 +54,13 @@ def _options(function):
             decorate = click.option(flag, type=kind, help=text)
         function = decorate(function)
     return function
+
+
+def _common_option(field):
+    flag, text = f"--{field.name.replace('_', '-')}", _COMMON[field.name]
+    if field.name in CHOICES:
+        return flag, click.Choice(CHOICES[field.name]), text
+    return flag, field.type, f"{text} Default: {field.default}."
 
 
 @click.command()

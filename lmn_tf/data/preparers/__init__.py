@@ -5,7 +5,7 @@ from lmn_tf.lazy_exports import lazy_exports
 _EXPORTS = {
     "DATASETS": "preparation",
     "prepare": "preparation",
-    "PrepareOptions": "preparation",
+    "PrepareOptions": "options",
 }
 
 __all__ = sorted(_EXPORTS)

@@ -4,10 +4,10 @@ import dataclasses
 import importlib
 import pathlib
 import shutil
-from decimal import Decimal
 
 from lmn_tf import atomic_files
 from lmn_tf.data.preparers.engine import Engine
+from lmn_tf.data.preparers.options import PrepareOptions
 from lmn_tf.data.preparers.plan import plan_steps
 from lmn_tf.data.preparers.report import (
     build_report,
@@ -28,79 +28,6 @@ DATASETS = {
     "taobao-userbehavior": ("taobao", "read"),
     "interactions": ("interactions", "read"),
 }
-_CHOICES = {
-    "history": ("events", "inline"),
-    "negatives": ("uniform", "popularity"),
-    "split": ("auto", "time", "position"),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class PrepareOptions:
-    """How a log is turned into training rows.
-
-    Args:
-        history: string, `"events"` (rows point into a sorted file of events) or `"inline"`
-            (rows carry list columns). Defaults to `"events"`.
-        max_history: int, longest inline history, newest kept. Defaults to `200`.
-        min_history: int, rows with fewer earlier events are dropped. Defaults to `0`.
-        negatives: string, `"uniform"` over items or `"popularity"` (by training interactions).
-            Defaults to `"uniform"`.
-        negatives_per_positive: int, sampled negatives of one positive. Defaults to `1`.
-        split: string, `"time"` (global cut points), `"position"` (the last events of each user) or
-            `"auto"` (time where the log has timestamps). Defaults to `"auto"`.
-        valid_share: float, share of rows for validation. Defaults to `0.1`.
-        test_share: float, share of rows for the test. Defaults to `0.1`.
-        seed: int, of the sampled negatives and of the row order. Defaults to `1`.
-        max_malformed: float, largest share of unreadable rows in one file set. Defaults to `0.01`.
-        rows_per_file: int, rows of one Parquet shard. Defaults to `1000000`.
-        memory_limit: string, what the SQL engine may hold in memory. Defaults to `"1GB"`.
-        threads: int, threads of the SQL engine. Defaults to `2`.
-
-    Example:
-
-    >>> PrepareOptions(negatives_per_positive=4).negatives
-    'uniform'
-    """
-
-    history: str = "events"
-    max_history: int = 200
-    min_history: int = 0
-    negatives: str = "uniform"
-    negatives_per_positive: int = 1
-    split: str = "auto"
-    valid_share: float = 0.1
-    test_share: float = 0.1
-    seed: int = 1
-    max_malformed: float = 0.01
-    rows_per_file: int = 1_000_000
-    memory_limit: str = "1GB"
-    threads: int = 2
-
-    def __post_init__(self):
-        for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise UserError(f"`{name}` must be one of {choices}. Received: {name}={value!r}")
-        least = {"max_history": 1, "min_history": 0, "negatives_per_positive": 1}
-        for name, minimum in (least | {"rows_per_file": 1, "threads": 1}).items():
-            value = getattr(self, name)
-            if value < minimum:
-                raise UserError(f"`{name}` must be at least {minimum}. Received: {name}={value!r}")
-        for name in ("valid_share", "test_share", "max_malformed"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise UserError(f"`{name}` must be from 0 up to 1. Received: {name}={value!r}")
-        if self.train_share <= 0:
-            raise UserError(
-                "`valid_share` and `test_share` must leave rows to train on. "
-                f"Received: valid_share={self.valid_share}, test_share={self.test_share}"
-            )
-
-    @property
-    def train_share(self):
-        """Share of rows to train on, an exact decimal."""
-        return 1 - Decimal(str(self.valid_share)) - Decimal(str(self.test_share))
 
 
 def prepare(dataset, input_dir, output_dir, spec=None, overwrite=False, on_step=None, **options):
