@@ -6,6 +6,7 @@ import re
 import click
 
 from lmn_tf.models import catalogue, registry
+from lmn_tf.training.evaluation.metrics_table import markdown_table
 
 _BASE = "CTRModel"
 _EVERY = "Options of every model"
@@ -21,12 +22,13 @@ def page() -> str:
         "`lmn-tf models` lists the models and `lmn-tf models NAME` shows one with all its options.",
         "In a pipeline: `model: {name: NAME, OPTION: VALUE, ...}`.",
         "",
-        *_options_table(
+        *markdown_table(
             ["name", "class", "what it is"],
             [
                 [f"[`{one['name']}`](#{one['name']})", f"`{one['class']}`", one["summary"]]
                 for one in models
             ],
+            padded=False,
         ),
         "",
     ]
@@ -93,19 +95,10 @@ def _home(record) -> str:
 
 
 def _options(options: list[dict]) -> list[str]:
-    return _options_table(
-        ["option", "type", "default", "meaning"],
-        [
-            [f"`{one['name']}`", one["type"], f"`{one['default']}`", one["meaning"]]
-            for one in options
-        ],
-    )
-
-
-def _options_table(titles: list[str], rows: list[list[str]]) -> list[str]:
-    """A table without padding: one changed cell changes one line."""
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return ["| " + " | ".join(row) + " |" for row in (titles, ["---"] * len(titles), *rows)]
+    rows = [
+        [f"`{one['name']}`", one["type"], f"`{one['default']}`", one["meaning"]] for one in options
+    ]
+    return markdown_table(["option", "type", "default", "meaning"], rows, padded=False)
 
 
 def _on_the_page(description: str) -> str:

@@ -6,12 +6,14 @@ _COLUMNS = (*QUALITY, *select("examples"))
 _MOST_DAYS = 31
 
 
-def markdown_table(titles: list[str], rows: list[list[str]]) -> list[str]:
-    """Lays out a table.
+def markdown_table(titles: list[str], rows: list[list[str]], padded: bool = True) -> list[str]:
+    """Lays out a table as Markdown.
 
     Args:
         titles: Titles of the columns.
         rows: Cells of each row.
+        padded: Whether columns stand below each other in the text as well. Without it, a cell that
+            changes changes one line. Defaults to `True`.
 
     Returns:
         Lines of text.
@@ -25,13 +27,12 @@ def markdown_table(titles: list[str], rows: list[list[str]]) -> list[str]:
     | dnn   | -   |
     """
     rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    widths = [max(len(row[index]) for row in [titles, *rows]) for index in range(len(titles))]
-
-    def line(cells):
-        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        return "| " + " | ".join(padded) + " |"
-
-    return [line(titles), line(["-" * width for width in widths]), *map(line, rows)]
+    widths = [0] * len(titles)
+    rule = ["---"] * len(titles)
+    if padded:
+        widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+        rule = ["-" * width for width in widths]
+    return [f"| {' | '.join(_padded(row, widths))} |" for row in (titles, rule, *rows)]
 
 
 def metrics_table(metrics: dict) -> str:
@@ -71,10 +72,11 @@ def metrics_table(metrics: dict) -> str:
 def aligned(rows: list[list[str]]) -> list[str]:
     """Gives rows of cells as lines whose columns stand below each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return ["  ".join(_padded(row, widths)).rstrip() for row in rows]
+
+
+def _padded(row, widths):
+    return [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
 
 
 def _opening(metrics: dict):

@@ -1,5 +1,7 @@
 """The result of a benchmark as Markdown."""
 
+from lmn_tf.training.evaluation.metrics_table import markdown_table
+
 _QUIET = 0.05  # of the machine's time; what others may take while we measure
 
 
@@ -67,13 +69,7 @@ def _table(rows):
     # Facts and targets of later cases come last; the usual columns keep their order.
     usual = ("case", "contender", "ms", "ms quartiles", "examples/s")
     columns = [*(c for c in usual if c in columns), *(c for c in columns if c not in usual)]
-    table = [columns, *([row.get(name, "") for name in columns] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in table
-    ]
-    rule = ["-" * width for width in widths]
-    return [f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:])]
+    return markdown_table(columns, [[row.get(name, "") for name in columns] for row in rows])
 
 
 def _range(found, factor, form=None):
