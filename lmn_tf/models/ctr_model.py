@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from lmn_tf.data.dataset import dataset_fingerprint
 from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
+from lmn_tf.keras_internals import clear_losses, strategy_of_model, symbolic_build
 from lmn_tf.layers.core.feature_interaction import FeatureInteraction
 from lmn_tf.models.counted_rows import refuse_weights
 from lmn_tf.models.ctr_head import CTRHead
@@ -144,7 +145,7 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
                 for key, one in signature.items()
             }
             self.call(row)
-            self._clear_losses()  # They would stay until the next call.
+            clear_losses(self)  # They would stay until the next call.
         else:
             inputs = {
                 key: keras.KerasTensor(one.shape, dtype=one.dtype.name)
@@ -268,11 +269,11 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Under a distribution strategy Keras learns the shapes from the first batch, averaged over
         # the replicas, which boolean masks refuse. The spec tells the shapes.
-        if self._distribute_strategy is None:
+        if strategy_of_model(self) is None:
             return
         labels = tf.TensorSpec((None, len(self.label_names)), tf.float32)
-        with self._distribute_strategy.scope(), self._phase(evaluating=False):
-            self._symbolic_build(data_batch=(self.encoder.signature(), labels))
+        with strategy_of_model(self).scope(), self._phase(evaluating=False):
+            symbolic_build(self, (self.encoder.signature(), labels))
 
     @property
     def metrics(self):
@@ -340,7 +341,7 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
 
     def make_train_function(self, force=False):
         """As in Keras, with all variables made: a first step that makes some is traced twice."""
-        if self._distribute_strategy is None:
+        if strategy_of_model(self) is None:
             self.build()
             if not self.optimizer.built:
                 self.optimizer.build(self.trainable_variables)

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from lmn_tf.keras_internals import scaled_loss
 from lmn_tf.ops.sequence.masked import row_mean
 
 _NOTED = "_lmn_tf_noted"
@@ -57,7 +58,7 @@ class LabelledLoss:
         if sample_weight is not None:
             rows *= tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
         # Keras' own scaling: replicas add up what each has averaged.
-        return loss + self._aggregate_additional_loss(row_mean(rows))
+        return loss + scaled_loss(self, row_mean(rows))
 
     @property
     def metrics(self):

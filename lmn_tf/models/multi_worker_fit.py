@@ -5,6 +5,7 @@ import contextlib
 import tensorflow as tf
 
 from lmn_tf.distribute.strategy import Undistributed
+from lmn_tf.keras_internals import is_validation, strategy_of_model
 
 
 class MultiWorkerFit:
@@ -33,7 +34,7 @@ class MultiWorkerFit:
     @property
     def is_multi_worker(self):
         """Whether several processes take each step together."""
-        strategy = getattr(self, "_distribute_strategy", None)
+        strategy = strategy_of_model(self)
         return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
     @property
@@ -51,7 +52,7 @@ class MultiWorkerFit:
     def evaluate(self, x=None, *args, **kwargs):
         """As `keras.Model.evaluate`, with this process's share of the data."""
         with self._taking_part():
-            if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has cut that
+            if not is_validation(kwargs):  # `fit` has cut that
                 x = self._as_many(x)
             return super().evaluate(x, *args, **kwargs)
 
@@ -63,7 +64,7 @@ class MultiWorkerFit:
     @contextlib.contextmanager
     def _taking_part(self):
         if self.is_multi_worker:
-            devices = self._distribute_strategy.extended.worker_devices
+            devices = strategy_of_model(self).extended.worker_devices
             if len(devices) > 1:
                 raise ValueError(
                     "Each process of a MultiWorkerMirroredStrategy must have one device: start one "
@@ -82,7 +83,7 @@ class MultiWorkerFit:
         mine = int(dataset.cardinality())
         if mine < 0:
             return dataset
-        strategy = self._distribute_strategy
+        strategy = strategy_of_model(self)
         lengths = strategy.gather(strategy.run(lambda: tf.constant([mine], tf.int64)), axis=0)
         return dataset.take(int(tf.reduce_min(lengths)))
 
@@ -112,7 +113,7 @@ class MultiWorkerFit:
 
     def _together(self, step):
         """Returns a step of all processes, on an iterator of this process's batches."""
-        strategy = self._distribute_strategy
+        strategy = strategy_of_model(self)
 
         @tf.function(autograph=False, reduce_retracing=True)
         def one_step(batch):

@@ -16,6 +16,7 @@ from lmn_tf.distribute.cluster.worker_step import (
     unpack,
 )
 from lmn_tf.distribute.strategy import Undistributed
+from lmn_tf.keras_internals import compiled_metrics, strategy_of_model, tf_variable
 
 
 class ParameterServerFit:
@@ -60,7 +61,7 @@ class ParameterServerFit:
     @property
     def is_coordinated(self):
         """Whether steps run on the workers of a `ParameterServerStrategy`."""
-        strategy = getattr(self, "_distribute_strategy", None)
+        strategy = strategy_of_model(self)
         return isinstance(strategy, tf.distribute.ParameterServerStrategy)
 
     @property
@@ -171,7 +172,7 @@ class ParameterServerFit:
             An empty dictionary: the coordinator knows the results.
         """
         grouped = self.evaluation_metrics() if self._evaluating else []
-        if self._compile_metrics is not None or grouped:
+        if compiled_metrics(self) is not None or grouped:
             rows = {"y": y, "y_pred": y_pred, "sample_weight": sample_weight}
             rows["group"] = x.get("group") if grouped else None
             self._handed.update({key: row for key, row in rows.items() if row is not None})
@@ -192,7 +193,7 @@ class Coordination:
                 "on the workers. Received: run_eagerly=True"
             )
         self.model = model
-        self.strategy = model._distribute_strategy
+        self.strategy = strategy_of_model(model)
         self.queue = StepQueue(self.strategy, model.steps_in_flight, model.hang_seconds)
         with self.strategy.scope():
             self._updates = tf.Variable(0, trainable=False, dtype=tf.int64, name="updates")
@@ -259,7 +260,7 @@ class Coordination:
         """Returns the step as workers run it, and what takes its result."""
         model = self.model
         # Compiled metrics are computed from the rows that the step hands over.
-        own = [one for one in model.metrics if one is not model._compile_metrics]
+        own = [one for one in model.metrics if one is not compiled_metrics(model)]
         variables = [variable for one in own for variable in one.variables]
         counting = counters(model.optimizer) if updates else []
 
@@ -307,7 +308,7 @@ class Coordination:
             for variable in variables:
                 size = int(np.prod(variable.shape))
                 part = tf.reshape(numbers[start : start + size], variable.shape)
-                variable._value.assign_add(tf.cast(part, variable.dtype))
+                tf_variable(variable).assign_add(tf.cast(part, variable.dtype))
                 start += size
             if rows:
                 features = {"group": rows["group"]} if "group" in rows else {}
@@ -382,15 +383,15 @@ class _Promise:
 
     def __init__(self, queue):
         self._queue = queue
-        self._value = None
+        self._result = None
 
     def keep(self, value):
-        self._value = value
+        self._result = value
 
     def result(self):
-        while self._value is None:
+        while self._result is None:
             self._queue.take_oldest()
-        return self._value
+        return self._result
 
     numpy = result
 

@@ -10,6 +10,7 @@ from lmn_tf.distribute.collectives import (
     sum_over_replicas,
 )
 from lmn_tf.distribute.tables.parted_slices import PartedSlices
+from lmn_tf.keras_internals import loss_of_step, loss_tracker
 from lmn_tf.layers.base import own_losses
 from lmn_tf.models.counted_rows import counted_rows
 
@@ -70,8 +71,8 @@ class ReplicatedSteps:
             sample_weight = (
                 tf.fill([rows], share) if sample_weight is None else sample_weight * share
             )
-        return self._compute_loss(
-            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
+        return loss_of_step(
+            self, x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
 
     def _note_loss(self, loss, x):
@@ -81,7 +82,7 @@ class ReplicatedSteps:
         if replicas > 1:
             loss *= float(replicas)
             rows = sum_over_replicas(tf.cast(rows, tf.float32)) / float(replicas)
-        self._loss_tracker.update_state(loss, sample_weight=rows)
+        loss_tracker(self).update_state(loss, sample_weight=rows)
 
     def _alarm(self, gradients):
         """0 where all gradients are finite, else NaN; always 0 under loss scaling."""

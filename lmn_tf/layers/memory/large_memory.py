@@ -5,6 +5,7 @@ import inspect
 import keras
 import tensorflow as tf
 
+from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.attention.target_attention import TargetAttention
 from lmn_tf.layers.base import RunningMean, add_replicated_loss, check_axes, check_choice
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
@@ -215,7 +216,7 @@ class LargeMemory(keras.layers.Layer):
 
     def _positions(self, history, mask):
         if mask is None:
-            mask = getattr(history, "_keras_mask", None)
+            mask = keras_mask(history)
         return ValidPositions(mask, history)
 
     def _pool(self, read_out, positions, target, training):
