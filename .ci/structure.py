@@ -24,8 +24,9 @@ All is counted in the syntax trees:
   signature, its entry in the docstring's `Args`, `self.x = x`, `x=x` or `x=self.x` in a call, and
   `"x": self.x` in a dictionary.
 - Private names of Keras and TensorFlow: attributes with a leading underscore that no file of the
-  package defines (read, set, or named to `getattr` and its like), the names in `BORROWED` wherever
-  they stand, and private modules. Private names of the standard library do not count.
+  package defines (read, set, or named to `getattr` and its like), the names that
+  `lmn_tf/keras_internals.py` of this script's own checkout holds wherever they stand, and private
+  modules. Private names of the standard library do not count.
 - Constructors: the arguments of `__init__` without `self`, `*args` and `**kwargs`.
 - Assertions: `assert` statements, `pytest.raises`, `pytest.warns`, and calls of functions named
   `assert_...`.
@@ -36,6 +37,7 @@ import ast
 import collections
 import math
 import pathlib
+import re
 import statistics
 import sys
 
@@ -45,17 +47,6 @@ OPTION_PARTS = ("layers", "models", "features")
 COLUMN_KEYS = {
     "lookup", "table", "transform", "default", "weights", "max_values", "separator", "size",
     "num_buckets", "unit",
-}  # fmt: skip
-# Names of Keras and TensorFlow that the package may define again, to override them.
-BORROWED = {
-    "_aggregate_additional_loss", "_all_reduce_sum_gradients", "_apply_weight_decay",
-    "_backend_update_step", "_check_load_own_variables", "_clear_losses", "_clip_gradients",
-    "_cluster_resolver", "_compile_metrics", "_compute_loss", "_create_h5_group",
-    "_distribute_strategy", "_flatten_layers", "_get_control_flow_context", "_get_variable_index",
-    "_h5_entry_group", "_h5_entry_initialized", "_h5_entry_path", "_initialize_with_initializer",
-    "_inner_optimizers", "_keras_mask", "_loss_tracker", "_maybe_symbolic_build", "_num_ps",
-    "_optimizer_map", "_set_attr", "_symbolic_build", "_track_variable", "_use_cached_eval_dataset",
-    "_use_weight_decay", "_var_key",
 }  # fmt: skip
 PRIVATE_MODULES = ("keras.src", "tensorflow.python", "tensorflow.core", "tensorflow.compiler")
 
@@ -340,17 +331,59 @@ def is_same(name, node):
     return ast.unparse(node) in (name, f"self.{name}", f"self._{name}")
 
 
+def borrowed():
+    """Returns the private names of Keras and TensorFlow that this checkout knows it uses."""
+    here = pathlib.Path(__file__).resolve().parent.parent
+    source = Source(here / PACKAGE / "keras_internals.py", here)
+    names = {node.attr for node in source.of(ast.Attribute)}
+    names |= {node.value for node in source.of(ast.Constant) if is_text(node)}
+    return {name for name in names if re.fullmatch(r"_[a-z]\w*", name)}
+
+
 def private_names(tree):
     """Returns private name of Keras or TensorFlow → set of the names of the files it stands in."""
-    own = set().union(*(bound(source) for source in tree.sources)) - BORROWED
+    used, overridden = used_names(tree), overridden_names(tree)
+    names = sorted({*used, *overridden})
+    return {name: used.get(name, set()) | overridden.get(name, set()) for name in names}
+
+
+def used_names(tree):
+    """Returns the part of `private_names` that is read, called, set, passed or imported."""
+    known = borrowed()
+    own = own_names(tree, known)
     found = collections.defaultdict(set)
     for source in tree.sources:
         foreign = standard_modules(source)
         for node in source.nodes:
-            for name in private(node, foreign):
+            for name in private(node, foreign, known):
                 if name not in own:
                     found[name].add(source.name)
     return dict(found)
+
+
+def overridden_names(tree):
+    """Returns the part of `private_names` that classes define, and call of their bases."""
+    known = borrowed()
+    own = own_names(tree, known)
+    found = collections.defaultdict(set)
+    for source in tree.sources:
+        for node in source.of(ast.ClassDef):
+            for name in known & {item.name for item in node.body if isinstance(item, Function)}:
+                found[name].add(source.name)
+        for node in source.of(ast.Attribute):
+            if is_super(node.value) and is_private(node.attr) and node.attr not in own:
+                found[node.attr].add(source.name)
+    return dict(found)
+
+
+def own_names(tree, known):
+    """Returns the private names that the package defines, without those of others it knows."""
+    return set().union(*(bound(source) for source in tree.sources)) - known
+
+
+def is_super(node):
+    """Returns whether a node is `super()`."""
+    return ast.unparse(node) == "super()"
 
 
 def bound(source):
@@ -376,20 +409,18 @@ def standard_modules(source):
     return {name for name, module in names.items() if module in sys.stdlib_module_names}
 
 
-def private(node, foreign):
+def private(node, foreign, known):
     """Yields the private names that a node reaches for, and the private modules that it imports."""
     if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in foreign:
-        if is_private(node.attr):
+        if is_private(node.attr) and not is_super(node.value):
             yield node.attr
         elif node.attr == "__internal__":
             yield "tf.__internal__"
     elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "setattr"):
         if is_text(node.args[1]) and is_private(node.args[1].value):
             yield node.args[1].value
-    elif isinstance(node, Function):
-        yield from BORROWED & {node.name}
     elif isinstance(node, ast.keyword):
-        yield from BORROWED & {node.arg}
+        yield from known & {node.arg}
     elif isinstance(node, ast.Import):
         yield from (name.name for name in node.names if name.name.startswith(PRIVATE_MODULES))
     elif isinstance(node, ast.ImportFrom):
@@ -397,7 +428,7 @@ def private(node, foreign):
             yield node.module
     elif is_text(node):
         module = node.value.startswith(PRIVATE_MODULES) and " " not in node.value
-        if module or node.value in BORROWED:
+        if module or node.value in known:
             yield node.value
 
 

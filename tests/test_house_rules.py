@@ -4,6 +4,7 @@ import ast
 import configparser
 import doctest
 import importlib
+import importlib.util
 import inspect
 import os
 import re
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from lmn_tf.keras_internals import HOOKS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "lmn_tf"
@@ -184,6 +187,67 @@ def test_public_signatures_are_annotated(path):
         functions += public(node.body, ast.FunctionDef)
     missing = {node.name: unannotated(node) for node in functions if unannotated(node)}
     assert missing == {}
+
+
+def structure():
+    """The script that measures the structure of the package."""
+    spec = importlib.util.spec_from_file_location("structure", ROOT / ".ci" / "structure.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def private_names_elsewhere(root):
+    """Private names of Keras and TensorFlow → the files that hold them but should not."""
+    script, hooks = structure(), {hook.name for hook in HOOKS}
+    package = script.Tree(root)
+    used = {
+        name: files - {"lmn_tf/keras_internals.py"}
+        for name, files in script.used_names(package).items()
+    }
+    overridden = script.overridden_names(package)
+    unknown = {name: files for name, files in overridden.items() if name not in hooks}
+    return {name: files for name, files in [*used.items(), *unknown.items()] if files}
+
+
+def test_private_names_of_keras_and_tensorflow_stand_in_one_file():
+    assert private_names_elsewhere(ROOT) == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("from keras.src import backend", "keras.src"),
+        ("import tensorflow.python.ops", "tensorflow.python.ops"),
+        ("tf.__internal__.distribute", "tf.__internal__"),
+        ("model._flatten_layers()", "_flatten_layers"),
+        ("layer._never_seen_here", "_never_seen_here"),
+        ("self._value = 1", "_value"),
+        ("getattr(x, '_keras_mask', None)", "_keras_mask"),
+        ("model.evaluate(_use_cached_eval_dataset=True)", "_use_cached_eval_dataset"),
+        ("class A(Layer):\n    def _clear_losses(self): pass", "_clear_losses"),
+        ("class A(Layer):\n    def f(self): super()._get_own_losses()", "_get_own_losses"),
+        ("optimizer._clip_gradients([])", "_clip_gradients"),
+    ],
+)
+def test_a_private_name_elsewhere_is_found(code, name, tmp_path):
+    (tmp_path / "lmn_tf").mkdir()
+    (tmp_path / "lmn_tf" / "layer.py").write_text(code, encoding="utf-8")
+    assert private_names_elsewhere(tmp_path) == {name: {"lmn_tf/layer.py"}}
+
+
+def test_hooks_and_own_private_names_are_not_found(tmp_path):
+    (tmp_path / "lmn_tf").mkdir()
+    (tmp_path / "lmn_tf" / "optimizer.py").write_text(
+        "import os\n"
+        "class A(Optimizer):\n"
+        "    def _var_key(self, variable):\n"
+        "        os._exit(self._count(variable))\n"
+        "        return super()._var_key(variable)\n"
+        "    def _count(self, variable): pass\n",
+        encoding="utf-8",
+    )
+    assert private_names_elsewhere(tmp_path) == {}
 
 
 def has_public_names(path):
