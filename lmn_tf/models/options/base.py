@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from lmn_tf.models.options.record import Options, Share, SomeWidths, Widths, option
+from lmn_tf.models.options.record import Activation, Options, Share, SomeWidths, Widths, option
 from lmn_tf.specs.yaml.section import Flag, Natural, Positive
 
 
@@ -10,9 +10,7 @@ class CTRModelOptions(Options):
     """Options of every model."""
 
     hidden_units: SomeWidths = option((200, 80), "Widths of the head's hidden layers.")
-    activation: Literal["prelu", "dice", "relu", "gelu", "silu"] = option(
-        "prelu", "Activation of the head's hidden layers."
-    )
+    activation: Activation = option("prelu", "Activation of the head's hidden layers.")
     dropout: Share = option(0.0, "Share of each hidden layer dropped in training.")
     batch_norm: Flag = option(True, "Whether to batch-normalize the head's input.")
     num_experts: Natural = option(

@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 import pydantic
 
 from lmn_tf.models.options.base import CTRModelOptions
-from lmn_tf.models.options.record import Share, SomeWidths, Widths, option
+from lmn_tf.models.options.record import Activation, Share, SomeWidths, Widths, option
 from lmn_tf.specs.yaml.section import AnyText, Flag, Natural, NonNegative, Positive, Problem
 
 _EvenWidth = Annotated[int, pydantic.Field(strict=True, ge=2, le=2**63 - 1, multiple_of=2)]
-_AttentionActivation = Literal["sigmoid", "dice", "prelu", "relu"]
 
 
 class DINOptions(CTRModelOptions):
@@ -21,7 +20,7 @@ class DINOptions(CTRModelOptions):
         "model `Pooling`.",
     )
     attention_units: SomeWidths = option((80, 40), "Hidden layers of the attention unit.")
-    attention_activation: _AttentionActivation = option("sigmoid", "Activation of those layers.")
+    attention_activation: Activation = option("sigmoid", "Activation of those layers.")
     attention_weights: Literal["softmax", "raw"] = option(
         "softmax", "Whether scores become weights by softmax, or are the weights, as in the paper."
     )
@@ -40,7 +39,7 @@ class DIENOptions(CTRModelOptions):
         "bilinear", "The paper's `h_t W v`, or the unit of DIN."
     )
     attention_units: SomeWidths = option((80, 40), "Hidden layers of that unit.")
-    attention_activation: _AttentionActivation = option("sigmoid", "Activation of those layers.")
+    attention_activation: Activation = option("sigmoid", "Activation of those layers.")
     auxiliary_units: Widths = option(
         (100, 50), "Hidden layers of the auxiliary network, `()` for an inner product."
     )
@@ -192,9 +191,7 @@ class IMNOptions(CTRModelOptions):
         "learned", "What is added to behaviors for their distance from the newest."
     )
     attention_units: Positive = option(64, "Hidden layer of the attention.")
-    attention_activation: Literal["sigmoid", "relu", "tanh"] = option(
-        "sigmoid", "Activation of that layer."
-    )
+    attention_activation: Activation = option("sigmoid", "Activation of that layer.")
     attention_weights: Literal["sigmoid", "softmax"] = option(
         "sigmoid",
         "How scores become weights: each by itself, or by a softmax over the history.",

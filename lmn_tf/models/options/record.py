@@ -4,7 +4,7 @@ import functools
 import inspect
 import types
 import typing
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
@@ -17,6 +17,30 @@ AtLeastTwo = Annotated[int, pydantic.Field(strict=True, ge=2, le=2**63 - 1)]
 Share = Annotated[float, pydantic.Field(strict=True, ge=0, lt=1)]
 Widths = tuple[Positive, ...]
 SomeWidths = Annotated[tuple[Positive, ...], pydantic.Field(min_length=1)]
+
+# Those that layers here add, and those that Keras knows by name.
+Activation = Literal[
+    "prelu",
+    "dice",
+    "relu",
+    "gelu",
+    "silu",
+    "sigmoid",
+    "tanh",
+    "elu",
+    "selu",
+    "celu",
+    "leaky_relu",
+    "relu6",
+    "softplus",
+    "softsign",
+    "hard_sigmoid",
+    "hard_silu",
+    "swish",
+    "mish",
+    "exponential",
+    "linear",
+]
 
 _UNKNOWN = ("extra_forbidden", "invalid_key")
 

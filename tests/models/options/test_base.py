@@ -1,3 +1,5 @@
+import keras
+
 from lmn_tf.models.options import (
     CTRModelOptions,
     LargeMemoryOptions,
@@ -19,3 +21,10 @@ def test_arguments_of_a_part_of_the_options():
     part, whole = (options.arguments(one) for one in (ProductKeyMemoryOptions, LargeMemoryOptions))
     assert part["top_k"] == 3 and part.items() <= whole.items()
     assert "memorize" not in whole and "attention_units" not in whole
+
+
+def test_activations_are_those_that_keras_makes():
+    options = CTRModelOptions.described()["activation"].schema["enum"]
+    for name in set(options) - {"prelu", "dice"}:
+        assert callable(keras.activations.get(name))
+    assert CTRModelOptions.make({"activation": "tanh"}).activation == "tanh"
