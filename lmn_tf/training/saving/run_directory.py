@@ -14,7 +14,6 @@ from lmn_tf.specs.errors import UserError, short
 from lmn_tf.specs.learned.assets import read_json
 from lmn_tf.specs.learned.spec_folder import load_spec, resolved_spec, write_spec
 from lmn_tf.specs.yaml import strict_yaml
-from lmn_tf.training.saving.checkpoints import check_zip
 from lmn_tf.training.saving.data_notes import DataNotes, read_files
 
 # A resumed run may differ in these: they do not change what is learned.
@@ -249,6 +248,9 @@ class RunDirectory:
 
     def damage(self) -> UserError | None:
         """Returns what is wrong with the files that a finished run ends with, or `None`."""
+        # Checkpoints load TensorFlow, which a folder that is asked for its state need not.
+        from lmn_tf.training.saving.checkpoints import check_zip
+
         try:
             self.read_metrics()
             check_zip(self.model_file)
@@ -301,6 +303,7 @@ class RunDirectory:
         import keras
 
         from lmn_tf.models import registry
+        from lmn_tf.training.saving.checkpoints import check_zip
         from lmn_tf.training.saving.finite_weights import check_finite
         from lmn_tf.training.saving.variable_paths import keyed_variables
 
