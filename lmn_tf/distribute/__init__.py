@@ -1,1 +1,1 @@
-"""One run on several devices: where tables are, and how replicas exchange what they hold."""
+"""Distributed training: placement of tables, collectives and clusters."""

@@ -1,21 +1,23 @@
-"""A dataset that is to stay as it is."""
+"""Strategies for several devices of one machine, and datasets that are not distributed."""
+
+from typing import Any
 
 import tensorflow as tf
 
 from lmn_tf.specs.errors import UserError
 
 
-class Undistributed:
-    """Stands for a strategy where Keras would distribute a dataset.
+class LocalDataset:
+    """Stand-in for a strategy that leaves datasets undistributed.
 
     Example:
 
-    >>> Undistributed.experimental_distribute_dataset([1, 2])
+    >>> LocalDataset.experimental_distribute_dataset([1, 2])
     [1, 2]
     """
 
     @staticmethod
-    def experimental_distribute_dataset(dataset):
+    def experimental_distribute_dataset(dataset: Any) -> Any:
         """Returns the dataset.
 
         Args:
@@ -24,20 +26,19 @@ class Undistributed:
         return dataset
 
 
-def mirrored(replicas=None):
-    """Makes the strategy that trains on several devices of this machine.
+def mirrored(replicas: int | None = None) -> tf.distribute.MirroredStrategy:
+    """Creates the strategy that trains on several devices of this machine.
 
     Args:
-        replicas: Integer, or `None` for all GPUs (without any, one CPU). How many devices: GPUs
-            where the machine has any, else parts of the CPU, which share its cores: good for
-            trying things out, and not for speed. Defaults to `None`.
+        replicas: Integer, or `None` for all GPUs (one CPU if there are none). Number of devices:
+            GPUs if the machine has any, otherwise logical CPUs that share its cores, which are
+            meant for tests and bring no speed. Defaults to `None`.
 
     Returns:
         `tf.distribute.MirroredStrategy`.
 
     Raises:
-        UserError: If there are not so many GPUs, or TensorFlow has started with fewer parts of
-            the CPU.
+        UserError: If there are fewer GPUs, or TensorFlow has started with fewer logical CPUs.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
@@ -50,7 +51,7 @@ def mirrored(replicas=None):
         return tf.distribute.MirroredStrategy([f"GPU:{index}" for index in range(count)])
     count = replicas or 1
     _split_cpu(count)
-    # Without collectives, whose shapes TensorFlow keeps from one strategy of a process to the next.
+    # Not by collectives: TensorFlow caches their shapes across the strategies of a process.
     return tf.distribute.MirroredStrategy(
         [f"CPU:{index}" for index in range(count)],
         cross_device_ops=tf.distribute.ReductionToOneDevice(),

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.tables.placement import add_table, read_rows
-from lmn_tf.distribute.tables.rows import StoresRows
+from lmn_tf.distribute.tables.rows import ChunkedStorageMixin
 from lmn_tf.layers.base import add_replicated_loss
 
 _INITIALIZERS = {
@@ -22,7 +22,7 @@ _FEW_ROWS = 128
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class EmbeddingTable(StoresRows, keras.layers.Layer):
+class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
     """Looks up rows of one trainable table, and combines the rows of a list of ids.
 
     Id 0 is padding: it embeds to exactly 0, carries no gradient and does not count in a combined

@@ -4,7 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
-from lmn_tf.distribute.strategy import Undistributed
+from lmn_tf.distribute.strategy import LocalDataset
 from lmn_tf.keras_internals import is_validation, strategy_of_model
 
 
@@ -40,7 +40,7 @@ class MultiWorkerFit:
     @property
     def distribute_strategy(self):
         """As in Keras, which must not distribute what is a process's own share already."""
-        return Undistributed if self._takes_part else super().distribute_strategy
+        return LocalDataset if self._takes_part else super().distribute_strategy
 
     def fit(self, x=None, *args, **kwargs):
         """As `keras.Model.fit`, with this process's share of the data."""

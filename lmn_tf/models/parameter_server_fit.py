@@ -15,7 +15,7 @@ from lmn_tf.distribute.cluster.worker_step import (
     pack,
     unpack,
 )
-from lmn_tf.distribute.strategy import Undistributed
+from lmn_tf.distribute.strategy import LocalDataset
 from lmn_tf.keras_internals import compiled_metrics, strategy_of_model, tf_variable
 
 
@@ -67,7 +67,7 @@ class ParameterServerFit:
     @property
     def distribute_strategy(self):
         """As in Keras, which must not distribute what the coordinator reads."""
-        return Undistributed if self._is_driving else super().distribute_strategy
+        return LocalDataset if self._is_driving else super().distribute_strategy
 
     def coordination(self):
         """Returns what coordinates the workers; made when it is first asked for."""

@@ -9,7 +9,7 @@ from lmn_tf.distribute.collectives import (
     share_of_replicas,
     sum_over_replicas,
 )
-from lmn_tf.distribute.tables.parted_slices import PartedSlices
+from lmn_tf.distribute.tables.sharded_slices import ShardedSlices
 from lmn_tf.keras_internals import loss_of_step, loss_tracker
 from lmn_tf.layers.base import own_losses
 from lmn_tf.models.counted_rows import counted_rows
@@ -109,7 +109,7 @@ def _has_no_rows(x):
 
 def _sum(gradient):
     """The sum of all that is in a gradient, added up where it is."""
-    if isinstance(gradient, PartedSlices):
+    if isinstance(gradient, ShardedSlices):
         return gradient.sum(_sum)
     values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
     return tf.cast(tf.reduce_sum(values), tf.float32)

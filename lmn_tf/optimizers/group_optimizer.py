@@ -6,7 +6,7 @@ import tensorflow as tf
 from lmn_tf.distribute.collectives import replica_count
 from lmn_tf.keras_internals import add_inner_optimizer, clipped_gradients, trained_variables
 from lmn_tf.optimizers.row_optimizer import RowOptimizer
-from lmn_tf.optimizers.sharded_variables import KnowsShardedTables
+from lmn_tf.optimizers.sharded_variable_mixin import ShardedVariableMixin
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
 
 TABLE_NAMES = ("embeddings", "memory_values")
@@ -46,7 +46,7 @@ def _path(variable):
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class GroupOptimizer(KnowsShardedTables, keras.optimizers.MultiOptimizer):
+class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
     """Trains the tables of a model with one optimizer and all other variables with another.
 
     Each group keeps its own learning rate, schedule, state and clipping: `global_clipnorm` of an

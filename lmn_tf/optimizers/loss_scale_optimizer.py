@@ -4,11 +4,11 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import replica_count, sum_over_replicas
-from lmn_tf.optimizers.sharded_variables import KnowsShardedTables
+from lmn_tf.optimizers.sharded_variable_mixin import ShardedVariableMixin
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class LossScaleOptimizer(KnowsShardedTables, keras.optimizers.LossScaleOptimizer):
+class LossScaleOptimizer(ShardedVariableMixin, keras.optimizers.LossScaleOptimizer):
     """Keras' dynamic loss scaling, at the cost of the rows read instead of the whole table.
 
     Before each step, loss scaling looks for infinite and NaN gradients, and Keras unfolds a

@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import sum_over_replicas
-from lmn_tf.distribute.tables.parted_slices import PartedSlices
-from lmn_tf.distribute.tables.server_table import ServerTable
+from lmn_tf.distribute.tables.parameter_server_table import ParameterServerTable
+from lmn_tf.distribute.tables.sharded_slices import ShardedSlices
 from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.keras_internals import (
     is_decayed,
@@ -15,12 +15,12 @@ from lmn_tf.keras_internals import (
     track_variable,
     variable_index,
 )
-from lmn_tf.optimizers.sharded_variables import KnowsShardedTables
+from lmn_tf.optimizers.sharded_variable_mixin import ShardedVariableMixin
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
+class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
     """Base of the optimizers that move only those rows of a table that were read.
 
     A step adds up the gradient parts that meet in one row, after the sum over replicas, clips
@@ -165,7 +165,7 @@ class RowOptimizer(KnowsShardedTables, keras.optimizers.Optimizer):
     def _update(self, gradient, variable, learning_rate):
         state = self.state_of(variable)
         decays = self.weight_decay and is_decayed(self, variable)
-        if not isinstance(variable, ServerTable):
+        if not isinstance(variable, ParameterServerTable):
             state = {name: each.value for name, each in state.items()}
             self._update_rows(gradient, _resource(variable), state, learning_rate, decays)
             return
@@ -320,7 +320,7 @@ def _state_dtype(variable):
 def _map_values(gradient, function):
     if gradient is None:
         return None
-    if isinstance(gradient, PartedSlices):
+    if isinstance(gradient, ShardedSlices):
         return gradient.map(function)
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(function(gradient.values), gradient.indices, gradient.dense_shape)
@@ -330,7 +330,7 @@ def _map_values(gradient, function):
 def _square_sum(gradient, is_shard):
     if gradient is None:
         return tf.constant(0.0)
-    if isinstance(gradient, PartedSlices):
+    if isinstance(gradient, ShardedSlices):
         return gradient.sum(lambda values: tf.reduce_sum(tf.square(tf.cast(values, tf.float32))))
     values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
     total = tf.reduce_sum(tf.square(tf.cast(values, tf.float32)))

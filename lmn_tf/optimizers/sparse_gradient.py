@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from lmn_tf.distribute.tables.parted_slices import PartedSlices
+from lmn_tf.distribute.tables.sharded_slices import ShardedSlices
 from lmn_tf.ops.rows.distinct_ids import merge_duplicates
 
 
@@ -26,7 +26,7 @@ def merge_gradient(gradient):
     >>> merged.indices.numpy().tolist(), merged.values.numpy().ravel().tolist()
     ([4, 2], [2.0, 1.0])
     """
-    if not isinstance(gradient, tf.IndexedSlices) or isinstance(gradient, PartedSlices):
+    if not isinstance(gradient, tf.IndexedSlices) or isinstance(gradient, ShardedSlices):
         return gradient
     ids, rows = merge_duplicates(gradient.indices, gradient.values)
     rows = tf.ensure_shape(rows, [None, *gradient.values.shape[1:]])

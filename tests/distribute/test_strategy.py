@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from lmn_tf.distribute.strategy import Undistributed, mirrored
+from lmn_tf.distribute.strategy import LocalDataset, mirrored
 from lmn_tf.specs.errors import UserError
 
 
@@ -30,4 +30,4 @@ def test_more_gpus_than_there_are(monkeypatch):
 
 def test_a_dataset_stays_as_it_is():
     dataset = object()
-    assert Undistributed.experimental_distribute_dataset(dataset) is dataset
+    assert LocalDataset.experimental_distribute_dataset(dataset) is dataset

@@ -39,7 +39,9 @@ def main(kind):
     plain.set_weights(model.get_weights())
 
     result = {}
-    tables = [one for one in model.trainable_weights if type(one).__name__ == "ServerTable"]
+    tables = [
+        one for one in model.trainable_weights if type(one).__name__ == "ParameterServerTable"
+    ]
     for table in tables:
         table.exchange = "sums"  # which such small ones would not choose
     # One step at a time is what plain Keras does.

@@ -1,4 +1,6 @@
-"""What went wrong between the processes of a run."""
+"""Clusters of workers and parameter servers: addresses, servers, connections, errors."""
+
+from __future__ import annotations
 
 import contextlib
 import json
@@ -6,14 +8,19 @@ import os
 import re
 import socket
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lmn_tf.distribute.cluster.loopback import is_loopback, keep_to_loopback, listening_sockets
 from lmn_tf.specs.errors import UserError, short
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 ROLES = ("chief", "worker", "ps")
 _WORDS = {"chief": "coordinator", "worker": "worker", "ps": "parameter server"}
-# A server answers the steps of every worker at once: with fewer threads they wait for each other.
+# A server answers the steps of all workers concurrently: with fewer threads, they would wait.
 _LEAST_THREADS = 4
 _OPEN = (
     "It asks for no password: whoever reaches it can read and write files as this user. Let "
@@ -23,7 +30,7 @@ _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]
 
 
 class ClusterError(RuntimeError):
-    """A worker or parameter server that a run cannot go on without.
+    """Loss of a worker or parameter server that the run needs.
 
     Example:
 
@@ -33,22 +40,21 @@ class ClusterError(RuntimeError):
 
 
 _SERVER = re.compile(r"/job:ps/(?:replica:0/)?task:(\d+)")
-# A server that came back empty knows neither the session nor its variables.
+# A restarted server is empty: it knows neither the session nor its variables.
 _EMPTY = re.compile(r"context_id|does not exist|Could not find (variable|resource)|uninitialized")
 
 
 @contextlib.contextmanager
-def cluster_errors(servers=()):
-    """Raises what TensorFlow says of a lost parameter server as a `ClusterError`.
+def cluster_errors(servers: Sequence[str] = ()) -> Iterator[None]:
+    """Converts TensorFlow's errors about a lost parameter server into a `ClusterError`.
 
-    TensorFlow goes on without a worker by itself, and ends with pages of remote errors when a
-    server is lost.
+    TensorFlow continues without a lost worker, but raises pages of remote errors for a lost server.
 
     Args:
         servers: Addresses of the parameter servers. Defaults to `()`.
 
     Raises:
-        ClusterError: If a parameter server was lost, or came back without what it held.
+        ClusterError: If a parameter server was lost, or restarted without its variables.
     """
     import tensorflow as tf
 
@@ -61,13 +67,13 @@ def cluster_errors(servers=()):
     try:
         yield
     except (*lost, *empty) as error:
-        found = _SERVER.search(str(error))
-        if not found or (isinstance(error, empty) and not _EMPTY.search(str(error))):
+        match = _SERVER.search(str(error))
+        if not match or (isinstance(error, empty) and not _EMPTY.search(str(error))):
             raise
-        index = int(found[1])
-        place = f" at {servers[index]}" if index < len(servers) else ""
+        index = int(match[1])
+        where = f" at {servers[index]}" if index < len(servers) else ""
         raise ClusterError(
-            f"Parameter server {index}{place} no longer answers, and the part of the model that "
+            f"Parameter server {index}{where} no longer answers, and the part of the model that "
             "it held is lost. Start the cluster again and continue from the newest checkpoint "
             "with --resume."
         ) from error
@@ -75,15 +81,14 @@ def cluster_errors(servers=()):
 
 @dataclass(frozen=True)
 class Cluster:
-    """The addresses of a cluster, and which of its tasks this process is.
+    """The addresses of a cluster, and the task of this process.
 
     Args:
         workers: Tuple of `"host:port"`.
         servers: Tuple of `"host:port"`: the parameter servers.
-        chief: `"host:port"` of the coordinator, or `None`, which is this machine. Defaults to
-            `None`.
+        chief: `"host:port"` of the coordinator, or `None` for this machine. Defaults to `None`.
         role: `"chief"`, `"worker"` or `"ps"`. Defaults to `"chief"`.
-        index: Integer. Which of its role this process is. Defaults to `0`.
+        index: Integer. Index of this process within its role. Defaults to `0`.
 
     Example:
 
@@ -99,7 +104,7 @@ class Cluster:
     index: int = 0
 
     @classmethod
-    def from_environment(cls, environment=None):
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Cluster | None:
         """Reads `TF_CONFIG`.
 
         Args:
@@ -109,8 +114,8 @@ class Cluster:
             A `Cluster`, or `None` where `TF_CONFIG` is not set.
 
         Raises:
-            UserError: If `TF_CONFIG` is no JSON, lacks workers or servers, or names a task that
-                its cluster does not have.
+            UserError: If `TF_CONFIG` is not JSON, has no workers or servers, or names a task
+                outside of its cluster.
         """
         text = (os.environ if environment is None else environment).get("TF_CONFIG")
         if not text:
@@ -130,7 +135,7 @@ class Cluster:
         return cls(tasks["worker"], tasks["ps"], (tasks["chief"] or (None,))[0], role, index)
 
     def to_environment(self) -> str:
-        """Gives the value of `TF_CONFIG` that `from_environment` reads."""
+        """Returns the value of `TF_CONFIG` that `from_environment` reads."""
         tasks = {"worker": list(self.workers), "ps": list(self.servers)}
         if self.chief:
             tasks["chief"] = [self.chief]
@@ -144,15 +149,15 @@ class Cluster:
             for index, address in enumerate(addresses)
         }
 
-    def name(self, role=None, index=None) -> str:
-        """Gives what to call a task in messages. Defaults to this process's own."""
+    def name(self, role: str | None = None, index: int | None = None) -> str:
+        """Returns the name of a task for messages. Defaults to that of this process."""
         role = self.role if role is None else role
         if role == "chief":
             return _WORDS[role]
         return f"{_WORDS[role]} {self.index if index is None else index}"
 
     def address(self) -> str | None:
-        """Gives the address of this process."""
+        """Returns the address of this process."""
         if self.role == "chief":
             return self.chief
         return self.tasks()[self.role, self.index]
@@ -178,33 +183,34 @@ def _check(tasks, role, index, cluster) -> None:
         )
 
 
-def serve(cluster: Cluster, say=print, wait=None) -> None:
-    """Serves as a worker or parameter server until the process is ended.
+def serve(
+    cluster: Cluster, say: Callable[[str], None] = print, wait: Callable[[], None] | None = None
+) -> None:
+    """Serves as a worker or parameter server until the process ends.
 
-    Where its address is one of the loopback interface, it answers this machine alone. Else it
-    listens on every interface, as TensorFlow has it, and says so.
+    If its address is a loopback address, only this machine can connect. Otherwise it listens on
+    every interface, which is what TensorFlow does, and logs a warning.
 
     Args:
         cluster: A `Cluster` whose role is `"worker"` or `"ps"`.
-        say: Function that is given one line once the server answers. Defaults to `print`.
-        wait: Function that returns when it is time to end. Defaults to `None`: never.
+        say: Function that is called with one line once the server answers. Defaults to `print`.
+        wait: Function that returns when the server should end. Defaults to `None`: never.
     """
     server, warning = start_server(cluster)
     port = cluster.address().rpartition(":")[2]
-    place = f"port {port} of every interface" if warning else cluster.address()
-    say(f"{cluster.name()} serves at {place}.{warning and ' ' + warning}")
+    where = f"port {port} of every interface" if warning else cluster.address()
+    say(f"{cluster.name()} serves at {where}.{warning and ' ' + warning}")
     (wait or server.join)()
 
 
-def start_server(cluster: Cluster):
+def start_server(cluster: Cluster) -> tuple[tf.distribute.Server, str]:
     """Starts the server of a worker or parameter server.
 
     Args:
         cluster: A `Cluster` whose role is `"worker"` or `"ps"`.
 
     Returns:
-        The `tf.distribute.Server`, and a warning, which is empty where this machine alone can
-        reach it.
+        The `tf.distribute.Server`, and a warning, which is empty if only this machine can connect.
     """
     import tensorflow as tf
 
@@ -228,10 +234,10 @@ def start_server(cluster: Cluster):
 
 
 def _close_to_others(addresses, before) -> str:
-    """Keeps new listening sockets to this machine where all addresses are its own.
+    """Restricts new listening sockets to this machine if all addresses are loopback addresses.
 
     Returns:
-        A warning, empty where nobody else can reach them.
+        A warning, empty if only this machine can connect.
     """
     new = listening_sockets().keys() - before.keys()
     if all(map(is_loopback, addresses)) and keep_to_loopback(new):
@@ -239,18 +245,20 @@ def _close_to_others(addresses, before) -> str:
     return _OPEN
 
 
-def connect(cluster: Cluster, wait: float = 300.0, say=print):
+def connect(
+    cluster: Cluster, wait: float = 300.0, say: Callable[[str], None] = print
+) -> tf.distribute.ParameterServerStrategy:
     """Connects the coordinator to its workers and servers.
 
-    To be called before TensorFlow has made any tensor, dataset or variable in this process: they
-    would be of a machine that no longer goes by its name.
+    Call it before TensorFlow has created any tensor, dataset or variable in this process:
+    connecting changes the names of devices.
 
     Args:
         cluster: A `Cluster` whose role is `"chief"`.
         wait: Float. Seconds to wait for workers and servers that do not answer yet. Defaults to
             `300.0`.
-        say: Function that is given a line when it has to wait, or when others than this machine
-            can reach it. Defaults to `print`.
+        say: Function that is called with a line when it has to wait, or when other machines can
+            connect. Defaults to `print`.
 
     Returns:
         A `tf.distribute.ParameterServerStrategy`.
@@ -277,32 +285,34 @@ def connect(cluster: Cluster, wait: float = 300.0, say=print):
     return strategy
 
 
-def wait_for_servers(cluster: Cluster, wait: float, say=print) -> None:
-    """Returns once every worker and server answers; arguments as of `connect`."""
+def wait_for_servers(cluster: Cluster, wait: float, say: Callable[[str], None] = print) -> None:
+    """Returns once every worker and server answers; takes the arguments of `connect`."""
     from lmn_tf.distribute.cluster.cluster import ClusterError
 
     missing = dict(cluster.tasks())
-    started, told = time.monotonic(), False
+    started, is_announced = time.monotonic(), False
     while True:
-        missing = {task: place for task, place in missing.items() if not answers(place)}
+        missing = {task: address for task, address in missing.items() if not answers(address)}
         if not missing:
             return
-        names = ", ".join(f"{cluster.name(*task)} at {place}" for task, place in missing.items())
+        names = ", ".join(
+            f"{cluster.name(*task)} at {address}" for task, address in missing.items()
+        )
         if time.monotonic() - started > wait:
             raise ClusterError(
                 f"Every worker and server must answer within {wait:g} s. Received: no answer from "
                 f"{names}. Start what is missing, and then the coordinator again."
             )
-        if not told and time.monotonic() - started > 5:
+        if not is_announced and time.monotonic() - started > 5:
             say(f"Waiting for {names}.")
-            told = True
+            is_announced = True
         time.sleep(0.2)
 
 
-def answers(address, patience=2.0) -> bool:
-    """Says whether a TensorFlow server answers; one that is stopped or hangs does not.
+def answers(address: str, patience: float = 2.0) -> bool:
+    """Returns whether a TensorFlow server answers; one that is stopped or hangs does not.
 
-    It need not be connected to: a server of gRPC greets whoever says hello in HTTP/2.
+    No session is needed: a gRPC server answers the preface of an HTTP/2 connection.
 
     Args:
         address: String, `"host:port"`.
@@ -318,16 +328,16 @@ def answers(address, patience=2.0) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Finds ports of this machine that are free now.
+    """Finds free ports of this machine.
 
     Args:
         count: Integer. How many.
     """
     sockets = [socket.socket() for _ in range(count)]
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for server_socket in sockets:
+            server_socket.bind(("127.0.0.1", 0))
+        return [server_socket.getsockname()[1] for server_socket in sockets]
     finally:
-        for one in sockets:
-            one.close()
+        for server_socket in sockets:
+            server_socket.close()

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 from lmn_tf.distribute.cluster.cluster import Cluster, answers, free_ports, start_server
 from lmn_tf.tensorflow_log import turned_away_stderr
@@ -20,30 +21,37 @@ _PATIENCE = 2.0  # seconds that a worker has to answer, at most
 class LocalServers:
     """Starts the workers and parameter servers of a cluster, and keeps the workers running.
 
-    TensorFlow is loaded once, by a process from which the others are forked: a second worker, or
-    one that takes the place of a dead one, is there at once. A worker that dies is started again,
-    since training goes on without it meanwhile; a parameter server is not, since what it held is
-    lost with it. A worker that no longer answers, since it was stopped for instance, is ended and
-    started again. However this process ends, its servers end with it.
+    TensorFlow is loaded once, by a process from which the others are forked, so that further
+    workers and replacements start at once. A worker that dies is restarted, and training continues
+    without it meanwhile; a parameter server is not, since its variables are lost. A worker that no
+    longer answers (because it was stopped, for instance) is killed and restarted. However this
+    process ends, its servers end with it.
 
-    The servers answer this machine alone, on ports that are held for them until they end; where
-    the system can not do that, each says so on stderr.
+    Only this machine can connect to the servers, whose ports are reserved until they end; where
+    the system does not support that, each warns on stderr.
 
     Args:
-        workers: Integer. How many workers.
-        servers: Integer. How many parameter servers.
-        say: Function that is given a line for each process that died. Defaults to `print`.
-        most_restarts: Integer. How often workers are started again in all. Defaults to `20`.
-        hang_seconds: Float. After how many seconds without an answer a worker that has answered
-            before is started again. Defaults to `60.0`.
+        workers: Integer. Number of workers.
+        servers: Integer. Number of parameter servers.
+        say: Function that is called with a line for each process that died. Defaults to `print`.
+        most_restarts: Integer. Maximum number of restarts of all workers. Defaults to `20`.
+        hang_seconds: Float. Seconds without an answer after which a worker that has answered
+            before is restarted. Defaults to `60.0`.
 
     Attributes:
-        cluster: The `Cluster`, as its coordinator is to see it.
+        cluster: The `Cluster`, from the coordinator's point of view.
     """
 
-    def __init__(self, workers, servers, say=print, most_restarts=20, hang_seconds=60.0):
+    def __init__(
+        self,
+        workers: int,
+        servers: int,
+        say: Callable[[str], None] = print,
+        most_restarts: int = 20,
+        hang_seconds: float = 60.0,
+    ) -> None:
         self._held = [_hold(port) for port in free_ports(workers + servers)]
-        ports = [f"127.0.0.1:{one.getsockname()[1]}" for one in self._held]
+        ports = [f"127.0.0.1:{held.getsockname()[1]}" for held in self._held]
         self.cluster = Cluster(tuple(ports[:workers]), tuple(ports[workers:]))
         self.hang_seconds = hang_seconds
         self._round_seconds = min(hang_seconds / 4, 5.0)
@@ -72,8 +80,8 @@ class LocalServers:
         self._processes[task] = process
         self._silent_rounds.pop(task, None)
 
-    def pid(self, role, index):
-        """Gives the process id of a task.
+    def pid(self, role: str, index: int) -> int:
+        """Returns the process id of a task.
 
         Args:
             role: `"worker"` or `"ps"`.
@@ -81,11 +89,11 @@ class LocalServers:
         """
         return self._processes[role, index].pid
 
-    def tend(self):
-        """Starts workers again that are dead or hang; to be called every now and then.
+    def tend(self) -> str | None:
+        """Restarts workers that are dead or hang; to be called regularly.
 
         Returns:
-            `None`, or the name of a process that is dead for good.
+            `None`, or the name of a process that cannot be restarted.
         """
         now = time.monotonic()
         if now >= self._next_round:
@@ -104,8 +112,8 @@ class LocalServers:
         return None
 
     def _end_hanging(self):
-        # Rounds are counted rather than seconds: when all was stopped together, as by Ctrl-Z, and
-        # goes on, one round is missed.
+        # Counts rounds rather than seconds: after all processes were suspended together, as by
+        # Ctrl-Z, only one round is missed.
         patience = min(_PATIENCE, self._round_seconds)
         for index, address in enumerate(self.cluster.workers):
             task = "worker", index
@@ -120,36 +128,36 @@ class LocalServers:
                     process.kill()
                     process.join()
 
-    def stop(self):
-        """Ends every process, and lets go of their ports."""
+    def stop(self) -> None:
+        """Kills every process, and releases their ports."""
         for process in self._processes.values():
             if process.is_alive():
                 process.kill()  # SIGKILL also ends a process that is stopped.
         for process in self._processes.values():
             process.join()
         self._processes.clear()
-        for one in self._held:
-            one.close()
+        for held in self._held:
+            held.close()
 
 
 def _hold(port):
-    """Binds a port, or another one where it has been taken, so that nobody else's process can.
+    """Reserves a port, or another one if it is taken, by binding it.
 
     Returns:
         The socket, which does not listen.
     """
     for wanted in (port, 0):
-        one = socket.socket()
+        held = socket.socket()
         try:
-            one.bind(("", wanted))
+            held.bind(("", wanted))
         except OSError:
-            one.close()
+            held.close()
             if not wanted:
                 raise
             continue
-        # Set after binding: the port was free, and from now on processes of this user share it.
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        return one
+        # Set after binding: the port was free, and only processes of this user can share it now.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        return held
 
 
 def _ending(status):
@@ -157,7 +165,7 @@ def _ending(status):
 
 
 def _serve(cluster, is_quiet):
-    """Serves in a forked process until that ends, or the process that launched it."""
+    """Serves in a forked process until it, or the process that launched it, ends."""
     # Ctrl-C reaches the whole group of a terminal: the launcher decides what ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -167,13 +175,13 @@ def _serve(cluster, is_quiet):
     with turned_away_stderr() if is_quiet else contextlib.nullcontext():
         _, warning = start_server(cluster)
     if warning:
-        place = f"port {cluster.address().rpartition(':')[2]} of every interface"
-        print(f"{cluster.name()} listens at {place}. {warning}", file=sys.stderr, flush=True)
+        where = f"port {cluster.address().rpartition(':')[2]} of every interface"
+        print(f"{cluster.name()} listens at {where}. {warning}", file=sys.stderr, flush=True)
     multiprocessing.parent_process().join()
-    os._exit(0)  # Whoever launched it is gone: there is nothing to clean up for.
+    os._exit(0)  # The launcher is gone: there is nothing to clean up.
 
 
-def die_with_parent():
-    """Has this process killed when the one that started it ends, where the system can do that."""
+def die_with_parent() -> None:
+    """Makes this process die with its parent, where the system supports it."""
     with contextlib.suppress(OSError, AttributeError):  # Not Linux.
         ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)

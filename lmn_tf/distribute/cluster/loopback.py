@@ -9,6 +9,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Collection
 
 _ATTACH_FILTER = 26  # `SO_ATTACH_FILTER`, which Python's `socket` does not name.
 _INTERFACE = 0xFFFFF008  # Where a filter reads the index of the interface of a packet.
@@ -17,7 +18,7 @@ _PATIENCE = 2.0  # Seconds for a server to accept the connections that it is to 
 
 
 def is_loopback(address: str) -> bool:
-    """Says whether an address is one of this machine that no other can reach.
+    """Returns whether an address is one that only this machine can reach.
 
     Args:
         address: String, `"host:port"`.
@@ -44,39 +45,39 @@ def listening_sockets() -> dict:
 
     Empty where the system has no `/proc`.
     """
-    return {name: one.getsockname()[1] for name, one in _listening()}
+    return {name: listener.getsockname()[1] for name, listener in _listening()}
 
 
-def keep_to_loopback(names) -> bool:
-    """Has listening sockets take connections from this machine alone.
+def keep_to_loopback(names: Collection[str]) -> bool:
+    """Restricts listening sockets to connections from this machine.
 
     TensorFlow's servers listen on every interface, whatever address they are given. A listening
-    socket that is bound to the loopback device afterwards takes none of the others' connections.
-    Those that were made, or begun, before that are cut off.
+    socket that is bound to the loopback device later accepts no connections from elsewhere.
+    Connections that were made, or begun, before that are closed.
 
     Args:
-        names: Names of sockets, as `listening_sockets` gives them.
+        names: Names of sockets, as returned by `listening_sockets`.
 
     Returns:
-        Whether there were such sockets, and all of them are kept. They are not where the system is
-        not Linux, or older than 5.7 and this process has no right to do it, or where a connection
-        of others is never accepted.
+        Whether there were such sockets, and all of them are restricted. It is `False` on systems
+        other than Linux, on Linux before 5.7 without the right to bind to a device, and if a
+        foreign connection is never accepted.
     """
     kept = {}
     try:
-        for name, one in _listening():
+        for name, listener in _listening():
             if name in names:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
-                _drop_others(one)
-                kept[name] = one.getsockname()[1]
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+                _drop_others(listener)
+                kept[name] = listener.getsockname()[1]
         is_kept = bool(kept) and kept.keys() == set(names)
         return is_kept and _cut_off_others(set(kept.values()))
     except OSError:
         return False
 
 
-def _drop_others(one):
-    """Has a socket lose the packets of other interfaces, and with them the end of handshakes."""
+def _drop_others(listener):
+    """Drops a socket's packets from other interfaces, so that handshakes there do not complete."""
     program = (
         (0x20, 0, 0, _INTERFACE),  # load it
         (0x15, 0, 1, socket.if_nametoindex("lo")),  # where it is another, skip the next line
@@ -85,19 +86,21 @@ def _drop_others(one):
     )
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
     header = struct.pack("HP", len(program), ctypes.addressof(code))
-    one.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, header)
+    listener.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, header)
 
 
 def _cut_off_others(ports) -> bool:
-    """Ends the connections of others to ports of this process; says whether none is left."""
+    """Closes foreign connections to ports of this process; returns whether none is left."""
     end = time.monotonic() + _PATIENCE
-    while any(port in ports and not own for port, own in _open_connections()):
+    while any(port in ports and not is_own for port, is_own in _open_connections()):
         if time.monotonic() > end:  # One that waits to be accepted is out of reach.
             return False
-        for _, one in _sockets():
-            with contextlib.suppress(OSError):  # It has no other side, or no more.
-                if one.getsockname()[1] in ports and not _is_own(one.getpeername()[0]):
-                    one.shutdown(socket.SHUT_RDWR)
+        for _, connection in _sockets():
+            with contextlib.suppress(OSError):  # The socket has no peer, or no longer.
+                if connection.getsockname()[1] in ports and not _is_own(
+                    connection.getpeername()[0]
+                ):
+                    connection.shutdown(socket.SHUT_RDWR)
         time.sleep(0.001)
     return True
 
@@ -113,16 +116,16 @@ def _open_connections():
 
 
 def _host(text):
-    """Address of such a table, as bytes: it is written in words of the machine's byte order."""
+    """Converts an address of `/proc/net/tcp` to bytes: words in the machine's byte order."""
     words = (int(word, 16) for word in re.findall("[0-9A-F]{8}", text))
     return b"".join(word.to_bytes(4, sys.byteorder) for word in words)
 
 
 def _listening():
     """Yields (name, socket) of each listening TCP socket; the sockets are copies, closed after."""
-    for name, one in _sockets():
-        if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            yield name, one
+    for name, copy in _sockets():
+        if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            yield name, copy
 
 
 def _sockets():
@@ -136,9 +139,9 @@ def _sockets():
             name = os.readlink(f"/proc/self/fd/{entry}")
             if not name.startswith("socket:"):
                 continue
-            one = socket.socket(fileno=os.dup(int(entry)))
+            copy = socket.socket(fileno=os.dup(int(entry)))
         except OSError:  # Closed meanwhile.
             continue
-        with one:
-            if one.family in (socket.AF_INET, socket.AF_INET6) and one.type == socket.SOCK_STREAM:
-                yield name, one
+        with copy:
+            if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type == socket.SOCK_STREAM:
+                yield name, copy

@@ -1,6 +1,6 @@
-"""TensorFlow, loaded without its notes where a process can only be told which module to load."""
+"""Quiet import of TensorFlow, for fork servers, which can only preload modules."""
 
 from lmn_tf.tensorflow_log import quiet_tensorflow
 
-# A process that has looked for GPUs can not be forked to use them.
+# A process that has listed GPUs cannot be forked into processes that use them.
 quiet_tensorflow(find_devices=False)

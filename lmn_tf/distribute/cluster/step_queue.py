@@ -1,4 +1,4 @@
-"""Tells which process of a run hangs."""
+"""A queue of steps for parameter-server training, and a watchdog for hanging processes."""
 
 import collections
 import concurrent.futures
@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -14,19 +15,19 @@ from lmn_tf.keras_internals import cluster_jobs
 
 
 class Watchdog:
-    """Names the workers and servers that do not answer when training stands still.
+    """Reports the workers and servers that do not answer when training makes no progress.
 
-    A process that was killed closes its connections, and TensorFlow notices. One that is stopped,
-    swapped out or behind a broken network does not: its step never ends. So when no step has ended
-    for a while, each process is greeted, and those that do not answer are named; those that answer
-    again are named as well.
+    A process that was killed closes its connections, and TensorFlow notices. One that is suspended,
+    swapped out or behind a broken network does not: its step never ends. When no step has ended for
+    a while, the watchdog pings each process, and reports those that do not answer, and those that
+    answer again.
 
     Args:
-        tasks: Dictionary from `"host:port"` to what to call the process there.
-        is_waiting: Function that says whether there are steps to wait for.
-        seconds: Float. How long no step may end before the processes are asked. Defaults to
-            `60.0`.
-        say: Function that is given each line. Defaults to `None`: to stderr.
+        tasks: Dictionary from `"host:port"` to the name of the process there.
+        is_waiting: Function that returns whether any step is pending.
+        seconds: Float. Seconds without a finished step after which processes are pinged. Defaults
+            to `60.0`.
+        say: Function that is called with each line. Defaults to `None`: to stderr.
 
     Example:
 
@@ -35,7 +36,13 @@ class Watchdog:
     ['Worker 0']
     """
 
-    def __init__(self, tasks, is_waiting, seconds=60.0, say=None):
+    def __init__(
+        self,
+        tasks: dict[str, str],
+        is_waiting: Callable[[], bool],
+        seconds: float = 60.0,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         self.tasks = dict(tasks)
         self.seconds = seconds
         self._is_waiting = is_waiting
@@ -45,24 +52,24 @@ class Watchdog:
         self._thread = None
         self._stopped = threading.Event()
 
-    def start(self):
-        """Begins to watch; once is enough."""
+    def start(self) -> None:
+        """Starts the watchdog's thread, if it is not running."""
         if self._thread is None:
             self._progress = time.monotonic()
             self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
             self._thread.start()
 
-    def stop(self):
-        """Ends the watch."""
+    def stop(self) -> None:
+        """Stops the watchdog's thread."""
         self._stopped.set()
 
-    def beat(self):
-        """Says that a step has ended."""
+    def beat(self) -> None:
+        """Records that a step has ended."""
         self._progress = time.monotonic()
         self._named.clear()
 
-    def silent(self, patience):
-        """Asks each process whether it is there.
+    def silent(self, patience: float) -> list[str]:
+        """Pings each process.
 
         Args:
             patience: Float. Seconds to wait for the answers.
@@ -70,10 +77,10 @@ class Watchdog:
         Returns:
             List of the names of those that did not answer.
         """
-        # By sockets alone: TensorFlow's calls may hold Python's lock until the other side answers.
+        # By plain sockets: TensorFlow's calls may hold Python's lock until the other side answers.
         with concurrent.futures.ThreadPoolExecutor(max(len(self.tasks), 1)) as pool:
-            found = list(pool.map(lambda place: answers(place, patience), self.tasks))
-        pairs = zip(self.tasks.values(), found, strict=True)
+            is_answering = list(pool.map(lambda address: answers(address, patience), self.tasks))
+        pairs = zip(self.tasks.values(), is_answering, strict=True)
         return [name for name, is_there in pairs if not is_there]
 
     def _watch(self):
@@ -103,27 +110,33 @@ def _to_stderr(text):
 
 
 class StepQueue:
-    """Steps that run on whichever worker is free, and their results in the order of the steps.
+    """Queue of steps that run on any free worker and return their results in order.
 
-    At most `max_in_flight` steps are handed out and not yet taken back, so that batches and updates
-    are bounded: between the moment at which a step reads the weights and its own update, at most
-    `max_in_flight + workers - 2` other updates can pass. A step whose worker is lost runs again on
-    another one; its result comes once. Of one whose worker was lost in the middle of its update,
-    part of that update may be applied twice.
+    At most `max_in_flight` steps are pending, which bounds the memory for batches and the staleness
+    of updates: between the moment at which a step reads the weights and its own update, at most
+    `max_in_flight + workers - 2` other updates can happen. A step whose worker is lost runs again
+    on another one; its result is returned once. If the worker was lost during its update, part of
+    that update may be applied twice.
 
     Args:
         strategy: `tf.distribute.ParameterServerStrategy`.
-        max_in_flight: Integer, or `None` for twice the number of workers: one that runs and one
-            that waits at each. Defaults to `None`.
-        hang_seconds: Float. After how many seconds without any step ending the processes that do
-            not answer are named. Defaults to `60.0`.
-        say: Function that is given those lines. Defaults to `None`: to stderr.
+        max_in_flight: Integer, or `None` for twice the number of workers: one running and one
+            waiting step each. Defaults to `None`.
+        hang_seconds: Float. Seconds without a finished step after which processes that do not
+            answer are reported. Defaults to `60.0`.
+        say: Function that is called with those lines. Defaults to `None`: to stderr.
 
     Raises:
         ValueError: If `max_in_flight` is not positive, or a worker has several GPUs.
     """
 
-    def __init__(self, strategy, max_in_flight=None, hang_seconds=60.0, say=None):
+    def __init__(
+        self,
+        strategy: tf.distribute.ParameterServerStrategy,
+        max_in_flight: int | None = None,
+        hang_seconds: float = 60.0,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         if strategy.num_replicas_in_sync > 1:
             raise ValueError(
                 "Each worker must have at most one GPU: start one worker for each. "
@@ -142,21 +155,21 @@ class StepQueue:
         self.max_in_flight = max_in_flight
         self._pending = pending = collections.deque()
         self._lost = False
-        tasks = {place: f"Worker {i} at {place}" for i, place in enumerate(self.workers)}
-        for index, place in enumerate(self.servers):
-            tasks[place] = f"Parameter server {index} at {place}"
+        tasks = {address: f"Worker {i} at {address}" for i, address in enumerate(self.workers)}
+        for index, address in enumerate(self.servers):
+            tasks[address] = f"Parameter server {index} at {address}"
         self.watchdog = Watchdog(tasks, lambda: bool(pending), hang_seconds, say)
-        # Its thread, which holds on to the watchdog but not to this queue.
+        # The watchdog's thread keeps a reference to the watchdog, but not to this queue.
         weakref.finalize(self, self.watchdog.stop)
 
-    def put(self, function, args, take):
-        """Hands a step out, after waiting for the oldest one where too many are out.
+    def put(self, function: Callable, args: tuple, take: Callable) -> None:
+        """Schedules a step, after waiting for the oldest one if too many are pending.
 
         Args:
             function: `tf.function`, run on a worker.
             args: Tuple of its arguments.
-            take: Function that is given the step's result as numpy arrays, in this thread, when a
-                later call of `put` or `drain` finds it its turn.
+            take: Function that is called with the step's result as numpy arrays, in this thread,
+                by a later call of `put` or `drain`, in the order of the steps.
 
         Raises:
             ClusterError: If a parameter server is lost.
@@ -167,27 +180,27 @@ class StepQueue:
         with self._errors():
             self._pending.append((self.coordinator.schedule(function, args=args), take))
 
-    def take_oldest(self):
-        """Waits for the step that was handed out first and takes its result."""
+    def take_oldest(self) -> None:
+        """Waits for the oldest pending step and takes its result."""
         value, take = self._pending.popleft()
         with self._errors():
             result = value.fetch()
         self.watchdog.beat()
         take(result)
 
-    def drain(self):
-        """Waits for every step that is out, and takes its result."""
+    def drain(self) -> None:
+        """Waits for every pending step, and takes its result."""
         while self._pending:
             self.take_oldest()
 
-    def abandon(self):
-        """Waits for the steps that are out and forgets their results: after an error."""
+    def abandon(self) -> None:
+        """Waits for the pending steps and drops their results, after an error."""
         self._pending.clear()
         if self._lost:
             return
         try:
             self.coordinator.join()
-        except Exception:  # What went wrong has been told already.
+        except Exception:  # The first error has been raised already.
             return
 
     def __len__(self):
@@ -198,7 +211,7 @@ class StepQueue:
 
 
 class _Errors:
-    """Turns errors of a lost server into a `ClusterError`, and remembers that one is lost."""
+    """Converts errors of a lost server into a `ClusterError`, and records the loss."""
 
     def __init__(self, queue):
         self._queue = queue

@@ -1,4 +1,6 @@
-"""What becomes of Keras variables inside a step that runs on a worker."""
+"""Keras variables and packed batches of a step that runs on a worker."""
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,15 +12,15 @@ _WORD = 8  # bytes of each number of a shape
 
 
 class WorkerScope(keras.StatelessScope):
-    """Traces one step so that steps of several workers at once add up right.
+    """Scope for tracing a step that several workers run concurrently.
 
-    Keras variables are written by reading, adding and writing back. When two workers do so at once,
-    one of the two is lost. Inside this scope
+    Keras updates a variable by reading, adding and writing back. When two workers do so at once,
+    one of the two updates is lost. Inside this scope
 
-    - metrics start from zero and are not written: what the step added to them is in `added`, to be
-      summed by the coordinator;
-    - counters are incremented where they are, in one operation;
-    - every other variable is written as usual: of two moving averages written at once, one counts.
+    - metrics start from zero and are not written: `added` returns what the step added to them, to
+      be summed by the coordinator;
+    - counters are incremented on their server, in one operation;
+    - every other variable is written as usual: of two concurrent moving averages, the last wins.
 
     Args:
         metrics: List of the `keras.Variable`s of metrics.
@@ -36,16 +38,16 @@ class WorkerScope(keras.StatelessScope):
     (2.0, 5.0, 2)
     """
 
-    def __init__(self, metrics, counters):
+    def __init__(self, metrics: list[keras.Variable], counters: list[keras.Variable]) -> None:
         super().__init__(
-            [(one, tf.zeros(one.shape, one.dtype)) for one in metrics],
+            [(variable, tf.zeros(variable.shape, variable.dtype)) for variable in metrics],
             collect_losses=True,
             initialize_variables=False,
         )
         self._metrics = list(metrics)
-        self._counters = {id(one) for one in counters}
+        self._counters = {id(variable) for variable in counters}
 
-    def add_update(self, update):
+    def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
         variable, value = update
         if id(variable) in self.state_mapping:
             self.state_mapping[id(variable)] = value
@@ -55,19 +57,19 @@ class WorkerScope(keras.StatelessScope):
         else:
             tf_variable(variable).assign(tf.cast(value, variable.dtype))
 
-    def get_current_value(self, variable):
+    def get_current_value(self, variable: keras.Variable) -> tf.Tensor:
         return self.state_mapping.get(id(variable), tf_variable(variable))
 
-    def added(self):
-        """Returns what the metrics' variables would have gained, as a list of tensors."""
-        return [self.state_mapping[id(one)] for one in self._metrics]
+    def added(self) -> list[tf.Tensor]:
+        """Returns what the step added to the metrics' variables, as a list of tensors."""
+        return [self.state_mapping[id(variable)] for variable in self._metrics]
 
 
-def local_variable(value):
-    """Makes a `tf.Variable` of the coordinator itself.
+def local_variable(value: np.ndarray) -> tf.Variable:
+    """Creates a `tf.Variable` on the coordinator itself.
 
-    `tf.Variable` would be placed on a parameter server inside a strategy's scope; constructors of
-    the class behind it are left alone.
+    Inside a strategy's scope, `tf.Variable` would be placed on a parameter server; the class behind
+    it is not affected by the scope.
 
     Args:
         value: Array.
@@ -76,8 +78,8 @@ def local_variable(value):
         return resource_variable(value)
 
 
-def keep_here(metrics):
-    """Moves the variables of metrics from the servers to the coordinator, which adds them up.
+def keep_here(metrics: list[keras.Variable]) -> None:
+    """Moves the variables of metrics from the servers to the coordinator, which sums them.
 
     Args:
         metrics: List of `keras.Variable`s.
@@ -87,27 +89,33 @@ def keep_here(metrics):
             set_tf_variable(variable, local_variable(tf_variable(variable).numpy()))
 
 
-def counters(optimizer):
+def counters(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """Returns the `keras.Variable`s in which an optimizer counts its steps."""
-    return [one for one in optimizer.variables if one.path.split("/")[-1] == "iteration"]
+    return [
+        variable for variable in optimizer.variables if variable.path.split("/")[-1] == "iteration"
+    ]
 
 
-def can_be_packed(spec):
-    """Says whether batches of an element spec can be packed.
+def can_be_packed(spec: Any) -> bool:
+    """Returns whether batches of an element spec can be packed.
 
     Args:
         spec: Structure of `tf.TensorSpec`.
     """
     return all(
-        isinstance(one, tf.TensorSpec)
-        and one.shape.rank is not None
-        and (one.dtype.is_floating or one.dtype.is_integer or one.dtype.is_bool)
-        for one in tf.nest.flatten(spec)
+        isinstance(tensor_spec, tf.TensorSpec)
+        and tensor_spec.shape.rank is not None
+        and (
+            tensor_spec.dtype.is_floating
+            or tensor_spec.dtype.is_integer
+            or tensor_spec.dtype.is_bool
+        )
+        for tensor_spec in tf.nest.flatten(spec)
     )
 
 
-def pack(batch):
-    """Puts the tensors of a batch behind each other, after their shapes.
+def pack(batch: Any) -> tf.Tensor:
+    """Packs the shapes and tensors of a batch into one tensor.
 
     Args:
         batch: Structure of eager tensors.
@@ -122,14 +130,14 @@ def pack(batch):
     >>> unpack(pack(batch), spec)["b"].numpy().tolist()
     [True, False]
     """
-    arrays = [np.asarray(one, order="C") for one in tf.nest.flatten(batch)]
+    arrays = [np.asarray(tensor, order="C") for tensor in tf.nest.flatten(batch)]
     shapes = np.array([size for array in arrays for size in array.shape], np.int64)
     parts = [shapes, *arrays]
     return tf.constant(np.concatenate([part.reshape(-1).view(np.uint8) for part in parts]))
 
 
-def unpack(packed, spec):
-    """Takes apart what `pack` made.
+def unpack(packed: tf.Tensor, spec: Any) -> Any:
+    """Unpacks the result of `pack`.
 
     Args:
         packed: uint8 tensor of shape `(bytes,)`.
@@ -139,14 +147,14 @@ def unpack(packed, spec):
         Structure of tensors.
     """
     specs = tf.nest.flatten(spec)
-    ranks = [one.shape.rank for one in specs]
+    ranks = [tensor_spec.shape.rank for tensor_spec in specs]
     start = _WORD * sum(ranks)
     shapes = tf.split(_cast(packed[:start], tf.int64), ranks)
     tensors = []
-    for one, shape in zip(specs, shapes, strict=True):
-        stop = start + tf.reduce_prod(shape) * one.dtype.size
-        tensor = tf.reshape(_cast(packed[start:stop], one.dtype), shape)
-        tensors.append(tf.ensure_shape(tensor, one.shape))
+    for tensor_spec, shape in zip(specs, shapes, strict=True):
+        stop = start + tf.reduce_prod(shape) * tensor_spec.dtype.size
+        tensor = tf.reshape(_cast(packed[start:stop], tensor_spec.dtype), shape)
+        tensors.append(tf.ensure_shape(tensor, tensor_spec.shape))
         start = stop
     return tf.nest.pack_sequence_as(spec, tensors)
 

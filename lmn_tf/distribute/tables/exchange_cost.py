@@ -1,34 +1,36 @@
-"""How many bytes it takes to read a table split over replicas, and which way takes fewer."""
+"""Communication cost of reading a table that is sharded over replicas."""
 
 EXCHANGES = ("rows", "sums")
 
 _WORD = 4  # bytes of an id, a weight, a count and an element alike
 
 
-def exchange_bytes(exchange, *, shards, queries, hits, width, num_rows=None):
-    """Returns how many bytes cross from replica to replica in a step, forward and backward.
+def exchange_bytes(
+    exchange: str, *, shards: int, queries: int, hits: int, width: int, num_rows: int | None = None
+) -> float:
+    """Returns the bytes sent between replicas in a step, forward and backward.
 
-    With `R` shards, `K` rows of `d` elements a query, and `away = (R - 1) / R`, the share of what
-    lies on another replica:
+    With `R` shards, `K` rows of `d` elements per query, and `away = (R - 1) / R`, the share of rows
+    on other replicas:
 
-    - `"rows"` sends ids there, rows back and their gradients there again: `away * (4 + 8 * d)`
-      bytes a row. A row is sent once however many queries of a replica read it, so no more than
-      all `num_rows` are.
-    - `"sums"` sends ids and weights there, and a count of them for each query, gets one sum from
-      each shard, sends it its gradient and gets those of the weights: `away * 12 * K + (R - 1) *
-      (4 + 8 * d)` bytes a query.
+    - `"rows"` sends ids to the shards, rows back and gradients to the shards: `away * (4 + 8 * d)`
+      bytes per row. A row is sent once, however many queries of a replica read it, so at most
+      `num_rows` rows are sent.
+    - `"sums"` sends ids, weights and a count per query to the shards, one sum per shard back,
+      its gradient to the shard, and the gradients of the weights back: `away * 12 * K + (R - 1) *
+      (4 + 8 * d)` bytes per query.
 
     Args:
         exchange: `"rows"` or `"sums"`.
-        shards: Integer. Replicas that hold a part of the table.
-        queries: Integer. Queries of one replica.
-        hits: Integer. Rows that each query reads.
-        width: Integer. Elements of a row.
-        num_rows: Integer, or `None` for more than all queries read. Rows of the table. Defaults
-            to `None`.
+        shards: Integer. Number of replicas that hold a part of the table.
+        queries: Integer. Number of queries of one replica.
+        hits: Integer. Number of rows that each query reads.
+        width: Integer. Number of elements of a row.
+        num_rows: Integer, or `None` for more than all queries read. Number of rows of the table.
+            Defaults to `None`.
 
     Returns:
-        Float: bytes for the queries of one replica, if rows are spread evenly over shards.
+        Float: bytes for the queries of one replica, for rows spread evenly over shards.
 
     Example:
 
@@ -44,16 +46,18 @@ def exchange_bytes(exchange, *, shards, queries, hits, width, num_rows=None):
     return queries * (of_hits + (shards - 1) * _WORD * (1 + 2 * width))
 
 
-def choose_exchange(*, shards, hits, width, num_rows, queries=None):
+def choose_exchange(
+    *, shards: int, hits: int, width: int, num_rows: int, queries: int | None = None
+) -> str:
     """Returns the exchange that moves fewer bytes: `"rows"` or `"sums"`.
 
     Args:
-        shards: Integer. Replicas that hold a part of the table.
-        hits: Integer. Rows that each query reads.
-        width: Integer. Elements of a row.
-        num_rows: Integer. Rows of the table.
-        queries: Integer, or `None` where unknown: then no row counts as read twice. Queries of one
-            replica. Defaults to `None`.
+        shards: Integer. Number of replicas that hold a part of the table.
+        hits: Integer. Number of rows that each query reads.
+        width: Integer. Number of elements of a row.
+        num_rows: Integer. Number of rows of the table.
+        queries: Integer, or `None` if unknown, which assumes that no row is read twice. Number of
+            queries of one replica. Defaults to `None`.
 
     Example:
 

@@ -1,9 +1,10 @@
 """Placements of a table: all rows on each replica, or each row in one place."""
 
+import keras
 import tensorflow as tf
 
+from lmn_tf.distribute.tables.parameter_server_table import ParameterServerTable
 from lmn_tf.distribute.tables.row_wise_table import RowWiseTable
-from lmn_tf.distribute.tables.server_table import ServerTable
 from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.keras_internals import track_variable
 from lmn_tf.ops.rows.weighted_gather import weighted_gather
@@ -11,11 +12,17 @@ from lmn_tf.ops.rows.weighted_gather import weighted_gather
 PLACEMENTS = ("replicated", "row_wise")
 
 
-def add_table(layer, name, shape, initializer, placement="replicated"):
+def add_table(
+    layer: keras.layers.Layer,
+    name: str,
+    shape: tuple[int, ...],
+    initializer: keras.initializers.Initializer,
+    placement: str = "replicated",
+) -> RowWiseTable | keras.Variable:
     """Adds a table to a layer, within its `build`.
 
-    What becomes of `placement="row_wise"` is decided by the strategy in whose scope the layer is
-    built. Without one, or with a single replica, it is a weight like any other.
+    The strategy in whose scope the layer is built determines how `placement="row_wise"` splits the
+    table. Without a strategy, or with a single replica, the table is an ordinary weight.
 
     Args:
         layer: Keras layer.
@@ -25,8 +32,8 @@ def add_table(layer, name, shape, initializer, placement="replicated"):
         placement: `"replicated"` or `"row_wise"`. Defaults to `"replicated"`.
 
     Returns:
-        A `RowWiseTable`, or a Keras variable. It is never cast as a whole: under mixed precision
-        only rows that are read are.
+        A `RowWiseTable`, or a Keras variable. It is never cast as a whole: under mixed precision,
+        only the rows that are read are cast.
     """
     if placement == "row_wise":
         table = _split_table(layer, name, shape, initializer)
@@ -36,12 +43,12 @@ def add_table(layer, name, shape, initializer, placement="replicated"):
 
 
 def _split_table(layer, name, shape, initializer):
-    """Returns the table that the strategy in scope asks for; `None` for one that does not split."""
+    """Creates the table for the strategy in scope; `None` if the strategy does not split tables."""
     strategy = tf.distribute.get_strategy()
     if isinstance(strategy, tf.distribute.MirroredStrategy) and strategy.num_replicas_in_sync > 1:
         return _made(ShardedTable, layer, name, shape, initializer)
     if isinstance(strategy, tf.distribute.ParameterServerStrategy):
-        return _made(ServerTable, layer, name, shape, initializer)
+        return _made(ParameterServerTable, layer, name, shape, initializer)
     return None
 
 
@@ -61,16 +68,21 @@ def _made(kind, layer, name, shape, initializer):
     return table
 
 
-def read_rows(table, ids):
-    """Reads rows of what `add_table` made: `(...)` ids to `(..., d)`."""
+def read_rows(table: RowWiseTable | keras.Variable, ids: tf.Tensor) -> tf.Tensor:
+    """Reads rows of a table made by `add_table`: `(...)` ids to `(..., d)`."""
     if isinstance(table, RowWiseTable):
         return table.lookup(ids)
     # The variable itself, not its value as a tensor: the gather then reads only these rows.
     return tf.gather(table.value, ids)
 
 
-def read_weighted_sum(table, ids, weights, for_training=True):
-    """Reads weighted sums of rows of what `add_table` made: `(..., k)` twice to `(..., d)`."""
+def read_weighted_sum(
+    table: RowWiseTable | keras.Variable,
+    ids: tf.Tensor,
+    weights: tf.Tensor,
+    for_training: bool = True,
+) -> tf.Tensor:
+    """Reads weighted sums of rows of a table made by `add_table`: `(..., k)` to `(..., d)`."""
     if isinstance(table, RowWiseTable):
         return table.weighted_sum(ids, weights)
     return weighted_gather(table, ids, weights, for_training)

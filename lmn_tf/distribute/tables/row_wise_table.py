@@ -1,15 +1,17 @@
-"""Tables whose rows lie in several places, as layers see them."""
+"""Base class of tables whose rows are split over devices or servers."""
+
+import tensorflow as tf
 
 
 class RowWiseTable:
-    """What a table whose rows lie in several places answers.
+    """Interface of a table whose rows are split over devices or servers.
 
-    Layers never look at such a table as a whole: they read rows by id, or weighted sums of rows.
-    Subclasses define both, and hold their variables so that the layer that made the table lists
-    them among its weights.
+    Layers never access such a table as a whole: they read rows by id, or weighted sums of rows.
+    Subclasses define both, and hold their variables such that the layer that created the table
+    lists them among its weights.
     """
 
-    def lookup(self, ids):
+    def lookup(self, ids: tf.Tensor) -> tf.Tensor:
         """Reads rows.
 
         Args:
@@ -20,7 +22,7 @@ class RowWiseTable:
         """
         raise NotImplementedError("`lookup` must be defined")
 
-    def weighted_sum(self, ids, weights):
+    def weighted_sum(self, ids: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Reads weighted sums of rows: `sum_k weights[..., k] * table[ids[..., k]]`.
 
         Args:

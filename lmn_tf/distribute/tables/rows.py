@@ -1,6 +1,8 @@
-"""Reads and writes some rows of a variable at a time, wherever they are."""
+"""Reading, writing, storing and initializing rows of variables in bounded memory."""
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,11 +15,13 @@ _OF_ONE_VALUE = (
     keras.initializers.Ones,
     keras.initializers.Constant,
 )
-_DRAWS = 4  # numbers that the generator gives for each step of its counter
-CHUNK_BYTES = 2**24  # of the largest array that rows pass through
+_DRAWS = 4  # numbers that the generator draws for each step of its counter
+CHUNK_BYTES = 2**24  # of the largest array that rows are copied through
 
 
-def row_chunks(shape, itemsize, chunk_bytes=None):
+def row_chunks(
+    shape: tuple[int, ...], itemsize: int, chunk_bytes: int | None = None
+) -> list[tuple[int, int]]:
     """Cuts an array into runs of rows of a bounded size.
 
     Args:
@@ -26,7 +30,7 @@ def row_chunks(shape, itemsize, chunk_bytes=None):
         chunk_bytes: Integer, or `None` for `CHUNK_BYTES`. Defaults to `None`.
 
     Returns:
-        List of slices `(start, stop)` of the first axis, at least one row each; one slice for a
+        List of slices `(start, stop)` of the first axis, of at least one row each; one slice for a
         scalar.
 
     Example:
@@ -41,13 +45,13 @@ def row_chunks(shape, itemsize, chunk_bytes=None):
     return [(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
 
 
-def get_rows(variable, start, stop):
+def get_rows(variable: Any, start: int, stop: int) -> np.ndarray:
     """Reads rows of a variable.
 
     Args:
-        variable: Keras variable, `tf.Variable`, or what has a `get_rows` of its own; not a scalar.
+        variable: Keras variable, `tf.Variable`, or object with a `get_rows` method; not a scalar.
         start: Integer. The first row.
-        stop: Integer. Behind the last row.
+        stop: Integer. The row after the last one.
 
     Returns:
         numpy array of shape `(stop - start, ...)`.
@@ -63,26 +67,26 @@ def get_rows(variable, start, stop):
     return tf.convert_to_tensor(resource)[start:stop].numpy()
 
 
-def read_run(variable, start, stop):
-    """Reads rows that follow each other, and nothing but these.
+def read_run(variable: tf.Variable, start: int, stop: int) -> np.ndarray:
+    """Reads consecutive rows, without reading the whole variable.
 
-    A variable that some rows were written to is copied whenever it is read as a whole, and one of
-    another machine is sent over: a slice of it would cost as much as all of it.
+    A slice of a variable first reads all of it, which copies it after a sparse update, and sends
+    it over the network from another machine.
 
     Args:
         variable: `tf.Variable`.
         start: Integer. The first row.
-        stop: Integer. Behind the last row.
+        stop: Integer. The row after the last one.
 
     Returns:
         numpy array of shape `(stop - start, ...)`.
     """
     if variable.dtype.is_floating:
         return tf.gather(variable, tf.range(start, stop)).numpy()
-    return tf.convert_to_tensor(variable)[start:stop].numpy()  # integers lie on no GPU
+    return tf.convert_to_tensor(variable)[start:stop].numpy()  # integers are never on a GPU
 
 
-def set_rows(variable, start, rows):
+def set_rows(variable: Any, start: int, rows: np.ndarray | tf.Tensor) -> None:
     """Writes rows of a variable, on each replica that holds a copy.
 
     Args:
@@ -98,8 +102,8 @@ def set_rows(variable, start, rows):
         write_run(copy, start, tf.cast(rows, copy.dtype))
 
 
-def write_run(variable, start, rows):
-    """Writes rows that follow each other where they are; a slice's `assign` reads the whole first.
+def write_run(variable: tf.Variable, start: int, rows: np.ndarray | tf.Tensor) -> None:
+    """Writes consecutive rows in place; `assign` of a slice would read the whole variable first.
 
     Args:
         variable: `tf.Variable`.
@@ -113,11 +117,11 @@ def write_run(variable, start, rows):
         variable[start:stop].assign(rows)
 
 
-def copy_rows(source, variable):
-    """Fills a variable from an array, in pieces where it is large.
+def copy_rows(source: Any, variable: Any) -> None:
+    """Fills a variable from an array, in chunks if it is large.
 
     Args:
-        source: What can be sliced by rows and has a shape, such as an array or a data set of an
+        source: Object with a shape that can be sliced by rows, such as an array or a dataset of an
             HDF5 file.
         variable: As of `get_rows`, of the same shape.
     """
@@ -126,7 +130,7 @@ def copy_rows(source, variable):
         variable.assign(np.asarray(source))
         return
     for start, stop in chunks:
-        # A copy: what stands in a file may begin at any byte.
+        # A copy: arrays in files may not be aligned.
         set_rows(variable, start, np.array(source[start:stop]))
 
 
@@ -136,17 +140,17 @@ def _resource(variable):
 
 
 class RowSplit:
-    """A table whose row `i` is row `i // P` of part `i % P`: what reads and writes it as one.
+    """View of `P` parts as one table, whose row `i` is row `i // P` of part `i % P`.
 
-    Neighbouring ids, of which the most frequent often have the lowest, lie on different parts. The
-    first parts have one row more where the rows do not divide.
+    Neighboring ids, of which the most frequent often have the lowest, are in different parts. If
+    `P` does not divide the rows, the first parts have one row more.
 
     Args:
-        parts: Sequence of `tf.Variable`, each where its rows are to lie.
+        parts: Sequence of `tf.Variable`, each on the device of its rows.
 
     Attributes:
-        parts: The same, a tuple.
-        shape: Tuple, that of the table.
+        parts: Tuple of the same variables.
+        shape: Tuple, the shape of the table.
 
     Example:
 
@@ -155,17 +159,17 @@ class RowSplit:
     ((3, 1), [1.0, 2.0])
     """
 
-    def __init__(self, parts):
+    def __init__(self, parts: Sequence[tf.Variable]) -> None:
         self.parts = tuple(parts)
         rows = sum(int(part.shape[0]) for part in self.parts)
         self.shape = (rows, *self.parts[0].shape[1:])
 
     @property
-    def dtype(self):
+    def dtype(self) -> str:
         """Name of the type of the elements."""
         return tf.as_dtype(self.parts[0].dtype).name
 
-    def get_rows(self, start, stop):
+    def get_rows(self, start: int, stop: int) -> np.ndarray:
         """Reads rows `start` to `stop` as one numpy array."""
         rows = None
         for offset, part, first, last in self._runs(start, stop):
@@ -175,14 +179,14 @@ class RowSplit:
             rows[offset :: len(self.parts)] = read
         return np.empty((0, *self.shape[1:]), self.dtype) if rows is None else rows
 
-    def set_rows(self, start, rows):
+    def set_rows(self, start: int, rows: np.ndarray | tf.Tensor) -> None:
         """Writes rows from `start` on."""
         rows = tf.convert_to_tensor(rows)
         for offset, part, first, _ in self._runs(start, start + len(rows)):
             write_run(part, first, tf.cast(rows[offset :: len(self.parts)], part.dtype))
 
     def _runs(self, start, stop):
-        """Yields (offset from `start`, part, first row of the part, row behind the last)."""
+        """Yields (offset from `start`, part, first row of the part, row after the last)."""
         count = len(self.parts)
         for index, part in enumerate(self.parts):
             offset = (index - start) % count
@@ -190,8 +194,8 @@ class RowSplit:
             if first < last:
                 yield offset, part, first, last
 
-    def lookup(self, ids):
-        """Reads rows from all parts, to where the caller runs.
+    def lookup(self, ids: tf.Tensor) -> tf.Tensor:
+        """Gathers rows from all parts to the caller's device.
 
         Args:
             ids: Integer tensor of shape `(M,)`.
@@ -200,42 +204,42 @@ class RowSplit:
             Tensor of shape `(M, ...)`; the gradient of each part is sparse.
         """
         count = len(self.parts)
-        places = tf.cast(ids % count, tf.int32)
-        split = tf.dynamic_partition(ids // count, places, count)
-        order = tf.dynamic_partition(tf.range(tf.size(ids)), places, count)
+        part_indices = tf.cast(ids % count, tf.int32)
+        split = tf.dynamic_partition(ids // count, part_indices, count)
+        order = tf.dynamic_partition(tf.range(tf.size(ids)), part_indices, count)
         rows = [tf.gather(part, local) for part, local in zip(self.parts, split, strict=True)]
         return tf.ensure_shape(tf.dynamic_stitch(order, rows), [None, *self.shape[1:]])
 
 
-def part_sizes(num_rows, count):
-    """Returns how many of `num_rows` rows each of `count` parts of a `RowSplit` has."""
+def part_sizes(num_rows: int, count: int) -> list[int]:
+    """Returns the number of rows of each of the `count` parts of a `RowSplit`."""
     return [(num_rows - index + count - 1) // count for index in range(count)]
 
 
-class StoresRows:
-    """Mixin of Keras layers whose tables are saved and loaded in pieces of a bounded size.
+class ChunkedStorageMixin:
+    """Mixin of Keras layers that saves and loads tables in chunks of bounded size.
 
-    Keras takes a variable as a whole, which a table that is split over devices may be too large
-    for. The files are the same.
+    Keras reads and writes whole variables, for which a sharded table may be too large. The files
+    are the same.
     """
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """Saves the state of the layer."""
         for index, variable in enumerate(own_variables(self)):
             store_rows(store, str(index), variable)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """Loads the state of the layer."""
         check_stored_variables(self, store)
         for index, variable in enumerate(own_variables(self)):
             load_rows(store, str(index), variable)
 
 
-def store_rows(store, key, variable):
-    """Puts a variable into a store of Keras, in pieces where it is large.
+def store_rows(store: Any, key: str, variable: keras.Variable) -> None:
+    """Writes a variable to a store of Keras, in chunks if it is large.
 
     Args:
-        store: What Keras hands to `save_own_variables`.
+        store: The store that Keras passes to `save_own_variables`.
         key: String.
         variable: Keras variable.
     """
@@ -250,11 +254,11 @@ def store_rows(store, key, variable):
         stored[start:stop] = get_rows(variable, start, stop)
 
 
-def load_rows(store, key, variable):
-    """Fills a variable from a store of Keras, in pieces where it is large.
+def load_rows(store: Any, key: str, variable: keras.Variable) -> None:
+    """Fills a variable from a store of Keras, in chunks if it is large.
 
     Args:
-        store: What Keras hands to `load_own_variables`.
+        store: The store that Keras passes to `load_own_variables`.
         key: String.
         variable: Keras variable.
     """
@@ -262,16 +266,18 @@ def load_rows(store, key, variable):
     is_plain = group is not None and "dtype" not in group[key].attrs
     stored = group[key] if is_plain else store[key]
     if tuple(stored.shape) != tuple(variable.shape):
-        variable.assign(store[key])  # which says what is wrong
+        variable.assign(store[key])  # raises Keras' own error
     copy_rows(stored, variable)
 
 
-def initial_rows(initializer, shape, rows_at_a_time):
-    """Yields what an initializer gives for a table, in pieces.
+def initial_rows(
+    initializer: keras.initializers.Initializer, shape: tuple[int, ...], rows_at_a_time: int
+) -> Iterator[tuple[int, tf.Tensor]]:
+    """Yields the initial rows of a table in chunks.
 
-    The pieces of constants and of Keras' plain normal and uniform initializers are exactly those
-    of the whole: the generator counts, and can start anywhere. Other initializers make the whole
-    table at once.
+    For constants and Keras' plain normal and uniform initializers, the chunks are exactly those of
+    the whole table: the generator is counter-based, and can start anywhere. Other initializers
+    create the whole table at once.
 
     Args:
         initializer: Keras initializer.
@@ -291,7 +297,7 @@ def initial_rows(initializer, shape, rows_at_a_time):
 
 
 def _drawer(initializer, shape):
-    """Returns the function of (start, stop) that makes some rows; `None` where there is none."""
+    """Returns the function from (start, stop) to rows, or `None` if the initializer has none."""
     if type(initializer) in _OF_ONE_VALUE:
         return lambda start, stop: tf.convert_to_tensor(
             initializer((stop - start, *shape[1:]), dtype="float32")
@@ -306,7 +312,7 @@ def _drawer(initializer, shape):
     else:
         return None
     width = 1 if len(shape) == 1 else shape[1]
-    # As Keras turns integers into seeds of TensorFlow.
+    # Keras converts integers to seeds of TensorFlow in this way.
     seed = tf.constant([initializer.seed % (tf.int32.max - 1), 0], tf.int32)
     generator = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
 

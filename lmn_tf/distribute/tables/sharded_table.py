@@ -1,6 +1,10 @@
-"""A table of which each replica holds its share of the rows."""
+"""A table whose rows are sharded over replicas."""
+
+from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,29 +29,28 @@ from lmn_tf.ops.rows.weighted_gather import weighted_gather, weighted_segment_su
 
 
 class ShardedTable(RowWiseTable, keras.Variable):
-    """A Keras variable of shape `(n, d)` whose row `i` lies on replica `i % R` alone.
+    """A Keras variable of shape `(n, d)` whose row `i` is on replica `i % R` only.
 
-    Each replica holds `n / R` rows and what an optimizer remembers of them. Reading takes three
-    steps, in all of which ids, rows and sums go from replica to replica once:
+    Each replica holds `n / R` rows and the optimizer's state of them. A read has three steps:
 
     - `input_dist` sends each id to the replica that holds its row;
-    - `lookup`: each replica reads what it holds;
+    - `lookup`: each replica reads its own rows;
     - `output_dist` sends the results back.
 
-    Weighted sums go one of two ways: `"rows"` sends the distinct rows, as for `lookup`; `"sums"`
-    sends the weights along, and each shard adds up the rows that it holds and sends one vector a
-    query. `exchange_bytes` tells how many bytes each takes. Gradients go back the same way, and
-    reach a shard as `tf.IndexedSlices` that are summed over replicas already: a shard is trained
-    where it is, by a `RowOptimizer` and no other.
+    There are two ways to read weighted sums: `"rows"` sends the distinct rows, as for `lookup`;
+    `"sums"` also sends the weights, and each shard sums its own rows and sends one vector per
+    query. `exchange_bytes` computes the bytes of each. Gradients take the reverse way, and reach a
+    shard as `tf.IndexedSlices` that are summed over replicas already: a shard is trained on its
+    device, by a `RowOptimizer` only.
 
-    To all else it is one variable of `n` rows: `shape`, `numpy`, `assign`, saving and loading are
-    those of the whole table, in the order of ids. Outside of `strategy.run` reads go to all shards.
+    To all other code it is one variable of `n` rows: `shape`, `numpy`, `assign`, saving and loading
+    are those of the whole table, ordered by id. Outside of `strategy.run`, all shards are read.
 
     Args:
-        shape: Tuple, `(n, d)`, or `(n,)` for what is remembered of rows.
+        shape: Tuple, `(n, d)`, or `(n,)` for an optimizer's state of rows.
         initializer: Keras initializer.
         strategy: `tf.distribute.MirroredStrategy`. Defaults to `None`: the one in scope.
-        exchange: `"rows"`, `"sums"` or `"auto"`, which moves the fewest bytes. Defaults to
+        exchange: `"rows"`, `"sums"` or `"auto"`, the one that sends fewer bytes. Defaults to
             `"auto"`.
         trainable: Boolean. Defaults to `True`.
         name: String. Defaults to `None`.
@@ -61,8 +64,14 @@ class ShardedTable(RowWiseTable, keras.Variable):
     """
 
     def __init__(
-        self, shape, initializer, strategy=None, exchange="auto", trainable=True, name=None
-    ):
+        self,
+        shape: tuple[int, ...],
+        initializer: keras.initializers.Initializer,
+        strategy: tf.distribute.Strategy | None = None,
+        exchange: str = "auto",
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> None:
         self.strategy = strategy or tf.distribute.get_strategy()
         self.exchange = exchange
         self._split = None
@@ -99,7 +108,7 @@ class ShardedTable(RowWiseTable, keras.Variable):
         self._split = outside_strategies(make)
         set_tf_variable(self, self._split.parts)
 
-    def lookup(self, ids):
+    def lookup(self, ids: tf.Tensor) -> tf.Tensor:
         ids = tf.convert_to_tensor(ids)
         flat = tf.reshape(ids, [-1])
         if self._split is None:  # while Keras only asks for shapes
@@ -109,10 +118,10 @@ class ShardedTable(RowWiseTable, keras.Variable):
         rows = tf.reshape(rows, tf.concat([tf.shape(ids), list(self.shape[1:])], axis=0))
         return tf.ensure_shape(rows, [*ids.shape, *self.shape[1:]])
 
-    def weighted_sum(self, ids, weights):
+    def weighted_sum(self, ids: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         ids, weights = tf.convert_to_tensor(ids), tf.convert_to_tensor(weights)
         hits, width = tf.shape(ids)[-1], self.shape[-1]
-        flat = tf.reshape(ids, [-1, hits])
+        flat = tf.reshape(ids, [-1, hits])  # (N, k)
         if self._split is None:
             sums = tf.zeros([tf.shape(flat)[0], width])
         else:
@@ -157,7 +166,7 @@ class ShardedTable(RowWiseTable, keras.Variable):
         """Rows of distinct ids `(U,)`, as `(U, d)`."""
         sent = input_dist(ids, len(self._split.parts))
         asked = all_to_all(sent.ids)
-        rows = tf.gather(self.value, _from_words(tf.concat(asked, axis=0)))
+        rows = tf.gather(self.value, _from_words(tf.concat(asked, axis=0)))  # (requests, d)
         return output_dist_rows(rows, asked, sent)
 
     def _sum_rows(self, ids, weights):
@@ -189,7 +198,7 @@ class ShardedTable(RowWiseTable, keras.Variable):
         return output_dist_sums(sums, sizes)
 
     @property
-    def value(self):
+    def value(self) -> tf.Variable:
         """The shard of the calling replica, a `tf.Variable`."""
         if self._split is None or not self._is_distributed():
             raise ValueError(
@@ -200,20 +209,20 @@ class ShardedTable(RowWiseTable, keras.Variable):
         return self._split.parts[replica_id()]
 
     @property
-    def shards(self):
+    def shards(self) -> tuple[tf.Variable, ...]:
         """Tuple of the `tf.Variable` of each replica."""
         return self._split.parts
 
-    def get_rows(self, start, stop):
+    def get_rows(self, start: int, stop: int) -> np.ndarray:
         """Reads rows `start` to `stop` of the whole table as one numpy array."""
         return self._split.get_rows(start, stop)
 
-    def set_rows(self, start, rows):
+    def set_rows(self, start: int, rows: np.ndarray | tf.Tensor) -> None:
         """Writes rows of the whole table from `start` on."""
         self._split.set_rows(start, rows)
 
-    def assign(self, value):
-        """Writes the whole table from anything that can be sliced by rows."""
+    def assign(self, value: Any) -> Any:
+        """Writes the whole table from any object that can be sliced by rows."""
         if tuple(value.shape) != tuple(self.shape):
             raise ValueError(
                 f"`value` must have the shape {tuple(self.shape)} of `{self.path}`. "
@@ -222,30 +231,30 @@ class ShardedTable(RowWiseTable, keras.Variable):
         copy_rows(value, self)
         return value
 
-    def numpy(self):
+    def numpy(self) -> np.ndarray:
         whole = np.empty(tuple(self.shape), "float32")
         for start, stop in row_chunks(whole.shape, whole.itemsize):
             whole[start:stop] = self.get_rows(start, stop)
         return whole
 
     def __array__(self, dtype=None, copy=None):
-        del copy  # It is one.
+        del copy  # The result always is a copy.
         return self.numpy().astype(dtype or "float32", copy=False)
 
     def __tf_tensor__(self, dtype=None, name=None):
-        # For callers that look at a table as a whole, such as histograms.
+        # For callers that read the whole table, such as histograms.
         whole = self._split.lookup(tf.range(self.shape[0]))
         return whole if dtype is None else tf.cast(whole, dtype)
 
     def __repr__(self):
         return f"<ShardedTable path={self.path}, shape={tuple(self.shape)}>"
 
-    def companion(self, shape, value, name):
-        """Makes a table whose rows lie where those of this one do, such as an optimizer's state.
+    def companion(self, shape: tuple[int, ...], value: float, name: str) -> ShardedTable:
+        """Creates a table with the sharding of this one, such as an optimizer's state.
 
         Args:
             shape: Tuple. As many rows as this one has, of any width.
-            value: Float. What all elements start from.
+            value: Float. Initial value of all elements.
             name: String.
 
         Returns:
@@ -258,49 +267,49 @@ class ShardedTable(RowWiseTable, keras.Variable):
 class _Sent:
     """Ids split by the shard that holds them.
 
-    `ids` are words of 4 bytes, one tensor a shard; `order` is where each came from.
+    `ids` are words of 4 bytes, one tensor per shard; `order` holds their original positions.
     """
 
-    def __init__(self, ids, places, count):
-        self._places, self._count = places, count
+    def __init__(self, ids, shards, count):
+        self._shards, self._count = shards, count
         self.ids = self.take(ids)
-        self.order = self.take(tf.range(tf.size(places)))
+        self.order = self.take(tf.range(tf.size(shards)))
 
     def take(self, tensor):
         """Splits another tensor in the same way."""
-        return tf.dynamic_partition(tensor, self._places, self._count)
+        return tf.dynamic_partition(tensor, self._shards, self._count)
 
 
-def input_dist(ids, shards):
-    """Splits ids `(M,)` by the shard that holds their row, each as the row's number there."""
-    # As 64-bit integers, for which GPUs have kernels; 4 bytes of them travel.
+def input_dist(ids: tf.Tensor, shards: int) -> _Sent:
+    """Splits ids `(M,)` by shard, and converts them to row numbers within the shard."""
+    # As 64-bit integers, for which GPUs have kernels; 4 bytes of them are sent.
     ids = tf.cast(ids, tf.int64)
     return _Sent(_to_words(ids // shards), tf.cast(ids % shards, tf.int32), shards)
 
 
-def output_dist_rows(rows, asked, sent):
-    """Sends rows back to those that asked for them, in the order in which they hold their ids."""
+def output_dist_rows(rows: tf.Tensor, asked: list[tf.Tensor], sent: _Sent) -> tf.Tensor:
+    """Sends rows back to the replicas that requested them, in the order of their ids."""
     sizes = [tf.shape(part)[0] for part in asked]
     back = tf.concat(all_to_all(tf.split(rows, sizes, num=len(asked))), axis=0)
     return permuted(back, tf.concat(sent.order, axis=0))
 
 
-def output_dist_sums(sums, sizes):
-    """Sends a shard's sums back to those that hold the queries, who add up those of all shards."""
+def output_dist_sums(sums: tf.Tensor, sizes: list[tf.Tensor]) -> tf.Tensor:
+    """Sends a shard's sums back to the replicas of the queries, which sum over shards."""
     return tf.add_n(all_to_all(tf.split(sums, sizes, num=len(sizes))))
 
 
 def _counts_by_shard(ids, shards):
-    """How many of each query's ids `(N, k)` each shard holds: a float32 tensor `(N,)` a shard."""
-    places = tf.cast(tf.cast(ids, tf.int64) % shards, tf.int32)
+    """Counts of each query's ids `(N, k)` by shard: a float32 tensor `(N,)` per shard."""
+    shard_of_ids = tf.cast(tf.cast(ids, tf.int64) % shards, tf.int32)
     return [
-        tf.reduce_sum(tf.cast(tf.equal(places, index), tf.float32), axis=1)
+        tf.reduce_sum(tf.cast(tf.equal(shard_of_ids, index), tf.float32), axis=1)
         for index in range(shards)
     ]
 
 
 def _to_words(ids):
-    # TensorFlow keeps 32-bit integers out of a GPU's memory; floats of the same bits stay there.
+    # TensorFlow keeps 32-bit integers in host memory; floats of the same bits stay on the GPU.
     return tf.bitcast(tf.cast(ids, tf.int32), tf.float32)
 
 
@@ -308,10 +317,10 @@ def _from_words(words):
     return tf.cast(tf.bitcast(words, tf.int32), tf.int64)
 
 
-def outside_strategies(function):
-    """Calls a function eagerly, whatever scope or graph the caller is in, and returns its result.
+def outside_strategies(function: Callable[[], Any]) -> Any:
+    """Calls a function eagerly, outside of the caller's scopes and graphs, and returns its result.
 
-    Scopes and graphs belong to a thread: in another one, variables are plain ones.
+    Scopes and graphs belong to a thread, so the function runs in a thread of its own.
 
     Args:
         function: Function without arguments.
@@ -321,7 +330,7 @@ def outside_strategies(function):
     def call():
         try:
             results.append((function(), None))
-        except BaseException as error:  # raised again by the thread that asked
+        except BaseException as error:  # raised again in the calling thread
             results.append((None, error))
 
     thread = threading.Thread(target=call)

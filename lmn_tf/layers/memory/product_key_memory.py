@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.tables.placement import PLACEMENTS, add_table, read_weighted_sum
-from lmn_tf.distribute.tables.rows import StoresRows
+from lmn_tf.distribute.tables.rows import ChunkedStorageMixin
 from lmn_tf.layers.base import add_balance_loss, check_choice, check_positive_integer
 from lmn_tf.layers.core.masked_batch_normalization import MaskedBatchNormalization
 from lmn_tf.layers.memory.memory_reading import MemoryReading, balance_of, scores_at
@@ -18,7 +18,7 @@ _KEY_NORM_EPSILON = 1e-6
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class ProductKeyMemory(StoresRows, keras.layers.Layer):
+class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
     """Reads a large shared memory at the slots whose keys fit a query best.
 
     Each of `num_keys ** 2` slots has a value, and a key made of one row key and

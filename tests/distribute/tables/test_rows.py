@@ -8,8 +8,8 @@ from lmn_tf.distribute.tables import rows as row_access
 from lmn_tf.distribute.tables import rows as row_storage
 from lmn_tf.distribute.tables.placement import add_table
 from lmn_tf.distribute.tables.rows import (
+    ChunkedStorageMixin,
     RowSplit,
-    StoresRows,
     copy_rows,
     get_rows,
     initial_rows,
@@ -122,7 +122,7 @@ def test_lookup_and_its_gradient():
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf_tests")
-class Tables(StoresRows, keras.layers.Layer):
+class Tables(ChunkedStorageMixin, keras.layers.Layer):
     def build(self, input_shape=None):
         normal = keras.initializers.RandomNormal()
         self.table = add_table(self, "embeddings", (50, 3), normal, "row_wise")

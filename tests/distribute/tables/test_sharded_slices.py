@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-from lmn_tf.distribute.tables.parted_slices import PartedSlices
+from lmn_tf.distribute.tables.sharded_slices import ShardedSlices
 
 
 def test_parts_are_one_gradient_to_what_knows_of_none():
@@ -8,7 +8,7 @@ def test_parts_are_one_gradient_to_what_knows_of_none():
         tf.IndexedSlices(tf.constant([[1.0], [2.0]]), tf.constant([0, 2])),
         tf.IndexedSlices(tf.constant([[3.0]]), tf.constant([1])),
     ]
-    slices = PartedSlices(parts, ["/cpu:0", "/cpu:0"], (6, 1))
+    slices = ShardedSlices(parts, ["/cpu:0", "/cpu:0"], (6, 1))
     assert tf.convert_to_tensor(slices).numpy().ravel().tolist() == [1, 0, 0, 3, 2, 0]
     doubled = slices.map(lambda values: 2 * values)
     assert [part.values.numpy().ravel().tolist() for part in doubled.parts] == [[2, 4], [6]]

@@ -4,7 +4,7 @@ from lmn_tf.distribute.tables.rows import load_rows, store_rows
 from lmn_tf.distribute.tables.sharded_table import ShardedTable
 
 
-class KnowsShardedTables:
+class ShardedVariableMixin:
     """Mixin of optimizers that are given a `ShardedTable`, which has another value on each replica.
 
     Keras tells variables apart by their values, and saves them as a whole.

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lmn_tf.distribute.tables.parameter_server_table import ParameterServerTable
 from lmn_tf.distribute.tables.placement import read_rows, read_weighted_sum
-from lmn_tf.distribute.tables.server_table import ServerTable
 from lmn_tf.optimizers import RowWiseAdagrad, RowWiseAdam
 
 ROWS, WIDTH = 11, 3
@@ -16,7 +16,7 @@ WEIGHTS = np.array([[0.5, 1.0, -2.0], [1.0, 3.0, 0.25]], "float32")
 
 
 def make(parts=3, **options):
-    return ServerTable(
+    return ParameterServerTable(
         (ROWS, WIDTH), NORMAL, name="embeddings", devices=["/device:CPU:0"] * parts, **options
     )
 
@@ -35,7 +35,7 @@ def test_is_one_variable_in_the_order_of_ids(parts):
     other = make(3)
     other.assign(whole * 2)
     np.testing.assert_array_equal(other.numpy(), whole * 2)
-    assert "ServerTable path=embeddings" in repr(table)
+    assert "ParameterServerTable path=embeddings" in repr(table)
 
 
 def train(table, optimizer, looks_up=False):

@@ -1,27 +1,33 @@
-"""Sparse rows of a table that lie on several devices."""
+"""Sparse gradients of a table whose rows are sharded over devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 
-class PartedSlices(tf.IndexedSlices):
-    """The gradient of a table, each part on the device that holds its rows.
+class ShardedSlices(tf.IndexedSlices):
+    """The gradient of a sharded table, each part on the device that holds its rows.
 
-    To what knows of no parts it is one `tf.IndexedSlices`: only then do rows travel.
+    Code that is not aware of the parts sees one `tf.IndexedSlices`; only then are rows moved.
 
     Args:
         parts: List of a `tf.IndexedSlices` with distinct indices for each part; row `i` of part `p`
             is row `i * len(parts) + p` of the table.
-        devices: List of strings: where the parts are.
+        devices: List of strings: the devices of the parts.
         dense_shape: Tuple, the shape of the table.
 
     Example:
 
     >>> part = tf.IndexedSlices(tf.ones((1, 2)), tf.constant([1]))
-    >>> PartedSlices([part, part], ["/cpu:0", "/cpu:0"], (4, 2)).indices.numpy().tolist()
+    >>> ShardedSlices([part, part], ["/cpu:0", "/cpu:0"], (4, 2)).indices.numpy().tolist()
     [2, 3]
     """
 
-    def __init__(self, parts, devices, dense_shape):
+    def __init__(
+        self, parts: list[tf.IndexedSlices], devices: list[str], dense_shape: tuple[int, ...]
+    ) -> None:
         self.parts, self.devices = tuple(parts), tuple(devices)
         count = len(self.parts)
         indices = [part.indices * count + index for index, part in enumerate(self.parts)]
@@ -32,8 +38,8 @@ class PartedSlices(tf.IndexedSlices):
         )
         self._table_shape = tuple(dense_shape)
 
-    def map(self, function):
-        """Applies a function to the values of each part, where they are.
+    def map(self, function: Callable[[tf.Tensor], tf.Tensor]) -> ShardedSlices:
+        """Applies a function to the values of each part, on the part's device.
 
         Args:
             function: Function from a tensor of rows to one of the same shape.
@@ -42,10 +48,10 @@ class PartedSlices(tf.IndexedSlices):
         for part, device in zip(self.parts, self.devices, strict=True):
             with tf.device(device):
                 parts.append(tf.IndexedSlices(function(part.values), part.indices))
-        return PartedSlices(parts, self.devices, self._table_shape)
+        return ShardedSlices(parts, self.devices, self._table_shape)
 
-    def sum(self, function):
-        """Adds up what a function makes of the values of each part, where they are.
+    def sum(self, function: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        """Sums a function of the values of each part, computed on the part's device.
 
         Args:
             function: Function from a tensor of rows to a scalar.

@@ -1,11 +1,15 @@
 """A table whose rows are split over parameter servers."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.distribute.tables.parted_slices import PartedSlices
 from lmn_tf.distribute.tables.rows import CHUNK_BYTES, RowSplit, initial_rows, part_sizes
+from lmn_tf.distribute.tables.sharded_slices import ShardedSlices
 from lmn_tf.distribute.tables.sharded_table import ShardedTable, outside_strategies
 from lmn_tf.keras_internals import cluster_jobs, set_tf_variable, tf_variable
 from lmn_tf.ops.rows.dense_gather import dense_gather
@@ -13,31 +17,31 @@ from lmn_tf.ops.rows.distinct_ids import distinct_ids
 from lmn_tf.ops.rows.sparse_product import SparseMatrix
 from lmn_tf.ops.rows.weighted_gather import weighted_gather
 
-_LEAST_ROWS = 100_000  # of a table of which a batch reads a part only
+_LEAST_ROWS = 100_000  # of a table that no batch reads as a whole
 
 
-class ServerTable(ShardedTable):
-    """A Keras variable of shape `(n, d)` whose row `i` lies on parameter server `i % P` alone.
+class ParameterServerTable(ShardedTable):
+    """A Keras variable of shape `(n, d)` whose row `i` is on parameter server `i % P` only.
 
-    A worker asks each server for the rows that it reads, each once a read, and sends the merged
-    gradient of these rows back: `4 + 8 * d` bytes a row. Weighted sums of `K` rows a query go one
-    of two ways: `"rows"` as for look-ups; `"sums"` sends ids and weights, and each server adds up
-    its own rows, sends one vector a query, and keeps the gradient of its rows: `12 * K + P *
-    (4 + 8 * d)` bytes a query.
+    A worker requests each distinct row that it reads from its server, and sends the merged gradient
+    of these rows back: `4 + 8 * d` bytes per row. There are two ways to read weighted sums of `K`
+    rows per query: `"rows"`, as for look-ups; and `"sums"`, which sends ids and weights, and has
+    each server sum its own rows, send one vector per query, and keep the gradient of its rows:
+    `12 * K + P * (4 + 8 * d)` bytes per query.
 
-    A `RowOptimizer` updates rows, and what it remembers of them, on the server that holds them; no
-    other optimizer can train the table. Steps of several workers read and write at the same time:
-    of updates of one row at once none is lost, but each is taken from what its worker read.
+    A `RowOptimizer` updates rows, and its state of them, on the server that holds them; no other
+    optimizer can train the table. Steps of several workers read and write concurrently: no update
+    is lost, but each is computed from the rows that its worker read.
 
-    To all else it is one variable of `n` rows, as a `ShardedTable` is.
+    To all other code it is one variable of `n` rows, as a `ShardedTable` is.
 
     Args:
-        shape: Tuple, `(n, d)`, or `(n,)` for what is remembered of rows.
+        shape: Tuple, `(n, d)`, or `(n,)` for an optimizer's state of rows.
         initializer: Keras initializer.
         strategy: `tf.distribute.ParameterServerStrategy`. Defaults to `None`: the one in scope.
-        exchange: `"rows"`, `"sums"` or `"auto"`: the one of fewer bytes, but rows where the table
-            is so small that a batch may read all of it (our choice: below 100,000 rows). Defaults
-            to `"auto"`.
+        exchange: `"rows"`, `"sums"` or `"auto"`: the one that sends fewer bytes, but rows if the
+            table is so small that a batch may read all of it (our choice: below 100,000 rows).
+            Defaults to `"auto"`.
         trainable: Boolean. Defaults to `True`.
         name: String. Defaults to `None`.
         devices: List of the devices of the parts. Defaults to `None`: those of the strategy's
@@ -46,21 +50,21 @@ class ServerTable(ShardedTable):
     Example:
 
     >>> ones = keras.initializers.Ones()
-    >>> table = ServerTable((5, 2), ones, devices=["/device:CPU:0"] * 2)
+    >>> table = ParameterServerTable((5, 2), ones, devices=["/device:CPU:0"] * 2)
     >>> [tuple(part.shape) for part in table.shards], table.lookup([4, 0]).shape
     ([(3, 2), (2, 2)], TensorShape([2, 2]))
     """
 
     def __init__(
         self,
-        shape,
-        initializer,
-        strategy=None,
-        exchange="auto",
-        trainable=True,
-        name=None,
-        devices=None,
-    ):
+        shape: tuple[int, ...],
+        initializer: keras.initializers.Initializer,
+        strategy: tf.distribute.ParameterServerStrategy | None = None,
+        exchange: str = "auto",
+        trainable: bool = True,
+        name: str | None = None,
+        devices: list[str] | None = None,
+    ) -> None:
         self._devices = devices
         super().__init__(shape, initializer, strategy, exchange, trainable, name)
 
@@ -76,8 +80,8 @@ class ServerTable(ShardedTable):
             sizes = part_sizes(shape[0], len(self._devices))
             for index, (device, size) in enumerate(zip(self._devices, sizes, strict=True)):
                 with tf.device(device):
-                    # Not trainable for the tape: it sees the table as a whole, as `value`.
-                    # Nothing else may hold the zeros: they would be copied at the first write.
+                    # Not trainable for the tape, which watches the whole table, `value`.
+                    # No other reference to the zeros: the first write would copy them.
                     parts.append(
                         tf.Variable(
                             tf.zeros((size, *shape[1:])),
@@ -96,8 +100,8 @@ class ServerTable(ShardedTable):
         set_tf_variable(self, whole)
 
     @property
-    def value(self):
-        """What a gradient is taken for: it stands for the whole table and holds nothing."""
+    def value(self) -> tf.Variable:
+        """The variable that gradients are taken for: an empty stand-in for the whole table."""
         return tf_variable(self)
 
     def _lookup_flat(self, ids):
@@ -111,7 +115,7 @@ class ServerTable(ShardedTable):
         return weighted_gather(self._read(distinct), positions, weights)
 
     def _read(self, ids):
-        """Rows of distinct ids `(U,)`; the gradient of the table is one of sparse rows."""
+        """Rows of distinct ids `(U,)`; the gradient of the table is sparse."""
 
         @tf.custom_gradient
         def read(whole):
@@ -130,62 +134,64 @@ class ServerTable(ShardedTable):
         return "sums" if moves_less and self.shape[0] >= _LEAST_ROWS else "rows"
 
     def _sum_on_servers(self, ids, weights):
-        """Weighted sums of `(N, k)` ids, as `(N, d)`: each server adds up its own rows."""
+        """Weighted sums of `(N, k)` ids, as `(N, d)`: each server sums its own rows."""
         count, queries = len(self.shards), tf.shape(ids)[0]
         each = tf.reshape(tf.broadcast_to(tf.range(queries)[:, None], tf.shape(ids)), [-1])
         ids = tf.reshape(ids, [-1])
-        places = tf.cast(ids % count, tf.int32)
+        servers = tf.cast(ids % count, tf.int32)
 
         def cut(tensor):
-            return tf.dynamic_partition(tensor, places, count)
+            return tf.dynamic_partition(tensor, servers, count)
 
-        own, segments, order = cut(ids // count), cut(each), cut(tf.range(tf.size(ids)))
+        local_ids, segments, order = cut(ids // count), cut(each), cut(tf.range(tf.size(ids)))
 
         @tf.custom_gradient
         def summed(whole, weights):
             sums = []
-            for shard, *entries in zip(self.shards, own, cut(weights), segments, strict=True):
+            for shard, *entries in zip(self.shards, local_ids, cut(weights), segments, strict=True):
                 with tf.device(shard.device):
                     sums.append(_ServerSums(shard, *entries, queries))
 
             def gradient(upstream):
-                of_rows, of_weights = zip(*(one.gradients(upstream) for one in sums), strict=True)
-                slices = PartedSlices(of_rows, self._devices, tuple(self.shape))
+                of_rows, of_weights = zip(
+                    *(server_sums.gradients(upstream) for server_sums in sums), strict=True
+                )
+                slices = ShardedSlices(of_rows, self._devices, tuple(self.shape))
                 return slices, tf.dynamic_stitch(order, of_weights)
 
-            return tf.add_n([one.total for one in sums]), gradient
+            return tf.add_n([server_sums.total for server_sums in sums]), gradient
 
         return summed(tf.convert_to_tensor(self.value), tf.reshape(weights, [-1]))
 
-    def split(self, gradient):
+    def split(self, gradient: tf.IndexedSlices) -> Sequence[tf.IndexedSlices]:
         """Splits sparse rows of the table by the server that holds them.
 
         Args:
-            gradient: `tf.IndexedSlices` with distinct indices; `PartedSlices` are split already.
+            gradient: `tf.IndexedSlices` with distinct indices; `ShardedSlices` are split already.
 
         Returns:
             Sequence with a `tf.IndexedSlices` for each of `shards`.
         """
-        if isinstance(gradient, PartedSlices):
+        if isinstance(gradient, ShardedSlices):
             return gradient.parts
         count = len(self.shards)
-        places = tf.cast(gradient.indices % count, tf.int32)
-        ids = tf.dynamic_partition(gradient.indices // count, places, count)
-        rows = tf.dynamic_partition(gradient.values, places, count)
+        servers = tf.cast(gradient.indices % count, tf.int32)
+        ids = tf.dynamic_partition(gradient.indices // count, servers, count)
+        rows = tf.dynamic_partition(gradient.values, servers, count)
         return [tf.IndexedSlices(*part) for part in zip(rows, ids, strict=True)]
 
-    def companion(self, shape, value, name):
+    def companion(self, shape: tuple[int, ...], value: float, name: str) -> ParameterServerTable:
         initializer = keras.initializers.Constant(value)
-        return ServerTable(
+        return ParameterServerTable(
             shape, initializer, self.strategy, trainable=False, name=name, devices=self._devices
         )
 
     def __repr__(self):
-        return f"<ServerTable path={self.path}, shape={tuple(self.shape)}>"
+        return f"<ParameterServerTable path={self.path}, shape={tuple(self.shape)}>"
 
 
 class _ServerSums:
-    """What one server adds up; made and differentiated on its device."""
+    """Weighted sums of the rows of one server, computed on its device."""
 
     def __init__(self, shard, ids, weights, segments, queries):
         self._shard, self._segments = shard, segments
@@ -196,7 +202,7 @@ class _ServerSums:
         self.total = self._matrix.product(self._rows)
 
     def gradients(self, upstream):
-        """Returns the gradient of the rows, which stays there, and that of the weights."""
+        """Returns the gradient of the rows, which stays on the server, and of the weights."""
         with tf.device(self._shard.device):
             each = tf.gather(upstream, self._segments)
             of_weights = tf.reduce_sum(tf.gather(self._rows, self._positions) * each, axis=-1)
