@@ -1,4 +1,4 @@
-"""Keras callbacks that watch a model and its memory while it trains."""
+"""Keras callbacks that monitor a model and its memory during training."""
 
 from lmn_tf.keras_backend import require_tensorflow
 from lmn_tf.lazy_exports import lazy_exports

@@ -1,7 +1,10 @@
 """A warning when few slots of a memory serve nearly all reads."""
 
 import math
+import os
 import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -22,31 +25,31 @@ class CollapseWarning(UserWarning):
 
 
 class CollapseAlarm(keras.callbacks.Callback):
-    """Warns after an evaluation when a memory has collapsed, which the AUC does not show.
+    """Warns after an evaluation if a memory has collapsed, which the AUC does not reveal.
 
-    Looks at what `evaluate` tells of each memory (the validation of `fit` included), and says which
-    memory, which value and what may help, as a `CollapseWarning`. A memory has collapsed when
+    Checks the results of `evaluate` for each memory (including the validation of `fit`), and issues
+    a `CollapseWarning` with the memory, the value and possible remedies. A memory has collapsed if
 
     - `slots_used` is below `min_slots_used` per cent, or
     - `memory_kl` is above `max_kl_share` of its largest value, the logarithm of the number of
       slots, or
     - `slots_for_90` is below `min_share_for_90` of the number of slots.
 
-    An evaluation of a few rows cannot read many slots of a large memory: judge by enough rows, or
-    turn the first rule off. Where nothing was read nothing is said.
+    An evaluation of a few rows cannot read many slots of a large memory: evaluate enough rows, or
+    disable the first rule. There is no warning if nothing was read.
 
-    It is a listener of `TrainingLoop` as well, as which it looks at the figures of the validation.
+    The callback is also a listener of `TrainingLoop`, and checks the figures of its validation.
 
     Args:
         min_slots_used: Float, per cent, or `None` for no such rule. Defaults to `1.0`.
         max_kl_share: Float up to 1, or `None` for no such rule. Defaults to `0.8`: for 10,000 slots
             as uneven as 6 slots used alike.
         min_share_for_90: Float up to 1, or `None` for no such rule. Defaults to `0.0005`.
-        stop: Boolean. Whether to stop training, too. Defaults to `False`.
-        say: Function that gets the warning as text, in place of a `CollapseWarning`, or `None`.
-            Defaults to `None`.
-        log_dir: Folder for TensorBoard files, which get `collapse/NAME`, 1 or 0, after each
-            evaluation, or `None` for no files. Defaults to `None`.
+        stop: Boolean. Whether to stop training as well. Defaults to `False`.
+        say: Function that is called with the text of the warning instead of a `CollapseWarning`,
+            or `None`. Defaults to `None`.
+        log_dir: Folder for TensorBoard files with `collapse/NAME`, 1 or 0, for each evaluation, or
+            `None` for no files. Defaults to `None`.
 
     Attributes:
         collapsed: Dictionary from the name of a memory that had collapsed at the last evaluation to
@@ -65,13 +68,13 @@ class CollapseAlarm(keras.callbacks.Callback):
 
     def __init__(
         self,
-        min_slots_used=1.0,
-        max_kl_share=0.8,
-        min_share_for_90=0.0005,
-        stop=False,
-        say=None,
-        log_dir=None,
-    ):
+        min_slots_used: float | None = 1.0,
+        max_kl_share: float | None = 0.8,
+        min_share_for_90: float | None = 0.0005,
+        stop: bool = False,
+        say: Callable[[str], None] | None = None,
+        log_dir: str | os.PathLike | None = None,
+    ) -> None:
         super().__init__()
         for name, value, largest in (
             ("min_slots_used", min_slots_used, 100),
@@ -91,7 +94,9 @@ class CollapseAlarm(keras.callbacks.Callback):
         self.collapsed = {}
         self._writer = None
 
-    def check(self, figures, model=None):
+    def check(
+        self, figures: Mapping[str, Mapping[str, float]], model: keras.Model | None = None
+    ) -> None:
         """Judges the figures of memories.
 
         Args:
@@ -100,7 +105,7 @@ class CollapseAlarm(keras.callbacks.Callback):
             model: Model whose training shall stop, and whose optimizer counts steps, or `None`.
                 Defaults to `None`.
         """
-        judged = {name: self._reasons(one) for name, one in figures.items()}
+        judged = {name: self._reasons(memory) for name, memory in figures.items()}
         self.collapsed = {name: reasons for name, reasons in judged.items() if reasons}
         self._write({name: float(bool(reasons)) for name, reasons in judged.items()}, model)
         for name, reasons in self.collapsed.items():
@@ -127,25 +132,25 @@ class CollapseAlarm(keras.callbacks.Callback):
             reasons.append(f"slots_for_90={for_90:.0f} (less than {limit:.3g})")
         return reasons
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         metrics = getattr(self.model, "evaluation_metrics", list)()
         figures = {}
         for metric in metrics:
             prefix = getattr(metric, "prefix", None)
             if not isinstance(metric, MemoryUsage) or prefix is None:
                 continue
-            found = {name: (logs or {}).get(prefix + name, math.nan) for name in _NAMES}
-            figures[metric.name] = {**found, "memory_size": metric.memory_size}
+            statistics = {name: (logs or {}).get(prefix + name, math.nan) for name in _NAMES}
+            figures[metric.name] = {**statistics, "memory_size": metric.memory_size}
         self.check(figures, self.model)
 
-    def on_epoch(self, loop, figures):
+    def on_epoch(self, loop: Any, figures: Mapping[str, Any]) -> None:
         """As a listener of `TrainingLoop`: judges what the validation of an epoch tells, or the
         evaluation of a day before it was trained on."""
         memory = (figures.get("valid") or figures.get("before") or {}).get("memory")
         if memory:
             self.check(memory.get("layers") or {"memory": memory}, loop.model)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None

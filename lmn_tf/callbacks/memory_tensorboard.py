@@ -1,4 +1,7 @@
-"""The state of a model's large memories, for TensorBoard."""
+"""TensorBoard summaries of the state of a model's memories."""
+
+import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +17,7 @@ _USAGE = tuple(figure.name for figure in SLOTS)
 
 
 class MemoryTensorBoard(keras.callbacks.Callback):
-    """Writes what the memories of a model hold and how they are used.
+    """Writes the contents and the usage of a model's memories to TensorBoard.
 
     While training, for each `LargeMemory`: `memory_loss` (without its weight), `query_norm` (mean
     length of the queries `M_Q`) and `read_out_norm` (of `M_O`), all means since the epoch began. At
@@ -41,7 +44,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
     10
     """
 
-    def __init__(self, log_dir, update_freq=100):
+    def __init__(self, log_dir: str | os.PathLike, update_freq: int = 100) -> None:
         super().__init__()
         if isinstance(update_freq, bool) or not isinstance(update_freq, int) or update_freq < 1:
             raise ValueError(
@@ -54,7 +57,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
         self._memories: dict = {}
         self._batches = 0
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         layers = all_layers(model)
         self._large = [layer for layer in layers if isinstance(layer, LargeMemory)]
@@ -65,15 +68,15 @@ class MemoryTensorBoard(keras.callbacks.Callback):
             if isinstance(layer, ProductKeyMemory)
         }
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._batches = 0
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._batches += 1
         if self._batches % self.update_freq == 0:
             self._write(self._training_values())
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._write(self._training_values())
         if self._memories:
             with self._open().as_default(step=self._step()):
@@ -81,12 +84,12 @@ class MemoryTensorBoard(keras.callbacks.Callback):
                     tf.summary.histogram(f"{name}/value_norm", _lengths(memory.memory_values))
             self._writer.flush()
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         self._write(
             {f"usage/{key}": value for key, value in (logs or {}).items() if key.endswith(_USAGE)}
         )
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._close()
 
     def _training_values(self):

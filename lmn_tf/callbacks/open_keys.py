@@ -1,4 +1,6 @@
-"""Opens the closed keys of a model's memories as training goes on."""
+"""Gradual opening of the closed keys of a model's memories."""
+
+from typing import Any
 
 import keras
 
@@ -11,9 +13,9 @@ class OpenKeys(keras.callbacks.Callback):
 
     Before step `t`, counted from 0 by the optimizer, a memory of `num_keys` keys of which
     `open_keys` were open at first has `open_keys + (num_keys - open_keys) * t / steps` open ones
-    on each axis, rounded down, and from step `steps` on all. So what is open follows from the step
-    alone, and training that is continued opens the same keys at the same steps. Memories without
-    closed keys are left alone.
+    on each axis, rounded down, and from step `steps` on all. So the open keys depend on the step
+    only, and resumed training opens the same keys at the same steps. Memories without closed keys
+    are not changed.
 
     Args:
         steps: Integer above 0. The step at which all keys are open.
@@ -27,14 +29,14 @@ class OpenKeys(keras.callbacks.Callback):
     100
     """
 
-    def __init__(self, steps):
+    def __init__(self, steps: int) -> None:
         super().__init__()
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
             raise ValueError(f"`steps` must be a positive integer. Received: steps={steps!r}")
         self.steps = steps
         self._memories = []
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         self._memories = [
             layer
@@ -42,7 +44,7 @@ class OpenKeys(keras.callbacks.Callback):
             if isinstance(layer, ProductKeyMemory) and layer.open_count is not None
         ]
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._memories:
             return
         step = min(int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)), self.steps)

@@ -1,6 +1,8 @@
-"""An error at the first step that is not finite."""
+"""An error at the first step with a loss or gradient that is not finite."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -18,21 +20,20 @@ _OVERFLOW = (
 class StopAtDivergence(keras.callbacks.Callback):
     """Raises a `UserError` at the first step whose loss or gradient is not finite.
 
-    Keras trains on with NaN, to the end. This callback looks at what each step tells anyway, the
-    loss and the means that layers keep, so it costs nothing. The models of this package let a
-    gradient that is not finite show in the loss of its step; of other models it is the next loss
-    that tells. Metrics that do not exist, such as the AUC of rows of one class, are NaN by right
-    and stop nothing. Under loss scaling (`mixed_float16`) the optimizer leaves out steps whose
-    gradients are not finite, and training goes on, as long as the scale is one that overflows of
-    float16 explain.
+    Keras continues to train with NaN. This callback checks values that each step returns anyway,
+    the loss and the means of layers, so it costs nothing. In the models of this package, a gradient
+    that is not finite makes the loss of its step NaN; in other models, it shows in the next loss.
+    Undefined metrics, such as the AUC of rows of one class, are NaN without being an error. Under
+    loss scaling (`mixed_float16`) the optimizer skips steps whose gradients are not finite, and
+    training continues, as long as float16 overflow can explain the loss scale.
 
-    The message says at which step it was, and what the likely cause is. On parameter servers,
-    where steps run at the same time, the step named is the one by which it was seen.
+    The message names the step and the likely cause. On parameter servers, where steps run
+    concurrently, it names the step at which the value was detected.
 
-    `lmn-tf train` has it always, and keeps the checkpoints from before.
+    `lmn-tf train` always uses it, and keeps the earlier checkpoints.
 
     Args:
-        first_step: Integer. Steps taken before, or `None` for what the optimizer has counted.
+        first_step: Integer. Number of steps taken before, or `None` for the optimizer's iterations.
             Defaults to `None`.
 
     Raises:
@@ -49,32 +50,32 @@ at step 2. The loss was 0.7 before it: likely a number in the data is far too la
 learning rate too high
     """
 
-    def __init__(self, first_step=None):
+    def __init__(self, first_step: int | None = None) -> None:
         super().__init__()
         self.first_step = first_step
         self._first = self._last = None
         self._steps = 0
         self._means = ()
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._steps = _iterations(self.model) if self.first_step is None else self.first_step
         means = (metric for metric in self.model.metrics if isinstance(metric, keras.metrics.Mean))
         self._means = tuple(metric.name for metric in means if metric.name != "loss")
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._steps += self.model.steps_per_execution
         self.check(logs or {}, self._steps)
         if batch % _SCALE_STEPS == 0:
             self._check_scale()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         # On parameter servers the last steps of an epoch end here.
         self.check(logs or {}, self._steps)
         self._check_scale()
         if self.first_step is None:  # the last execution of an epoch may hold fewer steps
             self._steps = _iterations(self.model)
 
-    def check(self, logs, step):
+    def check(self, logs: Mapping[str, float], step: int) -> None:
         """Raises when a step was not finite.
 
         Args:

@@ -1,4 +1,4 @@
-"""From a batch of encoded columns to the dense groups that models read."""
+"""Embedding of encoded columns into the dense groups that models read."""
 
 from lmn_tf.keras_backend import require_tensorflow
 from lmn_tf.lazy_exports import lazy_exports

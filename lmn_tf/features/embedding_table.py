@@ -1,4 +1,6 @@
-"""One embedding table, and how its rows are looked up and combined."""
+"""Embedding table with look-up and combination of rows."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -70,15 +72,15 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
 
     def __init__(
         self,
-        vocabulary_size,
-        embedding_dim,
-        combiner="mean",
-        initializer="normal",
-        initializer_scale=0.05,
-        regularizer=0.0,
-        placement="replicated",
-        **kwargs,
-    ):
+        vocabulary_size: int,
+        embedding_dim: int,
+        combiner: str = "mean",
+        initializer: str = "normal",
+        initializer_scale: float = 0.05,
+        regularizer: float = 0.0,
+        placement: str = "replicated",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         for name, value in (("vocabulary_size", vocabulary_size), ("embedding_dim", embedding_dim)):
             if value < 1:
@@ -105,7 +107,7 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         self.regularizer = regularizer
         self.placement = placement
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         # Without autocasting: a half-precision copy of the whole table a step would cost more than
         # the step. The rows are cast after they are read.
         self.embeddings = add_table(
@@ -117,7 +119,9 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, ids, weights=None, combine=False):
+    def call(
+        self, ids: tf.Tensor, weights: tf.Tensor | None = None, combine: bool = False
+    ) -> tf.Tensor:
         present = tf.cast(tf.not_equal(ids, 0), self.compute_dtype)
         if not combine:
             return self._rows(ids, present)
@@ -177,11 +181,16 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         mean = squares / tf.cast(tf.maximum(batch, 1), tf.float32)
         add_replicated_loss(self, self.regularizer * mean, count=batch)
 
-    def compute_output_shape(self, ids_shape, weights_shape=None, combine=False):
+    def compute_output_shape(
+        self,
+        ids_shape: tuple[int | None, ...],
+        weights_shape: tuple[int | None, ...] | None = None,
+        combine: bool = False,
+    ) -> tuple[int | None, ...]:
         lead = tuple(ids_shape)[:-1] if combine else tuple(ids_shape)
         return (*lead, self.embedding_dim)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,

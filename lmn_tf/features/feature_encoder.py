@@ -1,6 +1,10 @@
-"""The layer that turns a batch of encoded columns into what models read."""
+"""Layer that embeds the encoded columns of a batch."""
+
+from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,11 +18,11 @@ ROLES = ("user", "item", "context", "cross")
 
 @dataclasses.dataclass(frozen=True)
 class EncodedColumn:
-    """What the encoder has to know about one column of a batch.
+    """Shape and embedding table of one column of a batch.
 
     Args:
         key: String. The column's key in the features dictionary.
-        width: Integer. Width of the vector that it becomes.
+        width: Integer. Width of the column's vector.
         table: Name of its embedding table; `None` for numbers and given vectors.
         rank: Integer. Axes of a cell: 0 for one id or number, 1 for a list of ids or a vector.
             Defaults to `0`.
@@ -37,7 +41,7 @@ class EncodedColumn:
     weights: str | None = None
 
     @classmethod
-    def from_view(cls, spec, view, key):
+    def from_view(cls, spec: FeatureSpec, column: Any, key: str) -> EncodedColumn:
         """Describes a feature of the spec, or a resolved field of one of its sequences.
 
         Args:
@@ -48,42 +52,42 @@ class EncodedColumn:
         Returns:
             `EncodedColumn`.
         """
-        if view.kind == "vector":
-            return cls(key, width=view.size, table=None, rank=1)
-        if not view.has_ids:
+        if column.kind == "vector":
+            return cls(key, width=column.size, table=None, rank=1)
+        if not column.has_ids:
             return cls(key, width=1, table=None)
-        name, table = spec.table_of(view)
+        name, table = spec.table_of(column)
         return cls(
             key,
             width=table.dim,
             table=name,
-            rank=int(_is_list(spec, view)),
-            weights=f"{key}/weights" if view.weights is not None else None,
+            rank=int(_is_list(spec, column)),
+            weights=f"{key}/weights" if column.weights is not None else None,
         )
 
 
-def _is_list(spec, view):
+def _is_list(spec, column):
     """Whether a cell holds several ids; a cross holds one for each value of a crossed list."""
-    names = view.of
-    if view.kind == "cross" and getattr(view, "like", None) is not None:
-        names = spec.feature(view.like).of
-    return view.kind == "multi_value" or any(_is_list(spec, spec.feature(name)) for name in names)
+    names = column.of
+    if column.kind == "cross" and getattr(column, "like", None) is not None:
+        names = spec.feature(column.like).of
+    return column.kind == "multi_value" or any(_is_list(spec, spec.feature(name)) for name in names)
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class FeatureEncoder(keras.layers.Layer):
     """Embeds every feature of a spec and concatenates them by role.
 
-    Ids are looked up in the embedding table that their column names; columns that name the same
-    table share it. A list of ids becomes one vector by the table's combiner. Numbers and given
-    vectors pass as they are.
+    Ids are looked up in the embedding table of their column; columns with the same table name share
+    a table. A list of ids is reduced to one vector by the table's combiner. Numbers and given
+    vectors are passed through.
 
-    The events of a sequence become vectors of the candidate's own kind: fields that are `like` an
-    item feature are concatenated in the order of the fields, and `"target"` holds the candidate's
-    same features in the same order. All other fields (elapsed time, say) are projected to that
-    width and added. A sequence with no field like an item feature sums its projected fields at
-    the spec's `embedding_dim`, and its target is a projection of the item group. Both are our
-    choices. Padded steps hold whatever their ids embed to: read them through `"mask"`.
+    The events of a sequence are embedded in the space of the candidate: fields that are `like` an
+    item feature are concatenated in the order of the fields, and `"target"` holds the same features
+    of the candidate in the same order. All other fields (elapsed time, for example) are projected
+    to that width and added. A sequence without a field like an item feature sums its projected
+    fields at the spec's `embedding_dim`, and its target is a projection of the item group. Both are
+    our choices. Padded steps hold the embeddings of their ids: use `"mask"` to exclude them.
 
     Widths are known before any data: `widths` maps each role to the width of its group, and
     `"histories"` to a dictionary of the widths of the sequences.
@@ -119,7 +123,13 @@ class FeatureEncoder(keras.layers.Layer):
     ['context', 'cross', 'histories', 'item', 'user']
     """
 
-    def __init__(self, spec, histories=True, sizes=None, **kwargs):
+    def __init__(
+        self,
+        spec: FeatureSpec | dict[str, Any],
+        histories: bool = True,
+        sizes: Mapping[str, int] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec.from_dict(spec)
         self.histories = histories
@@ -142,7 +152,7 @@ class FeatureEncoder(keras.layers.Layer):
         self.tables = self._make_tables()
         self.projections = self._make_projections()
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         for table in self.tables.values():
             table.build()
         for name, (_, added) in self._events.items():
@@ -152,7 +162,7 @@ class FeatureEncoder(keras.layers.Layer):
                 self.projections[name].build((None, self.widths["item"]))
         self.built = True
 
-    def call(self, features):
+    def call(self, features: dict[str, tf.Tensor]) -> dict[str, Any]:
         vectors = {
             name: self._encode(features, column, lead=1) for name, column in self._columns.items()
         }
@@ -166,7 +176,7 @@ class FeatureEncoder(keras.layers.Layer):
         }
         return groups
 
-    def signature(self):
+    def signature(self) -> dict[str, tf.TensorSpec]:
         """Returns the columns that the encoder reads: a dictionary of `tf.TensorSpec`."""
         columns = [(column, 1) for column in self._columns.values()]
         signature = {}
@@ -182,7 +192,7 @@ class FeatureEncoder(keras.layers.Layer):
                 signature[column.weights] = tf.TensorSpec(shape, tf.float32, column.weights)
         return signature
 
-    def event_fields(self, name):
+    def event_fields(self, name: str) -> tuple[tuple[str, int, str | None], ...]:
         """Returns which item features the events of a sequence are made of.
 
         Args:
@@ -200,8 +210,8 @@ class FeatureEncoder(keras.layers.Layer):
         """Returns a sequence's columns: pairs of (like an item feature, its column), and others."""
         alike, added = [], []
         for field in sequence.fields:
-            view = self.spec.resolved_field(sequence, field)
-            column = EncodedColumn.from_view(self.spec, view, f"{sequence.name}/{field.name}")
+            resolved = self.spec.resolved_field(sequence, field)
+            column = EncodedColumn.from_view(self.spec, resolved, f"{sequence.name}/{field.name}")
             if field.like is not None and self.spec.feature(field.like).role == "item":
                 alike.append((field.like, column))
             else:
@@ -251,7 +261,7 @@ class FeatureEncoder(keras.layers.Layer):
         return projections
 
     def _encode(self, features, column, lead):
-        """Returns the vectors of a column whose cells stand behind `lead` axes."""
+        """Returns the vectors of a column with `lead` leading axes."""
         values = _column(features, column.key, lead + column.rank)
         if column.table is None:
             values = tf.cast(values, self.compute_dtype)
@@ -286,7 +296,7 @@ class FeatureEncoder(keras.layers.Layer):
             return tf.zeros((batch, 0), self.compute_dtype)
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "spec": self.spec.to_dict(),
@@ -297,17 +307,17 @@ class FeatureEncoder(keras.layers.Layer):
 
 def _tables(spec, names):
     """Returns those of the spec's tables that are named, in the order of the columns."""
-    tables = dict(spec.table_of(view) for view in spec.views() if view.has_ids)
+    tables = dict(spec.table_of(column) for column in spec.views() if column.has_ids)
     return {name: table for name, table in tables.items() if name in names}
 
 
 def _table_sizes(spec, tables, known):
     """Returns the number of rows of each table."""
     sizes = {name: known.get(name, 0) for name in tables}
-    for view in spec.views():
-        name = spec.table_of(view)[0] if view.has_ids else None
+    for column in spec.views():
+        name = spec.table_of(column)[0] if column.has_ids else None
         if name in sizes and name not in known:
-            sizes[name] = max(sizes[name], spec.input_size(view))
+            sizes[name] = max(sizes[name], spec.input_size(column))
     return sizes
 
 

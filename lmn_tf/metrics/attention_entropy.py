@@ -1,4 +1,6 @@
-"""How widely an attention spreads over a history."""
+"""Entropy of attention weights over histories."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,11 +14,12 @@ class AttentionEntropy(keras.metrics.Metric):
     """Entropy of the weights of each walk over the histories, averaged over rows.
 
     With `p = a / sum(a)` over the valid positions of a row, a walk's entropy is
-    `-sum(p * log(p))` in nats: 0 when one behaviour gets all weight, `log(n)` when `n` get the
-    same. Padding is left out, and so are rows whose weights are all 0: those without a history.
+    `-sum(p * log(p))` in nats: 0 if one behavior has all the weight, `log(n)` if `n` behaviors
+    have equal weights. Padding is ignored, as are rows whose weights are all 0: those without a
+    history.
 
     Args:
-        num_walks: Integer. How many weights each position has.
+        num_walks: Integer. Number of weights of each position.
         prefix: String before the names of the results. Defaults to `""`.
         name: String. Defaults to `"attention_entropy"`.
         dtype: Type of the results. Defaults to `None`.
@@ -45,7 +48,13 @@ class AttentionEntropy(keras.metrics.Metric):
           Systems", section 5.8.
     """
 
-    def __init__(self, num_walks, prefix="", name="attention_entropy", dtype=None):
+    def __init__(
+        self,
+        num_walks: int,
+        prefix: str = "",
+        name: str = "attention_entropy",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if isinstance(num_walks, bool) or not isinstance(num_walks, int) or num_walks < 1:
             raise ValueError(
@@ -56,7 +65,9 @@ class AttentionEntropy(keras.metrics.Metric):
         self.total = uncast_variable((num_walks,), "total")
         self.rows = uncast_variable((num_walks,), "rows")
 
-    def update_state(self, weights, mask=None):
+    def update_state(
+        self, weights: tf.Tensor | list[tf.Tensor], mask: tf.Tensor | None = None
+    ) -> None:
         weights = tf.cast(tf.convert_to_tensor(weights), tf.float32)
         if mask is not None:  # not a product: the weights of padding may be NaN
             weights = zero_padding(weights[..., None], mask)[..., 0]
@@ -69,7 +80,7 @@ class AttentionEntropy(keras.metrics.Metric):
         self.total.assign_add(tf.reduce_sum(tf.cast(entropy, tf.float64), axis=1))
         self.rows.assign_add(tf.reduce_sum(tf.cast(read, tf.float64), axis=1))
 
-    def result(self):
+    def result(self) -> dict[str, tf.Tensor]:
         total, rows = tf.convert_to_tensor(self.total), tf.convert_to_tensor(self.rows)
         mean = tf.cast(total / rows, self.dtype)
         return {
@@ -77,5 +88,5 @@ class AttentionEntropy(keras.metrics.Metric):
             for walk, value in enumerate(tf.unstack(mean))
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_walks": self.num_walks, "prefix": self.prefix}

@@ -1,5 +1,7 @@
 """AUC within groups, averaged over groups."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -15,23 +17,23 @@ _NAMES = {"impressions": "gauc", "uniform": "qauc", "clicks": "click_gauc"}
 class GroupedAUC(LabelMetric):
     """AUC of the rows of each group, averaged over groups; exact.
 
-    With `weight="impressions"` (GAUC) a group counts with its rows' weights, with `"clicks"` with
-    its positives' weights, with `"uniform"` (QAUC) every group counts the same. A group with one
-    class only has no AUC: it is left out of numerator and denominator, and counted as skipped.
-    Rows without a group, as those without a user, belong together by nothing: they are left out
-    and counted as ungrouped. NaN when no group is left, or after a NaN prediction.
+    With `weight="impressions"` (GAUC) a group is weighted by its rows' weights, with `"clicks"` by
+    its positives' weights, with `"uniform"` (QAUC) all groups are weighted equally. A group with
+    one class only has no AUC: it is left out of numerator and denominator, and counted as skipped.
+    Rows without a group, such as those without a user, are left out and counted as ungrouped. NaN
+    if no group is left, or after a NaN prediction.
 
-    Rows are kept until `reset_state`, 20 bytes each; above `spill_rows` they go to temporary
-    files, and only one group-complete share of them is in memory at a time. `result()` computes
-    where code runs eagerly, as at the end of an epoch and of `evaluate`. Inside a `tf.function`,
-    as in each step of `fit`, it returns the last value that was computed, NaN at first. Replicas
-    of one process share the rows; each worker process has its own.
+    Rows are kept until `reset_state`, 20 bytes each; above `spill_rows` they are moved to temporary
+    files, of which one partition (with all rows of its groups) is in memory at a time. `result()`
+    computes the value in eager code, as at the end of an epoch and of `evaluate`. Inside a
+    `tf.function`, as in each step of `fit`, it returns the last computed value, at first NaN.
+    Replicas of one process share the rows; each worker process has its own.
 
     Args:
         weight: `"impressions"`, `"uniform"` or `"clicks"`. Defaults to `"impressions"`.
         label_index: Integer. Which label of `(batch, num_labels)` is scored. Defaults to `0`.
-        spill_rows: Integer above zero. How many rows stay in memory. Defaults to `4000000`.
-        from_logits: Boolean. Kept for symmetry: a ranking is the same either way. Defaults to
+        spill_rows: Integer above zero. Largest number of rows in memory. Defaults to `4000000`.
+        from_logits: Boolean. Accepted for symmetry; it does not change a ranking. Defaults to
             `True`.
         name: String. Defaults to `None`: `"gauc"`, `"qauc"` or `"click_gauc"`, by weight.
         dtype: Type of the result. Defaults to `None`.
@@ -62,13 +64,13 @@ class GroupedAUC(LabelMetric):
 
     def __init__(
         self,
-        weight="impressions",
-        label_index=0,
-        spill_rows=4_000_000,
-        from_logits=True,
-        name=None,
-        dtype=None,
-    ):
+        weight: str = "impressions",
+        label_index: int = 0,
+        spill_rows: int = 4_000_000,
+        from_logits: bool = True,
+        name: str | None = None,
+        dtype: str | None = None,
+    ) -> None:
         if weight not in _NAMES:
             raise ValueError(
                 f"`weight` must be one of {', '.join(map(repr, _NAMES))}. Received: "
@@ -88,7 +90,13 @@ class GroupedAUC(LabelMetric):
         self._cached = None
         self._last = float("nan")
 
-    def update_state(self, y_true, y_pred, sample_weight=None, groups=None):
+    def update_state(
+        self,
+        y_true: tf.Tensor,
+        y_pred: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
+        groups: tf.Tensor | None = None,
+    ) -> None:
         if groups is None:
             raise ValueError(
                 f"`groups` must be given to `{self.name}`: which group each row belongs to. The "
@@ -115,20 +123,20 @@ class GroupedAUC(LabelMetric):
         self._rows.append(groups, scores, labels, weights)
         self._cached = None
 
-    def result(self):
+    def result(self) -> tf.Tensor:
         if tf.executing_eagerly():
             return tf.constant(self.compute()["value"], self.dtype)
         last = tf.numpy_function(lambda: np.float64(self._last), [], tf.float64)
         return tf.cast(tf.ensure_shape(last, []), self.dtype)
 
-    def compute(self):
-        """Returns the metric and what it rests on.
+    def compute(self) -> dict[str, Any]:
+        """Returns the value of the metric with its counts.
 
         Returns:
-            Dictionary: `value` (float), `groups` (how many there are), `skipped` (how many of
-            them have one class only), `skipped_share` (their share of groups, NaN without any),
-            `rows` (those with a group), `ungrouped` (those without), and `by_weight` (the value
-            with each of the three weights).
+            Dictionary: `value` (float), `groups` (number of groups), `skipped` (number of groups
+            with one class only), `skipped_share` (their share of groups, NaN without any), `rows`
+            (number of rows with a group), `ungrouped` (number of rows without), and `by_weight`
+            (the value with each of the three weights).
         """
         if self._cached is None:
             self._cached = self._compute()
@@ -159,13 +167,13 @@ class GroupedAUC(LabelMetric):
             "by_weight": by_weight,
         }
 
-    def reset_state(self):
-        """Forgets all rows; the last value stays for `result()` inside graphs."""
+    def reset_state(self) -> None:
+        """Drops all rows; the last value is kept for `result()` inside graphs."""
         self._rows.clear()
         self._broken = False
         self._cached = None
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["weight"] = self.weight
         config["spill_rows"] = self.spill_rows

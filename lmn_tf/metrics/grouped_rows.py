@@ -1,10 +1,11 @@
-"""Rows kept by group in bounded memory, and the AUC of each group."""
+"""Rows stored by group in bounded memory, and the AUC of each group."""
 
 import os
 import shutil
 import tempfile
 import threading
 import weakref
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -17,16 +18,16 @@ _PARTITIONS = 64
 class GroupedRows:
     """Collects (group, score, label, weight) and yields them with all rows of a group together.
 
-    Above `spill_rows` rows, those in memory move to temporary files, split by a hash of the group,
-    so that only one file's share has to be in memory to finish the groups in it. The files vanish
-    with `clear`, or with the object. Rows of `NO_GROUP` are counted, not kept.
+    Above `spill_rows` rows, the rows in memory are moved to temporary files, partitioned by a hash
+    of the group, so that only one partition has to be in memory at a time. The files are removed by
+    `clear`, or with the object. Rows of `NO_GROUP` are counted, not stored.
 
     Args:
-        spill_rows: Integer. How many rows are held in memory.
-        folder: Where the temporary folder is made. Defaults to `None`, the system's place.
+        spill_rows: Integer. Largest number of rows in memory.
+        folder: Parent of the temporary folder. Defaults to `None`: the system's temporary folder.
     """
 
-    def __init__(self, spill_rows, folder=None):
+    def __init__(self, spill_rows: float, folder: str | None = None) -> None:
         self.spill_rows = spill_rows
         self.folder = folder
         self.num_rows = 0
@@ -37,7 +38,9 @@ class GroupedRows:
         self._remove_files = None
         self._lock = threading.Lock()  # replicas append from their own threads
 
-    def append(self, groups, scores, labels, weights):
+    def append(
+        self, groups: np.ndarray, scores: np.ndarray, labels: np.ndarray, weights: np.ndarray
+    ) -> None:
         """Adds rows: arrays of one length."""
         chunk = np.empty(len(groups), _ROW)
         chunk["group"], chunk["score"] = groups, scores
@@ -58,9 +61,9 @@ class GroupedRows:
                 self, shutil.rmtree, self._files, ignore_errors=True
             )
         rows = np.concatenate(self._chunks)
-        places = _partition(rows["group"])
-        rows = rows[np.argsort(places, kind="stable")]
-        ends = np.cumsum(np.bincount(places, minlength=_PARTITIONS))
+        partitions = _partition(rows["group"])
+        rows = rows[np.argsort(partitions, kind="stable")]
+        ends = np.cumsum(np.bincount(partitions, minlength=_PARTITIONS))
         for index, part in enumerate(np.split(rows, ends[:-1])):
             if len(part):
                 with open(self._path(index), "ab") as file:
@@ -70,23 +73,23 @@ class GroupedRows:
     def _path(self, index):
         return os.path.join(self._files, f"{index:03d}.rows")
 
-    def parts(self):
+    def parts(self) -> Iterator[np.ndarray]:
         """Yields arrays of rows; no group is in two of them."""
         with self._lock:
             rows = np.concatenate(self._chunks) if self._chunks else np.empty(0, _ROW)
             if self._files is None:
                 yield rows
                 return
-            places = _partition(rows["group"])
+            partitions = _partition(rows["group"])
             for index in range(_PARTITIONS):
-                part = rows[places == index]
+                part = rows[partitions == index]
                 if os.path.exists(self._path(index)):
                     part = np.concatenate([np.fromfile(self._path(index), _ROW), part])
                 if len(part):
                     yield part
 
-    def clear(self):
-        """Forgets all rows and removes the files."""
+    def clear(self) -> None:
+        """Drops all rows and removes the files."""
         with self._lock:
             if self._remove_files is not None:
                 self._remove_files()
@@ -102,7 +105,7 @@ def _partition(groups):
     return (mixed >> np.uint64(64 - 6)).astype(np.int64)
 
 
-def group_aucs(rows):
+def group_aucs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the weighted AUC of each group of `rows`.
 
     Args:

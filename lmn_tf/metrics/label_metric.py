@@ -1,24 +1,28 @@
-"""What the metrics of one label share: the choice of the label, weights, and logits."""
+"""Base class of the metrics of one label: choice of the label, weights, and logits."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 
 class LabelMetric(keras.metrics.Metric):
-    """Base of the metrics that score one label of a model with one or more of them.
+    """Base class of metrics that score one label of a model.
 
     Args:
         name: String.
-        label_index: Integer. Which column of `(batch, num_labels)` is scored. Defaults to `0`.
-        from_logits: Boolean. Whether predictions are logits, else probabilities. Defaults to
+        label_index: Integer. The column of `(batch, num_labels)` that is scored. Defaults to `0`.
+        from_logits: Boolean. Whether predictions are logits rather than probabilities. Defaults to
             `True`.
-        dtype: Ignored but for the type of results. Defaults to `None`.
+        dtype: Type of the result only. Defaults to `None`.
 
     Raises:
         ValueError: If `label_index` is negative.
     """
 
-    def __init__(self, name, label_index=0, from_logits=True, dtype=None):
+    def __init__(
+        self, name: str, label_index: int = 0, from_logits: bool = True, dtype: str | None = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if label_index < 0:
             raise ValueError(
@@ -27,7 +31,7 @@ class LabelMetric(keras.metrics.Metric):
         self.label_index = label_index
         self.from_logits = from_logits
 
-    def take_label(self, values, name):
+    def take_label(self, values: tf.Tensor, name: str) -> tf.Tensor:
         """Returns the column of this metric's label as a tensor of shape `(batch,)`."""
         values = tf.convert_to_tensor(values)
         if values.shape.rank == 1:
@@ -45,7 +49,7 @@ class LabelMetric(keras.metrics.Metric):
             )
         return values[:, self.label_index]
 
-    def take_weight(self, sample_weight, like):
+    def take_weight(self, sample_weight: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor:
         """Returns weights of shape `(batch,)`: ones where `sample_weight` is `None`."""
         if sample_weight is None:
             return tf.ones_like(like)
@@ -54,13 +58,13 @@ class LabelMetric(keras.metrics.Metric):
             weight = weight[:, 0] if weight.shape[1] == 1 else self.take_label(weight, "weight")
         return tf.broadcast_to(weight, tf.shape(like))
 
-    def take_probability(self, y_pred):
+    def take_probability(self, y_pred: tf.Tensor) -> tf.Tensor:
         """Returns float64 probabilities of shape `(batch,)`, clipped to `[1e-7, 1 - 1e-7]`."""
         prediction = tf.cast(self.take_label(y_pred, "y_pred"), tf.float64)
         probability = tf.sigmoid(prediction) if self.from_logits else prediction
         return tf.clip_by_value(probability, 1e-7, 1.0 - 1e-7)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["label_index"] = self.label_index
         config["from_logits"] = self.from_logits

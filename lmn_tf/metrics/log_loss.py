@@ -37,26 +37,34 @@ class LogLoss(LabelMetric):
     0.693147
     """
 
-    def __init__(self, label_index=0, from_logits=True, name="logloss", dtype=None):
+    def __init__(
+        self,
+        label_index: int = 0,
+        from_logits: bool = True,
+        name: str = "logloss",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name, label_index=label_index, from_logits=from_logits, dtype=dtype)
         self.total = self.add_variable((), "zeros", dtype="float64", name="total")
         self.weight = self.add_variable((), "zeros", dtype="float64", name="weight")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> None:
         labels = tf.cast(self.take_label(y_true, "y_true"), tf.float64)
         weights = self.take_weight(sample_weight, labels)
         self.add_rows(labels, self.take_probability(y_pred), weights)
 
-    def add_rows(self, labels, probability, weights):
-        """Counts rows; all three are float64 of shape `(batch,)`."""
+    def add_rows(self, labels: tf.Tensor, probability: tf.Tensor, weights: tf.Tensor) -> None:
+        """Adds rows to the sums; all arguments are float64 of shape `(batch,)`."""
         losses = -labels * tf.math.log(probability) - (1.0 - labels) * tf.math.log1p(-probability)
         self.total.assign_add(tf.reduce_sum(weights * losses))
         self.weight.assign_add(tf.reduce_sum(weights))
 
-    def result(self):
+    def result(self) -> tf.Tensor:
         return tf.cast(self.mean(self.total), self.dtype)
 
-    def mean(self, total):
+    def mean(self, total: keras.Variable) -> tf.Tensor:
         """Returns a sum over the rows divided by their weight, in float64."""
         weight = tf.convert_to_tensor(self.weight)
         mean = tf.convert_to_tensor(total) / tf.where(weight > 0, weight, 1.0)

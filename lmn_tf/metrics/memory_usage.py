@@ -1,4 +1,6 @@
-"""How evenly the slots of a memory are used."""
+"""Usage statistics of the slots of a memory."""
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,13 +11,13 @@ from lmn_tf.distribute.uncast_variable import uncast_variable
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class MemoryUsage(keras.metrics.Metric):
-    """Share of memory slots in use, and how far their use is from even.
+    """Share of memory slots in use, and measures of uneven use.
 
-    Adds up, for each slot, how often it was read (`by="counts"`) or the weight it was read with
-    (`by="weights"`), and describes the sums with `usage_statistics`. Reads of queries whose mask
-    is false are left out. Give it evaluation data: one pass over all of them.
+    Sums, for each slot, the number of reads (`by="counts"`) or their weights (`by="weights"`), and
+    describes the sums with `usage_statistics`. Reads of queries whose mask is false are ignored.
+    Update it with one pass over evaluation data.
 
-    `result()` sorts the slots, so call it now and then, not each step.
+    `result()` sorts the slots, so do not call it at each step.
 
     Args:
         memory_size: Integer. Number of slots, `num_keys ** 2`.
@@ -44,7 +46,9 @@ class MemoryUsage(keras.metrics.Metric):
     75.0
     """
 
-    def __init__(self, memory_size, by="weights", name="memory", dtype=None):
+    def __init__(
+        self, memory_size: int, by: str = "weights", name: str = "memory", dtype: str | None = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if memory_size < 1:
             raise ValueError(
@@ -56,7 +60,9 @@ class MemoryUsage(keras.metrics.Metric):
         self.by = by
         self.reads = uncast_variable((memory_size,), "reads")
 
-    def update_state(self, slots, weights=None, mask=None):
+    def update_state(
+        self, slots: tf.Tensor, weights: tf.Tensor | None = None, mask: tf.Tensor | None = None
+    ) -> None:
         slots = tf.convert_to_tensor(slots)
         if weights is None or self.by == "counts":
             weights = tf.ones(tf.shape(slots), tf.float64)
@@ -75,7 +81,7 @@ class MemoryUsage(keras.metrics.Metric):
         else:
             reads.scatter_add(tf.IndexedSlices(weights, slots))
 
-    def result(self):
+    def result(self) -> dict[str, tf.Tensor]:
         reads = tf.convert_to_tensor(self.reads)
         total = tf.reduce_sum(reads)
         nan = tf.constant(np.nan, tf.float64)
@@ -97,24 +103,24 @@ class MemoryUsage(keras.metrics.Metric):
             for key, value in statistics.items()
         }
 
-    def compute(self):
+    def compute(self) -> dict[str, float]:
         """Returns `usage_statistics` of all reads so far: floats, without the name's prefix."""
         return usage_statistics(keras.ops.convert_to_numpy(self.reads))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["memory_size"] = self.memory_size
         config["by"] = self.by
         return config
 
 
-def usage_statistics(reads):
-    """Describes how evenly `reads`, one number a slot, are spread.
+def usage_statistics(reads: np.ndarray) -> dict[str, float]:
+    """Describes the distribution of `reads`, one number per slot.
 
     With `z` the share of each of `n` slots: `used` is the percentage of slots with `z > 0`; `kl`
     is `log(n) + sum(z * log(z))`, 0 for even use and `log(n)` for one slot only; `gini` is
-    `1 - 2 * mean(cumsum(sort(z)))`; `top50`, `top90` and `top99` are how many of the most used
-    slots hold that percentage.
+    `1 - 2 * mean(cumsum(sort(z)))`; `top50`, `top90` and `top99` are the number of most used slots
+    that together have that percentage of the reads.
 
     Args:
         reads: Array of shape `(n,)`, zero or more.

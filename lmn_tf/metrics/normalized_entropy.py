@@ -40,15 +40,21 @@ class NormalizedEntropy(LogLoss):
         He et al. 2014, "Practical lessons from predicting clicks on ads at Facebook", equation 1.
     """
 
-    def __init__(self, label_index=0, from_logits=True, name="ne", dtype=None):
+    def __init__(
+        self,
+        label_index: int = 0,
+        from_logits: bool = True,
+        name: str = "ne",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(label_index=label_index, from_logits=from_logits, name=name, dtype=dtype)
         self.positives = self.add_variable((), "zeros", dtype="float64", name="positives")
 
-    def add_rows(self, labels, probability, weights):
+    def add_rows(self, labels: tf.Tensor, probability: tf.Tensor, weights: tf.Tensor) -> None:
         super().add_rows(labels, probability, weights)
         self.positives.assign_add(tf.reduce_sum(weights * labels))
 
-    def result(self):
+    def result(self) -> tf.Tensor:
         rate = self.mean(self.positives)
         valid = tf.logical_and(rate > 0, rate < 1)
         rate = tf.where(valid, rate, 0.5)

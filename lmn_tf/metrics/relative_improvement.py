@@ -1,8 +1,8 @@
-"""How much better one result is than another, in per cent."""
+"""Relative improvements of one result over another, in percent."""
 
 
-def rela_impr(auc, base):
-    """Returns by how many per cent `auc` lies further above chance than `base`.
+def rela_impr(auc: float, base: float) -> float:
+    """Returns the relative improvement of `auc` over `base` in percent, above chance.
 
     `((auc - 0.5) / (base - 0.5) - 1) * 100`; a random ranking has an AUC of 0.5.
 
@@ -30,7 +30,7 @@ def rela_impr(auc, base):
     return ((auc - 0.5) / (base - 0.5) - 1.0) * 100.0
 
 
-def logloss_improvement(logloss, base):
+def logloss_improvement(logloss: float, base: float) -> float:
     """Returns the relative change of the logarithmic loss in per cent; negative is better.
 
     Args:

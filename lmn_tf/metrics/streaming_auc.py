@@ -1,5 +1,7 @@
 """AUC of a stream of any length, in bounded memory."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -20,18 +22,18 @@ class StreamingAUC(LabelMetric):
 
     Rows are counted, by class, in bins of their logit: `num_bins` of equal width in [-16, 16), and
     beyond it bins as wide as the logit is large, up to 2 ** 20 (a million); logits past that are
-    equal. Scores in one bin count as tied; beyond those ties the result is exact, and
-    `error_bound()` says how far off they can have put it (the exact AUC lies within that bound of
-    the result).
+    equal. Scores in one bin count as tied; except for those ties the result is exact, and
+    `error_bound()` returns the largest possible error (the exact AUC is within that bound of the
+    result).
 
-    The first rows are kept as well: as long as these are all rows, the result is exact. Up to
+    The first rows are stored as well: as long as these are all rows, the result is exact. Up to
     4,096 of them are part of the state, which makes `fit` and `evaluate` exact: in graphs, compiled
-    by XLA, and over replicas, each of which keeps its share. Up to `exact_rows` are kept where the
-    metric is updated eagerly, as `lmn-tf evaluate` does it. Few rows are binned only where steps on
-    parameter servers update a metric that the model was not compiled with: they know nothing of
-    each other's rows. Within a replica the result is that of its own rows.
+    by XLA, and over replicas, each of which stores its share. Up to `exact_rows` are stored if the
+    metric is updated eagerly, as by `lmn-tf evaluate`. Few rows are binned only if steps on
+    parameter servers update a metric that the model was not compiled with: these steps are not
+    aware of each other's rows. Within a replica, the result is that of its own rows.
 
-    With one class only there is no AUC: the result is NaN, as it is after a NaN prediction.
+    With one class only there is no AUC: the result is NaN, as after a NaN prediction.
 
     Args:
         num_bins: Integer, a power of two. The default's bins are 2 ** -11 of a logit wide, and
@@ -41,8 +43,8 @@ class StreamingAUC(LabelMetric):
             `True`.
         name: String. Defaults to `"auc"`.
         dtype: Type of the result. Defaults to `None`.
-        exact_rows: Integer. How many rows are kept to be exact, 20 bytes each, and in graphs the
-            first 4,096 of them; 0 keeps none. Defaults to `1000000`.
+        exact_rows: Integer. Number of rows stored for an exact result, 20 bytes each, in graphs
+            the first 4,096 of them; 0 stores none. Defaults to `1000000`.
 
     Call arguments:
         y_true: 0 or 1, of shape `(batch, num_labels)` or `(batch,)`.
@@ -65,13 +67,13 @@ class StreamingAUC(LabelMetric):
 
     def __init__(
         self,
-        num_bins=65536,
-        label_index=0,
-        from_logits=True,
-        name="auc",
-        dtype=None,
-        exact_rows=1_000_000,
-    ):
+        num_bins: int = 65536,
+        label_index: int = 0,
+        from_logits: bool = True,
+        name: str = "auc",
+        dtype: str | None = None,
+        exact_rows: int = 1_000_000,
+    ) -> None:
         super().__init__(name, label_index=label_index, from_logits=from_logits, dtype=dtype)
         if num_bins < 2 or num_bins & (num_bins - 1):
             raise ValueError(f"`num_bins` must be a power of two. Received: num_bins={num_bins}")
@@ -90,8 +92,8 @@ class StreamingAUC(LabelMetric):
         )
         self.rows = self.add_variable((), initializer="zeros", dtype="float64", name="rows")
         self.broken = self.add_variable((), initializer="zeros", dtype="float32", name="broken")
-        # Of each row score, label, weight and 1, in a place that no other row or replica takes, so
-        # that states add up; where rows of two states take one place, the last column tells.
+        # Score, label, weight and 1 of each row, at an index that no other row or replica uses, so
+        # that states can be summed; the last column reveals two rows at the same index.
         self.first_rows = self.add_variable(
             (min(exact_rows, _FIRST_ROWS), 4),
             initializer="zeros",
@@ -100,13 +102,15 @@ class StreamingAUC(LabelMetric):
         )
         self._kept, self._are_few = GroupedRows(spill_rows=np.inf), True
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> None:
         logits = tf.cast(self.take_label(y_pred, "y_pred"), tf.float32)
         labels = tf.cast(self.take_label(y_true, "y_true"), tf.float64)
         weights = self.take_weight(sample_weight, labels)
         if not self.from_logits:
             logits = tf.math.log(logits) - tf.math.log1p(-logits)
-        self._place(logits, labels, weights)
+        self._add_first_rows(logits, labels, weights)
         self.rows.assign_add(tf.cast(tf.size(labels), tf.float64))
         self.broken.assign_add(tf.reduce_sum(tf.cast(tf.math.is_nan(logits), self.broken.dtype)))
         # Two weights a row rather than a bin chosen by class: labels may be soft.
@@ -118,7 +122,7 @@ class StreamingAUC(LabelMetric):
             self._keep(logits.numpy(), labels.numpy(), weights.numpy())
 
     def _bins(self, logits):
-        """Returns the bin of each logit. Order is kept: rows trade places within a bin only."""
+        """Returns the bin of each logit; the order of logits is preserved between bins."""
         inner = tf.floor((logits + _INNER) * (self.num_bins / (2 * _INNER)))
         inner = tf.cast(tf.clip_by_value(inner, 0.0, self.num_bins - 1.0), tf.int32)
         # The bits of a positive float, read as an integer, grow with it: linearly in an octave.
@@ -129,17 +133,17 @@ class StreamingAUC(LabelMetric):
         bins = tf.where(logits < -_INNER, self._per_side - 1 - steps, self._per_side + inner)
         return tf.where(logits >= _INNER, above, bins)
 
-    def _place(self, logits, labels, weights):
-        """Adds rows to `first_rows`; those that find no place are dropped."""
+    def _add_first_rows(self, logits, labels, weights):
+        """Adds rows to `first_rows`; rows beyond its size are dropped."""
         number = tf.cast(tf.convert_to_tensor(self.rows), tf.int64)
-        places = number + tf.range(tf.size(logits, tf.int64))
+        rows_of_state = number + tf.range(tf.size(logits, tf.int64))
         if replica_count() > 1:
-            places = places * replica_count() + replica_id()
+            rows_of_state = rows_of_state * replica_count() + replica_id()
         size = self.first_rows.shape[0]
-        places = tf.where(places < size, places, -1)
-        columns = [tf.cast(one, tf.float32) for one in (logits, labels, weights)]
+        rows_of_state = tf.where(rows_of_state < size, rows_of_state, -1)
+        columns = [tf.cast(column, tf.float32) for column in (logits, labels, weights)]
         rows = tf.stack([*columns, tf.ones_like(logits)], axis=1)
-        added = tf.math.unsorted_segment_sum(rows, places, size)
+        added = tf.math.unsorted_segment_sum(rows, rows_of_state, size)
         self.first_rows.assign(tf.convert_to_tensor(self.first_rows) + added)
 
     def _keep(self, logits, labels, weights):
@@ -150,8 +154,8 @@ class StreamingAUC(LabelMetric):
             self._kept.append(np.zeros(len(logits), np.int64), logits, labels, weights)
 
     @property
-    def is_exact(self):
-        """Whether the result rests on every row itself, which only eager code can tell."""
+    def is_exact(self) -> bool:
+        """Whether the result is computed from all rows; only eager code can tell."""
         return self._keeps_all() or bool(self._has_all(tf.convert_to_tensor(self.first_rows)))
 
     def _keeps_all(self):
@@ -163,7 +167,7 @@ class StreamingAUC(LabelMetric):
         rows = tf.cast(tf.convert_to_tensor(self.rows), tf.float32)
         return tf.logical_and(tf.reduce_all(taken <= 1), tf.equal(tf.reduce_sum(taken), rows))
 
-    def result(self):
+    def result(self) -> tf.Tensor:
         if tf.executing_eagerly() and self._keeps_all():
             rows = np.concatenate(list(self._kept.parts()))
             auc = _auc(_own_bins(rows["score"], rows["label"], rows["weight"]))
@@ -178,21 +182,21 @@ class StreamingAUC(LabelMetric):
         whole = tf.equal(tf.convert_to_tensor(self.broken), 0)
         return tf.cast(tf.where(whole, auc, tf.constant(np.nan, tf.float64)), self.dtype)
 
-    def error_bound(self):
-        """Returns how far at most the exact AUC lies from `result()`, a float."""
+    def error_bound(self) -> float:
+        """Returns the largest possible distance of the exact AUC from `result()`, a float."""
         negatives, positives = keras.ops.convert_to_numpy(self.histogram)
         pairs = positives.sum() * negatives.sum()
         if not pairs > 0:
             return float("nan")
         return 0.0 if self.is_exact else float(0.5 * (positives @ negatives) / pairs)
 
-    def reset_state(self):
-        """Forgets all rows."""
+    def reset_state(self) -> None:
+        """Drops all rows."""
         super().reset_state()
         self._kept.clear()
         self._are_few = True
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["num_bins"] = self.num_bins
         config["exact_rows"] = self.exact_rows
@@ -203,11 +207,13 @@ def _own_bins(scores, labels, weights):
     """Returns a histogram with one bin for each score that occurs."""
     order = tf.argsort(scores)
     scores = tf.gather(scores, order)
-    labels, weights = (tf.cast(tf.gather(one, order), tf.float64) for one in (labels, weights))
+    labels, weights = (
+        tf.cast(tf.gather(column, order), tf.float64) for column in (labels, weights)
+    )
     starts = tf.cast(scores[1:] != scores[:-1], tf.int32)
     bins = tf.concat([tf.zeros_like(order[:1]), tf.cumsum(starts)], axis=0)
     parts = weights * (1.0 - labels), weights * labels
-    return tf.stack([tf.math.unsorted_segment_sum(one, bins, tf.size(bins)) for one in parts])
+    return tf.stack([tf.math.unsorted_segment_sum(part, bins, tf.size(bins)) for part in parts])
 
 
 def _auc(histogram):

@@ -1,4 +1,4 @@
-"""Optimizers of tables, and which variable gets which optimizer."""
+"""Optimizers of tables, and the choice of an optimizer for each variable."""
 
 from lmn_tf.keras_backend import require_tensorflow
 from lmn_tf.lazy_exports import lazy_exports

@@ -1,4 +1,4 @@
-"""The optimizer that models get when none is named."""
+"""The default optimizer of models."""
 
 import keras
 
@@ -6,16 +6,20 @@ from lmn_tf.optimizers.group_optimizer import GroupOptimizer
 from lmn_tf.optimizers.row_wise_adagrad import RowWiseAdagrad
 
 
-def default(dense=0.001, tables=0.05, clip_norm=None):
+def default(
+    dense: float | keras.optimizers.Optimizer = 0.001,
+    tables: float | keras.optimizers.Optimizer = 0.05,
+    clip_norm: float | None = None,
+) -> GroupOptimizer:
     """Returns Adam for the dense variables and row-wise Adagrad for the tables.
 
     Args:
         dense: A learning rate for Adam, or a `keras.optimizers.Optimizer`. Defaults to `0.001`.
         tables: A learning rate for `RowWiseAdagrad`, or a `keras.optimizers.Optimizer`. Defaults
             to `0.05`.
-        clip_norm: Float or `None`. The largest global norm of each group's gradient, dense
-            variables and tables apart. Given optimizers keep their own clipping. Defaults to
-            `None`.
+        clip_norm: Float or `None`. The largest global norm of each group's gradient; dense
+            variables and tables are clipped separately. Optimizers passed as instances keep their
+            own clipping. Defaults to `None`.
 
     Returns:
         A `GroupOptimizer`; see `is_table` for which variables count as tables.

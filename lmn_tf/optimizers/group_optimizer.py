@@ -1,4 +1,8 @@
-"""Tables with one optimizer, everything else with another."""
+"""An optimizer that delegates tables and dense variables to optimizers of their own."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,12 +16,12 @@ from lmn_tf.optimizers.sparse_gradient import merge_gradient
 TABLE_NAMES = ("embeddings", "memory_values")
 
 
-def is_table(variable):
+def is_table(variable: keras.Variable | tf.Variable) -> bool:
     """Returns whether `variable` is a table whose rows are read by id.
 
-    Goes by name: true where the last part of the variable's path ends with `"embeddings"` (the
-    name that Keras and this package give to embedding tables) or with `"memory_values"` (the
-    value table of a large memory). Memory keys are not tables: every query scores all of them.
+    Decided by name: true if the last part of the variable's path ends with `"embeddings"` (the
+    name of embedding tables in Keras and this package) or with `"memory_values"` (the value table
+    of a large memory). Memory keys are not tables: every query scores all of them.
 
     Args:
         variable: `keras.Variable` or `tf.Variable`.
@@ -49,24 +53,24 @@ def _path(variable):
 class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
     """Trains the tables of a model with one optimizer and all other variables with another.
 
-    Each group keeps its own learning rate, schedule, state and clipping: `global_clipnorm` of an
-    optimizer counts its own variables only. Sparse gradients are merged (parts that meet in one
-    row are added up) before either optimizer sees them, because the optimizers of Keras square
-    and clip the parts. `learning_rate` reads and sets the rate of `dense`, for callbacks that know
-    of one rate only; `tables.learning_rate` is the other one, and `optimizers` lists all.
+    Each group has its own learning rate, schedule, state and clipping: `global_clipnorm` of an
+    optimizer covers its own variables only. Sparse gradients are merged (entries of the same row
+    are summed) before an optimizer receives them, because the optimizers of Keras would square and
+    clip the entries. `learning_rate` reads and sets the rate of `dense`, for callbacks that expect
+    a single rate; use `tables.learning_rate` for the other one; `optimizers` lists all.
 
     Under a strategy with several replicas, gradients are clipped after the sum over replicas, as
-    one device would. The optimizers of Keras see rows that two replicas read as two parts; a
-    `RowOptimizer` does not.
+    on one device. If two replicas read a row, the optimizers of Keras receive two entries of it; a
+    `RowOptimizer` receives one.
 
     Args:
         dense: A `keras.optimizers.Optimizer` for every variable that is not a table.
-        tables: A `keras.optimizers.Optimizer` for the variables that `is_table` names.
+        tables: A `keras.optimizers.Optimizer` for the variables that `is_table` selects.
         named: Dictionary from the name of one table to its own `keras.optimizers.Optimizer`. A
-            table's name is that of the layer that holds it: `"item"` names the variable
+            table has the name of its layer: `"item"` selects the variable
             `feature_encoder/item/embeddings`, and neither `item/title/embeddings` nor
-            `my_item/embeddings`. More of the path tells layers of one name apart:
-            `"feature_encoder/item"`; the longest name that fits wins. Defaults to `None`.
+            `my_item/embeddings`. A longer part of the path distinguishes layers of the same name:
+            `"feature_encoder/item"`; the longest matching name wins. Defaults to `None`.
         loss_scale_factor: Float or `None`. As in Keras. Defaults to `None`.
         name: String. Defaults to `"group_optimizer"`.
 
@@ -80,7 +84,14 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
     (0.9, 0.999)
     """
 
-    def __init__(self, dense, tables, named=None, loss_scale_factor=None, name="group_optimizer"):
+    def __init__(
+        self,
+        dense: keras.optimizers.Optimizer,
+        tables: keras.optimizers.Optimizer,
+        named: dict[str, keras.optimizers.Optimizer] | None = None,
+        loss_scale_factor: float | None = None,
+        name: str = "group_optimizer",
+    ) -> None:
         dense, tables = keras.optimizers.get(dense), keras.optimizers.get(tables)
         named = {key: keras.optimizers.get(value) for key, value in (named or {}).items()}
 
@@ -92,8 +103,8 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
             return named[max(fitting, key=len)] if fitting else tables
 
         super().__init__(choose, loss_scale_factor=loss_scale_factor, name=name)
-        # In a fixed order, so that the weights of a checkpoint do not depend on which kind of
-        # variable a model happens to create first.
+        # In a fixed order, so that the weights of a checkpoint do not depend on the order in which
+        # a model creates its variables.
         for optimizer in (dense, tables, *(named[key] for key in sorted(named))):
             if optimizer not in self.optimizers:
                 optimizer.loss_scale_factor = loss_scale_factor
@@ -103,11 +114,15 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
         self.tables = tables
         self.named = named
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self,
+        grads: list[tf.Tensor | tf.IndexedSlices | None],
+        trainable_variables: list[keras.Variable] | None = None,
+    ) -> None:
         """Applies gradients, each by the optimizer of its variable."""
         variables = trained_variables(self) if trainable_variables is None else trainable_variables
-        if len(variables) == len(grads):  # else Keras says what is wrong
-            # Row optimizers merge on their own, and later: after the sum over replicas.
+        if len(variables) == len(grads):  # otherwise Keras raises its own error
+            # Row optimizers merge by themselves, after the sum over replicas.
             grads = [
                 gradient
                 if isinstance(self._choose(variable), RowOptimizer)
@@ -119,38 +134,40 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
         super().apply(grads, trainable_variables)
 
     def _clip_over_replicas(self, grads, variables):
-        """Clips sums over replicas where an optimizer of Keras would clip what it adds up later.
+        """Clips sums over replicas for optimizers of Keras, which would clip before they sum.
 
-        Each replica then holds its share of the clipped sum, which is no longer to be clipped.
+        Each replica then holds its share of the clipped sum, which must not be clipped again.
         """
         grads, replicas = list(grads), replica_count()
         for optimizer in self.optimizers:
-            places = [
+            indices = [
                 index
                 for index, variable in enumerate(variables)
                 if grads[index] is not None and self._choose(variable) is optimizer
             ]
             clips = optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
-            if isinstance(optimizer, RowOptimizer) or not clips or not places:
+            if isinstance(optimizer, RowOptimizer) or not clips or not indices:
                 continue
             scale = optimizer.loss_scale_factor or 1.0
-            own = [_times(grads[index], 1.0 / scale) for index in places]
-            summed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
-            clipped = clipped_gradients(optimizer, [merge_gradient(one) for one in summed])
-            for index, gradient in zip(places, clipped, strict=True):
+            scaled = [_times(grads[index], 1.0 / scale) for index in indices]
+            summed = tf.distribute.get_replica_context().all_reduce(
+                tf.distribute.ReduceOp.SUM, scaled
+            )
+            clipped = clipped_gradients(optimizer, [merge_gradient(total) for total in summed])
+            for index, gradient in zip(indices, clipped, strict=True):
                 grads[index] = _times(gradient, scale / replicas)
         return grads
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> Any:
         """The learning rate of `dense`."""
         return self.dense.learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value):
+    def learning_rate(self, value: float) -> Any:
         self.dense.learning_rate = value
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             "dense": serialize(self.dense),
@@ -161,7 +178,9 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> GroupOptimizer:
         config = dict(config)
         for key in ("dense", "tables"):
             config[key] = keras.saving.deserialize_keras_object(

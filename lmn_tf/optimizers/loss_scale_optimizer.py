@@ -1,4 +1,6 @@
-"""Loss scaling that does not unfold sparse gradients."""
+"""Loss scaling for sparse gradients."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,9 +13,9 @@ from lmn_tf.optimizers.sharded_variable_mixin import ShardedVariableMixin
 class LossScaleOptimizer(ShardedVariableMixin, keras.optimizers.LossScaleOptimizer):
     """Keras' dynamic loss scaling, at the cost of the rows read instead of the whole table.
 
-    Before each step, loss scaling looks for infinite and NaN gradients, and Keras unfolds a
-    sparse gradient to the size of its table for that. This one looks at the rows that are there.
-    A model compiled with it is not wrapped once more.
+    Before each step, loss scaling checks for infinite and NaN gradients, for which Keras converts
+    a sparse gradient to a dense one. This optimizer checks the rows of the sparse gradient. A
+    model compiled with it is not wrapped again.
 
     Args:
         inner_optimizer: The `keras.optimizers.Optimizer` to wrap.
@@ -35,12 +37,12 @@ class LossScaleOptimizer(ShardedVariableMixin, keras.optimizers.LossScaleOptimiz
 
     def __init__(
         self,
-        inner_optimizer,
-        initial_scale=32768.0,
-        dynamic_growth_steps=2000,
-        name="loss_scale_optimizer",
-        **kwargs,
-    ):
+        inner_optimizer: keras.optimizers.Optimizer,
+        initial_scale: float = 32768.0,
+        dynamic_growth_steps: int = 2000,
+        name: str = "loss_scale_optimizer",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             inner_optimizer,
             initial_scale=initial_scale,
@@ -49,12 +51,12 @@ class LossScaleOptimizer(ShardedVariableMixin, keras.optimizers.LossScaleOptimiz
             **kwargs,
         )
 
-    def check_finite(self, grads):
+    def check_finite(self, grads: list[tf.Tensor | tf.IndexedSlices | None]) -> tf.Tensor:
         """Returns whether all entries of all gradients are finite, on all replicas."""
         parts = [g.values if isinstance(g, tf.IndexedSlices) else g for g in grads]
         finite = [tf.reduce_all(tf.math.is_finite(part)) for part in parts if part is not None]
         finite = tf.reduce_all(tf.stack(finite))
         if replica_count() == 1:
             return finite
-        # Gradients are not summed yet, and Keras asks the first replica only.
+        # Gradients are not summed yet, and Keras checks the first replica only.
         return tf.equal(sum_over_replicas(tf.cast(finite, tf.float32)), float(replica_count()))

@@ -1,4 +1,7 @@
-"""What the optimizers of tables share: the flow of a step over the rows that were read."""
+"""Base class of the optimizers of tables: a step over the rows that were read."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -21,39 +24,39 @@ from lmn_tf.optimizers.sparse_gradient import merge_gradient
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
-    """Base of the optimizers that move only those rows of a table that were read.
+    """Base class of optimizers that update only the rows of a table that were read.
 
-    A step adds up the gradient parts that meet in one row, after the sum over replicas, clips
-    what is left, and gives each row and its state to the formula of the subclass. A row counts as
-    read where the mean square of its gradient is not zero; all others, and their state, keep
-    their bits. A sparse gradient (`tf.IndexedSlices`) costs time in proportion to its rows, a
-    dense one in proportion to the table; both take the same step. A variable of rank 1 has rows
-    of one element, a scalar is one row.
+    A step merges the gradient entries of the same row, after the sum over replicas, clips the
+    result, and passes each row and its state to the formula of the subclass. A row counts as read
+    if the mean square of its gradient is not zero; all other rows, and their state, stay exactly
+    the same. A sparse gradient (`tf.IndexedSlices`) takes time in proportion to its rows, a dense
+    one in proportion to the table; both take the same step. A variable of rank 1 has rows of one
+    element, a scalar is one row.
 
-    Clipping (`clipnorm`, `global_clipnorm`, `clipvalue`) sees the merged rows: a row read twice
-    counts with its total gradient, and two replicas clip as one would.
+    Clipping (`clipnorm`, `global_clipnorm`, `clipvalue`) applies to the merged rows: a row read
+    twice counts with its total gradient, and two replicas clip like one device.
 
-    `weight_decay` is decoupled and lazy: a row that was read first loses `learning_rate *
-    weight_decay` of itself, as in AdamW, and a row that was not loses nothing. So a row decays as
-    often as it is read (our choice: decay of the whole table would cost time in proportion to
-    it). `exclude_from_weight_decay` works.
+    `weight_decay` is decoupled and lazy: a row that was read first decays by `learning_rate *
+    weight_decay`, as in AdamW; other rows do not decay. So a row decays as often as it is read
+    (our choice: decay of the whole table would take time in proportion to its size).
+    `exclude_from_weight_decay` works.
 
-    Two things of plain Keras cost time in proportion to the table all the same: reading a
-    `keras.layers.Embedding`, whose variable TensorFlow copies at each step once rows of it were
-    written (`lmn_tf.features.EmbeddingTable` reads rows only), and the `LossScaleOptimizer` that
-    Keras wraps around an optimizer under `mixed_float16` (`lmn_tf.optimizers.LossScaleOptimizer`
-    leaves rows alone; the models of this package use it by themselves).
+    Two parts of plain Keras still take time in proportion to the table: reading a
+    `keras.layers.Embedding`, whose variable TensorFlow copies at each step after sparse updates
+    (`lmn_tf.features.EmbeddingTable` reads rows only), and the `LossScaleOptimizer` that Keras
+    wraps around an optimizer under `mixed_float16` (`lmn_tf.optimizers.LossScaleOptimizer` keeps
+    gradients sparse; the models of this package use it automatically).
 
-    `use_ema` and `gradient_accumulation_steps` work, but touch the whole table at each step. Of
-    accumulated gradients the mean is clipped. On several replicas they are for eager steps only:
-    TensorFlow refuses them inside a `tf.function`, as it does for the optimizers of Keras.
-    State is held and computed in float32, or in float64 for float64 variables.
+    `use_ema` and `gradient_accumulation_steps` work, but process the whole table at each step.
+    The mean of accumulated gradients is clipped. On several replicas they are limited to eager
+    steps: TensorFlow refuses them inside a `tf.function`, as for the optimizers of Keras. State is
+    stored and computed in float32, or in float64 for float64 variables.
 
     Subclasses define `state_shapes` and `step_rows`.
 
     Args:
         learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable.
-        epsilon: Float above zero. What the formula adds to its denominator.
+        epsilon: Float above zero. Added to the denominator of the formula.
         **kwargs: Base optimizer arguments.
 
     Raises:
@@ -74,7 +77,12 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
     [[1.0, 1.0], [0.5, 0.5], [1.0, 1.0]]
     """
 
-    def __init__(self, learning_rate, epsilon, **kwargs):
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | Callable,
+        epsilon: float,
+        **kwargs: Any,
+    ) -> None:
         if not isinstance(epsilon, (int, float)) or not epsilon > 0:
             raise ValueError(
                 f"`epsilon` must be a number above zero. Received: epsilon={epsilon!r}"
@@ -83,8 +91,8 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.epsilon = epsilon
 
-    def state_shapes(self, shape):
-        """Returns what the formula remembers of a variable.
+    def state_shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], float]]:
+        """Returns the shapes and initial values of the state of a variable.
 
         Args:
             shape: Tuple, the shape of the variable.
@@ -94,8 +102,10 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         """
         raise NotImplementedError("`state_shapes` must be defined")
 
-    def step_rows(self, gradient, state, rate):
-        """Takes one step on some rows; pure.
+    def step_rows(
+        self, gradient: tf.Tensor, state: dict[str, tf.Tensor], rate: tf.Tensor
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Computes one step of some rows; a pure function.
 
         Args:
             gradient: Tensor of shape `(rows, ...)`.
@@ -107,7 +117,7 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         """
         raise NotImplementedError("`step_rows` must be defined")
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         """Creates the state of each of `variables`."""
         if self.built:
             return
@@ -148,11 +158,16 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
                 track_variable(self, state[name])
         return state
 
-    def state_of(self, variable):
-        """Returns a dictionary from name to `keras.Variable`: what is remembered of `variable`."""
+    def state_of(self, variable: keras.Variable | tf.Variable) -> dict[str, keras.Variable]:
+        """Returns the state of `variable`, a dictionary from name to `keras.Variable`."""
         return self._state[variable_index(self, variable)]
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self,
+        gradient: tf.Tensor | tf.IndexedSlices,
+        variable: keras.Variable | tf.Variable,
+        learning_rate: float | tf.Tensor,
+    ) -> None:
         """Applies one gradient, sparse or dense, to one variable.
 
         Args:
@@ -212,16 +227,21 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         # over replicas by then, and its replica updates it on its own.
         sharded = [isinstance(variable, ShardedTable) for variable in trainable_variables]
         pairs = [
-            (gradient, variable if own else _resource(variable))
-            for gradient, variable, own in zip(grads, trainable_variables, sharded, strict=True)
+            (gradient, variable if is_sharded else _resource(variable))
+            for gradient, variable, is_sharded in zip(
+                grads, trainable_variables, sharded, strict=True
+            )
         ]
-        mirrored = [pair for pair, own in zip(pairs, sharded, strict=True) if not own]
+        mirrored = [pair for pair, is_sharded in zip(pairs, sharded, strict=True) if not is_sharded]
         summed = iter(summed_gradients(self, mirrored) if mirrored else ())
-        pairs = [pair if own else next(summed) for pair, own in zip(pairs, sharded, strict=True)]
+        pairs = [
+            pair if is_sharded else next(summed)
+            for pair, is_sharded in zip(pairs, sharded, strict=True)
+        ]
         grads = self._clip_merged([merge_gradient(gradient) for gradient, _ in pairs], sharded)
         mirrored = []
-        for gradient, (_, variable), own in zip(grads, pairs, sharded, strict=True):
-            if own:
+        for gradient, (_, variable), is_sharded in zip(grads, pairs, sharded, strict=True):
+            if is_sharded:
                 self._update(gradient, variable, learning_rate)
             else:
                 mirrored.append((gradient, variable))
@@ -244,21 +264,23 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
             return [_map_values(g, lambda v: tf.clip_by_value(v, low, high)) for g in grads]
         if self.clipnorm is not None and self.clipnorm > 0:
             return [
-                _scale_to_norm(g, self.clipnorm, _square_sum(g, own))
-                for g, own in zip(grads, sharded, strict=True)
+                _scale_to_norm(g, self.clipnorm, _square_sum(g, is_sharded))
+                for g, is_sharded in zip(grads, sharded, strict=True)
             ]
         if self.global_clipnorm is not None and self.global_clipnorm > 0:
             pairs = zip(grads, sharded, strict=True)
-            total = tf.add_n([_square_sum(g, own) for g, own in pairs if g is not None])
+            total = tf.add_n(
+                [_square_sum(g, is_sharded) for g, is_sharded in pairs if g is not None]
+            )
             return [_scale_to_norm(g, self.global_clipnorm, total) for g in grads]
         return grads
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "epsilon": self.epsilon}
 
 
 class _RowsRead:
-    """Reads and writes the rows of `ids`, all different; with `adds`, others may do so as well."""
+    """Access to the rows of distinct `ids`; with `adds`, safe for concurrent writers."""
 
     def __init__(self, ids, adds):
         self.ids = ids
@@ -268,7 +290,7 @@ class _RowsRead:
         return tf.gather(variable, self.ids)
 
     def write(self, variable, before, rows):
-        if self._adds:  # Two that wrote at once what they computed would lose one of two updates.
+        if self._adds:  # Concurrent writers that overwrite rows would lose updates.
             variable.scatter_add(tf.IndexedSlices(rows - before, self.ids))
         else:
             # `scatter_sub` would do the same on one core, several times slower.
@@ -276,7 +298,7 @@ class _RowsRead:
 
 
 class _AllRows:
-    """Reads and writes whole variables."""
+    """Access to whole variables."""
 
     def read(self, variable):
         return tf.convert_to_tensor(variable)
@@ -285,25 +307,25 @@ class _AllRows:
         variable.assign(rows)
 
 
-def check_not_negative(name, value):
+def check_not_negative(name: str, value: float) -> None:
     """Raises `ValueError` unless `value` is zero or more."""
     if not value >= 0:
         raise ValueError(f"`{name}` must be zero or more. Received: {name}={value}")
 
 
-def row_mean_square(rows):
-    """Returns the mean of the squares of each row: one number a row."""
+def row_mean_square(rows: tf.Tensor) -> tf.Tensor:
+    """Returns the mean square of each row: one number per row."""
     axes = list(range(1, rows.shape.rank))
     return tf.reduce_mean(tf.square(rows), axis=axes) if axes else tf.square(rows)
 
 
-def were_read(gradient):
+def were_read(gradient: tf.Tensor) -> tf.Tensor:
     """Returns for each row of a gradient whether it counts as read; NaN counts."""
     return tf.not_equal(row_mean_square(gradient), 0)
 
 
-def over_rows(scale, rows):
-    """Gives `scale`, one number a row, the rank of `rows`."""
+def over_rows(scale: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Expands `scale`, one number per row, to the rank of `rows`."""
     for _ in range(rows.shape.rank - scale.shape.rank):
         scale = scale[..., tf.newaxis]
     return scale

@@ -1,4 +1,7 @@
-"""Adagrad with one accumulator a row, which touches only the rows that were read."""
+"""Adagrad with one accumulator per row, for the rows that were read."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -25,8 +28,8 @@ class RowWiseAdagrad(RowOptimizer):
     Args:
         learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable.
             Defaults to `0.05`.
-        initial_accumulator_value: Float, zero or more. What each accumulator starts from: the
-            larger, the smaller the first steps. Defaults to `0.0`.
+        initial_accumulator_value: Float, zero or more. Initial value of the accumulators: larger
+            values make the first steps smaller. Defaults to `0.0`.
         epsilon: Float above zero. Added to the root, so that it bounds the step of a row whose
             gradients are tiny. Defaults to `1e-8`.
         name: String. Defaults to `"row_wise_adagrad"`.
@@ -51,27 +54,29 @@ class RowWiseAdagrad(RowOptimizer):
 
     def __init__(
         self,
-        learning_rate=0.05,
-        initial_accumulator_value=0.0,
-        epsilon=1e-8,
-        name="row_wise_adagrad",
-        **kwargs,
-    ):
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | Callable = 0.05,
+        initial_accumulator_value: float = 0.0,
+        epsilon: float = 1e-8,
+        name: str = "row_wise_adagrad",
+        **kwargs: Any,
+    ) -> None:
         check_not_negative("initial_accumulator_value", initial_accumulator_value)
         super().__init__(learning_rate=learning_rate, epsilon=epsilon, name=name, **kwargs)
         self.initial_accumulator_value = initial_accumulator_value
 
-    def state_shapes(self, shape):
-        """One accumulator a row."""
+    def state_shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], float]]:
+        """Returns one accumulator per row."""
         return {"accumulator": (shape[:1], self.initial_accumulator_value)}
 
-    def step_rows(self, gradient, state, rate):
-        """The formula above."""
+    def step_rows(
+        self, gradient: tf.Tensor, state: dict[str, tf.Tensor], rate: tf.Tensor
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Computes the step of row-wise Adagrad."""
         accumulator = state["accumulator"] + row_mean_square(gradient)
         scale = rate / (tf.sqrt(accumulator) + self.epsilon)
         return gradient * over_rows(scale, gradient), {"accumulator": accumulator}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["initial_accumulator_value"] = self.initial_accumulator_value
         return config

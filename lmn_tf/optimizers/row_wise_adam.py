@@ -1,6 +1,8 @@
-"""Adam with one second moment a row, which touches only the rows that were read."""
+"""Adam with one second moment per row, for the rows that were read."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -20,20 +22,21 @@ class RowWiseAdam(RowOptimizer):
     - `row -= learning_rate * first_moment / (1 - beta_1 ** t)
       / (sqrt(second_moment / (1 - beta_2 ** t)) + epsilon)`.
 
-    Every row is an Adam of its own that lives through the steps that read it: between them its
-    moments do not decay and its bits do not change. So `t` counts reads of the row, and not steps
-    of training (our choice; FBGEMM counts steps). With the latter a row first read late starts
-    from moments of zero without the correction for them, and steps `(1 - beta_1 ** t) /
-    sqrt(1 - beta_2 ** t)` times too far: 3 times at its first read, 6.5 times at its tenth. A row
-    read at every step goes the same way under both.
+    Every row has an Adam of its own, which only counts the steps that read the row: between them,
+    neither the row nor its moments change. So `t` counts reads of the row, and not steps of
+    training (our choice; FBGEMM counts steps). With the latter, a row that is first read late
+    starts from moments of zero without bias correction, and steps `(1 - beta_1 ** t) /
+    sqrt(1 - beta_2 ** t)` times too far: 3 times at its first read, 6.5 times at its tenth. For a
+    row that is read at every step, both are the same.
 
     The second moment is the mean over the row, because rows are read as a whole: it takes one
-    number a row instead of a second table, and keeps the direction of the step that of the first
-    moment. `epsilon` is added to the corrected root, as in algorithm 1 of the paper; Keras adds it
-    before the correction. A variable of rank 1 has rows of one element: plain Adam.
+    number per row instead of a second table, and keeps the direction of the first moment.
 
-    A row whose gradient sums to zero is not read: it does not coast on its first moment, whether
-    the gradient is sparse or dense. Clipping, weight decay (which makes this AdamW), moving
+    `epsilon` is added to the corrected root, as in algorithm 1 of the paper; Keras adds it before
+    the correction. A variable of rank 1 has rows of one element: plain Adam.
+
+    A row whose gradient sums to zero does not count as read: it does not move by its first moment,
+    whether the gradient is sparse or dense. Clipping, weight decay (which makes this AdamW), moving
     averages and gradient accumulation: see `RowOptimizer`.
 
     Args:
@@ -64,13 +67,13 @@ class RowWiseAdam(RowOptimizer):
 
     def __init__(
         self,
-        learning_rate=0.001,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        name="row_wise_adam",
-        **kwargs,
-    ):
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | Callable = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        name: str = "row_wise_adam",
+        **kwargs: Any,
+    ) -> None:
         for key, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
             if not 0 <= beta < 1:
                 raise ValueError(f"`{key}` must be at least 0 and below 1. Received: {key}={beta}")
@@ -78,18 +81,20 @@ class RowWiseAdam(RowOptimizer):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
 
-    def state_shapes(self, shape):
-        """A first moment for each element, a second moment and a count of reads for each row."""
-        # The count is a float as the rest of the state. It stops at 2 ** 24, where the corrections
-        # have long been 1.
+    def state_shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], float]]:
+        """Returns a first moment per element, and a second moment and a count of reads per row."""
+        # The count is a float like the rest of the state. It stops at 2 ** 24, long after the bias
+        # corrections have become 1.
         return {
             "first_moment": (shape, 0.0),
             "second_moment": (shape[:1], 0.0),
             "reads": (shape[:1], 0.0),
         }
 
-    def step_rows(self, gradient, state, rate):
-        """The formula above."""
+    def step_rows(
+        self, gradient: tf.Tensor, state: dict[str, tf.Tensor], rate: tf.Tensor
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Computes the step of row-wise Adam."""
         square = row_mean_square(gradient)
         # 0 for a row that is not read, which leaves everything as it is; NaN counts as read.
         read = tf.cast(tf.not_equal(square, 0), square.dtype)
@@ -103,10 +108,10 @@ class RowWiseAdam(RowOptimizer):
         state = {"first_moment": first, "second_moment": second, "reads": reads}
         return first * over_rows(scale, gradient), state
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2}
 
 
 def _one_minus_power(beta, count):
-    """`1 - beta ** count`, without the digits that the subtraction would lose."""
+    """Computes `1 - beta ** count` without cancellation."""
     return -tf.math.expm1(count * math.log(beta)) if beta else tf.ones_like(count)

@@ -1,4 +1,7 @@
-"""Adagrad with an accumulator for each element, which touches only the rows that were read."""
+"""Adagrad with one accumulator per element, for the rows that were read."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -8,20 +11,21 @@ from lmn_tf.optimizers.row_optimizer import RowOptimizer, check_not_negative
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SparseAdagrad(RowOptimizer):
-    """Adagrad as Keras has it, at the cost of the rows that were read.
+    """Keras' Adagrad, at the cost of the rows that were read.
 
     With `g` the gradient of one row, summed over every time that the row was read in the batch:
     `accumulator += g ** 2`, then `row -= learning_rate * g / sqrt(accumulator + epsilon)`, element
-    by element. Equal to `keras.optimizers.Adagrad` on the dense gradient, which takes a time in
-    proportion to the table, and on sparse ones squares each part of a row apart. The accumulators
-    take as much memory as the table; `RowWiseAdagrad` needs one a row. Clipping, weight decay,
-    moving averages and gradient accumulation: see `RowOptimizer`.
+    by element. Equal to `keras.optimizers.Adagrad` on the dense gradient, which takes time in
+    proportion to the table, and which squares each entry of a sparse gradient separately. The
+    accumulators take as much memory as the table; `RowWiseAdagrad` needs one per row.
+
+    Clipping, weight decay, moving averages and gradient accumulation: see `RowOptimizer`.
 
     Args:
         learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable.
             Defaults to `0.05` (ours; Keras has `0.001`).
-        initial_accumulator_value: Float, zero or more. What each accumulator starts from: the
-            larger, the smaller the first steps. Defaults to `0.1`.
+        initial_accumulator_value: Float, zero or more. Initial value of the accumulators: larger
+            values make the first steps smaller. Defaults to `0.1`.
         epsilon: Float above zero. Added under the root. Defaults to `1e-7`.
         name: String. Defaults to `"sparse_adagrad"`.
         **kwargs: Base optimizer arguments.
@@ -44,27 +48,29 @@ class SparseAdagrad(RowOptimizer):
 
     def __init__(
         self,
-        learning_rate=0.05,
-        initial_accumulator_value=0.1,
-        epsilon=1e-7,
-        name="sparse_adagrad",
-        **kwargs,
-    ):
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | Callable = 0.05,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        name: str = "sparse_adagrad",
+        **kwargs: Any,
+    ) -> None:
         check_not_negative("initial_accumulator_value", initial_accumulator_value)
         super().__init__(learning_rate=learning_rate, epsilon=epsilon, name=name, **kwargs)
         self.initial_accumulator_value = initial_accumulator_value
 
-    def state_shapes(self, shape):
-        """One accumulator an element."""
+    def state_shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], float]]:
+        """Returns one accumulator per element."""
         return {"accumulator": (shape, self.initial_accumulator_value)}
 
-    def step_rows(self, gradient, state, rate):
-        """The formula above."""
+    def step_rows(
+        self, gradient: tf.Tensor, state: dict[str, tf.Tensor], rate: tf.Tensor
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Computes the step of Adagrad."""
         accumulator = state["accumulator"] + tf.square(gradient)
         step = gradient * rate * tf.math.rsqrt(accumulator + self.epsilon)
         return step, {"accumulator": accumulator}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["initial_accumulator_value"] = self.initial_accumulator_value
         return config

@@ -1,4 +1,4 @@
-"""Adds up the parts of a sparse gradient that meet in one row."""
+"""Merged sparse gradients."""
 
 import tensorflow as tf
 
@@ -6,11 +6,13 @@ from lmn_tf.distribute.tables.sharded_slices import ShardedSlices
 from lmn_tf.ops.rows.distinct_ids import merge_duplicates
 
 
-def merge_gradient(gradient):
-    """Returns `gradient` with each row named once, or as it is when it is dense or `None`.
+def merge_gradient(
+    gradient: tf.Tensor | tf.IndexedSlices | None,
+) -> tf.Tensor | tf.IndexedSlices | None:
+    """Sums the entries of a sparse gradient that belong to the same row.
 
-    A row read `r` times in a batch has `r` parts in its `tf.IndexedSlices`. Squares and norms are
-    only right on their sum.
+    A row read `r` times in a batch has `r` entries in its `tf.IndexedSlices`. Squares and norms
+    must be computed from their sum.
 
     Args:
         gradient: `tf.IndexedSlices`, tensor, or `None`.

@@ -1,6 +1,7 @@
-"""Optimizers from the plain values of a pipeline file."""
+"""Optimizers from the values of a pipeline file."""
 
 import inspect
+from typing import Any
 
 import keras
 
@@ -33,7 +34,12 @@ OPTIMIZERS = {
 }
 
 
-def make_optimizer(spec, schedule=None, clip_norm=None, total_steps=None):
+def make_optimizer(
+    spec: str | dict[str, Any],
+    schedule: Any = None,
+    clip_norm: float | None = None,
+    total_steps: int | None = None,
+) -> keras.optimizers.Optimizer:
     """Returns one optimizer from a one-key map `{NAME: learning rate or arguments}`.
 
     Args:
@@ -42,7 +48,7 @@ def make_optimizer(spec, schedule=None, clip_norm=None, total_steps=None):
         schedule: `None`, or a `Schedule` section or a dictionary of its keys: see `from_spec`.
             Defaults to `None`.
         clip_norm: Float or `None`: the largest global norm of the gradient. Defaults to `None`.
-        total_steps: Integer or `None`: stands in for `decay_steps`. Defaults to `None`.
+        total_steps: Integer or `None`: used in place of missing `decay_steps`. Defaults to `None`.
 
     Returns:
         A `keras.optimizers.Optimizer`.
@@ -85,11 +91,17 @@ def _arguments_of(optimizer_class):
 
 
 def _own_learning_rate(optimizer_class):
-    """Returns the learning rate that an optimizer class has of its own."""
+    """Returns the default learning rate of an optimizer class."""
     return inspect.signature(optimizer_class.__init__).parameters["learning_rate"].default
 
 
-def from_spec(optimizer=None, schedule=None, clip_norm=None, total_steps=None, named=None):
+def from_spec(
+    optimizer: Any = None,
+    schedule: Any = None,
+    clip_norm: float | None = None,
+    total_steps: int | None = None,
+    named: dict[str, Any] | None = None,
+) -> GroupOptimizer:
     """Returns the optimizer of a pipeline: one for the dense variables, one for the tables.
 
     Schedules scale both learning rates alike. With `rate` the given one and `s` the step after
@@ -105,8 +117,8 @@ def from_spec(optimizer=None, schedule=None, clip_norm=None, total_steps=None, n
             `warmup_steps`, `decay_steps` and `decay_rate`. Defaults to `None`.
         clip_norm: Float or `None`. The largest global norm of each group's gradient; dense
             variables and tables are clipped apart. Defaults to `None`.
-        total_steps: Integer or `None`. How long training will be: `decay_steps`, where the
-            schedule names none, is what it leaves after warm-up. Defaults to `None`.
+        total_steps: Integer or `None`. Number of training steps: the default of `decay_steps` is
+            what remains of them after warm-up. Defaults to `None`.
         named: Dictionary from a table's name to its own `{NAME: ...}`, or `None`.
 
     Returns:
@@ -130,7 +142,9 @@ def from_spec(optimizer=None, schedule=None, clip_norm=None, total_steps=None, n
     )
 
 
-def make_learning_rate(rate, schedule=None, total_steps=None):
+def make_learning_rate(
+    rate: float, schedule: Any = None, total_steps: int | None = None
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """Returns `rate`, or the Keras schedule that starts from it: see `from_spec`."""
     schedule = _section(Schedule, schedule)
     if schedule.kind == "cosine":

@@ -1,11 +1,15 @@
-"""A linear warm-up in front of any learning rate."""
+"""Linear warm-up before any learning rate schedule."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import keras
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Raises the learning rate in a straight line, then follows another rate or schedule.
+    """Linear warm-up of the learning rate, followed by a constant rate or a schedule.
 
     At step `s`, counted from zero: `rate * (s + 1) / warmup_steps` while `s < warmup_steps`, with
     `rate` the first value of what follows; from then on `learning_rate(s - warmup_steps)`.
@@ -27,7 +31,11 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     [0.025, 0.05, 0.1, 0.1, 0.1]
     """
 
-    def __init__(self, learning_rate, warmup_steps):
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+        warmup_steps: int,
+    ) -> None:
         super().__init__()
         if warmup_steps < 0:
             raise ValueError(
@@ -43,14 +51,14 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         share = keras.ops.minimum((step + 1.0) / max(self.warmup_steps, 1), 1.0)
         return keras.ops.cast(rate, "float32") * share
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         rate = self.learning_rate
         if callable(rate):
             rate = keras.saving.serialize_keras_object(rate)
         return {"learning_rate": rate, "warmup_steps": self.warmup_steps}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> WarmUp:
         config = dict(config)
         if isinstance(config["learning_rate"], dict):
             config["learning_rate"] = keras.saving.deserialize_keras_object(config["learning_rate"])

@@ -1,14 +1,17 @@
-"""The comparison of what is served with the model that it was made from.
+"""Parity check of an export against the model that it was made from.
 
-An export runs on kernels that every server has, the live model on the fastest of this machine. They
-round differently. That alone moves a probability by about 1e-7; but where two slots of a memory,
-or two candidates of a search, score equally up to rounding, one sum ends in one of them and one
-in the other, and the probability of that row moves by more. So each row is compared with the live
-model twice: as it trains, and traced with the kernels of the export. It agrees when one of the two
-does. A wrong weight or input differs from both. A tie is rare: kernels that disagree on more than
-one row in twenty are no rounding, and are refused.
+An export runs on kernels that every server has, the live model on the fastest ones of this machine.
+They round differently. That alone changes a probability by about 1e-7; but if two slots of a
+memory, or two candidates of a search, have equal scores up to rounding, the two may select
+different ones, and the probability of that row changes by more. So each row is compared with the
+live model twice: as it trains, and traced with the kernels of the export. The row agrees if one of
+the two does. A wrong weight or input differs from both. Ties are rare: kernels that disagree on
+more than one row in twenty cannot be explained by rounding, and are refused.
 """
 
+from collections.abc import Callable, Iterable
+
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -18,7 +21,7 @@ _LARGEST_SHARE = 0.05
 
 
 class ExportError(RuntimeError):
-    """An export that would not serve what was trained.
+    """An export that does not score like the trained model.
 
     Example:
 
@@ -27,8 +30,13 @@ class ExportError(RuntimeError):
     """
 
 
-def check_parity(model, served, dataset, tolerance: float) -> dict:
-    """Compares what is served with the live model.
+def check_parity(
+    model: keras.Model,
+    served: Callable[[dict[str, tf.Tensor]], np.ndarray],
+    dataset: Iterable[dict[str, tf.Tensor]],
+    tolerance: float,
+) -> dict:
+    """Compares an export with the live model.
 
     Args:
         model: The live model.
@@ -52,16 +60,18 @@ def check_parity(model, served, dataset, tolerance: float) -> dict:
     def plain(features):
         return _probabilities(model, features)
 
-    found, live, same = [], [], []
+    served_probabilities, live, same = [], [], []
     for features in dataset:
         features = {key: features[key] for key in signature}
-        found.append(served(features))
+        served_probabilities.append(served(features))
         live.append(_probabilities(model, features).numpy())
         with plain_kernels():
             same.append(plain(features).numpy())
-    if not found:
+    if not served_probabilities:
         raise ExportError("the export must be compared on real rows. Received: no row")
-    found, live, same = (np.concatenate(parts) for parts in (found, live, same))
+    served_probabilities, live, same = (
+        np.concatenate(parts) for parts in (served_probabilities, live, same)
+    )
     finite = np.isfinite(live).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))
@@ -69,15 +79,15 @@ def check_parity(model, served, dataset, tolerance: float) -> dict:
             "the model must give finite probabilities: its training has diverged. "
             f"Received: {live[row].tolist()} in row {row + 1}"
         )
-    difference = _difference(found, live)
-    wrong = np.minimum(difference, _difference(found, same)) > tolerance
+    difference = _difference(served_probabilities, live)
+    wrong = np.minimum(difference, _difference(served_probabilities, same)) > tolerance
     rounded = np.any(difference > tolerance, axis=1)
-    if not wrong.any() and rounded.sum() > max(1, _LARGEST_SHARE * len(found)):
+    if not wrong.any() and rounded.sum() > max(1, _LARGEST_SHARE * len(served_probabilities)):
         wrong = difference > tolerance
     if wrong.any():
-        raise _error(model, found, live, np.where(wrong, difference, 0), tolerance)
+        raise _error(model, served_probabilities, live, np.where(wrong, difference, 0), tolerance)
     return {
-        "rows": len(found),
+        "rows": len(served_probabilities),
         "largest_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
         "rows_rounded": int(rounded.sum()),
@@ -89,19 +99,19 @@ def _probabilities(model, features):
     return tf.sigmoid(tf.cast(model(features, training=False), tf.float32))
 
 
-def _difference(found, want):
+def _difference(served, want):
     # A NaN on either side must count as a difference.
-    difference = np.abs(found - want)
+    difference = np.abs(served - want)
     return np.where(np.isnan(difference), np.inf, difference)
 
 
-def _error(model, found, live, difference, tolerance):
+def _error(model, served, live, difference, tolerance):
     row, index = np.unravel_index(np.argmax(difference), difference.shape)
     rows = int(np.any(difference, axis=1).sum())
     return ExportError(
         f"the reloaded export must score like the model, within {tolerance:g}. Received: a "
         f"difference of {difference[row, index]:.3g} in row {row + 1} "
         f"(`{model.spec.labels[index].name}` {live[row, index]:.8g}, exported "
-        f"{found[row, index]:.8g}), differences in {rows:,} of {len(found):,} rows. Where so small "
-        "a difference does no harm, give a larger `tolerance`."
+        f"{served[row, index]:.8g}), differences in {rows:,} of {len(served):,} rows. Where so "
+        "small a difference does no harm, give a larger `tolerance`."
     )

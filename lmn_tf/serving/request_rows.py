@@ -1,6 +1,7 @@
 """Rows of a request as an Arrow table of the columns that a model reads."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ _UNFIT = (pa.ArrowException, TypeError, ValueError, AttributeError, OverflowErro
 _NOT_ONE_TYPE = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
-def id_array(values, file: str, column: str) -> pa.Array:
+def id_array(values: Sequence[Any], file: str, column: str) -> pa.Array:
     """Returns ids, or lists of ids, as an Arrow array, in one type where one holds all of them.
 
     Otherwise (integers past int64, integers beside text) each becomes its text, as `as_keys` says.
@@ -35,8 +36,8 @@ def id_array(values, file: str, column: str) -> pa.Array:
         return pa.array(values)
     except _NOT_ONE_TYPE:
         pass  # no type of Arrow holds them all
-    places = (Place(file, column, lambda _, row=row: row) for row in range(1, len(values) + 1))
-    texts = [_text(value, place) for value, place in zip(values, places, strict=True)]
+    locations = (Place(file, column, lambda _, row=row: row) for row in range(1, len(values) + 1))
+    texts = [_text(value, location) for value, location in zip(values, locations, strict=True)]
     try:
         return pa.array(texts)
     except _NOT_ONE_TYPE as error:
@@ -45,7 +46,7 @@ def id_array(values, file: str, column: str) -> pa.Array:
         ) from error
 
 
-def _text(value, place):
+def _text(value, location):
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -53,18 +54,18 @@ def _text(value, place):
     if isinstance(value, np.ndarray) and not value.ndim:
         value = value.item()
     if isinstance(value, list | tuple | np.ndarray):
-        return [_text(one, place) for one in value]
+        return [_text(item, location) for item in value]
     try:
         single = pa.array([value])
     except _NOT_ONE_TYPE:
-        raise place.error(0, "an id must be an integer or text", value) from None
-    return as_texts(as_keys(single, place)).to_pylist()[0]
+        raise location.error(0, "an id must be an integer or text", value) from None
+    return as_texts(as_keys(single, location)).to_pylist()[0]
 
 
-def as_table(rows, columns, ids) -> pa.Table:
-    """Gives rows in any of the forms that `Scorer.score` takes as a table.
+def as_table(rows: Any, columns: tuple[str, ...], ids: Collection[str]) -> pa.Table:
+    """Converts rows in any of the forms that `Scorer.score` accepts to a table.
 
-    Columns that nothing reads are left out unseen, whatever they hold.
+    Columns that are not read are dropped without a check.
 
     Args:
         rows: A list of dicts, a dict of columns or a `pyarrow.Table`. Each dict must have every
@@ -152,8 +153,8 @@ def _joined(columns):
     return pa.table(columns)
 
 
-def _no_table(rows, more=""):
+def _no_table(rows, details=""):
     return UserError(
         "`rows` must be a list of dicts, a dict of columns, a pyarrow.Table or the glob of data "
-        f"files. Received: {type(rows).__name__}{more}"
+        f"files. Received: {type(rows).__name__}{details}"
     )

@@ -1,9 +1,13 @@
-"""A trained model as a SavedModel that is known to score like the model itself."""
+"""Export of a trained model as a SavedModel, with a parity check."""
 
 import contextlib
 import logging
+import os
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,13 +19,21 @@ from lmn_tf.layers.memory.sparse_memory import SparseMemory
 from lmn_tf.ops.compile import plain_kernels
 from lmn_tf.serving.parity import ExportError, check_parity
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.spec_folder import write_spec
 
 MODEL_FOLDER = "saved_model"
 REPORT_FILE = "parity.json"
 
 
-def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5) -> dict:
+def export(
+    model: keras.Model,
+    spec: FeatureSpec,
+    output: str | os.PathLike,
+    files: str | os.PathLike | list[str],
+    rows: int = 1000,
+    tolerance: float = 1e-5,
+) -> dict:
     """Exports a model as a SavedModel, reloads it and compares both on real rows.
 
     The folder gets `saved_model/` (signature `serving_default`: one input for each encoded
@@ -83,11 +95,11 @@ def export(model, spec, output, files, rows: int = 1000, tolerance: float = 1e-5
     return report
 
 
-def save(model, folder) -> None:
+def save(model: keras.Model, folder: str | os.PathLike) -> None:
     """Writes the SavedModel.
 
     Keras' own `model.export` tracks each variable under two names, so a table of 2 GB would take
-    4 GB on the disk and in the server's memory. Here a plain module holds each variable once.
+    4 GB on disk and in the server's memory. Here a plain module holds each variable once.
 
     Args:
         model: A built model of this package.
@@ -106,8 +118,8 @@ def save(model, folder) -> None:
         return outputs
 
     signature = {
-        input_name(key): tf.TensorSpec(one.shape, one.dtype, input_name(key))
-        for key, one in model.encoder.signature().items()
+        input_name(key): tf.TensorSpec(tensor_spec.shape, tensor_spec.dtype, input_name(key))
+        for key, tensor_spec in model.encoder.signature().items()
     }
     module = tf.Module()
     module.model_variables = [variable.value for variable in model.variables]
@@ -118,7 +130,7 @@ def save(model, folder) -> None:
 
 @contextlib.contextmanager
 def _folded_keys(model):
-    """Has over-parameterised keys be constants of what is traced in the block."""
+    """Folds over-parameterized keys into constants of functions traced in the block."""
     with contextlib.ExitStack() as stack:
         for layer in all_layers(model):
             if isinstance(layer, SparseMemory):
@@ -126,7 +138,7 @@ def _folded_keys(model):
         yield
 
 
-def load(folder):
+def load(folder: str | os.PathLike) -> Any:
     """Loads a SavedModel for scoring.
 
     TensorFlow warns that gradients of the model's custom ops were not saved; an export is for
@@ -148,7 +160,9 @@ def load(folder):
         logger.setLevel(before)
 
 
-def served_probabilities(model, folder):
+def served_probabilities(
+    model: keras.Model, folder: str | os.PathLike
+) -> Callable[[dict[str, tf.Tensor]], np.ndarray]:
     """Returns a function from features to the probabilities that a SavedModel gives.
 
     Args:
@@ -177,7 +191,7 @@ def input_name(key: str) -> str:
     return key.replace("/", "__")
 
 
-def check_size(model, folder) -> dict:
+def check_size(model: keras.Model, folder: str | os.PathLike) -> dict:
     """Checks that a SavedModel stores each variable once.
 
     Args:

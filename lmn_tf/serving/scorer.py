@@ -1,7 +1,8 @@
-"""Scores raw rows with an export."""
+"""Scorer of raw rows with an exported model."""
 
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +19,11 @@ from lmn_tf.specs.learned.spec_folder import load_spec
 
 
 class Scorer:
-    """Gives click probabilities for raw rows, encoded by the same code as in training.
+    """Computes click probabilities of raw rows, which are encoded by the same code as in training.
 
-    A SavedModel is a program: TensorFlow runs whatever its graph says, which may be to read, write
-    and send files as the user who scores. Load only exports that you made or whose maker you
-    trust. The feature spec of an export can name no file outside of its folder.
+    A SavedModel is a program: TensorFlow runs its graph, which may read, write and send files as
+    the user who scores. Load only exports from sources that you trust. The feature spec of an
+    export cannot name files outside of its folder.
 
     Args:
         export_dir: Folder that `lmn-tf export` wrote.
@@ -40,7 +41,12 @@ class Scorer:
     {'click': array([0.31], dtype=float32)}
     """
 
-    def __init__(self, export_dir, events_dir=None, batch_size: int = 4096):
+    def __init__(
+        self,
+        export_dir: str | os.PathLike,
+        events_dir: str | os.PathLike | None = None,
+        batch_size: int = 4096,
+    ) -> None:
         folder = pathlib.Path(export_dir)
         if not (folder / MODEL_FOLDER / "saved_model.pb").exists():
             raise UserError(
@@ -59,7 +65,7 @@ class Scorer:
         )
         self._encoder = None
 
-    def score(self, rows) -> dict[str, np.ndarray]:
+    def score(self, rows: Any) -> dict[str, np.ndarray]:
         """Scores rows.
 
         Args:

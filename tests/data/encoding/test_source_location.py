@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-
 from lmn_tf.data.encoding.place import Place
+
 from lmn_tf.specs.errors import UserError
 
 PLACE = Place.of_rows("a.csv", "price", 100)
