@@ -48,7 +48,16 @@ LEVEL = {
 }
 
 # Packages whose public signatures are annotated throughout.
-ANNOTATED = ("callbacks", "distribute", "features", "metrics", "ops", "optimizers", "serving")
+ANNOTATED = (
+    "data",
+    "callbacks",
+    "distribute",
+    "features",
+    "metrics",
+    "ops",
+    "optimizers",
+    "serving",
+)
 
 # Import name → name on the package index, where they differ.
 DISTRIBUTION = {"yaml": "pyyaml", "keras_rs": "keras-rs"}

@@ -1,4 +1,4 @@
-"""Data files to batches, as a feature spec says."""
+"""Data pipeline: batches from data files, defined by a feature spec."""
 
 from lmn_tf.lazy_exports import lazy_exports
 

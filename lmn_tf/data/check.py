@@ -1,7 +1,9 @@
-"""Compares data files with a feature spec before anything is trained."""
+"""Check of data files against a feature spec, before training."""
 
 import copy
 import dataclasses
+import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,7 +19,7 @@ _SHOWN_VALUES = 6
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What `check_files` found.
+    """Result of `check_files`.
 
     Args:
         rows: Integer. Rows that were read.
@@ -25,7 +27,7 @@ class Report:
         problems: List of messages, each naming file, column, row, rule and value.
         batch: List of the first rows as mappings from a batch's keys to short texts; a value of a
             vocabulary reads `value→id`. Empty when there are problems.
-        notes: List of messages about what is allowed and seldom meant. Defaults to `()`.
+        notes: List of messages about what is valid but rarely intended. Defaults to `()`.
     """
 
     rows: int
@@ -35,22 +37,24 @@ class Report:
     notes: tuple = ()
 
 
-def check_files(spec, files, rows: int = 1000) -> Report:
+def check_files(
+    spec: FeatureSpec, files: str | os.PathLike | Sequence[str | os.PathLike], rows: int = 1000
+) -> Report:
     """Checks the columns and the first rows of data files against a spec, without TensorFlow.
 
-    What the spec learns and does not hold yet is learned from the checked rows, for the report
-    alone. TFRecord files need TensorFlow, as nothing else reads them here.
+    Vocabularies and statistics that are still missing are learned from the checked rows, for the
+    report only. TFRecord files need TensorFlow, which is the only reader of them here.
 
     Args:
-        spec: `FeatureSpec`; it is left as it is.
+        spec: `FeatureSpec`; it is not modified.
         files: Glob, path, or list of them.
-        rows: Integer. How many rows are read. Defaults to `1000`.
+        rows: Integer. Number of rows to read. Defaults to `1000`.
 
     Returns:
-        A `Report`; one problem for each column that does not fit, all columns told at once.
+        A `Report` with one problem for each column that does not fit, of all columns at once.
 
     Raises:
-        UserError: No file matches, or one can not be read at all.
+        UserError: No file matches, or one cannot be read at all.
     """
     units = open_spec_files(spec, files)
     problems = []
@@ -80,10 +84,10 @@ def check_files(spec, files, rows: int = 1000) -> Report:
 
 
 def _notes(spec, rows):
-    """Yields a note for each column whose transform divides by a spread that there is not."""
+    """Yields a note for each column whose transform divides by the spread of a constant column."""
     for view in spec.views():
         figures = spec.assets.statistics.get(view.key, {}) if view.needs_statistics else {}
-        step = next((one for one in view.transform if one in ("standardize", "min_max")), None)
+        step = next((step for step in view.transform if step in ("standardize", "min_max")), None)
         if step is None or "std" not in figures:
             continue
         if figures["std"] == 0 or is_constant(figures["min"], figures["max"]):
@@ -130,10 +134,10 @@ def _parts(spec):
 
 def _part(spec, plain, features, sequence):
     part = copy.deepcopy(plain)
-    part["features"] = [one for one in part["features"] if one["name"] in features]
-    part["sequences"] = [one for one in part.get("sequences", ()) if one["name"] == sequence]
+    part["features"] = [entry for entry in part["features"] if entry["name"] in features]
+    part["sequences"] = [entry for entry in part.get("sequences", ()) if entry["name"] == sequence]
     columns = [*part["features"], *(field for s in part["sequences"] for field in s["fields"])]
-    used = {one.get("table") for one in columns}
+    used = {entry.get("table") for entry in columns}
     part["tables"] = {name: table for name, table in part["tables"].items() if name in used}
     return _clone(spec, part)
 
@@ -175,14 +179,14 @@ def _texts(spec, features, labels, weights, row):
 
 
 def _vocabularies(spec):
-    found = {}
+    vocabularies = {}
     for feature in spec.features:
-        found[feature.name] = spec.vocabulary(feature)
+        vocabularies[feature.name] = spec.vocabulary(feature)
     for sequence in spec.sequences:
         for field in sequence.fields:
             view = spec.resolved_field(sequence, field)
-            found[f"{sequence.name}/{field.name}"] = spec.vocabulary(view)
-    return found
+            vocabularies[f"{sequence.name}/{field.name}"] = spec.vocabulary(view)
+    return vocabularies
 
 
 def _text(value, vocabulary):
@@ -191,10 +195,10 @@ def _text(value, vocabulary):
             return f"{value:g}" if isinstance(value, np.floating) else str(value)
         return f"{vocabulary[value - 2]}→{value}" if value > 1 else ("-", "unknown→1")[int(value)]
     if np.ndim(value) > 1:
-        texts = [f"[{_text(one, vocabulary)}]" for one in value[-_SHOWN_VALUES:]]
+        texts = [f"[{_text(item, vocabulary)}]" for item in value[-_SHOWN_VALUES:]]
     else:
-        known = [one for one in value if one or vocabulary is None]
-        texts = [_text(one, vocabulary) for one in known[-_SHOWN_VALUES:]]
+        known = [item for item in value if item or vocabulary is None]
+        texts = [_text(item, vocabulary) for item in known[-_SHOWN_VALUES:]]
         value = known
-    more = "… " if len(value) > _SHOWN_VALUES else ""
-    return more + ", ".join(texts)
+    ellipsis = "… " if len(value) > _SHOWN_VALUES else ""
+    return ellipsis + ", ".join(texts)

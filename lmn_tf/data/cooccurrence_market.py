@@ -130,9 +130,9 @@ class CooccurrenceMarket:
         together = rng.random(shape) < 0.5
         # A random order of the group's pairs in which the first's own is in front or at the end.
         keys = rng.random((*shape, self.pairs))
-        own = np.where(together, -1.0, 2.0)
-        np.put_along_axis(keys, first[..., None], own[..., None], axis=-1)
+        key_of_partner = np.where(together, -1.0, 2.0)
+        np.put_along_axis(keys, first[..., None], key_of_partner[..., None], axis=-1)
         second = np.argsort(keys, axis=-1)[..., : self.seconds] + self.pairs
-        places = np.concatenate([first[..., None], second], axis=-1)
-        items = places * self.groups + np.arange(self.groups)[:, None]
+        positions = np.concatenate([first[..., None], second], axis=-1)
+        items = positions * self.groups + np.arange(self.groups)[:, None]
         return rng.permuted(items.reshape(number, -1), axis=1), together

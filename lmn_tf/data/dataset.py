@@ -2,6 +2,9 @@
 
 import collections
 import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,38 +13,39 @@ from lmn_tf.data.learning import vocabulary
 from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.fingerprint import fingerprint
 
 _MOST_RUNNING = 16
 
 
 def make_dataset(
-    spec,
-    files,
-    batch_size=512,
-    shuffle=False,
-    seed=None,
-    epochs=1,
-    shuffle_buffer=100_000,
-    start=(0, 0),
-    shard=(0, 1),
-    drop_remainder=False,
-    limit=None,
-    prefetch=2,
-    labels=True,
-    histories=True,
-    delimiter=None,
-    learn=None,
-):
+    spec: FeatureSpec,
+    files: str | os.PathLike | Sequence[str | os.PathLike],
+    batch_size: int = 512,
+    shuffle: bool = False,
+    seed: int | None = None,
+    epochs: int = 1,
+    shuffle_buffer: int = 100_000,
+    start: tuple[int, int] | Callable[[], tuple[int, int]] = (0, 0),
+    shard: tuple[int, int] = (0, 1),
+    drop_remainder: bool = False,
+    limit: int | None = None,
+    prefetch: int = 2,
+    labels: bool = True,
+    histories: bool = True,
+    delimiter: str | None = None,
+    learn: bool | None = None,
+) -> tf.data.Dataset:
     """Returns a dataset of encoded batches from Parquet, CSV or TFRecord files.
 
-    Vocabularies and statistics that the spec still has to learn are learned from the training
-    data: make that dataset, which is the shuffled one, before any other. A dataset that is not
-    shuffled, as for evaluation, takes what lies learned beside its files and is refused where that
-    is not all, since ids learned from other data are not those that a model was trained with.
+    Missing vocabularies and statistics are learned from the training data: create that dataset,
+    the shuffled one, before any other. A dataset that is not shuffled, as for evaluation, reads
+    the learned files beside its data, and raises an error if they are incomplete, since ids learned
+    from other data are not those that a model was trained with.
 
-    Batches depend on (seed, epoch) alone. Each new iteration over a shuffled dataset goes on with
-    the next epochs, as `tf.data`'s own shuffle does, unless `start` is a function.
+    Batches depend on (seed, epoch) only. Each new iteration over a shuffled dataset continues with
+    the next epochs, like `tf.data`'s own shuffle, unless `start` is a function.
 
     Args:
         spec: `FeatureSpec`.
@@ -50,22 +54,22 @@ def make_dataset(
         shuffle: Boolean. Defaults to `False`.
         seed: Integer or `None`. Seed of the order. Defaults to `None`: 0.
         epochs: Integer. Passes over the data in one iteration. Defaults to `1`.
-        shuffle_buffer: Integer. Rows that are mixed at once. Defaults to `100_000`.
+        shuffle_buffer: Integer. Rows that are shuffled at once. Defaults to `100_000`.
         start: Pair (epoch, batch) where reading starts, or a function that returns it, called
-            whenever an iteration begins. Defaults to `(0, 0)`.
+            at the beginning of each iteration. Defaults to `(0, 0)`.
         shard: Pair (index, count): the part of the rows to read. Defaults to `(0, 1)`.
-        drop_remainder: Boolean. Whether the last, smaller batch is left out. Defaults to `False`.
+        drop_remainder: Boolean. Whether the last, smaller batch is dropped. Defaults to `False`.
         limit: Integer or `None`. Only the first rows are used. Defaults to `None`.
-        prefetch: Integer. Batches made ahead. Defaults to `2`.
-        labels: Boolean. Whether labels and row weights are read; without them an element is the
-            features alone. Defaults to `True`.
+        prefetch: Integer. Number of batches to prefetch. Defaults to `2`.
+        labels: Boolean. Whether labels and row weights are read; without them an element consists
+            of the features only. Defaults to `True`.
         histories: Boolean. Whether sequences are read. A model whose `reads_histories` is `False`
-            does without them, which saves the time to gather them. Defaults to `True`.
-        delimiter: String. What parts the cells of CSV files; kept in `spec.assets` for the datasets
-            that follow. Defaults to `None`: as the assets say, or else a tab in files whose name
+            does not need them, which saves time. Defaults to `True`.
+        delimiter: String. Delimiter of the cells of CSV files; kept in `spec.assets` for later
+            datasets. Defaults to `None`: the assets' delimiter, otherwise a tab in files whose name
             ends in `.tsv` and a comma in others.
-        learn: Boolean. Whether these are training data, to learn from. Defaults to `None`: as
-            `shuffle`.
+        learn: Boolean. Whether these are training data to learn from. Defaults to `None`: the value
+            of `shuffle`.
 
     Returns:
         `tf.data.Dataset` of `(features, labels)`, or `(features, labels, weights)` where the spec
@@ -83,7 +87,7 @@ def make_dataset(
 
     Raises:
         UserError: No file matches, the data do not fit the spec, or something is still to be
-            learned and these are no training data.
+            learned and these are not training data.
     """
     if delimiter is not None:
         spec.assets.delimiter = as_delimiter(delimiter)
@@ -110,15 +114,20 @@ def make_dataset(
     return dataset
 
 
-def reader_dataset(reader: BatchReader, epochs=1, start=(0, 0), prefetch=2):
-    """Returns the batches of a `BatchReader` as a dataset; arguments as of `make_dataset`."""
+def reader_dataset(
+    reader: BatchReader,
+    epochs: int = 1,
+    start: tuple[int, int] | Callable[[], tuple[int, int]] = (0, 0),
+    prefetch: int = 2,
+) -> tf.data.Dataset:
+    """Returns the batches of a `BatchReader` as a dataset; see `make_dataset` for arguments."""
     iterations = _Iterations(reader, epochs, start)
     structure = signature(reader)
     specs = tf.nest.flatten(structure)
 
-    # Calls into Python count as stateless, which they are for TensorFlow's purposes: each batch is
-    # pulled once, by its number. Of stateful ones `enable_op_determinism` fears that running them
-    # ahead would disturb their order, and takes every prefetch out of the pipeline.
+    # Calls into Python are declared stateless, which they are for TensorFlow's purposes: each batch
+    # is pulled once, by its number. For stateful calls, `enable_op_determinism` removes every
+    # prefetch from the pipeline, since running them ahead could change their order.
     def pull(key, number):
         arrays = tf.numpy_function(
             iterations.pull, [key, number], [spec.dtype for spec in specs], stateful=False
@@ -136,11 +145,11 @@ def reader_dataset(reader: BatchReader, epochs=1, start=(0, 0), prefetch=2):
         # Not `from_tensors(key).repeat(count)`: TensorFlow 2.21 crashes on it.
         return tf.data.Dataset.range(count).map(lambda number: (key, number))
 
-    # One call into Python a batch, which hands its arrays over: a third of the cost of
-    # `from_generator`, that checks and converts each array in Python.
+    # One call into Python per batch, which returns its arrays: a third of the cost of
+    # `from_generator`, which checks and converts each array in Python.
     dataset = tf.data.Dataset.from_tensors(0).flat_map(open_iteration).map(pull)
     options = tf.data.Options()
-    # TensorFlow would pull several batches at once from a reader that gives one after the other.
+    # TensorFlow would pull several batches in parallel from a sequential reader.
     options.experimental_optimization.map_parallelization = False
     if reader.is_sharded:
         # The reader has its own share of the rows; a strategy must not cut it again.
@@ -151,21 +160,21 @@ def reader_dataset(reader: BatchReader, epochs=1, start=(0, 0), prefetch=2):
     return dataset.prefetch(prefetch).with_options(options)
 
 
-def dataset_fingerprint(dataset) -> dict[str, str]:
+def dataset_fingerprint(dataset: Any) -> dict[str, str]:
     """Returns the `fingerprint` of the spec that a dataset was made with.
 
     Args:
-        dataset: What `make_dataset` returned, or what was made of it with the methods of
-            `tf.data.Dataset`. Anything else gives an empty dictionary.
+        dataset: Result of `make_dataset`, or a dataset derived from it by methods of
+            `tf.data.Dataset`. Anything else returns an empty dictionary.
     """
     waiting = [dataset]
     while waiting:
-        one = waiting.pop()
-        if not isinstance(one, tf.data.Dataset):
+        current = waiting.pop()
+        if not isinstance(current, tf.data.Dataset):
             continue
-        if hasattr(one, "spec_fingerprint"):
-            return one.spec_fingerprint
-        waiting += one._inputs()
+        if hasattr(current, "spec_fingerprint"):
+            return current.spec_fingerprint
+        waiting += current._inputs()
     return {}
 
 
@@ -182,11 +191,11 @@ def _take_learned(spec, files):
 
 
 @contextlib.contextmanager
-def user_errors():
-    """Raises what a reader found wrong with the data as the `UserError` that it was.
+def user_errors() -> Iterator[None]:
+    """Re-raises errors of a reader as the original `UserError`.
 
-    TensorFlow wraps what a dataset raises into an error of its own with a long report. Put this
-    around whatever iterates over a dataset of `make_dataset`.
+    TensorFlow wraps exceptions of a dataset into an error of its own with a long report. Use this
+    context manager around code that iterates over a dataset of `make_dataset`.
 
     Example:
 
@@ -196,13 +205,13 @@ def user_errors():
     try:
         yield
     except tf.errors.OpError as error:
-        for found in list(_found_errors):
-            if str(found) in str(error):
-                raise found from None
+        for user_error in list(_found_errors):
+            if str(user_error) in str(error):
+                raise user_error from None
         raise
 
 
-# The last few mistakes that readers met, for `user_errors`.
+# The last few errors of readers, for `user_errors`.
 _found_errors: collections.deque = collections.deque(maxlen=8)
 
 
@@ -219,7 +228,7 @@ class _Iterations:
         first, last, batch = self._epoch_range()
         key = self._begun
         self._begun += 1
-        # TensorFlow does not tell when an iteration is given up; the oldest of many is.
+        # TensorFlow does not report abandoned iterations; too many close the oldest one.
         if len(self._running) >= _MOST_RUNNING:
             self._running.pop(min(self._running)).close()
         count = max((last - first) * self._reader.batches_per_epoch - batch, 0)
@@ -235,14 +244,14 @@ class _Iterations:
                 f"at most {_MOST_RUNNING} iterations over one dataset must run at the same time."
             )
         try:
-            found, arrays, is_last = next(self._running[key])
+            next_number, arrays, is_last = next(self._running[key])
         except UserError as error:
             _found_errors.append(error)
             raise
-        if found != number:
+        if next_number != number:
             raise RuntimeError(
                 "batches must be pulled one after the other: leave `map_parallelization` off. "
-                f"Received: batch {int(number)} when {found} was next"
+                f"Received: batch {int(number)} when {next_number} was next"
             )
         if is_last:
             self._running.pop(key).close()
@@ -271,7 +280,7 @@ class _Iterations:
             batch = 0
 
 
-def signature(reader: BatchReader):
+def signature(reader: BatchReader) -> Any:
     """Returns the element spec of a reader's batches: batch, length and values may vary."""
     spec, size = reader.spec, reader.batch_size if reader.drop_remainder else None
     features: dict[str, tf.TensorSpec] = {}

@@ -1,4 +1,4 @@
-"""Writes a synthetic market as Parquet, with the ceiling that its causes allow."""
+"""Synthetic markets as Parquet files, with the best metrics that any model can reach."""
 
 import collections
 import dataclasses
@@ -112,8 +112,8 @@ def ensure(
     if not path.exists():
         return generate(output_dir, kind=kind, history=history, by_day=by_day, **options)
     wanted = _arguments(_market(kind, options), kind, history, by_day)
-    found = json.loads(path.read_text())
-    held = {"kind": "market", "by_day": False, **found.get("arguments", {})}
+    report = json.loads(path.read_text())
+    held = {"kind": "market", "by_day": False, **report.get("arguments", {})}
     for name, value in wanted.items():
         if held.get(name) != value:
             raise UserError(
@@ -122,7 +122,7 @@ def ensure(
                 "anew, or name another.",
                 file=str(path),
             )
-    return found
+    return report
 
 
 def _market(kind: str, options: dict[str, Any]) -> SyntheticMarket | CooccurrenceMarket:

@@ -166,8 +166,8 @@ class SyntheticMarket:
             category[member] = np.searchsorted(truth.category_cdf[value], draw[member])
         # Category c holds the items c, c + categories, ...; the earlier are the more popular.
         size = (self.items - category + self.categories - 1) // self.categories
-        place = (size * rng.random(len(group)) ** 1.5).astype(np.int64)
-        item = place * self.categories + category
+        rank_in_category = (size * rng.random(len(group)) ** 1.5).astype(np.int64)
+        item = rank_in_category * self.categories + category
         lag = rng.integers(1, min(5, self.history_length) + 1, size=len(group))
         follows = (rng.random(len(group)) < self.follow) & (lag <= rank)
         position = np.flatnonzero(follows)
@@ -198,8 +198,8 @@ class _Truth:
         self.group_factors = rng.normal(size=(groups, _FACTORS))
         category_factors = rng.normal(size=(categories, _FACTORS))
         category = np.arange(items) % categories
-        own = rng.normal(size=(items, _FACTORS))
-        self.item_factors = (category_factors[category] + own) / np.sqrt(2)
+        item_noise = rng.normal(size=(items, _FACTORS))
+        self.item_factors = (category_factors[category] + item_noise) / np.sqrt(2)
         self.item_quality = rng.normal(size=items)
         self.pair_table = rng.normal(size=(groups, items)).astype(np.float32)
         # A single cycle through all items: every item has one partner, never itself.
@@ -213,8 +213,8 @@ class _Truth:
         self.category_cdf[:, -1] = 1.0  # rounding must not leave a draw without a category
 
     def user_factors(self, group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        own = rng.normal(size=(len(group), _FACTORS))
-        return (self.group_factors[group] + own) / np.sqrt(2)
+        noise = rng.normal(size=(len(group), _FACTORS))
+        return (self.group_factors[group] + noise) / np.sqrt(2)
 
     def match(self, factors: np.ndarray, item: np.ndarray) -> np.ndarray:
         return np.einsum("nf,nf->n", factors, self.item_factors[item]) / np.sqrt(_FACTORS)

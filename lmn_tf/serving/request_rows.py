@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from lmn_tf.data.encoding.id_keys import as_keys, as_texts
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.specs.errors import UserError, nearest, short
 
 _UNFIT = (pa.ArrowException, TypeError, ValueError, AttributeError, OverflowError)
@@ -36,7 +36,9 @@ def id_array(values: Sequence[Any], file: str, column: str) -> pa.Array:
         return pa.array(values)
     except _NOT_ONE_TYPE:
         pass  # no type of Arrow holds them all
-    locations = (Place(file, column, lambda _, row=row: row) for row in range(1, len(values) + 1))
+    locations = (
+        SourceLocation(file, column, lambda _, row=row: row) for row in range(1, len(values) + 1)
+    )
     texts = [_text(value, location) for value, location in zip(values, locations, strict=True)]
     try:
         return pa.array(texts)

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from id_forms import FILES, TEXTS, TYPES, integer, python_ids
 
-from lmn_tf.data.encoding.place import Place
 from lmn_tf.data.encoding.row_block import RowBlock
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.encoding.table_encoder import TableEncoder
 from lmn_tf.data.learning.vocabulary import learn
 from lmn_tf.data.reading.batch_reader import BatchReader
@@ -180,7 +180,7 @@ def test_owners_of_events(tmp_path, name):
     with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     file = EventFile(path, "u")
-    place = Place.of_rows("rows", "u", 0)
+    place = SourceLocation.of_rows("rows", "u", 0)
     for other, (asked, fits) in TYPES.items():
         users = [text for text in TEXTS if fits(text)]
         first, available = file.find(asked(users), place)

@@ -11,7 +11,7 @@ from id_forms import write_csv, write_tfrecord
 
 from lmn_tf.data.encoding.id_encoder import IdEncoder
 from lmn_tf.data.encoding.id_keys import as_keys, as_texts
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.formats import open_files
 from lmn_tf.serving.request_rows import id_array
 from lmn_tf.specs.errors import UserError
@@ -19,7 +19,7 @@ from lmn_tf.specs.lookup import Lookup
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "feature_specs" / "README.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
-PLACE = Place.of_rows("FILE", "COLUMN", 0)
+PLACE = SourceLocation.of_rows("FILE", "COLUMN", 0)
 HEADER = [
     "given in",
     "as",

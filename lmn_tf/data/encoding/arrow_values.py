@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lmn_tf.data.encoding.place import Place
 from lmn_tf.data.encoding.ragged import flat_index, starts_of
+from lmn_tf.data.encoding.source_location import SourceLocation
 
 MISSING_TIME = np.iinfo(np.int64).min
 _SECOND = 1_000_000  # times are microseconds
@@ -46,7 +46,7 @@ def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return joined
 
 
-def as_numbers(values: pa.Array, place: Place) -> np.ndarray:
+def as_numbers(values: pa.Array, location: SourceLocation) -> np.ndarray:
     """Returns float64 numbers, NaN where missing; the array may be read-only.
 
     Raises:
@@ -60,9 +60,9 @@ def as_numbers(values: pa.Array, place: Place) -> np.ndarray:
             values = pc.cast(pc.utf8_trim_whitespace(values), pa.float64())
         except pa.ArrowInvalid:
             at = _first_text(values)
-            raise place.error(at, "the value must be a number", values[at].as_py()) from None
+            raise location.error(at, "the value must be a number", values[at].as_py()) from None
     elif is_list(kind):
-        raise place.column_error("must hold one number, not lists", kind)
+        raise location.column_error("must hold one number, not lists", kind)
     elif not (
         pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
@@ -70,7 +70,7 @@ def as_numbers(values: pa.Array, place: Place) -> np.ndarray:
         or pa.types.is_boolean(kind)
         or pa.types.is_null(kind)
     ):
-        raise place.column_error("must hold numbers", kind)
+        raise location.column_error("must hold numbers", kind)
     if pa.types.is_boolean(kind):
         values = values.cast(pa.int8())
     if not pa.types.is_float64(values.type):
@@ -80,12 +80,14 @@ def as_numbers(values: pa.Array, place: Place) -> np.ndarray:
     return values.to_numpy(zero_copy_only=False)
 
 
-def as_float32(numbers: np.ndarray, place: Place, what: str, given=None) -> np.ndarray:
+def as_float32(
+    numbers: np.ndarray, location: SourceLocation, what: str, given: np.ndarray | None = None
+) -> np.ndarray:
     """Returns float64 numbers as float32.
 
     Args:
         numbers: float64 array.
-        place: Where they come from.
+        location: `SourceLocation` of the values.
         what: String. What a number is, for the message.
         given: Array of the numbers as the data give them. Defaults to `None`: `numbers`.
 
@@ -98,7 +100,7 @@ def as_float32(numbers: np.ndarray, place: Place, what: str, given=None) -> np.n
     if not finite.all():
         at = int(np.argmin(finite))
         received = float((numbers if given is None else given)[at])
-        raise place.error(at, f"{what} must be finite as float32 (up to 3.4e38)", received)
+        raise location.error(at, f"{what} must be finite as float32 (up to 3.4e38)", received)
     return cast
 
 
@@ -115,13 +117,13 @@ def _first_text(values: pa.Array) -> int:
     return low
 
 
-def as_times(values: pa.Array, place: Place, unit: str = "second") -> np.ndarray:
+def as_times(values: pa.Array, location: SourceLocation, unit: str = "second") -> np.ndarray:
     """Returns int64 microseconds. Missing: `MISSING_TIME`.
 
     Args:
         values: Arrow array of timestamps or dates, which know their unit, or of numbers; or of
             the texts of either.
-        place: Where they come from.
+        location: `SourceLocation` of the values.
         unit: String. What numbers count since 1970: a key of `TIME_UNITS`. Defaults to
             `"second"`.
 
@@ -134,20 +136,20 @@ def as_times(values: pa.Array, place: Place, unit: str = "second") -> np.ndarray
         values = _as_timestamps(values)
     kind = values.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return _moments(values, place)
+        return _moments(values, location)
     if pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
         values = values.cast(pa.int64())
         missing = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
         numbers = (values.fill_null(0) if values.null_count else values).to_numpy()
     else:
-        numbers = as_numbers(values, place)
+        numbers = as_numbers(values, location)
         missing = np.isnan(numbers)
         numbers = np.where(missing, 0.0, numbers)
     per_second = TIME_UNITS[unit]
     latest = LATEST_SECOND * per_second
     if len(numbers) and (numbers.min() < -latest or numbers.max() > latest):
         at = int(np.argmax((numbers < -latest) | (numbers > latest)))
-        raise _far_time(numbers[at].item(), place, at, unit)
+        raise _far_time(numbers[at].item(), location, at, unit)
     if numbers.dtype != np.int64:
         times = np.rint(numbers * (_SECOND / per_second)).astype(np.int64)
     elif per_second <= _SECOND:
@@ -165,17 +167,17 @@ def _as_timestamps(texts):
         return texts
 
 
-def _moments(values, place):
+def _moments(values, location):
     """Returns timestamps and dates as int64 microseconds."""
     kind = pa.timestamp("us", getattr(values.type, "tz", None))
     try:
         cast = pc.cast(values, options=pc.CastOptions(kind, allow_time_truncate=True))
     except pa.ArrowInvalid as error:
-        raise place.column_error("must hold times within 290,000 years of 1970", error) from None
+        raise location.column_error("must hold times within 290,000 years of 1970", error) from None
     return cast.cast(pa.int64()).fill_null(MISSING_TIME).to_numpy(zero_copy_only=False)
 
 
-def _far_time(number, place, at, unit):
+def _far_time(number, location, at, unit):
     """Returns the error of a time that is no count of `unit`, with the unit it may be in."""
     likely = [name for name, size in TIME_UNITS.items() if abs(number) <= LATEST_SECOND * size]
     hint = ""
@@ -186,17 +188,17 @@ def _far_time(number, place, at, unit):
             f" (in {likely[0]}s it is {day}: set `time_unit: {likely[0]}` at the top of the spec)"
         )
     rule = f"a time must be a timestamp, or count {unit}s since 1970{hint}"
-    return place.error(at, rule, number)
+    return location.error(at, rule, number)
 
 
 def as_lists(
-    values: pa.Array, place: Place, separator: str | None = None
+    values: pa.Array, location: SourceLocation, separator: str | None = None
 ) -> tuple[pa.Array, np.ndarray]:
     """Returns the flat values of lists, and the int64 length of each; a missing list is empty.
 
     Args:
         values: Arrow array of lists, or of text to be split when `separator` is given.
-        place: Where they come from.
+        location: `SourceLocation` of the values.
         separator: String or `None`. What parts the values of text; nothing between two of them is
             a missing value. Defaults to `None`: text is refused.
 
@@ -213,7 +215,7 @@ def as_lists(
         values = split_texts(values, separator)
         kind = values.type
     if not is_list(kind):
-        raise place.column_error("must hold a list in each row", kind)
+        raise location.column_error("must hold a list in each row", kind)
     if pa.types.is_fixed_size_list(kind):
         lengths = np.full(len(values), kind.list_size, np.int64)
         if values.null_count:

@@ -1,14 +1,17 @@
 """One column of the data as arrays of numbers and ids."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
 from lmn_tf.data.encoding.arrow_values import as_float32, as_lists, as_numbers, as_times, pick_lists
 from lmn_tf.data.encoding.id_encoder import IdEncoder
 from lmn_tf.data.encoding.number_encoder import NumberEncoder
-from lmn_tf.data.encoding.place import Place
 from lmn_tf.data.encoding.ragged import Ragged, starts_of
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 class ColumnEncoder:
@@ -21,10 +24,10 @@ class ColumnEncoder:
         view: `Feature` or `ResolvedField`, not of kind `cross`.
 
     Raises:
-        UserError: What the column needs is still to be learned.
+        UserError: The vocabulary or statistics of the column are still to be learned.
     """
 
-    def __init__(self, spec, view):
+    def __init__(self, spec: FeatureSpec, view: Any) -> None:
         self.view = view
         self.name = view.name
         self.column = view.data_column
@@ -49,12 +52,14 @@ class ColumnEncoder:
         """Data columns that are read."""
         return (self.column,) if self.view.weights is None else (self.column, self.view.weights)
 
-    def encode(self, values: pa.Array, place: Place, weights=None):
+    def encode(
+        self, values: pa.Array, location: SourceLocation, weights: pa.Array | None = None
+    ) -> np.ndarray | Ragged:
         """Returns the encoded items.
 
         Args:
             values: Arrow array, one entry an item.
-            place: Where they come from.
+            location: `SourceLocation` of the values.
             weights: Arrow array with a list of weights for each item, or `None`.
                 Defaults to `None`.
 
@@ -66,49 +71,49 @@ class ColumnEncoder:
             UserError: A value breaks a rule of the spec.
         """
         if self.kind == "categorical":
-            return self._ids.encode(values, place)
+            return self._ids.encode(values, location)
         if self.kind == "numeric":
-            return self._numbers.encode(values, place)
+            return self._numbers.encode(values, location)
         if self.kind == "elapsed_time":
-            return as_times(values, place, self._time_unit)
+            return as_times(values, location, self._time_unit)
         if self.kind == "vector":
-            return self._vectors(values, place)
-        return self._multi_values(values, place, weights)
+            return self._vectors(values, location)
+        return self._multi_values(values, location, weights)
 
-    def _multi_values(self, values, place, weights):
-        flat, lengths = as_lists(values, place, self.view.separator)
+    def _multi_values(self, values, location, weights):
+        flat, lengths = as_lists(values, location, self.view.separator)
         all_lengths = lengths
         flat, lengths, index = pick_lists(flat, lengths, self.view.max_values, newest=False)
-        inner = place.within(lengths)
+        inner = location.within(lengths)
         ids = self._ids.encode(flat, inner)
         numbers = None
         if weights is not None:
-            numbers = self._weights(weights, place, all_lengths, index)
+            numbers = self._weights(weights, location, all_lengths, index)
         return Ragged(ids, starts_of(lengths), lengths.astype(np.int32), numbers)
 
-    def _weights(self, weights, place, lengths, index):
-        place = Place(place.file, self.view.weights, place.row)
-        flat, weight_lengths = as_lists(weights, place, self.view.separator)
+    def _weights(self, weights, location, lengths, index):
+        location = SourceLocation(location.file, self.view.weights, location.row)
+        flat, weight_lengths = as_lists(weights, location, self.view.separator)
         if not np.array_equal(weight_lengths, lengths):
             at = int(np.argmax(weight_lengths != lengths))
-            raise place.error(
+            raise location.error(
                 at,
                 f"there must be one weight for each value of `{self.column}` ({lengths[at]})",
                 int(weight_lengths[at]),
             )
-        numbers = as_numbers(flat, place.within(lengths))
-        weights = as_float32(numbers, place.within(lengths), "a weight")
+        numbers = as_numbers(flat, location.within(lengths))
+        weights = as_float32(numbers, location.within(lengths), "a weight")
         return weights if index is None else weights[index]
 
-    def _vectors(self, values, place):
+    def _vectors(self, values, location):
         size = self.view.size
-        flat, lengths = as_lists(values, place, self.view.separator)
+        flat, lengths = as_lists(values, location, self.view.separator)
         wrong = lengths != size
         if wrong.any():
             at = int(np.argmax(wrong))
-            raise place.error(
+            raise location.error(
                 at, f"a vector must have {size} numbers", f"{int(lengths[at])} numbers"
             )
-        inner = place.within(lengths)
+        inner = location.within(lengths)
         numbers = as_float32(as_numbers(flat, inner), inner, "a number of a vector")
         return numbers.reshape(-1, size)

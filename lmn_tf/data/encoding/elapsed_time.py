@@ -3,7 +3,7 @@
 import numpy as np
 
 from lmn_tf.data.encoding.arrow_values import MISSING_TIME
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 
 _BLOCK = 1 << 15
 
@@ -63,7 +63,7 @@ def _by_blocks(request, event, unit, num_buckets):
     return ids
 
 
-def check_elapsed(request: np.ndarray, event: np.ndarray, place: Place) -> None:
+def check_elapsed(request: np.ndarray, event: np.ndarray, location: SourceLocation) -> None:
     """Raises a `UserError` when an event is later than the request: it would leak the future.
 
     So is an event of a request whose time is missing, of which nobody can tell.
@@ -72,14 +72,14 @@ def check_elapsed(request: np.ndarray, event: np.ndarray, place: Place) -> None:
     if later.any():
         at = int(np.argmax(later))
         if np.broadcast_to(request, event.shape)[at] == MISSING_TIME:
-            raise place.error(
+            raise location.error(
                 at,
                 "a row whose events have times must have a request time (else nobody can tell "
                 "whether the future leaks in)",
                 None,
             )
         ahead = (int(event[at]) - int(request[at])) / MICROSECONDS["second"]
-        raise place.error(
+        raise location.error(
             at,
             "an event must not be later than the request time (the future would leak in)",
             f"{ahead:g} seconds later",

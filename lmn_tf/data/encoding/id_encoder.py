@@ -1,6 +1,7 @@
-"""Values to ids."""
+"""Encoding of values as ids."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,20 +10,20 @@ import pyarrow.compute as pc
 from lmn_tf.data.encoding.hashing import hash_values
 from lmn_tf.data.encoding.id_keys import as_keys, as_texts, quick_integers
 from lmn_tf.data.encoding.key_index import KeyIndex
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 
 _UNKNOWN = -1
 _UNKNOWN_IDS = {"own_id": 1, "padding": 0, "error": _UNKNOWN}
 
 
 class IdEncoder:
-    """Turns the values of a categorical column into ids, whole arrays at a time.
+    """Encodes the values of a categorical column as ids, whole arrays at a time.
 
     Values are compared by their text, see `id_keys`. Id 0 is padding and 1 is unknown;
     value `i` of a vocabulary becomes `i + 2`, a number `v` under `identity` becomes `v + 2`, and
     under `hash: B` a value becomes `2 + h mod B`, where `h` is splitmix64 of an integer and BLAKE2b
-    of other text. `identity` alone reads numbers: `07` is 7 there. A missing value becomes what
-    `default` becomes, or without a default what an unknown value becomes.
+    of other text. Only `identity` reads numbers: `07` is 7 there. A missing value gets the id of
+    `default`, or without a default the id of an unknown value.
 
     Args:
         name: String. Name of the feature or field, for messages.
@@ -32,7 +33,14 @@ class IdEncoder:
         by_number: Boolean, as of `KeyIndex`. Defaults to `False`.
     """
 
-    def __init__(self, name, lookup, vocabulary, default=None, by_number=False):
+    def __init__(
+        self,
+        name: str,
+        lookup: Any,
+        vocabulary: list | None,
+        default: Any = None,
+        by_number: bool = False,
+    ) -> None:
         self.name = name
         self.lookup = lookup
         self.vocabulary = vocabulary
@@ -41,52 +49,52 @@ class IdEncoder:
         self._unknown = _UNKNOWN_IDS[lookup.unknown]
         self._missing: int | None = None
 
-    def encode(self, values: pa.Array, place: Place) -> np.ndarray:
+    def encode(self, values: pa.Array, location: SourceLocation) -> np.ndarray:
         """Returns the int32 id of each value.
 
         Args:
             values: Arrow array of ids, see `as_keys`.
-            place: Where they come from.
+            location: `SourceLocation` of the values.
 
         Raises:
             UserError: A value is of the wrong type, or unknown under `unknown: error`.
         """
-        values = as_keys(values, place)
+        values = as_keys(values, location)
         if values.null_count == len(values):
-            ids = np.full(len(values), self._missing_id(place), np.int32)
+            ids = np.full(len(values), self._missing_id(location), np.int32)
         elif pa.types.is_dictionary(values.type) and self.lookup.identity is not None:
-            # Numbers are read where they stand: a dictionary may hold more than these rows do.
-            ids = self._ids(as_texts(values.dictionary_decode()), place)
+            # Numbers are read row by row: a dictionary may hold values that no row uses.
+            ids = self._ids(as_texts(values.dictionary_decode()), location)
         elif pa.types.is_dictionary(values.type):
             texts = as_texts(values.dictionary)
-            table = np.append(self._ids(texts, place), self._missing_id(place))
+            table = np.append(self._ids(texts, location), self._missing_id(location))
             cells = values.indices
             if cells.null_count:
                 cells = cells.fill_null(len(texts))
             ids = table.astype(np.int32).take(cells.to_numpy(zero_copy_only=False))
         else:
-            ids = self._ids(values, place)
+            ids = self._ids(values, location)
         if self._unknown == _UNKNOWN and len(ids) and ids.min() == _UNKNOWN:
             at = int(np.argmax(ids == _UNKNOWN))
-            raise place.error(at, self._rule(), values[at].as_py())
+            raise location.error(at, self._rule(), values[at].as_py())
         return ids
 
-    def _ids(self, values, place):
+    def _ids(self, values, location):
         lookup = self.lookup
         if lookup.hash is not None:
             ids = (hash_values(values) % np.uint64(lookup.hash)).astype(np.int32) + np.int32(2)
         elif lookup.identity is not None:
-            ids = self._identity(values, place)
+            ids = self._identity(values, location)
         else:
             ids = self._index.find(values)
         if values.null_count:
             missing = pc.is_null(values).to_numpy(zero_copy_only=False)
-            ids = np.where(missing, np.int32(self._missing_id(place)), ids)
+            ids = np.where(missing, np.int32(self._missing_id(location)), ids)
         return ids
 
-    def _identity(self, values, place):
+    def _identity(self, values, location):
         if not pa.types.is_integer(values.type):
-            values = _to_integers(values, place)
+            values = _to_integers(values, location)
         numbers = values.fill_null(-1) if values.null_count else values
         numbers = numbers.to_numpy(zero_copy_only=False)
         known = (numbers >= 0) & (numbers < self.lookup.identity)
@@ -96,11 +104,11 @@ class IdEncoder:
     def _index(self) -> KeyIndex:
         return KeyIndex(self.vocabulary, 2, self._unknown, self._by_number)
 
-    def _missing_id(self, place) -> int:
+    def _missing_id(self, location) -> int:
         if self.default is None:
             return self._unknown
         if self._missing is None:
-            self._missing = int(self._ids(pa.array([str(self.default)]), place)[0])
+            self._missing = int(self._ids(pa.array([str(self.default)]), location)[0])
         return self._missing
 
     def _rule(self):
@@ -109,7 +117,7 @@ class IdEncoder:
         return f"the value must be in the vocabulary of `{self.name}`"
 
 
-def _to_integers(texts, place):
+def _to_integers(texts, location):
     """Returns the integers that texts write in decimal digits: under `identity` `07` is 7."""
     numbers = quick_integers(texts)
     if numbers is not None:
@@ -118,7 +126,7 @@ def _to_integers(texts, place):
     good = pc.match_substring_regex(texts, r"^[+-]?[0-9]+(\.0*)?$").fill_null(True)
     if not pc.all(good).as_py():
         at = int(np.argmin(good.to_numpy(zero_copy_only=False)))
-        raise place.error(at, "the value must be an integer", texts[at].as_py())
+        raise location.error(at, "the value must be an integer", texts[at].as_py())
     digits = pc.replace_substring_regex(texts, r"^\+?(-?)0*([0-9]+?)(\.0*)?$", r"\1\2")
-    # No list of ids is as long as what has more digits.
+    # A number with more digits exceeds any number of ids.
     return pc.if_else(pc.greater(pc.utf8_length(digits), 18), "-1", digits).cast(pa.int64())

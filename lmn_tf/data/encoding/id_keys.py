@@ -1,4 +1,4 @@
-"""Ids in the form in which everything compares them: their text.
+"""Canonical form of ids: their text.
 
 An id is its text, whatever the format, the type and the time at which it is read: training,
 evaluation, prediction and serving, features, fields of events, groups and owners of events all
@@ -19,21 +19,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lmn_tf.data.encoding.arrow_values import is_list, is_text
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 
 _LAST_INT64 = "9223372036854775807"
 _FIRST_INT64 = "-9223372036854775808"
 _MANTISSA_BITS = {16: 11, 32: 24, 64: 53}
 
 
-def as_keys(values: pa.Array, place: Place) -> pa.Array:
+def as_keys(values: pa.Array, location: SourceLocation) -> pa.Array:
     """Returns ids as their texts, or as int64 where all of them are texts of such integers.
 
     int64 is a shorter form of the same: integer 7 and text `7` are one id.
 
     Args:
         values: Arrow array of ids.
-        place: Where they come from.
+        location: `SourceLocation` of the values.
 
     Returns:
         Arrow array of int64, of text, or of text as a dictionary.
@@ -43,8 +43,8 @@ def as_keys(values: pa.Array, place: Place) -> pa.Array:
 
     Example:
 
-    >>> place = Place.of_rows("a.parquet", "item", 0)
-    >>> as_keys(pa.array([2**64 - 1, 7], pa.uint64()), place).to_pylist()
+    >>> location = SourceLocation.of_rows("a.parquet", "item", 0)
+    >>> as_keys(pa.array([2**64 - 1, 7], pa.uint64()), location).to_pylist()
     ['18446744073709551615', '7']
     """
     kind = values.type
@@ -53,7 +53,7 @@ def as_keys(values: pa.Array, place: Place) -> pa.Array:
     if pa.types.is_dictionary(kind):
         if is_text(kind.value_type):
             return values
-        return as_keys(values.dictionary_decode(), place)
+        return as_keys(values.dictionary_decode(), location)
     if is_text(kind):
         return values.cast(pa.string())
     if pa.types.is_uint64(kind):
@@ -63,14 +63,14 @@ def as_keys(values: pa.Array, place: Place) -> pa.Array:
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return values.cast(pa.int64())
     if pa.types.is_floating(kind):
-        return _whole_floats(values, place)
+        return _whole_floats(values, location)
     if pa.types.is_decimal(kind):
-        return _whole_decimals(values, place)
+        return _whole_decimals(values, location)
     if pa.types.is_date(kind):
         return values.cast(pa.date32()).cast(pa.string())
     if is_list(kind):
-        raise place.column_error("must hold one value, not lists", kind)
-    raise place.column_error("must hold integers, text or dates, or be cast to text", kind)
+        raise location.column_error("must hold one value, not lists", kind)
+    raise location.column_error("must hold integers, text or dates, or be cast to text", kind)
 
 
 def as_texts(keys: pa.Array) -> pa.Array:
@@ -111,7 +111,7 @@ def quick_integers(texts: pa.Array) -> pa.Array | None:
     return numbers if numbers.cast(pa.string()).equals(texts) else None
 
 
-def _whole_floats(values, place):
+def _whole_floats(values, location):
     # Tools that know no missing integers (pandas) write ids as floats with NaN.
     bits = _MANTISSA_BITS[values.type.bit_width]
     numbers = values.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
@@ -119,7 +119,7 @@ def _whole_floats(values, place):
     fraction = ~missing & ((numbers != np.floor(numbers)) | np.isinf(numbers))
     if fraction.any():
         at = int(np.argmax(fraction))
-        raise place.error(at, "the value must be an integer or text", float(numbers[at]))
+        raise location.error(at, "the value must be an integer or text", float(numbers[at]))
     large = ~missing & (np.abs(numbers) >= 2.0**bits)
     if large.any():
         at = int(np.argmax(large))
@@ -127,17 +127,17 @@ def _whole_floats(values, place):
             f"an id of type {values.type} must be smaller than 2^{bits}, from where on one float "
             "stands for several integers: write integers or text"
         )
-        raise place.error(at, rule, int(numbers[at]))
+        raise location.error(at, rule, int(numbers[at]))
     return pa.array(np.where(missing, 0, numbers).astype(np.int64), mask=missing)
 
 
-def _whole_decimals(values, place):
+def _whole_decimals(values, location):
     try:
         return values.cast(pa.int64())
     except pa.ArrowInvalid:  # one is larger, or a fraction
         texts = []
     for at, value in enumerate(values.to_pylist()):
         if value is not None and value != int(value):
-            raise place.error(at, "the value must be an integer or text", str(value))
+            raise location.error(at, "the value must be an integer or text", str(value))
         texts.append(None if value is None else str(int(value)))
     return pa.array(texts, pa.string())

@@ -1,10 +1,14 @@
-"""What the ids of a column stand for, in words."""
+"""Readable names of the ids of a column."""
+
+from typing import Any
+
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 RESERVED = ("(none)", "(unknown)")
 
 
 class IdNames:
-    """Turns the ids of a column back into what they stand for.
+    """Converts the ids of a column back into names.
 
     Args:
         spec: `FeatureSpec` with its assets.
@@ -17,7 +21,7 @@ class IdNames:
     ('23', '(unknown)')
     """
 
-    def __init__(self, spec, view):
+    def __init__(self, spec: FeatureSpec, view: Any) -> None:
         self._vocabulary = spec.vocabulary(view)
         self._view = view
         self._boundaries = None
@@ -30,22 +34,22 @@ class IdNames:
         id_ = int(id_)
         if id_ < len(RESERVED):
             return RESERVED[id_]
-        place, view = id_ - len(RESERVED), self._view
+        index, view = id_ - len(RESERVED), self._view
         if self._vocabulary is not None:
-            return str(self._vocabulary[place])
+            return str(self._vocabulary[index])
         if self._boundaries is not None:
-            return _interval(self._boundaries, place)
+            return _interval(self._boundaries, index)
         if view.kind == "elapsed_time":
-            start = 0 if place == 0 else 2 ** (place - 1)
+            start = 0 if index == 0 else 2 ** (index - 1)
             return f"from {start} {view.unit}{'s' if start != 1 else ''}"
         if view.lookup is not None and view.lookup.identity is not None:
-            return str(place)
-        return f"hash {place}"
+            return str(index)
+        return f"hash {index}"
 
 
-def _interval(boundaries, place) -> str:
-    low = f"{boundaries[place - 1]:g}" if place else ""
-    if place >= len(boundaries):
+def _interval(boundaries, index) -> str:
+    low = f"{boundaries[index - 1]:g}" if index else ""
+    if index >= len(boundaries):
         return f"{low} or more"
-    high = f"{boundaries[place]:g}"
+    high = f"{boundaries[index]:g}"
     return f"{low} to {high}" if low else f"below {high}"

@@ -1,4 +1,4 @@
-"""Finds ids in a list of ids, whichever type both come in."""
+"""Positions of ids in a list of ids, whatever the types of both."""
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +12,9 @@ _TABLE_LIMIT = 1 << 24
 class ValueIndex:
     """Position of values in a list of distinct ones, for whole arrays at once.
 
-    Integers within a small range are looked up in a table. Otherwise Arrow hashes the list anew
-    for every call, which is cheap where many values are asked for; for few values and a long list
-    a dictionary, made once, is asked for the distinct values only.
+    Integers within a small range are looked up in a table. Otherwise Arrow hashes the list again
+    for each call, which is cheap for many values; for few values and a long list, the distinct
+    values are looked up in a dictionary that is built once.
 
     Args:
         values: Arrow array of distinct int64 or text values.
@@ -22,7 +22,7 @@ class ValueIndex:
         absent: Integer. Number of anything that is not in the list. Defaults to `-1`.
     """
 
-    def __init__(self, values: pa.Array, first: int = 0, absent: int = -1):
+    def __init__(self, values: pa.Array, first: int = 0, absent: int = -1) -> None:
         self.values = values
         self.first = first
         self.absent = absent
@@ -56,10 +56,10 @@ class ValueIndex:
             return self._table.take(numbers - (self._low - 1), mode="clip")
         if len(values) * 8 < len(self.values):
             return self._find_few(values)
-        found = pc.index_in(values, value_set=self.values)
+        positions = pc.index_in(values, value_set=self.values)
         if self.first:
-            found = pc.add(found, pa.scalar(self.first, pa.int32()))
-        return found.fill_null(self.absent).to_numpy(zero_copy_only=False)
+            positions = pc.add(positions, pa.scalar(self.first, pa.int32()))
+        return positions.fill_null(self.absent).to_numpy(zero_copy_only=False)
 
     def _find_few(self, values):
         if self._positions is None:
@@ -67,9 +67,9 @@ class ValueIndex:
             self._positions = {value: number for number, value in numbered}
         coded = values.dictionary_encode()
         asked = coded.dictionary.to_pylist()
-        found = [self._positions.get(value, self.absent) for value in asked]
-        table = np.asarray([*found, self.absent], np.int32)
-        return table[coded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)]
+        positions = [self._positions.get(value, self.absent) for value in asked]
+        table = np.asarray([*positions, self.absent], np.int32)
+        return table[coded.indices.fill_null(len(positions)).to_numpy(zero_copy_only=False)]
 
 
 class KeyIndex:
@@ -79,18 +79,21 @@ class KeyIndex:
         values: List of integers and texts, or Arrow array of int64 or text.
         first: Integer. Number of the first id. Defaults to `0`.
         absent: Integer. Number of anything that is not in the list. Defaults to `-1`.
-        by_number: Boolean. Whether integers are looked up among the numbers that texts write, as
-            in `007`, where each text writes one: the rule of runs of before an id was its text.
-            Of two texts of one number the later one counts. Defaults to `False`.
+        by_number: Boolean. Whether integers are looked up by the number that a text writes, such
+            as 7 for `007`, if each text writes a number: the rule of older runs, before ids were
+            compared by their text. Of two texts of one number, the later one wins. Defaults to
+            `False`.
     """
 
-    def __init__(self, values, first: int = 0, absent: int = -1, by_number: bool = False):
+    def __init__(
+        self, values: pa.Array | list, first: int = 0, absent: int = -1, by_number: bool = False
+    ) -> None:
         self.values = values if isinstance(values, pa.Array) else _keys(values)
         self.first = first
         self.absent = absent
         self.by_number = by_number
         self._indexes: dict[bool, ValueIndex] = {}
-        self._places = None
+        self._positions_by_index = None
 
     def __len__(self):
         return len(self.values)
@@ -106,10 +109,10 @@ class KeyIndex:
         is_integer = pa.types.is_integer(keys.type)
         if is_integer not in self._indexes:
             self._indexes[is_integer] = self._index(is_integer)
-        found = self._indexes[is_integer].find(keys)
-        if is_integer and self._places is not None:
-            return self._places.take(found)
-        return found
+        positions = self._indexes[is_integer].find(keys)
+        if is_integer and self._positions_by_index is not None:
+            return self._positions_by_index.take(positions)
+        return positions
 
     def _index(self, is_integer) -> ValueIndex:
         values = self.values
@@ -117,31 +120,31 @@ class KeyIndex:
             return ValueIndex(as_texts(values), self.first, self.absent)
         if pa.types.is_integer(values.type):
             return ValueIndex(values, self.first, self.absent)
-        if self.by_number and (places := _places_by_number(values)) is not None:
-            found = np.array(list(places.values())) + self.first
-            self._places = np.append(found, self.absent).astype(np.int32)
-            return ValueIndex(pa.array(places, pa.int64()))
+        if self.by_number and (positions := _positions_by_number(values)) is not None:
+            numbers_in_order = np.array(list(positions.values())) + self.first
+            self._positions_by_index = np.append(numbers_in_order, self.absent).astype(np.int32)
+            return ValueIndex(pa.array(positions, pa.int64()))
         numbers = as_integers(values)
         if not numbers.null_count:
             return ValueIndex(numbers, self.first, self.absent)
         # Integers among texts: their positions, and `absent` behind the last.
-        places = np.flatnonzero(numbers.is_valid().to_numpy(zero_copy_only=False)) + self.first
-        self._places = np.append(places, self.absent).astype(np.int32)
+        positions = np.flatnonzero(numbers.is_valid().to_numpy(zero_copy_only=False)) + self.first
+        self._positions_by_index = np.append(positions, self.absent).astype(np.int32)
         return ValueIndex(numbers.drop_null())
 
 
-def _places_by_number(texts) -> dict[int, int] | None:
+def _positions_by_number(texts) -> dict[int, int] | None:
     """Returns the position of each number, or `None` where a text writes no int64."""
-    places = {}
-    for place, text in enumerate(texts.to_pylist()):
+    positions = {}
+    for position, text in enumerate(texts.to_pylist()):
         try:
             number = int(text)
         except ValueError:
             return None
         if not -(2**63) <= number < 2**63:
             return None
-        places[number] = place
-    return places
+        positions[number] = position
+    return positions
 
 
 def _keys(values: list) -> pa.Array:

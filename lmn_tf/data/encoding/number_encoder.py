@@ -1,10 +1,13 @@
-"""Numbers to transformed numbers, or to ids of buckets."""
+"""Encoding of numbers: transforms and buckets."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from lmn_tf.data.encoding.arrow_values import as_float32, as_numbers
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.learning.counts import is_constant
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.transform import Bucketize, MinMax
@@ -13,10 +16,10 @@ from lmn_tf.specs.transform import Bucketize, MinMax
 class NumberEncoder:
     """Applies the steps of a transform to a numeric column, whole arrays at a time.
 
-    Learned figures describe the numbers as the first learned step meets them, that is after the
-    steps before it; behind that step they are carried along. A missing number becomes `default`
-    before the first step; without a default it is an error, except that `bucketize` has id 1 for
-    it (our choice).
+    Learned statistics describe the input of the first learned step, that is, after the steps
+    before it; the later steps transform the statistics, too. A missing number becomes `default`
+    before the first step; without a default it is an error, except that `bucketize` maps it to id 1
+    (our choice).
 
     Args:
         name: String. Name of the feature or field.
@@ -25,37 +28,47 @@ class NumberEncoder:
         default: Number for missing cells. Defaults to `None`.
     """
 
-    def __init__(self, name, transform, statistics=None, default=None):
+    def __init__(
+        self,
+        name: str,
+        transform: tuple,
+        statistics: Mapping[str, Any] | None = None,
+        default: float | None = None,
+    ) -> None:
         self.name = name
         self.default = default
         self._steps, self._boundaries = _resolve(name, transform, dict(statistics or {}))
 
-    def encode(self, values: pa.Array, place: Place) -> np.ndarray:
+    def encode(self, values: pa.Array, location: SourceLocation) -> np.ndarray:
         """Returns float32 numbers, or int32 ids after `bucketize`.
 
         Args:
             values: Arrow array.
-            place: Where they come from.
+            location: `SourceLocation` of the values.
 
         Raises:
             UserError: A value is no number, missing without default, or not finite, be it as given,
                 after the transform or as float32.
         """
-        numbers = as_numbers(values, place)
-        given, missing = self.fill(numbers, place)
+        numbers = as_numbers(values, location)
+        given, missing = self.fill(numbers, location)
         numbers = given
         for step, offset, scale in self._steps:
-            numbers = apply_step(numbers, step, offset, scale, place)
+            numbers = apply_step(numbers, step, offset, scale, location)
         if self._boundaries is None:
-            return as_float32(numbers, place, "the number, after its transform,", given)
+            return as_float32(numbers, location, "the number, after its transform,", given)
         finite = np.isfinite(numbers)
         if not finite.all():
             at = int(np.argmin(finite))
-            raise place.error(at, "the number must be finite after its transform", float(given[at]))
+            raise location.error(
+                at, "the number must be finite after its transform", float(given[at])
+            )
         ids = np.searchsorted(self._boundaries, numbers, side="right").astype(np.int32) + 2
         return ids if missing is None else np.where(missing, np.int32(1), ids)
 
-    def fill(self, numbers: np.ndarray, place: Place):
+    def fill(
+        self, numbers: np.ndarray, location: SourceLocation
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the numbers without NaN, and which are still missing or `None`."""
         finite = np.isfinite(numbers)
         if finite.all():
@@ -63,17 +76,17 @@ class NumberEncoder:
         missing = np.isnan(numbers)
         if not (finite | missing).all():
             at = int(np.argmax(~(finite | missing)))
-            raise place.error(at, "the number must be finite", float(numbers[at]))
+            raise location.error(at, "the number must be finite", float(numbers[at]))
         if self.default is not None:
             return np.where(missing, float(self.default), numbers), None
         if self._boundaries is None:
             at = int(np.argmax(missing))
             rule = f"a number must be given, or `{self.name}` a `default`"
-            raise place.error(at, rule, "no value (null or NaN)")
+            raise location.error(at, rule, "no value (null or NaN)")
         return np.where(missing, 0.0, numbers), missing
 
 
-def leading_steps(transform) -> list:
+def leading_steps(transform: tuple) -> list:
     """Returns the steps before the first learned one, resolved: the learned figures follow them."""
     steps = []
     for step in transform:
@@ -83,7 +96,9 @@ def leading_steps(transform) -> list:
     return steps
 
 
-def apply_step(numbers, step, offset, scale, place: Place) -> np.ndarray:
+def apply_step(
+    numbers: np.ndarray, step: Any, offset: float, scale: float, location: SourceLocation
+) -> np.ndarray:
     """Returns the numbers after one resolved step: `log1p`, else `(x - offset) / scale`.
 
     Raises:
@@ -94,7 +109,7 @@ def apply_step(numbers, step, offset, scale, place: Place) -> np.ndarray:
             return (numbers - offset) / scale
     if len(numbers) and numbers.min() <= -1:
         at = int(np.argmin(numbers))
-        raise place.error(at, "a number must be above -1 for log1p", float(numbers[at]))
+        raise location.error(at, "a number must be above -1 for log1p", float(numbers[at]))
     return np.log1p(numbers)
 
 

@@ -41,7 +41,9 @@ def flat_index(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.repeat(shift, lengths) + np.arange(int(lengths.sum()))
 
 
-def padded_index(starts: np.ndarray, lengths: np.ndarray, width: int, padding: int):
+def padded_index(
+    starts: np.ndarray, lengths: np.ndarray, width: int, padding: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns flat positions `(..., width)`, `padding` beyond each length, and the mask.
 
     Args:

@@ -1,4 +1,4 @@
-"""Encoded rows, from which batches are gathered."""
+"""Blocks of encoded rows, from which batches are gathered."""
 
 import dataclasses
 import functools
@@ -45,7 +45,7 @@ def round_up(length: int, max_length: int) -> int:
 
 @dataclasses.dataclass
 class Times:
-    """Event times of a history by reference; they become ids where the request is known.
+    """Event times of a history by reference, which become ids once the request time is known.
 
     Args:
         values: int64 microseconds, one an event.
@@ -144,7 +144,9 @@ class RowBlock:
             None if first.weights is None else np.concatenate([part.weights for part in parts]),
         )
 
-    def batch(self, rows: np.ndarray):
+    def batch(
+        self, rows: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray | None, np.ndarray | None]:
         """Returns `(features, labels, weights)` of some rows of a joined block.
 
         Args:

@@ -1,7 +1,8 @@
-"""Where a value came from, for messages."""
+"""Source locations of values, for error messages."""
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from lmn_tf.specs.errors import UserError, short
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class SourceLocation:
     """A column of a file, and the row of each of its values.
 
     Args:
@@ -23,30 +24,30 @@ class Place:
     row: Callable[[int], int]
 
     @classmethod
-    def of_rows(cls, file: str, column: str, first_row: int) -> "Place":
+    def of_rows(cls, file: str, column: str, first_row: int) -> "SourceLocation":
         """A column with one value in each row, the first of them in row `first_row + 1`."""
         return cls(file, column, lambda index: first_row + int(index) + 1)
 
-    def within(self, lengths: np.ndarray) -> "Place":
+    def within(self, lengths: np.ndarray) -> "SourceLocation":
         """The flat values of lists with these `lengths`."""
         ends = np.cumsum(lengths)
-        return Place(
+        return SourceLocation(
             self.file,
             self.column,
             lambda index: self.row(int(np.searchsorted(ends, index, side="right"))),
         )
 
-    def picked(self, index: np.ndarray) -> "Place":
+    def picked(self, index: np.ndarray) -> "SourceLocation":
         """The values at `index`."""
-        return Place(self.file, self.column, lambda i: self.row(int(index[i])))
+        return SourceLocation(self.file, self.column, lambda i: self.row(int(index[i])))
 
-    def error(self, index: int, rule: str, received) -> UserError:
+    def error(self, index: int, rule: str, received: Any) -> UserError:
         """Returns the error that the value at `index` breaks `rule`."""
         return UserError(
             f"column `{self.column}`, row {self.row(index)}: {rule}. Received: {short(received)}",
             file=self.file,
         )
 
-    def column_error(self, rule: str, received) -> UserError:
+    def column_error(self, rule: str, received: Any) -> UserError:
         """Returns the error that the whole column breaks `rule`."""
         return UserError(f"column `{self.column}` {rule}. Received: {received}", file=self.file)

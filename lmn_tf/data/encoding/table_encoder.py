@@ -1,4 +1,7 @@
-"""Arrow tables to encoded rows, as a feature spec says."""
+"""Encoding of Arrow tables as rows of a feature spec."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +18,10 @@ from lmn_tf.data.encoding.column_encoder import ColumnEncoder
 from lmn_tf.data.encoding.elapsed_time import check_elapsed, elapsed_ids
 from lmn_tf.data.encoding.hashing import group_ids, splitmix64
 from lmn_tf.data.encoding.id_keys import as_keys
-from lmn_tf.data.encoding.place import Place
 from lmn_tf.data.encoding.ragged import Ragged, starts_of
 from lmn_tf.data.encoding.row_block import RowBlock, SequenceRows
+from lmn_tf.data.encoding.source_location import SourceLocation
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 class TableEncoder:
@@ -30,7 +34,13 @@ class TableEncoder:
         histories: Boolean. Whether sequences are read. Defaults to `True`.
     """
 
-    def __init__(self, spec, stores, labels=True, histories=True):
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        stores: Mapping[str, Any],
+        labels: bool = True,
+        histories: bool = True,
+    ) -> None:
         self.spec = spec
         self.sequences = spec.sequences if histories else ()
         self.stores = stores
@@ -72,8 +82,8 @@ class TableEncoder:
             features[view.name] = cross_ids([features[n] for n in view.of], view.lookup.hash)
         features = {view.name: features[view.name] for view in self.spec.features}
         if self.spec.group is not None:
-            values, place = reader.column(self.spec.group)
-            features["group"] = group_ids(as_keys(values, place))
+            values, location = reader.column(self.spec.group)
+            features["group"] = group_ids(as_keys(values, location))
         sequences = {
             sequence.name: self._sequence(sequence, reader, request) for sequence in self.sequences
         }
@@ -81,13 +91,13 @@ class TableEncoder:
         return RowBlock(features, sequences, labels, weights)
 
     def _feature(self, encoder, reader, request):
-        values, place = reader.column(encoder.column)
+        values, location = reader.column(encoder.column)
         weights = None
         if encoder.view.weights is not None:
             weights, _ = reader.column(encoder.view.weights)
-        encoded = encoder.encode(values, place, weights)
+        encoded = encoder.encode(values, location, weights)
         if encoder.kind == "elapsed_time":
-            check_elapsed(request, encoded, place)
+            check_elapsed(request, encoded, location)
             return elapsed_ids(request, encoded, encoder.view.unit, encoder.view.num_buckets)
         return encoded
 
@@ -100,19 +110,19 @@ class TableEncoder:
         newest = sequence.keep == "newest"
         fields, first, all_lengths, kept_lengths = {}, None, None, None
         for name, encoder in self._fields[sequence.name].items():
-            values, place = reader.column(encoder.column)
-            flat, lengths = as_lists(values, place)
+            values, location = reader.column(encoder.column)
+            flat, lengths = as_lists(values, location)
             if first is None:
                 first, all_lengths = encoder.column, lengths
             elif not np.array_equal(lengths, all_lengths):
                 at = int(np.argmax(lengths != all_lengths))
-                raise place.error(
+                raise location.error(
                     at,
                     f"the list must be as long as that of `{first}` ({int(all_lengths[at])})",
                     f"{int(lengths[at])} values",
                 )
             flat, kept_lengths, index = pick_lists(flat, lengths, sequence.max_length, newest)
-            events = place.within(kept_lengths)
+            events = location.within(kept_lengths)
             weights = self._event_weights(encoder, reader, all_lengths, index)
             encoded = encoder.encode(flat, events, weights)
             if encoder.kind == "elapsed_time":
@@ -128,11 +138,11 @@ class TableEncoder:
     def _event_weights(self, encoder, reader, lengths, index):
         if encoder.view.weights is None:
             return None
-        values, place = reader.column(encoder.view.weights)
-        flat, weight_lengths = as_lists(values, place)
+        values, location = reader.column(encoder.view.weights)
+        flat, weight_lengths = as_lists(values, location)
         if not np.array_equal(weight_lengths, lengths):
             at = int(np.argmax(weight_lengths != lengths))
-            raise place.error(
+            raise location.error(
                 at,
                 f"the list must be as long as that of `{encoder.column}` ({int(lengths[at])})",
                 f"{int(weight_lengths[at])} values",
@@ -145,23 +155,23 @@ class TableEncoder:
         labels = [self._label(label, reader) for label in self.spec.labels]
         weights = None
         if self.spec.weight is not None:
-            values, place = reader.column(self.spec.weight)
-            weights = as_numbers(values, place)
+            values, location = reader.column(self.spec.weight)
+            weights = as_numbers(values, location)
             good = np.isfinite(weights) & (weights >= 0)
             if not good.all():
                 at = int(np.argmin(good))
-                raise place.error(at, "a row's weight must be 0 or more", float(weights[at]))
-            weights = as_float32(weights, place, "a row's weight")
+                raise location.error(at, "a row's weight must be 0 or more", float(weights[at]))
+            weights = as_float32(weights, location, "a row's weight")
         return np.stack(labels, axis=1), weights
 
     def _label(self, label, reader):
-        values, place = reader.column(label.data_column)
-        numbers = as_numbers(values, place)
+        values, location = reader.column(label.data_column)
+        numbers = as_numbers(values, location)
         good = (numbers == 0) | (numbers == 1)
         if not good.all():
             at = int(np.argmin(good))
             received = float(numbers[at])
-            raise place.error(
+            raise location.error(
                 at,
                 f"label `{label.name}` must be 0 or 1",
                 int(received) if received.is_integer() else received,
@@ -170,7 +180,7 @@ class TableEncoder:
 
 
 class _Columns:
-    """The columns of one table, each with its place."""
+    """The columns of one table, each with its source location."""
 
     def __init__(self, table, file, first_row):
         self.table = table
@@ -178,16 +188,16 @@ class _Columns:
         self.first_row = first_row
 
     def column(self, name):
-        place = Place.of_rows(self.file, name, self.first_row)
-        return one_chunk(self.table.column(name)), place
+        location = SourceLocation.of_rows(self.file, name, self.first_row)
+        return one_chunk(self.table.column(name)), location
 
 
-def cross_ids(parts: list, num_buckets: int):
+def cross_ids(parts: list, num_buckets: int) -> np.ndarray | Ragged:
     """Returns `2 + h mod num_buckets`, where `h` chains splitmix64 over the parts' ids.
 
-    With one part of lists, each of its values is crossed with the others. Where a part is padding
-    (id 0), so is the cross. That ids and not raw values are hashed is our choice: buckets and
-    vocabularies cross alike.
+    If one part holds lists, each of its values is crossed with the others. If a part is padding
+    (id 0), so is the cross. Ids are hashed rather than raw values (our choice), so that buckets and
+    vocabularies can be crossed in the same way.
 
     Args:
         parts: List of int32 arrays, at most one of them a `Ragged`.

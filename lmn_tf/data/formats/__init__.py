@@ -22,7 +22,7 @@ _FORMATS = {
 }
 
 
-def match_files(files) -> list[str]:
+def match_files(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[str]:
     """Returns the files that a glob, a path or a list of them names, sorted by name.
 
     Raises:
@@ -30,18 +30,18 @@ def match_files(files) -> list[str]:
             that leads nowhere.
     """
     patterns = [files] if isinstance(files, str | os.PathLike) else list(files)
-    found: set[str] = set()
+    paths: set[str] = set()
     for pattern in map(os.fspath, patterns):
         matches = [pattern] if os.path.isfile(pattern) else _matches(pattern)
         if not matches:
             folder = os.path.dirname(pattern) or "."
             reason = "" if glob.glob(folder) else f" (folder {folder} does not exist)"
             raise UserError(f"data files must exist. Received: no file matches {pattern}{reason}")
-        found.update(matches)
-    for path in sorted(found):
+        paths.update(matches)
+    for path in sorted(paths):
         if os.path.getsize(path) == 0:
             raise UserError("the file must not be empty. Received: 0 bytes", file=path)
-    return sorted(found)
+    return sorted(paths)
 
 
 def format_of(path: str) -> str | None:
@@ -50,10 +50,7 @@ def format_of(path: str) -> str | None:
 
 
 def _matches(pattern: str) -> list[str]:
-    """Returns the files that a glob names; what is neither file nor folder is refused.
-
-    Checksums beside data files are none of them.
-    """
+    """Returns the files that match a glob, without checksums; refuses pipes and devices."""
     files = []
     for path in file_glob(pattern):
         if path.endswith(SUFFIX):
@@ -67,7 +64,7 @@ def _matches(pattern: str) -> list[str]:
 
 
 def open_files(
-    files,
+    files: str | os.PathLike | Sequence[str | os.PathLike],
     lists: Mapping[str, str] | None = None,
     numbers: Sequence[str] = (),
     texts: Sequence[str] = (),

@@ -32,7 +32,9 @@ class CsvTypes:
         texts: Names of columns whose cells are kept as they are. Defaults to `()`.
     """
 
-    def __init__(self, lists: Mapping[str, str], numbers: Sequence[str], texts: Sequence[str] = ()):
+    def __init__(
+        self, lists: Mapping[str, str], numbers: Sequence[str], texts: Sequence[str] = ()
+    ) -> None:
         self.lists = dict(lists)
         self.numbers = frozenset(numbers)
         self.texts = frozenset(texts)
@@ -115,7 +117,7 @@ class CsvUnit(Unit):
             `.tsv`, else a comma.
     """
 
-    def __init__(self, path: str, types: CsvTypes, delimiter: str | None = None):
+    def __init__(self, path: str, types: CsvTypes, delimiter: str | None = None) -> None:
         self.path, state = path, FileState(path)
         usual = "\t" if path.lower().removesuffix(".gz").endswith(".tsv") else ","
         self.delimiter = delimiter or usual

@@ -1,4 +1,4 @@
-"""Paths that a pattern names, without walking in circles."""
+"""Glob patterns that follow links without cycles."""
 
 import glob
 import os
@@ -23,14 +23,14 @@ def file_glob(pattern: str) -> list[str]:
     parts = [part for i, part in enumerate(parts) if part != "**" or parts[i - 1 : i] != ["**"]]
     if "**" not in parts:
         return sorted(glob.glob(pattern))
-    place = parts.index("**")
-    head, tail = os.sep.join(parts[:place]), os.sep.join(parts[place + 1 :]) or "*"
-    if place:
+    position = parts.index("**")
+    head, tail = os.sep.join(parts[:position]), os.sep.join(parts[position + 1 :]) or "*"
+    if position:
         head += os.sep
-    found: set[str] = set()
+    paths: set[str] = set()
     for folder in _folders(sorted(glob.glob(head)) if head else [""]):
-        found.update(file_glob(glob.escape(folder) + tail))
-    return sorted(found)
+        paths.update(file_glob(glob.escape(folder) + tail))
+    return sorted(paths)
 
 
 def _folders(roots: list[str]):
@@ -40,13 +40,13 @@ def _folders(roots: list[str]):
         below = []
         for folder in level:
             try:
-                found = os.stat(folder or os.curdir)
+                status = os.stat(folder or os.curdir)
                 names = sorted(os.listdir(folder or os.curdir))
             except OSError:  # not a folder, or not to be read
                 continue
-            if (found.st_dev, found.st_ino) in entered:
+            if (status.st_dev, status.st_ino) in entered:
                 continue
-            entered.add((found.st_dev, found.st_ino))
+            entered.add((status.st_dev, status.st_ino))
             yield folder
             inside = [folder + name for name in names if not name.startswith(".")]
             below += [path + os.sep for path in inside if os.path.isdir(path)]

@@ -15,8 +15,8 @@ _CHUNK_ROWS = 8_192
 class ParquetUnit(Unit):
     """One row group of a Parquet file; text columns stay dictionary-encoded.
 
-    Before the first of its rows are read, the file is compared with the checksum beside it where
-    there is one.
+    Before its first rows are read, the file is compared with the checksum beside it if there is
+    one.
 
     Args:
         path: String. The file.
@@ -28,7 +28,16 @@ class ParquetUnit(Unit):
         state: `FileState` of before the row groups were counted.
     """
 
-    def __init__(self, path, names, group, rows, first_row, texts, state):
+    def __init__(
+        self,
+        path: str,
+        names: tuple[str, ...],
+        group: int,
+        rows: int,
+        first_row: int,
+        texts: tuple[str, ...],
+        state: FileState,
+    ) -> None:
         super().__init__(path, names, first_row, state)
         self.group = group
         self.texts = texts
@@ -39,7 +48,7 @@ class ParquetUnit(Unit):
         return self._rows
 
     def _stream(self, columns: Sequence[str], skip: int) -> Iterator[pa.Table]:
-        # Only the distinct texts of a dictionary page are looked up, not each cell.
+        # Looks up the distinct texts of a dictionary page instead of each cell.
         texts = [leaf for leaf in self.texts if leaf.split(".")[0] in columns]
         missing = self._rows
         verify_checksum(self.path)

@@ -24,7 +24,7 @@ class TFRecordUnit(Unit):
         lists: Mapping whose keys are the list columns. Defaults to none.
     """
 
-    def __init__(self, path: str, lists: Mapping[str, str]):
+    def __init__(self, path: str, lists: Mapping[str, str]) -> None:
         self.path, state = path, FileState(path)
         self._lists = frozenset(lists)
         self._kinds = self._first_records()

@@ -1,4 +1,4 @@
-"""One piece of a data file that is read on its own."""
+"""Unit of a data file that is read on its own."""
 
 import abc
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from lmn_tf.specs.errors import UserError, did_you_mean
 
 
 class Unit(abc.ABC):
-    """The smallest piece of data that is shuffled, skipped and given to a worker as a whole.
+    """The smallest unit of data that is shuffled, skipped or assigned to a worker.
 
     A Parquet row group, or a whole CSV or TFRecord file. Its rows are streamed: memory is bounded
     by a few ten thousand rows, whatever the size of the unit.
@@ -31,7 +31,7 @@ class Unit(abc.ABC):
         names: Sequence[str],
         first_row: int = 0,
         state: FileState | None = None,
-    ):
+    ) -> None:
         self.path = path
         self.names = tuple(names)
         self.first_row = first_row
@@ -57,8 +57,8 @@ class Unit(abc.ABC):
             stop: Integer or `None`. Row after the last one. Defaults to `None`: the end.
 
         Raises:
-            UserError: A column is missing, or the file can not be read or is no longer the one
-                that was opened.
+            UserError: A column is missing, the file cannot be read, or it was replaced since it was
+                opened.
         """
         self.check_columns(columns)
         self._state.check_unchanged()

@@ -1,4 +1,4 @@
-"""Counts distinct values in bounded memory."""
+"""Counts of distinct values and summaries of numbers, in bounded memory."""
 
 import math
 
@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from lmn_tf.data.encoding.hashing import splitmix64
 from lmn_tf.data.encoding.id_keys import as_keys, as_texts
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 
 # Relative: sums of float64 are off by some units in the last place.
 _ROUNDING = 16 * np.finfo(np.float64).eps
@@ -18,30 +18,32 @@ _PENDING = 1 << 20
 class ValueCounter:
     """Counts ids, exactly up to `limit` distinct integers and as many texts.
 
-    Beyond that the rarer half of the values is forgotten (frequent values are kept, their counts
-    exact since they were last met anew): memory stays bounded, whatever the data.
+    Beyond that, the rarer half of the values is dropped (frequent values are kept, and their counts
+    are exact since they were last added): memory stays bounded, whatever the data.
 
     Args:
         limit: Integer. Distinct values held at once. Defaults to 16,777,216.
     """
 
-    def __init__(self, limit: int = 1 << 24):
+    def __init__(self, limit: int = 1 << 24) -> None:
         self._limit = limit
         self._integers = _Counts(pa.int64(), limit)
         self._texts = _Counts(pa.string(), limit)
 
-    def add(self, values: pa.Array, place: Place, times: np.ndarray | None = None) -> None:
+    def add(
+        self, values: pa.Array, location: SourceLocation, times: np.ndarray | None = None
+    ) -> None:
         """Counts values, missing ones apart.
 
         Args:
             values: Arrow array of ids, see `as_keys`.
-            place: Where they come from.
+            location: `SourceLocation` of the values.
             times: Integer array: how often each value counts. Defaults to `None`: once.
 
         Raises:
             UserError: The values are no ids.
         """
-        keys = as_keys(values, place)
+        keys = as_keys(values, location)
         if not len(keys) or keys.null_count == len(keys):
             return
         if pa.types.is_dictionary(keys.type):
@@ -133,7 +135,7 @@ def is_constant(low: float, high: float) -> bool:
 
 
 class NumberSummary:
-    """Summarises a stream of numbers.
+    """Summarizes a stream of numbers.
 
     Mean and deviation are merged chunk by chunk (Chan, Golub, LeVeque 1983). Quantiles come from
     the `sample_size` numbers with the smallest hash of (seed, position): a uniform sample without
@@ -154,7 +156,7 @@ class NumberSummary:
     [2.5]
     """
 
-    def __init__(self, seed: int = 0, sample_size: int = 131_072):
+    def __init__(self, seed: int = 0, sample_size: int = 131_072) -> None:
         self.count = 0
         self._mean = 0.0
         self._squares = 0.0
@@ -177,8 +179,8 @@ class NumberSummary:
         self._mean += shift * len(numbers) / total
         self._low = min(self._low, float(numbers.min()))
         self._high = max(self._high, float(numbers.max()))
-        places = np.arange(self.count, total, dtype=np.uint64)
-        keys = splitmix64(places ^ self._salt)
+        positions = np.arange(self.count, total, dtype=np.uint64)
+        keys = splitmix64(positions ^ self._salt)
         chosen = keys <= self._bar
         self._numbers = np.concatenate([self._numbers, numbers[chosen]])
         self._keys = np.concatenate([self._keys, keys[chosen]])

@@ -1,33 +1,35 @@
-"""Learns vocabularies and statistics from training data, in one pass and bounded memory."""
+"""Learning of vocabularies and statistics, in one pass over training data and bounded memory."""
 
 import dataclasses
 import os
 import tempfile
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from lmn_tf.data.encoding.arrow_values import as_lists, as_numbers, one_chunk, pick_lists
 from lmn_tf.data.encoding.number_encoder import apply_step, leading_steps
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.formats import format_of, match_files
 from lmn_tf.data.learning.counts import NumberSummary, ValueCounter
 from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.data.reading.event_file import EventFile
 from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.assets import Assets
 
 _LARGEST = 1e150  # the squares of which a deviation is the mean are finite
 
 
-def is_learned(spec) -> bool:
+def is_learned(spec: FeatureSpec) -> bool:
     """Returns whether `spec.assets` holds all vocabularies and statistics that the spec needs."""
     return not _wanted(spec)
 
 
-def find_learned(spec, files) -> None:
-    """Fills `spec.assets` with what lies learned beside the files, as `learn` does first.
+def find_learned(spec: FeatureSpec, files: str | os.PathLike | Sequence[str | os.PathLike]) -> None:
+    """Fills `spec.assets` from learned files beside the data, like the first step of `learn`.
 
     Args:
         spec: `FeatureSpec`.
@@ -36,20 +38,26 @@ def find_learned(spec, files) -> None:
     Raises:
         UserError: No file matches, or a learned file is broken.
     """
-    found = match_files(files)
-    _reuse(spec, os.path.dirname(found[0]), found)
+    paths = match_files(files)
+    _reuse(spec, os.path.dirname(paths[0]), paths)
 
 
-def learn(spec, files, seed=None, limit=None, reuse=True) -> None:
-    """Fills `spec.assets` with what the spec has to learn and does not hold yet.
+def learn(
+    spec: FeatureSpec,
+    files: str | os.PathLike | Sequence[str | os.PathLike],
+    seed: int | None = None,
+    limit: int | None = None,
+    reuse: bool = True,
+) -> None:
+    """Learns the missing vocabularies and statistics of a spec into `spec.assets`.
 
-    Where the folder of the files has `vocabularies/` and `statistics.json`, learned under the same
+    If the folder of the files has `vocabularies/` and `statistics.json`, learned under the same
     rules and not older than the data, they are read; otherwise one pass over the files is made. A
-    value counts as often as training reads it: once for each row with it, and once for each
-    history that keeps its event. Columns that share a vocabulary add up. Of events by reference
-    only those count that precede a row of these files, as often as rows keep them: events of
-    later rows stay unseen, and both forms of a history give the same vocabulary. Statistics of a
-    feature come from its own column.
+    value is counted as often as training reads it: once for each row with it, and once for each
+    history that keeps its event. Columns that share a vocabulary are counted together. An event by
+    reference is counted if it precedes a row of these files, as often as rows keep it: events of
+    later rows are not counted, and both forms of a history give the same vocabulary. Statistics of
+    a feature come from its own column.
 
     Args:
         spec: `FeatureSpec`.
@@ -87,15 +95,19 @@ def learn(spec, files, seed=None, limit=None, reuse=True) -> None:
         for history in histories.values():
             history.take_table(table, unit.path, row)
     for name, history in histories.items():
-        chosen = [one for one in learners if one.by_reference and one.sequence.name == name]
+        chosen = [
+            learner
+            for learner in learners
+            if learner.by_reference and learner.sequence.name == name
+        ]
         history.replay(chosen, gatherers)
     for key, gatherer in gatherers.items():
-        _store(spec, key, gatherer, next(one for one in learners if one.key == key))
+        _store(spec, key, gatherer, next(learner for learner in learners if learner.key == key))
 
 
 @dataclasses.dataclass
 class _Learner:
-    """One column of one feature or field that something is learned from."""
+    """A column of a feature or field that a vocabulary or statistics are learned from."""
 
     spec: object
     view: object
@@ -121,33 +133,33 @@ class _Learner:
 
     def take_table(self, table, path, row, gatherer):
         values = one_chunk(table.column(self.view.data_column))
-        place = Place.of_rows(path, self.view.data_column, row)
+        location = SourceLocation.of_rows(path, self.view.data_column, row)
         if self.sequence is not None:
-            flat, lengths = as_lists(values, place)
+            flat, lengths = as_lists(values, location)
             newest = self.sequence.keep == "newest"
             values, lengths, _ = pick_lists(flat, lengths, self.sequence.max_length, newest)
-            place = place.within(lengths)
-        self.take_items(values, place, gatherer)
+            location = location.within(lengths)
+        self.take_items(values, location, gatherer)
 
-    def take_items(self, values, place, gatherer, times=None):
+    def take_items(self, values, location, gatherer, times=None):
         if self.view.kind == "multi_value":
-            flat, lengths = as_lists(values, place, self.view.separator)
+            flat, lengths = as_lists(values, location, self.view.separator)
             values, lengths, _ = pick_lists(flat, lengths, self.view.max_values, newest=False)
-            place = place.within(lengths)
+            location = location.within(lengths)
             times = None if times is None else np.repeat(times, lengths)
         if isinstance(gatherer, ValueCounter):
-            gatherer.add(values, place, times)
+            gatherer.add(values, location, times)
             return
-        numbers = as_numbers(values, place)
+        numbers = as_numbers(values, location)
         kept = np.flatnonzero(np.isfinite(numbers))
-        numbers, place = numbers[kept], place.picked(kept)
+        numbers, location = numbers[kept], location.picked(kept)
         for step in leading_steps(self.view.transform):
-            numbers = apply_step(numbers, *step, place)
+            numbers = apply_step(numbers, *step, location)
         large = np.abs(numbers) > _LARGEST
         if large.any():
             at = int(np.argmax(large))
             rule = "a number that statistics are learned from must be within ±1e150"
-            raise place.error(at, rule, float(numbers[at]))
+            raise location.error(at, rule, float(numbers[at]))
         if times is not None:
             numbers = np.repeat(numbers, times[kept])
         gatherer.add(numbers)
@@ -160,7 +172,7 @@ class _ReadEvents:
         self.sequence = sequence
         self.file = EventFile.of(sequence, folder)
         self.columns = (sequence.events.user, sequence.events.count)
-        # Ups and downs of the number of rows that keep an event: their running sum is the number.
+        # Changes of the number of rows that keep an event: their running sum is the number.
         size = self.file.num_events + 1
         with tempfile.TemporaryFile() as scratch:
             scratch.truncate(size * 4)
@@ -168,8 +180,8 @@ class _ReadEvents:
 
     def take_table(self, table, path, row):
         user, count = self.columns
-        users = one_chunk(table.column(user)), Place.of_rows(path, user, row)
-        counts = one_chunk(table.column(count)), Place.of_rows(path, count, row)
+        users = one_chunk(table.column(user)), SourceLocation.of_rows(path, user, row)
+        counts = one_chunk(table.column(count)), SourceLocation.of_rows(path, count, row)
         first, available = self.file.find(*users)
         precede = self.file.checked_counts(counts, users, available)
         kept = np.minimum(precede, self.sequence.max_length)
@@ -181,7 +193,7 @@ class _ReadEvents:
     def replay(self, learners, gatherers):
         if not learners:
             return
-        columns = tuple(dict.fromkeys(one.view.data_column for one in learners))
+        columns = tuple(dict.fromkeys(learner.view.data_column for learner in learners))
         self.file.check_columns(columns)
         level = 0
         for row, batch in self.file.batches(columns):
@@ -193,9 +205,9 @@ class _ReadEvents:
                 continue
             for learner in learners:
                 column = learner.view.data_column
-                place = Place.of_rows(self.file.path, column, row).picked(read)
+                location = SourceLocation.of_rows(self.file.path, column, row).picked(read)
                 values = batch.column(column).take(pa.array(read))
-                learner.take_items(values, place, gatherers[learner.key], times[read])
+                learner.take_items(values, location, gatherers[learner.key], times[read])
 
 
 def _sources(spec, wanted):

@@ -11,14 +11,14 @@ class Column:
     """One typed column of a publisher's file.
 
     Args:
-        name: string, its name in the table.
-        type: string, an SQL type, or `""` to keep the file's own. Defaults to `"VARCHAR"`.
-        source: string or int, its header or its place from 0; a tuple of headers of which the
+        name: String. Its name in the table.
+        type: String. An SQL type, or `""` to keep the file's own. Defaults to `"VARCHAR"`.
+        source: string or int, its header or its index from 0; a tuple of headers of which the
             first present counts; in JSON a key, or a path that starts with `$`. Defaults to `None`,
-            the name where the file has a header, else the place in the list of columns.
-        required: bool, whether an empty cell is malformed. Defaults to `True`.
-        parse: string, an SQL expression of `{}`, the cell, or None for a cast. Defaults to `None`.
-        rule: string, an SQL condition of the typed column that must hold. Defaults to `None`.
+            the name where the file has a header, else the index in the list of columns.
+        required: Boolean. Whether an empty cell is malformed. Defaults to `True`.
+        parse: String. An SQL expression of `{}`, the cell, or None for a cast. Defaults to `None`.
+        rule: String. An SQL condition of the typed column that must hold. Defaults to `None`.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Column:
     parse: str | None = None
     rule: str | None = None
 
-    def expression(self, cell):
+    def expression(self, cell: str) -> str:
         """SQL of the typed value, NULL where it cannot be read."""
         if self.parse is not None:
             return self.parse.replace("{}", cell)
@@ -36,7 +36,7 @@ class Column:
             return f"nullif(trim(CAST({cell} AS VARCHAR)), '')"
         return f"TRY_CAST({cell} AS {self.type})" if self.type else cell
 
-    def problem(self, cell):
+    def problem(self, cell: str) -> str:
         """SQL `WHEN ... THEN ...` clauses that say what is wrong with the cell."""
         name, shown = quoted(self.name), f"coalesce(CAST({cell} AS VARCHAR), 'nothing')"
         nothing = "('', 'nan')" if self.type == "DOUBLE" else "('')"
@@ -63,13 +63,13 @@ class Column:
         return f"`{title}` must be {rule.replace(self.name, title)}. Received: "
 
     @property
-    def headers(self):
+    def headers(self) -> tuple[str, ...]:
         """What may name the column in a file's header."""
         source = self.name if self.source is None else self.source
         return source if isinstance(source, tuple) else (source,)
 
     @property
-    def json_path(self):
+    def json_path(self) -> str:
         """Path of the value in a JSON object."""
         key = self.headers[0]
         return key if key.startswith("$") else "$." + json.dumps(key)

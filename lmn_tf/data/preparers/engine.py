@@ -1,9 +1,13 @@
-"""Runs a plan's steps with DuckDB, out of core, and streams the results out."""
+"""Out-of-core execution of a plan's steps with DuckDB."""
 
+import os
 import pathlib
 import time
+from collections.abc import Callable
+from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from lmn_tf.data.preparers.plan import Step, quoted, text
 from lmn_tf.specs.errors import UserError
@@ -14,8 +18,8 @@ class Engine:
 
     Args:
         folder: path of the work folder; the database and what spills live there.
-        memory_limit: string, what DuckDB may hold in memory. Defaults to `"1GB"`.
-        threads: int, threads of DuckDB. Defaults to `2`.
+        memory_limit: String. What DuckDB may hold in memory. Defaults to `"1GB"`.
+        threads: Integer. Threads of DuckDB. Defaults to `2`.
         on_step: function called with the name of each step before it runs, or None. Defaults to
             `None`.
 
@@ -28,7 +32,13 @@ class Engine:
     3
     """
 
-    def __init__(self, folder, memory_limit="1GB", threads=2, on_step=None):
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        memory_limit: str = "1GB",
+        threads: int = 2,
+        on_step: Callable[[str], None] | None = None,
+    ) -> None:
         self.folder = pathlib.Path(folder)
         self.on_step = on_step
         self.seconds = {}
@@ -58,11 +68,11 @@ class Engine:
     def __exit__(self, *exception):
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Closes the database."""
         self.connection.close()
 
-    def run(self, step):
+    def run(self, step: Step) -> None:
         """Makes the table of one step."""
         if self.on_step is not None:
             self.on_step(step.name)
@@ -70,39 +80,39 @@ class Engine:
         self.connection.execute(f"CREATE OR REPLACE TABLE {quoted(step.name)} AS {step.sql}")
         self.seconds[step.name] = time.perf_counter() - started
 
-    def table(self, name, sql):
+    def table(self, name: str, sql: str) -> None:
         """Makes the table `name` from a query."""
         self.run(Step(name, sql))
 
-    def drop(self, *names):
+    def drop(self, *names: str) -> None:
         """Drops tables that no later step reads, so that the database file can reuse their room."""
         for name in names:
             self.connection.execute(f"DROP TABLE IF EXISTS {quoted(name)}")
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         """Whether a table of that name was made."""
         return name in {row[0] for row in self.rows("SELECT table_name FROM duckdb_tables()")}
 
-    def columns(self, name):
+    def columns(self, name: str) -> tuple[str, ...]:
         """Names of a table's columns, in order."""
         return tuple(row[0] for row in self.rows(f"DESCRIBE {quoted(name)}"))
 
-    def rows(self, sql):
+    def rows(self, sql: str) -> list[tuple]:
         """All rows of a small result."""
         return self.connection.execute(sql).fetchall()
 
-    def value(self, sql):
+    def value(self, sql: str) -> Any:
         """The single value of a one-row, one-column result."""
         return self.rows(sql)[0][0]
 
-    def batches(self, sql, rows=65_536):
+    def batches(self, sql: str, rows: int = 65_536) -> pa.RecordBatchReader:
         """The result as a streaming `pyarrow.RecordBatchReader`."""
         result = self.connection.sql(sql)
         if hasattr(result, "to_arrow_reader"):
             return result.to_arrow_reader(rows)
         return result.fetch_record_batch(rows)  # its name in DuckDB 1
 
-    def copy_to_parquet(self, sql, path):
+    def copy_to_parquet(self, sql: str, path: str | os.PathLike) -> None:
         """Writes a result as one zstd Parquet file."""
         self.connection.execute(
             f"COPY ({sql}) TO {text(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 50000)"

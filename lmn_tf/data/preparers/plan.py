@@ -14,23 +14,29 @@ Canonical tables (columns that start with `_` belong to the plan):
   events, where the publisher gives impressions; `_history` names a `_user` of `events`.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lmn_tf.data.preparers.options import PrepareOptions
 
 SPLITS = ("train", "valid", "test")
 _ROUNDS = ((1, 1), (8, 8), (64, 256))  # draws of a round: times the wanted number, plus
 
 
-def quoted(name):
+def quoted(name: str) -> str:
     """`name` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def text(value):
+def text(value: Any) -> str:
     """`value` as an SQL string."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def seeded_hash(seed, purpose, *columns):
+def seeded_hash(seed: int, purpose: str, *columns: str) -> str:
     """SQL of a 64-bit number that depends on the seed, a purpose and the columns only."""
     parts = ", ".join(f"coalesce(CAST({column} AS VARCHAR), '')" for column in columns)
     return f"md5_number_lower(concat_ws('|', {text(f'{seed}/{purpose}')}, {parts}))"
@@ -49,20 +55,20 @@ class Plan:
     """What a preparer declares about its canonical tables.
 
     Args:
-        dataset: string, name of the data set and of its feature spec.
-        user: string, name of the user column in the rows.
-        item: string, name of the item column in the rows and in the history.
-        label: string, name of the label column.
-        time: string, name of the order column in rows and history.
-        ordered_by: string, `"time"` or `"position"`.
-        sampled: bool, whether events are positives that need sampled negatives.
-        requests: bool, whether the `requests` table gives the rows. Defaults to `False`.
+        dataset: String. Name of the data set and of its feature spec.
+        user: String. Name of the user column in the rows.
+        item: String. Name of the item column in the rows and in the history.
+        label: String. Name of the label column.
+        time: String. Name of the order column in rows and history.
+        ordered_by: String. `"time"` or `"position"`.
+        sampled: Boolean. Whether events are positives that need sampled negatives.
+        requests: Boolean. Whether the `requests` table gives the rows. Defaults to `False`.
         context: tuple of strings, columns of an event known at its request. Defaults to `()`.
         history: tuple of strings, columns of `events` or `items` seen in histories, besides item
             and order. Defaults to `()`.
         user_columns: tuple of strings, columns of `users` copied to rows. Defaults to `()`.
         item_columns: tuple of strings, columns of `items` copied to rows. Defaults to `()`.
-        history_time: bool, whether events carry the order column. Defaults to `True`.
+        history_time: Boolean. Whether events carry the order column. Defaults to `True`.
         history_key: string or None, name of the column that names the owner of a history.
             Defaults to `None`, the user column.
         notes: tuple of strings, sentences for the report. Defaults to `()`.
@@ -85,7 +91,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def plan_steps(plan, options):
+def plan_steps(plan: Plan, options: PrepareOptions) -> list[Step]:
     """Steps from canonical tables to `rows`, one row an example, split and numbered by user."""
     steps = [] if plan.requests else [Step("numbered", _numbered())]
     steps.append(Step("targets", _targets(plan, options)))
@@ -97,13 +103,13 @@ def plan_steps(plan, options):
     return tuple(steps)
 
 
-def splits_by_time(plan, options):
+def splits_by_time(plan: Plan, options: PrepareOptions) -> bool:
     """Whether the splits are cut at global moments (else at positions of each user)."""
     return options.split == "time" or (options.split == "auto" and plan.ordered_by == "time")
 
 
 def _numbered():
-    """Place of an event among its user's, and how many are strictly earlier (ties see nothing)."""
+    """Rank of an event among its user's, and how many are strictly earlier (ties see nothing)."""
     return """
 SELECT *,
   row_number() OVER (PARTITION BY _user ORDER BY _time, _seq) - 1 AS _position,

@@ -1,9 +1,12 @@
-"""Prepares a data set: publisher's files in, training files out, whole or not at all."""
+"""Preparation of a dataset: publisher's files in, training files out, whole or not at all."""
 
 import dataclasses
 import importlib
+import os
 import pathlib
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 from lmn_tf import atomic_files
 from lmn_tf.data.preparers.engine import Engine
@@ -30,16 +33,24 @@ DATASETS = {
 }
 
 
-def prepare(dataset, input_dir, output_dir, spec=None, overwrite=False, on_step=None, **options):
+def prepare(
+    dataset: str,
+    input_dir: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    spec: str | os.PathLike | None = None,
+    overwrite: bool = False,
+    on_step: Callable[[str], None] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
     """Turns a publisher's files into rows for training, validation and test.
 
     Args:
-        dataset: string, a name of `DATASETS`.
+        dataset: String. A name of `DATASETS`.
         input_dir: path of the folder with the publisher's files, or of one file.
         output_dir: path of the folder to write; it appears whole or not at all.
         spec: path of a feature spec whose vocabularies are learned, or None for the one shipped
             for the data set. Defaults to `None`.
-        overwrite: bool, whether a folder prepared earlier may be replaced. Defaults to `False`.
+        overwrite: Boolean. Whether a folder prepared earlier may be replaced. Defaults to `False`.
         on_step: function called with the name of each step, or None. Defaults to `None`.
         **options: fields of `PrepareOptions` and the data set's own options.
 
@@ -50,8 +61,8 @@ def prepare(dataset, input_dir, output_dir, spec=None, overwrite=False, on_step=
         UserError: for an unknown data set or option, missing files, too many malformed rows, or an
             output folder that is in the way.
     """
-    read, own = _preparer(dataset)
-    options, own = _split_options(dataset, own, options)
+    read, own_options = _preparer(dataset)
+    options, own_options = _split_options(dataset, own_options, options)
     output = pathlib.Path(output_dir)
     _check_output(output, overwrite)
     with atomic_files.atomic_folder(output, replace=overwrite) as folder:
@@ -59,9 +70,9 @@ def prepare(dataset, input_dir, output_dir, spec=None, overwrite=False, on_step=
         work.mkdir()
         with Engine(work, options.memory_limit, options.threads, on_step) as engine:
             sources = Sources(engine, input_dir, options.max_malformed)
-            plan = read(sources, options, **own)
+            plan = read(sources, options, **own_options)
             _unique_keys(engine, sources)
-            report = _run(engine, sources, plan, options, own, folder)
+            report = _run(engine, sources, plan, options, own_options, folder)
         shutil.rmtree(work)
         if on_step is not None:
             on_step("vocabularies")
@@ -70,7 +81,7 @@ def prepare(dataset, input_dir, output_dir, spec=None, overwrite=False, on_step=
     return report
 
 
-def _run(engine, sources, plan, options, own, folder):
+def _run(engine, sources, plan, options, own_options, folder):
     for step in plan_steps(plan, options):
         engine.run(step)
         if step.name == "targets" and options.min_history:
@@ -83,7 +94,7 @@ def _run(engine, sources, plan, options, own, folder):
     events = engine.value("SELECT count(*) FROM numbered")
     if options.history == "events":
         write_events(engine, plan, folder)
-    report = build_report(engine, sources, plan, options, own, events)
+    report = build_report(engine, sources, plan, options, own_options, events)
     report["rows_without_attributes"] = missing_attributes(engine, plan)
     return report
 
@@ -105,15 +116,15 @@ def _preparer(dataset):
     return getattr(module, function), module.OPTIONS
 
 
-def _split_options(dataset, own, options):
+def _split_options(dataset, own_options, options):
     common = {field.name for field in dataclasses.fields(PrepareOptions)}
     for name in options:
-        if name not in common and name not in own:
-            hint = did_you_mean(name, [*common, *own])
+        if name not in common and name not in own_options:
+            hint = did_you_mean(name, [*common, *own_options])
             raise UserError(f"`{name}` must be an option of {dataset}.{hint}")
-    mine = {name: value for name, value in options.items() if name in own}
+    mine = {name: value for name, value in options.items() if name in own_options}
     shared = {name: value for name, value in options.items() if name in common}
-    return PrepareOptions(**shared), own | mine
+    return PrepareOptions(**shared), own_options | mine
 
 
 def _unique_keys(engine, sources):

@@ -1,9 +1,13 @@
-"""What a preparer did, as `report.json` and `report.md`."""
+"""Report of a preparation, as `report.json` and `report.md`."""
+
+from __future__ import annotations
 
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow.ipc
@@ -13,10 +17,17 @@ from lmn_tf.data.preparers.plan import SPLITS, quoted, splits_by_time
 from lmn_tf.data.preparers.writer import EVENTS_FILE
 from lmn_tf.specs.errors import UserError, did_you_mean
 
+if TYPE_CHECKING:
+    from lmn_tf.data.preparers.engine import Engine
+    from lmn_tf.data.preparers.options import PrepareOptions
+    from lmn_tf.data.preparers.plan import Plan
+    from lmn_tf.data.preparers.sources import Sources
+    from lmn_tf.specs.feature_spec import FeatureSpec
+
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
-def shipped_spec(name):
+def shipped_spec(name: str) -> pathlib.Path | None:
     """Path of `feature_specs/NAME.yaml` in the current folder or beside the package, or None."""
     for root in (pathlib.Path.cwd(), pathlib.Path(__file__).resolve().parents[3]):
         path = root / "feature_specs" / f"{name}.yaml"
@@ -25,13 +36,15 @@ def shipped_spec(name):
     return None
 
 
-def learn_vocabularies(folder, spec_path, dataset):
+def learn_vocabularies(
+    folder: pathlib.Path, spec_path: str | os.PathLike | None, dataset: str
+) -> str:
     """Learns the vocabularies and statistics of a feature spec from the written train rows.
 
     Args:
         folder: path of the prepared files.
         spec_path: path of the feature spec the user named, or None for the shipped one.
-        dataset: string, name of the shipped spec.
+        dataset: String. Name of the shipped spec.
 
     Returns:
         A sentence for the report.
@@ -57,7 +70,7 @@ def learn_vocabularies(folder, spec_path, dataset):
     return f"learned from the training rows for {pathlib.Path(path).name}."
 
 
-def missing_column(spec, folder):
+def missing_column(spec: FeatureSpec, folder: pathlib.Path) -> str | None:
     """A sentence about the first column that the spec reads and the files lack, or None."""
     rows = pyarrow.parquet.read_schema(next(folder.glob("train-*.parquet"))).names
     asked = [(column, rows, "the rows") for column in spec.columns()]
@@ -76,7 +89,14 @@ def missing_column(spec, folder):
     return None
 
 
-def build_report(engine, sources, plan, options, dataset_options, events):
+def build_report(
+    engine: Engine,
+    sources: Sources,
+    plan: Plan,
+    options: PrepareOptions,
+    dataset_options: dict[str, Any],
+    events: int,
+) -> dict[str, Any]:
     """The report as a dictionary; says nothing that differs between two equal runs."""
     report = {
         "dataset": plan.dataset,
@@ -104,13 +124,13 @@ def build_report(engine, sources, plan, options, dataset_options, events):
     return report
 
 
-def write_report(report, folder):
+def write_report(report: dict[str, Any], folder: pathlib.Path) -> None:
     """Writes `report.json` and `report.md`."""
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(as_markdown(report), encoding="utf-8")
 
 
-def as_markdown(report):
+def as_markdown(report: dict[str, Any]) -> str:
     """The report for people.
 
     Example:
@@ -191,40 +211,40 @@ def _history(engine, split):
         f"SELECT _count, count(*) FROM rows_{split} GROUP BY _count ORDER BY _count"
     )
     total = sum(count for _, count in counts)
-    found, seen = {}, 0
+    lengths, rows = {}, 0
     wanted = list(_QUANTILES)
     for length, count in counts:
-        seen += count
-        while wanted and seen >= max(1, wanted[0] * total):
-            found[str(wanted.pop(0))] = length
-    return found
+        rows += count
+        while wanted and rows >= max(1, wanted[0] * total):
+            lengths[str(wanted.pop(0))] = length
+    return lengths
 
 
 def _negatives(engine, options):
     wanted = options.negatives_per_positive
     positives = engine.value("SELECT count(*) FROM split")
-    found = engine.value("SELECT count(*) FROM negatives")
+    sampled = engine.value("SELECT count(*) FROM negatives")
     pool = "items, each as likely" if options.negatives == "uniform" else "training interactions"
     rule = (
         f"{wanted} a positive, drawn from {pool}, of items known by the end of the row's split that"
         " the user never touched in the whole log; time and history are the positive's."
     )
-    return {"rule": rule, "wanted": positives * wanted, "missing": positives * wanted - found}
+    return {"rule": rule, "wanted": positives * wanted, "missing": positives * wanted - sampled}
 
 
 def _plain(value):
     return list(value) if isinstance(value, tuple) else value
 
 
-def missing_attributes(engine, plan):
+def missing_attributes(engine: Engine, plan: Plan) -> dict[str, int]:
     """Rows by table of attributes (`users`, `items`) that does not name them."""
-    found = {}
+    missing = {}
     for table, key, used in (
         ("users", "_user", plan.user_columns),
         ("items", "_item", plan.item_columns),
     ):
         if used:
-            found[table] = engine.value(f"""
+            missing[table] = engine.value(f"""
 SELECT count(*) FROM rows WHERE NOT EXISTS (
   SELECT 1 FROM {quoted(table)} AS t WHERE t.{key} = rows.{key})""")
-    return found
+    return missing

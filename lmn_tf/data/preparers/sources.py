@@ -1,13 +1,19 @@
-"""Reads publishers' files into typed tables and keeps account of every row that is left out."""
+"""Publishers' files as typed tables, with an account of every row that is left out."""
+
+from __future__ import annotations
 
 import fnmatch
 import itertools
+import os
 import pathlib
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet
 
 from lmn_tf.data.preparers import text_files
+from lmn_tf.data.preparers.column import Column
+from lmn_tf.data.preparers.engine import Engine
 from lmn_tf.data.preparers.plan import quoted, text
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.yaml.plain_file import other_than_file
@@ -22,10 +28,12 @@ class Sources:
     Args:
         engine: an `Engine`.
         folder: path of the folder of the publisher's files, or of the one file.
-        max_malformed: float, largest share of malformed rows of one table. Defaults to `0.01`.
+        max_malformed: Float. Largest share of malformed rows of one table. Defaults to `0.01`.
     """
 
-    def __init__(self, engine, folder, max_malformed=0.01):
+    def __init__(
+        self, engine: Engine, folder: str | os.PathLike, max_malformed: float = 0.01
+    ) -> None:
         self.engine = engine
         self.input = pathlib.Path(folder)
         self.max_malformed = max_malformed
@@ -38,7 +46,7 @@ class Sources:
                 f"`input` must be a folder or a file. Received: input={str(self.input)!r}"
             )
 
-    def find(self, *patterns, required=True):
+    def find(self, *patterns: str, required: bool = True) -> list[pathlib.Path]:
         """Files that match the first pattern with any, compressed or not, sorted by name."""
         endings = ("", *text_files.OPENERS)
         for pattern in patterns:
@@ -63,10 +71,19 @@ class Sources:
     def _matches(self, pattern):
         """Files that a pattern names, in capitals or not; the input itself where it is a file."""
         names = self.input.iterdir() if self.input.is_dir() else [self.input]
-        found = {p for p in names if fnmatch.fnmatchcase(p.name.lower(), pattern.lower())}
-        return found | set(self.input.glob(pattern) if self.input.is_dir() else ())
+        paths = {p for p in names if fnmatch.fnmatchcase(p.name.lower(), pattern.lower())}
+        return paths | set(self.input.glob(pattern) if self.input.is_dir() else ())
 
-    def text(self, table, paths, columns, separator, encoding="utf-8", header=False, width=None):
+    def text(
+        self,
+        table: str,
+        paths: Sequence[pathlib.Path],
+        columns: Sequence[Column],
+        separator: str,
+        encoding: str = "utf-8",
+        header: bool = False,
+        width: int | None = None,
+    ) -> None:
         """Reads lines whose cells are cut at `separator`, without quotes, into `table`."""
         for index, path in enumerate(paths):
             names = text_files.header_of(path, separator, encoding) if header else None
@@ -78,7 +95,13 @@ class Sources:
             self._load(table, index, path, columns, cells, query + where, wrong, lines)
         self._settle(table)
 
-    def csv(self, table, paths, columns, separator=","):
+    def csv(
+        self,
+        table: str,
+        paths: Sequence[pathlib.Path],
+        columns: Sequence[Column],
+        separator: str = ",",
+    ) -> None:
         """Reads CSV with a header and quoted cells into `table`."""
         for index, path in enumerate(paths):
             names = text_files.header_of(path, separator, quotes=True)
@@ -88,7 +111,13 @@ class Sources:
             self._load(table, index, path, columns, cells, query, wrong, lines)
         self._settle(table)
 
-    def json_lines(self, table, paths, columns, batches=text_files.line_batches):
+    def json_lines(
+        self,
+        table: str,
+        paths: Sequence[pathlib.Path],
+        columns: Sequence[Column],
+        batches: Callable[..., Iterator[pa.RecordBatch]] = text_files.line_batches,
+    ) -> None:
         """Reads one JSON object a line into `table`."""
         for index, path in enumerate(paths):
             query = (
@@ -101,16 +130,17 @@ class Sources:
             self._load(table, index, path, columns, cells, query, wrong, batches(path))
         self._settle(table)
 
-    def parquet(self, table, paths, columns):
+    def parquet(self, table: str, paths: Sequence[pathlib.Path], columns: Sequence[Column]) -> None:
         """Reads Parquet files into `table`; the line of a row is its number from 1.
 
         A column that keeps the file's own type becomes text where the files differ in it.
         """
-        found = [self._parquet_cells(path, columns) for path in paths]
+        cells_of_files = [self._parquet_cells(path, columns) for path in paths]
         mixed = [
-            not c.type and len({cells[i][1] for cells in found}) > 1 for i, c in enumerate(columns)
+            not c.type and len({cells[i][1] for cells in cells_of_files}) > 1
+            for i, c in enumerate(columns)
         ]
-        for index, (path, cells) in enumerate(zip(paths, found, strict=True)):
+        for index, (path, cells) in enumerate(zip(paths, cells_of_files, strict=True)):
             cells = [
                 _cell_text(*cell) if is_mixed else cell[0]
                 for cell, is_mixed in zip(cells, mixed, strict=True)
@@ -124,27 +154,29 @@ class Sources:
         described = self._execute(path, f"DESCRIBE SELECT * FROM {_parquet(path)}")
         # The engine gives the second of two columns of one name another name.
         given = pyarrow.parquet.read_schema(path).names
-        places = [_place(path, column, 0, given) for column in columns]
-        return [(quoted(described[place][0]), described[place][1]) for place in places]
+        indices = [_index_of(path, column, 0, given) for column in columns]
+        return [(quoted(described[index][0]), described[index][1]) for index in indices]
 
-    def batches(self, table, path, batches):
+    def batches(self, table: str, path: pathlib.Path, batches: Iterator[pa.RecordBatch]) -> None:
         """Loads the record batches of a preparer's own generator as they are."""
         self._stream(path, batches, f"CREATE OR REPLACE TABLE {quoted(table)} AS FROM lines")
         self.files[path.name] = path.stat().st_size
 
-    def drop(self, reason, count):
+    def drop(self, reason: str, count: int) -> None:
         """Counts rows that a preparer left out, with its reason."""
         if count:
             self.dropped[reason] = self.dropped.get(reason, 0) + int(count)
 
-    def delete(self, table, condition, reason):
+    def delete(self, table: str, condition: str, reason: str) -> None:
         """Deletes the rows of a table that satisfy a condition, and counts them."""
         count = self.engine.value(f"SELECT count(*) FROM {quoted(table)} WHERE {condition}")
         if count:
             self.engine.connection.execute(f"DELETE FROM {quoted(table)} WHERE {condition}")
         self.drop(reason, count)
 
-    def malformed(self, table, paths, found, total):
+    def malformed(
+        self, table: str, paths: Sequence[pathlib.Path], found: tuple[int, list[tuple]], total: int
+    ) -> None:
         """Notes malformed rows `(seq, problem, text)` of a table and refuses too many of them."""
         count, sample = found
         shown = [
@@ -169,13 +201,13 @@ class Sources:
     def _load(self, table, index, path, columns, cells, query, wrong, batches):
         """Appends the typed rows of one file; malformed ones carry `_problem` and their text."""
         raw = ", ".join(f"{cell} AS _raw_{i}" for i, cell in enumerate(cells))
-        places = [f"_raw_{i}" for i in range(len(columns))]
+        raw_names = [f"_raw_{i}" for i in range(len(columns))]
         typed = ",\n  ".join(
-            f"{column.expression(place)} AS {quoted(column.name)}"
-            for column, place in zip(columns, places, strict=True)
+            f"{column.expression(raw_name)} AS {quoted(column.name)}"
+            for column, raw_name in zip(columns, raw_names, strict=True)
         )
         clauses = "\n".join(
-            column.problem(place) for column, place in zip(columns, places, strict=True)
+            column.problem(raw_name) for column, raw_name in zip(columns, raw_names, strict=True)
         )
         names = ", ".join(quoted(column.name) for column in columns)
         wrong = f"CASE {wrong} END" if wrong else "NULL"
@@ -186,7 +218,7 @@ SELECT {index * _FILE_STEP} + _line AS _seq, {names}, _problem,
 FROM (
   SELECT *, CASE WHEN _wrong IS NOT NULL THEN _wrong {clauses} END AS _problem
   FROM (
-    SELECT _line, _text, _wrong, {", ".join(places)}, {typed}
+    SELECT _line, _text, _wrong, {", ".join(raw_names)}, {typed}
     FROM (SELECT _line, _text, {wrong} AS _wrong, {raw} FROM ({query}) AS cells) AS raw
   ) AS typed
 ) AS checked"""
@@ -271,18 +303,18 @@ def _cell_text(cell, kind):
 def _cells(path, columns, names, width, wrong):
     """SQL of each column's cell, and of what is wrong with a line's number of cells."""
     width = len(names) if names is not None else (width or len(columns))
-    places = [_place(path, column, place, names) for place, column in enumerate(columns)]
+    indices = [_index_of(path, column, index, names) for index, column in enumerate(columns)]
     message = text(f"a line must have {width} cells. Received: ")
     wrong += f" WHEN len(_cells) <> {width} THEN {message} || len(_cells)"
-    return [f"_cells[{place + 1}]" for place in places], wrong
+    return [f"_cells[{index + 1}]" for index in indices], wrong
 
 
-def _place(path, column, place, names):
-    """Place of a column among a file's cells."""
+def _index_of(path, column, index, names):
+    """Index of a column among a file's cells."""
     if isinstance(column.source, int):
         return column.source
     if names is None:
-        return place
+        return index
     for wanted in column.headers:
         if names.count(wanted) > 1:
             raise UserError(

@@ -1,9 +1,13 @@
-"""Relational chores that several preparers share."""
+"""Table operations that several preparers share."""
 
+from collections.abc import Collection, Sequence
+
+from lmn_tf.data.preparers.engine import Engine
 from lmn_tf.data.preparers.plan import quoted
+from lmn_tf.data.preparers.sources import Sources
 
 
-def merge_repeats(sources):
+def merge_repeats(sources: Sources) -> None:
     """Drops events that repeat another in every column, and counts them."""
     engine = sources.engine
     columns = ", ".join(quoted(name) for name in engine.columns("events") if name != "_seq")
@@ -14,7 +18,7 @@ def merge_repeats(sources):
     sources.drop("events that repeat another in every column", before - after)
 
 
-def first_of_item(engine, columns):
+def first_of_item(engine: Engine, columns: Sequence[str]) -> None:
     """Makes `items` from events: each attribute as the item's first event, in time, gives it."""
     names = ", ".join(quoted(name) for name in columns)
     engine.table(
@@ -28,7 +32,9 @@ SELECT _item, {names}, _seq FROM (
     )
 
 
-def infer_types(engine, table, columns, ids=()):
+def infer_types(
+    engine: Engine, table: str, columns: Sequence[str], ids: Collection[str] = ()
+) -> None:
     """Turns text columns into integers, or else numbers, where no two values become one by that.
 
     A text such as `007` is no integer: turned into 7 it could meet another value. Of numbers,
@@ -36,7 +42,7 @@ def infer_types(engine, table, columns, ids=()):
 
     Args:
         engine: an `Engine`.
-        table: string, name of the table.
+        table: String. Name of the table.
         columns: sequence of strings, columns to look at.
         ids: those of them that are ids: integers or text. Defaults to `()`.
     """

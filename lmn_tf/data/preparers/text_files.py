@@ -1,4 +1,4 @@
-"""Streams text files, compressed or not, as record batches of numbered lines."""
+"""Text files, compressed or not, as streams of record batches of numbered lines."""
 
 import ast
 import bz2
@@ -8,7 +8,9 @@ import io
 import itertools
 import json
 import lzma
+import pathlib
 import zlib
+from collections.abc import Iterator
 
 import pyarrow as pa
 
@@ -20,12 +22,14 @@ _BATCH_ROWS = 50_000
 _BROKEN = (EOFError, OSError, lzma.LZMAError, zlib.error)
 
 
-def open_bytes(path):
+def open_bytes(path: pathlib.Path) -> io.BufferedIOBase:
     """Opens a plain, .xz, .gz or .bz2 file for reading bytes."""
     return OPENERS.get(path.suffix.lower(), open)(path, "rb")
 
 
-def line_batches(path, encoding="utf-8", skip=0):
+def line_batches(
+    path: pathlib.Path, encoding: str = "utf-8", skip: int = 0
+) -> Iterator[pa.RecordBatch]:
     """Record batches of `_line` (from 1) and `_text` (null where the bytes are not text)."""
     number = 1
     for block in _blocks(path):
@@ -40,7 +44,7 @@ def line_batches(path, encoding="utf-8", skip=0):
         number += len(lines)
 
 
-def csv_batches(path, separator=","):
+def csv_batches(path: pathlib.Path, separator: str = ",") -> Iterator[pa.RecordBatch]:
     """Record batches of the rows below the header: `_line` where one ends, unquoted `_cells`."""
     rows = itertools.islice(_csv_rows(path, separator), 1, None)
     kinds = pa.int64(), pa.list_(pa.string())
@@ -50,7 +54,7 @@ def csv_batches(path, separator=","):
         yield pa.RecordBatch.from_arrays(arrays, names=["_line", "_cells"])
 
 
-def json_batches(path):
+def json_batches(path: pathlib.Path) -> Iterator[pa.RecordBatch]:
     """Like `line_batches`; lines written as Python dictionaries become JSON, others null."""
     for batch in line_batches(path):
         texts = [_as_json(line) for line in batch["_text"].to_pylist()]
@@ -59,7 +63,9 @@ def json_batches(path):
         )
 
 
-def header_of(path, separator, encoding="utf-8", quotes=False):
+def header_of(
+    path: pathlib.Path, separator: str, encoding: str = "utf-8", quotes: bool = False
+) -> list[str]:
     """The cells of a file's first line."""
     if quotes:
         for _, cells in _csv_rows(path, separator, encoding):

@@ -1,16 +1,28 @@
-"""Writes a plan's tables: Parquet shards of rows, and the events file or inline histories."""
+"""Output of a plan's tables: Parquet shards of rows, and the events file or inline histories."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from lmn_tf.data.preparers.engine import Engine
 from lmn_tf.data.preparers.plan import SPLITS, quoted
 from lmn_tf.data.reading.checksum import write_checksum
+
+if TYPE_CHECKING:
+    from lmn_tf.data.preparers.options import PrepareOptions
+    from lmn_tf.data.preparers.plan import Plan
 
 EVENTS_FILE = "events.arrow"
 _INLINE_ROWS = 100_000  # rows of a shard with inline histories
 _INLINE_EVENTS = 2_000_000  # events gathered into lists at a time, which the engine cannot spill
 
 
-def write_rows(engine, plan, options, folder):
+def write_rows(
+    engine: Engine, plan: Plan, options: PrepareOptions, folder: pathlib.Path
+) -> dict[str, int]:
     """Writes `SPLIT-NNNNN.parquet` for every split and returns `{split: rows}`.
 
     The checksum of each file goes beside it.
@@ -32,7 +44,7 @@ def write_rows(engine, plan, options, folder):
     return counts
 
 
-def write_events(engine, plan, folder):
+def write_events(engine: Engine, plan: Plan, folder: pathlib.Path) -> int:
     """Streams `events.arrow`, every user's events in order, and returns how many there are.
 
     Its checksum goes beside it.
@@ -117,9 +129,9 @@ def _history_fields(engine, plan):
     fields = {plan.item: "numbered._item"}
     if plan.history_time:
         fields[plan.time] = "numbered._time"
-    own = engine.columns("numbered")
+    event_columns = engine.columns("numbered")
     for name in plan.history:
-        fields[name] = f"{'numbered' if name in own else 'items'}.{quoted(name)}"
+        fields[name] = f"{'numbered' if name in event_columns else 'items'}.{quoted(name)}"
     return fields
 
 

@@ -1,1 +1,1 @@
-"""Files to batches of encoded columns, in the order of an epoch."""
+"""Readers of batches of encoded columns, in the order of an epoch."""

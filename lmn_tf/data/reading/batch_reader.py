@@ -1,20 +1,21 @@
-"""Batches of encoded rows as NumPy arrays, in an order that can be repeated and resumed."""
+"""Batches of encoded rows as NumPy arrays, in a reproducible and resumable order."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.data.encoding.table_encoder import TableEncoder
-from lmn_tf.data.formats import match_files, open_files
+from lmn_tf.data.formats import Unit, match_files, open_files
 from lmn_tf.data.reading.event_store import EventStore
 from lmn_tf.data.reading.unit_order import UnitOrder
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 _READ_ROWS = 8_192
 
 
 class BatchReader:
-    """Streams batches from data files, as a feature spec says.
+    """Streams batches from data files, encoded by a feature spec.
 
     Rows are read in windows. Unshuffled, the rows keep the order of the files. Shuffled, an epoch
     puts the units (Parquet row groups, CSV and TFRecord files) into an order drawn from (seed,
@@ -29,7 +30,7 @@ class BatchReader:
         batch_size: Integer. Rows of a batch. Defaults to `512`.
         shuffle: Boolean. Defaults to `False`.
         seed: Integer or `None`. Seed of the order. Defaults to `None`: 0.
-        shuffle_buffer: Integer. Rows that are mixed at once. Defaults to `100_000`.
+        shuffle_buffer: Integer. Rows that are shuffled at once. Defaults to `100_000`.
         shard: Pair `(index, count)`: this reader's part of the rows. Units are dealt out where
             there are as many as workers, else the rows of each unit are cut into `count` parts.
             Over all shards every row comes exactly once. Defaults to `(0, 1)`.
@@ -46,18 +47,18 @@ class BatchReader:
 
     def __init__(
         self,
-        spec,
-        files,
-        batch_size=512,
-        shuffle=False,
-        seed=None,
-        shuffle_buffer=100_000,
-        shard=(0, 1),
-        drop_remainder=False,
-        limit=None,
-        labels=True,
-        histories=True,
-    ):
+        spec: FeatureSpec,
+        files: str | os.PathLike | Sequence[str | os.PathLike],
+        batch_size: int = 512,
+        shuffle: bool = False,
+        seed: int | None = None,
+        shuffle_buffer: int = 100_000,
+        shard: tuple[int, int] = (0, 1),
+        drop_remainder: bool = False,
+        limit: int | None = None,
+        labels: bool = True,
+        histories: bool = True,
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
         self.spec = spec
@@ -128,9 +129,9 @@ class BatchReader:
         blocks = self._blocks(epoch, first)
         with ThreadPoolExecutor(1, "lmn_tf_reader") as pool:
             following = pool.submit(next, blocks, None)
-            while (found := following.result()) is not None:
+            while (window_rows := following.result()) is not None:
                 following = pool.submit(next, blocks, None)
-                window, block, rows = found
+                window, block, rows = window_rows
                 yield block, self._order.row_order(epoch, window, rows)
 
     def _blocks(self, epoch, first):
@@ -150,10 +151,14 @@ class BatchReader:
             yield window, RowBlock.join(parts), rows
 
 
-def open_spec_files(spec, files, others=()):
-    """Opens data files with what the spec says about their lists, numbers and ids.
+def open_spec_files(
+    spec: FeatureSpec,
+    files: str | os.PathLike | Sequence[str | os.PathLike],
+    others: Sequence[str] = (),
+) -> list[Unit]:
+    """Opens data files with the types of the spec's lists, numbers and ids.
 
-    Columns that the spec does not name are read as texts where `others` names them.
+    Columns in `others` that are not in the spec are read as text.
     """
     lists, numbers = {}, [label.data_column for label in spec.labels]
     if spec.weight is not None:

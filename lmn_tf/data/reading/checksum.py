@@ -1,4 +1,4 @@
-"""Checksums beside files, which tell a damaged file before it is read."""
+"""Checksums beside files, to detect damage before a file is read."""
 
 import functools
 import hashlib
@@ -12,7 +12,7 @@ _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 class FileState:
-    """The state of a file when its reading began: its size, its place on the disk, its last write.
+    """The state of a file when its reading began: size, device and inode, time of last change.
 
     Args:
         path: String. The file.
@@ -26,13 +26,13 @@ class FileState:
     >>> state.check_unchanged()
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str) -> None:
         self.path = path
-        self._found = self._look()
+        self._state_at_start = self._look()
 
     def check_unchanged(self) -> None:
-        """Raises a `UserError` when the file is another one now, or was written to."""
-        if self._look() != self._found:
+        """Raises a `UserError` if the file was replaced or written to."""
+        if self._look() != self._state_at_start:
             raise UserError(
                 "the file must stay as it is while it is read. Received: it was changed or "
                 "replaced since reading began. Write new data beside it, then start again.",
@@ -41,13 +41,13 @@ class FileState:
 
     def _look(self):
         try:
-            found = os.stat(self.path)
+            status = os.stat(self.path)
         except OSError as error:
             raise UserError(
                 f"the file must exist while it is read. Received: {error.strerror}",
                 file=self.path,
             ) from error
-        return found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino
+        return status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino
 
 
 def write_checksum(path: str | os.PathLike) -> None:
@@ -70,10 +70,10 @@ def write_checksum(path: str | os.PathLike) -> None:
 
 
 def verify_checksum(path: str | os.PathLike) -> None:
-    """Raises a `UserError` when a file is not the one that its checksum was written for.
+    """Raises a `UserError` if a file does not match its checksum.
 
-    A file without a checksum beside it passes. A process reads a file once for it, as long as the
-    file stays as it is.
+    A file without a checksum beside it passes. A process hashes a file once, as long as the file is
+    not changed.
 
     Args:
         path: The file.
@@ -89,9 +89,9 @@ def verify_checksum(path: str | os.PathLike) -> None:
             "Remove it to read that file unchecked.",
             file=path + SUFFIX,
         )
-    found = os.stat(path)
-    state = found.st_mtime_ns, found.st_ctime_ns, found.st_ino
-    if kept_digest(path, found.st_size, *state) != wanted[1]:
+    status = os.stat(path)
+    state = status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    if kept_digest(path, status.st_size, *state) != wanted[1]:
         raise UserError(
             f"the file must have the SHA-256 noted in {os.path.basename(path)}{SUFFIX}. Received: "
             "another one: the file is damaged, or was changed without its checksum. Write it "
@@ -101,8 +101,8 @@ def verify_checksum(path: str | os.PathLike) -> None:
 
 
 @functools.lru_cache(maxsize=100_000)
-def kept_digest(path, size, *state) -> str:
-    """Returns the SHA-256 of a file, read once by a process while it stays as it is.
+def kept_digest(path: str | os.PathLike, size: int, *state: int) -> str:
+    """Returns the SHA-256 of a file, cached in the process while the file is not changed.
 
     Args:
         path: The file.
@@ -112,7 +112,7 @@ def kept_digest(path, size, *state) -> str:
     return file_digest(path)
 
 
-def file_digest(path) -> str:
+def file_digest(path: str | os.PathLike) -> str:
     """Returns the SHA-256 of a file in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

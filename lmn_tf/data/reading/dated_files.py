@@ -1,5 +1,7 @@
 """The files of each day of a run."""
 
+from typing import Any
+
 from lmn_tf.data.formats import match_files
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import MARK
@@ -7,7 +9,7 @@ from lmn_tf.specs.pipeline_spec import MARK
 _TOLD = 5
 
 
-def dated_files(train: str, days) -> tuple[dict[str, list[str]], list[str]]:
+def dated_files(train: str, days: Any) -> tuple[dict[str, list[str]], list[str]]:
     """Finds the files of each day.
 
     Args:
@@ -21,27 +23,27 @@ def dated_files(train: str, days) -> tuple[dict[str, list[str]], list[str]]:
         UserError: When days have no files, unless `days.missing` is `"skip"`; when none has any,
             or two share a file.
     """
-    found, missing, owner = {}, [], {}
+    files_of_days, missing, owner = {}, [], {}
     for day, pattern in days.paths(train).items():
         try:
-            found[day] = match_files(pattern)
+            files_of_days[day] = match_files(pattern)
         except UserError as error:
             if error.file is not None:  # an empty file
                 raise
             missing.append(day)
             continue
-        for file in found[day]:
+        for file in files_of_days[day]:
             if owner.setdefault(file, day) != day:
                 raise UserError(
                     f"`train` must name other files for each `{MARK}`. "
                     f"Received: {file} for {owner[file]} and {day}"
                 )
-    if missing and (days.missing == "error" or not found):
+    if missing and (days.missing == "error" or not files_of_days):
         named = ", ".join(missing[:_TOLD]) + (", ..." if len(missing) > _TOLD else "")
-        hint = " (`days.missing: skip` leaves them out)" if found else ""
+        hint = " (`days.missing: skip` leaves them out)" if files_of_days else ""
         raise UserError(
             f"each day from {days.first} to {days.last} must have files that match {train}. "
-            f"Received: none for {len(missing)} of {len(missing) + len(found)} days: "
+            f"Received: none for {len(missing)} of {len(missing) + len(files_of_days)} days: "
             f"{named}{hint}"
         )
-    return found, missing
+    return files_of_days, missing

@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 from lmn_tf.data.encoding.arrow_values import as_numbers, one_chunk
 from lmn_tf.data.encoding.id_keys import as_keys, as_texts
 from lmn_tf.data.encoding.key_index import KeyIndex
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.reading.checksum import FileState, verify_checksum
 from lmn_tf.specs.errors import UserError, did_you_mean
 
@@ -21,9 +22,9 @@ _CHUNK_ROWS = 1 << 18
 class EventFile:
     """Finds the events of a user in an Arrow IPC file sorted by user, then time.
 
-    The file is read and not mapped: a mapped file that is shortened ends the process. One record
-    batch of it is in memory at a time, with the columns asked for. What is read is validated, and
-    compared with the checksum beside the file where there is one.
+    The file is read rather than mapped: truncation of a mapped file would crash the process. One
+    record batch with the requested columns is in memory at a time. Data are validated, and the file
+    is compared with the checksum beside it if there is one.
 
     Args:
         path: String. The file.
@@ -34,7 +35,7 @@ class EventFile:
             not together.
     """
 
-    def __init__(self, path: str, user: str):
+    def __init__(self, path: str, user: str) -> None:
         self.path = path
         self.user = user
         if not os.path.isfile(path):
@@ -49,11 +50,11 @@ class EventFile:
             raise UserError("the events file must hold at least one row. Received: 0", file=path)
 
     @classmethod
-    def of(cls, sequence, folder) -> "EventFile":
+    def of(cls, sequence: Any, folder: str) -> "EventFile":
         """The file of a `Sequence` by reference, beside the data files in `folder`."""
         return cls(os.path.join(folder, sequence.events.file), sequence.events.user)
 
-    def check_columns(self, columns) -> None:
+    def check_columns(self, columns: Sequence[str]) -> None:
         """Raises a `UserError` when the file lacks one of `columns`."""
         names = self._names
         for name in columns:
@@ -70,7 +71,7 @@ class EventFile:
                     file=self.path,
                 )
 
-    def batches(self, columns) -> Iterator[tuple[int, pa.Table]]:
+    def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
         """Yields the number of the first row, and the next rows with only `columns`."""
         row = 0
         chosen = [self._names.index(name) for name in columns]
@@ -96,7 +97,7 @@ class EventFile:
 
     @contextlib.contextmanager
     def _refused(self):
-        """Turns what Arrow says of a damaged file into a `UserError`."""
+        """Converts Arrow's errors about a damaged file into a `UserError`."""
         try:
             yield
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
@@ -107,25 +108,30 @@ class EventFile:
                 file=self.path,
             ) from error
 
-    def find(self, users: pa.Array, place: Place):
+    def find(self, users: pa.Array, location: SourceLocation) -> tuple[np.ndarray, np.ndarray]:
         """Returns the first event of each user and how many there are; 0 where unknown."""
-        keys = as_keys(users, place)
+        keys = as_keys(users, location)
         if pa.types.is_dictionary(keys.type):
             keys = as_texts(keys.dictionary_decode())
-        found = self._users.find(keys)
+        positions = self._users.find(keys)
         ends = np.append(self.starts[1:], self.num_events)
-        first = self.starts.take(np.maximum(found, 0))
-        available = np.where(found < 0, 0, ends.take(np.maximum(found, 0)) - first)
-        return np.where(found < 0, 0, first), available
+        first = self.starts.take(np.maximum(positions, 0))
+        available = np.where(positions < 0, 0, ends.take(np.maximum(positions, 0)) - first)
+        return np.where(positions < 0, 0, first), available
 
-    def checked_counts(self, counts, users, available) -> np.ndarray:
-        """Returns the counts as int64 after comparing them with the events that there are."""
-        values, place = counts
-        numbers = as_numbers(values, place)
+    def checked_counts(
+        self,
+        counts: tuple[pa.Array, SourceLocation],
+        users: tuple[pa.Array, SourceLocation],
+        available: np.ndarray,
+    ) -> np.ndarray:
+        """Returns the counts as int64, after checking them against the available events."""
+        values, location = counts
+        numbers = as_numbers(values, location)
         wrong = ~(np.isfinite(numbers) & (numbers >= 0) & (numbers == np.floor(numbers)))
         if wrong.any():
             at = int(np.argmax(wrong))
-            raise place.error(
+            raise location.error(
                 at, "a number of events must be a whole number of 0 or more", float(numbers[at])
             )
         many = numbers > available
@@ -134,7 +140,7 @@ class EventFile:
             user = users[0][at].as_py()
             if available[at] == 0:
                 raise users[1].error(at, f"the user must be in {self.path}", user)
-            raise place.error(
+            raise location.error(
                 at,
                 f"the count must be at most {int(available[at])}, the events of user {user!r} "
                 f"in {self.path}",
@@ -146,13 +152,13 @@ class EventFile:
         starts, users, total = [], [], 0
         last = None
         for row, batch in self.batches([self.user]):
-            place = Place.of_rows(self.path, self.user, row)
-            keys = as_keys(one_chunk(batch.column(0)), place)
+            location = SourceLocation.of_rows(self.path, self.user, row)
+            keys = as_keys(one_chunk(batch.column(0)), location)
             if pa.types.is_dictionary(keys.type):
                 keys = as_texts(keys.dictionary_decode())
             if keys.null_count:
                 at = int(np.argmax(pc.is_null(keys).to_numpy(zero_copy_only=False)))
-                raise place.error(at, "an event must have a user", None)
+                raise location.error(at, "an event must have a user", None)
             changes = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1))
             changes = np.flatnonzero(changes.to_numpy(zero_copy_only=False)) + 1
             if str(keys[0]) != last:
@@ -171,7 +177,7 @@ class EventFile:
         if len(coded.dictionary) < len(all_users):
             seen = coded.indices.to_numpy()
             again = int(np.flatnonzero(seen[1:] <= np.maximum.accumulate(seen)[:-1])[0]) + 1
-            raise Place.of_rows(self.path, self.user, 0).error(
+            raise SourceLocation.of_rows(self.path, self.user, 0).error(
                 int(all_starts[again]),
                 "events must be sorted by user: all of one user's together",
                 all_users[again].as_py(),

@@ -2,16 +2,19 @@
 
 import os
 import tempfile
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from lmn_tf.data.encoding.arrow_values import MISSING_TIME
 from lmn_tf.data.encoding.column_encoder import ColumnEncoder
 from lmn_tf.data.encoding.elapsed_time import check_elapsed
-from lmn_tf.data.encoding.place import Place
 from lmn_tf.data.encoding.ragged import Ragged, starts_of
 from lmn_tf.data.encoding.row_block import SequenceRows, Times
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.reading.event_file import EventFile
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 class DiskArray:
@@ -21,7 +24,7 @@ class DiskArray:
         path: String. The file to be made.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str) -> None:
         self._path = path
         self._file = open(path, "wb")
         self._rows = 0
@@ -63,7 +66,7 @@ class EventStore:
         UserError: The file is missing, broken, unsorted, or holds a value that the spec refuses.
     """
 
-    def __init__(self, spec, sequence, folder):
+    def __init__(self, spec: FeatureSpec, sequence: Any, folder: str) -> None:
         self.file = EventFile.of(sequence, folder)
         self._encoders = {}
         for field in sequence.fields:
@@ -76,13 +79,19 @@ class EventStore:
         with tempfile.TemporaryDirectory(prefix="lmn_tf_events_") as scratch:
             self.fields = self._encode_all(scratch, tuple(dict.fromkeys(columns)))
 
-    def rows(self, sequence, users, counts, request) -> SequenceRows:
+    def rows(
+        self,
+        sequence: Any,
+        users: tuple[pa.Array, SourceLocation],
+        counts: tuple[pa.Array, SourceLocation],
+        request: np.ndarray | None,
+    ) -> SequenceRows:
         """Returns the histories of rows.
 
         Args:
             sequence: The `Sequence`.
-            users: Arrow array of users, and its `Place`.
-            counts: Arrow array with the number of events before each row, and its `Place`.
+            users: Arrow array of users, and its `SourceLocation`.
+            counts: Arrow array with the number of events before each row, and its `SourceLocation`.
             request: int64 microseconds of the rows, or `None`.
 
         Raises:
@@ -125,24 +134,24 @@ class EventStore:
         return fields
 
     def _encode(self, encoder, batch, row):
-        place = Place.of_rows(self.file.path, encoder.column, row)
+        location = SourceLocation.of_rows(self.file.path, encoder.column, row)
         weights = None
         if encoder.view.weights is not None:
             weights = batch.column(encoder.view.weights)
-        encoded = encoder.encode(batch.column(encoder.column), place, weights)
+        encoded = encoder.encode(batch.column(encoder.column), location, weights)
         if encoder.kind == "elapsed_time":
-            self._check_order(encoded, row, place)
+            self._check_order(encoded, row, location)
         return encoded
 
-    def _check_order(self, times, row, place):
+    def _check_order(self, times, row, location):
         """Raises where an event is earlier than the one before it of the same user."""
-        last = self._last_times.get(place.column, MISSING_TIME)
+        last = self._last_times.get(location.column, MISSING_TIME)
         before = np.concatenate([[last], times[:-1]])
-        self._last_times[place.column] = times[-1]
+        self._last_times[location.column] = times[-1]
         earlier = np.flatnonzero((times < before) & (times != MISSING_TIME))
         within = earlier[~np.isin(earlier + row, self.file.starts)]
         if len(within):
-            raise place.error(
+            raise location.error(
                 int(within[0]),
                 "events must be sorted by user, then time",
                 "an earlier time than in the row before",

@@ -1,6 +1,6 @@
-"""Which rows a reader reads, and in which order."""
+"""Order of the units and rows of an epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,15 @@ class UnitOrder:
         limit: Integer or `None`. Only the first rows are used.
     """
 
-    def __init__(self, units: list[Unit], shuffle, seed, window, shard, limit):
+    def __init__(
+        self,
+        units: list[Unit],
+        shuffle: bool,
+        seed: int,
+        window: int,
+        shard: tuple[int, int],
+        limit: int | None,
+    ) -> None:
         index, count = shard
         if not 0 <= index < count:
             raise ValueError(
@@ -66,7 +74,9 @@ class UnitOrder:
             return np.arange(rows)
         return self._random(epoch, window + 1).permutation(rows)
 
-    def tables(self, epoch: int, skip: int, columns) -> Iterator[tuple[Unit, pa.Table, int]]:
+    def tables(
+        self, epoch: int, skip: int, columns: Sequence[str]
+    ) -> Iterator[tuple[Unit, pa.Table, int]]:
         """Yields (unit, table, row of the file) for an epoch without its first `skip` rows."""
         parts = self._parts
         if self.shuffle and not self.is_one_window:

@@ -94,7 +94,7 @@ def _rows(spec, files, events, limit):
     import pyarrow as pa
     from pyarrow import parquet
 
-    from lmn_tf.data.encoding.place import Place
+    from lmn_tf.data.encoding.source_location import SourceLocation
     from lmn_tf.data.formats import match_files
     from lmn_tf.data.reading.batch_reader import BatchReader
 
@@ -114,7 +114,9 @@ def _rows(spec, files, events, limit):
     names = ["user_id", "history_count"]
     raw = [parquet.read_table(one, columns=names) for one in match_files(files)]
     raw = pa.concat_tables(raw).slice(0, limit)
-    first, _ = events.find(raw["user_id"].combine_chunks(), Place.of_rows(files, "user_id", 0))
+    first, _ = events.find(
+        raw["user_id"].combine_chunks(), SourceLocation.of_rows(files, "user_id", 0)
+    )
     return pa.table(
         {
             **columns,

@@ -16,10 +16,10 @@ from lmn_tf.data.encoding.arrow_values import (
     pick_lists,
     split_texts,
 )
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.specs.columns import TimeUnit
 
-PLACE = Place.of_rows("a.parquet", "x", 0)
+PLACE = SourceLocation.of_rows("a.parquet", "x", 0)
 
 
 def test_one_chunk():

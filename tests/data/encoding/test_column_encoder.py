@@ -5,10 +5,10 @@ from small_shop import shop_dict
 
 from lmn_tf.data.encoding.arrow_values import MISSING_TIME
 from lmn_tf.data.encoding.column_encoder import ColumnEncoder
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.specs.feature_spec import FeatureSpec
 
-PLACE = Place.of_rows("a.parquet", "x", 0)
+PLACE = SourceLocation.of_rows("a.parquet", "x", 0)
 
 
 def encoder(name, **changes):

@@ -3,7 +3,7 @@ import pytest
 
 from lmn_tf.data.encoding.arrow_values import MISSING_TIME
 from lmn_tf.data.encoding.elapsed_time import MICROSECONDS, check_elapsed, elapsed_ids
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 
 ORACLE = [(0, 0), (0.99, 0), (1, 1), (1.5, 1), (2, 2), (3.9, 2), (4, 3), (7, 3), (8, 4)]
 ORACLE += [(1023, 10), (1024, 11)]
@@ -43,7 +43,7 @@ def test_long_arrays_are_the_same(monkeypatch):
 
 
 def test_a_later_event_is_a_leak():
-    place = Place.of_rows("a.parquet", "h_time", 40)
+    place = SourceLocation.of_rows("a.parquet", "h_time", 40)
     request = np.array([5_000_000, MISSING_TIME, 5_000_000])
     check_elapsed(request, np.array([MISSING_TIME, MISSING_TIME, 5_000_000]), place)
     message = (

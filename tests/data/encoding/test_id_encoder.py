@@ -4,10 +4,10 @@ import pytest
 
 from lmn_tf.data.encoding.hashing import hash_values
 from lmn_tf.data.encoding.id_encoder import IdEncoder
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.specs.lookup import Lookup
 
-PLACE = Place.of_rows("a.parquet", "color", 0)
+PLACE = SourceLocation.of_rows("a.parquet", "color", 0)
 COLORS = ("red", "green")
 
 

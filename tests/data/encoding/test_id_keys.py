@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmn_tf.data.encoding.id_keys import as_integers, as_keys, as_texts, quick_integers
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 
-PLACE = Place.of_rows("a.parquet", "x", 0)
+PLACE = SourceLocation.of_rows("a.parquet", "x", 0)
 NAN = float("nan")
 DAY = datetime.date(2024, 1, 31)
 

@@ -3,11 +3,11 @@ import pyarrow as pa
 import pytest
 
 from lmn_tf.data.encoding.number_encoder import NumberEncoder, apply_step, leading_steps
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.learning.counts import NumberSummary
 from lmn_tf.specs.transform import Bucketize, MinMax, Quantiles
 
-PLACE = Place.of_rows("a.parquet", "price", 0)
+PLACE = SourceLocation.of_rows("a.parquet", "price", 0)
 VALUES = np.array([0.0, 1.0, 3.0, 12.0])
 FIGURES = {"mean": 4.0, "std": 2.0, "min": 0.0, "max": 12.0, "quantiles": [1.0, 3.0], "count": 4}
 TERCILES = Bucketize(bucketize=Quantiles(quantiles=3))

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from lmn_tf.data.encoding.place import Place
 
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.specs.errors import UserError
 
-PLACE = Place.of_rows("a.csv", "price", 100)
+PLACE = SourceLocation.of_rows("a.csv", "price", 100)
 
 
 def test_rows_count_from_one():

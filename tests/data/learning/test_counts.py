@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.learning.counts import ValueCounter
 
-PLACE = Place.of_rows("a.parquet", "item", 0)
+PLACE = SourceLocation.of_rows("a.parquet", "item", 0)
 
 
 def ranked(counts):

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.reading.checksum import write_checksum
 from lmn_tf.data.reading.event_file import EventFile
 
@@ -18,7 +18,7 @@ def write(folder, users, chunk=3, **columns):
 
 
 def place(column):
-    return Place.of_rows("rows.parquet", column, 0)
+    return SourceLocation.of_rows("rows.parquet", column, 0)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 100])

@@ -3,11 +3,11 @@ import pyarrow as pa
 import pytest
 from small_shop import shop_dict, write_events
 
-from lmn_tf.data.encoding.place import Place
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.reading.event_store import DiskArray, EventStore
 from lmn_tf.specs.feature_spec import FeatureSpec
 
-PLACE = Place.of_rows("rows.parquet", "count", 0)
+PLACE = SourceLocation.of_rows("rows.parquet", "count", 0)
 
 
 def spec_of(keep="newest", max_length=2, fields=("item", "elapsed", "tags")):

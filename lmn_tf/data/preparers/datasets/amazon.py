@@ -1,19 +1,26 @@
-"""Amazon reviews: the 5-core review files with metadata, or one line a user of items in order."""
+"""Amazon reviews: the 5-core review files with metadata, or one line per user of ordered items."""
+
+from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.plan import Plan
+from lmn_tf.data.preparers.sources import Sources
 from lmn_tf.data.preparers.tables import infer_types
 from lmn_tf.data.preparers.text_files import json_batches, open_bytes
 from lmn_tf.specs.errors import UserError
 
+if TYPE_CHECKING:
+    from lmn_tf.data.preparers.options import PrepareOptions
+
 OPTIONS = {}
 
 
-def read(sources, options):
+def read(sources: Sources, options: PrepareOptions) -> Plan:
     """Reads reviews where the folder has them, else the sequences."""
     reviews = [
         path

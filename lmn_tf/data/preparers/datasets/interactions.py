@@ -1,11 +1,19 @@
 """Any table of interactions: CSV, TSV, Parquet or JSON lines, with the columns the user names."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from lmn_tf.data.encoding.arrow_values import LATEST_SECOND, TIME_UNITS
 from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.plan import Plan, quoted
+from lmn_tf.data.preparers.sources import Sources
 from lmn_tf.data.preparers.tables import first_of_item, infer_types, merge_repeats
 from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from lmn_tf.data.preparers.options import PrepareOptions
 
 OPTIONS = {
     "user": None,
@@ -25,7 +33,7 @@ _KINDS = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
 _TAKEN = ("history_count", "label")
 
 
-def read(sources, options, **own):
+def read(sources: Sources, options: PrepareOptions, **own: Any) -> Plan:
     """Reads every file of the one format that the folder holds."""
     own = OPTIONS | own
     columns = _columns(own)

@@ -1,7 +1,15 @@
 """MIND: impressions of news with click labels and the user's click history."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.plan import Plan
+from lmn_tf.data.preparers.sources import Sources
+
+if TYPE_CHECKING:
+    from lmn_tf.data.preparers.options import PrepareOptions
 
 OPTIONS = {}
 
@@ -20,7 +28,7 @@ _BEHAVIORS = [
 _NEWS = [Column("_item"), Column("category"), Column("subcategory")]
 
 
-def read(sources, options):
+def read(sources: Sources, options: PrepareOptions) -> Plan:
     """Reads `behaviors.tsv` and `news.tsv`, in the folder itself or in folders inside it."""
     sources.text("behaviors", sources.find("behaviors.tsv", "*/behaviors.tsv"), _BEHAVIORS, "\t")
     sources.text("items", sources.find("news.tsv", "*/news.tsv"), _NEWS, "\t", width=8)

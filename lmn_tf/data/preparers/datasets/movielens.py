@@ -1,8 +1,16 @@
 """MovieLens 1M and 100K in the publisher's layout, and MovieLens 1M as ordered likes."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.plan import Plan, quoted, text
+from lmn_tf.data.preparers.sources import Sources
 from lmn_tf.specs.errors import UserError
+
+if TYPE_CHECKING:
+    from lmn_tf.data.preparers.options import PrepareOptions
 
 OPTIONS = {"rating_threshold": 4.0}
 
@@ -13,7 +21,9 @@ _GENRES = (
 _ATTRIBUTES = ("age", "gender", "occupation")
 
 
-def read_1m(sources, options, rating_threshold=OPTIONS["rating_threshold"]):
+def read_1m(
+    sources: Sources, options: PrepareOptions, rating_threshold: float = OPTIONS["rating_threshold"]
+) -> Plan:
     """Reads `ratings.dat` (or the ordered file), `users.dat` and `movies.dat`."""
     engine = sources.engine
     ratings = sources.find("ratings.dat", required=False)
@@ -47,7 +57,9 @@ SELECT _seq, _item, string_split(genres_text, '|') AS genres, {_YEAR} AS year FR
     return _plan("movielens_1m", "time" if ratings else "position", rating_threshold)
 
 
-def read_100k(sources, options, rating_threshold=OPTIONS["rating_threshold"]):
+def read_100k(
+    sources: Sources, options: PrepareOptions, rating_threshold: float = OPTIONS["rating_threshold"]
+) -> Plan:
     """Reads `u.data`, `u.user` and `u.item`."""
     _ratings(sources, sources.find("u.data"), "\t", rating_threshold)
     users = [
@@ -59,8 +71,8 @@ def read_100k(sources, options, rating_threshold=OPTIONS["rating_threshold"]):
     ]
     sources.text("users", sources.find("u.user"), users, "|", encoding="latin-1")
     flags = [
-        Column(genre, "BIGINT", source=5 + place, rule=f'"{genre}" IN (0, 1)')
-        for place, genre in enumerate(_GENRES)
+        Column(genre, "BIGINT", source=5 + index, rule=f'"{genre}" IN (0, 1)')
+        for index, genre in enumerate(_GENRES)
     ]
     columns = [Column("_item", "BIGINT"), Column("title"), *flags]
     width = 5 + len(_GENRES)

@@ -1,8 +1,16 @@
 """UCI Online Retail and Online Retail II: invoices of a gift shop, as Parquet or CSV."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.plan import Plan
+from lmn_tf.data.preparers.sources import Sources
 from lmn_tf.data.preparers.tables import first_of_item
+
+if TYPE_CHECKING:
+    from lmn_tf.data.preparers.options import PrepareOptions
 
 OPTIONS = {}
 
@@ -40,7 +48,7 @@ _LEFT_OUT = (
 )
 
 
-def read(sources, options):
+def read(sources: Sources, options: PrepareOptions) -> Plan:
     """Reads every sheet of the folder; an invoice in two of them counts once."""
     files = sources.find("*.parquet", required=False)
     if files:

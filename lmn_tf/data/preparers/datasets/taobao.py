@@ -1,9 +1,18 @@
-"""Taobao UserBehavior: views, favourites, carts and purchases in one CSV without a header."""
+"""Taobao UserBehavior: views, favorites, carts and purchases in one CSV without a header."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.plan import Plan, text
+from lmn_tf.data.preparers.sources import Sources
 from lmn_tf.data.preparers.tables import first_of_item, merge_repeats
 from lmn_tf.specs.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from lmn_tf.data.preparers.options import PrepareOptions
 
 BEHAVIORS = ("pv", "fav", "cart", "buy")
 OPTIONS = {"positive_behaviors": ("pv",)}
@@ -11,7 +20,11 @@ OPTIONS = {"positive_behaviors": ("pv",)}
 _FIRST, _LAST = 1_511_539_200, 1_512_316_800  # 2017-11-25 up to 2017-12-04, Beijing
 
 
-def read(sources, options, positive_behaviors=OPTIONS["positive_behaviors"]):
+def read(
+    sources: Sources,
+    options: PrepareOptions,
+    positive_behaviors: Sequence[str] = OPTIONS["positive_behaviors"],
+) -> Plan:
     """Reads `UserBehavior.csv`."""
     for behavior in positive_behaviors:
         if behavior not in BEHAVIORS:
