@@ -30,7 +30,7 @@ class CollapseAlarm(keras.callbacks.Callback):
     Checks the results of `evaluate` for each memory (including the validation of `fit`), and issues
     a `CollapseWarning` with the memory, the value and possible remedies. A memory has collapsed if
 
-    - `slots_used` is below `min_slots_used` per cent, or
+    - `slots_used` is below `min_slots_used` percent, or
     - `memory_kl` is above `max_kl_share` of its largest value, the logarithm of the number of
       slots, or
     - `slots_for_90` is below `min_share_for_90` of the number of slots.
@@ -41,7 +41,7 @@ class CollapseAlarm(keras.callbacks.Callback):
     The callback is also a listener of `TrainingLoop`, and checks the figures of its validation.
 
     Args:
-        min_slots_used: Float, per cent, or `None` for no such rule. Defaults to `1.0`.
+        min_slots_used: Float, percent, or `None` for no such rule. Defaults to `1.0`.
         max_kl_share: Float up to 1, or `None` for no such rule. Defaults to `0.8`: for 10,000 slots
             as uneven as 6 slots used alike.
         min_share_for_90: Float up to 1, or `None` for no such rule. Defaults to `0.0005`.

@@ -23,7 +23,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
     length of the queries `M_Q`) and `read_out_norm` (of `M_O`), all means since the epoch began. At
     the end of each epoch, for each `LargeMemory`, `SparseMemory` or other `ProductKeyMemory`, a
     histogram of the lengths of the value rows. After each evaluation, that of `fit` included:
-    `slots_used` (per cent), `memory_kl` (distance from even use, in nats) and `slots_for_90` (how
+    `slots_used` (percent), `memory_kl` (distance from even use, in nats) and `slots_for_90` (how
     many slots hold 90 % of the weight).
 
     The step of every value is the optimizer's number of iterations. A model without a memory

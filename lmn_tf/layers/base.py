@@ -1,5 +1,7 @@
 """Checks, losses and variables that many layers share."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -12,7 +14,7 @@ TOKENS = "(batch, tokens, D)"
 _REPLICA = "_lmn_tf_replica"
 
 
-def check_choice(name, value, choices):
+def check_choice(name: str, value: Any, choices: Any) -> None:
     """Raises `ValueError` unless `value` is one of `choices`."""
     if value in choices:
         return
@@ -23,13 +25,13 @@ def check_choice(name, value, choices):
     raise ValueError(text)
 
 
-def check_positive_integer(name, value):
+def check_positive_integer(name: str, value: Any) -> None:
     """Raises `ValueError` unless `value` is an integer above 0."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
-def check_hidden_units(name, value):
+def check_hidden_units(name: str, value: Any) -> tuple[int, ...]:
     """Returns widths as a tuple; raises `ValueError` unless all are positive integers."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = (value,)
@@ -43,13 +45,13 @@ def check_hidden_units(name, value):
     return tuple(value)
 
 
-def check_rate(name, value):
+def check_rate(name: str, value: Any) -> None:
     """Raises `ValueError` unless `value` is in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
         raise ValueError(f"`{name}` must be at least 0 and below 1. Received: {name}={value!r}")
 
 
-def check_axes(name, shape, axes="(batch, length, d)"):
+def check_axes(name: str, shape: tuple[int | None, ...], axes: str = "(batch, length, d)") -> None:
     """Refuses an input of another rank than a layer documents.
 
     Args:
@@ -71,7 +73,9 @@ def check_axes(name, shape, axes="(batch, length, d)"):
         raise ValueError(f"`{name}` must have shape {axes}. Received: {name}.shape={tuple(shape)}")
 
 
-def add_replicated_loss(layer, loss, count=None):
+def add_replicated_loss(
+    layer: keras.layers.Layer, loss: tf.Tensor, count: tf.Tensor | None = None
+) -> None:
     """Adds a loss to a model as `layer.add_loss` does, but on all replicas.
 
     Replicas are traced one after the other, and take turns where their variables meet. Keras
@@ -95,7 +99,7 @@ def add_replicated_loss(layer, loss, count=None):
     layer.add_loss(loss)
 
 
-def add_balance_loss(layer, loss):
+def add_balance_loss(layer: keras.layers.Layer, loss: tf.Tensor) -> None:
     """Adds a replica's part of a loss that all replicas make together; see `add_replicated_loss`.
 
     Args:
@@ -106,12 +110,12 @@ def add_balance_loss(layer, loss):
     add_replicated_loss(layer, loss * float(replica_count()))
 
 
-def own_losses(losses):
-    """Leaves out what other replicas added to the same layers by `add_replicated_loss`."""
+def own_losses(losses: list[tf.Tensor]) -> list:
+    """Drops losses that other replicas added to the same layers by `add_replicated_loss`."""
     if replica_count() == 1:
         return losses
-    own = replica_id()
-    return [loss for loss in losses if getattr(loss, _REPLICA, own) == own]
+    replica = replica_id()
+    return [loss for loss in losses if getattr(loss, _REPLICA, replica) == replica]
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -119,7 +123,7 @@ class RunningMean(keras.metrics.Mean):
     """`keras.metrics.Mean` that counts right inside a layer of mixed precision.
 
     Its variables are never cast; see `uncast_variable`. Else its count would stop at 256, and the
-    mean would grow without end.
+    mean would grow without bound.
 
     Example:
 
@@ -130,12 +134,19 @@ class RunningMean(keras.metrics.Mean):
     2.0
     """
 
-    def add_variable(self, shape, initializer, dtype=None, aggregation="sum", name=None):
+    def add_variable(
+        self,
+        shape: tuple[int | None, ...],
+        initializer: Any,
+        dtype: str | None = None,
+        aggregation: str = "sum",
+        name: str | None = None,
+    ) -> keras.Variable:
         """As `keras.metrics.Metric.add_variable`; to be kept in an attribute, which tracks it."""
         return uncast_variable(shape, name, dtype, initializer, aggregation)
 
 
-def stacked_glorot(fan_in, fan_out):
+def stacked_glorot(fan_in: int, fan_out: int) -> keras.initializers.Initializer:
     """Glorot's uniform initializer for a stack of kernels of shape `(..., fan_in, fan_out)`.
 
     Keras would take the leading axes of a stack for those of a convolution, and start the weights

@@ -32,7 +32,7 @@ class MemoryUsage(keras.metrics.Metric):
             `(batch, length, heads, top_k)`. `None` means that every query counts.
 
     Returns:
-        Dictionary of scalars: `{name}_used` (per cent), `{name}_kl`, `{name}_gini`,
+        Dictionary of scalars: `{name}_used` (percent), `{name}_kl`, `{name}_gini`,
         `{name}_top50`, `{name}_top90` and `{name}_top99`. NaN before the first read.
 
     Raises:

@@ -11,7 +11,7 @@ def rela_impr(auc: float, base: float) -> float:
         base: Float above 0.5. AUC of the model it is compared with.
 
     Returns:
-        Float, in per cent; positive is better.
+        Float, in percent; positive is better.
 
     Raises:
         ValueError: If `base` is not above 0.5, where the ratio means nothing.
@@ -31,14 +31,14 @@ def rela_impr(auc: float, base: float) -> float:
 
 
 def logloss_improvement(logloss: float, base: float) -> float:
-    """Returns the relative change of the logarithmic loss in per cent; negative is better.
+    """Returns the relative change of the logarithmic loss in percent; negative is better.
 
     Args:
         logloss: Float. Loss of the model.
         base: Float above zero. Loss of the model it is compared with.
 
     Returns:
-        Float, in per cent: `(logloss - base) / base * 100`.
+        Float, in percent: `(logloss - base) / base * 100`.
 
     Raises:
         ValueError: If `base` is not above zero.

@@ -1,5 +1,7 @@
 """Attention weights by a bilinear form."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -37,11 +39,13 @@ class BilinearAttention(keras.layers.Layer):
           Prediction", AAAI 2019, eq. 8.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def build(self, history_shape, target_shape):
+    def build(
+        self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
+    ) -> None:
         check_axes("history", history_shape)
         self.kernel = self.add_weight(
             shape=(history_shape[-1], target_shape[-1]),
@@ -49,20 +53,30 @@ class BilinearAttention(keras.layers.Layer):
             name="kernel",
         )
 
-    def call(self, history, target, mask=None):
+    def call(
+        self, history: tf.Tensor, target: tf.Tensor, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(history)
         weights = self.attention_weights(history, target, mask=mask)
         return tf.squeeze(tf.matmul(weights[:, None, :], zero_padding(history, mask)), axis=1)
 
-    def attention_weights(self, history, target, mask=None, training=None):
-        """Weights of the behaviours, of shape `(batch, length)`; 0 at padding."""
+    def attention_weights(
+        self,
+        history: tf.Tensor,
+        target: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
+        """Weights of the behaviors, of shape `(batch, length)`; 0 at padding."""
         key = tf.matmul(target, self.kernel, transpose_b=True)
         history = zero_padding(history, mask)
         return masked_softmax(tf.squeeze(tf.matmul(history, key[..., None]), axis=-1), mask)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None  # positions are gone
 
-    def compute_output_shape(self, history_shape, target_shape):
+    def compute_output_shape(
+        self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return (history_shape[0], history_shape[-1])

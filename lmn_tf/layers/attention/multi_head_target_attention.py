@@ -1,4 +1,6 @@
-"""Attention of the candidate on the events that a search has found."""
+"""Multi-head attention of the candidate over retrieved events."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -51,7 +53,7 @@ class MultiHeadTargetAttention(keras.layers.Layer):
           Behavior Data for Click-Through Rate Prediction", CIKM 2020, section 3.3.
     """
 
-    def __init__(self, units=64, num_heads=2, **kwargs):
+    def __init__(self, units: int = 64, num_heads: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_positive_integer("units", units)
         check_positive_integer("num_heads", num_heads)
@@ -66,7 +68,9 @@ class MultiHeadTargetAttention(keras.layers.Layer):
         # XLA would compile again for each length: Keras must not choose it by itself.
         self.supports_jit = False
 
-    def build(self, history_shape, target_shape):
+    def build(
+        self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
+    ) -> None:
         check_axes("history", history_shape)
         self.query_kernel = self._kernel(target_shape[-1], "query_kernel")
         self.key_kernel = self._kernel(history_shape[-1], "key_kernel")
@@ -76,28 +80,32 @@ class MultiHeadTargetAttention(keras.layers.Layer):
     def _kernel(self, width, name):
         return self.add_weight((width, self.units), initializer="glorot_uniform", name=name)
 
-    def call(self, history, target, mask=None):
+    def call(
+        self, history: tf.Tensor, target: tf.Tensor, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(history)
         history = zero_padding(tf.convert_to_tensor(history), mask)
         query = tf.matmul(tf.cast(target, history.dtype), self.query_kernel)
-        query = tf.reshape(query, [-1, self.num_heads, self.units // self.num_heads])
+        query = tf.reshape(query, [-1, self.num_heads, self.units // self.num_heads])  # (B, H, e)
         query *= (self.units // self.num_heads) ** -0.5
-        query = tf.einsum("bhe,dhe->bhd", query, self._by_head(self.key_kernel))
-        scores = tf.matmul(query, history, transpose_b=True)
+        query = tf.einsum("bhe,dhe->bhd", query, self._by_head(self.key_kernel))  # (B, H, d)
+        scores = tf.matmul(query, history, transpose_b=True)  # (B, H, L)
         weights = masked_softmax(scores, None if mask is None else mask[:, None, :])
-        found = tf.matmul(weights, history)
-        heads = tf.einsum("bhd,dhe->bhe", found, self._by_head(self.value_kernel))
+        pooled = tf.matmul(weights, history)  # (B, H, d)
+        heads = tf.einsum("bhd,dhe->bhe", pooled, self._by_head(self.value_kernel))
         return tf.matmul(tf.reshape(heads, [-1, self.units]), self.output_kernel)
 
     def _by_head(self, kernel):
         return tf.reshape(kernel, [-1, self.num_heads, self.units // self.num_heads])
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None  # positions are gone
 
-    def compute_output_shape(self, history_shape, target_shape):
+    def compute_output_shape(
+        self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return (history_shape[0], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "num_heads": self.num_heads}

@@ -1,4 +1,6 @@
-"""One block of SASRec."""
+"""The self-attention block of SASRec."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,8 +15,8 @@ class SelfAttentionBlock(keras.layers.Layer):
     """Lets events attend to each other, and transforms each of them.
 
     As released with the paper, `n = LN(x)`, `y = n + MHA(n, x, x)` and
-    `z = LN(y)`, `out = z + FFN(z)`: only queries are normalised, and what is added
-    is the normalised input. With `pre_norm`, the block of today's transformers:
+    `z = LN(y)`, `out = z + FFN(z)`: only queries are normalized, and what is added
+    is the normalized input. With `pre_norm`, the block of today's transformers:
     `y = x + MHA(LN(x))`, `out = y + FFN(LN(y))`. `MHA` is
     `softmax(Q Kᵀ / √dh) V` in heads of width `dh = d / num_heads` without output
     projection, `FFN` is `W₂ relu(W₁ z)`; both as wide as the history.
@@ -56,7 +58,14 @@ class SelfAttentionBlock(keras.layers.Layer):
           section 3.2.
     """
 
-    def __init__(self, num_heads=1, dropout=0.0, causal=True, pre_norm=False, **kwargs):
+    def __init__(
+        self,
+        num_heads: int = 1,
+        dropout: float = 0.0,
+        causal: bool = True,
+        pre_norm: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive_integer("num_heads", num_heads)
         check_rate("dropout", dropout)
@@ -68,7 +77,7 @@ class SelfAttentionBlock(keras.layers.Layer):
         # XLA would compile again for each length: Keras must not choose it by itself.
         self.supports_jit = False
 
-    def build(self, history_shape):
+    def build(self, history_shape: tuple[int | None, ...]) -> None:
         check_axes("history", history_shape)
         width = history_shape[-1]
         if width % self.num_heads:
@@ -96,7 +105,13 @@ class SelfAttentionBlock(keras.layers.Layer):
         dense.build(shape)
         return dense
 
-    def call(self, history, mask=None, last_only=False, training=None):
+    def call(
+        self,
+        history: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        last_only: bool = False,
+        training: bool | None = None,
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(history)
         x = zero_padding(tf.convert_to_tensor(history), mask)
@@ -118,10 +133,10 @@ class SelfAttentionBlock(keras.layers.Layer):
         query, key, value = self.query(queries), self.key(others), self.value(others)
         query, key, value = (self._split(part) for part in (query, key, value))
         width = query.shape[-1]
-        scores = tf.matmul(query, key, transpose_b=True) * width**-0.5
+        scores = tf.matmul(query, key, transpose_b=True) * width**-0.5  # (B, heads, queries, L)
         weights = masked_softmax(scores, self._seen(mask, tf.shape(key)[2], last_only))
         read = tf.matmul(self.drop(weights, training=training), value)
-        read = tf.transpose(read, [0, 2, 1, 3])
+        read = tf.transpose(read, [0, 2, 1, 3])  # (B, queries, heads, dh)
         return tf.reshape(read, tf.shape(queries))
 
     def _split(self, x):
@@ -144,13 +159,13 @@ class SelfAttentionBlock(keras.layers.Layer):
         hidden = self.drop(self.hidden(x), training=training)
         return self.drop(self.output_layer(hidden), training=training)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return previous_mask
 
-    def compute_output_shape(self, history_shape):
+    def compute_output_shape(self, history_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return tuple(history_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

@@ -1,5 +1,7 @@
 """The encoder of SASRec."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -51,8 +53,14 @@ class SelfAttentiveEncoder(keras.layers.Layer):
     """
 
     def __init__(
-        self, max_positions=50, num_blocks=2, num_heads=1, dropout=0.0, pre_norm=False, **kwargs
-    ):
+        self,
+        max_positions: int = 50,
+        num_blocks: int = 2,
+        num_heads: int = 1,
+        dropout: float = 0.0,
+        pre_norm: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive_integer("max_positions", max_positions)
         check_positive_integer("num_blocks", num_blocks)
@@ -79,7 +87,7 @@ class SelfAttentiveEncoder(keras.layers.Layer):
         # XLA would compile again for each length: Keras must not choose it by itself.
         self.supports_jit = False
 
-    def build(self, history_shape):
+    def build(self, history_shape: tuple[int | None, ...]) -> None:
         check_axes("history", history_shape)
         width = history_shape[-1]
         # Row 0 is the newest event's.
@@ -92,7 +100,9 @@ class SelfAttentiveEncoder(keras.layers.Layer):
             block.build((None, None, width))
         self.norm.build((None, width))
 
-    def call(self, history, mask=None, training=None):
+    def call(
+        self, history: tf.Tensor, mask: tf.Tensor | None = None, training: bool | None = None
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(history)
         x, mask = self._newest(tf.convert_to_tensor(history), mask)
@@ -112,13 +122,13 @@ class SelfAttentiveEncoder(keras.layers.Layer):
         positions, kept = tf.reverse(positions, [1]), tf.reverse(kept, [1])
         return take_positions(zero_padding(history, mask), positions), kept
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None  # positions are gone
 
-    def compute_output_shape(self, history_shape):
+    def compute_output_shape(self, history_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (history_shape[0], history_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "max_positions": self.max_positions,

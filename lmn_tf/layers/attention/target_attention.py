@@ -1,5 +1,8 @@
 """The attention unit of DIN."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -14,8 +17,8 @@ from lmn_tf.ops.sequence.valid_positions import ValidPositions
 class TargetAttention(keras.layers.Layer):
     """Pools a history with weights that depend on the candidate.
 
-    Scores behaviour `e` against target `v` by an MLP of `[v; e; v - e; v * e]`
-    and returns the weighted sum of the behaviours. Padded positions get weight
+    Scores behavior `e` against target `v` by an MLP of `[v; e; v - e; v * e]`
+    and returns the weighted sum of the behaviors. Padded positions get weight
     exactly 0, and an empty history gives exactly 0. The concatenation of width
     `4 * d` is never built: with the first kernel cut into four, the same number
     is `(Wv + Wd) v + (We - Wd) e + Wp (v * e)`, and its first term is one a row.
@@ -57,11 +60,11 @@ class TargetAttention(keras.layers.Layer):
 
     def __init__(
         self,
-        hidden_units=(80, 40),
-        activation="sigmoid",
-        weight_normalization="softmax",
-        **kwargs,
-    ):
+        hidden_units: Sequence[int] = (80, 40),
+        activation: str | Callable = "sigmoid",
+        weight_normalization: str = "softmax",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.hidden_units = check_hidden_units("hidden_units", hidden_units)
         if not self.hidden_units:
@@ -72,11 +75,13 @@ class TargetAttention(keras.layers.Layer):
         )
         self.weight_normalization = weight_normalization
         self.supports_masking = True
-        # XLA is right here, but slower on the CPU, and compiles again for each length:
+        # XLA gives correct results, but is slower on CPUs, and compiles again for each length:
         # Keras must not choose it by itself.
         self.supports_jit = False
 
-    def build(self, history_shape, target_shape):
+    def build(
+        self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
+    ) -> None:
         check_axes("history", history_shape)
         width = history_shape[-1]
         if target_shape[-1] != width:
@@ -99,7 +104,13 @@ class TargetAttention(keras.layers.Layer):
             dense.build((None, before))
             self.dense_layers.append(dense)
 
-    def call(self, history, target, mask=None, training=None):
+    def call(
+        self,
+        history: tf.Tensor,
+        target: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(history)
         positions = ValidPositions(mask, history)
@@ -107,8 +118,14 @@ class TargetAttention(keras.layers.Layer):
         weights = self._weights(items, target, positions, training)
         return positions.row_sum(weights[:, None] * items)
 
-    def attention_weights(self, history, target, mask=None, training=None):
-        """Weights of the behaviours, of shape `(batch, length)`; 0 at padding."""
+    def attention_weights(
+        self,
+        history: tf.Tensor,
+        target: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
+        """Weights of the behaviors, of shape `(batch, length)`; 0 at padding."""
         positions = ValidPositions(mask, history)
         items = positions.take(history)
         return positions.put(self._weights(items, target, positions, training))
@@ -136,13 +153,15 @@ class TargetAttention(keras.layers.Layer):
         pairs = tf.concat([items, items * positions.repeat(target)], axis=-1)
         return tf.matmul(pairs, kernel) + positions.repeat(constant)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None  # positions are gone
 
-    def compute_output_shape(self, history_shape, target_shape):
+    def compute_output_shape(
+        self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return (history_shape[0], history_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         activation = self.activation
         if not isinstance(activation, str):
             activation = keras.activations.serialize(activation)

@@ -1,5 +1,7 @@
 """The Dice activation of DIN."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -16,7 +18,7 @@ class Dice(keras.layers.Layer):
     `p = sigmoid((x - mean) / sqrt(variance + epsilon))` and a learned `alpha`
     for each channel. Mean and variance are those of the batch in training and
     moving averages otherwise (code published with DIEN uses the batch at all
-    times, so that a score depends on its neighbours; this layer does not).
+    times, so that a score depends on its neighbors; this layer does not).
     Positions whose mask is false stay out of the statistics.
 
     Args:
@@ -45,7 +47,13 @@ class Dice(keras.layers.Layer):
           Prediction", KDD 2018, eq. 3.
     """
 
-    def __init__(self, alpha_initializer="zeros", momentum=0.9, epsilon=1e-8, **kwargs):
+    def __init__(
+        self,
+        alpha_initializer: str = "zeros",
+        momentum: float = 0.9,
+        epsilon: float = 1e-8,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.alpha_initializer = keras.initializers.get(alpha_initializer)
         self.momentum = momentum
@@ -61,13 +69,15 @@ class Dice(keras.layers.Layer):
             name="normalization",
         )
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         self.normalization.build(inputs_shape)
         self.alpha = self.add_weight(
             shape=(inputs_shape[-1],), initializer=self.alpha_initializer, name="alpha"
         )
 
-    def call(self, inputs, mask=None, training=None):
+    def call(
+        self, inputs: tf.Tensor, mask: tf.Tensor | None = None, training: bool | None = None
+    ) -> tf.Tensor:
         if self._is_one_kernel(inputs, mask, training):
             output, mean, variance = _dice(inputs, tf.convert_to_tensor(self.alpha), self.epsilon)
             self.normalization.update_averages(tf.shape(inputs)[0], mean, variance)
@@ -89,10 +99,10 @@ class Dice(keras.layers.Layer):
             and not tf.config.list_physical_devices("GPU")
         )
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "alpha_initializer": keras.initializers.serialize(self.alpha_initializer),
@@ -105,7 +115,7 @@ def _dice(inputs, alpha, epsilon):
     """Dice of `(N, d)` by the statistics of its rows; returns them too, without gradient.
 
     Dice is bound by memory: each operation reads and writes all activations. TensorFlow's fused
-    batch normalisation, and a gradient that keeps two of the intermediate tensors and reads each
+    batch normalization, and a gradient that keeps two of the intermediate tensors and reads each
     as seldom as it can, take half the operations of a gradient by the book.
     """
     width = inputs.shape[-1]

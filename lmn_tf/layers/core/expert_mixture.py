@@ -1,4 +1,7 @@
-"""Shared experts that several tasks weigh each for itself."""
+"""Shared experts with a gate for each task."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -22,7 +25,7 @@ class ExpertMixture(keras.layers.Layer):
         activation: Activation of the experts. Defaults to `"relu"`.
         dropout: Float. Share of each layer dropped in training. Defaults to
             `0.0`.
-        batch_norm: Boolean. Whether to batch-normalise the inputs. Defaults to
+        batch_norm: Boolean. Whether to batch-normalize the inputs. Defaults to
             `False`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
@@ -48,14 +51,14 @@ class ExpertMixture(keras.layers.Layer):
 
     def __init__(
         self,
-        num_experts,
-        num_tasks,
-        hidden_units=(200, 80),
-        activation="relu",
-        dropout=0.0,
-        batch_norm=False,
-        **kwargs,
-    ):
+        num_experts: int,
+        num_tasks: int,
+        hidden_units: Sequence[int] = (200, 80),
+        activation: str | Callable = "relu",
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive_integer("num_experts", num_experts)
         check_positive_integer("num_tasks", num_tasks)
@@ -79,20 +82,20 @@ class ExpertMixture(keras.layers.Layer):
         self.hidden_units, self.activation = first.hidden_units, first.activation
         self.dropout, self.batch_norm = dropout, batch_norm
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         for layer in (*self.experts, self.gate):
             layer.build(inputs_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         outputs = tf.stack([expert(inputs, training=training) for expert in self.experts], axis=1)
         scores = tf.reshape(self.gate(inputs), [-1, self.num_tasks, self.num_experts])
         weights = tf.nn.softmax(tf.cast(scores, tf.float32), axis=-1)
         return tf.matmul(tf.cast(weights, outputs.dtype), outputs)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (inputs_shape[0], self.num_tasks, self.hidden_units[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         activation = self.activation
         if not isinstance(activation, str):
             activation = keras.activations.serialize(activation)

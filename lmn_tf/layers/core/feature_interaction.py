@@ -1,5 +1,7 @@
 """Explicit interactions between groups of features."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras_rs.layers import DotInteraction, FeatureCross
@@ -45,7 +47,9 @@ class FeatureInteraction(keras.layers.Layer):
           and Recommendation Systems", 2019, section 2.1.
     """
 
-    def __init__(self, kind="cross", num_layers=2, projection_dim=32, **kwargs):
+    def __init__(
+        self, kind: str = "cross", num_layers: int = 2, projection_dim: int = 32, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_choice("kind", kind, ("cross", "dot"))
         check_positive_integer("num_layers", num_layers)
@@ -54,7 +58,7 @@ class FeatureInteraction(keras.layers.Layer):
         self.num_layers = num_layers
         self.projection_dim = projection_dim
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         widths = [shape[-1] for shape in inputs_shape]
         self.crosses, self.projections = [], []
         if self.kind == "cross":
@@ -75,23 +79,26 @@ class FeatureInteraction(keras.layers.Layer):
             self.projections.append(dense)
         self.dot = DotInteraction(name="dot", dtype=self.dtype_policy)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         vector = tf.concat(inputs, axis=-1)
         if self.kind == "dot":
             pairs = zip(self.projections, inputs, strict=True)
-            return tf.concat([vector, self.dot([dense(one) for dense, one in pairs])], axis=-1)
+            return tf.concat(
+                [vector, self.dot([dense(vector_of_group) for dense, vector_of_group in pairs])],
+                axis=-1,
+            )
         x = vector
         for cross in self.crosses:
             x = cross(vector, x)
         return x
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         width, count = sum(shape[-1] for shape in inputs_shape), len(inputs_shape)
         if self.kind == "dot":
             width += count * (count - 1) // 2
         return (inputs_shape[0][0], width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "kind": self.kind,

@@ -1,4 +1,6 @@
-"""Batch normalisation whose statistics leave padding out."""
+"""Batch normalization with statistics of the valid positions only."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -10,12 +12,12 @@ from lmn_tf.ops.sequence.masked import masked_moments
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class MaskedBatchNormalization(keras.layers.Layer):
-    """Normalises each channel by statistics of the valid positions only.
+    """Normalizes each channel by statistics of the valid positions only.
 
     Computes `gamma * (x - mean) / sqrt(variance + epsilon) + beta` for each
     channel of the last axis, with the mean and variance of the batch in
     training and their moving averages otherwise. Positions whose mask is false
-    do not enter the statistics; they are normalised like the others. A batch
+    do not enter the statistics; they are normalized like the others. A batch
     without a single valid position leaves the moving averages as they are.
     Statistics are computed in float32 whatever the compute dtype, and over all
     replicas of a distribution strategy: their batches are one.
@@ -48,7 +50,14 @@ class MaskedBatchNormalization(keras.layers.Layer):
     [[-1.0], [1.0]]
     """
 
-    def __init__(self, momentum=0.9, epsilon=0.001, center=True, scale=True, **kwargs):
+    def __init__(
+        self,
+        momentum: float = 0.9,
+        epsilon: float = 0.001,
+        center: bool = True,
+        scale: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_rate("momentum", momentum)
         if epsilon <= 0:
@@ -59,7 +68,7 @@ class MaskedBatchNormalization(keras.layers.Layer):
         self.scale = scale
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         width = (inputs_shape[-1],)
         # Kept out of autocast: float16 statistics overflow and lose small steps.
         self.gamma = self.beta = None
@@ -84,7 +93,9 @@ class MaskedBatchNormalization(keras.layers.Layer):
             aggregation="mean",
         )
 
-    def call(self, inputs, mask=None, training=None):
+    def call(
+        self, inputs: tf.Tensor, mask: tf.Tensor | None = None, training: bool | None = None
+    ) -> tf.Tensor:
         x = tf.cast(inputs, tf.float32)
         mean = tf.convert_to_tensor(self.moving_mean)
         variance = tf.convert_to_tensor(self.moving_variance)
@@ -99,16 +110,16 @@ class MaskedBatchNormalization(keras.layers.Layer):
             x += self.beta
         return tf.cast(x, self.compute_dtype)
 
-    def update_averages(self, count, mean, variance):
-        """Moves the averages towards the statistics of a batch of `count` valid positions."""
+    def update_averages(self, count: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> None:
+        """Moves the averages toward the statistics of a batch of `count` valid positions."""
         kept = tf.where(count > 0, float(self.momentum), 1.0)
         for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             average.assign(tf.convert_to_tensor(average) * kept + value * (1.0 - kept))
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "momentum": self.momentum,

@@ -1,13 +1,17 @@
 """Stacks of dense layers."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from lmn_tf.layers.base import check_hidden_units, check_positive_integer, check_rate
 from lmn_tf.layers.core.dice import Dice
 from lmn_tf.layers.core.masked_batch_normalization import MaskedBatchNormalization
 
 
-def make_activation(activation, rank, name):
+def make_activation(activation: str | Callable, rank: int, name: str) -> keras.layers.Layer:
     """Makes an activation layer; knows `"prelu"` and `"dice"` beside those of Keras.
 
     Args:
@@ -33,7 +37,7 @@ class MLP(keras.layers.Layer):
 
     Computes `dropout(activation(x @ kernel + bias))` for each hidden width,
     then a linear layer of `output_units` when given. The mask concerns only the
-    statistics of batch normalisation and of Dice, which leave padding out.
+    statistics of batch normalization and of Dice, which leave padding out.
 
     Args:
         hidden_units: Tuple of integers. Width of each hidden layer. Defaults to
@@ -42,7 +46,7 @@ class MLP(keras.layers.Layer):
             Keras activation. Defaults to `"relu"`.
         output_units: Integer. Width of a last layer without activation, or
             `None` for none. Defaults to `None`.
-        batch_norm: Boolean. Whether to batch-normalise the inputs. Defaults to
+        batch_norm: Boolean. Whether to batch-normalize the inputs. Defaults to
             `False`.
         dropout: Float. Share of each hidden layer dropped in training. Defaults
             to `0.0`.
@@ -70,14 +74,14 @@ class MLP(keras.layers.Layer):
 
     def __init__(
         self,
-        hidden_units=(200, 80),
-        activation="relu",
-        output_units=None,
-        batch_norm=False,
-        dropout=0.0,
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        hidden_units: Sequence[int] = (200, 80),
+        activation: str | Callable = "relu",
+        output_units: int | None = None,
+        batch_norm: bool = False,
+        dropout: float = 0.0,
+        kernel_initializer: str = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.hidden_units = check_hidden_units("hidden_units", hidden_units)
         if output_units is not None:
@@ -97,7 +101,7 @@ class MLP(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         shape = tuple(inputs_shape)
         self.normalization = None
         if self.batch_norm:
@@ -129,7 +133,9 @@ class MLP(keras.layers.Layer):
         dense.build(shape)
         return dense
 
-    def call(self, inputs, mask=None, training=None):
+    def call(
+        self, inputs: tf.Tensor, mask: tf.Tensor | None = None, training: bool | None = None
+    ) -> tf.Tensor:
         x = inputs
         if self.normalization is not None:
             x = self.normalization(x, mask=mask, training=training)
@@ -143,10 +149,10 @@ class MLP(keras.layers.Layer):
                 x = self.dropout_layer(x, training=training)
         return x if self.output_layer is None else self.output_layer(x)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*inputs_shape[:-1], self.output_units or self.hidden_units[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         activation = self.activation
         if not isinstance(activation, str):
             activation = keras.activations.serialize(activation)

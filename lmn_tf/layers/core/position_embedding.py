@@ -1,4 +1,6 @@
-"""Embeddings of how far back a behaviour stands."""
+"""Position embeddings, counted from the newest behavior."""
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,10 +12,10 @@ from lmn_tf.ops.sequence.masked import zero_padding
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class PositionEmbedding(keras.layers.Layer):
-    """Adds to each behaviour an embedding of how many newer ones there are.
+    """Adds to each behavior an embedding of how many newer ones there are.
 
     Computes `x_j + E[p_j]`, where `p_j` counts the valid positions behind `j`: the newest
-    behaviour has position 0, whatever the length of the history and on whichever side padding
+    behavior has position 0, whatever the length of the history and on whichever side padding
     stands. Positions from `max_length` on share the last embedding. Nothing is added at padding.
 
     That positions are counted from the newest is our choice; the paper says that they are
@@ -48,7 +50,13 @@ class PositionEmbedding(keras.layers.Layer):
         - Vaswani et al., "Attention Is All You Need", NeurIPS 2017, section 3.5, for the waves.
     """
 
-    def __init__(self, max_length, encoding="learned", embeddings_initializer="uniform", **kwargs):
+    def __init__(
+        self,
+        max_length: int,
+        encoding: str = "learned",
+        embeddings_initializer: str = "uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive_integer("max_length", max_length)
         check_choice("encoding", encoding, ("learned", "sinusoidal"))
@@ -57,7 +65,7 @@ class PositionEmbedding(keras.layers.Layer):
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.supports_masking = True
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         check_axes("inputs", inputs_shape)
         if self.encoding == "learned":
             self.embeddings = self.add_weight(
@@ -69,7 +77,7 @@ class PositionEmbedding(keras.layers.Layer):
             self._waves = _waves(self.max_length, inputs_shape[-1])
         self.built = True
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         table = self.embeddings if self.encoding == "learned" else self._waves
         table = tf.cast(tf.convert_to_tensor(table), inputs.dtype)
         if mask is None:
@@ -82,13 +90,13 @@ class PositionEmbedding(keras.layers.Layer):
     def _clip(self, positions):
         return tf.minimum(positions, self.max_length - 1)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return previous_mask
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "max_length": self.max_length,
@@ -99,7 +107,7 @@ class PositionEmbedding(keras.layers.Layer):
 
 @tf.custom_gradient
 def _rows_of(table, positions):
-    # The gradient of `tf.gather` would list a row of the small table for every behaviour.
+    # The gradient of `tf.gather` would list a row of the small table for every behavior.
     size = tf.shape(table)[0]
 
     def gradient(upstream):

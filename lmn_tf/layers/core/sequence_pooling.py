@@ -1,6 +1,9 @@
 """Pooling of padded sequences."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from lmn_tf.layers.base import check_choice
 from lmn_tf.ops.sequence.masked import masked_mean, masked_sum
@@ -38,21 +41,21 @@ class SequencePooling(keras.layers.Layer):
           RecSys 2016.
     """
 
-    def __init__(self, pooling="mean", **kwargs):
+    def __init__(self, pooling: str = "mean", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_choice("pooling", pooling, ("mean", "sum"))
         self.pooling = pooling
         self.supports_masking = True
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         pool = masked_mean if self.pooling == "mean" else masked_sum
         return pool(inputs, mask)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None  # positions are gone
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (input_shape[0], input_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pooling": self.pooling}

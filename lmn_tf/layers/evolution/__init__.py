@@ -1,1 +1,1 @@
-"""Interests as they evolve: recurrent layers and their auxiliary loss."""
+"""Interest evolution: recurrent layers and their auxiliary loss."""

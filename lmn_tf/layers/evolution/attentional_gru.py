@@ -1,4 +1,6 @@
-"""Gated recurrent units that attention steers."""
+"""Gated recurrent units with attention in the update gate."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -70,7 +72,13 @@ class AttentionalGRU(keras.layers.Layer):
           Prediction", AAAI 2019, section 4.3.
     """
 
-    def __init__(self, units=None, variant="augru", return_sequences=False, **kwargs):
+    def __init__(
+        self,
+        units: int | None = None,
+        variant: str = "augru",
+        return_sequences: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if units is not None:
             check_positive_integer("units", units)
@@ -82,7 +90,7 @@ class AttentionalGRU(keras.layers.Layer):
         # What gains from XLA is compiled by itself, step by step of the history.
         self.supports_jit = False
 
-    def build(self, history_shape):
+    def build(self, history_shape: tuple[int | None, ...]) -> None:
         check_axes("history", history_shape)
         units = self._width(history_shape)
         self.kernel = self.add_weight(
@@ -98,7 +106,9 @@ class AttentionalGRU(keras.layers.Layer):
             shape=(2, 3 * units), initializer="zeros", autocast=False, name="bias"
         )
 
-    def call(self, history, weights=None, mask=None):
+    def call(
+        self, history: tf.Tensor, weights: tf.Tensor | None = None, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(history)
         valid = tf.ones(tf.shape(history)[:2], bool) if mask is None else tf.cast(mask, bool)
@@ -133,10 +143,10 @@ class AttentionalGRU(keras.layers.Layer):
             return attention, tf.zeros_like(attention)
         return tf.zeros_like(valid), valid
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return previous_mask if self.return_sequences else None
 
-    def compute_output_shape(self, history_shape):
+    def compute_output_shape(self, history_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         width = self._width(history_shape)
         if self.return_sequences:
             return (*history_shape[:2], width)
@@ -145,7 +155,7 @@ class AttentionalGRU(keras.layers.Layer):
     def _width(self, history_shape):
         return history_shape[-1] if self.units is None else self.units
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,4 +1,7 @@
-"""The interest of a user as DIEN sees it evolve towards the candidate."""
+"""The interest evolution of DIEN as one layer."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -15,12 +18,12 @@ from lmn_tf.layers.evolution.next_behaviour_loss import NextBehaviourLoss
 class InterestEvolution(keras.layers.Layer):
     """Follows the interest that leads to the candidate through a history.
 
-    A gated recurrent unit turns behaviours `e_t` into interests `h_t`, which an
-    auxiliary loss teaches to tell the next behaviour; attention weighs them,
+    A gated recurrent unit turns behaviors `e_t` into interests `h_t`, which an
+    auxiliary loss teaches to tell the next behavior; attention weighs them,
     `a_t = softmax_t(score(h_t, v))`; and a second unit, whose steps are weighted
     by `a_t`, ends in the interest that is returned: the state after the last
     valid step. Padding gets no weight and carries the states; an empty history
-    gives exactly 0. Both units are as wide as the behaviours.
+    gives exactly 0. Both units are as wide as the behaviors.
 
     Args:
         variant: Form of the second unit: `"augru"`, `"released"`, `"agru"` or
@@ -62,14 +65,14 @@ class InterestEvolution(keras.layers.Layer):
 
     def __init__(
         self,
-        variant="augru",
-        attention="bilinear",
-        attention_units=(80, 40),
-        attention_activation="sigmoid",
-        auxiliary_units=(100, 50),
-        auxiliary_weight=1.0,
-        **kwargs,
-    ):
+        variant: str = "augru",
+        attention: str = "bilinear",
+        attention_units: Sequence[int] = (80, 40),
+        attention_activation: str | Callable = "sigmoid",
+        auxiliary_units: Sequence[int] = (100, 50),
+        auxiliary_weight: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_choice("attention", attention, ("bilinear", "mlp"))
         check_auxiliary_weight(auxiliary_weight)
@@ -103,7 +106,9 @@ class InterestEvolution(keras.layers.Layer):
         self.evolution = AttentionalGRU(variant=variant, name="evolution", dtype=self.dtype_policy)
         self.variant = variant
 
-    def build(self, history_shape, target_shape):
+    def build(
+        self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
+    ) -> None:
         check_axes("history", history_shape)
         self.extractor.build(history_shape)
         self.attention_layer.build(history_shape, target_shape)
@@ -111,7 +116,13 @@ class InterestEvolution(keras.layers.Layer):
         if self.auxiliary_loss is not None:
             self.auxiliary_loss.build(history_shape, history_shape)
 
-    def call(self, history, target, mask=None, training=None):
+    def call(
+        self,
+        history: tf.Tensor,
+        target: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(history)
         interests = self.extractor(history, mask=mask)
@@ -122,13 +133,15 @@ class InterestEvolution(keras.layers.Layer):
         )
         return self.evolution(interests, weights=weights, mask=mask)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None  # positions are gone
 
-    def compute_output_shape(self, history_shape, target_shape):
+    def compute_output_shape(
+        self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return (history_shape[0], history_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "variant": self.variant,
@@ -140,7 +153,7 @@ class InterestEvolution(keras.layers.Layer):
         }
 
 
-def check_auxiliary_weight(value):
+def check_auxiliary_weight(value: Any) -> None:
     """Raises `ValueError` if the weight of an auxiliary loss is negative."""
     if value < 0:
         raise ValueError(

@@ -1,5 +1,8 @@
 """The auxiliary loss of DIEN."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -12,19 +15,19 @@ from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class NextBehaviourLoss(keras.layers.Layer):
-    """Adds a loss that has each state tell the next behaviour from another user's.
+    """Adds a loss that trains each state to distinguish the next behavior from another user's.
 
     Returns the states as they are. In training it adds to the model's loss
     `weight * mean(softplus(-f(h_t, e_{t+1})) + softplus(f(h_t, e'_{t+1})))`, where
     `f` is an MLP of `[h; e]` (or `<h, e>` without hidden layers) and the mean is
-    over all `t` with a valid behaviour at `t` and at `t + 1`; a batch without any
+    over all `t` with a valid behavior at `t` and at `t + 1`; a batch without any
     gives a loss of 0.
 
-    Negatives `e'` are behaviours of the other rows of the batch, our choice: each
+    Negatives `e'` are behaviors of the other rows of the batch, our choice: each
     is drawn with the same chance from all of them. One row's are drawn as a walk
     through that list from a random place by random strides, so that a few numbers
     a row suffice and padding changes nothing. A row has no pairs when no other
-    row has behaviours. The draws come from a `keras.random.SeedGenerator`, whose
+    row has behaviors. The draws come from a `keras.random.SeedGenerator`, whose
     state is saved with the weights. Outside of training nothing is drawn and no
     loss is added.
 
@@ -42,7 +45,7 @@ class NextBehaviourLoss(keras.layers.Layer):
 
     Call arguments:
         states: Float tensor of shape `(batch, length, units)`.
-        history: Float tensor of shape `(batch, length, d)`: the behaviours.
+        history: Float tensor of shape `(batch, length, d)`: the behaviors.
         mask: Optional boolean tensor of shape `(batch, length)`, true where
             valid. Defaults to the Keras mask of `states`.
         training: Boolean. Whether to add the loss.
@@ -51,7 +54,7 @@ class NextBehaviourLoss(keras.layers.Layer):
         `states`.
 
     Raises:
-        ValueError: If `weight` is not positive, or if states and behaviours differ
+        ValueError: If `weight` is not positive, or if states and behaviors differ
             in width where `hidden_units` is `()`.
 
     Example:
@@ -68,8 +71,13 @@ class NextBehaviourLoss(keras.layers.Layer):
     """
 
     def __init__(
-        self, hidden_units=(100, 50), activation="sigmoid", weight=1.0, seed=None, **kwargs
-    ):
+        self,
+        hidden_units: Sequence[int] = (100, 50),
+        activation: str | Callable = "sigmoid",
+        weight: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.hidden_units = check_hidden_units("hidden_units", hidden_units)
         if weight <= 0:
@@ -90,7 +98,9 @@ class NextBehaviourLoss(keras.layers.Layer):
             )
         self.loss_tracker = RunningMean(name="auxiliary_loss")
 
-    def build(self, states_shape, history_shape):
+    def build(
+        self, states_shape: tuple[int | None, ...], history_shape: tuple[int | None, ...]
+    ) -> None:
         units, width = states_shape[-1], history_shape[-1]
         if self.mlp is not None:
             self.mlp.build((None, units + width))
@@ -100,7 +110,13 @@ class NextBehaviourLoss(keras.layers.Layer):
                 f"Received: history width={width}, states width={units}"
             )
 
-    def call(self, states, history, mask=None, training=None):
+    def call(
+        self,
+        states: tf.Tensor,
+        history: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(states)
         if training:
@@ -109,7 +125,9 @@ class NextBehaviourLoss(keras.layers.Layer):
             self.loss_tracker.update_state(loss)
         return states
 
-    def loss(self, states, history, mask=None):
+    def loss(
+        self, states: tf.Tensor, history: tf.Tensor, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """The loss without its weight, a float32 scalar; each call draws new negatives.
 
         Args:
@@ -155,7 +173,7 @@ class NextBehaviourLoss(keras.layers.Layer):
         size = tf.size(mask)
         flat = tf.reshape(mask, [-1])
         rank = tf.cumsum(tf.cast(flat, tf.int32), exclusive=True)
-        # The valid positions in order; what is not valid goes to a last place of its own.
+        # The valid positions in order; invalid ones go to an extra last row.
         listed = tf.scatter_nd(tf.where(flat, rank, size)[:, None], tf.range(size), [size + 1])
         counts = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
         total = tf.reduce_sum(counts)
@@ -165,29 +183,32 @@ class NextBehaviourLoss(keras.layers.Layer):
         stride = 1 + _below(others - 1, chances[:, 1])
         # Wide integers: a long row times a long stride passes 32 bits.
         first, stride, others, after = (
-            tf.cast(one, tf.int64)[:, None] for one in (first, stride, others, starts + counts)
+            tf.cast(per_row, tf.int64)[:, None]
+            for per_row in (first, stride, others, starts + counts)
         )
         in_row = tf.cast(tf.reshape(rank, tf.shape(mask)) - starts[:, None], tf.int64)
         walk = (first + in_row * stride) % tf.maximum(others, 1)
         drawn = (after + walk) % tf.cast(tf.maximum(total, 1), tf.int64)
         return tf.gather(listed, drawn), others[:, 0] > 0
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         store["seed_generator"] = self.seed_generator.state
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         variables = {name: store[name] for name in store.keys() if name != "seed_generator"}
         super().load_own_variables(variables)
         self.seed_generator.state.assign(store["seed_generator"])
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return previous_mask
 
-    def compute_output_shape(self, states_shape, history_shape):
+    def compute_output_shape(
+        self, states_shape: tuple[int | None, ...], history_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return tuple(states_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         activation = self.activation
         if not isinstance(activation, str):
             activation = keras.activations.serialize(activation)

@@ -1,6 +1,8 @@
 """The iterative memory of IMN as one layer."""
 
 import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,7 +18,7 @@ from lmn_tf.ops.sequence.valid_positions import ValidPositions
 class IterativeMemory(keras.layers.Layer):
     """Walks over a history several times, each time with what it remembers of the last.
 
-    The memory starts as the candidate, `m_0 = v`. In each of `num_walks` walks every behaviour is
+    The memory starts as the candidate, `m_0 = v`. In each of `num_walks` walks every behavior is
     weighted by its likeness to candidate and memory, and the weighted sum `r_t` updates the
     memory: `m_t = GRU(r_t, m_{t-1})`. Then `num_enhancements` steps of another GRU bring out what
     concerns the candidate: `u_t = GRU([W u_{t-1}; v], u_{t-1})` with `u_0` the last memory. The
@@ -24,7 +26,7 @@ class IterativeMemory(keras.layers.Layer):
     enhancements.
 
     The units of both GRUs are as many as the history's width, since the memory is subtracted from
-    behaviours. Padded positions get weight exactly 0. An empty history is read as 0, and the
+    behaviors. Padded positions get weight exactly 0. An empty history is read as 0, and the
     result is what the GRUs make of the candidate alone: finite, but not 0. Time and memory are
     linear in the length.
 
@@ -73,19 +75,19 @@ class IterativeMemory(keras.layers.Layer):
 
     def __init__(
         self,
-        num_walks=3,
-        num_enhancements=3,
-        hidden_units=64,
-        activation="sigmoid",
-        weight_normalization="sigmoid",
-        normalize="none",
-        share_iterations=True,
-        cross="full",
-        euclidean=True,
-        attention=True,
-        iterative=True,
-        **kwargs,
-    ):
+        num_walks: int = 3,
+        num_enhancements: int = 3,
+        hidden_units: int = 64,
+        activation: str | Callable = "sigmoid",
+        weight_normalization: str = "sigmoid",
+        normalize: str = "none",
+        share_iterations: bool = True,
+        cross: str = "full",
+        euclidean: bool = True,
+        attention: bool = True,
+        iterative: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         _check_count("num_walks", num_walks)
         _check_count("num_enhancements", num_enhancements)
@@ -95,7 +97,7 @@ class IterativeMemory(keras.layers.Layer):
         self.attention = attention
         self.iterative = iterative
         self.supports_masking = True
-        # XLA is right here, but slower on the CPU, and compiles again for each length:
+        # XLA gives correct results, but is slower on CPUs, and compiles again for each length:
         # Keras must not choose it by itself.
         self.supports_jit = False
         self._attention_config = {
@@ -116,13 +118,15 @@ class IterativeMemory(keras.layers.Layer):
         return MultiWayAttention(**self._attention_config, name=name, dtype=self.dtype_policy)
 
     @property
-    def num_reads(self):
+    def num_reads(self) -> int:
         """How often the history is read with attention: `num_walks`, but for ablations."""
         if not self.attention:
             return 0
         return self.num_walks if self.iterative else 1
 
-    def build(self, history_shape, target_shape):
+    def build(
+        self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
+    ) -> None:
         check_axes("history", history_shape)
         width = history_shape[-1]
         if target_shape[-1] != width:
@@ -150,7 +154,9 @@ class IterativeMemory(keras.layers.Layer):
         cell.build((None, input_width))
         return cell
 
-    def call(self, history, target, mask=None):
+    def call(
+        self, history: tf.Tensor, target: tf.Tensor, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(history)
         if not self.attention:
@@ -164,18 +170,18 @@ class IterativeMemory(keras.layers.Layer):
         delayed = self._attention_config["cross"] == "delayed"
         memory = positions.row_mean(items) if delayed else target
         weighers = [attention.prepare(items, target, positions) for attention in self.attentions]
-        told = []
+        weights_of_walks = []
         for walk in range(self.num_reads):
             weights = weighers[walk % len(weighers)](memory)
-            told.append(weights)
+            weights_of_walks.append(weights)
             read_out = positions.row_sum(tf.cast(weights, items.dtype)[:, None] * items)
             if not self.iterative:
-                return self._told(told, positions, read_out)
+                return self._report(weights_of_walks, positions, read_out)
             cell = self.update_cells[walk % len(self.update_cells)]
             memory, _ = cell(read_out, [memory])
-        return self._told(told, positions, memory)
+        return self._report(weights_of_walks, positions, memory)
 
-    def _told(self, weights, positions, memory):
+    def _report(self, weights, positions, memory):
         if self._watcher is not None and weights:
             self._watcher([positions.put(walk) for walk in weights], positions.mask)
         return memory
@@ -189,15 +195,15 @@ class IterativeMemory(keras.layers.Layer):
         return memory
 
     @contextlib.contextmanager
-    def watched(self, watcher):
-        """Has the weights of the walks told while a block runs the layer, or a model with it.
+    def watched(self, watcher: Callable) -> Iterator[None]:
+        """Reports the weights of the walks while the layer, or a model with it, runs in the block.
 
-        Calls outside the block cost nothing more. Within a `tf.function` the block runs while the
-        function is traced, and the tensors are those of the graph.
+        Calls outside of the block have no extra cost. Within a `tf.function`, the block applies
+        while the function is traced, and the tensors are those of the graph.
 
         Args:
             watcher: Function called with a list of float32 tensors of shape `(batch, length)`,
-                one a walk, and the mask, which is `None` where every position counts.
+                one per walk, and the mask, which is `None` if all positions are valid.
         """
         before, self._watcher = self._watcher, watcher
         try:
@@ -205,13 +211,15 @@ class IterativeMemory(keras.layers.Layer):
         finally:
             self._watcher = before
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None  # positions are gone
 
-    def compute_output_shape(self, history_shape, target_shape):
+    def compute_output_shape(
+        self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return (history_shape[0], history_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         activation = keras.activations.get(self._attention_config["activation"])
         return {
             **super().get_config(),

@@ -1,4 +1,6 @@
-"""How what a memory gave enters the tokens that asked for it."""
+"""Gates that fuse a memory read-out into its tokens."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,8 +18,8 @@ class MemoryGate(keras.layers.Layer):
     - `"residual"`: `r Wo`.
     - `"scalar"`: `sigmoid(X wg) * (r Wo)`, with one gate a token.
 
-    The method section of the MSN paper was not at hand: the gates are a reconstruction from the
-    family of product-key memories, `"swiglu"` and `"scalar"` after those of Meta's memory layers.
+    The method section of the MSN paper was not available: the gates are reconstructed from other
+    product-key memories, `"swiglu"` and `"scalar"` from Meta's memory layers.
 
     Args:
         gate: `"swiglu"`, `"sigmoid"`, `"residual"` or `"scalar"`. Defaults to `"swiglu"`.
@@ -46,7 +48,7 @@ class MemoryGate(keras.layers.Layer):
           Scale", 2024, section 3.
     """
 
-    def __init__(self, gate="swiglu", zero_output=False, **kwargs):
+    def __init__(self, gate: str = "swiglu", zero_output: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_choice("gate", gate, ("swiglu", "sigmoid", "residual", "scalar"))
         if zero_output and gate == "sigmoid":
@@ -58,7 +60,9 @@ class MemoryGate(keras.layers.Layer):
         self.zero_output = zero_output
         self.supports_masking = True
 
-    def build(self, inputs_shape, read_out_shape):
+    def build(
+        self, inputs_shape: tuple[int | None, ...], read_out_shape: tuple[int | None, ...]
+    ) -> None:
         width, value_dim = inputs_shape[-1], read_out_shape[-1]
         self.gate_projection = None
         if self.gate == "swiglu":
@@ -78,7 +82,7 @@ class MemoryGate(keras.layers.Layer):
         dense.build((None, width))
         return dense
 
-    def call(self, inputs, read_out):
+    def call(self, inputs: tf.Tensor, read_out: tf.Tensor) -> tf.Tensor:
         if self.gate == "swiglu":
             return self.output_projection(read_out * tf.nn.silu(self.gate_projection(inputs)))
         output = self.output_projection(read_out)
@@ -88,8 +92,10 @@ class MemoryGate(keras.layers.Layer):
             return tf.sigmoid(self.gate_projection(inputs)) * output
         return tf.broadcast_to(output, tf.shape(inputs))
 
-    def compute_output_shape(self, inputs_shape, read_out_shape):
+    def compute_output_shape(
+        self, inputs_shape: tuple[int | None, ...], read_out_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return tuple(inputs_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "gate": self.gate, "zero_output": self.zero_output}

@@ -1,4 +1,4 @@
-"""What one read of a product-key memory gives, and what follows from it."""
+"""Result of a read of a product-key memory, and its balance loss."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from lmn_tf.ops.search.key_balance import key_balance
 
 
 class MemoryReading(NamedTuple):
-    """What one read of the memory gives, for `N` inputs and `H` heads.
+    """Result of one read of the memory, for `N` inputs and `H` heads.
 
     Attributes:
         read_out: Float tensor of shape `(N, dv)`.
@@ -24,8 +24,14 @@ class MemoryReading(NamedTuple):
     queries: tf.Tensor
 
 
-def balance_of(reading, keys, valid, temperature, open_keys=None):
-    """Gives the key-balance loss of a read, averaged over both axes.
+def balance_of(
+    reading: MemoryReading,
+    keys: tuple[tf.Tensor, tf.Tensor],
+    valid: tf.Tensor | None,
+    temperature: float,
+    open_keys: int | tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Computes the key-balance loss of a read, averaged over both axes.
 
     Args:
         reading: A `MemoryReading`.
@@ -41,8 +47,10 @@ def balance_of(reading, keys, valid, temperature, open_keys=None):
     num_keys = keys[0].shape[1]
     ids = reading.slots // num_keys, reading.slots % num_keys
     losses = []
-    for queries, one, hits in zip(tf.unstack(reading.queries, axis=1), keys, ids, strict=True):
-        scores = tf.einsum("nhd,hmd->nhm", queries, one)
+    for queries, axis_keys, hits in zip(
+        tf.unstack(reading.queries, axis=1), keys, ids, strict=True
+    ):
+        scores = tf.einsum("nhd,hmd->nhm", queries, axis_keys)
         share = 1.0
         if open_keys is not None:
             scores = tf.where(tf.range(num_keys) < open_keys, scores, scores.dtype.min)
@@ -52,7 +60,7 @@ def balance_of(reading, keys, valid, temperature, open_keys=None):
     return tf.add_n(losses) / len(losses)
 
 
-def scores_at(ids, queries, keys):
+def scores_at(ids: tf.Tensor, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
     """Scores of some keys: `(N, H, k)` ids, `(N, H, d)` queries, `(H, m, d)` keys."""
     scores = tf.einsum("nhd,hmd->nhm", queries, keys)
     return tf.gather(scores, ids, batch_dims=2)

@@ -1,5 +1,8 @@
 """The attention of IMN between a history, a candidate and a memory."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -12,8 +15,8 @@ from lmn_tf.ops.sequence.valid_positions import ValidPositions
 class MultiWayAttention(keras.layers.Layer):
     """Pools a history with weights that depend on the candidate and on a memory.
 
-    Scores behaviour `e` against memory `m` and target `v` by two dense layers on
-    `[e - m; e - v; e * m; e * v]` and returns the sum of the behaviours, each times the sigmoid of
+    Scores behavior `e` against memory `m` and target `v` by two dense layers on
+    `[e - m; e - v; e * m; e * v]` and returns the sum of the behaviors, each times the sigmoid of
     its score. Padded positions get weight exactly 0, and an empty history gives exactly 0.
 
     The concatenation of width `4 * d` is never built. With the kernel cut into four, the first
@@ -62,14 +65,14 @@ class MultiWayAttention(keras.layers.Layer):
 
     def __init__(
         self,
-        hidden_units=64,
-        activation="sigmoid",
-        weight_normalization="sigmoid",
-        normalize="none",
-        cross="full",
-        euclidean=True,
-        **kwargs,
-    ):
+        hidden_units: int = 64,
+        activation: str | Callable = "sigmoid",
+        weight_normalization: str = "sigmoid",
+        normalize: str = "none",
+        cross: str = "full",
+        euclidean: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive_integer("hidden_units", hidden_units)
         check_choice("weight_normalization", weight_normalization, ("sigmoid", "softmax"))
@@ -87,11 +90,16 @@ class MultiWayAttention(keras.layers.Layer):
         self.cross = cross
         self.euclidean = euclidean
         self.supports_masking = True
-        # XLA is right here, but slower on the CPU, and compiles again for each length:
+        # XLA gives correct results, but is slower on CPUs, and compiles again for each length:
         # Keras must not choose it by itself.
         self.supports_jit = False
 
-    def build(self, history_shape, target_shape, memory_shape):
+    def build(
+        self,
+        history_shape: tuple[int | None, ...],
+        target_shape: tuple[int | None, ...],
+        memory_shape: tuple[int | None, ...],
+    ) -> None:
         check_axes("history", history_shape)
         width = history_shape[-1]
         for name, shape in (("target", target_shape), ("memory", memory_shape)):
@@ -113,7 +121,13 @@ class MultiWayAttention(keras.layers.Layer):
         self.score_bias = self.add_weight(shape=(1,), initializer="zeros", name="score_bias")
         self.built = True
 
-    def call(self, history, target, memory, mask=None):
+    def call(
+        self,
+        history: tf.Tensor,
+        target: tf.Tensor,
+        memory: tf.Tensor,
+        mask: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(history)
         positions = ValidPositions(mask, history)
@@ -121,13 +135,13 @@ class MultiWayAttention(keras.layers.Layer):
         weights = self.prepare(items, target, positions)(memory)
         return positions.row_sum(tf.cast(weights, items.dtype)[:, None] * items)
 
-    def prepare(self, items, target, positions):
-        """Computes what the weights have in common for every memory.
+    def prepare(self, items: tf.Tensor, target: tf.Tensor, positions: ValidPositions) -> Callable:
+        """Computes the part of the weights that does not depend on the memory.
 
         Args:
-            items: Float tensor of shape `(N, d)`: the listed behaviours.
+            items: Float tensor of shape `(N, d)`: the listed behaviors.
             target: Float tensor of shape `(batch, d)`.
-            positions: The `ValidPositions` that the behaviours were taken from.
+            positions: The `ValidPositions` that the behaviors were taken from.
 
         Returns:
             Function from a memory of shape `(batch, d)` to float32 weights of shape `(N,)`.
@@ -163,10 +177,10 @@ class MultiWayAttention(keras.layers.Layer):
         sides = ["memory", "target"][: self._blocks // 2]
         first, second = blocks[: len(sides)], blocks[len(sides) :]
         if not self.euclidean:  # both are of the same products
-            second = [one + other for one, other in zip(first, second, strict=True)]
+            second = [left + right for left, right in zip(first, second, strict=True)]
         kernel = {"constant": tf.add_n(first)}
-        for side, one, other in zip(sides, first, second, strict=True):
-            kernel[f"{side}_difference"], kernel[f"{side}_product"] = one, other
+        for side, difference, product in zip(sides, first, second, strict=True):
+            kernel[f"{side}_difference"], kernel[f"{side}_product"] = difference, product
         return kernel
 
     def _normalize(self, scores, positions):
@@ -177,13 +191,18 @@ class MultiWayAttention(keras.layers.Layer):
             weights *= positions.repeat(1.0 / _lengths(positions))[:, 0]
         return weights
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None  # positions are gone
 
-    def compute_output_shape(self, history_shape, target_shape, memory_shape):
+    def compute_output_shape(
+        self,
+        history_shape: tuple[int | None, ...],
+        target_shape: tuple[int | None, ...],
+        memory_shape: tuple[int | None, ...],
+    ) -> tuple[int | None, ...]:
         return (history_shape[0], history_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "hidden_units": self.hidden_units,

@@ -1,5 +1,8 @@
 """The user-aware block of LMN."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -10,15 +13,15 @@ from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class UserAwareQuery(keras.layers.Layer):
-    """Turns behaviours into queries that depend on the user as well.
+    """Turns behaviors into queries that depend on the user as well.
 
-    Computes `MLP(merge(x, u))` for each behaviour `x` of a user `u`: hidden
+    Computes `MLP(merge(x, u))` for each behavior `x` of a user `u`: hidden
     layers with an activation, then a linear layer as wide as `x`. The user is
     not repeated over the positions: `W [x; u] = W_x x + W_u u`, and `W_u u` is
     computed once a row. Padded positions give 0.
 
     The paper leaves the sizes open; one hidden layer of `2 * d` with ReLU is
-    our choice. Without `user` the block is an MLP of the behaviours alone.
+    our choice. Without `user` the block is an MLP of the behaviors alone.
 
     Args:
         hidden_units: Tuple of integers, or `None` for `(2 * d,)`. Widths of the
@@ -49,7 +52,13 @@ class UserAwareQuery(keras.layers.Layer):
         - Lu et al., "Large Memory Network for Recommendation", WWW 2025, eq. 4.
     """
 
-    def __init__(self, hidden_units=None, merge="concat", activation="relu", **kwargs):
+    def __init__(
+        self,
+        hidden_units: int | None = None,
+        merge: str = "concat",
+        activation: str | Callable = "relu",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_choice("merge", merge, ("concat", "add"))
         if hidden_units is not None:
@@ -58,11 +67,13 @@ class UserAwareQuery(keras.layers.Layer):
         self.merge = merge
         self.activation = keras.activations.get(activation)
         self.supports_masking = True
-        # XLA is right here, but slower on the CPU, and compiles again for each length:
+        # XLA gives correct results, but is slower on CPUs, and compiles again for each length:
         # Keras must not choose it by itself.
         self.supports_jit = False
 
-    def build(self, inputs_shape, user_shape=None):
+    def build(
+        self, inputs_shape: tuple[int | None, ...], user_shape: tuple[int | None, ...] | None = None
+    ) -> None:
         width = inputs_shape[-1]
         user_width = 0 if user_shape is None else user_shape[-1]
         if self.merge == "add" and user_shape is not None and user_width != width:
@@ -85,19 +96,23 @@ class UserAwareQuery(keras.layers.Layer):
             dense.build((None, self._widths[index]))
             self.dense_layers.append(dense)
 
-    def call(self, inputs, user=None, mask=None):
+    def call(
+        self, inputs: tf.Tensor, user: tf.Tensor | None = None, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(inputs)
         positions = ValidPositions(mask, inputs)
         return positions.put(self.query(positions.take(inputs), user, positions))
 
-    def query(self, behaviours, user, positions):
+    def query(
+        self, behaviours: tf.Tensor, user: tf.Tensor | None, positions: ValidPositions
+    ) -> tf.Tensor:
         """Queries of listed positions.
 
         Args:
             behaviours: Float tensor of shape `(N, d)`.
             user: Float tensor of shape `(batch, du)` or `None`.
-            positions: The `ValidPositions` the behaviours were taken from.
+            positions: The `ValidPositions` the behaviors were taken from.
 
         Returns:
             Float tensor of shape `(N, d)`.
@@ -110,7 +125,7 @@ class UserAwareQuery(keras.layers.Layer):
         constant = self._user_part(user, behaviours.shape[-1]) + self.bias
         return self._upper_layers(x + positions.repeat(constant))
 
-    def query_rows(self, items, user):
+    def query_rows(self, items: tf.Tensor, user: tf.Tensor | None) -> tf.Tensor:
         """Queries of one item a row: `(batch, d)` with `(batch, du)` or `None`."""
         x = tf.matmul(items, self.kernel[: items.shape[-1]])
         constant = self.bias
@@ -127,13 +142,15 @@ class UserAwareQuery(keras.layers.Layer):
             x = dense(self.activation(x))
         return x
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return previous_mask
 
-    def compute_output_shape(self, inputs_shape, user_shape=None):
+    def compute_output_shape(
+        self, inputs_shape: tuple[int | None, ...], user_shape: tuple[int | None, ...] | None = None
+    ) -> tuple[int | None, ...]:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "hidden_units": None if self.hidden_units is None else list(self.hidden_units),

@@ -1,5 +1,8 @@
 """The memory that MIMN keeps for each user."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -19,28 +22,28 @@ from lmn_tf.ops.sequence.masked import masked_sum, row_mean, zero_padding
 from lmn_tf.ops.sequence.recurrence import recurrence
 
 _LIMIT = 20.0
-# What a state holds beside the cell's own.
+# Entries of a state that do not belong to the cell.
 _COUNTED = ("behaviours", "count")
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class UserInterestMemory(keras.layers.Layer):
-    """Writes each user's behaviours into a small memory, and reads it for candidates.
+    """Writes each user's behaviors into a small memory, and reads it for candidates.
 
-    A controller, a gated recurrent unit on the behaviour and the last read vector,
+    A controller, a gated recurrent unit on the behavior and the last read vector,
     says to the heads where to read and write, by cosine with the slots, and what
     to erase and add: `M = (1 - w * sigmoid(e)) * M + w * tanh(a)`. With induction,
-    each slot has a channel, a second unit on the behaviour and the slot, and a step
+    each slot has a channel, a second unit on the behavior and the slot, and a step
     updates the `induction_top_k` channels that were read most.
 
-    For a candidate it returns `[sum of behaviours; o; mean added * target;
+    For a candidate it returns `[sum of behaviors; o; mean added * target;
     channels]`: `o` is the output of one more step with the candidate as input, next
     comes what was added to the memory, averaged over the slots, times the
     candidate, and with induction the channels, read by DIN's attention.
 
     The state of a user is a dictionary of tensors that does not depend on the
     candidate: `initial_state`, `advance` and `step` keep it, `read` scores with it.
-    Masked steps carry it; what is returned for a user without behaviours is
+    Masked steps carry it; what is returned for a user without behaviors is
     exactly 0. The state is in float32 whatever the precision of the layer.
 
     Where the paper is silent we chose: the transfer of write weights reads the
@@ -63,7 +66,7 @@ class UserInterestMemory(keras.layers.Layer):
     Args:
         num_slots: Integer. Slots of a user's memory. Defaults to `4`.
         units: Integer. Width of the controller's state, or `None` for that of the
-            behaviours. Defaults to `None`.
+            behaviors. Defaults to `None`.
         num_read_heads: Integer. Defaults to `1`.
         num_write_heads: Integer. Defaults to `1`.
         utilization: How writes are spread over the slots. `"paper"`: the write
@@ -81,7 +84,7 @@ class UserInterestMemory(keras.layers.Layer):
         static_keys: Boolean. Whether slots are addressed by trained keys as well,
             as in the released code. Defaults to `False`.
         auxiliary_units: Tuple of integers. Hidden layers of the auxiliary loss
-            between the outputs and the next behaviours. Defaults to `(100, 50)`.
+            between the outputs and the next behaviors. Defaults to `(100, 50)`.
         auxiliary_weight: Float. Weight of that loss; 0 turns it off. Defaults to
             `0.0`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
@@ -117,19 +120,19 @@ class UserInterestMemory(keras.layers.Layer):
 
     def __init__(
         self,
-        num_slots=4,
-        units=None,
-        num_read_heads=1,
-        num_write_heads=1,
-        utilization="paper",
-        utilization_weight=1e-05,
-        induction_top_k=1,
-        attention_units=(80, 40),
-        static_keys=False,
-        auxiliary_units=(100, 50),
-        auxiliary_weight=0.0,
-        **kwargs,
-    ):
+        num_slots: int = 4,
+        units: int | None = None,
+        num_read_heads: int = 1,
+        num_write_heads: int = 1,
+        utilization: str = "paper",
+        utilization_weight: float = 1e-05,
+        induction_top_k: int = 1,
+        attention_units: Sequence[int] = (80, 40),
+        static_keys: bool = False,
+        auxiliary_units: Sequence[int] = (100, 50),
+        auxiliary_weight: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         _check_sizes(num_slots, units, num_read_heads, num_write_heads, induction_top_k)
         check_choice("utilization", utilization, ("paper", "released", "none"))
@@ -168,7 +171,11 @@ class UserInterestMemory(keras.layers.Layer):
         if utilization != "none":
             self.utilization_loss_tracker = RunningMean(name="utilization_loss")
 
-    def build(self, history_shape, target_shape=None):
+    def build(
+        self,
+        history_shape: tuple[int | None, ...],
+        target_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
         check_axes("history", history_shape)
         width = history_shape[-1]
         units = width if self.units is None else self.units
@@ -199,7 +206,13 @@ class UserInterestMemory(keras.layers.Layer):
         weight = self.add_weight(shape, initializer, autocast=False, name=name)
         setattr(self, name, weight)
 
-    def call(self, history, target, mask=None, training=None):
+    def call(
+        self,
+        history: tf.Tensor,
+        target: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(history)
         start = self.initial_state(tf.shape(history)[0])
@@ -207,8 +220,8 @@ class UserInterestMemory(keras.layers.Layer):
         self._add_losses(state, states, history, mask, training)
         return self.read(state, target)
 
-    def initial_state(self, batch_size):
-        """State of users without behaviours.
+    def initial_state(self, batch_size: int) -> dict[str, tf.Tensor]:
+        """State of users without behaviors.
 
         Args:
             batch_size: Integer, or scalar integer tensor.
@@ -234,8 +247,10 @@ class UserInterestMemory(keras.layers.Layer):
             state["channels"] = tf.zeros([batch_size, slots, width], dtype)
         return state
 
-    def advance(self, state, history, mask=None):
-        """Takes more behaviours into account, oldest first.
+    def advance(
+        self, state: dict[str, tf.Tensor], history: tf.Tensor, mask: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Updates the state with behaviors, oldest first.
 
         Args:
             state: Dictionary of tensors, as `initial_state` returns it.
@@ -247,8 +262,10 @@ class UserInterestMemory(keras.layers.Layer):
         """
         return self._run(state, history, mask)[0]
 
-    def step(self, state, behaviour, valid=None):
-        """Takes one more behaviour into account.
+    def step(
+        self, state: dict[str, tf.Tensor], behaviour: tf.Tensor, valid: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Updates the state with one behavior.
 
         Args:
             state: Dictionary of tensors, as `initial_state` returns it.
@@ -262,8 +279,8 @@ class UserInterestMemory(keras.layers.Layer):
         mask = None if valid is None else tf.convert_to_tensor(valid)[:, None]
         return self.advance(state, tf.convert_to_tensor(behaviour)[:, None], mask)
 
-    def read(self, state, target):
-        """What users' states say about candidates.
+    def read(self, state: dict[str, tf.Tensor], target: tf.Tensor) -> tf.Tensor:
+        """Reads users' states for candidates.
 
         Args:
             state: Dictionary of tensors, as `initial_state` returns it.
@@ -273,7 +290,7 @@ class UserInterestMemory(keras.layers.Layer):
             What calling the layer returns.
         """
         target = tf.cast(target, self.initial_memory.dtype)
-        cell = {name: one for name, one in state.items() if name not in _COUNTED}
+        cell = {name: tensor for name, tensor in state.items() if name not in _COUNTED}
         step = interest_memory_step(self._settings)
         seen = step(cell, self._projected(target), self._parameters())
         output = tf.where(state["count"] > 0, self._output(seen), 0)
@@ -287,7 +304,7 @@ class UserInterestMemory(keras.layers.Layer):
     def _run(self, state, history, mask):
         """Returns the state after a history, and those of the cell after each step."""
         history = zero_padding(tf.cast(history, self.initial_memory.dtype), mask)
-        cell = {name: one for name, one in state.items() if name not in _COUNTED}
+        cell = {name: tensor for name, tensor in state.items() if name not in _COUNTED}
         if mask is None:
             mask = tf.ones(tf.shape(history)[:2], bool)
         mask = tf.cast(mask, bool)
@@ -298,7 +315,7 @@ class UserInterestMemory(keras.layers.Layer):
             self._parameters(),
             tf.transpose(mask),
         )
-        after = {name: one[-1] for name, one in states.items()}
+        after = {name: tensor[-1] for name, tensor in states.items()}
         after["behaviours"] = state["behaviours"] + masked_sum(history, mask)
         after["count"] = state["count"] + masked_sum(tf.ones_like(history[..., :1]), mask)
         return after, states
@@ -322,7 +339,7 @@ class UserInterestMemory(keras.layers.Layer):
             parameters["transfer"] = self.transfer_kernel
         if self.static_keys:
             parameters["static_keys"] = self.slot_keys
-        return {name: tf.convert_to_tensor(one) for name, one in parameters.items()}
+        return {name: tf.convert_to_tensor(weight) for name, weight in parameters.items()}
 
     def _state_kernel(self, name):
         """A unit's kernel on `[read or slot; state]`, with a candidate's part for either."""
@@ -340,7 +357,7 @@ class UserInterestMemory(keras.layers.Layer):
         )
 
     def _gate_bias(self, name):
-        """A unit's bias where the behaviour is projected, and that of the product in a step."""
+        """A unit's bias where the behavior is projected, and that of the product in a step."""
         bias, recurrent = tf.unstack(tf.convert_to_tensor(getattr(self, f"{name}_bias")))
         units = bias.shape[0] // 3
         gates, candidate = recurrent[: 2 * units], recurrent[2 * units :]
@@ -371,13 +388,17 @@ class UserInterestMemory(keras.layers.Layer):
             outputs = tf.transpose(self._output(states), [1, 0, 2])
             self.auxiliary_loss(outputs, history, mask=mask, training=training)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None  # positions are gone
 
-    def compute_output_shape(self, history_shape, target_shape=None):
+    def compute_output_shape(
+        self,
+        history_shape: tuple[int | None, ...],
+        target_shape: tuple[int | None, ...] | None = None,
+    ) -> tuple[int | None, ...]:
         return (history_shape[0], (4 if self.induction_top_k else 3) * history_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = ("units", "utilization_weight", "static_keys", "auxiliary_weight")
         return {
             **super().get_config(),

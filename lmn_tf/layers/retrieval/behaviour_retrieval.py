@@ -1,4 +1,6 @@
-"""Retrieves the events that match the candidate, and pools them."""
+"""Retrieval and pooling of the events that match the candidate."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -52,7 +54,7 @@ class BehaviourRetrieval(keras.layers.Layer):
           SIGIR 2020, sections 3.3 and 3.4.
     """
 
-    def __init__(self, top_k=20, **kwargs):
+    def __init__(self, top_k: int = 20, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_positive_integer("top_k", top_k)
         self.top_k = top_k
@@ -60,35 +62,54 @@ class BehaviourRetrieval(keras.layers.Layer):
         # XLA would compile again for each length: Keras must not choose it by itself.
         self.supports_jit = False
 
-    def build(self, history_shape, target_shape, matches_shape=None, keep_shape=None):
+    def build(
+        self,
+        history_shape: tuple[int | None, ...],
+        target_shape: tuple[int | None, ...],
+        matches_shape: tuple[int | None, ...] | None = None,
+        keep_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
         check_axes("history", history_shape)
         self.kernel = self.add_weight(
             (target_shape[-1], history_shape[-1]), initializer="glorot_uniform", name="kernel"
         )
 
-    def call(self, history, target, matches, keep, mask=None):
+    def call(
+        self,
+        history: tf.Tensor,
+        target: tf.Tensor,
+        matches: tf.Tensor,
+        keep: tf.Tensor,
+        mask: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(history)
         history = tf.convert_to_tensor(history)
         scores = self._scores(matches, keep, mask)
-        positions, kept = top_positions(scores, scores > 0, self.top_k)
-        found = zero_padding(take_positions(history, positions), kept)
+        positions, kept = top_positions(scores, scores > 0, self.top_k)  # (B, K) each
+        retrieved = zero_padding(take_positions(history, positions), kept)  # (B, K, d)
         logits = tf.matmul(tf.cast(target, history.dtype), self.kernel)
-        logits = tf.cast(tf.matmul(found, logits[..., None])[..., 0], tf.float32)
+        logits = tf.cast(tf.matmul(retrieved, logits[..., None])[..., 0], tf.float32)  # (B, K)
         scores = tf.where(kept, take_positions(scores, positions), 1.0)
         logits += tf.math.log(scores) - tf.stop_gradient(tf.math.log(scores))
         weights = tf.cast(masked_softmax(logits, kept), history.dtype)
-        return tf.matmul(weights[:, None, :], found)[:, 0]
+        return tf.matmul(weights[:, None, :], retrieved)[:, 0]
 
     def _scores(self, matches, keep, mask):
         matches = zero_padding(tf.cast(matches, tf.float32), mask)
         return tf.matmul(matches, tf.cast(keep, tf.float32)[..., None])[..., 0]
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None  # positions are gone
 
-    def compute_output_shape(self, history_shape, target_shape, matches_shape, keep_shape):
+    def compute_output_shape(
+        self,
+        history_shape: tuple[int | None, ...],
+        target_shape: tuple[int | None, ...],
+        matches_shape: tuple[int | None, ...],
+        keep_shape: tuple[int | None, ...],
+    ) -> tuple[int | None, ...]:
         return (history_shape[0], history_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "top_k": self.top_k}

@@ -1,4 +1,7 @@
-"""The search of SIM that is learned."""
+"""The learned (soft) search of SIM."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -58,8 +61,13 @@ class BehaviourSearch(keras.layers.Layer):
     """
 
     def __init__(
-        self, units=64, hidden_units=(200, 80), activation="relu", output_units=1, **kwargs
-    ):
+        self,
+        units: int = 64,
+        hidden_units: Sequence[int] = (200, 80),
+        activation: str | Callable = "relu",
+        output_units: int | None = 1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive_integer("units", units)
         check_positive_integer("output_units", output_units)
@@ -75,7 +83,9 @@ class BehaviourSearch(keras.layers.Layer):
         # XLA would compile again for each length: Keras must not choose it by itself.
         self.supports_jit = False
 
-    def build(self, history_shape, target_shape):
+    def build(
+        self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
+    ) -> None:
         check_axes("history", history_shape)
         self.event_kernel = self._kernel(history_shape[-1], "event_kernel")
         self.target_kernel = self._kernel(target_shape[-1], "target_kernel")
@@ -86,7 +96,13 @@ class BehaviourSearch(keras.layers.Layer):
             (width, self.units), initializer="glorot_uniform", name=name, autocast=False
         )
 
-    def call(self, history, target, mask=None, return_scores=False):
+    def call(
+        self,
+        history: tf.Tensor,
+        target: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        return_scores: bool = False,
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         if mask is None:
             mask = keras_mask(history)
         history = tf.cast(zero_padding(tf.convert_to_tensor(history), mask), tf.float32)
@@ -94,14 +110,14 @@ class BehaviourSearch(keras.layers.Layer):
         direction = tf.matmul(target, tf.convert_to_tensor(self.target_kernel))
         direction = tf.matmul(direction, tf.convert_to_tensor(self.event_kernel), transpose_b=True)
         scores = tf.matmul(history, direction[..., None])[..., 0]
-        found = tf.matmul(scores[:, None, :], history)[:, 0]
-        logits = self.mlp(tf.concat([found, target], axis=-1))
+        pooled = tf.matmul(scores[:, None, :], history)[:, 0]
+        logits = self.mlp(tf.concat([pooled, target], axis=-1))
         return (logits, tf.stop_gradient(scores)) if return_scores else logits
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None  # positions are gone
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = self.mlp.get_config()
         names = ("hidden_units", "activation", "output_units")
         return {

@@ -1,4 +1,7 @@
-"""Chooses the fields of the candidate to search for."""
+"""Selection of the candidate's fields to search for."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -44,7 +47,14 @@ class FieldSelector(keras.layers.Layer):
           SIGIR 2020, section 3.2.
     """
 
-    def __init__(self, field_widths, units=16, num_heads=2, hidden_units=(20, 10), **kwargs):
+    def __init__(
+        self,
+        field_widths: Sequence[int],
+        units: int = 16,
+        num_heads: int = 2,
+        hidden_units: Sequence[int] = (20, 10),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.field_widths = check_hidden_units("field_widths", field_widths)
         check_positive_integer("units", units)
@@ -66,7 +76,7 @@ class FieldSelector(keras.layers.Layer):
         )
         self.mlp = MLP(hidden_units, output_units=1, dtype=self.dtype_policy, name="mlp")
 
-    def build(self, fields_shape):
+    def build(self, fields_shape: tuple[int | None, ...]) -> None:
         if fields_shape[-1] != sum(self.field_widths):
             raise ValueError(
                 "`fields` must be as wide as `field_widths` together. "
@@ -79,18 +89,18 @@ class FieldSelector(keras.layers.Layer):
         self.attention.build(shape, shape, shape)
         self.mlp.build(shape)
 
-    def call(self, fields):
+    def call(self, fields: tf.Tensor) -> tf.Tensor:
         parts = tf.split(fields, self.field_widths, axis=-1)
-        parts = [one(part) for one, part in zip(self.projections, parts, strict=True)]
-        vectors = tf.stack(parts, axis=1)
+        parts = [projection(part) for projection, part in zip(self.projections, parts, strict=True)]
+        vectors = tf.stack(parts, axis=1)  # (batch, fields, units)
         queries = self.norm(vectors)
         attended = queries + self.attention(queries, vectors)
         return self.mlp(attended)[..., 0]
 
-    def compute_output_shape(self, fields_shape):
+    def compute_output_shape(self, fields_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (fields_shape[0], len(self.field_widths))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "field_widths": list(self.field_widths),

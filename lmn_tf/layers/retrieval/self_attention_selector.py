@@ -1,4 +1,6 @@
-"""Scores events by the attention that they receive from one another."""
+"""Scores of events by the self-attention that they receive."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -55,7 +57,7 @@ class SelfAttentionSelector(keras.layers.Layer):
           al., "Attention Is All You Need", NeurIPS 2017, section 3.2.
     """
 
-    def __init__(self, units=16, num_heads=2, **kwargs):
+    def __init__(self, units: int = 16, num_heads: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_positive_integer("units", units)
         check_positive_integer("num_heads", num_heads)
@@ -70,7 +72,7 @@ class SelfAttentionSelector(keras.layers.Layer):
         # XLA would compile again for each length: Keras must not choose it by itself.
         self.supports_jit = False
 
-    def build(self, history_shape):
+    def build(self, history_shape: tuple[int | None, ...]) -> None:
         check_axes("history", history_shape)
         self.query_kernel, self.key_kernel = (
             self.add_weight(
@@ -79,7 +81,7 @@ class SelfAttentionSelector(keras.layers.Layer):
             for name in ("query_kernel", "key_kernel")
         )
 
-    def call(self, history, mask=None):
+    def call(self, history: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         if mask is None:
             mask = keras_mask(history)
         history = zero_padding(tf.convert_to_tensor(history), mask)
@@ -98,11 +100,11 @@ class SelfAttentionSelector(keras.layers.Layer):
         x = tf.reshape(x, [shape[0], shape[1], self.num_heads, self.units // self.num_heads])
         return tf.transpose(x, [0, 2, 1, 3])
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return previous_mask
 
-    def compute_output_shape(self, history_shape):
+    def compute_output_shape(self, history_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*history_shape[:2], self.num_heads)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "num_heads": self.num_heads}

@@ -1,4 +1,6 @@
-"""How much the ids of events tell when they are the candidate's."""
+"""Matches of event ids with the candidate's, with larger weights for rare ids."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -49,17 +51,27 @@ class WeightedMatch(keras.layers.Layer):
           SIGIR 2020, section 3.3.
     """
 
-    def __init__(self, vocabulary_size, **kwargs):
+    def __init__(self, vocabulary_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_positive_integer("vocabulary_size", vocabulary_size)
         self.vocabulary_size = vocabulary_size
 
-    def build(self, events_shape=None, candidate_shape=None):
+    def build(
+        self,
+        events_shape: tuple[int | None, ...] | None = None,
+        candidate_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
         counts = {"dtype": "float32", "aggregation": "mean"}
         self.counts = uncast_variable((self.vocabulary_size,), "counts", **counts)
         self.total = uncast_variable((), "total", **counts)
 
-    def call(self, events, candidate, mask=None, training=None):
+    def call(
+        self,
+        events: tf.Tensor,
+        candidate: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
         events, candidate = tf.cast(events, tf.int32), tf.cast(candidate, tf.int32)
         if mask is None:
             mask = tf.ones(tf.shape(events)[:2], tf.bool)
@@ -87,8 +99,8 @@ class WeightedMatch(keras.layers.Layer):
         self.counts.assign_add(tf.math.unsorted_segment_sum(ones, ids, self.vocabulary_size))
         self.total.assign_add(tf.reduce_sum(tf.cast(mask, tf.float32)))
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "vocabulary_size": self.vocabulary_size}

@@ -1,5 +1,7 @@
 """Tokens from a vector of features."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -38,14 +40,14 @@ class FeatureTokens(keras.layers.Layer):
           section 3.2.
     """
 
-    def __init__(self, num_tokens=8, token_dim=64, **kwargs):
+    def __init__(self, num_tokens: int = 8, token_dim: int = 64, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_positive_integer("num_tokens", num_tokens)
         check_positive_integer("token_dim", token_dim)
         self.num_tokens = num_tokens
         self.token_dim = token_dim
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         self._slice = -(-inputs_shape[-1] // self.num_tokens)
         self.kernel = self.add_weight(
             shape=(self.num_tokens, self._slice, self.token_dim),
@@ -56,16 +58,16 @@ class FeatureTokens(keras.layers.Layer):
             shape=(self.num_tokens, self.token_dim), initializer="zeros", name="bias"
         )
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         missing = self.num_tokens * self._slice - inputs.shape[-1]
         padded = tf.pad(inputs, [[0, 0], [0, missing]])
         slices = tf.reshape(padded, [-1, self.num_tokens, self._slice])
         return tf.einsum("btw,twd->btd", slices, self.kernel) + self.bias
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (inputs_shape[0], self.num_tokens, self.token_dim)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_tokens": self.num_tokens,

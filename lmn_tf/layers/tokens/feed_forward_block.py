@@ -1,16 +1,19 @@
-"""A post-normalised residual block of parts that run side by side."""
+"""A post-normalized residual block with parallel branches."""
+
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from lmn_tf.layers.memory.sparse_memory import SparseMemory
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class FeedForwardBlock(keras.layers.Layer):
-    """Adds a feed-forward part, a memory or both to its inputs, and normalises the sum.
+    """Adds a feed-forward part, a memory or both to its inputs, and normalizes the sum.
 
     Computes `LN(x + feed_forward(x) + memory(x))`, without the part that is not given: a memory
-    beside a feed-forward part, or instead of it. The layer normalisation is over the width only.
+    beside a feed-forward part, or instead of it. The layer normalization is over the width only.
 
     Args:
         feed_forward: Keras layer that keeps the shape, or `None`. Defaults to `None`.
@@ -39,7 +42,7 @@ class FeedForwardBlock(keras.layers.Layer):
           Industrial Recommendation", 2026 (reconstruction).
     """
 
-    def __init__(self, feed_forward=None, memory=None, **kwargs):
+    def __init__(self, feed_forward: Any = None, memory: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if feed_forward is None and memory is None:
             raise ValueError(
@@ -50,7 +53,9 @@ class FeedForwardBlock(keras.layers.Layer):
         if self.memory is not None and not isinstance(self.memory, SparseMemory):
             raise ValueError(f"`memory` must be a SparseMemory. Received: memory={self.memory}")
 
-    def build(self, inputs_shape, user_shape=None):
+    def build(
+        self, inputs_shape: tuple[int | None, ...], user_shape: tuple[int | None, ...] | None = None
+    ) -> None:
         if self.feed_forward is not None and not self.feed_forward.built:
             self.feed_forward.build(inputs_shape)
         if self.memory is not None and not self.memory.built:
@@ -62,7 +67,9 @@ class FeedForwardBlock(keras.layers.Layer):
         norm.build(shape)
         return norm
 
-    def call(self, inputs, user=None, training=None):
+    def call(
+        self, inputs: tf.Tensor, user: tf.Tensor | None = None, training: bool | None = None
+    ) -> tf.Tensor:
         total = inputs
         if self.feed_forward is not None:
             # Keras hands `training` on to layers that know it.
@@ -72,10 +79,12 @@ class FeedForwardBlock(keras.layers.Layer):
             total += keras.ops.cast(read, total.dtype)
         return self.output_norm(total)
 
-    def compute_output_shape(self, inputs_shape, user_shape=None):
+    def compute_output_shape(
+        self, inputs_shape: tuple[int | None, ...], user_shape: tuple[int | None, ...] | None = None
+    ) -> tuple[int | None, ...]:
         return tuple(inputs_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         parts = {"feed_forward": self.feed_forward, "memory": self.memory}
         return {
             **super().get_config(),

@@ -1,4 +1,7 @@
-"""A feed-forward part with weights of its own for each token."""
+"""A feed-forward layer with separate weights for each token."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -38,13 +41,15 @@ class PerTokenMLP(keras.layers.Layer):
           section 3.4.
     """
 
-    def __init__(self, expansion=4, activation="gelu", **kwargs):
+    def __init__(
+        self, expansion: int = 4, activation: str | Callable = "gelu", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_positive_integer("expansion", expansion)
         self.expansion = expansion
         self.activation = keras.activations.get(activation)
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         check_axes("inputs", inputs_shape, TOKENS)
         tokens, width = inputs_shape[1:]
         hidden = self.expansion * width
@@ -59,14 +64,14 @@ class PerTokenMLP(keras.layers.Layer):
             self.kernels.append(kernel)
             self.biases.append(bias)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         hidden = tf.einsum("btd,tdk->btk", inputs, self.kernels[0]) + self.biases[0]
         return tf.einsum("btk,tkd->btd", self.activation(hidden), self.kernels[1]) + self.biases[1]
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return tuple(inputs_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "expansion": self.expansion,

@@ -1,6 +1,9 @@
-"""The block of the token-mixing backbone."""
+"""The block of RankMixer, a token-mixing backbone."""
+
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from lmn_tf.layers.tokens.feed_forward_block import FeedForwardBlock
 from lmn_tf.layers.tokens.token_mixing import TokenMixing
@@ -12,7 +15,7 @@ class RankMixerBlock(FeedForwardBlock):
 
     Computes `S = LN(TokenMixing(X) + X)` and `LN(S + feed_forward(S) + memory(S))`. With
     `PerTokenMLP` and no memory it is the block of RankMixer; with a memory, the reconstructed block
-    of MSN. Normalisation follows the sums and is over the width of a token only.
+    of MSN. Normalization follows the sums and is over the width of a token only.
 
     Args:
         feed_forward: Keras layer that keeps the shape, such as `PerTokenMLP` or
@@ -43,15 +46,19 @@ class RankMixerBlock(FeedForwardBlock):
           Large-scale Industrial Recommendation", 2026 (the memory's place is a reconstruction).
     """
 
-    def __init__(self, feed_forward=None, memory=None, **kwargs):
+    def __init__(self, feed_forward: Any = None, memory: Any = None, **kwargs: Any) -> None:
         super().__init__(feed_forward, memory, **kwargs)
         self.mixing = TokenMixing(name="mixing", dtype=self.dtype_policy)
 
-    def build(self, inputs_shape, user_shape=None):
+    def build(
+        self, inputs_shape: tuple[int | None, ...], user_shape: tuple[int | None, ...] | None = None
+    ) -> None:
         self.mixing.build(inputs_shape)
         self.mixing_norm = self._layer_norm("mixing_norm", inputs_shape)
         super().build(inputs_shape, user_shape)
 
-    def call(self, inputs, user=None, training=None):
+    def call(
+        self, inputs: tf.Tensor, user: tf.Tensor | None = None, training: bool | None = None
+    ) -> tf.Tensor:
         mixed = self.mixing_norm(self.mixing(inputs) + inputs)
         return super().call(mixed, user=user, training=training)

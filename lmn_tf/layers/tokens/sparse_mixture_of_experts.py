@@ -1,4 +1,7 @@
-"""A feed-forward part of many experts of which each token uses a few."""
+"""A sparse mixture of experts as the feed-forward layer of tokens."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -87,14 +90,14 @@ class SparseMixtureOfExperts(keras.layers.Layer):
 
     def __init__(
         self,
-        num_experts=16,
-        active_experts=4,
-        expansion=4,
-        activation="gelu",
-        routing="relu",
-        balance_weight=0.01,
-        **kwargs,
-    ):
+        num_experts: int = 16,
+        active_experts: int = 4,
+        expansion: int = 4,
+        activation: str | Callable = "gelu",
+        routing: str = "relu",
+        balance_weight: float = 0.01,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         for name, value in (
             ("num_experts", num_experts),
@@ -120,7 +123,7 @@ class SparseMixtureOfExperts(keras.layers.Layer):
         self.balance_weight = balance_weight
         self.active_tracker = RunningMean(name=f"{self.name}_active")
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         check_axes("inputs", inputs_shape, TOKENS)
         tokens, width = inputs_shape[1:]
         if self.expansion * width % self.active_experts:
@@ -166,7 +169,7 @@ class SparseMixtureOfExperts(keras.layers.Layer):
                 aggregation="mean",
             )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         gates = self.gates(inputs, training)
         hidden = tf.einsum("btd,tdk->btk", inputs, self.kernel_0) + self.bias_0
         hidden = self.activation(hidden)
@@ -176,7 +179,7 @@ class SparseMixtureOfExperts(keras.layers.Layer):
         gated = tf.reshape(gated, [-1, tokens, width])
         return tf.einsum("btk,tkd->btd", gated, self.kernel_1) + self.bias_1
 
-    def gates(self, inputs, training=None):
+    def gates(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """The weight of each expert for each token.
 
         Args:
@@ -217,10 +220,10 @@ class SparseMixtureOfExperts(keras.layers.Layer):
         )
         self.sparsity_weight.assign(tf.where(sum_over_replicas(rows) > 0, moved, weight))
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return tuple(inputs_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = ("num_experts", "active_experts", "expansion", "routing", "balance_weight")
         return {
             **super().get_config(),

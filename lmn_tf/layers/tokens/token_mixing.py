@@ -1,4 +1,4 @@
-"""Tokens that exchange their parts."""
+"""Token mixing without parameters, by exchange of slices."""
 
 import keras
 import tensorflow as tf
@@ -38,7 +38,7 @@ class TokenMixing(keras.layers.Layer):
           section 3.3.
     """
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         check_axes("inputs", inputs_shape, TOKENS)
         tokens, width = inputs_shape[1:]
         if tokens is None or width % tokens:
@@ -47,11 +47,11 @@ class TokenMixing(keras.layers.Layer):
                 f"Received: tokens={tokens}, width={width}"
             )
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         tokens, width = inputs.shape[1:]
         heads = tf.reshape(inputs, [-1, tokens, tokens, width // tokens])
         mixed = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, tokens, width])
         return tf.ensure_shape(mixed, inputs.shape)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return tuple(inputs_shape)
