@@ -1,4 +1,4 @@
-"""Which backend Keras runs on: this package needs TensorFlow's."""
+"""Check of the Keras backend: this package needs TensorFlow's."""
 
 import json
 import os

@@ -54,22 +54,26 @@ def benchmark(name, more, quick, output, as_json, rounds, only, folder):
 def _scripts(folder) -> dict[str, Path]:
     """Returns the benchmarks by name."""
     if folder is not None:
-        place = Path(folder)
-        if not place.is_dir():
+        scripts_folder = Path(folder)
+        if not scripts_folder.is_dir():
             raise UserError("`--folder` must be a folder. Received: no such folder", file=folder)
     else:
         here = Path.cwd()
-        places = [parent / _PLACE for parent in (here, *here.parents)]
-        place = next((place for place in places if place.is_dir()), None)
-        if place is None:
+        candidates = [parent / _PLACE for parent in (here, *here.parents)]
+        scripts_folder = next(
+            (scripts_folder for scripts_folder in candidates if scripts_folder.is_dir()), None
+        )
+        if scripts_folder is None:
             raise UserError(
                 f"`lmn-tf benchmark` must run inside a checkout of lmn_tf, which has {_PLACE}: "
                 f"benchmarks are not installed with the package. Received: {here} "
                 "(--folder names another place)"
             )
-    scripts = {path.stem: path for path in sorted(place.glob("*.py"))}
+    scripts = {path.stem: path for path in sorted(scripts_folder.glob("*.py"))}
     if not scripts:
-        raise UserError("the folder of benchmarks must hold scripts. Received: none", file=place)
+        raise UserError(
+            "the folder of benchmarks must hold scripts. Received: none", file=scripts_folder
+        )
     return scripts
 
 

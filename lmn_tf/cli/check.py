@@ -83,14 +83,14 @@ def check_feature_spec(spec, path=None, marks=None):
     """Checks that the files a feature spec names can be read, and returns its summary."""
     marks = Marks() if marks is None else marks
     for part, columns in _columns(spec):
-        for place, column in columns:
+        for path_in_file, column in columns:
             lookup = getattr(column, "lookup", None)
             if lookup is None or not isinstance(lookup.vocabulary, str):
                 continue
             try:
                 spec.vocabulary(column)
             except UserError as error:
-                where = marks.line((*part, *place, "lookup", "vocabulary"))
+                where = marks.line((*part, *path_in_file, "lookup", "vocabulary"))
                 text = f"`vocabulary` of `{column.name}`: {error}"
                 raise UserError(text, path, where) from None
     return {

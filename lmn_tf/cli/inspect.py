@@ -44,16 +44,16 @@ def inspect(run_dir, data, rows, top, batch_size, as_json):
     size = batch_size or pipeline.data.eval_batch_size
     dataset = make_dataset(spec, files, size, limit=rows, histories=model.reads_histories)
     evaluator = Evaluator(model, [label.name for label in spec.labels])
-    found = inspect_memories(evaluator, spec, dataset, top)
+    inspections = inspect_memories(evaluator, spec, dataset, top)
     report = {
         "run_dir": str(run_dir),
         "model": pipeline.model_name,
         "data": str(files),
-        "memories": {one.name: one.figures() for one in found},
+        "memories": {inspection.name: inspection.figures() for inspection in inspections},
     }
     folder = directory.path / "inspect"
-    for one in found:
-        draw_memory(one, folder / f"{one.name.replace('/', '_')}.png")
+    for inspection in inspections:
+        draw_memory(inspection, folder / f"{inspection.name.replace('/', '_')}.png")
     text = memory_text(report)
     atomic_files.write_json(folder / "inspect.json", report)
     atomic_files.write_text(folder / "inspect.txt", text + "\n")

@@ -105,8 +105,8 @@ def _train(command, servers):
 def _again(command, servers):
     """Returns the command that continues the run."""
     given = [part for part in command[4:] if part != "--resume"]
-    place = given.index(_STRATEGY)
-    del given[place - 1 : place + 1]
+    index = given.index(_STRATEGY)
+    del given[index - 1 : index + 1]
     counts = ["--workers", len(servers.cluster.workers), "--ps", len(servers.cluster.servers)]
     return shlex.join(["lmn-tf", "launch", *map(str, counts), *given, "--resume"])
 

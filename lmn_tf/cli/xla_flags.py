@@ -1,4 +1,4 @@
-"""Turns on XLA's select-k kernels on machines with a GPU whose XLA knows them."""
+"""XLA flags: select-k kernels on machines with a GPU whose XLA supports them."""
 
 import os
 import shutil

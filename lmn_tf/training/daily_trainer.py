@@ -68,11 +68,11 @@ class DailyTrainer(Trainer):
         started = self.directory.is_started
         self.spec = self._learn(spec)
         self._total = self._count_steps()
-        found = Checkpoints(self.directory.checkpoints).latest() if started else None
-        state = TrainState(**found[1]) if found else TrainState()
+        checkpoint = Checkpoints(self.directory.checkpoints).latest() if started else None
+        state = TrainState(**checkpoint[1]) if checkpoint else TrainState()
         self._load_grown(state)
         self._renew()
-        if self.pipeline.warm_start and found is None:
+        if self.pipeline.warm_start and checkpoint is None:
             start = self.warm_start or WarmStart(self.pipeline.warm_start)
             self._say(start.apply(self.model, self.pipeline))
         if not started:
@@ -84,7 +84,7 @@ class DailyTrainer(Trainer):
         board = Board(self.directory.tensorboard / "train")
         try:
             listeners = [board, watcher, *self._alarms(self._judge, watcher)]
-            state = self._run(state, found, listeners)
+            state = self._run(state, checkpoint, listeners)
         finally:
             watcher.close()
             board.close()
@@ -95,11 +95,11 @@ class DailyTrainer(Trainer):
         shutil.rmtree(self._folder, ignore_errors=True)
         return metrics
 
-    def _run(self, state, found, listeners) -> TrainState:
+    def _run(self, state, checkpoint, listeners) -> TrainState:
         loop = None
-        if found:
+        if checkpoint:
             loop = self._day_loop(min(state.epoch, len(self.days) - 1), listeners)
-            loop.restore(found)
+            loop.restore(checkpoint)
             state = loop.state
             self._say(f"Continuing at step {state.step} of {self._total}.")
         while not state.finished:
@@ -127,7 +127,7 @@ class DailyTrainer(Trainer):
         return self._loop(reader, None, self._judge, listeners, self._total, len(self.days))
 
     def _grow(self, index, day) -> int:
-        """Gives the values that a day adds rows of their own; returns their number."""
+        """Assigns rows to the values that a day adds; returns their number."""
         if self.pipeline.data.days.vocabularies != "grow" or index == 0:
             return 0
         from lmn_tf.data.learning import vocabulary
@@ -179,8 +179,8 @@ class DailyTrainer(Trainer):
 
     def _more_figures(self, state) -> dict:
         keys = ("day", "before", "loss", "step", "new_rows")
-        days = [{key: one[key] for key in keys if key in one} for one in state.history]
-        counted = [one["before"] for one in days[0 if self.pipeline.warm_start else 1 :]]
+        days = [{key: day[key] for key in keys if key in day} for day in state.history]
+        counted = [day["before"] for day in days[0 if self.pipeline.warm_start else 1 :]]
         return {"days": days, "progressive": progressive_means(counted)}
 
 
@@ -201,15 +201,15 @@ def progressive_means(days) -> dict:
     """
     means = {}
     for name in (figure.name for figure in QUALITY):
-        known = [one for one in days if one.get(name) is not None]
+        known = [day for day in days if day.get(name) is not None]
         if known:
-            weights = [one["examples"] for one in known]
-            means[name] = float(np.average([one[name] for one in known], weights=weights))
-    return {**means, "days": len(days), "examples": sum(one["examples"] for one in days)}
+            weights = [day["examples"] for day in known]
+            means[name] = float(np.average([day[name] for day in known], weights=weights))
+    return {**means, "days": len(days), "examples": sum(day["examples"] for day in days)}
 
 
 def make_trainer(pipeline, **kwargs) -> Trainer:
-    """Gives the trainer of a pipeline: a `DailyTrainer` where it has days, else a `Trainer`."""
+    """Returns the trainer of a pipeline: a `DailyTrainer` where it has days, else a `Trainer`."""
     return (DailyTrainer if pipeline.data.days else Trainer)(pipeline, **kwargs)
 
 

@@ -1,4 +1,4 @@
-"""What this machine has for training, and what is wrong with it."""
+"""Diagnosis of a machine: versions, devices, limits and their problems."""
 
 import functools
 import importlib.metadata
@@ -62,12 +62,12 @@ def _pins(age):
     return {canonicalize_name(name): Version(version) for name, version in pins}
 
 
-def misfit(name, found, allowed):
+def misfit(name, version, allowed):
     """Returns the severity and the message of an installed version that is not right, or `None`.
 
     Args:
         name: String. The package.
-        found: String. Its installed version.
+        version: String. Its installed version.
         allowed: `packaging.specifiers.SpecifierSet`.
 
     Returns:
@@ -80,15 +80,15 @@ def misfit(name, found, allowed):
     >>> misfit("keras", "2.9.1", SpecifierSet(">=3.15,<3.16"))
     ('error', '`keras` must be >=3.15,<3.16. Received: 2.9.1')
     """
-    if not allowed.contains(found, prereleases=True):
+    if not allowed.contains(version, prereleases=True):
         bound = ",".join(sorted(map(str, allowed), reverse=True))
-        return "error", f"`{name}` must be {bound}. Received: {found}"
+        return "error", f"`{name}` must be {bound}. Received: {version}"
     if name not in tested():
         return None
     oldest, newest = tested()[name]
-    if oldest <= Version(Version(found).public) <= newest:
+    if oldest <= Version(Version(version).public) <= newest:
         return None
-    return "warning", f"`{name}` should be {oldest} to {newest}, as tested. Received: {found}"
+    return "warning", f"`{name}` should be {oldest} to {newest}, as tested. Received: {version}"
 
 
 def diagnose() -> dict:
@@ -120,8 +120,12 @@ def diagnose() -> dict:
 
 def _versions(problems) -> dict:
     allowed = bounds()
-    own = __version__ if allowed else f"{__version__} (not installed)"
-    versions = {"python": platform.python_version(), "platform": platform.platform(), "lmn_tf": own}
+    own_version = __version__ if allowed else f"{__version__} (not installed)"
+    versions = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "lmn_tf": own_version,
+    }
     if not allowed:
         _add(problems, "warning", "`lmn_tf` must be installed for its needs to be checked")
     for name, specifier in allowed.items():
@@ -131,9 +135,9 @@ def _versions(problems) -> dict:
             versions[name] = "missing"
             _add(problems, "error", f"`{name}` must be installed: pip install {name}")
             continue
-        found = misfit(name, versions[name], specifier)
-        if found is not None:
-            _add(problems, *found)
+        problem = misfit(name, versions[name], specifier)
+        if problem is not None:
+            _add(problems, *problem)
     return versions
 
 

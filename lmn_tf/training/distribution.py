@@ -1,4 +1,4 @@
-"""On what a pipeline trains: one device, several of this machine, or a cluster."""
+"""Distribution of training: one device, several devices of this machine, or a cluster."""
 
 import contextlib
 
@@ -18,7 +18,7 @@ class Distribution:
         environment: Mapping with `TF_CONFIG`. Defaults to `None`: `os.environ`.
 
     Raises:
-        UserError: If the strategy can not be had here.
+        UserError: If the strategy cannot be had here.
 
     Example:
 
@@ -76,7 +76,7 @@ class Distribution:
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
     def set_up(self, model) -> None:
-        """Gives a model the options of its steps."""
+        """Sets the options of a model's steps."""
         if isinstance(self.strategy, tf.distribute.ParameterServerStrategy):
             model.steps_in_flight = self.distribute.steps_in_flight
             model.hang_seconds = self.distribute.hang_seconds

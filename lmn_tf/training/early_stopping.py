@@ -1,4 +1,4 @@
-"""When to stop: the best epoch by a metric of the validation set."""
+"""Early stopping by a metric of the validation set."""
 
 import dataclasses
 import math
@@ -55,7 +55,7 @@ class EarlyStopping:
         return False
 
     def state(self) -> dict:
-        """Gives what a checkpoint must hold to go on."""
+        """Returns the values that a checkpoint needs to resume the run."""
         return {
             "best_value": self.best_value,
             "best_epoch": self.best_epoch,

@@ -1,4 +1,4 @@
-"""From a pipeline to a finished run directory."""
+"""Trainer: from a pipeline to a finished run directory."""
 
 import contextlib
 import re
@@ -45,7 +45,7 @@ class Trainer:
         stream: Where progress goes. Defaults to `None`, which is stderr.
 
     Raises:
-        UserError: When the run directory is taken or can not be written to, another process
+        UserError: When the run directory is taken or cannot be written to, another process
             trains in it, or the run in it is another one.
     """
 
@@ -96,9 +96,9 @@ class Trainer:
             self.pipeline = self.warm_start.adapted(self.pipeline)
 
     def _mendable(self, damage) -> UserError:
-        """Gives back what is wrong with a finished run whose newest checkpoint tells its end."""
-        found = Checkpoints(self.directory.checkpoints).latest(tidy=False)
-        if found is None or not found[1].get("finished"):
+        """Returns the error of a damaged finished run if its newest checkpoint can restore it."""
+        checkpoint = Checkpoints(self.directory.checkpoints).latest(tidy=False)
+        if checkpoint is None or not checkpoint[1].get("finished"):
             raise UserError(
                 f"{damage.message}. There is no checkpoint of the finished run to write it anew "
                 "from: start a new run with another --run-dir.",
@@ -170,7 +170,7 @@ class Trainer:
         return Evaluator(self.model, labels, self.spec.group is not None)
 
     def _learn(self, spec):
-        """Gives the spec with its vocabularies; the run's own when it is being continued."""
+        """Returns the spec with its vocabularies; the run's own when it is being continued."""
         if self.directory.is_started:
             return self.directory.load_spec()
         from lmn_tf.data.learning import vocabulary
@@ -321,20 +321,20 @@ def build_model(pipeline, spec, total_steps: int | None = None):
 
 
 def peak_memory_mib() -> float:
-    """Gives the largest memory held so far in MiB: of the first GPU, else of the process."""
+    """Returns the largest memory held so far in MiB: of the first GPU, else of the process."""
     if tf.config.list_physical_devices("GPU"):
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
     return peak_rss_mib()
 
 
 def peak_rss_mib() -> float:
-    """Gives the largest resident memory of the process so far in MiB."""
+    """Returns the largest resident memory of the process so far in MiB."""
     with contextlib.suppress(OSError):
         # What `getrusage` tells may be the parent's, from before the process became this program.
         status = Path("/proc/self/status").read_text(encoding="ascii")
-        found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)
-        if found:
-            return int(found[1]) / 2**10
+        match = re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)
+        if match:
+            return int(match[1]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 

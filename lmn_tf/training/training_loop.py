@@ -1,4 +1,4 @@
-"""Epochs of `model.fit` that can be killed at any moment and continued."""
+"""Training loop on `model.fit` that can be killed at any moment and resumed."""
 
 import dataclasses
 import time
@@ -63,7 +63,7 @@ class TrainState:
     finished: bool = False
 
     def to_dict(self) -> dict:
-        """Gives the fields as plain JSON values."""
+        """Returns the fields as plain JSON values."""
         return dataclasses.asdict(self)
 
     @property
@@ -151,16 +151,16 @@ class TrainingLoop:
         total = self.epochs * self.batches_per_epoch
         return min(total, self.max_steps) if self.max_steps else total
 
-    def restore(self, found=None) -> bool:
+    def restore(self, checkpoint=None) -> bool:
         """Takes over the newest whole checkpoint; returns whether there was one.
 
         Args:
             found: What `Checkpoints.latest` gave, where it has been asked. Defaults to `None`.
         """
-        found = self.checkpoints.latest() if found is None else found
-        if found is None:
+        checkpoint = self.checkpoints.latest() if checkpoint is None else checkpoint
+        if checkpoint is None:
             return False
-        values, state = found
+        values, state = checkpoint
         metrics = [values.pop(key) for key in sorted(values) if key.startswith("metric/")]
         variables = keyed_variables(self.model, self.model.optimizer)
         checkpoint_files.assign(variables, values, f"The checkpoint in {self.checkpoints.folder}")
@@ -246,7 +246,7 @@ class TrainingLoop:
             state.timed_seconds += seconds
             state.waited += waited
         self._is_warm = True
-        self._tell("on_step", self, loss)
+        self._notify("on_step", self, loss)
         if self.max_steps and state.step >= self.max_steps:
             self.model.stop_training = True
         elif state.step % self.checkpoint_steps == 0 and state.batch < self.batches_per_epoch:
@@ -270,7 +270,7 @@ class TrainingLoop:
         stopped = bool(self.early_stopping) and self.early_stopping.should_stop
         state.finished = out_of_steps or stopped or state.epoch >= self.epochs
         self.save()
-        self._tell("on_epoch", self, figures)
+        self._notify("on_epoch", self, figures)
         if state.finished:
             self.model.stop_training = True
 
@@ -291,7 +291,7 @@ class TrainingLoop:
         self._begin_epoch()
         return float(self.model.get_metrics_result().get("loss", float("nan")))
 
-    def _tell(self, event: str, *values) -> None:
+    def _notify(self, event: str, *values) -> None:
         for listener in self.listeners:
             getattr(listener, event, lambda *_: None)(*values)
 

@@ -1,4 +1,4 @@
-"""Several models on one data set, each with several seeds."""
+"""Comparison of several models on one dataset, each with several seeds."""
 
 import functools
 import json
@@ -116,12 +116,12 @@ class Comparison:
         return tried + len(self.spec.models) * len(self.seeds)
 
     def pipeline(self, run: ComparisonRun):
-        """Gives the `PipelineSpec` of a run."""
+        """Returns the `PipelineSpec` of a run."""
         configuration = self.configurations[run.label, run.trial]
         return self.spec.run_pipeline(run.label, run.seed, self._base, configuration)
 
     def folder(self, run: ComparisonRun) -> Path:
-        """Gives the run directory of a run."""
+        """Returns the run directory of a run."""
         return self.output / run.folder
 
     def run(self) -> dict:
@@ -229,7 +229,7 @@ class Comparison:
         return RunDirectory(self.folder(run)).read_metrics()
 
     def _valid(self, run: ComparisonRun) -> dict | None:
-        """Gives the validation figures of a trial; None when it failed."""
+        """Returns the validation figures of a trial; None when it failed."""
         return self._metrics(run).get("valid", {}) if self._has(run, test=False) else None
 
     def _report(self, metrics: dict, chosen: dict) -> dict:
@@ -256,7 +256,7 @@ class Comparison:
         return result
 
     def _oracle(self) -> dict | None:
-        """Gives what generated data say of the best that any model can reach, where they do."""
+        """Returns the best metrics that any model can reach on generated data, or `None`."""
         data = self._base.data
         folder = data.directory or os.path.dirname(data.test or data.train)
         path = Path(folder) / "oracle.json"

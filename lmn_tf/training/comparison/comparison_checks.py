@@ -1,4 +1,4 @@
-"""What a comparison must keep to beyond its own file: its pipeline's rules, its models' options."""
+"""Checks of a comparison against its pipeline and the options of its models."""
 
 from lmn_tf.metrics.figures import FIGURES
 from lmn_tf.models import registry
@@ -87,15 +87,15 @@ def _check_search(spec, base, features):
 def _check_grid(spec, index, entry, base, features):
     name, grid = entry.model["name"], model_grid(spec, entry)
     for inner, outer in overlaps(grid):
-        own = inner if inner in entry.grid else outer
+        grid_key = inner if inner in entry.grid else outer
         raise _placed(
             spec,
-            ("models", index, "grid", own),
+            ("models", index, "grid", grid_key),
             f"`{inner}` must not be in the grid of model `{entry.label}` beside `{outer}`.",
         )
     for key, values in grid.items():
-        own = key in entry.grid
-        path = ("models", index, "grid", key) if own else ("search", "grid", key)
+        is_own = key in entry.grid
+        path = ("models", index, "grid", key) if is_own else ("search", "grid", key)
         for number, value in enumerate(values):
             try:
                 if key.startswith("model."):

@@ -84,7 +84,7 @@ def two_sided_p(t: float, freedom: int) -> float:
 
     Returns:
         The probability `I_x(freedom / 2, 1 / 2)` with `x = freedom / (freedom + t ** 2)`, the
-        regularised incomplete beta function.
+        regularized incomplete beta function.
     """
     x = freedom / (freedom + t * t)
     return _incomplete_beta(freedom / 2, 0.5, x)
@@ -128,13 +128,13 @@ def summary(spec, seeds, metrics: dict, oracle=None, search=None, failed=()) -> 
     Returns:
         Dictionary of `name`, `base`, `seeds`, `set`, `oracle`, `search`, `failed` and `models`:
         for each label its `seeds`, the mean, standard deviation and values of each figure,
-        `rela_impr` (per cent, from mean AUC), and two paired t-tests of the AUC over the seeds
+        `rela_impr` (percent, from mean AUC), and two paired t-tests of the AUC over the seeds
         that both have: `test` against the base, and `best_other` against the best other model,
         which it names in `label`.
     """
-    runs = [run for found in metrics.values() for run in found.values()]
+    runs = [run for runs_of_model in metrics.values() for run in runs_of_model.values()]
     which = "test" if all("test" in run for run in runs) else "valid"
-    models = {label: _model(found, which) for label, found in metrics.items()}
+    models = {label: _model(runs_of_model, which) for label, runs_of_model in metrics.items()}
     base = models.get(spec.base_label)
     for label, model in models.items():
         model["rela_impr"] = _rela_impr(model, base)
@@ -218,12 +218,12 @@ def picture(result: dict, path) -> None:
     labels = list(result["models"])
     figure = Figure(figsize=(2 + 1.2 * len(labels), 4), layout="constrained")
     axes = figure.subplots()
-    for place, model in enumerate(result["models"].values()):
+    for index, model in enumerate(result["models"].values()):
         auc = model.get("auc")
         if auc is None:
             continue
-        axes.plot([place - 0.25, place + 0.25], [auc["mean"]] * 2, color="black", linewidth=2)
-        axes.plot([place] * len(auc["values"]), auc["values"], "o", color="tab:blue", alpha=0.6)
+        axes.plot([index - 0.25, index + 0.25], [auc["mean"]] * 2, color="black", linewidth=2)
+        axes.plot([index] * len(auc["values"]), auc["values"], "o", color="tab:blue", alpha=0.6)
     oracle = (result["oracle"] or {}).get("auc")
     if oracle is not None:
         axes.axhline(oracle, linestyle="--", color="gray", linewidth=1)
@@ -235,17 +235,17 @@ def picture(result: dict, path) -> None:
 
 
 def _model(runs: dict, which: str) -> dict:
-    found = list(runs.values())
+    results = list(runs.values())
     model = {"seeds": list(runs)}
     for figure in _QUALITY:
-        model[figure.name] = _spread([run[which].get(figure.name) for run in found])
+        model[figure.name] = _spread([run[which].get(figure.name) for run in results])
     for figure in SLOTS:
-        used = [(run[which].get("memory") or {}).get(figure.name) for run in found]
+        used = [(run[which].get("memory") or {}).get(figure.name) for run in results]
         model[figure.name] = _spread(used)
-    model["parameters"] = _spread([run.get("parameters") for run in found])
-    train = [run["train"] for run in found]
-    model["examples_per_second"] = _spread([one["examples_per_second"] for one in train])
-    model["peak_memory_mib"] = _spread([one.get("peak_rss_mib") for one in train])
+    model["parameters"] = _spread([run.get("parameters") for run in results])
+    train = [run["train"] for run in results]
+    model["examples_per_second"] = _spread([summary["examples_per_second"] for summary in train])
+    model["peak_memory_mib"] = _spread([summary.get("peak_rss_mib") for summary in train])
     return {key: value for key, value in model.items() if value is not None}
 
 
@@ -279,7 +279,7 @@ def _test(model: dict, base: dict | None) -> dict | None:
 
 def _best_other(label: str, models: dict) -> dict | None:
     """The test against the best of the other models."""
-    others = {name: one["auc"]["mean"] for name, one in models.items() if "auc" in one}
+    others = {name: model["auc"]["mean"] for name, model in models.items() if "auc" in model}
     others.pop(label, None)
     best = max(others, key=others.get, default=None)
     test = None if best is None else _test(models[label], models[best])

@@ -1,4 +1,4 @@
-"""What the search of a comparison tried and chose: numbers and Markdown."""
+"""Report of the search of a comparison: numbers and Markdown."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Figures of a model on a data set: ranking, calibration, memory usage, speed."""
+"""Metrics of a model on a dataset: ranking, calibration, memory usage, speed."""
 
 import contextlib
 import math
@@ -26,7 +26,7 @@ class Evaluator:
     and `qauc` (groups weighted alike) are there when the spec names a group; rows whose group is
     missing count in neither, and in `ungrouped_rows`. With several labels,
     these are of the first label and `labels` holds those of each. A model with memories gets
-    `memory`: the share of slots used in per cent, the KL divergence of their use from uniform, and
+    `memory`: the share of slots used in percent, the KL divergence of their use from uniform, and
     how many slots hold 90 % of the read weight, since AUC does not show a memory that has
     collapsed; where there are several, `layers` has those of each. A model that walks over
     histories gets `attention_entropy_1` and so on: how widely the weights of each walk spread, as
@@ -142,7 +142,7 @@ class Evaluator:
         for batch, (logits, counts) in self.model.coordination().map(
             self._forward, batches, _features
         ):
-            reads = [(np.arange(len(one)), one, None) for one in counts]
+            reads = [(np.arange(len(reads)), reads, None) for reads in counts]
             yield batch, (tf.constant(logits), reads)
 
     def _batches(self, dataset):
@@ -178,13 +178,15 @@ class Evaluator:
         }
 
     def _memory(self, usage) -> dict:
-        found = []
+        usage_of_memories = []
         for memory, metric in zip(self.memories, usage, strict=True):
-            found.append({"memory_size": memory.memory_size, **slot_figures(metric.compute())})
-        if len(found) == 1:
-            return found[0]
+            usage_of_memories.append(
+                {"memory_size": memory.memory_size, **slot_figures(metric.compute())}
+            )
+        if len(usage_of_memories) == 1:
+            return usage_of_memories[0]
         names = memory_names(self.memories)
-        return {**found[0], "layers": dict(zip(names, found, strict=True))}
+        return {**usage_of_memories[0], "layers": dict(zip(names, usage_of_memories, strict=True))}
 
 
 def _features(batch):

@@ -1,4 +1,4 @@
-"""What the slots of a model's memories hold: how much each is read, and by whom."""
+"""Inspection of a model's memories: usage and readers of each slot."""
 
 import collections
 import dataclasses
@@ -33,7 +33,7 @@ class MemoryInspection:
     slots: list = dataclasses.field(default_factory=list)
 
     def figures(self) -> dict:
-        """Gives what is told of the memory, as plain values."""
+        """Returns the figures of the memory as plain values."""
         statistics = usage_statistics(self.reads)
         open_slots = self.open_keys**2
         return {
@@ -66,28 +66,28 @@ def inspect_memories(evaluator, spec, dataset, top: int = 10, readers: int = 3) 
         spec: The model's `FeatureSpec`, with its assets.
         dataset: Batches of features and labels; it is read twice.
         top: How many slots are looked at closely. Defaults to `10`.
-        readers: How many values of each feature are told. Defaults to `3`.
+        readers: Number of values of each feature to report. Defaults to `3`.
 
     Returns:
         A list of `MemoryInspection`.
     """
     names = memory_names(evaluator.memories)
-    found = [_start(*pair) for pair in zip(names, evaluator.memories, strict=True)]
+    inspections = [_start(*pair) for pair in zip(names, evaluator.memories, strict=True)]
     for _, reads in evaluator.reads(dataset):
-        for one, (slots, weights, mask) in zip(found, reads, strict=True):
+        for inspection, (slots, weights, mask) in zip(inspections, reads, strict=True):
             slots, weights = _counted(slots, weights, mask)
-            np.add.at(one.reads, slots.reshape(-1), weights.reshape(-1))
-            one.queries += int(np.count_nonzero(weights[:, 0, 0] > 0))
+            np.add.at(inspection.reads, slots.reshape(-1), weights.reshape(-1))
+            inspection.queries += int(np.count_nonzero(weights[:, 0, 0] > 0))
     watches = [
-        _SlotWatch(one.reads, top, _Readers(evaluator.model, memory, spec))
-        for one, memory in zip(found, evaluator.memories, strict=True)
+        _SlotWatch(inspection.reads, top, _Readers(evaluator.model, memory, spec))
+        for inspection, memory in zip(inspections, evaluator.memories, strict=True)
     ]
     for features, reads in evaluator.reads(dataset):
         for watch, read in zip(watches, reads, strict=True):
             watch.take(features, *_counted(*read))
-    for one, watch in zip(found, watches, strict=True):
-        one.slots = watch.slots(one, readers)
-    return found
+    for inspection, watch in zip(inspections, watches, strict=True):
+        inspection.slots = watch.slots(inspection, readers)
+    return inspections
 
 
 def _start(name, memory) -> MemoryInspection:
@@ -113,43 +113,43 @@ class _SlotWatch:
     def __init__(self, reads, top, readers):
         ranked = np.argsort(-reads, kind="stable")[:top]
         self._slots = [int(slot) for slot in ranked if reads[slot] > 0]
-        self._place = np.full(len(reads), -1)
-        self._place[self._slots] = np.arange(len(self._slots))
+        self._watched_index = np.full(len(reads), -1)
+        self._watched_index[self._slots] = np.arange(len(self._slots))
         self._readers = readers
         self._weights = [collections.defaultdict(collections.Counter) for _ in self._slots]
 
     def take(self, features, slots, weights):
-        place = self._place[slots]
-        query, head, rank = np.nonzero((place >= 0) & (weights > 0))
-        place, weights = place[query, head, rank], weights[query, head, rank]
+        index = self._watched_index[slots]
+        query, head, rank = np.nonzero((index >= 0) & (weights > 0))  # of (rows, heads, top_k)
+        index, weights = index[query, head, rank], weights[query, head, rank]
         for name, ids in self._readers.ids(features, len(slots)).items():
-            pairs = np.stack([place, ids[query]])
+            pairs = np.stack([index, ids[query]])
             distinct, which = np.unique(pairs[:, pairs[1] >= 0], axis=1, return_inverse=True)
             sums = np.bincount(which.reshape(-1), weights[pairs[1] >= 0], distinct.shape[1])
             for (slot, id_), weight in zip(distinct.T, sums, strict=True):
                 self._weights[slot][name][int(id_)] += weight
 
-    def slots(self, one, readers) -> list:
-        total = one.reads.sum()
+    def slots(self, inspection, readers) -> list:
+        total = inspection.reads.sum()
         return [
             {
                 "slot": slot,
-                "row": slot // one.num_keys,
-                "column": slot % one.num_keys,
-                "share": float(one.reads[slot] / total),
-                "value_norm": float(one.value_norms[slot]),
+                "row": slot // inspection.num_keys,
+                "column": slot % inspection.num_keys,
+                "share": float(inspection.reads[slot] / total),
+                "value_norm": float(inspection.value_norms[slot]),
                 "readers": {
                     name: [
                         {
                             "value": self._readers.names[name](id_),
-                            "share": float(weight / one.reads[slot]),
+                            "share": float(weight / inspection.reads[slot]),
                         }
                         for id_, weight in counter.most_common(readers)
                     ]
-                    for name, counter in self._weights[place].items()
+                    for name, counter in self._weights[index].items()
                 },
             }
-            for place, slot in enumerate(self._slots)
+            for index, slot in enumerate(self._slots)
         ]
 
 
@@ -165,9 +165,13 @@ class _Readers:
             ),
             None,
         )
-        plain = [one for one in spec.features if one.has_ids and one.kind != "multi_value"]
-        self._users = [one.name for one in plain if one.role == "user"]
-        self._items = {one.name: one.name for one in plain if one.role == "item"}
+        plain = [
+            feature
+            for feature in spec.features
+            if feature.has_ids and feature.kind != "multi_value"
+        ]
+        self._users = [feature.name for feature in plain if feature.role == "user"]
+        self._items = {feature.name: feature.name for feature in plain if feature.role == "item"}
         if self._sequence is not None:
             self._items = {
                 field.like: f"{self._sequence.name}/{field.name}"
@@ -175,19 +179,21 @@ class _Readers:
                 if field.like in self._items
             }
         kept = {*self._users, *self._items}
-        self.names = {one.name: IdNames(spec, one) for one in plain if one.name in kept}
+        self.names = {
+            feature.name: IdNames(spec, feature) for feature in plain if feature.name in kept
+        }
 
     def ids(self, features, count) -> dict:
-        """Gives an id for each query by feature, -1 where it has none."""
+        """Returns an id for each query by feature, -1 where it has none."""
         rows, events = self._places(features, count)
-        found = {}
+        ids_of_items = {}
         for name, key in self._items.items():
             cells = np.asarray(features[key])
             ids = cells[rows[: len(events)], events] if self._sequence is not None else cells[rows]
-            found[name] = np.concatenate([ids, np.full(count - len(ids), -1)])
+            ids_of_items[name] = np.concatenate([ids, np.full(count - len(ids), -1)])
             if self._sequence is not None and count > len(ids):  # the candidates read, too
-                found[name][len(ids) :] = np.asarray(features[name])[rows[len(ids) :]]
-        return found | {name: np.asarray(features[name])[rows] for name in self._users}
+                ids_of_items[name][len(ids) :] = np.asarray(features[name])[rows[len(ids) :]]
+        return ids_of_items | {name: np.asarray(features[name])[rows] for name in self._users}
 
     def _places(self, features, count):
         """The row of each query, and the place in its history of each that is an event."""

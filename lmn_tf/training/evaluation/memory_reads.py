@@ -1,4 +1,4 @@
-"""What the memories of a model read while it runs."""
+"""Recording of the reads of a model's memories."""
 
 import contextlib
 
@@ -7,7 +7,7 @@ from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 
 
 def memory_layers(model) -> list[ProductKeyMemory]:
-    """Gives the memories of a model, wherever they are nested.
+    """Returns the memories of a model, wherever they are nested.
 
     Args:
         model: A `keras.Model`.
@@ -19,7 +19,7 @@ def memory_layers(model) -> list[ProductKeyMemory]:
 
 
 def memory_names(memories) -> list[str]:
-    """Gives each memory a name of its own.
+    """Returns a unique name for each memory.
 
     Args:
         memories: Layers from `memory_layers`.
@@ -58,17 +58,17 @@ def recorded_reads(memories):
     """
     reads = [[] for _ in memories]
 
-    def recorder(found):
-        return lambda reading, mask: found.append((reading.slots, reading.weights, mask))
+    def recorder(readings):
+        return lambda reading, mask: readings.append((reading.slots, reading.weights, mask))
 
     ordered = []
     with contextlib.ExitStack() as stack:
-        for memory, found in zip(memories, reads, strict=True):
-            stack.enter_context(memory.watched(recorder(found)))
+        for memory, readings in zip(memories, reads, strict=True):
+            stack.enter_context(memory.watched(recorder(readings)))
         yield ordered
-    if any(len(found) != 1 for found in reads):
-        count = sum(len(found) for found in reads)
+    if any(len(readings) != 1 for readings in reads):
+        count = sum(len(readings) for readings in reads)
         raise RuntimeError(
             f"each memory must be read once. Received: {count} reads of {len(memories)}"
         )
-    ordered.extend(found[0] for found in reads)
+    ordered.extend(readings[0] for readings in reads)

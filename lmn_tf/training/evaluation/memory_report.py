@@ -1,4 +1,4 @@
-"""What memories hold, as text and as pictures."""
+"""Report of the contents of memories, as text and as pictures."""
 
 import numpy as np
 
@@ -18,24 +18,28 @@ def memory_text(report: dict) -> str:
         Lines of text: for each memory its use, then one line for each of its most read slots.
     """
     lines = []
-    for name, one in report["memories"].items():
-        lines += [*([""] if lines else []), f"{report['model']}: {name}", *_use(one)]
-        lines += ["", *_slots(one["top_slots"])] if one["top_slots"] else []
+    for name, memory in report["memories"].items():
+        lines += [*([""] if lines else []), f"{report['model']}: {name}", *_use(memory)]
+        lines += ["", *_slots(memory["top_slots"])] if memory["top_slots"] else []
     return "\n".join(lines)
 
 
-def _use(one) -> list[str]:
-    size = one["memory_size"]
-    if not one["top_slots"]:
+def _use(memory) -> list[str]:
+    size = memory["memory_size"]
+    if not memory["top_slots"]:
         return [f"{size:,} slots, none of which was read"]
-    closed = f", {one['closed_slots']:,} closed" if one["closed_slots"] else ""
-    parts = [(50, one["slots_for_50"]), (90, one["slots_for_90"]), (99, one["slots_for_99"])]
+    closed = f", {memory['closed_slots']:,} closed" if memory["closed_slots"] else ""
+    parts = [
+        (50, memory["slots_for_50"]),
+        (90, memory["slots_for_90"]),
+        (99, memory["slots_for_99"]),
+    ]
     return [
-        f"{size:,} slots ({one['num_keys']} x {one['num_keys']} keys) read by "
-        f"{one['queries']:,} queries",
-        f"slots used: {one['slots_used']:.1f} %, dead: {one['dead_slots']:,}{closed}",
-        f"KL from even use: {one['memory_kl']:.3f} (one slot only: "
-        f"{one['memory_kl_largest']:.3f}), gini {one['gini']:.3f}",
+        f"{size:,} slots ({memory['num_keys']} x {memory['num_keys']} keys) read by "
+        f"{memory['queries']:,} queries",
+        f"slots used: {memory['slots_used']:.1f} %, dead: {memory['dead_slots']:,}{closed}",
+        f"KL from even use: {memory['memory_kl']:.3f} (one slot only: "
+        f"{memory['memory_kl_largest']:.3f}), gini {memory['gini']:.3f}",
         ", ".join(f"{percent} % of the weight in {count:,.0f} slots" for percent, count in parts),
     ]
 
@@ -43,16 +47,16 @@ def _use(one) -> list[str]:
 def _slots(slots) -> list[str]:
     features = list(slots[0]["readers"])
     rows = [["slot", "row", "column", "share", "length", *(f"{name} (share)" for name in features)]]
-    for one in slots:
-        cells = [f"{one['slot']}", f"{one['row']}", f"{one['column']}"]
-        cells += [f"{100 * one['share']:.2f} %", f"{one['value_norm']:.2f}"]
-        cells += [_readers(one["readers"].get(name, ())) for name in features]
+    for slot in slots:
+        cells = [f"{slot['slot']}", f"{slot['row']}", f"{slot['column']}"]
+        cells += [f"{100 * slot['share']:.2f} %", f"{slot['value_norm']:.2f}"]
+        cells += [_readers(slot["readers"].get(name, ())) for name in features]
         rows.append(cells)
     return aligned(rows)
 
 
-def _readers(found) -> str:
-    return ", ".join(f"{reader['value']} {100 * reader['share']:.0f} %" for reader in found)
+def _readers(readers) -> str:
+    return ", ".join(f"{reader['value']} {100 * reader['share']:.0f} %" for reader in readers)
 
 
 def draw_memory(inspection, path) -> None:
@@ -99,7 +103,7 @@ def _draw_ranks(axes, inspection) -> None:
 
 
 def _cells(reads, num_keys) -> np.ndarray:
-    """The weights by row and column, those of neighbours added up where there are many."""
+    """The weights by row and column, those of neighbors added up where there are many."""
     together = -(-num_keys // _MOST_CELLS)
     missing = -num_keys % together
     grid = np.pad(reads.reshape(num_keys, num_keys), ((0, missing), (0, missing)))

@@ -54,7 +54,7 @@ def metrics_table(metrics: dict) -> str:
     test  0.7500  0.5000   1,200
     """
     lines = [", ".join(_opening(metrics))]
-    sets = {one["day"]: one["before"] for one in metrics.get("days", [])[-_MOST_DAYS:]}
+    sets = {day["day"]: day["before"] for day in metrics.get("days", [])[-_MOST_DAYS:]}
     sets |= {name: metrics[name] for name in ("progressive", "valid", "test") if name in metrics}
     if sets:
         rows = [dict(_cells(figures)) for figures in sets.values()]
@@ -70,7 +70,7 @@ def metrics_table(metrics: dict) -> str:
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
-    """Gives rows of cells as lines whose columns stand below each other."""
+    """Returns rows of cells as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(_padded(row, widths)).rstrip() for row in rows]
 

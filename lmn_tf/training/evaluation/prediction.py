@@ -78,7 +78,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _plain_type(type_: pa.DataType) -> pa.DataType:
-    """Gives a type without the dictionaries that a reader keeps texts in."""
+    """Returns a type without the dictionaries that a reader keeps texts in."""
     if pa.types.is_dictionary(type_):
         return type_.value_type
     if pa.types.is_list(type_) or pa.types.is_large_list(type_):

@@ -1,4 +1,4 @@
-"""Weights of one model put into a larger one of the same kind, without a change of what it says."""
+"""Growth of a model's weights to a larger model with the same predictions."""
 
 from collections.abc import Mapping
 
@@ -19,13 +19,13 @@ _NOISE = 0.1
 
 
 def grown_weights(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources]) -> dict:
-    """Gives the variables of a new model the weights of an older one.
+    """Returns the weights of a new model, grown from those of an older one.
 
     Rows of tables follow their values (`rows`). A memory of more keys keeps the old slots under
     their new ids, `row * num_keys + column`, and adds keys that are *closed* (`open_keys` of
     `ProductKeyMemory`): the search does not see them, so each query reads the very slots that it
     read before, at the same weights, and the model gives the same scores for any input, however
-    long its queries, with or without normalised keys. No finite key can promise that: of the sums
+    long its queries, with or without normalized keys. No finite key can promise that: of the sums
     of a row score and a column score the `top_k` best are read, and for any key there are queries
     that it fits best; nor can copies of old slots, as they push others out of the `top_k`.
 
@@ -72,7 +72,7 @@ def grown_weights(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSo
 
 
 def carried_over(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources]) -> dict:
-    """Gives a new model and its optimizer all that the older ones hold, for a run that goes on.
+    """Returns the state of a model and its optimizer, grown from older ones, to resume a run.
 
     Beyond `grown_weights` and `grown_row_state` these are steps, moments of dense weights and of
     tables, seeds, and open keys.
@@ -97,7 +97,7 @@ def carried_over(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSou
 def grown_row_state(
     model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources], slots=ROW_STATE
 ) -> dict:
-    """Gives the optimizer of a new model what the older one knew of the rows of tables.
+    """Returns the row state of a new optimizer, grown from that of an older one.
 
     New slots of a memory take over the state of the slot that they are a copy of, new rows of
     embedding tables start without. What does not fit, as after a change of optimizer, is left out.
@@ -139,15 +139,15 @@ def memory_sources(variables: Mapping, old: Mapping[str, np.ndarray]) -> dict:
         A dictionary from the key of a memory, without the name of a variable, to the pair of an
         integer array, the older key of each key of an axis, and the older number of keys.
     """
-    found = {}
+    grown = {}
     for key, variable in variables.items():
         memory, _, name = key.rpartition("/")
         if name in KEYS and key.startswith("model/") and key in old:
             count, size = old[key].shape[1], variable.shape[1]
             opened = int(old.get(f"{memory}/{OPEN_KEYS}", count))
             added = np.arange(max(size - count, 0)) % min(opened, count)
-            found[memory] = np.concatenate([np.arange(count), added]), count
-    return found
+            grown[memory] = np.concatenate([np.arange(count), added]), count
+    return grown
 
 
 def whole_arrays(variables: Mapping) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Which row of an older embedding table each row of a newer one goes on from."""
+"""Mapping from the rows of an embedding table to those of an older one."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class RowSources(NamedTuple):
 
 
 def merge_assets(old, new) -> None:
-    """Gives a spec the ids and statistics of an older one, and ids for what is new.
+    """Merges the ids and statistics of an older spec into a new one; new values get new ids.
 
     Values of a learned vocabulary that the older spec knew come first, in its order, then the new
     ones. Where `max_size` does not leave room for both, older values that the new data lack are
@@ -87,15 +87,15 @@ def check_same_columns(old, new, source: str) -> None:
             f"the feature spec must have the columns of {source} for a warm start: {what}. "
             f"Received: {', '.join(now)}; before: {', '.join(before)}"
         )
-    for one, other in zip(old.views(), new.views(), strict=True):
-        pairs = [(rule, getattr(one, rule), getattr(other, rule)) for rule in _RULES]
-        if one.lookup is not None and other.lookup is not None:
-            pairs.append(("lookup", one.lookup.way, other.lookup.way))
-            pairs.append(("lookup.hash", one.lookup.hash, other.lookup.hash))
+    for older, newer in zip(old.views(), new.views(), strict=True):
+        pairs = [(rule, getattr(older, rule), getattr(newer, rule)) for rule in _RULES]
+        if older.lookup is not None and newer.lookup is not None:
+            pairs.append(("lookup", older.lookup.way, newer.lookup.way))
+            pairs.append(("lookup.hash", older.lookup.hash, newer.lookup.hash))
         for rule, was, is_now in pairs:
             if was != is_now:
                 raise UserError(
-                    f"`{rule}` of `{other.name}` must stay as in {source} for a warm start, "
+                    f"`{rule}` of `{newer.name}` must stay as in {source} for a warm start, "
                     f"{short(was)}. Received: {rule}={short(is_now)}"
                 )
 
@@ -113,23 +113,23 @@ def row_sources(old, new) -> dict[str, RowSources]:
     Returns:
         A dictionary from the name of a table to its `RowSources`.
     """
-    found: dict[str, RowSources] = {}
-    for one, other in zip(old.views(), new.views(), strict=True):
-        if other.has_ids:
+    sources: dict[str, RowSources] = {}
+    for older, newer in zip(old.views(), new.views(), strict=True):
+        if newer.has_ids:
             # Columns that share a table have the same lookup: the first speaks for all.
-            name, _ = new.table_of(other)
-            found.setdefault(name, _column_sources(old, one, new, other))
-    return found
+            name, _ = new.table_of(newer)
+            sources.setdefault(name, _column_sources(old, older, new, newer))
+    return sources
 
 
-def _column_sources(old, one, new, other) -> RowSources:
-    before, size = old.input_size(one), new.input_size(other)
-    values = new.vocabulary(other)
+def _column_sources(old, older, new, newer) -> RowSources:
+    before, size = old.input_size(older), new.input_size(newer)
+    values = new.vocabulary(newer)
     if values is None:
         ids = np.arange(size)
         ids = np.where(ids < before, ids, -1)
     else:
-        known = {str(value): id_ for id_, value in enumerate(old.vocabulary(one), 2)}
+        known = {str(value): id_ for id_, value in enumerate(old.vocabulary(older), 2)}
         ids = np.array([0, 1, *(known.get(str(value), -1) for value in values)])
-    was_unknown = other.lookup is not None and other.lookup.unknown == "own_id"
+    was_unknown = newer.lookup is not None and newer.lookup.unknown == "own_id"
     return RowSources(np.where(ids < 0, _UNKNOWN_ID, ids) if was_unknown else ids, ids)

@@ -1,4 +1,4 @@
-"""A run that starts with the weights of another one."""
+"""Warm start of a run from the weights of another one."""
 
 import json
 
@@ -47,7 +47,7 @@ class WarmStart:
         self._arrays: dict | None = None
 
     def adapted(self, pipeline):
-        """Gives the pipeline with `model.open_keys`, where memories are to grow.
+        """Returns the pipeline with `model.open_keys`, where memories are to grow.
 
         Raises:
             UserError: When the pipeline has another model, or fewer keys.
@@ -59,7 +59,7 @@ class WarmStart:
             )
         if "open_keys" not in registry.options(pipeline.model_name):
             return pipeline
-        before, now = (_option(one, "num_keys") for one in (self.pipeline, pipeline))
+        before, now = (_option(of_run, "num_keys") for of_run in (self.pipeline, pipeline))
         if now < before:
             raise UserError(
                 f"`model.num_keys` must be at least that of {self.source}, {before}, for a warm "
@@ -71,7 +71,7 @@ class WarmStart:
         return pipeline
 
     def adapt_assets(self, spec) -> None:
-        """Gives a spec that has learned from new data the older ids and statistics.
+        """Merges the older ids and statistics into a spec that was learned from new data.
 
         Raises:
             UserError: When the spec has other columns than the run's.
@@ -103,9 +103,11 @@ class WarmStart:
         variables = keyed_variables(model, model.optimizer)
         taken = {key: variable for key, variable in variables.items() if key in values}
         checkpoint_files.assign(taken, values, self.source[0].upper() + self.source[1:])
-        return f"Started with the weights of {self.source}{self._told(model, rows, bool(state))}."
+        return (
+            f"Started with the weights of {self.source}{self._summary(model, rows, bool(state))}."
+        )
 
-    def _told(self, model, rows, has_state) -> str:
+    def _summary(self, model, rows, has_state) -> str:
         fresh = sum(int(np.sum(sources.state < 0)) for sources in rows.values())
         words = [f"{fresh:,} new rows in tables"] if fresh else []
         before = _option(self.pipeline, "num_keys")
@@ -127,10 +129,10 @@ class WarmStart:
 
     def _read_checkpoint(self) -> dict | None:
         checkpoints = Checkpoints(self._directory.checkpoints)
-        found = checkpoints.latest(tidy=False)
-        if found is None:
+        checkpoint = checkpoints.latest(tidy=False)
+        if checkpoint is None:
             return None
-        values, state = found
+        values, state = checkpoint
         is_finished = self._directory.model_file.exists()
         if is_finished and state.get("best_file"):
             try:
@@ -169,7 +171,7 @@ class WarmStart:
 
 
 def continued(pipeline, stored):
-    """Gives a pipeline what the one of a run to be continued got from its warm start.
+    """Returns a pipeline with the settings that a resumed run got from its warm start.
 
     Args:
         pipeline: `PipelineSpec` given now.

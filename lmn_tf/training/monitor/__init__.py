@@ -1,1 +1,1 @@
-"""What is seen of a run while it trains."""
+"""Monitoring of a run: progress, TensorBoard, input pipeline."""

@@ -1,4 +1,4 @@
-"""Figures of training for TensorBoard."""
+"""TensorBoard summaries of training."""
 
 import numpy as np
 import tensorflow as tf
@@ -50,7 +50,7 @@ class Board:
 
 
 def learning_rates(optimizer) -> dict[str, float]:
-    """Gives the learning rates of now by group: `dense` and `tables`, or `all`."""
+    """Returns the current learning rates by group: `dense` and `tables`, or `all`."""
     if optimizer is None:
         return {}
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # under loss scaling

@@ -1,4 +1,4 @@
-"""How long training waits for its input."""
+"""Measurement of the time that training waits for its input."""
 
 import time
 
@@ -57,7 +57,7 @@ class InputClock:
         return dataset.with_options(options)
 
     def take(self) -> float:
-        """Gives the seconds waited since the last call."""
+        """Returns the seconds waited since the last call."""
         waited, self.waited = self.waited, 0.0
         return waited
 
@@ -76,5 +76,5 @@ def _moments() -> tf.data.Dataset:
 def _call(function, value):
     # As in `reader_dataset`: a stateful call would cost the pipeline its prefetching. Nor may it be
     # `tf.timestamp`, which TensorFlow refuses where ops must be deterministic.
-    found = tf.numpy_function(function, [value], tf.float64, stateful=False)
-    return tf.ensure_shape(found, ())
+    result = tf.numpy_function(function, [value], tf.float64, stateful=False)
+    return tf.ensure_shape(result, ())

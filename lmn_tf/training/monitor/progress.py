@@ -1,4 +1,4 @@
-"""What a person sees while training runs."""
+"""Progress lines of a run."""
 
 import dataclasses
 import sys
@@ -171,7 +171,7 @@ class Watcher:
             self._progress.line(text)
 
     def words(self, loop, figures) -> list[str]:
-        """Gives what is said at the end of an epoch, part by part."""
+        """Returns the parts of the line at the end of an epoch."""
         words = [f"epoch {figures['epoch'] + 1}/{loop.epochs}", f"loss {figures['loss']:.4f}"]
         return words + monitored_words("valid", figures.get("valid", {}))
 

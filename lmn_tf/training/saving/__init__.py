@@ -1,1 +1,1 @@
-"""What a run leaves on the disk: checkpoints, weights and notes."""
+"""Files of a run: checkpoints, weights and notes."""

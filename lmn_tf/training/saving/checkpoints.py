@@ -1,4 +1,4 @@
-"""Checkpoints: everything training needs to go on, in one file that is whole or absent."""
+"""Checkpoints: everything needed to resume training, in one file that is whole or absent."""
 
 import contextlib
 import errno
@@ -136,8 +136,8 @@ class Checkpoints:
                 if state.get("best_file"):
                     self.load_best(state["best_file"])
             except DamagedCheckpoint as error:
-                told = f"The checkpoint {error.file} is damaged: {error.message}."
-                _warn(f"{told} Trying the one before it.")
+                message = f"The checkpoint {error.file} is damaged: {error.message}."
+                _warn(f"{message} Trying the one before it.")
                 if _may_pass(error):
                     fault = error
                 elif tidy:
@@ -206,7 +206,7 @@ def read_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
     Raises:
         DamagedCheckpoint: When the file is missing, cut off or altered.
     """
-    with _damage_told(path):
+    with _damage_reported(path):
         # First of all: the headers of arrays say how much memory to take.
         check_zip(path)
         with zipfile.ZipFile(path) as archive:
@@ -246,12 +246,12 @@ def assign(variables: Mapping[str, object], values: Mapping[str, np.ndarray], so
 
 
 def _read_state(path) -> dict:
-    with _damage_told(path):
+    with _damage_reported(path):
         return dict(json.loads(read_checked(path, _STATE))["state"])
 
 
 @contextlib.contextmanager
-def _damage_told(path):
+def _damage_reported(path):
     try:
         yield
     except UserError as error:
@@ -309,8 +309,8 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         if is_fortran or len(row_chunks(shape, dtype.itemsize)) < 2:
             member.seek(0)
             return np.lib.format.read_array(member, allow_pickle=False)
-    place = _place(archive, name) + start
-    return np.memmap(archive.filename, dtype, mode="r", offset=place, shape=shape)
+    offset = _place(archive, name) + start
+    return np.memmap(archive.filename, dtype, mode="r", offset=offset, shape=shape)
 
 
 def _place(archive: zipfile.ZipFile, name: str) -> int:

@@ -1,4 +1,4 @@
-"""What the data files of a run hold, noted when it starts and compared when it goes on."""
+"""Notes of the data files of a run, compared when the run is resumed."""
 
 import hashlib
 import json
@@ -64,16 +64,16 @@ class DataNotes:
         if isinstance(noted, list):
             _compare_sizes(noted, parts.get("train", ()), self.path)
             noted = {}
-        found = {}
+        current = {}
         for part, files in parts.items():
-            found[part] = _notes(files, noted.get(part, ()))
+            current[part] = _notes(files, noted.get(part, ()))
             if part in noted and part not in unread:
-                _compare(part, noted[part], found[part], self.path)
+                _compare(part, noted[part], current[part], self.path)
         if ids is not None:
             _compare_ids(noted.get("ids", {}), ids, self.path)
-            found["ids"] = dict(ids)
-        if {**noted, **found} != noted:
-            document = {**noted, **found}
+            current["ids"] = dict(ids)
+        if {**noted, **current} != noted:
+            document = {**noted, **current}
             atomic_files.write_json(self.path, {**document, "sum": _sum(document)})
 
     def _read(self):
@@ -86,7 +86,7 @@ class DataNotes:
             if noted.pop("sum", None) != _sum(noted):
                 raise ValueError("another content than was written")
             ids = {str(key): str(value) for key, value in noted.pop("ids", {}).items()}
-            parts = {part: [_checked(one) for one in notes] for part, notes in noted.items()}
+            parts = {part: [_checked(note) for note in notes] for part, notes in noted.items()}
             return {**parts, "ids": ids} if ids else parts
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UserError(
@@ -128,12 +128,14 @@ def _read_of(spec, files, limit):
         order = UnitOrder(open_spec_files(spec, paths), False, 0, 1, (0, 1), limit)
         paths = list(dict.fromkeys(unit.path for unit in order.units))
     folder = os.path.dirname(paths[0])
-    events = [os.path.join(folder, one.events.file) for one in spec.sequences if one.events]
+    events = [
+        os.path.join(folder, sequence.events.file) for sequence in spec.sequences if sequence.events
+    ]
     return paths + [path for path in dict.fromkeys(events) if os.path.isfile(path)]
 
 
 def _notes(files, noted) -> list[dict]:
-    known = {(one["name"], one["bytes"]): one for one in noted}
+    known = {(note["name"], note["bytes"]): note for note in noted}
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(lambda path: _note(path, known), files))
 
@@ -156,8 +158,8 @@ def _note(path, known) -> dict:
 
 
 def _state(path) -> tuple[int, list[int]]:
-    found = os.stat(path)
-    return found.st_size, [found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+    status = os.stat(path)
+    return status.st_size, [status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _checked(note) -> dict:
@@ -165,24 +167,24 @@ def _checked(note) -> dict:
     return {**{key: kind(note[key]) for key, kind in keys.items()}, "state": note["state"]}
 
 
-def _compare(part, noted, found, path) -> None:
-    want, got = f"{len(noted)} files", f"{len(found)} files"
-    for before, now in zip(noted, found, strict=False):
+def _compare(part, noted, current, path) -> None:
+    want, got = f"{len(noted)} files", f"{len(current)} files"
+    for before, now in zip(noted, current, strict=False):
         if any(before[key] != now[key] for key in ("name", "bytes", "sha256")):
-            want, got = _told(before), _told(now)
+            want, got = _described(before), _described(now)
             break
     else:
-        if len(noted) == len(found):
+        if len(noted) == len(current):
             return
     raise _other_data(part, want, got, path)
 
 
 def _compare_sizes(noted, files, path) -> None:
-    found = [(os.path.basename(file), os.path.getsize(file)) for file in files]
-    if noted == found:
+    current = [(os.path.basename(file), os.path.getsize(file)) for file in files]
+    if noted == current:
         return
-    want, got = f"{len(noted)} files", f"{len(found)} files"
-    for before, now in zip(noted, found, strict=False):
+    want, got = f"{len(noted)} files", f"{len(current)} files"
+    for before, now in zip(noted, current, strict=False):
         if before != now:
             want, got = (f"{name} of {size:,} bytes" for name, size in (before, now))
             break
@@ -199,7 +201,7 @@ def _compare_ids(noted, ids, path) -> None:
         )
 
 
-def _told(note) -> str:
+def _described(note) -> str:
     return f"{note['name']} of {note['bytes']:,} bytes with the SHA-256 {note['sha256'][:12]}..."
 
 

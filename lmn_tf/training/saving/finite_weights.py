@@ -45,10 +45,10 @@ def check_rows(rows: np.ndarray, name: str, source: str) -> None:
     # "V" is bfloat16, which is no numpy type of its own.
     if rows.dtype.kind not in "fV" or np.isfinite(rows).all():
         return
-    found = rows[~np.isfinite(rows)] if rows.shape else rows.reshape(1)
+    bad_values = rows[~np.isfinite(rows)] if rows.shape else rows.reshape(1)
     raise UserError(
         f"{source} must hold finite numbers only: training has diverged. "
-        f"Received: {found[0]} in `{name}`"
+        f"Received: {bad_values[0]} in `{name}`"
     )
 
 

@@ -1,4 +1,4 @@
-"""The folder of one run: what it holds, and what it refuses."""
+"""Run directory: its files, lock and checks."""
 
 import contextlib
 import errno
@@ -76,7 +76,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path) -> "RunDirectory":
-        """Gives the directory of a run that has a trained model.
+        """Returns the directory of a run that has a trained model.
 
         Raises:
             UserError: When `path` is no run directory, or its training has not ended.
@@ -133,7 +133,7 @@ class RunDirectory:
         with the mistake mended, the same command starts.
 
         Raises:
-            UserError: When the folder can not be made or written to, another process holds it, or
+            UserError: When the folder cannot be made or written to, another process holds it, or
             it can no longer be written to in the block.
         """
         is_new, was_free = not self.path.exists(), False
@@ -340,7 +340,7 @@ class RunDirectory:
 
 
 def resolved_pipeline(pipeline) -> dict:
-    """Gives a pipeline as plain values that mean the same from any folder."""
+    """Returns a pipeline as plain values that mean the same from any folder."""
     document = pipeline.to_dict()
     data = dict(document["data"])
     for key in _PATH_KEYS:

@@ -1,4 +1,4 @@
-"""Names of variables that stay the same from process to process."""
+"""Stable names of variables."""
 
 import re
 from collections import defaultdict
@@ -29,7 +29,7 @@ def stable_paths(paths: Sequence[str]) -> list[str]:
     for path in paths:
         for parent, stem, number in _components(path):
             numbers[parent, stem].add(number)
-    ranks = {key: {n: i for i, n in enumerate(sorted(found))} for key, found in numbers.items()}
+    ranks = {key: {n: i for i, n in enumerate(sorted(used))} for key, used in numbers.items()}
     renamed = []
     for path in paths:
         parts = []
@@ -41,9 +41,9 @@ def stable_paths(paths: Sequence[str]) -> list[str]:
 
 
 def keyed_variables(model, optimizer=None) -> dict[str, object]:
-    """Gives every variable of a model and its optimizer under a stable key.
+    """Returns every variable of a model and its optimizer under a stable key.
 
-    Model variables (weights, normalisation statistics, seed generators) are keyed
+    Model variables (weights, normalization statistics, seed generators) are keyed
     `model/PATH`; a slot of the optimizer is keyed by the weight it belongs to,
     `optimizer/PATH/SLOT`, and its other variables by their own name.
 
