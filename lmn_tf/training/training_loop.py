@@ -155,7 +155,7 @@ class TrainingLoop:
         """Takes over the newest whole checkpoint; returns whether there was one.
 
         Args:
-            found: What `Checkpoints.latest` gave, where it has been asked. Defaults to `None`.
+            checkpoint: Result of `Checkpoints.latest`, if it is known already. Defaults to `None`.
         """
         checkpoint = self.checkpoints.latest() if checkpoint is None else checkpoint
         if checkpoint is None:
