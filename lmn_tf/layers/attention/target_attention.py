@@ -114,7 +114,7 @@ class TargetAttention(keras.layers.Layer):
         if mask is None:
             mask = keras_mask(history)
         positions = ValidPositions(mask, history)
-        items = positions.take(history)
+        items = positions.take(history)  # (N, d): the valid positions
         weights = self._weights(items, target, positions, training)
         return positions.row_sum(weights[:, None] * items)
 
@@ -139,7 +139,7 @@ class TargetAttention(keras.layers.Layer):
             else:
                 x = activation(x)
             x = dense(x)
-        scores = tf.squeeze(x, axis=-1)
+        scores = tf.squeeze(x, axis=-1)  # (N,)
         return positions.row_softmax(scores) if self.weight_normalization == "softmax" else scores
 
     def _first_layer(self, items, target, positions):
@@ -150,7 +150,7 @@ class TargetAttention(keras.layers.Layer):
         kernel = tf.concat([for_item - for_difference, for_product], axis=0)
         target = tf.cast(target, items.dtype)
         constant = tf.matmul(target, for_target + for_difference) + self.bias
-        pairs = tf.concat([items, items * positions.repeat(target)], axis=-1)
+        pairs = tf.concat([items, items * positions.repeat(target)], axis=-1)  # (N, 2 * d)
         return tf.matmul(pairs, kernel) + positions.repeat(constant)
 
     def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:

@@ -89,7 +89,7 @@ class ExpertMixture(keras.layers.Layer):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         outputs = tf.stack([expert(inputs, training=training) for expert in self.experts], axis=1)
         scores = tf.reshape(self.gate(inputs), [-1, self.num_tasks, self.num_experts])
-        weights = tf.nn.softmax(tf.cast(scores, tf.float32), axis=-1)
+        weights = tf.nn.softmax(tf.cast(scores, tf.float32), axis=-1)  # (batch, tasks, experts)
         return tf.matmul(tf.cast(weights, outputs.dtype), outputs)
 
     def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -115,8 +115,8 @@ class AttentionalGRU(keras.layers.Layer):
         positions = ValidPositions(mask, history)
         order = StepOrder(positions)
         bias = tf.convert_to_tensor(self.bias)
-        steps = order.take(positions.take(history))
-        inputs = tf.cast(tf.matmul(steps, self.kernel), bias.dtype)
+        steps = order.take(positions.take(history))  # (N, d), ordered by step
+        inputs = tf.cast(tf.matmul(steps, self.kernel), bias.dtype)  # (N, 3 * units)
         attention = valid = tf.ones([tf.shape(inputs)[0], 1], bias.dtype)
         if positions.valid is not None:
             attention = valid = order.take(tf.cast(positions.valid[:, None], bias.dtype))

@@ -162,7 +162,7 @@ class IterativeMemory(keras.layers.Layer):
         if not self.attention:
             return masked_mean(history, mask)
         positions = ValidPositions(mask, history)
-        items = positions.take(history)
+        items = positions.take(history)  # (N, d): the valid positions
         target = tf.cast(target, items.dtype)
         return self._enhance(self._walk(items, target, positions), target)
 
@@ -172,7 +172,7 @@ class IterativeMemory(keras.layers.Layer):
         weighers = [attention.prepare(items, target, positions) for attention in self.attentions]
         weights_of_walks = []
         for walk in range(self.num_reads):
-            weights = weighers[walk % len(weighers)](memory)
+            weights = weighers[walk % len(weighers)](memory)  # (N,)
             weights_of_walks.append(weights)
             read_out = positions.row_sum(tf.cast(weights, items.dtype)[:, None] * items)
             if not self.iterative:

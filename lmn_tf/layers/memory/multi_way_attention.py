@@ -131,7 +131,7 @@ class MultiWayAttention(keras.layers.Layer):
         if mask is None:
             mask = keras_mask(history)
         positions = ValidPositions(mask, history)
-        items = positions.take(history)
+        items = positions.take(history)  # (N, d): the valid positions
         weights = self.prepare(items, target, positions)(memory)
         return positions.row_sum(tf.cast(weights, items.dtype)[:, None] * items)
 
@@ -159,7 +159,7 @@ class MultiWayAttention(keras.layers.Layer):
 
         def weigh(memory):
             memory = tf.cast(memory, items.dtype)
-            x = tf.matmul(items * positions.repeat(memory), kernel["memory_product"])
+            x = tf.matmul(items * positions.repeat(memory), kernel["memory_product"])  # (N, units)
             if constant is not None:
                 x += constant
             row = per_row

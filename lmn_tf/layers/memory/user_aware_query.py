@@ -120,9 +120,9 @@ class UserAwareQuery(keras.layers.Layer):
         x = tf.matmul(behaviours, self.kernel[: behaviours.shape[-1]])
         if user is None:
             return self._upper_layers(x + self.bias)
-        # The bias joins what is one a row: fewer sums, and a chain of product, bias, sum and ReLU
-        # is one that TensorFlow 2.21 fuses into an operation without a name, and complains of.
-        constant = self._user_part(user, behaviours.shape[-1]) + self.bias
+        # The bias is added to the part of each row: fewer sums, and TensorFlow 2.21 would fuse a
+        # chain of product, bias, sum and ReLU into an operation without a name, with a warning.
+        constant = self._user_part(user, behaviours.shape[-1]) + self.bias  # (batch, units)
         return self._upper_layers(x + positions.repeat(constant))
 
     def query_rows(self, items: tf.Tensor, user: tf.Tensor | None) -> tf.Tensor:

@@ -109,8 +109,8 @@ class BehaviourSearch(keras.layers.Layer):
         target = tf.cast(target, tf.float32)
         direction = tf.matmul(target, tf.convert_to_tensor(self.target_kernel))
         direction = tf.matmul(direction, tf.convert_to_tensor(self.event_kernel), transpose_b=True)
-        scores = tf.matmul(history, direction[..., None])[..., 0]
-        pooled = tf.matmul(scores[:, None, :], history)[:, 0]
+        scores = tf.matmul(history, direction[..., None])[..., 0]  # (B, L)
+        pooled = tf.matmul(scores[:, None, :], history)[:, 0]  # (B, d)
         logits = self.mlp(tf.concat([pooled, target], axis=-1))
         return (logits, tf.stop_gradient(scores)) if return_scores else logits
 

@@ -89,7 +89,7 @@ class SelfAttentionSelector(keras.layers.Layer):
             self._by_head(tf.matmul(history, kernel))
             for kernel in (self.query_kernel, self.key_kernel)
         )
-        scores = tf.matmul(query, key, transpose_b=True) * query.shape[-1] ** -0.5
+        scores = tf.matmul(query, key, transpose_b=True) * query.shape[-1] ** -0.5  # (B, H, L, L)
         row_mask = None if mask is None else mask[:, None, :]
         attention = masked_softmax(scores, None if mask is None else row_mask[..., None, :])
         return tf.transpose(masked_mean(attention, row_mask), [0, 2, 1])

@@ -78,8 +78,8 @@ class WeightedMatch(keras.layers.Layer):
         mask = tf.cast(mask, tf.bool)
         if candidate.shape.rank == 1:
             candidate = candidate[:, None]
-        held = tf.logical_and(held_ids(events, candidate), mask[..., None])
-        weights = self._weights(candidate)[:, None, :]
+        held = tf.logical_and(held_ids(events, candidate), mask[..., None])  # (B, L, V)
+        weights = self._weights(candidate)[:, None, :]  # (B, 1, V)
         if training and self.trainable:
             self._count(events, mask)
         return tf.reduce_sum(tf.where(held, weights, 0.0), axis=-1)

@@ -61,7 +61,7 @@ class FeatureTokens(keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         missing = self.num_tokens * self._slice - inputs.shape[-1]
         padded = tf.pad(inputs, [[0, 0], [0, missing]])
-        slices = tf.reshape(padded, [-1, self.num_tokens, self._slice])
+        slices = tf.reshape(padded, [-1, self.num_tokens, self._slice])  # (batch, tokens, slice)
         return tf.einsum("btw,twd->btd", slices, self.kernel) + self.bias
 
     def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

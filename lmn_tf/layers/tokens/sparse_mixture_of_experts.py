@@ -170,13 +170,13 @@ class SparseMixtureOfExperts(keras.layers.Layer):
             )
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        gates = self.gates(inputs, training)
+        gates = self.gates(inputs, training)  # (batch, tokens, experts)
         hidden = tf.einsum("btd,tdk->btk", inputs, self.kernel_0) + self.bias_0
         hidden = self.activation(hidden)
         tokens, width = hidden.shape[1:]
         split = [-1, tokens, self.num_experts, width // self.num_experts]
         gated = tf.reshape(hidden, split) * tf.cast(gates, hidden.dtype)[..., None]
-        gated = tf.reshape(gated, [-1, tokens, width])
+        gated = tf.reshape(gated, [-1, tokens, width])  # (batch, tokens, hidden width)
         return tf.einsum("btk,tkd->btd", gated, self.kernel_1) + self.bias_1
 
     def gates(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:

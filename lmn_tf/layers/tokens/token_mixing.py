@@ -49,7 +49,7 @@ class TokenMixing(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         tokens, width = inputs.shape[1:]
-        heads = tf.reshape(inputs, [-1, tokens, tokens, width // tokens])
+        heads = tf.reshape(inputs, [-1, tokens, tokens, width // tokens])  # (B, T, T, d / T)
         mixed = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, tokens, width])
         return tf.ensure_shape(mixed, inputs.shape)
 
