@@ -3,21 +3,27 @@
 import keras
 
 
-def uncast_variable(shape, name, dtype="float64", initializer="zeros", aggregation="sum"):
-    """Creates a variable that counts right inside a layer of mixed precision.
+def uncast_variable(
+    shape: tuple[int, ...],
+    name: str,
+    dtype: str = "float64",
+    initializer: str | keras.initializers.Initializer = "zeros",
+    aggregation: str = "sum",
+) -> keras.Variable:
+    """Creates a variable for counts inside a layer of mixed precision.
 
     Such a layer sees half-precision copies of its variables: a bfloat16 count stops at 256. This
-    variable is never cast. Each replica adds to its own part, and reading puts the parts together.
+    variable is never cast. Each replica updates its own part, and a read combines the parts.
     Keep it in an attribute of a layer or metric, which tracks it: `add_weight` and `add_variable`
-    have no say in how replicas synchronize.
+    cannot set how replicas synchronize.
 
     Args:
         shape: Tuple of integers.
         name: String.
         dtype: String. Defaults to `"float64"`.
         initializer: Keras initializer. Defaults to `"zeros"`.
-        aggregation: `"sum"` or `"mean"`: how reading puts the parts of replicas together. Defaults
-            to `"sum"`.
+        aggregation: `"sum"` or `"mean"`: how a read combines the parts of replicas. Defaults to
+            `"sum"`.
 
     Returns:
         A `keras.Variable` that is not trained.
