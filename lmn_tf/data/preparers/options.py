@@ -17,22 +17,22 @@ class PrepareOptions:
     """How a log is turned into training rows.
 
     Args:
-        history: string, `"events"` (rows point into a sorted file of events) or `"inline"`
+        history: String. `"events"` (rows point into a sorted file of events) or `"inline"`
             (rows carry list columns). Defaults to `"events"`.
-        max_history: int, longest inline history, newest kept. Defaults to `200`.
-        min_history: int, rows with fewer earlier events are dropped. Defaults to `0`.
-        negatives: string, `"uniform"` over items or `"popularity"` (by training interactions).
+        max_history: Integer. Longest inline history, newest kept. Defaults to `200`.
+        min_history: Integer. Rows with fewer earlier events are dropped. Defaults to `0`.
+        negatives: String. `"uniform"` over items or `"popularity"` (by training interactions).
             Defaults to `"uniform"`.
-        negatives_per_positive: int, sampled negatives of one positive. Defaults to `1`.
-        split: string, `"time"` (global cut points), `"position"` (the last events of each user) or
+        negatives_per_positive: Integer. Sampled negatives of one positive. Defaults to `1`.
+        split: String. `"time"` (global cut points), `"position"` (the last events of each user) or
             `"auto"` (time where the log has timestamps). Defaults to `"auto"`.
-        valid_share: float, share of rows for validation. Defaults to `0.1`.
-        test_share: float, share of rows for the test. Defaults to `0.1`.
-        seed: int, of the sampled negatives and of the row order. Defaults to `1`.
-        max_malformed: float, largest share of unreadable rows in one file set. Defaults to `0.01`.
-        rows_per_file: int, rows of one Parquet shard. Defaults to `1000000`.
-        memory_limit: string, what the SQL engine may hold in memory. Defaults to `"1GB"`.
-        threads: int, threads of the SQL engine. Defaults to `2`.
+        valid_share: Float. Share of rows for validation. Defaults to `0.1`.
+        test_share: Float. Share of rows for the test. Defaults to `0.1`.
+        seed: Integer. Of the sampled negatives and of the row order. Defaults to `1`.
+        max_malformed: Float. Largest share of unreadable rows in one file set. Defaults to `0.01`.
+        rows_per_file: Integer. Rows of one Parquet shard. Defaults to `1000000`.
+        memory_limit: String. What the SQL engine may hold in memory. Defaults to `"1GB"`.
+        threads: Integer. Threads of the SQL engine. Defaults to `2`.
 
     Example:
 
@@ -75,6 +75,6 @@ class PrepareOptions:
             )
 
     @property
-    def train_share(self):
+    def train_share(self) -> Decimal:
         """Share of rows to train on, an exact decimal."""
         return 1 - Decimal(str(self.valid_share)) - Decimal(str(self.test_share))
