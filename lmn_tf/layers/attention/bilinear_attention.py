@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes
+from lmn_tf.layers.history_layer import mask_of
 from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
 
 
@@ -56,8 +56,7 @@ class BilinearAttention(keras.layers.Layer):
     def call(
         self, history: tf.Tensor, target: tf.Tensor, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         weights = self.attention_weights(history, target, mask=mask)
         return tf.squeeze(tf.matmul(weights[:, None, :], zero_padding(history, mask)), axis=1)
 

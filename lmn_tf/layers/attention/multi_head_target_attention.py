@@ -5,13 +5,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_positive_integer
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class MultiHeadTargetAttention(keras.layers.Layer):
+class MultiHeadTargetAttention(HistoryLayer):
     """Pools a history by scaled dot products with the candidate, in several heads.
 
     Computes `concat_i(softmax_j(Wk_i z_j · Wq_i v / √dh) @ (Wv_i z_j)) Wo`, with
@@ -64,9 +64,6 @@ class MultiHeadTargetAttention(keras.layers.Layer):
             )
         self.units = units
         self.num_heads = num_heads
-        self.supports_masking = True
-        # XLA would compile again for each length: Keras must not choose it by itself.
-        self.supports_jit = False
 
     def build(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
@@ -83,8 +80,7 @@ class MultiHeadTargetAttention(keras.layers.Layer):
     def call(
         self, history: tf.Tensor, target: tf.Tensor, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         history = zero_padding(tf.convert_to_tensor(history), mask)
         query = tf.matmul(tf.cast(target, history.dtype), self.query_kernel)
         query = tf.reshape(query, [-1, self.num_heads, self.units // self.num_heads])  # (B, H, e)
@@ -98,9 +94,6 @@ class MultiHeadTargetAttention(keras.layers.Layer):
 
     def _by_head(self, kernel):
         return tf.reshape(kernel, [-1, self.num_heads, self.units // self.num_heads])
-
-    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
-        return None  # positions are gone
 
     def compute_output_shape(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]

@@ -5,13 +5,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_positive_integer, check_rate
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class SelfAttentionBlock(keras.layers.Layer):
+class SelfAttentionBlock(HistoryLayer):
     """Lets events attend to each other, and transforms each of them.
 
     As released with the paper, `n = LN(x)`, `y = n + MHA(n, x, x)` and
@@ -73,9 +73,6 @@ class SelfAttentionBlock(keras.layers.Layer):
         self.dropout = dropout
         self.causal = causal
         self.pre_norm = pre_norm
-        self.supports_masking = True
-        # XLA would compile again for each length: Keras must not choose it by itself.
-        self.supports_jit = False
 
     def build(self, history_shape: tuple[int | None, ...]) -> None:
         check_axes("history", history_shape)
@@ -112,8 +109,7 @@ class SelfAttentionBlock(keras.layers.Layer):
         last_only: bool = False,
         training: bool | None = None,
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         x = zero_padding(tf.convert_to_tensor(history), mask)
         asking = x[:, -1:] if last_only else x
         n = self.attention_norm(asking)

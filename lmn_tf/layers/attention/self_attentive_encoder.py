@@ -5,14 +5,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.attention.self_attention_block import SelfAttentionBlock
 from lmn_tf.layers.base import check_axes, check_positive_integer, check_rate
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.masked import take_positions, top_positions, zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class SelfAttentiveEncoder(keras.layers.Layer):
+class SelfAttentiveEncoder(HistoryLayer):
     """Reads the newest events by self-attention, and returns the newest one's state.
 
     Computes `x = dropout(√d * history + position)`, a stack of causal
@@ -83,9 +83,6 @@ class SelfAttentiveEncoder(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization(
             epsilon=1e-8, dtype=self.dtype_policy, name="norm"
         )
-        self.supports_masking = True
-        # XLA would compile again for each length: Keras must not choose it by itself.
-        self.supports_jit = False
 
     def build(self, history_shape: tuple[int | None, ...]) -> None:
         check_axes("history", history_shape)
@@ -103,8 +100,7 @@ class SelfAttentiveEncoder(keras.layers.Layer):
     def call(
         self, history: tf.Tensor, mask: tf.Tensor | None = None, training: bool | None = None
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         x, mask = self._newest(tf.convert_to_tensor(history), mask)
         x *= x.shape[-1] ** 0.5
         positions = tf.convert_to_tensor(self.positions)[: tf.shape(x)[1]]
@@ -121,9 +117,6 @@ class SelfAttentiveEncoder(keras.layers.Layer):
         positions, kept = top_positions(equal, mask, self.max_positions)
         positions, kept = tf.reverse(positions, [1]), tf.reverse(kept, [1])
         return take_positions(zero_padding(history, mask), positions), kept
-
-    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
-        return None  # positions are gone
 
     def compute_output_shape(self, history_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (history_shape[0], history_shape[-1])

@@ -6,15 +6,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_choice, check_hidden_units
 from lmn_tf.layers.core.dice import Dice
 from lmn_tf.layers.core.mlp import make_activation
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class TargetAttention(keras.layers.Layer):
+class TargetAttention(HistoryLayer):
     """Pools a history with weights that depend on the candidate.
 
     Scores behavior `e` against target `v` by an MLP of `[v; e; v - e; v * e]`
@@ -74,10 +74,6 @@ class TargetAttention(keras.layers.Layer):
             activation if activation in ("prelu", "dice") else keras.activations.get(activation)
         )
         self.weight_normalization = weight_normalization
-        self.supports_masking = True
-        # XLA gives correct results, but is slower on CPUs, and compiles again for each length:
-        # Keras must not choose it by itself.
-        self.supports_jit = False
 
     def build(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
@@ -111,8 +107,7 @@ class TargetAttention(keras.layers.Layer):
         mask: tf.Tensor | None = None,
         training: bool | None = None,
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         positions = ValidPositions(mask, history)
         items = positions.take(history)  # (N, d): the valid positions
         weights = self._weights(items, target, positions, training)
@@ -152,9 +147,6 @@ class TargetAttention(keras.layers.Layer):
         constant = tf.matmul(target, for_target + for_difference) + self.bias
         pairs = tf.concat([items, items * positions.repeat(target)], axis=-1)  # (N, 2 * d)
         return tf.matmul(pairs, kernel) + positions.repeat(constant)
-
-    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
-        return None  # positions are gone
 
     def compute_output_shape(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.gated_recurrence import gated_recurrence
 from lmn_tf.ops.sequence.valid_positions import StepOrder, ValidPositions
 
@@ -14,7 +14,7 @@ VARIANTS = ("augru", "released", "agru", "aigru")
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class AttentionalGRU(keras.layers.Layer):
+class AttentionalGRU(HistoryLayer):
     """Runs a gated recurrent unit over a history, each step weighted by attention.
 
     With the update gate `u_t`, the candidate `c_t` and the weight `a_t` of a
@@ -86,9 +86,6 @@ class AttentionalGRU(keras.layers.Layer):
         self.units = units
         self.variant = variant
         self.return_sequences = return_sequences
-        self.supports_masking = True
-        # What gains from XLA is compiled by itself, step by step of the history.
-        self.supports_jit = False
 
     def build(self, history_shape: tuple[int | None, ...]) -> None:
         check_axes("history", history_shape)
@@ -109,8 +106,7 @@ class AttentionalGRU(keras.layers.Layer):
     def call(
         self, history: tf.Tensor, weights: tf.Tensor | None = None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         valid = tf.ones(tf.shape(history)[:2], bool) if mask is None else tf.cast(mask, bool)
         positions = ValidPositions(mask, history)
         order = StepOrder(positions)

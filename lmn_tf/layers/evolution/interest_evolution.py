@@ -6,16 +6,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.attention.bilinear_attention import BilinearAttention
 from lmn_tf.layers.attention.target_attention import TargetAttention
 from lmn_tf.layers.base import check_axes, check_choice, check_hidden_units
 from lmn_tf.layers.evolution.attentional_gru import AttentionalGRU
 from lmn_tf.layers.evolution.next_behaviour_loss import NextBehaviourLoss
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class InterestEvolution(keras.layers.Layer):
+class InterestEvolution(HistoryLayer):
     """Follows the interest that leads to the candidate through a history.
 
     A gated recurrent unit turns behaviors `e_t` into interests `h_t`, which an
@@ -81,8 +81,6 @@ class InterestEvolution(keras.layers.Layer):
         self.attention_activation = attention_activation
         self.auxiliary_units = check_hidden_units("auxiliary_units", auxiliary_units)
         self.auxiliary_weight = auxiliary_weight
-        self.supports_masking = True
-        self.supports_jit = False
         if attention == "bilinear":
             self.attention_layer = BilinearAttention(name="attention", dtype=self.dtype_policy)
         else:
@@ -123,8 +121,7 @@ class InterestEvolution(keras.layers.Layer):
         mask: tf.Tensor | None = None,
         training: bool | None = None,
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         interests = self.extractor(history, mask=mask)
         if self.auxiliary_loss is not None:
             interests = self.auxiliary_loss(interests, history, mask=mask, training=training)
@@ -132,9 +129,6 @@ class InterestEvolution(keras.layers.Layer):
             interests, tf.cast(target, interests.dtype), mask=mask, training=training
         )
         return self.evolution(interests, weights=weights, mask=mask)
-
-    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
-        return None  # positions are gone
 
     def compute_output_shape(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]

@@ -6,15 +6,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import RunningMean, add_replicated_loss, check_hidden_units
 from lmn_tf.layers.core.mlp import MLP
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.masked import zero_padding
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class NextBehaviourLoss(keras.layers.Layer):
+class NextBehaviourLoss(HistoryLayer):
     """Adds a loss that trains each state to distinguish the next behavior from another user's.
 
     Returns the states as they are. In training it adds to the model's loss
@@ -88,9 +88,6 @@ class NextBehaviourLoss(keras.layers.Layer):
         self.weight = weight
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.supports_masking = True
-        # The number of pairs is known only at run time, and XLA works on all positions.
-        self.supports_jit = False
         self.mlp = None
         if self.hidden_units:
             self.mlp = MLP(
@@ -117,8 +114,7 @@ class NextBehaviourLoss(keras.layers.Layer):
         mask: tf.Tensor | None = None,
         training: bool | None = None,
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(states)
+        mask = mask_of(states, mask)
         if training:
             loss, pairs = self._loss_and_pairs(states, history, mask)
             add_replicated_loss(self, self.weight * loss, count=pairs)

@@ -7,15 +7,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.layers.memory.multi_way_attention import MultiWayAttention
 from lmn_tf.ops.sequence.masked import masked_mean
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class IterativeMemory(keras.layers.Layer):
+class IterativeMemory(HistoryLayer):
     """Walks over a history several times, each time with what it remembers of the last.
 
     The memory starts as the candidate, `m_0 = v`. In each of `num_walks` walks every behavior is
@@ -96,10 +96,6 @@ class IterativeMemory(keras.layers.Layer):
         self.share_iterations = share_iterations
         self.attention = attention
         self.iterative = iterative
-        self.supports_masking = True
-        # XLA gives correct results, but is slower on CPUs, and compiles again for each length:
-        # Keras must not choose it by itself.
-        self.supports_jit = False
         self._attention_config = {
             "hidden_units": hidden_units,
             "activation": activation,
@@ -157,8 +153,7 @@ class IterativeMemory(keras.layers.Layer):
     def call(
         self, history: tf.Tensor, target: tf.Tensor, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         if not self.attention:
             return masked_mean(history, mask)
         positions = ValidPositions(mask, history)
@@ -210,9 +205,6 @@ class IterativeMemory(keras.layers.Layer):
             yield
         finally:
             self._watcher = before
-
-    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
-        return None  # positions are gone
 
     def compute_output_shape(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]

@@ -5,9 +5,9 @@ import inspect
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.attention.target_attention import TargetAttention
 from lmn_tf.layers.base import RunningMean, add_replicated_loss, check_axes, check_choice
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.layers.memory.user_aware_query import UserAwareQuery
 from lmn_tf.ops.losses import smooth_l1
@@ -23,7 +23,7 @@ _OF_MEMORY = tuple(
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class LargeMemory(keras.layers.Layer):
+class LargeMemory(HistoryLayer):
     """Compresses histories into one memory shared by all users, and reads it.
 
     Each valid behaviour becomes a user-aware query `M_Q = MLP(merge(x, u))` that
@@ -144,10 +144,6 @@ class LargeMemory(keras.layers.Layer):
         self.stop_gradient = stop_gradient
         self.smooth_l1_beta = smooth_l1_beta
         self.query_target = query_target
-        self.supports_masking = True
-        # XLA is right here, but slower on the CPU, and compiles again for each length:
-        # Keras must not choose it by itself.
-        self.supports_jit = False
         self.user_aware_query = UserAwareQuery(
             hidden_units, user_merge, name="user_aware_query", dtype=self.dtype_policy
         )
@@ -215,9 +211,7 @@ class LargeMemory(keras.layers.Layer):
         return pooled
 
     def _positions(self, history, mask):
-        if mask is None:
-            mask = keras_mask(history)
-        return ValidPositions(mask, history)
+        return ValidPositions(mask_of(history, mask), history)
 
     def _pool(self, read_out, positions, target, training):
         if self.pooling == "mean":

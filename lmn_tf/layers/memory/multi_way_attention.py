@@ -6,13 +6,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class MultiWayAttention(keras.layers.Layer):
+class MultiWayAttention(HistoryLayer):
     """Pools a history with weights that depend on the candidate and on a memory.
 
     Scores behavior `e` against memory `m` and target `v` by two dense layers on
@@ -89,10 +89,6 @@ class MultiWayAttention(keras.layers.Layer):
         self.normalize = normalize
         self.cross = cross
         self.euclidean = euclidean
-        self.supports_masking = True
-        # XLA gives correct results, but is slower on CPUs, and compiles again for each length:
-        # Keras must not choose it by itself.
-        self.supports_jit = False
 
     def build(
         self,
@@ -128,8 +124,7 @@ class MultiWayAttention(keras.layers.Layer):
         memory: tf.Tensor,
         mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         positions = ValidPositions(mask, history)
         items = positions.take(history)  # (N, d): the valid positions
         weights = self.prepare(items, target, positions)(memory)
@@ -190,9 +185,6 @@ class MultiWayAttention(keras.layers.Layer):
         if self.normalize == "length":
             weights *= positions.repeat(1.0 / _lengths(positions))[:, 0]
         return weights
-
-    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
-        return None  # positions are gone
 
     def compute_output_shape(
         self,

@@ -6,13 +6,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_choice, check_hidden_units
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class UserAwareQuery(keras.layers.Layer):
+class UserAwareQuery(HistoryLayer):
     """Turns behaviors into queries that depend on the user as well.
 
     Computes `MLP(merge(x, u))` for each behavior `x` of a user `u`: hidden
@@ -66,10 +66,6 @@ class UserAwareQuery(keras.layers.Layer):
         self.hidden_units = hidden_units
         self.merge = merge
         self.activation = keras.activations.get(activation)
-        self.supports_masking = True
-        # XLA gives correct results, but is slower on CPUs, and compiles again for each length:
-        # Keras must not choose it by itself.
-        self.supports_jit = False
 
     def build(
         self, inputs_shape: tuple[int | None, ...], user_shape: tuple[int | None, ...] | None = None
@@ -99,8 +95,7 @@ class UserAwareQuery(keras.layers.Layer):
     def call(
         self, inputs: tf.Tensor, user: tf.Tensor | None = None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(inputs)
+        mask = mask_of(inputs, mask)
         positions = ValidPositions(mask, inputs)
         return positions.put(self.query(positions.take(inputs), user, positions))
 

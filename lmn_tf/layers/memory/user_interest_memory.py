@@ -6,7 +6,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.attention.target_attention import TargetAttention
 from lmn_tf.layers.base import (
     RunningMean,
@@ -17,6 +16,7 @@ from lmn_tf.layers.base import (
     check_positive_integer,
 )
 from lmn_tf.layers.evolution.next_behaviour_loss import NextBehaviourLoss
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.interest_memory_step import InterestMemorySettings, interest_memory_step
 from lmn_tf.ops.sequence.masked import masked_sum, row_mean, zero_padding
 from lmn_tf.ops.sequence.recurrence import recurrence
@@ -27,7 +27,7 @@ _COUNTED = ("behaviours", "count")
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class UserInterestMemory(keras.layers.Layer):
+class UserInterestMemory(HistoryLayer):
     """Writes each user's behaviors into a small memory, and reads it for candidates.
 
     A controller, a gated recurrent unit on the behavior and the last read vector,
@@ -149,9 +149,6 @@ class UserInterestMemory(keras.layers.Layer):
         self.static_keys = static_keys
         self.auxiliary_units = check_hidden_units("auxiliary_units", auxiliary_units)
         self.auxiliary_weight = auxiliary_weight
-        self.supports_masking = True
-        # What gains from XLA is compiled by itself.
-        self.supports_jit = False
         self._settings = InterestMemorySettings(
             num_slots, num_read_heads, num_write_heads, utilization, induction_top_k
         )
@@ -213,8 +210,7 @@ class UserInterestMemory(keras.layers.Layer):
         mask: tf.Tensor | None = None,
         training: bool | None = None,
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         start = self.initial_state(tf.shape(history)[0])
         state, states = self._run(start, history, mask)
         self._add_losses(state, states, history, mask, training)
@@ -387,9 +383,6 @@ class UserInterestMemory(keras.layers.Layer):
         if self.auxiliary_loss is not None:
             outputs = tf.transpose(self._output(states), [1, 0, 2])
             self.auxiliary_loss(outputs, history, mask=mask, training=training)
-
-    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
-        return None  # positions are gone
 
     def compute_output_shape(
         self,

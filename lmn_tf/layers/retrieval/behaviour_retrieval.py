@@ -5,13 +5,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_positive_integer
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.masked import masked_softmax, take_positions, top_positions, zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class BehaviourRetrieval(keras.layers.Layer):
+class BehaviourRetrieval(HistoryLayer):
     """Pools those events of a row that match the fields searched for best.
 
     The score of event `j` is `s_j = sum_f keep_f * matches_jf`. Of the events with a
@@ -58,9 +58,6 @@ class BehaviourRetrieval(keras.layers.Layer):
         super().__init__(**kwargs)
         check_positive_integer("top_k", top_k)
         self.top_k = top_k
-        self.supports_masking = True
-        # XLA would compile again for each length: Keras must not choose it by itself.
-        self.supports_jit = False
 
     def build(
         self,
@@ -82,8 +79,7 @@ class BehaviourRetrieval(keras.layers.Layer):
         keep: tf.Tensor,
         mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         history = tf.convert_to_tensor(history)
         scores = self._scores(matches, keep, mask)
         positions, kept = top_positions(scores, scores > 0, self.top_k)  # (B, K) each
@@ -98,9 +94,6 @@ class BehaviourRetrieval(keras.layers.Layer):
     def _scores(self, matches, keep, mask):
         matches = zero_padding(tf.cast(matches, tf.float32), mask)
         return tf.matmul(matches, tf.cast(keep, tf.float32)[..., None])[..., 0]
-
-    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
-        return None  # positions are gone
 
     def compute_output_shape(
         self,

@@ -6,14 +6,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_positive_integer
 from lmn_tf.layers.core.mlp import MLP
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.masked import zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class BehaviourSearch(keras.layers.Layer):
+class BehaviourSearch(HistoryLayer):
     """Scores how relevant events are to the candidate, and learns it from the labels.
 
     Computes `r_j = (Wb e_j) · (Wa v)`, and of the events weighted by their scores an
@@ -79,9 +79,6 @@ class BehaviourSearch(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="mlp",
         )
-        self.supports_masking = True
-        # XLA would compile again for each length: Keras must not choose it by itself.
-        self.supports_jit = False
 
     def build(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
@@ -103,8 +100,7 @@ class BehaviourSearch(keras.layers.Layer):
         mask: tf.Tensor | None = None,
         return_scores: bool = False,
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         history = tf.cast(zero_padding(tf.convert_to_tensor(history), mask), tf.float32)
         target = tf.cast(target, tf.float32)
         direction = tf.matmul(target, tf.convert_to_tensor(self.target_kernel))
@@ -113,9 +109,6 @@ class BehaviourSearch(keras.layers.Layer):
         pooled = tf.matmul(scores[:, None, :], history)[:, 0]  # (B, d)
         logits = self.mlp(tf.concat([pooled, target], axis=-1))
         return (logits, tf.stop_gradient(scores)) if return_scores else logits
-
-    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
-        return None  # positions are gone
 
     def get_config(self) -> dict[str, Any]:
         config = self.mlp.get_config()

@@ -5,13 +5,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.keras_internals import keras_mask
 from lmn_tf.layers.base import check_axes, check_positive_integer
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.masked import masked_mean, masked_softmax, zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class SelfAttentionSelector(keras.layers.Layer):
+class SelfAttentionSelector(HistoryLayer):
     """Scores each event of a history by the attention that the others pay to it.
 
     Each head attends from all events to all events, `A = softmax(Q Kᵀ / √dh)`, without
@@ -68,9 +68,6 @@ class SelfAttentionSelector(keras.layers.Layer):
             )
         self.units = units
         self.num_heads = num_heads
-        self.supports_masking = True
-        # XLA would compile again for each length: Keras must not choose it by itself.
-        self.supports_jit = False
 
     def build(self, history_shape: tuple[int | None, ...]) -> None:
         check_axes("history", history_shape)
@@ -82,8 +79,7 @@ class SelfAttentionSelector(keras.layers.Layer):
         )
 
     def call(self, history: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        if mask is None:
-            mask = keras_mask(history)
+        mask = mask_of(history, mask)
         history = zero_padding(tf.convert_to_tensor(history), mask)
         query, key = (
             self._by_head(tf.matmul(history, kernel))

@@ -1,0 +1,55 @@
+"""Base class of layers that read padded histories."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.keras_internals import keras_mask
+
+
+class HistoryLayer(keras.layers.Layer):
+    """A layer from a padded history to one output a row.
+
+    Its first input may carry a Keras mask, which `mask_of` finds; its output carries none, as
+    positions are gone. A layer that keeps them overrides `compute_mask`. XLA would compile such a
+    layer again for each length, and is often slower on CPUs, so Keras must not choose it by itself;
+    what gains from XLA is compiled piece by piece.
+
+    Args:
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Example:
+
+    >>> class Newest(HistoryLayer):
+    ...     def call(self, history, mask=None):
+    ...         return history[:, -1] if mask_of(history, mask) is None else None
+    >>> Newest()(np.ones((2, 5, 8))).shape
+    TensorShape([2, 8])
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.supports_jit = False
+
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
+        return None
+
+
+def mask_of(history: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
+    """Returns the mask that a layer was called with, else the Keras mask of its input.
+
+    Args:
+        history: Tensor that may carry a Keras mask.
+        mask: Boolean tensor of shape `(batch, length)`, or `None`.
+
+    Returns:
+        Boolean tensor of shape `(batch, length)`, or `None` where all positions are valid.
+
+    Example:
+
+    >>> mask_of(np.ones((2, 5, 8)), None) is None
+    True
+    """
+    return keras_mask(history) if mask is None else mask
