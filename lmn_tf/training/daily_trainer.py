@@ -123,7 +123,6 @@ class DailyTrainer(Trainer):
 
     def _day_loop(self, index, listeners) -> TrainingLoop:
         reader = self._reader(list(self.days.values())[index])
-        listeners[0].optimizer = self.model.optimizer
         return self._loop(reader, None, self._judge, listeners, self._total, len(self.days))
 
     def _grow(self, index, day) -> int:

@@ -131,7 +131,7 @@ class Trainer:
             self.directory.write_opening(self.pipeline, self.spec)
         evaluator = self._evaluator()
         watcher = Watcher(total, self.stream)
-        board = Board(self.directory.tensorboard / "train", self.model.optimizer)
+        board = Board(self.directory.tensorboard / "train")
         listeners = [watcher, board, *self._alarms(evaluator, watcher)]
         loop = self._loop(reader, valid, evaluator, listeners, total)
         try:

@@ -106,8 +106,10 @@ class TrainingLoop:
         early_stopping: Chooses the best epoch; None keeps the last weights. Defaults to `None`.
         checkpoint_steps: Steps between two checkpoints. Defaults to `500`.
         max_steps: Stop after so many steps; None for no limit. Defaults to `None`.
-        listeners: Objects with any of `on_step(loop, loss)` and `on_epoch(loop, figures)`.
-            Defaults to `()`.
+        listeners: Objects with any of `on_step(loop, loss)` and `on_epoch(loop, figures)`. They are
+            no Keras callbacks: they read the state of the loop and nested figures, which Keras'
+            `logs` do not hold, and hear of the epoch whose evaluation a kill cut short outside of
+            any `fit`. Defaults to `()`.
         callbacks: Keras callbacks to hand to `fit` as well. Defaults to `()`.
     """
 

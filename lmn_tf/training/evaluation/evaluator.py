@@ -32,6 +32,11 @@ class Evaluator:
     histories gets `attention_entropy_1` and so on: how widely the weights of each walk spread, as
     its own `evaluate` tells it; on parameter servers it does not.
 
+    It stands beside `model.evaluate`, with the same metrics and results, as that computes what a
+    model was compiled with: a pipeline compiles none, since a metric would cost time at each
+    training step. This one takes any Keras model, and tells what Keras has no place for: the
+    figures of each label and memory, and the row of a logit that is not finite.
+
     Args:
         model: A model of this package, or any `keras.Model` from features to logits
             `(batch, num_labels)`.

@@ -7,19 +7,17 @@ import tensorflow as tf
 class Board:
     """Writes losses, learning rates, speed and input wait as TensorBoard scalars.
 
-    A listener of `TrainingLoop`. After a kill, steps since the newest checkpoint are written
-    again; TensorBoard shows the later ones.
+    A listener of `TrainingLoop`. Of an optimizer with `dense` and `tables`, both learning rates
+    are written. After a kill, steps since the newest checkpoint are written again; TensorBoard
+    shows the later ones.
 
     Args:
         folder: Where the event files go.
-        optimizer: The optimizer, whose `learning_rate` is written; of an optimizer with `dense`
-            and `tables`, both rates. Defaults to `None`.
         every_steps: Steps between two points. Defaults to `10`.
     """
 
-    def __init__(self, folder, optimizer=None, every_steps: int = 10):
+    def __init__(self, folder, every_steps: int = 10):
         self.every_steps = every_steps
-        self.optimizer = optimizer
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def on_step(self, loop, loss) -> None:
@@ -31,7 +29,7 @@ class Board:
             tf.summary.scalar("train/loss", float(loss))
             tf.summary.scalar("train/examples_per_second", loop.state.examples_per_second)
             tf.summary.scalar("train/input_wait", loop.state.input_wait)
-            for name, rate in learning_rates(self.optimizer).items():
+            for name, rate in learning_rates(loop.model.optimizer).items():
                 tf.summary.scalar(f"learning_rate/{name}", rate)
 
     def on_epoch(self, loop, figures) -> None:

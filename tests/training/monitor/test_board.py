@@ -1,3 +1,5 @@
+import types
+
 import keras
 import pytest
 from replicas import replicas
@@ -8,17 +10,19 @@ from lmn_tf.training.monitor.board import Board, learning_rates
 from lmn_tf.training.training_loop import TrainState
 
 
-class Loop:
+def training_loop(optimizer):
     state = TrainState(timed_examples=100, timed_seconds=2.0, waited=0.5)
+    return types.SimpleNamespace(state=state, model=types.SimpleNamespace(optimizer=optimizer))
 
 
 def test_scalars_of_steps_and_epochs(tmp_path):
-    board = Board(tmp_path, from_spec({"dense": {"adam": 0.25}}), every_steps=2)
+    board = Board(tmp_path, every_steps=2)
+    loop = training_loop(from_spec({"dense": {"adam": 0.25}}))
     for step in (1, 2, 3, 4):
-        Loop.state.step = step
-        board.on_step(Loop, 1.0 / step)
+        loop.state.step = step
+        board.on_step(loop, 1.0 / step)
     valid = {"auc": 0.75, "gauc": None, "memory": {"slots_used": 50.0}}
-    board.on_epoch(Loop, {"step": 4, "loss": 0.5, "valid": valid})
+    board.on_epoch(loop, {"step": 4, "loss": 0.5, "valid": valid})
     board.close()
     events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0})
     events.Reload()
