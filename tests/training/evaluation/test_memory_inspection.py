@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, slim_spec
 
+from lmn_tf.metrics.figures import slot_figures
+from lmn_tf.metrics.memory_usage import usage_statistics
 from lmn_tf.models import registry
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.evaluation.memory_inspection import inspect_memories
@@ -60,6 +62,7 @@ def test_slots_name_the_events_and_users_that_read_them(query_target):
         }
         assert got == pytest.approx(counter, rel=1e-4)
     figures = one.figures()
+    assert slot_figures(usage_statistics(one.reads)).items() <= figures.items()
     assert (figures["queries"], figures["memory_size"]) == (queries, 36)
     assert figures["closed_slots"] == 36 - 25
     assert figures["dead_slots"] == 25 - np.count_nonzero(one.reads)
