@@ -85,15 +85,16 @@ def check_files(
 
 def _notes(spec, rows):
     """Yields a note for each column whose transform divides by the spread of a constant column."""
-    for view in spec.views():
-        figures = spec.assets.statistics.get(view.key, {}) if view.needs_statistics else {}
-        step = next((step for step in view.transform if step in ("standardize", "min_max")), None)
+    for column in spec.features_and_fields():
+        figures = spec.assets.statistics.get(column.key, {}) if column.needs_statistics else {}
+        step = next((step for step in column.transform if step in ("standardize", "min_max")), None)
         if step is None or "std" not in figures:
             continue
         if figures["std"] == 0 or is_constant(figures["min"], figures["max"]):
             yield (
-                f"column `{view.data_column}`: `{view.name}` has no spread in the {rows:,} rows "
-                f"read ({figures['min']:.6g} to {figures['max']:.6g}): `{step}` only subtracts."
+                f"column `{column.data_column}`: `{column.name}` has no spread in the {rows:,} "
+                f"rows read ({figures['min']:.6g} to {figures['max']:.6g}): `{step}` only "
+                "subtracts."
             )
 
 
@@ -101,9 +102,9 @@ def _columns(spec, unit, rows):
     names = [name for name in unit.names if unit.names.count(name) == 1]
     table = next(unit.tables(names, 0, rows))
     users: dict[str, list[str]] = {}
-    for view in spec.views():
-        if view.kind != "cross":
-            users.setdefault(view.data_column, []).append(view.name)
+    for column in spec.features_and_fields():
+        if column.kind != "cross":
+            users.setdefault(column.data_column, []).append(column.name)
     for label in spec.labels:
         users.setdefault(label.data_column, []).append(label.name)
     for key in ("group", "request_time", "weight"):
@@ -184,8 +185,8 @@ def _vocabularies(spec):
         vocabularies[feature.name] = spec.vocabulary(feature)
     for sequence in spec.sequences:
         for field in sequence.fields:
-            view = spec.resolved_field(sequence, field)
-            vocabularies[f"{sequence.name}/{field.name}"] = spec.vocabulary(view)
+            column = spec.resolved_field(sequence, field)
+            vocabularies[f"{sequence.name}/{field.name}"] = spec.vocabulary(column)
     return vocabularies
 
 

@@ -285,22 +285,22 @@ def signature(reader: BatchReader) -> Any:
     spec, size = reader.spec, reader.batch_size if reader.drop_remainder else None
     features: dict[str, tf.TensorSpec] = {}
 
-    def put(name, view, *outer):
-        dtype = tf.int32 if view.has_ids else tf.float32
+    def put(name, column, *outer):
+        dtype = tf.int32 if column.has_ids else tf.float32
         inner = ()
-        if view.kind == "vector":
-            inner = (view.size,)
-        elif view.kind == "multi_value" or (
-            view.kind == "cross"
-            and any(spec.feature(part).kind == "multi_value" for part in view.of)
+        if column.kind == "vector":
+            inner = (column.size,)
+        elif column.kind == "multi_value" or (
+            column.kind == "cross"
+            and any(spec.feature(part).kind == "multi_value" for part in column.of)
         ):
             inner = (None,)
         features[name] = tf.TensorSpec((size, *outer, *inner), dtype)
-        if view.weights is not None:
+        if column.weights is not None:
             features[f"{name}/weights"] = tf.TensorSpec((size, *outer, *inner), tf.float32)
 
-    for view in spec.features:
-        put(view.name, view)
+    for column in spec.features:
+        put(column.name, column)
     if spec.group is not None:
         features["group"] = tf.TensorSpec((size,), tf.int64)
     for sequence in reader.sequences:

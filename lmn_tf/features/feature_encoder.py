@@ -41,12 +41,12 @@ class EncodedColumn:
     weights: str | None = None
 
     @classmethod
-    def from_view(cls, spec: FeatureSpec, column: Any, key: str) -> EncodedColumn:
+    def from_column(cls, spec: FeatureSpec, column: Any, key: str) -> EncodedColumn:
         """Describes a feature of the spec, or a resolved field of one of its sequences.
 
         Args:
             spec: `FeatureSpec` that holds the column.
-            view: Feature, or resolved field of a sequence.
+            column: Feature, or resolved field of a sequence.
             key: String. The column's key in the features dictionary.
 
         Returns:
@@ -134,7 +134,7 @@ class FeatureEncoder(keras.layers.Layer):
         self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec.from_dict(spec)
         self.histories = histories
         self._columns = {
-            feature.name: EncodedColumn.from_view(self.spec, feature, feature.name)
+            feature.name: EncodedColumn.from_column(self.spec, feature, feature.name)
             for feature in self.spec.features
         }
         self._roles = {
@@ -210,12 +210,12 @@ class FeatureEncoder(keras.layers.Layer):
         """Returns a sequence's columns: pairs of (like an item feature, its column), and others."""
         alike, added = [], []
         for field in sequence.fields:
-            resolved = self.spec.resolved_field(sequence, field)
-            column = EncodedColumn.from_view(self.spec, resolved, f"{sequence.name}/{field.name}")
+            column = self.spec.resolved_field(sequence, field)
+            encoded = EncodedColumn.from_column(self.spec, column, f"{sequence.name}/{field.name}")
             if field.like is not None and self.spec.feature(field.like).role == "item":
-                alike.append((field.like, column))
+                alike.append((field.like, encoded))
             else:
-                added.append(column)
+                added.append(encoded)
         return alike, added
 
     def _event_width(self, name):
@@ -307,14 +307,14 @@ class FeatureEncoder(keras.layers.Layer):
 
 def _tables(spec, names):
     """Returns those of the spec's tables that are named, in the order of the columns."""
-    tables = dict(spec.table_of(column) for column in spec.views() if column.has_ids)
+    tables = dict(spec.table_of(column) for column in spec.features_and_fields() if column.has_ids)
     return {name: table for name, table in tables.items() if name in names}
 
 
 def _table_sizes(spec, tables, known):
     """Returns the number of rows of each table."""
     sizes = {name: known.get(name, 0) for name in tables}
-    for column in spec.views():
+    for column in spec.features_and_fields():
         name = spec.table_of(column)[0] if column.has_ids else None
         if name in sizes and name not in known:
             sizes[name] = max(sizes[name], spec.input_size(column))

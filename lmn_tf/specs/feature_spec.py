@@ -263,7 +263,7 @@ class FeatureSpec(Document):
             **{key: getattr(source, key) for key in LIKED_KEYS},
         )
 
-    def views(self):
+    def features_and_fields(self):
         """Returns every feature and every resolved field, in the order of the file."""
         fields = [
             self.resolved_field(sequence, field)
@@ -295,51 +295,52 @@ class FeatureSpec(Document):
     def id_columns(self):
         """Returns the names of the columns that hold ids: of features, fields, group and owners."""
         names = [] if self.group is None else [self.group]
-        views = list(self.features)
+        columns = list(self.features)
         for sequence in self.sequences:
             if sequence.events is not None:
                 names.append(sequence.events.user)
                 continue
-            views += [self.resolved_field(sequence, field) for field in sequence.fields]
-        names += [v.data_column for v in views if v.kind in ("categorical", "multi_value")]
+            columns += [self.resolved_field(sequence, field) for field in sequence.fields]
+        ids = ("categorical", "multi_value")
+        names += [column.data_column for column in columns if column.kind in ids]
         return tuple(dict.fromkeys(names))
 
     # Tables and sizes.
 
-    def table_of(self, view):
+    def table_of(self, column):
         """Returns the name and the `Table` of a feature or a resolved field."""
-        if view.table is not None:
-            return view.table, self.tables[view.table]
-        return view.key, Table(dim=self.embedding_dim)
+        if column.table is not None:
+            return column.table, self.tables[column.table]
+        return column.key, Table(dim=self.embedding_dim)
 
-    def lookup_key(self, view):
+    def lookup_key(self, column):
         """Returns the key of a column's vocabulary and size in `assets`.
 
         It is the column's own `key`, but the table's name where several columns that learn their
         vocabulary share a table.
         """
-        if view.table is None or view.lookup is None or view.lookup.learn is None:
-            return view.key
-        return view.table if len(self._sharers[view.table]) > 1 else view.key
+        if column.table is None or column.lookup is None or column.lookup.learn is None:
+            return column.key
+        return column.table if len(self._sharers[column.table]) > 1 else column.key
 
     @functools.cached_property
     def _sharers(self):
         """The keys of the columns of each table."""
         sharers = {}
-        for view in self.views():
-            sharers.setdefault(view.table, set()).add(view.key)
+        for column in self.features_and_fields():
+            sharers.setdefault(column.table, set()).add(column.key)
         return sharers
 
-    def vocabulary(self, view):
+    def vocabulary(self, column):
         """Returns the values of a column's vocabulary as a list, or `None` where it has none.
 
         Raises:
             UserError: when it is still to be learned, or its file cannot be read.
         """
-        lookup = view.lookup
+        lookup = column.lookup
         if lookup is None or lookup.way not in ("vocabulary", "learn"):
             return None
-        key = self.lookup_key(view)
+        key = self.lookup_key(column)
         if isinstance(lookup.vocabulary, tuple):
             return list(lookup.vocabulary)
         if key in self.assets.vocabularies:
@@ -351,24 +352,24 @@ class FeatureSpec(Document):
                 raise UserError("vocabulary must hold at least one value.", file=path)
             return values
         raise UserError(
-            f"the vocabulary of `{view.name}` must be learned from training data first."
+            f"the vocabulary of `{column.name}` must be learned from training data first."
         )
 
-    def input_size(self, view):
+    def input_size(self, column):
         """Returns the number of ids of a column, the two reserved ones included.
 
         Raises:
             UserError: when the vocabulary is still to be learned, or the column has no ids.
         """
-        if not view.has_ids:
-            raise UserError(f"`{view.name}` must have ids. Received: kind {view.kind}")
-        if view.bucketize is not None:
-            return view.bucketize.size
-        if view.kind == "elapsed_time":
-            return view.num_buckets + 2
-        if view.lookup.size is not None:
-            return view.lookup.size
-        key = self.lookup_key(view)
+        if not column.has_ids:
+            raise UserError(f"`{column.name}` must have ids. Received: kind {column.kind}")
+        if column.bucketize is not None:
+            return column.bucketize.size
+        if column.kind == "elapsed_time":
+            return column.num_buckets + 2
+        if column.lookup.size is not None:
+            return column.lookup.size
+        key = self.lookup_key(column)
         if key not in self.assets.vocabularies and key in self.assets.sizes:
             return self.assets.sizes[key]
-        return len(self.vocabulary(view)) + 2
+        return len(self.vocabulary(column)) + 2

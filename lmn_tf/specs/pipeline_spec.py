@@ -301,9 +301,7 @@ class PipelineSpec(Document):
             settings, lambda: PipelineSpec.from_dict(data, base_dir=self.base_dir)
         )
         file, marks = self.place
-        return (
-            spec if marks is None else spec.with_source(self.base_dir, file, marks.without(paths))
-        )
+        return spec.with_source(self.base_dir, file, marks and marks.without(paths))
 
     @property
     def feature_spec_path(self):

@@ -21,20 +21,20 @@ SPEC = kitchen_sink_spec()
     ],
 )
 def test_every_kind_of_feature(name, width, table, rank, weights):
-    column = EncodedColumn.from_view(SPEC, SPEC.feature(name), name)
+    column = EncodedColumn.from_column(SPEC, SPEC.feature(name), name)
     assert column == EncodedColumn(name, width, table, rank, weights)
 
 
 def test_a_field_like_a_feature_shares_its_table():
-    column = EncodedColumn.from_view(SPEC, SPEC.resolved_field("clicks", "item"), "clicks/item")
+    column = EncodedColumn.from_column(SPEC, SPEC.resolved_field("clicks", "item"), "clicks/item")
     assert column == EncodedColumn("clicks/item", 6, "item")
 
 
 def test_a_field_of_its_own_has_a_table_of_its_own():
-    view = SPEC.resolved_field("clicks", "elapsed")
-    assert EncodedColumn.from_view(SPEC, view, "clicks/elapsed").table == "clicks.elapsed"
+    column = SPEC.resolved_field("clicks", "elapsed")
+    assert EncodedColumn.from_column(SPEC, column, "clicks/elapsed").table == "clicks.elapsed"
 
 
 def test_a_field_without_a_column_of_weights_is_not_weighted():
-    view = SPEC.resolved_field("clicks", "tags")
-    assert EncodedColumn.from_view(SPEC, view, "clicks/tags").weights is None
+    column = SPEC.resolved_field("clicks", "tags")
+    assert EncodedColumn.from_column(SPEC, column, "clicks/tags").weights is None

@@ -146,8 +146,8 @@ def random_features(spec, rows=6, length=5, values=3, seed=0):
         mask = np.arange(length) < lengths[:, None]
         features[f"{sequence.name}/mask"] = mask
         for field in sequence.fields:
-            view, key = spec.resolved_field(sequence, field), f"{sequence.name}/{field.name}"
-            _add(features, spec, view, key, (rows, length), values, rng)
+            column, key = spec.resolved_field(sequence, field), f"{sequence.name}/{field.name}"
+            _add(features, spec, column, key, (rows, length), values, rng)
             for name in (key, f"{key}/weights"):
                 if name in features:
                     cells = features[name]
@@ -157,18 +157,18 @@ def random_features(spec, rows=6, length=5, values=3, seed=0):
     return features
 
 
-def _add(features, spec, view, key, shape, values, rng):
-    if view.kind == "vector":
-        features[key] = rng.normal(size=(*shape, view.size)).astype("float32")
-    elif not view.has_ids:
+def _add(features, spec, column, key, shape, values, rng):
+    if column.kind == "vector":
+        features[key] = rng.normal(size=(*shape, column.size)).astype("float32")
+    elif not column.has_ids:
         features[key] = rng.normal(size=shape).astype("float32")
     else:
-        if view.kind in ("multi_value", "cross"):
+        if column.kind in ("multi_value", "cross"):
             shape = (*shape, values)
-        features[key] = rng.integers(1, spec.input_size(view), shape).astype("int32")
-        if view.kind in ("multi_value", "cross"):
+        features[key] = rng.integers(1, spec.input_size(column), shape).astype("int32")
+        if column.kind in ("multi_value", "cross"):
             features[key][..., 1:] *= rng.integers(0, 2, (*shape[:-1], values - 1)).astype("int32")
-        if view.weights is not None:
+        if column.weights is not None:
             features[f"{key}/weights"] = rng.random(shape).astype("float32")
 
 

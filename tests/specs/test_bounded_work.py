@@ -80,8 +80,8 @@ def read(text):
     cls = dict(zip(spec_file.KINDS, classes, strict=True))[kind]
     spec = cls.from_dict(data, marks=marks)
     if cls is FeatureSpec:
-        for view in spec.views():
-            spec.lookup_key(view)
+        for column in spec.features_and_fields():
+            spec.lookup_key(column)
 
 
 def work(function, *arguments):

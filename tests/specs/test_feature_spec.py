@@ -124,8 +124,8 @@ def test_tables(spec):
 )
 def test_input_sizes(spec, name, size):
     sequence, _, field = name.rpartition(".")
-    view = spec.resolved_field(sequence, field) if sequence else spec.feature(name)
-    assert spec.input_size(view) == size
+    column = spec.resolved_field(sequence, field) if sequence else spec.feature(name)
+    assert spec.input_size(column) == size
 
 
 def test_what_has_no_ids_has_no_size(spec):

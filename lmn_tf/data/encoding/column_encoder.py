@@ -1,7 +1,5 @@
 """One column of the data as arrays of numbers and ids."""
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
@@ -10,6 +8,7 @@ from lmn_tf.data.encoding.id_encoder import IdEncoder
 from lmn_tf.data.encoding.number_encoder import NumberEncoder
 from lmn_tf.data.encoding.ragged import Ragged, starts_of
 from lmn_tf.data.encoding.source_location import SourceLocation
+from lmn_tf.specs.columns import Column
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -21,36 +20,37 @@ class ColumnEncoder:
 
     Args:
         spec: `FeatureSpec` whose vocabularies and statistics are learned.
-        view: `Feature` or `ResolvedField`, not of kind `cross`.
+        column: `Feature` or `ResolvedField`, not of kind `cross`.
 
     Raises:
         UserError: The vocabulary or statistics of the column are still to be learned.
     """
 
-    def __init__(self, spec: FeatureSpec, view: Any) -> None:
-        self.view = view
-        self.name = view.name
-        self.column = view.data_column
-        self.kind = view.kind
+    def __init__(self, spec: FeatureSpec, column: Column) -> None:
+        self.column = column
+        self.name = column.name
+        self.data_column = column.data_column
+        self.kind = column.kind
         self._time_unit = spec.time_unit or "second"
         self._ids = None
         self._numbers = None
-        if view.kind in ("categorical", "multi_value"):
+        if column.kind in ("categorical", "multi_value"):
             by_number = not spec.assets.text_ids
-            vocabulary = spec.vocabulary(view)
-            self._ids = IdEncoder(view.name, view.lookup, vocabulary, view.default, by_number)
-        elif view.kind == "numeric":
-            statistics = spec.assets.statistics.get(view.key)
-            if view.needs_statistics and not statistics:
+            vocabulary = spec.vocabulary(column)
+            self._ids = IdEncoder(column.name, column.lookup, vocabulary, column.default, by_number)
+        elif column.kind == "numeric":
+            statistics = spec.assets.statistics.get(column.key)
+            if column.needs_statistics and not statistics:
                 raise UserError(
-                    f"the statistics of `{view.name}` must be learned from training data first."
+                    f"the statistics of `{column.name}` must be learned from training data first."
                 )
-            self._numbers = NumberEncoder(view.name, view.transform, statistics, view.default)
+            self._numbers = NumberEncoder(column.name, column.transform, statistics, column.default)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Data columns that are read."""
-        return (self.column,) if self.view.weights is None else (self.column, self.view.weights)
+        weights = self.column.weights
+        return (self.data_column,) if weights is None else (self.data_column, weights)
 
     def encode(
         self, values: pa.Array, location: SourceLocation, weights: pa.Array | None = None
@@ -81,9 +81,9 @@ class ColumnEncoder:
         return self._multi_values(values, location, weights)
 
     def _multi_values(self, values, location, weights):
-        flat, lengths = as_lists(values, location, self.view.separator)
+        flat, lengths = as_lists(values, location, self.column.separator)
         all_lengths = lengths
-        flat, lengths, index = pick_lists(flat, lengths, self.view.max_values, newest=False)
+        flat, lengths, index = pick_lists(flat, lengths, self.column.max_values, newest=False)
         inner = location.within(lengths)
         ids = self._ids.encode(flat, inner)
         numbers = None
@@ -92,13 +92,13 @@ class ColumnEncoder:
         return Ragged(ids, starts_of(lengths), lengths.astype(np.int32), numbers)
 
     def _weights(self, weights, location, lengths, index):
-        location = SourceLocation(location.file, self.view.weights, location.row)
-        flat, weight_lengths = as_lists(weights, location, self.view.separator)
+        location = SourceLocation(location.file, self.column.weights, location.row)
+        flat, weight_lengths = as_lists(weights, location, self.column.separator)
         if not np.array_equal(weight_lengths, lengths):
             at = int(np.argmax(weight_lengths != lengths))
             raise location.error(
                 at,
-                f"there must be one weight for each value of `{self.column}` ({lengths[at]})",
+                f"there must be one weight for each value of `{self.data_column}` ({lengths[at]})",
                 int(weight_lengths[at]),
             )
         numbers = as_numbers(flat, location.within(lengths))
@@ -106,8 +106,8 @@ class ColumnEncoder:
         return weights if index is None else weights[index]
 
     def _vectors(self, values, location):
-        size = self.view.size
-        flat, lengths = as_lists(values, location, self.view.separator)
+        size = self.column.size
+        flat, lengths = as_lists(values, location, self.column.separator)
         wrong = lengths != size
         if wrong.any():
             at = int(np.argmax(wrong))

@@ -1,7 +1,6 @@
 """Readable names of the ids of a column."""
 
-from typing import Any
-
+from lmn_tf.specs.columns import Column
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 RESERVED = ("(none)", "(unknown)")
@@ -12,7 +11,7 @@ class IdNames:
 
     Args:
         spec: `FeatureSpec` with its assets.
-        view: Feature, or resolved field of a sequence, that has ids.
+        column: Feature, or resolved field of a sequence, that has ids.
 
     Example:
 
@@ -21,28 +20,28 @@ class IdNames:
     ('23', '(unknown)')
     """
 
-    def __init__(self, spec: FeatureSpec, view: Any) -> None:
-        self._vocabulary = spec.vocabulary(view)
-        self._view = view
+    def __init__(self, spec: FeatureSpec, column: Column) -> None:
+        self._vocabulary = spec.vocabulary(column)
+        self._column = column
         self._boundaries = None
-        if view.bucketize is not None:
-            learned = spec.assets.statistics.get(view.key, {}).get("quantiles")
-            self._boundaries = learned if view.bucketize.learned else view.bucketize.bucketize
+        if column.bucketize is not None:
+            learned = spec.assets.statistics.get(column.key, {}).get("quantiles")
+            self._boundaries = learned if column.bucketize.learned else column.bucketize.bucketize
 
     def __call__(self, id_) -> str:
         """Returns the name of an id."""
         id_ = int(id_)
         if id_ < len(RESERVED):
             return RESERVED[id_]
-        index, view = id_ - len(RESERVED), self._view
+        index, column = id_ - len(RESERVED), self._column
         if self._vocabulary is not None:
             return str(self._vocabulary[index])
         if self._boundaries is not None:
             return _interval(self._boundaries, index)
-        if view.kind == "elapsed_time":
+        if column.kind == "elapsed_time":
             start = 0 if index == 0 else 2 ** (index - 1)
-            return f"from {start} {view.unit}{'s' if start != 1 else ''}"
-        if view.lookup is not None and view.lookup.identity is not None:
+            return f"from {start} {column.unit}{'s' if start != 1 else ''}"
+        if column.lookup is not None and column.lookup.identity is not None:
             return str(index)
         return f"hash {index}"
 

@@ -46,9 +46,11 @@ class TableEncoder:
         self.stores = stores
         self.labels = labels
         self._features = {
-            view.name: ColumnEncoder(spec, view) for view in spec.features if view.kind != "cross"
+            column.name: ColumnEncoder(spec, column)
+            for column in spec.features
+            if column.kind != "cross"
         }
-        self._crosses = [view for view in spec.features if view.kind == "cross"]
+        self._crosses = [column for column in spec.features if column.kind == "cross"]
         self._fields = {
             sequence.name: {
                 field.name: ColumnEncoder(spec, spec.resolved_field(sequence, field))
@@ -75,12 +77,12 @@ class TableEncoder:
             unit = self.spec.time_unit or "second"
             request = as_times(*reader.column(self.spec.request_time), unit)
         features = {}
-        for view in self.spec.features:
-            if view.kind != "cross":
-                features[view.name] = self._feature(self._features[view.name], reader, request)
-        for view in self._crosses:
-            features[view.name] = cross_ids([features[n] for n in view.of], view.lookup.hash)
-        features = {view.name: features[view.name] for view in self.spec.features}
+        for column in self.spec.features:
+            if column.kind != "cross":
+                features[column.name] = self._feature(self._features[column.name], reader, request)
+        for column in self._crosses:
+            features[column.name] = cross_ids([features[n] for n in column.of], column.lookup.hash)
+        features = {column.name: features[column.name] for column in self.spec.features}
         if self.spec.group is not None:
             values, location = reader.column(self.spec.group)
             features["group"] = group_ids(as_keys(values, location))
@@ -91,14 +93,14 @@ class TableEncoder:
         return RowBlock(features, sequences, labels, weights)
 
     def _feature(self, encoder, reader, request):
-        values, location = reader.column(encoder.column)
+        values, location = reader.column(encoder.data_column)
         weights = None
-        if encoder.view.weights is not None:
-            weights, _ = reader.column(encoder.view.weights)
+        if encoder.column.weights is not None:
+            weights, _ = reader.column(encoder.column.weights)
         encoded = encoder.encode(values, location, weights)
         if encoder.kind == "elapsed_time":
             check_elapsed(request, encoded, location)
-            return elapsed_ids(request, encoded, encoder.view.unit, encoder.view.num_buckets)
+            return elapsed_ids(request, encoded, encoder.column.unit, encoder.column.num_buckets)
         return encoded
 
     def _sequence(self, sequence, reader, request):
@@ -110,10 +112,10 @@ class TableEncoder:
         newest = sequence.keep == "newest"
         fields, first, all_lengths, kept_lengths = {}, None, None, None
         for name, encoder in self._fields[sequence.name].items():
-            values, location = reader.column(encoder.column)
+            values, location = reader.column(encoder.data_column)
             flat, lengths = as_lists(values, location)
             if first is None:
-                first, all_lengths = encoder.column, lengths
+                first, all_lengths = encoder.data_column, lengths
             elif not np.array_equal(lengths, all_lengths):
                 at = int(np.argmax(lengths != all_lengths))
                 raise location.error(
@@ -128,23 +130,23 @@ class TableEncoder:
             if encoder.kind == "elapsed_time":
                 moments = np.repeat(request, kept_lengths)
                 check_elapsed(moments, encoded, events)
-                view = encoder.view
-                encoded = elapsed_ids(moments, encoded, view.unit, view.num_buckets)
+                column = encoder.column
+                encoded = elapsed_ids(moments, encoded, column.unit, column.num_buckets)
             fields[name] = encoded
         return SequenceRows(
             sequence.max_length, starts_of(kept_lengths), kept_lengths.astype(np.int32), fields
         )
 
     def _event_weights(self, encoder, reader, lengths, index):
-        if encoder.view.weights is None:
+        if encoder.column.weights is None:
             return None
-        values, location = reader.column(encoder.view.weights)
+        values, location = reader.column(encoder.column.weights)
         flat, weight_lengths = as_lists(values, location)
         if not np.array_equal(weight_lengths, lengths):
             at = int(np.argmax(weight_lengths != lengths))
             raise location.error(
                 at,
-                f"the list must be as long as that of `{encoder.column}` ({int(lengths[at])})",
+                f"the list must be as long as that of `{encoder.data_column}` ({int(lengths[at])})",
                 f"{int(weight_lengths[at])} values",
             )
         return flat if index is None else flat.take(pa.array(index))

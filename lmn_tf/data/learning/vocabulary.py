@@ -76,7 +76,7 @@ def learn(
     if not wanted:
         return
     units = open_spec_files(spec, files)
-    learners = [_Learner(spec, view, sequence) for view, sequence in _sources(spec, wanted)]
+    learners = [_Learner(spec, column, sequence) for column, sequence in _sources(spec, wanted)]
     keys = {learner.key for learner in learners}
     gatherers = {key: _gatherer(seed or 0, learners, key) for key in sorted(keys)}
     histories = {
@@ -110,18 +110,18 @@ class _Learner:
     """A column of a feature or field that a vocabulary or statistics are learned from."""
 
     spec: object
-    view: object
+    column: object
     sequence: object
 
     @property
     def counts(self):
-        return self.view.lookup is not None and self.view.lookup.learn is not None
+        return self.column.lookup is not None and self.column.lookup.learn is not None
 
     @property
     def key(self):
         if self.counts:
-            return "vocabulary", self.spec.lookup_key(self.view)
-        return "statistics", self.view.key
+            return "vocabulary", self.spec.lookup_key(self.column)
+        return "statistics", self.column.key
 
     @property
     def by_reference(self):
@@ -129,11 +129,11 @@ class _Learner:
 
     @property
     def columns(self):
-        return () if self.by_reference else (self.view.data_column,)
+        return () if self.by_reference else (self.column.data_column,)
 
     def take_table(self, table, path, row, gatherer):
-        values = one_chunk(table.column(self.view.data_column))
-        location = SourceLocation.of_rows(path, self.view.data_column, row)
+        values = one_chunk(table.column(self.column.data_column))
+        location = SourceLocation.of_rows(path, self.column.data_column, row)
         if self.sequence is not None:
             flat, lengths = as_lists(values, location)
             newest = self.sequence.keep == "newest"
@@ -142,9 +142,9 @@ class _Learner:
         self.take_items(values, location, gatherer)
 
     def take_items(self, values, location, gatherer, times=None):
-        if self.view.kind == "multi_value":
-            flat, lengths = as_lists(values, location, self.view.separator)
-            values, lengths, _ = pick_lists(flat, lengths, self.view.max_values, newest=False)
+        if self.column.kind == "multi_value":
+            flat, lengths = as_lists(values, location, self.column.separator)
+            values, lengths, _ = pick_lists(flat, lengths, self.column.max_values, newest=False)
             location = location.within(lengths)
             times = None if times is None else np.repeat(times, lengths)
         if isinstance(gatherer, ValueCounter):
@@ -153,7 +153,7 @@ class _Learner:
         numbers = as_numbers(values, location)
         kept = np.flatnonzero(np.isfinite(numbers))
         numbers, location = numbers[kept], location.picked(kept)
-        for step in leading_steps(self.view.transform):
+        for step in leading_steps(self.column.transform):
             numbers = apply_step(numbers, *step, location)
         large = np.abs(numbers) > _LARGEST
         if large.any():
@@ -193,7 +193,7 @@ class _ReadEvents:
     def replay(self, learners, gatherers):
         if not learners:
             return
-        columns = tuple(dict.fromkeys(learner.view.data_column for learner in learners))
+        columns = tuple(dict.fromkeys(learner.column.data_column for learner in learners))
         self.file.check_columns(columns)
         level = 0
         for row, batch in self.file.batches(columns):
@@ -204,37 +204,37 @@ class _ReadEvents:
             if not len(read):
                 continue
             for learner in learners:
-                column = learner.view.data_column
+                column = learner.column.data_column
                 location = SourceLocation.of_rows(self.file.path, column, row).picked(read)
                 values = batch.column(column).take(pa.array(read))
                 learner.take_items(values, location, gatherers[learner.key], times[read])
 
 
 def _sources(spec, wanted):
-    """Yields each view that a wanted key is learned from, with its sequence or `None`."""
-    views = [(view, None) for view in spec.features]
+    """Yields each column that a wanted key is learned from, with its sequence or `None`."""
+    columns = [(column, None) for column in spec.features]
     for sequence in spec.sequences:
-        views += [(spec.resolved_field(sequence, field), sequence) for field in sequence.fields]
-    for view, sequence in views:
-        learner = _Learner(spec, view, sequence)
+        columns += [(spec.resolved_field(sequence, field), sequence) for field in sequence.fields]
+    for column, sequence in columns:
+        learner = _Learner(spec, column, sequence)
         if learner.counts:
             if learner.key in wanted:
-                yield view, sequence
-        elif view.needs_statistics and learner.key in wanted:
-            if sequence is None or view.like is None:
-                yield view, sequence
+                yield column, sequence
+        elif column.needs_statistics and learner.key in wanted:
+            if sequence is None or column.like is None:
+                yield column, sequence
 
 
 def _wanted(spec) -> set:
     """Returns (part, key) of all that is still to be learned."""
     wanted = set()
-    for view in spec.views():
-        if view.lookup is not None and view.lookup.learn is not None:
-            key = spec.lookup_key(view)
+    for column in spec.features_and_fields():
+        if column.lookup is not None and column.lookup.learn is not None:
+            key = spec.lookup_key(column)
             if key not in spec.assets.vocabularies:
                 wanted.add(("vocabulary", key))
-        elif view.needs_statistics and view.key not in spec.assets.statistics:
-            wanted.add(("statistics", view.key))
+        elif column.needs_statistics and column.key not in spec.assets.statistics:
+            wanted.add(("statistics", column.key))
     return wanted
 
 
@@ -246,17 +246,17 @@ def _store(spec, key, gatherer, learner):
     part, name = key
     rules = _rules(spec)[key]
     if part == "vocabulary":
-        rule = learner.view.lookup.learn
+        rule = learner.column.lookup.learn
         values = gatherer.most_frequent(rule.min_count, rule.max_size)
         spec.assets.vocabularies[name] = values
         spec.assets.statistics[_note(name)] = {"count": len(values), "learned": rules}
         return
     if not gatherer.count:
         raise UserError(
-            f"column `{learner.view.data_column}` must hold at least one number for the statistics "
-            f"of `{name}` to be learned. Received: none"
+            f"column `{learner.column.data_column}` must hold at least one number for the "
+            f"statistics of `{name}` to be learned. Received: none"
         )
-    step = learner.view.bucketize
+    step = learner.column.bucketize
     quantiles = step.bucketize.quantiles if step is not None and step.learned else None
     spec.assets.statistics[name] = {**gatherer.figures(quantiles), "learned": rules}
 
@@ -268,36 +268,36 @@ def _note(name):
 def _rules(spec) -> dict:
     """Returns, for each (part, key), all that decides what is learned, as plain data."""
     rules: dict[tuple[str, str], dict] = {}
-    for view, sequence in _sources(spec, _all_keys(spec)):
-        learner = _Learner(spec, view, sequence)
+    for column, sequence in _sources(spec, _all_keys(spec)):
+        learner = _Learner(spec, column, sequence)
         if learner.key not in rules:
-            rules[learner.key] = {"rule": _plain_rule(view), "columns": []}
-        column = {"column": view.data_column}
-        if view.kind == "multi_value":
-            column["max_values"] = view.max_values
+            rules[learner.key] = {"rule": _plain_rule(column), "columns": []}
+        source = {"column": column.data_column}
+        if column.kind == "multi_value":
+            source["max_values"] = column.max_values
         if sequence is not None:
-            column |= {
+            source |= {
                 "sequence": sequence.name,
                 "max_length": sequence.max_length,
                 "keep": sequence.keep,
             }
-        rules[learner.key]["columns"].append(column)
+        rules[learner.key]["columns"].append(source)
     return rules
 
 
 def _all_keys(spec):
     keys = set()
-    for view in spec.views():
-        keys |= {("statistics", view.key)}
-        if view.lookup is not None and view.lookup.learn is not None:
-            keys.add(("vocabulary", spec.lookup_key(view)))
+    for column in spec.features_and_fields():
+        keys |= {("statistics", column.key)}
+        if column.lookup is not None and column.lookup.learn is not None:
+            keys.add(("vocabulary", spec.lookup_key(column)))
     return keys
 
 
-def _plain_rule(view):
-    if view.lookup is not None:
-        return dataclasses.asdict(view.lookup.learn)
-    return [step if isinstance(step, str) else repr(step) for step in view.transform]
+def _plain_rule(column):
+    if column.lookup is not None:
+        return dataclasses.asdict(column.lookup.learn)
+    return [step if isinstance(step, str) else repr(step) for step in column.transform]
 
 
 def _reuse(spec, folder, files):

@@ -176,9 +176,9 @@ def open_spec_files(
             numbers.append(sequence.events.count)
             continue
         for field in sequence.fields:
-            view = spec.resolved_field(sequence, field)
-            lists[view.data_column] = view.separator
-            numbers += [view.data_column] if view.kind == "numeric" else []
+            column = spec.resolved_field(sequence, field)
+            lists[column.data_column] = column.separator
+            numbers += [column.data_column] if column.kind == "numeric" else []
     texts = [name for name in others if name not in spec.columns()]
     texts += spec.id_columns() if spec.assets.text_ids else ()
     return open_files(match_files(files), lists, numbers, texts, spec.assets.delimiter)

@@ -129,16 +129,16 @@ class EventStore:
                 writer.close()
         for name, encoder in self._encoders.items():
             if encoder.kind == "elapsed_time":
-                view = encoder.view
-                fields[name] = Times(fields[name], view.unit, view.num_buckets)
+                column = encoder.column
+                fields[name] = Times(fields[name], column.unit, column.num_buckets)
         return fields
 
     def _encode(self, encoder, batch, row):
-        location = SourceLocation.of_rows(self.file.path, encoder.column, row)
+        location = SourceLocation.of_rows(self.file.path, encoder.data_column, row)
         weights = None
-        if encoder.view.weights is not None:
-            weights = batch.column(encoder.view.weights)
-        encoded = encoder.encode(batch.column(encoder.column), location, weights)
+        if encoder.column.weights is not None:
+            weights = batch.column(encoder.column.weights)
+        encoded = encoder.encode(batch.column(encoder.data_column), location, weights)
         if encoder.kind == "elapsed_time":
             self._check_order(encoded, row, location)
         return encoded

@@ -34,18 +34,18 @@ def fingerprint(spec):
     {'reading/text': 'exact', 'size/hour': '26'}
     """
     found = {"reading/text": "exact" if spec.assets.text_ids else "guessed"}
-    for view in spec.views():
-        lookup, statistics = view.lookup, spec.assets.statistics.get(view.key)
-        if view.needs_statistics and statistics is not None:
+    for column in spec.features_and_fields():
+        lookup, statistics = column.lookup, spec.assets.statistics.get(column.key)
+        if column.needs_statistics and statistics is not None:
             figures = {key: value for key, value in statistics.items() if key != "learned"}
-            found[f"statistics/{view.key}"] = _digest(figures)
+            found[f"statistics/{column.key}"] = _digest(figures)
         if lookup is not None and lookup.way in ("vocabulary", "learn"):
-            key = spec.lookup_key(view)
+            key = spec.lookup_key(column)
             is_known = lookup.vocabulary is not None or key in spec.assets.vocabularies
             if is_known and f"vocabulary/{key}" not in found:
-                found[f"vocabulary/{key}"] = _digest([str(one) for one in spec.vocabulary(view)])
-        elif view.has_ids:
-            found[f"size/{view.key}"] = str(spec.input_size(view))
+                found[f"vocabulary/{key}"] = _digest([str(one) for one in spec.vocabulary(column)])
+        elif column.has_ids:
+            found[f"size/{column.key}"] = str(spec.input_size(column))
     return found
 
 

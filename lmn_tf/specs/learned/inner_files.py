@@ -41,12 +41,12 @@ def check_inner_vocabularies(spec, folder) -> None:
     Raises:
         UserError: When a vocabulary lies outside: by an absolute path, by `..` or by a link.
     """
-    for view in spec.views():
-        given = None if view.lookup is None else view.lookup.vocabulary
+    for column in spec.features_and_fields():
+        given = None if column.lookup is None else column.lookup.vocabulary
         if isinstance(given, str) and not is_inside(pathlib.Path(folder) / given, folder):
             raise UserError(
-                f"`vocabulary` of `{view.name}` must be a file in the folder of its run or export. "
-                f"Received: vocabulary={short(given)}",
+                f"`vocabulary` of `{column.name}` must be a file in the folder of its run or "
+                f"export. Received: vocabulary={short(given)}",
                 file=pathlib.Path(folder) / "feature_spec.yaml",
             )
 

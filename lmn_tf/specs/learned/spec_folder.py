@@ -23,20 +23,20 @@ def resolved_spec(spec):
     document = spec.to_dict()
     files = {}
 
-    def relocate(column, view):
-        given = (column.get("lookup") or {}).get("vocabulary")
+    def relocate(written, column):
+        given = (written.get("lookup") or {}).get("vocabulary")
         if isinstance(given, str):
             source = spec.base_dir / given
-            path = f"vocabularies/{spec.lookup_key(view)}{source.suffix}"
+            path = f"vocabularies/{spec.lookup_key(column)}{source.suffix}"
             files[path] = source
-            column["lookup"]["vocabulary"] = path
+            written["lookup"]["vocabulary"] = path
 
-    for column, feature in zip(document["features"], spec.features, strict=True):
-        relocate(column, feature)
+    for written, feature in zip(document["features"], spec.features, strict=True):
+        relocate(written, feature)
     for part, sequence in zip(document.get("sequences", ()), spec.sequences, strict=True):
-        for column, field in zip(part["fields"], sequence.fields, strict=True):
+        for written, field in zip(part["fields"], sequence.fields, strict=True):
             if field.like is None:
-                relocate(column, spec.resolved_field(sequence, field))
+                relocate(written, spec.resolved_field(sequence, field))
     return document, files
 
 

@@ -45,8 +45,6 @@ _SHAPES = {
     "dataclass_type": dict,
     "dict_type": dict,
 }
-
-
 _NO_FILE = (".", None, None)  # folder, file and marks
 
 

@@ -37,9 +37,9 @@ def merge_assets(old, new) -> None:
             changed.
     """
     sizes = {
-        new.lookup_key(view): view.lookup.learn.max_size
-        for view in new.views()
-        if view.lookup is not None and view.lookup.learn is not None
+        new.lookup_key(column): column.lookup.learn.max_size
+        for column in new.features_and_fields()
+        if column.lookup is not None and column.lookup.learn is not None
     }
     for key, statistics in old.assets.statistics.items():
         if not key.startswith("vocabulary/") or key not in new.assets.statistics:
@@ -79,7 +79,7 @@ def check_same_columns(old, new, source: str) -> None:
         new: `FeatureSpec`.
         source: What to call the older run in messages.
     """
-    before, now = ([view.key for view in spec.views()] for spec in (old, new))
+    before, now = ([column.key for column in spec.features_and_fields()] for spec in (old, new))
     if before != now:
         changed = [key for key in (*now, *before) if key not in before or key not in now]
         what = f"`{changed[0]}` is in one of them only" if changed else "their order differs"
@@ -87,7 +87,7 @@ def check_same_columns(old, new, source: str) -> None:
             f"the feature spec must have the columns of {source} for a warm start: {what}. "
             f"Received: {', '.join(now)}; before: {', '.join(before)}"
         )
-    for older, newer in zip(old.views(), new.views(), strict=True):
+    for older, newer in zip(old.features_and_fields(), new.features_and_fields(), strict=True):
         pairs = [(rule, getattr(older, rule), getattr(newer, rule)) for rule in _RULES]
         if older.lookup is not None and newer.lookup is not None:
             pairs.append(("lookup", older.lookup.way, newer.lookup.way))
@@ -114,7 +114,7 @@ def row_sources(old, new) -> dict[str, RowSources]:
         A dictionary from the name of a table to its `RowSources`.
     """
     sources: dict[str, RowSources] = {}
-    for older, newer in zip(old.views(), new.views(), strict=True):
+    for older, newer in zip(old.features_and_fields(), new.features_and_fields(), strict=True):
         if newer.has_ids:
             # Columns that share a table have the same lookup: the first speaks for all.
             name, _ = new.table_of(newer)

@@ -25,10 +25,10 @@ def test_a_folder_holds_all_that_ids_mean(spec, tmp_path):
     assert again.assets == spec.assets or again.assets.vocabularies.items() >= (
         spec.assets.vocabularies.items()
     )
-    for view, other in zip(spec.views(), again.views(), strict=True):
-        assert again.vocabulary(other) == spec.vocabulary(view)
-        if view.has_ids:
-            assert again.input_size(other) == spec.input_size(view)
+    for column, other in zip(spec.features_and_fields(), again.features_and_fields(), strict=True):
+        assert again.vocabulary(other) == spec.vocabulary(column)
+        if column.has_ids:
+            assert again.input_size(other) == spec.input_size(column)
 
 
 def test_vocabulary_files_move_along(spec):
