@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from lmn_tf.distribute.collectives import sum_in_order
 from lmn_tf.specs.errors import UserError
 
 
@@ -54,7 +55,7 @@ def mirrored(replicas: int | None = None) -> tf.distribute.MirroredStrategy:
     # Not by collectives: TensorFlow caches their shapes across the strategies of a process.
     return tf.distribute.MirroredStrategy(
         [f"CPU:{index}" for index in range(count)],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+        cross_device_ops=tf.distribute.ReductionToOneDevice(accumulation_fn=sum_in_order),
     )
 
 

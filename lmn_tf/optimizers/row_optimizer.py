@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.distribute.collectives import sum_over_replicas
+from lmn_tf.distribute.collectives import sum_in_order, sum_over_replicas
 from lmn_tf.distribute.tables.parameter_server_table import ParameterServerTable
 from lmn_tf.distribute.tables.sharded_slices import ShardedSlices
 from lmn_tf.distribute.tables.sharded_table import ShardedTable
@@ -269,7 +269,7 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
             ]
         if self.global_clipnorm is not None and self.global_clipnorm > 0:
             pairs = zip(grads, sharded, strict=True)
-            total = tf.add_n(
+            total = sum_in_order(
                 [_square_sum(g, is_sharded) for g, is_sharded in pairs if g is not None]
             )
             return [_scale_to_norm(g, self.global_clipnorm, total) for g in grads]

@@ -11,8 +11,10 @@ from lmn_tf.distribute.collectives import (
     replica_id,
     run_where,
     share_of_replicas,
+    sum_in_order,
     sum_over_replicas,
 )
+from lmn_tf.distribute.strategy import mirrored
 
 
 def parts_of(source, count, width=3):
@@ -122,3 +124,23 @@ def test_runs_on_all_replicas_or_on_none(count):
     step(tf.constant(True))
     step(tf.constant(False))
     assert float(total.numpy()) == 2.0 * count
+
+
+def test_a_sum_does_not_depend_on_which_of_its_parts_may_be_written_over():
+    # Arguments of a function may not be, what is computed in it may: `tf.add_n` would start there.
+    given = tf.function(lambda *parts: sum_in_order(parts))
+    computed = tf.function(lambda first, *others: sum_in_order([first, others[0], -others[1]]))
+    large = tf.constant(1e8)
+    assert float(given(large, -large, tf.constant(1.0))) == 1.0
+    assert float(computed(large, -large, tf.constant(-1.0))) == 1.0
+
+
+def test_the_reduction_over_replicas_adds_in_their_order():
+    # Replicas that differ by much: another order of the three loses the small part.
+    strategy = mirrored(3)
+
+    def on_replica():
+        return tf.constant([1e8, -1e8, 1.0])[replica_id()] * 1.0
+
+    total = tf.function(lambda: strategy.reduce("SUM", strategy.run(on_replica), axis=None))
+    assert {float(total()) for _ in range(20)} == {1.0}

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from lmn_tf.distribute.collectives import sum_in_order
+
 
 def replicas(count):
     """A strategy of `count` logical CPUs.
@@ -11,5 +13,5 @@ def replicas(count):
     """
     return tf.distribute.MirroredStrategy(
         [f"CPU:{index}" for index in range(count)],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+        cross_device_ops=tf.distribute.ReductionToOneDevice(accumulation_fn=sum_in_order),
     )

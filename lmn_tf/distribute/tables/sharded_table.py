@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.distribute.collectives import all_to_all, replica_count, replica_id
+from lmn_tf.distribute.collectives import all_to_all, replica_count, replica_id, sum_in_order
 from lmn_tf.distribute.tables.exchange_cost import choose_exchange
 from lmn_tf.distribute.tables.row_wise_table import RowWiseTable
 from lmn_tf.distribute.tables.rows import (
@@ -296,7 +296,7 @@ def output_dist_rows(rows: tf.Tensor, asked: list[tf.Tensor], sent: _Sent) -> tf
 
 def output_dist_sums(sums: tf.Tensor, sizes: list[tf.Tensor]) -> tf.Tensor:
     """Sends a shard's sums back to the replicas of the queries, which sum over shards."""
-    return tf.add_n(all_to_all(tf.split(sums, sizes, num=len(sizes))))
+    return sum_in_order(all_to_all(tf.split(sums, sizes, num=len(sizes))))
 
 
 def _counts_by_shard(ids, shards):
