@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The files that take longest, first: at the end, one of them would leave a core idle.
 LONGEST = (
-    "test_parameter_server_fit.py",
+    "test_parameter_server_driver.py",
     "test_all_models.py",
     "test_notebook.py",
     "test_house_rules.py",

@@ -1,32 +1,34 @@
 """The base class of all click models."""
 
 import contextlib
+import functools
 
 import keras
 import tensorflow as tf
 
 from lmn_tf.data.dataset import dataset_fingerprint
+from lmn_tf.distribute.strategy import LocalDataset
 from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
-from lmn_tf.keras_internals import clear_losses, strategy_of_model, symbolic_build
+from lmn_tf.keras_internals import clear_losses, is_validation, strategy_of_model, symbolic_build
+from lmn_tf.layers.base import own_losses
 from lmn_tf.layers.core.feature_interaction import FeatureInteraction
-from lmn_tf.models.counted_rows import refuse_weights
 from lmn_tf.models.ctr_head import CTRHead
 from lmn_tf.models.ctr_metrics import make_metrics
-from lmn_tf.models.multi_worker_fit import MultiWorkerFit
+from lmn_tf.models.fitting import steps
+from lmn_tf.models.fitting.choice import driver_of
+from lmn_tf.models.fitting.counted_rows import refuse_weights
 from lmn_tf.models.options import CTRModelOptions
-from lmn_tf.models.parameter_server_fit import ParameterServerFit
-from lmn_tf.models.replicated_steps import ReplicatedSteps
 from lmn_tf.models.untracked import Untracked
 from lmn_tf.models.with_options import WithOptions
 from lmn_tf.optimizers.default_optimizer import default
-from lmn_tf.optimizers.loss_scale_optimizer import LossScaleOptimizer
+from lmn_tf.optimizers.loss_scale_optimizer import with_loss_scaling
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.fingerprint import check_same, fingerprint
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps, keras.Model):
+class CTRModel(WithOptions, keras.Model):
     """A `keras.Model` that is built from a feature spec and scores clicks.
 
     Computes `logits = MLP(concat[user, item, context, cross, *read_histories()])`. Subclasses say
@@ -49,6 +51,11 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
     memory, no statistic, no loss without labels. In these all rows of other weights count alike.
     XLA, whose shapes are fixed, cannot leave rows out: with `jit_compile=True` weights are refused.
 
+    `fit`, `evaluate` and `predict` work under no strategy, `MirroredStrategy`,
+    `MultiWorkerMirroredStrategy` and `ParameterServerStrategy`: the model, built in the strategy's
+    scope, asks its `fit_driver` what differs there (`FitDriver`, `MultiWorkerDriver` and
+    `ParameterServerDriver`). On several replicas a step is that of one device on the whole batch.
+
     Args:
         spec: `FeatureSpec` whose vocabularies are known, or the dictionary it is made from.
         sizes: Mapping from table name to number of rows, which overrides what `spec` knows.
@@ -67,6 +74,12 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
         UserError: If the spec has vocabularies that are still to be learned, or no sequence for a
             model that reads one.
 
+    Attributes:
+        steps_in_flight: Integer or `None`. On parameter servers, how many steps may be handed out
+            at a time; `None` for twice the number of workers. To be set before the first step.
+        hang_seconds: Float. On parameter servers: when no step has ended for so long, workers and
+            servers that do not answer are named on stderr. To be set before the first step.
+
     Example:
 
     >>> model = CTRModel(spec, hidden_units=(16,))
@@ -80,6 +93,8 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
     # Whether the model reads sequences; those that do override `read_histories`. For those that
     # do not, training, evaluation and serving leave the sequences unread.
     reads_histories = False
+    steps_in_flight = None
+    hang_seconds = 60.0
 
     def __init__(self, spec, **options):
         record, arguments = self.split_options(options)
@@ -244,8 +259,11 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
                 "Received: group=None"
             )
         jit_compile = kwargs.pop("jit_compile", False)
+        optimizer = keras.optimizers.get(default() if optimizer is None else optimizer)
+        if self.dtype_policy.name == "mixed_float16" and kwargs.get("auto_scale_loss", True):
+            optimizer = with_loss_scaling(optimizer)
         super().compile(
-            optimizer=self._scaled(default() if optimizer is None else optimizer, kwargs),
+            optimizer=optimizer,
             loss=keras.losses.BinaryCrossentropy(from_logits=True) if loss is None else loss,
             metrics=plain or None,
             weighted_metrics=plain_weighted or None,
@@ -254,17 +272,6 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
         )
         self._grouped = Untracked(grouped)
         self._grouped_weighted = Untracked(grouped_weighted)
-
-    def _scaled(self, optimizer, kwargs):
-        """Wraps an optimizer as Keras would, but so that tables' gradients stay sparse."""
-        optimizer = keras.optimizers.get(optimizer)
-        if (
-            self.dtype_policy.name != "mixed_float16"
-            or not kwargs.get("auto_scale_loss", True)
-            or isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        ):
-            return optimizer
-        return LossScaleOptimizer(optimizer)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Under a distribution strategy Keras learns the shapes from the first batch, averaged over
@@ -286,8 +293,8 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates the metrics, the grouped ones by the feature `"group"` in evaluation."""
-        if self.is_on_worker:
-            return self.hand_over(x, y, y_pred, sample_weight)
+        if self.fit_driver.is_on_worker:
+            return self.fit_driver.hand_over(x, y, y_pred, sample_weight)
         if self._evaluating:
             self._update_grouped(x, y, y_pred, sample_weight)
         return super().compute_metrics(x, y, y_pred, sample_weight)
@@ -304,10 +311,29 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
         for metric in self._grouped_weighted.metrics:
             metric.update_state(y, y_pred, sample_weight=sample_weight, groups=x["group"])
 
+    @property
+    def losses(self):
+        """What the layers added to the loss; within a replica, what that replica added."""
+        return own_losses(super().losses)
+
+    def train_step(self, data):
+        """One step of training."""
+        return steps.train_step(self, data)
+
     def test_step(self, data):
         """One step of evaluation."""
         with self._phase(evaluating=True):
-            return super().test_step(data)
+            return steps.test_step(self, data)
+
+    @functools.cached_property
+    def fit_driver(self):
+        """The `FitDriver` of the strategy that the model was built in."""
+        return driver_of(self)
+
+    @property
+    def distribute_strategy(self):
+        """As in Keras, which must not distribute what is a share already."""
+        return LocalDataset if self.fit_driver.reads_shares else super().distribute_strategy
 
     def check_ids(self, data):
         """Raises a `UserError` where data have other ids or numbers than the model was built with.
@@ -326,8 +352,7 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
         batch = getattr(validation_data, "element_spec", validation_data)
         if isinstance(batch, (tuple, list)) and len(batch) == 3:
             has_weights = not isinstance(batch[2], (type(None), tf.NoneTensorSpec))
-            is_compiled = self.jit_compile and not (self.is_coordinated or self.is_multi_worker)
-            refuse_weights(has_weights and is_compiled)
+            refuse_weights(has_weights and self.jit_compile and not self.fit_driver.runs_steps)
 
     def fit(self, x=None, *args, **kwargs):
         """As `keras.Model.fit`."""
@@ -337,7 +362,8 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
         # Keras asks to shuffle by default, and warns that it cannot shuffle a dataset.
         if isinstance(x, tf.data.Dataset) and not args:
             kwargs = {"shuffle": False, **kwargs}
-        return super().fit(x, *args, **kwargs)
+        with self.fit_driver.running(), self.fit_driver.fit_data(x, kwargs) as x:
+            return super().fit(x, *args, **kwargs)
 
     def make_train_function(self, force=False):
         """As in Keras, with all variables made: a first step that makes some is traced twice."""
@@ -345,18 +371,50 @@ class CTRModel(WithOptions, ParameterServerFit, MultiWorkerFit, ReplicatedSteps,
             self.build()
             if not self.optimizer.built:
                 self.optimizer.build(self.trainable_variables)
-        return super().make_train_function(force)
+        if not self.fit_driver.runs_steps:
+            super().make_train_function(force)
+        elif self.train_function is None or force:
+            self.train_function = self.fit_driver.train_function(self.train_step)
 
-    def evaluate(self, *args, **kwargs):
+    def make_test_function(self, force=False):
+        """As in Keras."""
+        if not self.fit_driver.runs_steps:
+            super().make_test_function(force)
+        elif self.test_function is None or force:
+            self.test_function = self.fit_driver.test_function(self.test_step)
+
+    def make_predict_function(self, force=False):
+        """As in Keras."""
+        if not self.fit_driver.runs_steps:
+            return super().make_predict_function(force)
+        if self.predict_function is None or force:
+            self.predict_function = self.fit_driver.predict_function(self.predict_step)
+        return self.predict_function
+
+    def reset_metrics(self):
+        """As in Keras, after the steps that still count have ended."""
+        self.fit_driver.finish_steps()
+        super().reset_metrics()
+        self.fit_driver.reset()
+
+    def get_metrics_result(self):
+        """As in Keras, after all steps have ended, and with the figures of the driver."""
+        figures = self.fit_driver.figures()
+        return {**super().get_metrics_result(), **figures}
+
+    def evaluate(self, x=None, *args, **kwargs):
         """As `keras.Model.evaluate`; grouped metrics are final in what it returns."""
-        self.check_ids(args[0] if args else kwargs.get("x"))
-        with self._phase(evaluating=True):
-            return super().evaluate(*args, **kwargs)
+        self.check_ids(x)
+        with self._phase(evaluating=True), self.fit_driver.running():
+            if not is_validation(kwargs):  # else `fit` has prepared it
+                x = self.fit_driver.evaluation_data(x)
+            return super().evaluate(x, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         """As `keras.Model.predict`."""
         self.check_ids(x)
-        return super().predict(x, *args, **kwargs)
+        with self.fit_driver.running():
+            return super().predict(x, *args, **kwargs)
 
     @contextlib.contextmanager
     def _phase(self, evaluating):

@@ -60,3 +60,22 @@ class LossScaleOptimizer(ShardedVariableMixin, keras.optimizers.LossScaleOptimiz
             return finite
         # Gradients are not summed yet, and Keras checks the first replica only.
         return tf.equal(sum_over_replicas(tf.cast(finite, tf.float32)), float(replica_count()))
+
+
+def with_loss_scaling(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Wraps an optimizer as Keras would, but so that the gradients of tables stay sparse.
+
+    Args:
+        optimizer: `keras.optimizers.Optimizer`.
+
+    Returns:
+        A `LossScaleOptimizer`, or the given optimizer where it scales losses already.
+
+    Example:
+
+    >>> type(with_loss_scaling(keras.optimizers.SGD(0.5))).__name__
+    'LossScaleOptimizer'
+    """
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer
+    return LossScaleOptimizer(optimizer)

@@ -199,7 +199,9 @@ class TrainingLoop:
     def save(self) -> None:
         """Writes a checkpoint of this moment."""
         # On parameter servers steps may be under way, whose batches count as done.
-        getattr(self.model, "finish_steps", lambda: None)()
+        driver = getattr(self.model, "fit_driver", None)  # any model may be trained
+        if driver is not None:
+            driver.finish_steps()
         values = keyed_variables(self.model, self.model.optimizer)
         for index, variable in enumerate(self._metrics()):
             values[f"metric/{index:04d}"] = np.asarray(variable)

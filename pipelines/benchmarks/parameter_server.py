@@ -55,8 +55,8 @@ def build_cluster(folder, length, batch, memory, workers, servers, placement):
     step = training_steps(model, dataset, 4)
     for _ in range(2 * workers):  # all workers have traced it then
         step()
-    model.finish_steps()
-    coordination, seconds = model.coordination(), []
+    model.fit_driver.finish_steps()
+    coordination, seconds = model.fit_driver.coordination, []
     coordination.reset()
     before = processor_seconds(local, workers, servers)
 
@@ -64,7 +64,7 @@ def build_cluster(folder, length, batch, memory, workers, servers, placement):
         started = time.perf_counter()
         for _ in range(STEPS):
             step()
-        model.finish_steps()
+        model.fit_driver.finish_steps()
         seconds.append(time.perf_counter() - started)
 
     def finish():

@@ -67,7 +67,7 @@ def main(kind):
     result["moved"] = [float(np.mean(one.numpy() > 0)) for one in accumulators]
 
     # Several in flight, with callbacks.
-    model.coordination().queue.max_in_flight = 4
+    model.fit_driver.coordination.queue.max_in_flight = 4
     counter = Counter()
     with tempfile.TemporaryDirectory() as folder:
         best = f"{folder}/best.weights.h5"
@@ -124,7 +124,7 @@ def on_workers(model, train):
         return tf.data.Dataset.from_tensors(tf.nest.map_structure(tf.constant, arrays))
 
     found = history(model.fit(make_dataset, steps_per_epoch=6, epochs=2, verbose=0))
-    steps = int(model.coordination().steps.sum())
+    steps = int(model.fit_driver.coordination.steps.sum())
     try:
         model.fit(make_dataset, verbose=0)
     except ValueError as error:

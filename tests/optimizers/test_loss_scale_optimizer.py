@@ -5,6 +5,7 @@ import tensorflow as tf
 from replicas import replicas
 
 from lmn_tf.optimizers import GroupOptimizer, LossScaleOptimizer, default
+from lmn_tf.optimizers.loss_scale_optimizer import with_loss_scaling
 
 
 def gradient(value):
@@ -111,3 +112,10 @@ def test_trains_and_saves_in_mixed_precision(count, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded.optimizer) is LossScaleOptimizer
     assert loaded.optimizer.get_config() == model.optimizer.get_config()
+
+
+def test_no_optimizer_is_wrapped_twice():
+    keras_own = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
+    assert with_loss_scaling(keras_own) is keras_own
+    inner = keras.optimizers.SGD()
+    assert with_loss_scaling(inner).inner_optimizer is inner

@@ -49,7 +49,7 @@ class Evaluator:
         self.labels = tuple(labels)
         self.grouped = grouped
         self.memories = memory_layers(model)
-        self._walks = [] if getattr(model, "is_coordinated", False) else _entropies(model)
+        self._walks = [] if _has_workers(model) else _entropies(model)
         self._forward = None
 
     def evaluate(self, dataset: tf.data.Dataset, progress=None) -> dict:
@@ -109,7 +109,7 @@ class Evaluator:
         """Yields (features, labels, weights, logits, reads) of each batch."""
         getattr(self.model, "check_ids", lambda _: None)(dataset)  # any model may be evaluated
         batches = self._batches(dataset)
-        if getattr(self.model, "is_coordinated", False):
+        if _has_workers(self.model):
             forwarded = self._on_workers(dataset, batches)
         else:
             forwarded = self._here(dataset, batches)
@@ -144,7 +144,7 @@ class Evaluator:
                 return logits, scope.added()
 
             self._forward = count
-        for batch, (logits, counts) in self.model.coordination().map(
+        for batch, (logits, counts) in self.model.fit_driver.coordination.map(
             self._forward, batches, _features
         ):
             reads = [(np.arange(len(reads)), reads, None) for reads in counts]
@@ -196,6 +196,10 @@ class Evaluator:
 
 def _features(batch):
     return batch if isinstance(batch, dict) else batch[0]
+
+
+def _has_workers(model):
+    return getattr(getattr(model, "fit_driver", None), "has_workers", False)  # of any model
 
 
 def _entropies(model) -> list:

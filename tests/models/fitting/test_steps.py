@@ -7,7 +7,6 @@ from replicas import replicas
 
 from lmn_tf.layers.base import add_replicated_loss
 from lmn_tf.models import DNN, LMN
-from lmn_tf.models.replicated_steps import ReplicatedSteps
 
 ROWS = 9  # of which two replicas take five and four, and of the last batch one takes all
 
@@ -46,10 +45,6 @@ def test_rows_weigh_the_same_whoever_has_them(weighted):
     np.testing.assert_allclose(two[0], one[0], rtol=1e-5)
     for first, second in zip(one[1], two[1], strict=True):
         np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-6)
-
-
-def test_models_take_their_steps_so():
-    assert issubclass(DNN, ReplicatedSteps)
 
 
 def gradients(count, rows):

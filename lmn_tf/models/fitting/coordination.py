@@ -1,4 +1,4 @@
-"""`fit`, `evaluate` and `predict` of models built under a `ParameterServerStrategy`."""
+"""What a coordinator keeps of a model while the workers of parameter servers run its steps."""
 
 import collections
 import contextlib
@@ -15,175 +15,14 @@ from lmn_tf.distribute.cluster.worker_step import (
     pack,
     unpack,
 )
-from lmn_tf.distribute.strategy import LocalDataset
 from lmn_tf.keras_internals import compiled_metrics, strategy_of_model, tf_variable
-
-
-class ParameterServerFit:
-    """Lets a `keras.Model` train asynchronously on the workers of a `ParameterServerStrategy`.
-
-    A mixin for models that are built and compiled in the scope of the strategy; under any other
-    strategy it changes nothing. `fit`, `evaluate`, `predict` and the `_on_batch` methods keep
-    their arguments, and callbacks are called by Keras itself. What differs:
-
-    - A step runs on whichever worker is free. `on_train_batch_end` is called when a step has been
-      handed out, with the metrics of the steps that have ended, of which the last few are missing;
-      at the end of an epoch, and whenever `get_metrics_result` is called, none is.
-    - The logs of training have `staleness` and `staleness_max`: mean and maximum of the number of
-      updates by others between a step's reading of the weights and its own update.
-    - By default the coordinator reads the data, whatever makes them, and hands batches out: its
-      reading and its network bound the speed of all workers. Where that is too slow, `fit` takes a
-      function without arguments that returns a `tf.data.Dataset` of batches, together with
-      `steps_per_epoch`. Each worker calls it, and goes through its dataset again and again; it has
-      to be made of TensorFlow ops alone (nothing that calls into Python, so not of
-      `lmn_tf.make_dataset`), and should read its own share of the data, by
-      `tf.distribute.coordinator.experimental_get_current_worker_index()`. A worker that is started
-      again begins its dataset anew.
-
-    Attributes:
-        steps_in_flight: Integer or `None`. How many steps may be handed out at a time; `None` for
-            twice the number of workers. To be set before the first step.
-        hang_seconds: Float. When no step has ended for so long, workers and servers that do not
-            answer are named on stderr. To be set before the first step.
-
-    Example:
-
-    >>> lmn_tf.models.DNN(spec).is_coordinated
-    False
-    """
-
-    steps_in_flight = None
-    hang_seconds = 60.0
-    _coordination = None
-    _is_driving = False
-    _handed = None
-
-    @property
-    def is_coordinated(self):
-        """Whether steps run on the workers of a `ParameterServerStrategy`."""
-        strategy = strategy_of_model(self)
-        return isinstance(strategy, tf.distribute.ParameterServerStrategy)
-
-    @property
-    def distribute_strategy(self):
-        """As in Keras, which must not distribute what the coordinator reads."""
-        return LocalDataset if self._is_driving else super().distribute_strategy
-
-    def coordination(self):
-        """Returns what coordinates the workers; made when it is first asked for."""
-        if self._coordination is None:
-            self._coordination = Coordination(self)
-        return self._coordination
-
-    def finish_steps(self):
-        """Waits for all steps that have been handed out."""
-        if self._coordination is not None:
-            self._coordination.queue.drain()
-
-    def fit(self, x=None, *args, **kwargs):
-        """As `keras.Model.fit`; `x` may be a function where workers read the data."""
-        if not self.is_coordinated:
-            return super().fit(x, *args, **kwargs)
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self._driving())
-            if callable(x):
-                if not kwargs.get("steps_per_epoch"):
-                    raise ValueError(
-                        "`steps_per_epoch` must be given where each worker makes its dataset. "
-                        f"Received: steps_per_epoch={kwargs.get('steps_per_epoch')}"
-                    )
-                stack.enter_context(self.coordination().reading_on_workers(x))
-                x, kwargs["shuffle"] = tf.data.Dataset.counter(), False
-            return super().fit(x, *args, **kwargs)
-
-    def evaluate(self, *args, **kwargs):
-        """As `keras.Model.evaluate`."""
-        with self._driving():
-            return super().evaluate(*args, **kwargs)
-
-    def predict(self, *args, **kwargs):
-        """As `keras.Model.predict`."""
-        with self._driving():
-            return super().predict(*args, **kwargs)
-
-    @contextlib.contextmanager
-    def _driving(self):
-        before, self._is_driving = self._is_driving, self.is_coordinated
-        try:
-            yield
-        except BaseException:
-            if self._coordination is not None:
-                self._coordination.queue.abandon()
-            raise
-        finally:
-            self._is_driving = before
-
-    def make_train_function(self, force=False):
-        """As in Keras."""
-        if not self.is_coordinated:
-            return super().make_train_function(force)
-        if self.train_function is None or force:
-            self.train_function = self.coordination().runner(self.train_step, updates=True)
-
-    def make_test_function(self, force=False):
-        """As in Keras."""
-        if not self.is_coordinated:
-            return super().make_test_function(force)
-        if self.test_function is None or force:
-            self.test_function = self.coordination().runner(self.test_step, updates=False)
-
-    def make_predict_function(self, force=False):
-        """As in Keras."""
-        if not self.is_coordinated:
-            return super().make_predict_function(force)
-        if self.predict_function is None or force:
-            self.predict_function = self.coordination().predictor(self.predict_step)
-
-    def reset_metrics(self):
-        """As in Keras, after the steps that still count have ended."""
-        self.finish_steps()
-        super().reset_metrics()
-        if self._coordination is not None:
-            self._coordination.reset()
-
-    def get_metrics_result(self):
-        """As in Keras, after all steps have ended, and with `staleness` in training."""
-        coordination = self._coordination
-        if coordination is None or coordination.is_adding:
-            return super().get_metrics_result()
-        coordination.queue.drain()
-        return {**super().get_metrics_result(), **coordination.staleness()}
-
-    @property
-    def is_on_worker(self):
-        """Whether a step is being traced for workers, which have no metrics to update."""
-        return self._handed is not None
-
-    def hand_over(self, x, y, y_pred, sample_weight):
-        """Sends to the coordinator what metrics are computed from; for `compute_metrics`.
-
-        Args:
-            x: Dictionary of features.
-            y: Tensor of labels.
-            y_pred: Tensor of predictions.
-            sample_weight: Tensor or `None`.
-
-        Returns:
-            An empty dictionary: the coordinator knows the results.
-        """
-        grouped = self.evaluation_metrics() if self._evaluating else []
-        if compiled_metrics(self) is not None or grouped:
-            rows = {"y": y, "y_pred": y_pred, "sample_weight": sample_weight}
-            rows["group"] = x.get("group") if grouped else None
-            self._handed.update({key: row for key, row in rows.items() if row is not None})
-        return {}
 
 
 class Coordination:
     """What the coordinator keeps of a model while workers run its steps.
 
     Args:
-        model: A `ParameterServerFit`.
+        model: `CTRModel` that was built in the scope of a `ParameterServerStrategy`.
     """
 
     def __init__(self, model):
@@ -202,6 +41,8 @@ class Coordination:
         self.busy_seconds = np.zeros(len(self.queue.workers))
         self.steps = np.zeros(len(self.queue.workers), np.int64)
         self._batches = None
+        # Rows that the step being traced hands over to the coordinator's metrics.
+        self.handed = None
         self.reset()
 
     def reset(self):
@@ -264,18 +105,18 @@ class Coordination:
         variables = [variable for one in own for variable in one.variables]
         counting = counters(model.optimizer) if updates else []
 
-        def one_step(batch):
-            model._handed = {}
+        def worker_step(batch):
+            self.handed = {}
             try:
                 with WorkerScope(variables, counting) as scope:
                     step(batch)
-                return scope.added(), model._handed
+                return scope.added(), self.handed
             finally:
-                model._handed = None
+                self.handed = None
 
         @tf.function(autograph=False, reduce_retracing=True)
         def on_replica(batch):
-            return self.strategy.run(one_step, args=(batch,))
+            return self.strategy.run(worker_step, args=(batch,))
 
         def whole_step(batch):
             if _is_packed(spec):

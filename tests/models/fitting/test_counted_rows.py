@@ -6,7 +6,7 @@ from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, slim_spe
 from replicas import replicas
 
 from lmn_tf.models import registry
-from lmn_tf.models.counted_rows import counted_rows, refuse_weights
+from lmn_tf.models.fitting.counted_rows import counted_rows, refuse_weights
 from lmn_tf.specs.errors import UserError
 
 SPEC = slim_spec()

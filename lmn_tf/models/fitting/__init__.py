@@ -1,0 +1,1 @@
+"""How models train, evaluate and predict under each `tf.distribute` strategy."""

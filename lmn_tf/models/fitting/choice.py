@@ -1,0 +1,30 @@
+"""The choice of the driver of a model's steps."""
+
+import tensorflow as tf
+
+from lmn_tf.keras_internals import strategy_of_model
+from lmn_tf.models.fitting.fit_driver import FitDriver
+from lmn_tf.models.fitting.multi_worker_driver import MultiWorkerDriver
+from lmn_tf.models.fitting.parameter_server_driver import ParameterServerDriver
+
+_DRIVERS = {
+    tf.distribute.ParameterServerStrategy: ParameterServerDriver,
+    tf.distribute.MultiWorkerMirroredStrategy: MultiWorkerDriver,
+}
+
+
+def driver_of(model):
+    """Returns the `FitDriver` for the strategy that a model was built in.
+
+    Args:
+        model: `CTRModel`.
+
+    Example:
+
+    >>> type(driver_of(lmn_tf.models.DNN(spec))).__name__
+    'FitDriver'
+    """
+    for strategy, driver in _DRIVERS.items():
+        if isinstance(strategy_of_model(model), strategy):
+            return driver(model)
+    return FitDriver(model)
