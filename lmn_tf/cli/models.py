@@ -44,7 +44,7 @@ def section(model: dict) -> str:
     Args:
         model: What `catalogue.describe` gives.
     """
-    file = model["file"].rpartition("/")[2]
+    file = model["file"].removeprefix("lmn_tf/models/")  # beside the page
     lines = [f"## {model['name']}", "", f"`{model['class']}` in [`{file}`]({file}). "]
     lines[-1] += model["summary"]
     lines += ["", _on_the_page(model["description"]), ""]

@@ -6,22 +6,22 @@ from lmn_tf.models import options as records
 from lmn_tf.specs.errors import UserError, did_you_mean
 
 MODELS = {
-    "dnn": "lmn_tf.models.dnn:DNN",
-    "pooling": "lmn_tf.models.pooling:Pooling",
-    "din": "lmn_tf.models.din:DIN",
-    "dien": "lmn_tf.models.dien:DIEN",
-    "mimn": "lmn_tf.models.mimn:MIMN",
-    "lmn": "lmn_tf.models.lmn:LMN",
-    "lmn_sim": "lmn_tf.models.lmn_sim:LMNSIM",
-    "lmn_mimn": "lmn_tf.models.lmn_mimn:LMNMIMN",
-    "lmn_control": "lmn_tf.models.user_aware_pooling:UserAwarePooling",
-    "sim": "lmn_tf.models.sim:SIM",
-    "sasrec": "lmn_tf.models.sasrec:SASRec",
-    "ubr4ctr": "lmn_tf.models.ubr4ctr:UBR4CTR",
-    "rankmixer": "lmn_tf.models.rankmixer:RankMixer",
-    "sparse_moe": "lmn_tf.models.sparse_moe:SparseMoE",
-    "msn": "lmn_tf.models.msn:MSN",
-    "imn": "lmn_tf.models.imn:IMN",
+    "dnn": "lmn_tf.models.hosts.dnn:DNN",
+    "pooling": "lmn_tf.models.hosts.pooling:Pooling",
+    "din": "lmn_tf.models.hosts.din:DIN",
+    "dien": "lmn_tf.models.hosts.dien:DIEN",
+    "mimn": "lmn_tf.models.hosts.mimn:MIMN",
+    "lmn": "lmn_tf.models.memory.lmn:LMN",
+    "lmn_sim": "lmn_tf.models.memory.lmn_sim:LMNSIM",
+    "lmn_mimn": "lmn_tf.models.memory.lmn_mimn:LMNMIMN",
+    "lmn_control": "lmn_tf.models.memory.user_aware_pooling:UserAwarePooling",
+    "sim": "lmn_tf.models.hosts.sim:SIM",
+    "sasrec": "lmn_tf.models.hosts.sasrec:SASRec",
+    "ubr4ctr": "lmn_tf.models.hosts.ubr4ctr:UBR4CTR",
+    "rankmixer": "lmn_tf.models.hosts.rankmixer:RankMixer",
+    "sparse_moe": "lmn_tf.models.hosts.sparse_moe:SparseMoE",
+    "msn": "lmn_tf.models.memory.msn:MSN",
+    "imn": "lmn_tf.models.memory.imn:IMN",
 }
 
 

@@ -23,7 +23,7 @@ def test_lists_the_models(capsys):
 def test_shows_one_model(capsys):
     assert main(["models", "din"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("din (DIN, lmn_tf/models/din.py)\n")
+    assert out.startswith("din (DIN, lmn_tf/models/hosts/din.py)\n")
     assert "MLP(concat[user, item, context, cross, DIN(history, target)])" in out
     assert "attention_units" in out and "[80, 40]" in out and "\ncost: `O(" in out
     assert "\nreference: Zhou et al." in out and "run by: pipelines/" in out

@@ -12,7 +12,7 @@ from replicas import replicas
 
 from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.models import LMN, Pooling
-from lmn_tf.models.memory_plugin import MemoryPlugin
+from lmn_tf.models.base.memory_plugin import MemoryPlugin
 from lmn_tf.optimizers import LossScaleOptimizer, from_spec
 
 # Of the last batch of each epoch some replicas get less than others, or nothing.

@@ -17,7 +17,7 @@ from kitchen_sink import (
 )
 
 from lmn_tf.models import registry
-from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.base.ctr_model import CTRModel
 
 SPEC = kitchen_sink_spec()
 SLIM = slim_spec()

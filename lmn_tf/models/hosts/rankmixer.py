@@ -6,7 +6,7 @@ import tensorflow as tf
 from lmn_tf.layers.tokens.feature_tokens import FeatureTokens
 from lmn_tf.layers.tokens.per_token_mlp import PerTokenMLP
 from lmn_tf.layers.tokens.rank_mixer_block import RankMixerBlock
-from lmn_tf.models.din import DIN
+from lmn_tf.models.hosts.din import DIN
 from lmn_tf.models.options import RankMixerOptions
 
 

@@ -4,9 +4,9 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.memory.large_memory import LargeMemory
-from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.base.ctr_model import CTRModel
+from lmn_tf.models.base.slot_usage import SlotCounter
 from lmn_tf.models.options import LargeMemoryOptions, MemoryPluginOptions
-from lmn_tf.models.slot_usage import SlotCounter
 
 
 class MemoryPlugin(CTRModel):

@@ -2,9 +2,9 @@
 
 import keras
 
-from lmn_tf.models.memory_plugin import MemoryPlugin
+from lmn_tf.models.base.memory_plugin import MemoryPlugin
+from lmn_tf.models.hosts.sim import SIM
 from lmn_tf.models.options import LMNSIMOptions
-from lmn_tf.models.sim import SIM
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

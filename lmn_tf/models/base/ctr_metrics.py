@@ -6,6 +6,22 @@ from lmn_tf.metrics.grouped_auc import GroupedAUC
 from lmn_tf.metrics.named_metric import METRICS, named_metric
 
 
+class Untracked:
+    """Metrics that Keras shall not find among a model's attributes.
+
+    Args:
+        metrics: Iterable of metrics. Defaults to `()`.
+
+    Example:
+
+    >>> Untracked([keras.metrics.Mean()]).metrics[0].name
+    'mean'
+    """
+
+    def __init__(self, metrics=()):
+        self.metrics = tuple(metrics)
+
+
 def make_metrics(metrics, labels):
     """Makes the metrics that a model is compiled with.
 

@@ -2,7 +2,7 @@ import keras
 import pytest
 
 from lmn_tf.metrics import GroupedAUC, StreamingAUC
-from lmn_tf.models.ctr_metrics import make_metrics
+from lmn_tf.models.base.ctr_metrics import Untracked, make_metrics
 
 
 def test_one_label_keeps_the_plain_names():
@@ -38,3 +38,11 @@ def test_metrics_and_other_names_pass():
 def test_names_must_differ():
     with pytest.raises(ValueError, match="must have names of their own. Received: 'auc' twice"):
         make_metrics(["auc", StreamingAUC()], ("click",))
+
+
+def test_keras_does_not_find_the_metrics():
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.seen = keras.metrics.Mean(name="seen")
+    model.unseen = Untracked([keras.metrics.Mean(name="unseen")])
+    assert [metric.name for metric in model.metrics] == ["seen"]
+    assert [metric.name for metric in model.unseen.metrics] == ["unseen"]

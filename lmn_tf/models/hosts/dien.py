@@ -4,7 +4,7 @@ import keras
 
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.layers.evolution.interest_evolution import InterestEvolution
-from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import DIENOptions
 
 

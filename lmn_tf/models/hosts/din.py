@@ -4,7 +4,7 @@ import keras
 
 from lmn_tf.layers.attention.target_attention import TargetAttention
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
-from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import DINOptions
 
 

@@ -7,9 +7,9 @@ import keras
 from lmn_tf.layers.core.position_embedding import PositionEmbedding
 from lmn_tf.layers.memory.iterative_memory import IterativeMemory
 from lmn_tf.metrics.attention_entropy import AttentionEntropy
-from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.base.ctr_metrics import Untracked
+from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import IMNOptions
-from lmn_tf.models.untracked import Untracked
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

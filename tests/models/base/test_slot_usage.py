@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from lmn_tf.layers import ProductKeyMemory
-from lmn_tf.models.slot_usage import SlotCounter, SlotUsage
+from lmn_tf.models.base.slot_usage import SlotCounter, SlotUsage
 
 
 def test_oracle():

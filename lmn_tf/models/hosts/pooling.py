@@ -3,7 +3,7 @@
 import keras
 
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
-from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import PoolingOptions
 
 

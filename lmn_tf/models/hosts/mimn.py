@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.memory.user_interest_memory import UserInterestMemory
-from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import MIMNOptions
 from lmn_tf.specs.errors import UserError
 

@@ -9,8 +9,8 @@ from lmn_tf.layers.retrieval.behaviour_retrieval import BehaviourRetrieval
 from lmn_tf.layers.retrieval.field_selector import FieldSelector
 from lmn_tf.layers.retrieval.self_attention_selector import SelfAttentionSelector
 from lmn_tf.layers.retrieval.weighted_match import WeightedMatch
-from lmn_tf.models.ctr_model import CTRModel
-from lmn_tf.models.labelled_loss import LabelledLoss
+from lmn_tf.models.base.ctr_model import CTRModel
+from lmn_tf.models.base.labelled_loss import LabelledLoss
 from lmn_tf.models.options import UBR4CTROptions
 from lmn_tf.ops.losses import log_loss_reward, score_function_loss
 from lmn_tf.ops.sequence.masked import row_mean

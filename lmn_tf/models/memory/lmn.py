@@ -2,8 +2,8 @@
 
 import keras
 
-from lmn_tf.models.din import DIN
-from lmn_tf.models.memory_plugin import MemoryPlugin
+from lmn_tf.models.base.memory_plugin import MemoryPlugin
+from lmn_tf.models.hosts.din import DIN
 from lmn_tf.models.options import LMNOptions
 
 

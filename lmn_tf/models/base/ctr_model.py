@@ -12,14 +12,13 @@ from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
 from lmn_tf.keras_internals import clear_losses, is_validation, strategy_of_model, symbolic_build
 from lmn_tf.layers.base import own_losses
 from lmn_tf.layers.core.feature_interaction import FeatureInteraction
-from lmn_tf.models.ctr_head import CTRHead
-from lmn_tf.models.ctr_metrics import make_metrics
+from lmn_tf.models.base.ctr_head import CTRHead
+from lmn_tf.models.base.ctr_metrics import Untracked, make_metrics
+from lmn_tf.models.base.with_options import WithOptions
 from lmn_tf.models.fitting import steps
 from lmn_tf.models.fitting.choice import driver_of
 from lmn_tf.models.fitting.counted_rows import refuse_weights
 from lmn_tf.models.options import CTRModelOptions
-from lmn_tf.models.untracked import Untracked
-from lmn_tf.models.with_options import WithOptions
 from lmn_tf.optimizers.default_optimizer import default
 from lmn_tf.optimizers.loss_scale_optimizer import with_loss_scaling
 from lmn_tf.specs.errors import UserError

@@ -5,8 +5,8 @@ import tensorflow as tf
 from kitchen_sink import SMALL, random_features, random_labels, slim_spec
 
 from lmn_tf.layers.base import RunningMean
-from lmn_tf.models.ctr_model import CTRModel
-from lmn_tf.models.labelled_loss import LabelledLoss
+from lmn_tf.models.base.ctr_model import CTRModel
+from lmn_tf.models.base.labelled_loss import LabelledLoss
 
 SPEC = slim_spec(labels=[{"name": "like"}, {"name": "share"}])
 

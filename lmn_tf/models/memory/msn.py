@@ -4,9 +4,9 @@ import keras
 
 from lmn_tf.layers.memory.sparse_memory import SparseMemory
 from lmn_tf.layers.tokens.feed_forward_block import FeedForwardBlock
+from lmn_tf.models.base.slot_usage import SlotCounter
+from lmn_tf.models.hosts.rankmixer import RankMixer
 from lmn_tf.models.options import MSNOptions, SparseMemoryOptions
-from lmn_tf.models.rankmixer import RankMixer
-from lmn_tf.models.slot_usage import SlotCounter
 from lmn_tf.specs.errors import UserError
 
 

@@ -2,8 +2,8 @@
 
 import keras
 
-from lmn_tf.models.memory_plugin import MemoryPlugin
-from lmn_tf.models.mimn import MIMN
+from lmn_tf.models.base.memory_plugin import MemoryPlugin
+from lmn_tf.models.hosts.mimn import MIMN
 from lmn_tf.models.options import LMNMIMNOptions
 from lmn_tf.specs.errors import UserError
 

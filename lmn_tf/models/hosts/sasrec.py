@@ -3,7 +3,7 @@
 import keras
 
 from lmn_tf.layers.attention.self_attentive_encoder import SelfAttentiveEncoder
-from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import SASRecOptions
 from lmn_tf.specs.errors import UserError
 

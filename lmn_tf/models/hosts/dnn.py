@@ -2,7 +2,7 @@
 
 import keras
 
-from lmn_tf.models.ctr_model import CTRModel
+from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import DNNOptions
 
 

@@ -6,7 +6,7 @@ from kitchen_sink import SMALL, kitchen_sink_spec
 
 from lmn_tf.layers import LargeMemory, ProductKeyMemory, SparseMemory
 from lmn_tf.models import DIEN, DIN, LMN, registry
-from lmn_tf.models.memory_plugin import MemoryPlugin
+from lmn_tf.models.base.memory_plugin import MemoryPlugin
 from lmn_tf.models.options import LargeMemoryOptions, ProductKeyMemoryOptions, SparseMemoryOptions
 from lmn_tf.specs.errors import UserError
 

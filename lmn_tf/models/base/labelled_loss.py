@@ -21,7 +21,7 @@ class LabelledLoss:
 
     Example:
 
-    >>> from lmn_tf.models.sim import SIM
+    >>> from lmn_tf.models.hosts.sim import SIM
     >>> issubclass(SIM, LabelledLoss)
     True
     """

@@ -6,8 +6,8 @@ import tensorflow as tf
 from lmn_tf.layers.attention.multi_head_target_attention import MultiHeadTargetAttention
 from lmn_tf.layers.base import RunningMean
 from lmn_tf.layers.retrieval.behaviour_search import BehaviourSearch
-from lmn_tf.models.din import DIN
-from lmn_tf.models.labelled_loss import LabelledLoss
+from lmn_tf.models.base.labelled_loss import LabelledLoss
+from lmn_tf.models.hosts.din import DIN
 from lmn_tf.models.options import SIMOptions
 from lmn_tf.ops.sequence.masked import held_ids, take_positions, top_positions
 from lmn_tf.specs.errors import UserError, did_you_mean

@@ -3,8 +3,8 @@
 import keras
 
 from lmn_tf.layers.tokens.sparse_mixture_of_experts import SparseMixtureOfExperts
+from lmn_tf.models.hosts.rankmixer import RankMixer
 from lmn_tf.models.options import SparseMoEOptions
-from lmn_tf.models.rankmixer import RankMixer
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

@@ -4,7 +4,7 @@ import keras
 
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.layers.memory.user_aware_query import UserAwareQuery
-from lmn_tf.models.din import DIN
+from lmn_tf.models.hosts.din import DIN
 from lmn_tf.models.options import UserAwarePoolingOptions
 
 

@@ -1,0 +1,1 @@
+"""What all models share: the base class, the head, metrics and the memory plug-in."""

@@ -1,0 +1,1 @@
+"""Models with a large memory, and their control."""
