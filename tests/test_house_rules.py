@@ -555,3 +555,37 @@ def test_the_rules_find_what_they_look_for():
     assert unannotated(function) == ["a", "k", "s", "t", "return"]
     assert value('"x"') == value(ast.parse("'x'", mode="eval").body)
     assert SPEC_FILES and PIPELINE_FILES and len(list(documented())) > 20
+
+
+# Layers whose arguments are all options of users, and two readers of a whole run: none may grow.
+WIDE_CONSTRUCTORS = {
+    "BatchReader": 11,
+    "IterativeMemory": 11,
+    "ProductKeyMemory": 13,
+    "TrainingLoop": 12,
+    "UserInterestMemory": 11,
+}
+
+
+def folders():
+    return sorted({path.parent for path in FILES})
+
+
+@each(folders())
+def test_folders_are_taken_in_at_a_glance(path):
+    files = [other for other in path.glob("*.py") if other.name != "__init__.py"]
+    assert len(files) <= 16, f"{relative(path)}: {len(files)} files"
+
+
+@each(FILES)
+def test_constructors_take_few_arguments(path):
+    counts = {}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ClassDef):
+            for item in node.body:
+                if getattr(item, "name", "") == "__init__":
+                    names = [argument.arg for argument in item.args.args + item.args.kwonlyargs]
+                    counts[node.name] = len(names) - 1
+    assert {
+        name: count for name, count in counts.items() if count > WIDE_CONSTRUCTORS.get(name, 10)
+    } == {}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from lmn_tf.ops.read import read
 
 if TYPE_CHECKING:
-    from lmn_tf.models.memory.lmn import LMN
+    from lmn_tf.models.lmn import LMN
 
 
 class Memory:
@@ -46,7 +46,7 @@ class Memory:
         return {"top_k": self.top_k}
 ''',
     "lmn_tf/models/__init__.py": "",
-    "lmn_tf/models/memory/lmn.py": """
+    "lmn_tf/models/lmn.py": """
 from keras.src import backend
 
 from lmn_tf.layers import Memory
@@ -67,7 +67,7 @@ class Base:
     default: str
 
     def build(self):
-        from lmn_tf.models.memory.lmn import LMN
+        from lmn_tf.models.lmn import LMN
 """,
     "lmn_tf/ops/__init__.py": "",
     "lmn_tf/ops/read.py": "def read(x, y, top_k):\n    return x\n",
@@ -123,16 +123,16 @@ def test_arrows_reach_the_file_behind_a_package(structure, tree):
     arrows = structure.arrows(tree)
     assert arrows == {
         "lmn_tf/layers/memory.py": {"lmn_tf/ops/read.py"},
-        "lmn_tf/models/base.py": {"lmn_tf/models/memory/lmn.py"},
-        "lmn_tf/models/memory/lmn.py": {"lmn_tf/layers/memory.py", "lmn_tf/models/base.py"},
+        "lmn_tf/models/base.py": {"lmn_tf/models/lmn.py"},
+        "lmn_tf/models/lmn.py": {"lmn_tf/layers/memory.py", "lmn_tf/models/base.py"},
         "lmn_tf/ops/read.py": set(),
     }
-    assert structure.circles(arrows) == [["lmn_tf/models/base.py", "lmn_tf/models/memory/lmn.py"]]
+    assert structure.circles(arrows) == [["lmn_tf/models/base.py", "lmn_tf/models/lmn.py"]]
 
 
 def test_an_option_is_followed_from_the_model_to_the_op(structure, tree, folder):
     hops = structure.hops(tree)
-    layer, model = "lmn_tf/layers/memory.py", "lmn_tf/models/memory/lmn.py"
+    layer, model = "lmn_tf/layers/memory.py", "lmn_tf/models/lmn.py"
     assert [(file, kind) for file, _, kind in hops] == [
         *((layer, kind) for kind in ("docstring", "signature", "attribute", "forward", "string")),
         *((model, kind) for kind in ("signature", "forward")),
@@ -159,7 +159,7 @@ def test_private_names_are_those_of_others(structure, tree):
     assert structure.private_names(tree) == {
         "_keras_mask": {"lmn_tf/layers/memory.py"},
         "_secret": {"lmn_tf/layers/memory.py"},
-        "keras.src": {"lmn_tf/models/memory/lmn.py"},
+        "keras.src": {"lmn_tf/models/lmn.py"},
     }
 
 
