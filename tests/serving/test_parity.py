@@ -78,6 +78,13 @@ def test_a_single_wrong_row_is_told():
         check_parity(Model(), served(wrong), DATASET, 1e-5)
 
 
+@pytest.mark.parametrize("tolerance", [0.003, 0.02])
+def test_a_difference_little_above_the_tolerance_is_refused(tolerance):
+    message = f"within {tolerance:g}. Received: a difference of 0.0222"
+    with pytest.raises(ExportError, match=message):
+        check_parity(Model(), served(wrong), DATASET, tolerance)
+
+
 def test_a_larger_tolerance_lets_it_pass():
     report = check_parity(Model(), served(wrong), DATASET, 0.03)
     assert report["rows_rounded"] == 0 and 0.02 < report["largest_difference"] < 0.03
