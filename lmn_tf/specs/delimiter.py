@@ -1,4 +1,4 @@
-"""What parts the cells of CSV files."""
+"""Delimiters of CSV files."""
 
 from typing import Annotated
 

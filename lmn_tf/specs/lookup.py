@@ -1,4 +1,4 @@
-"""How values become ids."""
+"""Lookups, which turn values into ids."""
 
 from typing import Annotated, Literal
 

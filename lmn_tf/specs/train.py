@@ -1,4 +1,4 @@
-"""How a run trains."""
+"""Training settings of a run."""
 
 from typing import Annotated, Literal
 

@@ -1,1 +1,1 @@
-"""What all models share: the base class, the head, metrics and the memory plug-in."""
+"""Common parts of all models: the base class, the head, metrics and the memory plug-in."""

@@ -1,4 +1,4 @@
-"""From the metric names that `compile` takes to metrics of each label."""
+"""Metrics of each label, made from the names that `compile` takes."""
 
 import keras
 

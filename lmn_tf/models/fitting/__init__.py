@@ -1,1 +1,1 @@
-"""How models train, evaluate and predict under each `tf.distribute` strategy."""
+"""Training, evaluation and prediction of models under each `tf.distribute` strategy."""

@@ -1,4 +1,4 @@
-"""What a coordinator keeps of a model while the workers of parameter servers run its steps."""
+"""Coordination of a model whose steps run on the workers of parameter servers."""
 
 import collections
 import contextlib

@@ -1,1 +1,1 @@
-"""What is learned for a feature spec, and the folder that keeps both."""
+"""Learned assets of a feature spec, and the folder that keeps both."""

@@ -1,4 +1,4 @@
-"""What training data told: vocabularies, statistics, sizes."""
+"""Learned assets: vocabularies, statistics, sizes."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""What every kind of YAML file shares: it is read from a file, and written as plain data."""
+"""Base of all kinds of YAML files: parsing, loading and writing as plain data."""
 
 import pathlib
 import re

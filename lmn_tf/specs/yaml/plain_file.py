@@ -1,4 +1,4 @@
-"""What a path leads to: reading a pipe or a device may never end."""
+"""Checks that a path leads to a plain file: reading a pipe or a device may never end."""
 
 import os
 import stat

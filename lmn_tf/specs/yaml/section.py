@@ -1,4 +1,4 @@
-"""What every section of a YAML file is made of: strict scalars, frozen records, plain dumps."""
+"""Parts of every section of a YAML file: strict scalars, frozen records, plain dumps."""
 
 import dataclasses
 import math
