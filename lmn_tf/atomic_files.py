@@ -8,6 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 _MARK = ".partial-"
 
@@ -141,13 +142,13 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: str | os.PathLike, value) -> None:
+def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes a JSON file, whole or not at all; a number that is not finite becomes `null`."""
     text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
-def finite(value):
+def finite(value: Any) -> Any:
     """Replaces each NaN or infinity in nested lists and dicts by None, as JSON has neither."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}

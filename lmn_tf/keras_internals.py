@@ -6,7 +6,17 @@ and every entry ends with what to do without it. Neither Keras nor TensorFlow is
 function is called.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
 
 # Modules that trace what they save: `tf.saved_model.save`, and Keras' exports. While they do, ops
 # leave out kernels that another machine may lack. Without them: exports by users would have to
@@ -79,7 +89,7 @@ HOOKS = (
 )
 
 
-def replace_registered_objects(module, kind):
+def replace_registered_objects(module: ModuleType, kind: type[dict]) -> None:
     """Turns Keras' dictionary of registered classes and functions into one of another type.
 
     `keras.saving.get_custom_objects()` returns the dictionary but cannot replace it, and a plain
@@ -93,7 +103,7 @@ def replace_registered_objects(module, kind):
         module.GLOBAL_CUSTOM_OBJECTS = kind(module.GLOBAL_CUSTOM_OBJECTS)
 
 
-def keras_mask(tensor):
+def keras_mask(tensor: Any) -> Any:
     """Returns the mask that Keras attached to a layer's output, or `None`.
 
     Keras fills in the argument `mask` of layers with a single tensor to call them with; those with
@@ -105,7 +115,7 @@ def keras_mask(tensor):
     return getattr(tensor, "_keras_mask", None)
 
 
-def all_layers(layer):
+def all_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Returns a list of a layer or model and the layers within it, at any depth, each once.
 
     `keras.Model.layers` ends at the first level. Without it: a walk over attributes.
@@ -116,7 +126,7 @@ def all_layers(layer):
     return layer._flatten_layers()
 
 
-def own_variables(layer):
+def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Returns a list of the variables of a layer without those of the layers within it.
 
     They are what Keras hands to `save_own_variables`, in its order: trainable ones first. Without
@@ -128,7 +138,7 @@ def own_variables(layer):
     return layer._trainable_variables + layer._non_trainable_variables
 
 
-def check_stored_variables(layer, store):
+def check_stored_variables(layer: keras.layers.Layer, store: Any) -> None:
     """Raises `ValueError` unless a store holds as many variables as a layer owns.
 
     The check, with its advice, with which Keras' own `load_own_variables` begins. Without it: an
@@ -141,7 +151,9 @@ def check_stored_variables(layer, store):
     layer._check_load_own_variables(store)
 
 
-def track_variable(owner, variable):
+def track_variable(
+    owner: keras.layers.Layer | keras.optimizers.Optimizer, variable: keras.Variable
+) -> None:
     """Adds a variable to those of a layer or optimizer, under its own name and at this moment.
 
     `add_weight` and `add_variable` create a plain `keras.Variable`; a row-wise table is created by
@@ -155,7 +167,7 @@ def track_variable(owner, variable):
     owner._track_variable(variable)
 
 
-def clear_losses(layer):
+def clear_losses(layer: keras.layers.Layer) -> None:
     """Drops the losses that the last call added to a layer and to those within it.
 
     Keras does so only when the next call begins, and keeps the tensors until then. Without it: a
@@ -167,7 +179,7 @@ def clear_losses(layer):
     layer._clear_losses()
 
 
-def strategy_of_model(model):
+def strategy_of_model(model: keras.Model) -> tf.distribute.Strategy | None:
     """Returns the `tf.distribute.Strategy` in whose scope a model was created, or `None`.
 
     `keras.Model.distribute_strategy` returns the current strategy for a model of none, and this
@@ -180,7 +192,7 @@ def strategy_of_model(model):
     return getattr(model, "_distribute_strategy", None)
 
 
-def symbolic_build(model, batch):
+def symbolic_build(model: keras.Model, batch: tuple[Any, Any]) -> None:
     """Builds a model, its metrics and its optimizer from the shapes of a batch.
 
     `keras.Model.build` leaves metrics and the optimizer unbuilt. Without it: build the three one
@@ -193,7 +205,7 @@ def symbolic_build(model, batch):
     model._symbolic_build(data_batch=batch)
 
 
-def loss_of_step(model, **arguments):
+def loss_of_step(model: keras.Model, **arguments: Any) -> tf.Tensor:
     """Returns the loss that `keras.Model.train_step` would compute.
 
     It is `compute_loss`, for subclasses whose `compute_loss` knows no `training` as well. Without
@@ -206,7 +218,7 @@ def loss_of_step(model, **arguments):
     return model._compute_loss(**arguments)
 
 
-def loss_tracker(model):
+def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
     """Returns the metric `loss` of a compiled model, which its own `train_step` has to update.
 
     Without it: the metric of that name among `model.metrics`.
@@ -217,7 +229,7 @@ def loss_tracker(model):
     return model._loss_tracker
 
 
-def compiled_metrics(model):
+def compiled_metrics(model: keras.Model) -> keras.metrics.Metric | None:
     """Returns the metric that holds those given to `compile`, or `None` where none were.
 
     `model.metrics` lists it among others, by no promised name. Without it: keep what `compile` is
@@ -229,7 +241,7 @@ def compiled_metrics(model):
     return model._compile_metrics
 
 
-def scaled_loss(model, loss):
+def scaled_loss(model: keras.Model, loss: tf.Tensor) -> tf.Tensor:
     """Scales a loss that is added to that of the labels, as Keras does those of `add_loss`.
 
     Keras divides by the number of replicas, since their gradients are added up. Without it: divide
@@ -242,7 +254,7 @@ def scaled_loss(model, loss):
     return model._aggregate_additional_loss(loss)
 
 
-def is_validation(arguments):
+def is_validation(arguments: dict[str, Any]) -> bool:
     """Returns whether `evaluate` was called by `fit`, whose dataset Keras has prepared already.
 
     Without it: a flag that `fit` sets.
@@ -253,7 +265,7 @@ def is_validation(arguments):
     return bool(arguments.get("_use_cached_eval_dataset"))
 
 
-def strategy_of_optimizer(optimizer):
+def strategy_of_optimizer(optimizer: keras.optimizers.Optimizer) -> tf.distribute.Strategy:
     """Returns the `tf.distribute.Strategy` in whose scope an optimizer was created.
 
     Keras updates variables by it, whatever the current one is. Without it: keep it in the
@@ -265,7 +277,7 @@ def strategy_of_optimizer(optimizer):
     return optimizer._distribution_strategy
 
 
-def trained_variables(optimizer):
+def trained_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """Returns a list of the variables that an optimizer was built for.
 
     `optimizer.variables` lists its own. Without it: keep what `build` is given.
@@ -276,7 +288,9 @@ def trained_variables(optimizer):
     return optimizer._trainable_variables
 
 
-def variable_index(optimizer, variable):
+def variable_index(
+    optimizer: keras.optimizers.Optimizer, variable: keras.Variable | tf.Variable
+) -> int:
     """Returns the position of a variable among those that an optimizer was built for.
 
     Without it: an own dictionary, made in `build`.
@@ -288,7 +302,9 @@ def variable_index(optimizer, variable):
     return optimizer._get_variable_index(variable)
 
 
-def is_decayed(optimizer, variable):
+def is_decayed(
+    optimizer: keras.optimizers.Optimizer, variable: keras.Variable | tf.Variable
+) -> bool:
     """Returns whether `exclude_from_weight_decay` left a variable to be decayed.
 
     Without it: override `exclude_from_weight_decay` and keep its arguments.
@@ -300,7 +316,9 @@ def is_decayed(optimizer, variable):
     return optimizer._use_weight_decay(variable)
 
 
-def clipped_gradients(optimizer, gradients):
+def clipped_gradients(
+    optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor | tf.IndexedSlices | None]
+) -> list[tf.Tensor | tf.IndexedSlices | None]:
     """Returns gradients clipped as an optimizer's arguments ask.
 
     Needed to clip sums over replicas, before the optimizer sees them. Without it: clip by
@@ -313,7 +331,9 @@ def clipped_gradients(optimizer, gradients):
     return optimizer._clip_gradients(gradients)
 
 
-def summed_gradients(optimizer, gradients_and_variables):
+def summed_gradients(
+    optimizer: keras.optimizers.Optimizer, gradients_and_variables: Sequence[tuple[Any, Any]]
+) -> list[tuple[Any, Any]]:
     """Returns pairs of gradient and variable, the gradients summed over replicas.
 
     Without it: `all_reduce` of the replica context.
@@ -325,7 +345,9 @@ def summed_gradients(optimizer, gradients_and_variables):
     return optimizer._all_reduce_sum_gradients(gradients_and_variables)
 
 
-def add_inner_optimizer(optimizer, inner):
+def add_inner_optimizer(
+    optimizer: keras.optimizers.Optimizer, inner: keras.optimizers.Optimizer
+) -> None:
     """Adds an optimizer to a `MultiOptimizer` before any variable asks for it.
 
     Keras adds it when a variable is first mapped to it, so that the order in a checkpoint would
@@ -338,7 +360,7 @@ def add_inner_optimizer(optimizer, inner):
     optimizer._inner_optimizers.append(inner)
 
 
-def tf_variable(variable):
+def tf_variable(variable: keras.Variable) -> Any:
     """Returns what a Keras variable holds: a `tf.Variable`, or what `set_tf_variable` put there.
 
     `keras.Variable.value` may be another value instead: that of a `keras.StatelessScope`, or a
@@ -350,7 +372,7 @@ def tf_variable(variable):
     return variable._value
 
 
-def set_tf_variable(variable, value):
+def set_tf_variable(variable: keras.Variable, value: tf.Variable | tuple[tf.Variable, ...]) -> None:
     """Puts another `tf.Variable` behind a Keras variable, of the same shape and type.
 
     For row-wise tables, and for metrics that move from servers to the coordinator. Without it: a
@@ -363,7 +385,7 @@ def set_tf_variable(variable, value):
     variable._value = value
 
 
-def h5_group(store):
+def h5_group(store: Any) -> Any:
     """Returns the HDF5 group behind a store that Keras saves to or loads from.
 
     Through it a table is written and read in pieces; a store takes and gives arrays as a whole.
@@ -383,7 +405,7 @@ def h5_group(store):
     return store._h5_entry_group
 
 
-def mark_operation(operation, name):
+def mark_operation(operation: tf.Operation, name: str) -> None:
     """Gives an operation of a graph a boolean attribute, for `operation.get_attr(name)` to find.
 
     So an op is told something of its input that tensors do not say. Without it: a set of marked
@@ -398,7 +420,7 @@ def mark_operation(operation, name):
     operation._set_attr(name, tf.compat.v1.AttrValue(b=True))
 
 
-def is_traced_for_xla():
+def is_traced_for_xla() -> bool:
     """Returns whether the graph being traced, or one around it, is to be compiled by XLA.
 
     XLA needs static shapes, and no public function says that it will compile. Without it: static
@@ -417,7 +439,7 @@ def is_traced_for_xla():
     return False
 
 
-def resource_variable(value):
+def resource_variable(value: np.ndarray | tf.Tensor) -> tf.Variable:
     """Creates a `tf.Variable` that the strategy in scope neither places nor replicates.
 
     `tf.Variable(...)` inside the scope of a `ParameterServerStrategy` lies on a server. Without
@@ -431,7 +453,7 @@ def resource_variable(value):
     return resource_variable_ops.ResourceVariable(value, trainable=False)
 
 
-def cluster_jobs(strategy):
+def cluster_jobs(strategy: tf.distribute.Strategy) -> dict[str, list[str]]:
     """Returns a dictionary from job to the addresses of its tasks.
 
     `strategy.cluster_resolver` is `None` for a `ParameterServerStrategy`. Without it: pass the
@@ -443,7 +465,7 @@ def cluster_jobs(strategy):
     return strategy._cluster_resolver.cluster_spec().as_dict()
 
 
-def merge_call(function, strategy, *args):
+def merge_call(function: Callable[..., Any], strategy: tf.distribute.Strategy, *args: Any) -> Any:
     """Calls a function of the strategy and more, once for all replicas, as Keras' optimizers do.
 
     The public `merge_call` of a replica context is refused in the control flow of replicas under
@@ -460,7 +482,7 @@ def merge_call(function, strategy, *args):
     return tf.__internal__.distribute.interim.maybe_merge_call(function, strategy, *args)
 
 
-def needs_merge_call():
+def needs_merge_call() -> bool:
     """Returns whether replicas have to meet before they update variables.
 
     Such an update is refused inside a conditional of one replica. Without it: assume that they

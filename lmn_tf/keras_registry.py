@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from typing import Any
 
 from lmn_tf.keras_internals import REGISTRATION_MODULE, replace_registered_objects
 
@@ -38,12 +39,12 @@ class KerasRegistry(dict):
             return self[name]
         raise KeyError(name)
 
-    def get(self, name, default=None):
+    def get(self, name: str, default: Any = None) -> Any:
         """As of any dictionary."""
         return self[name] if name in self else default
 
 
-def load_classes():
+def load_classes() -> None:
     """Imports all modules that register classes with Keras."""
     import pkgutil  # Not above: it takes longer than all of `import lmn_tf`.
 
@@ -53,7 +54,7 @@ def load_classes():
             importlib.import_module(module.name)
 
 
-def register():
+def register() -> None:
     """Puts a `KerasRegistry` into Keras: at once where Keras is loaded, else as soon as it is."""
     if REGISTRATION_MODULE in sys.modules:
         replace_registered_objects(sys.modules[REGISTRATION_MODULE], KerasRegistry)

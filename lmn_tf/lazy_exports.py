@@ -1,9 +1,16 @@
 """Public names of a package that load on first use, so that importing it stays quick."""
 
 import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 
-def lazy_exports(package, names, places, check=None):
+def lazy_exports(
+    package: str,
+    names: Sequence[str],
+    places: Mapping[str, str],
+    check: Callable[[], None] | None = None,
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Gives a package the functions that find its names when they are first asked for.
 
     Args:

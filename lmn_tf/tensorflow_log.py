@@ -4,11 +4,12 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 
 from lmn_tf.keras_backend import require_tensorflow
 
 
-def quiet_tensorflow(find_devices=True) -> None:
+def quiet_tensorflow(find_devices: bool = True) -> None:
     """Imports TensorFlow and finds the devices without its notes about the machine.
 
     They come from native code past Python's `sys.stderr` and past TensorFlow's own log level, so
@@ -38,7 +39,7 @@ def quiet_tensorflow(find_devices=True) -> None:
 
 
 @contextlib.contextmanager
-def turned_away_stderr():
+def turned_away_stderr() -> Iterator[None]:
     """Sends file descriptor 2 to a temporary file, shown only when the block raises."""
     sys.stderr.flush()
     kept = os.dup(2)

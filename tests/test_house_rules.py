@@ -47,21 +47,30 @@ LEVEL = {
     "cli": 6,
 }
 
-# Packages whose public signatures are annotated throughout.
+# Packages and modules whose public signatures are annotated throughout.
 ANNOTATED = (
+    "atomic_files",
     "callbacks",
+    "cli",
     "data",
     "distribute",
     "features",
+    "keras_backend",
+    "keras_internals",
+    "keras_registry",
     "layers/attention",
     "layers/core",
     "layers/evolution",
     "layers/retrieval",
     "layers/tokens",
+    "lazy_exports",
     "metrics",
     "ops",
     "optimizers",
     "serving",
+    "specs",
+    "tensorflow_log",
+    "version",
 )
 
 # Import name → name on the package index, where they differ.
@@ -177,7 +186,9 @@ QUESTION_WORDS = {"all", "how", "on", "what", "when", "where", "which", "who", "
 
 
 ANNOTATED_FILES = [
-    path for path in FILES if any((PACKAGE / part) in path.parents for part in ANNOTATED)
+    path
+    for path in FILES
+    if any(PACKAGE / part in (path.with_suffix(""), *path.parents) for part in ANNOTATED)
 ]
 
 

@@ -24,7 +24,16 @@ _PLACE = Path("pipelines") / "benchmarks"
 @click.option("--only", help="Only the cases whose title holds this text.")
 @click.option("--folder", help="Folder of benchmarks. Defaults to pipelines/benchmarks, searched "
               "for from the current folder upwards.")  # fmt: skip
-def benchmark(name, more, quick, output, as_json, rounds, only, folder):
+def benchmark(
+    name: str | None,
+    more: tuple[str, ...],
+    quick: bool,
+    output: str | None,
+    as_json: bool,
+    rounds: int | None,
+    only: str | None,
+    folder: str | None,
+) -> None:
     """Time contenders side by side and write a table; without NAME, list the benchmarks.
 
     The benchmarks are scripts of the repository, not of the installed package. Peers such as

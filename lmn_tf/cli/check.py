@@ -1,7 +1,11 @@
 """`lmn-tf check`: validates a YAML file without TensorFlow."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,13 +16,19 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.yaml.strict_yaml import Marks, no_file
 from lmn_tf.training.comparison.comparison_checks import check_runs
 
+if TYPE_CHECKING:
+    from lmn_tf.data.check import Report
+    from lmn_tf.specs.comparison_spec import ComparisonSpec
+    from lmn_tf.specs.feature_spec import FeatureSpec
+    from lmn_tf.specs.pipeline_spec import PipelineSpec
+
 
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option("--data", metavar="GLOB", help="Also read the first 1,000 rows of these files.")
 @click.option("--delimiter", metavar="C", help="What parts the cells of CSV files.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(file, data, delimiter, as_json):
+def check(file: str, data: str | None, delimiter: str | None, as_json: bool) -> None:
     """Validate the feature spec, pipeline or comparison in FILE.
 
     With a pipeline or a comparison, the files that it names are validated too.
@@ -43,7 +53,9 @@ def check(file, data, delimiter, as_json):
         click.echo(json.dumps(summary, indent=2))
 
 
-def check_file(path, data=None, delimiter=None):
+def check_file(
+    path: str | os.PathLike, data: str | None = None, delimiter: str | None = None
+) -> tuple[dict[str, Any], Report | None]:
     """Checks a YAML file and all that it names.
 
     Args:
@@ -79,7 +91,9 @@ def check_file(path, data=None, delimiter=None):
     return summary, check_files(features, data)
 
 
-def check_feature_spec(spec, path=None, marks=None):
+def check_feature_spec(
+    spec: FeatureSpec, path: str | os.PathLike | None = None, marks: Marks | None = None
+) -> dict[str, Any]:
     """Checks that the files a feature spec names can be read, and returns its summary."""
     marks = Marks() if marks is None else marks
     for part, columns in _columns(spec):
@@ -114,7 +128,9 @@ def _columns(spec):
         yield ("sequences", number, "fields"), fields
 
 
-def check_pipeline(spec, path=None, marks=None):
+def check_pipeline(
+    spec: PipelineSpec, path: str | os.PathLike | None = None, marks: Marks | None = None
+) -> FeatureSpec:
     """Checks the feature spec and the model's options of a pipeline; returns the feature spec."""
     marks = Marks() if marks is None else marks
     registry.check_model(spec.model, (path, marks))
@@ -127,7 +143,9 @@ def check_pipeline(spec, path=None, marks=None):
     return features
 
 
-def check_comparison(spec, path=None, marks=None):
+def check_comparison(
+    spec: ComparisonSpec, path: str | os.PathLike | None = None, marks: Marks | None = None
+) -> FeatureSpec:
     """Checks the pipeline and each model of a comparison; returns the feature spec."""
     marks = Marks() if marks is None else marks
     pipeline = _named_file(spec.pipeline_path, "pipeline", path, marks, "pipeline")
@@ -167,7 +185,7 @@ def _pipeline_summary(spec):
     }
 
 
-def sentence(summary):
+def sentence(summary: dict[str, Any]) -> str:
     """Returns a summary as the one line that `lmn-tf check` prints."""
     start = f"{summary['file']}: valid {summary['kind']}"
     if summary["kind"] == "feature spec":
@@ -188,7 +206,7 @@ def _count(items, plural):
     return f"{len(items)} {plural if len(items) != 1 else plural.removesuffix('s')}"
 
 
-def failure(file, error):
+def failure(file: str | os.PathLike, error: UserError) -> dict[str, Any]:
     """Returns a `UserError` as what `--json` prints."""
     errors = (error, *error.others)
     problems = [{"file": e.file, "line": e.line, "message": e.message} for e in errors]

@@ -11,7 +11,9 @@ import click
 @click.option("--output", help="Folder for runs and tables. Defaults to the file's.")
 @click.option("--in-process", is_flag=True, help="Load TensorFlow once: faster for small runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-def compare(comparison, seeds, output, in_process, as_json):
+def compare(
+    comparison: str, seeds: int | None, output: str | None, in_process: bool, as_json: bool
+) -> None:
     """Train several models with several seeds on one data set, and print one table.
 
     With a `search`, each model's options are first chosen by the validation set, with as many

@@ -7,7 +7,7 @@ import click
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def doctor(as_json):
+def doctor(as_json: bool) -> None:
     """Report versions, devices, XLA and limits, and what is wrong with them.
 
     The exit status is 1 when something is broken, 0 when all is well or merely slow.

@@ -10,7 +10,7 @@ import click
 @click.option("--data", help="Glob of the files. Defaults to the test set of the run's pipeline.")
 @click.option("--delimiter", metavar="C", help="Of CSV files. Defaults to that of the pipeline.")
 @click.option("--batch-size", type=click.IntRange(1), help="Rows of a batch.")
-def evaluate(run_dir, data, delimiter, batch_size):
+def evaluate(run_dir: str, data: str | None, delimiter: str | None, batch_size: int | None) -> None:
     """Evaluate a trained model and print its metrics as JSON.
 
     \b

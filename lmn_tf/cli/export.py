@@ -18,7 +18,9 @@ import click
     help="Largest difference of two probabilities that counts as none.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the parity report as JSON.")
-def export(run_dir, out_dir, data, rows, tolerance, as_json):
+def export(
+    run_dir: str, out_dir: str, data: str | None, rows: int, tolerance: float, as_json: bool
+) -> None:
     """Export a trained model as a SavedModel, reload it and compare the two on real rows.
 
     A SavedModel is a program: whoever loads it runs its graph. Load only exports of people whom

@@ -12,7 +12,9 @@ import click
 @click.option("--top", type=click.IntRange(1), default=10, help="How many slots are shown.")
 @click.option("--batch-size", type=click.IntRange(1), help="Rows of a batch.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(run_dir, data, rows, top, batch_size, as_json):
+def inspect(
+    run_dir: str, data: str | None, rows: int, top: int, batch_size: int | None, as_json: bool
+) -> None:
     """Tell what the memory of a trained model holds.
 
     Reads the first rows of the data and prints, for each memory, how many of its slots are in use

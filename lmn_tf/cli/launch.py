@@ -25,7 +25,17 @@ _PATIENCE_SECONDS = 30.0  # for a coordinator that is to end by itself
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
 @click.option("--no-test", is_flag=True, help="Leave the test set unread.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
-def launch(pipeline, workers, ps, settings, run_dir, warm_start, resume, no_test, as_json):
+def launch(
+    pipeline: str,
+    workers: int,
+    ps: int,
+    settings: tuple[str, ...],
+    run_dir: str | None,
+    warm_start: str | None,
+    resume: bool,
+    no_test: bool,
+    as_json: bool,
+) -> int:
     """Train a pipeline on a parameter-server cluster of this machine.
 
     Starts workers, parameter servers and the coordinator in processes of their own, trains as

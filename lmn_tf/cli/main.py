@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 
 import click
 
@@ -34,16 +35,18 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A click group that imports a subcommand's module when it is called."""
 
-    def list_commands(self, ctx):
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx, cmd_name):
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
         module, _, function = COMMANDS[cmd_name][0].partition(":")
         return getattr(importlib.import_module(module), function)
 
-    def resolve_command(self, ctx, args):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
         if args and name not in COMMANDS and not name.startswith("-"):
             raise click.UsageError(
@@ -51,7 +54,7 @@ class LazyGroup(click.Group):
             )
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx, formatter):
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
@@ -59,14 +62,14 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lmn-tf")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug):
+def cli(debug: bool) -> None:
     """Click models whose users share a large trainable memory.
 
     Example: lmn-tf train pipelines/quickstart.yaml
     """
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status: 0, or 2 for a user's mistake.
 
     Args:
@@ -100,7 +103,7 @@ def _take_debug(arguments):
     return len(options) < end, options + arguments[end:]
 
 
-def explain(error):
+def explain(error: Exception) -> tuple[str, int]:
     """Returns the one line that tells of an exception, and the exit status that goes with it."""
     if isinstance(error, UserError):
         more = len(error.others)

@@ -110,7 +110,7 @@ def _on_the_page(description: str) -> str:
 @click.argument("name", required=False)
 @click.option("--markdown", is_flag=True, help="Print Markdown: without NAME, the models page.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def models(name, markdown, as_json):
+def models(name: str | None, markdown: bool, as_json: bool) -> None:
     """List the models, or show one with its formula, options, cost and reference.
 
     \b

@@ -15,7 +15,14 @@ import click
 )
 @click.option("--delimiter", metavar="C", help="Of CSV files. Defaults to that of the pipeline.")
 @click.option("--batch-size", type=click.IntRange(1), help="Rows of a batch.")
-def predict(run_dir, data, output, columns, delimiter, batch_size):
+def predict(
+    run_dir: str,
+    data: str,
+    output: str,
+    columns: str,
+    delimiter: str | None,
+    batch_size: int | None,
+) -> None:
     """Write a trained model's probabilities, one row for each row of the data, in order.
 
     The file has a column for each label, and before them the group column of the feature spec

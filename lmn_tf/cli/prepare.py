@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import sys
+from typing import Any
 
 import click
 
@@ -72,7 +73,16 @@ def _common_option(field):
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="synthetic: arguments.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @_options
-def prepare(dataset, input_dir, output_dir, spec, overwrite, settings, as_json, **options):
+def prepare(
+    dataset: str,
+    input_dir: str | None,
+    output_dir: str,
+    spec: str | None,
+    overwrite: bool,
+    settings: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Turn a published data set into rows for training, validation and test.
 
     DATASET is movielens-1m, movielens-100k, amazon, online-retail, mind, taobao-userbehavior,

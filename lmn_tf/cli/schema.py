@@ -6,7 +6,7 @@ import click
 
 
 @click.command()
-def schema():
+def schema() -> None:
     """Print the JSON Schema of feature specs, pipelines and comparisons.
 
     Example: lmn-tf schema > lmn_tf.schema.json

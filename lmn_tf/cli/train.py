@@ -15,7 +15,15 @@ import click
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
 @click.option("--no-test", is_flag=True, help="Leave the test set unread.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
-def train(pipeline, settings, run_dir, warm_start, resume, no_test, as_json):
+def train(
+    pipeline: str,
+    settings: tuple[str, ...],
+    run_dir: str | None,
+    warm_start: str | None,
+    resume: bool,
+    no_test: bool,
+    as_json: bool,
+) -> None:
     """Train and evaluate the model of a pipeline.
 
     Fills the run directory and prints the metrics. A run that was killed goes on with --resume,

@@ -46,7 +46,7 @@ class ColumnOption(NamedTuple):
 
 
 @functools.cache
-def column_options(cls):
+def column_options(cls: type["Column"]) -> dict[str, ColumnOption]:
     """Returns the options of a class of columns that depend on their kind, by name.
 
     Example:
@@ -102,37 +102,37 @@ class Column:
     unit: Annotated[Unit, _Only("elapsed_time")] = "second"
 
     @property
-    def data_column(self):
+    def data_column(self) -> str:
         """Name of the column in the data."""
         return self.column if self.column is not None else self.name
 
     @property
-    def bucketize(self):
+    def bucketize(self) -> Bucketize | None:
         """The `Bucketize` step that ends the transform, or `None`."""
         last = self.transform[-1] if self.transform else None
         return last if isinstance(last, Bucketize) else None
 
     @property
-    def has_ids(self):
+    def has_ids(self) -> bool:
         """Whether values become ids (of an embedding table) and not plain numbers."""
         if self.kind == "numeric":
             return self.bucketize is not None
         return self.kind != "vector"
 
     @property
-    def options_of_kind(self):
+    def options_of_kind(self) -> tuple[str, ...]:
         """Names of the options that go with the column's kind."""
         options = column_options(type(self))
         return tuple(key for key, option in options.items() if self.kind in option.kinds)
 
     @property
-    def needs_statistics(self):
+    def needs_statistics(self) -> bool:
         """Whether a step of the transform is learned from the training data."""
         named = any(step in ("standardize", "min_max") for step in self.transform)
         return named or (self.bucketize is not None and self.bucketize.learned)
 
 
-def check_column(column):
+def check_column(column: Column) -> None:
     """Raises `Problem` when a feature or a field has what its kind cannot use, or lacks it."""
     kind = column.kind
     for key, option in column_options(type(column)).items():
@@ -231,11 +231,11 @@ class Feature(Column):
         return self
 
     @property
-    def key(self):
+    def key(self) -> str:
         """The feature's name in `Assets`."""
         return self.name
 
-    def relevant_keys(self):
+    def relevant_keys(self) -> tuple[str, ...]:
         """Names of the arguments that mean something for this kind, in the order of a file."""
         column = () if self.kind == "cross" else ("column",)
         return ("name", "role", "kind", *column, *self.options_of_kind)
@@ -271,7 +271,7 @@ class Field(Column):
                 )
         return self
 
-    def relevant_keys(self):
+    def relevant_keys(self) -> tuple[str, ...]:
         """Names of the arguments that mean something for this field, in the order of a file."""
         if self.like is not None:
             return ("name", "column", "like", "weights")
@@ -303,6 +303,6 @@ class ResolvedField(Column):
     of: tuple[()] = ()
 
     @property
-    def key(self):
+    def key(self) -> str:
         """The field's name in `Assets`: the liked feature's, or `"<sequence>.<field>"`."""
         return self.like if self.like is not None else f"{self.sequence}.{self.name}"

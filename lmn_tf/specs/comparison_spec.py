@@ -1,7 +1,9 @@
 """The spec of a comparison: several models on one data set."""
 
+import pathlib
 import random
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -71,7 +73,7 @@ class Search:
     monitor: Literal["auc", "gauc", "logloss"] = "auc"
     grid: Grid = pydantic.Field(default_factory=dict)
 
-    def draw(self, grid):
+    def draw(self, grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         """Returns `trials` different configurations of `grid`, the same for the same seed.
 
         More trials begin with those of fewer. The order of the keys does not matter, that of the
@@ -156,20 +158,26 @@ class ComparisonSpec(Document):
         return self
 
     @property
-    def base_label(self):
+    def base_label(self) -> str:
         """Label of the model that the others are compared with."""
         return self.base if self.base is not None else self.models[0].label
 
     @property
-    def pipeline_path(self):
+    def pipeline_path(self) -> pathlib.Path:
         """Path of the base pipeline from the current folder."""
         return path_beside(self.base_dir, self.pipeline)
 
-    def load_pipeline(self):
+    def load_pipeline(self) -> PipelineSpec:
         """Returns the `PipelineSpec` that all runs start from."""
         return PipelineSpec.load(self.pipeline_path)
 
-    def run_pipeline(self, label, seed=None, base=None, configuration=None):
+    def run_pipeline(
+        self,
+        label: str,
+        seed: int | None = None,
+        base: PipelineSpec | None = None,
+        configuration: Mapping[str, Any] | None = None,
+    ) -> PipelineSpec:
         """Returns the `PipelineSpec` of one model and seed.
 
         Args:

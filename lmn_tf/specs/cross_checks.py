@@ -1,10 +1,17 @@
 """Rules of a feature spec that look at more than one column."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from lmn_tf.specs.errors import did_you_mean, short
 from lmn_tf.specs.yaml.section import Problem, to_plain
 
+if TYPE_CHECKING:
+    from lmn_tf.specs.feature_spec import FeatureSpec
 
-def check_feature_spec(spec):
+
+def check_feature_spec(spec: FeatureSpec) -> None:
     """Raises `Problem` for the first broken rule."""
     _check_names(spec)
     _check_columns(spec)

@@ -1,6 +1,6 @@
 """Delimiters of CSV files."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
@@ -10,7 +10,7 @@ from lmn_tf.specs.yaml.section import Problem
 _RULE = r"must be one ASCII character, not a quote or the end of a line; `\t` is a tab"
 
 
-def as_delimiter(value) -> str:
+def as_delimiter(value: Any) -> str:
     r"""Returns the one character of a delimiter that a user gave.
 
     Raises:

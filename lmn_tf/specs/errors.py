@@ -1,9 +1,14 @@
 """The one exception for mistakes that a user can mend."""
 
+from __future__ import annotations
+
 import difflib
 import itertools
+import os
 import pathlib
 import re
+from collections.abc import Iterable
+from typing import Any
 
 _ALIKE = 0.6  # from here on a name may be meant
 _MOST_NAMES = 10_000  # looked through for the nearest one
@@ -25,7 +30,13 @@ class UserError(ValueError):
     'a.yaml:3: `dim` must be at least 1. Received: dim=0'
     """
 
-    def __init__(self, message, file=None, line=None, others=()):
+    def __init__(
+        self,
+        message: Any,
+        file: str | os.PathLike | None = None,
+        line: int | None = None,
+        others: Iterable[UserError] = (),
+    ) -> None:
         self.message = clipped(" ".join(str(message).split("\n")))
         self.file = None if file is None else str(file)
         self.line = line
@@ -43,7 +54,7 @@ class UserError(ValueError):
         return type(self), (self.message, self.file, self.line, self.others)
 
 
-def nearest(name, names):
+def nearest(name: Any, names: Iterable[Any]) -> Any:
     """Returns the one of `names` most like `name`, or `None` when nothing is near.
 
     Example:
@@ -74,7 +85,7 @@ def _likeness(one, other, least):
     return likeness if likeness >= least else 0.0
 
 
-def did_you_mean(name, names):
+def did_you_mean(name: Any, names: Iterable[Any]) -> str:
     """Returns `" Did you mean `x`?"` for the nearest of `names`, else the short list of them."""
     names = list(names)
     best = nearest(name, names)
@@ -85,7 +96,7 @@ def did_you_mean(name, names):
     return " Known: " + ", ".join(f"`{choice}`" for choice in names) + "."
 
 
-def clipped(text):
+def clipped(text: str) -> str:
     """Returns a message without the middle of its overlong words, and of itself.
 
     Example:
@@ -104,7 +115,7 @@ def _cut(text, limit):
     return text if len(text) <= limit else f"{text[: limit - 3 - half]}...{text[-half:]}"
 
 
-def short(value, limit=80):
+def short(value: Any, limit: int = 80) -> str:
     """Returns `repr(value)` cut to `limit` characters, for the end of a message."""
     try:
         text = repr(str(value)) if isinstance(value, pathlib.PurePath) else repr(value)

@@ -1,6 +1,7 @@
 """The spec of a data set: what its columns mean."""
 
 import functools
+import os
 import pathlib
 from typing import Annotated, Literal
 
@@ -43,7 +44,7 @@ class Label:
     column: Text | None = None
 
     @property
-    def data_column(self):
+    def data_column(self) -> str:
         """Name of the column in the data."""
         return self.column if self.column is not None else self.name
 
@@ -100,7 +101,7 @@ class Sequence:
                 )
         return self
 
-    def field(self, name):
+    def field(self, name: str) -> Field:
         """Returns the `Field` called `name`."""
         for field in self.fields:
             if field.name == name:
@@ -192,7 +193,7 @@ class FeatureSpec(Document):
         return self
 
     @classmethod
-    def load(cls, path, learned=None):
+    def load(cls, path: str | os.PathLike, learned: bool | None = None) -> "FeatureSpec":
         """Reads a YAML file, and what was learned where it is that of a run or an export.
 
         Args:
@@ -220,13 +221,13 @@ class FeatureSpec(Document):
     # What is learned from data is no part of the spec: neither written, nor compared.
 
     @property
-    def assets(self):
+    def assets(self) -> Assets:
         """The `Assets` learned for this spec; mutable, empty at first."""
         return vars(self).setdefault("_assets", Assets())
 
     # Columns.
 
-    def feature(self, name):
+    def feature(self, name: str) -> Feature:
         """Returns the `Feature` called `name`."""
         if name not in self._by_name:
             raise KeyError(f"`{name}` must be a feature.{did_you_mean(name, self._by_name)}")
@@ -236,11 +237,11 @@ class FeatureSpec(Document):
     def _by_name(self):
         return {feature.name: feature for feature in self.features}
 
-    def features_of(self, role):
+    def features_of(self, role: str) -> tuple[Feature, ...]:
         """Returns the features of a role, in the order of the file."""
         return tuple(feature for feature in self.features if feature.role == role)
 
-    def sequence(self, name):
+    def sequence(self, name: str) -> Sequence:
         """Returns the `Sequence` called `name`."""
         for sequence in self.sequences:
             if sequence.name == name:
@@ -249,7 +250,7 @@ class FeatureSpec(Document):
             f"`{name}` must be a sequence.{did_you_mean(name, [s.name for s in self.sequences])}"
         )
 
-    def resolved_field(self, sequence, field):
+    def resolved_field(self, sequence: Sequence | str, field: Field | str) -> ResolvedField:
         """Returns a field (or its name) of a sequence (or its name) as a `ResolvedField`."""
         sequence = self.sequence(sequence) if isinstance(sequence, str) else sequence
         field = sequence.field(field) if isinstance(field, str) else field
@@ -263,7 +264,7 @@ class FeatureSpec(Document):
             **{key: getattr(source, key) for key in LIKED_KEYS},
         )
 
-    def features_and_fields(self):
+    def features_and_fields(self) -> tuple[Feature | ResolvedField, ...]:
         """Returns every feature and every resolved field, in the order of the file."""
         fields = [
             self.resolved_field(sequence, field)
@@ -272,7 +273,7 @@ class FeatureSpec(Document):
         ]
         return (*self.features, *fields)
 
-    def columns(self, labels=True, histories=True):
+    def columns(self, labels: bool = True, histories: bool = True) -> tuple[str, ...]:
         """Returns the names of all columns of the data that must be read, each once.
 
         Args:
@@ -292,7 +293,7 @@ class FeatureSpec(Document):
                 names += [field.data_column, field.weights]
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
-    def id_columns(self):
+    def id_columns(self) -> tuple[str, ...]:
         """Returns the names of the columns that hold ids: of features, fields, group and owners."""
         names = [] if self.group is None else [self.group]
         columns = list(self.features)
@@ -307,13 +308,13 @@ class FeatureSpec(Document):
 
     # Tables and sizes.
 
-    def table_of(self, column):
+    def table_of(self, column: Feature | ResolvedField) -> tuple[str, Table]:
         """Returns the name and the `Table` of a feature or a resolved field."""
         if column.table is not None:
             return column.table, self.tables[column.table]
         return column.key, Table(dim=self.embedding_dim)
 
-    def lookup_key(self, column):
+    def lookup_key(self, column: Feature | ResolvedField) -> str:
         """Returns the key of a column's vocabulary and size in `assets`.
 
         It is the column's own `key`, but the table's name where several columns that learn their
@@ -331,7 +332,7 @@ class FeatureSpec(Document):
             sharers.setdefault(column.table, set()).add(column.key)
         return sharers
 
-    def vocabulary(self, column):
+    def vocabulary(self, column: Feature | ResolvedField) -> list[str | int] | None:
         """Returns the values of a column's vocabulary as a list, or `None` where it has none.
 
         Raises:
@@ -355,7 +356,7 @@ class FeatureSpec(Document):
             f"the vocabulary of `{column.name}` must be learned from training data first."
         )
 
-    def input_size(self, column):
+    def input_size(self, column: Feature | ResolvedField) -> int:
         """Returns the number of ids of a column, the two reserved ones included.
 
         Raises:

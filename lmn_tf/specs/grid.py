@@ -1,6 +1,7 @@
 """A grid of settings: dotted keys, and the values that each may take."""
 
 import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import pydantic
@@ -82,7 +83,7 @@ Grid = Annotated[
 ]
 
 
-def overlaps(grid):
+def overlaps(grid: Collection[str]) -> list[tuple[str, str]]:
     """Returns the pairs of a key and another one that it lies in: both would write one value.
 
     Example:
@@ -97,7 +98,7 @@ def overlaps(grid):
     return pairs
 
 
-def size(grid):
+def size(grid: Mapping[str, Sequence[Any]]) -> int:
     """Returns how many configurations a grid has.
 
     Example:
@@ -111,7 +112,7 @@ def size(grid):
     return count
 
 
-def configuration(grid, number):
+def configuration(grid: Mapping[str, Sequence[Any]], number: int) -> dict[str, Any]:
     """Returns one configuration of a grid: each key with one of its values.
 
     Args:

@@ -81,12 +81,12 @@ class Lookup:
             seen[value] = index
 
     @property
-    def way(self):
+    def way(self) -> str:
         """Which of `"vocabulary"`, `"learn"`, `"hash"`, `"identity"` was given."""
         return next(way for way in _WAYS if getattr(self, way) is not None)
 
     @property
-    def size(self):
+    def size(self) -> int | None:
         """Number of ids with the two reserved ones, or `None` when only files can tell."""
         if isinstance(self.vocabulary, tuple):
             return len(self.vocabulary) + 2

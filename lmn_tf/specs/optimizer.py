@@ -1,6 +1,6 @@
 """The optimizers of a run."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pydantic
 
@@ -34,7 +34,7 @@ OptimizerRule = Annotated[
 ]
 
 
-def check_one_rule(key, rule):
+def check_one_rule(key: str, rule: dict[str, Any]) -> None:
     """Raises `Problem` unless `rule` maps one optimizer's name to a rate or to arguments."""
     if len(rule) != 1:
         names = ", ".join(rule) or "none"

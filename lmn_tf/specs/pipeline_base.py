@@ -34,7 +34,12 @@ class _Layer(NamedTuple):
             raise self.error(f"`{key}` {problem.message}", key) from None
 
 
-def inherited(data, base_dir=".", file=None, marks=None):
+def inherited(
+    data: Any,
+    base_dir: str | os.PathLike = ".",
+    file: str | os.PathLike | None = None,
+    marks: Marks | None = None,
+) -> tuple[Any, Marks | None]:
     """Returns the data of a pipeline with the keys that it takes over from its `base`.
 
     Args:

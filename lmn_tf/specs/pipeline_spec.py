@@ -1,7 +1,10 @@
 """The spec of a run: data, model, training."""
 
 import datetime
-from typing import Annotated, Literal
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -25,6 +28,7 @@ from lmn_tf.specs.yaml.section import (
     path_beside,
     section,
 )
+from lmn_tf.specs.yaml.strict_yaml import Marks
 
 MARK = "{day}"
 _MOST_DAYS = 36_525  # a century
@@ -82,7 +86,7 @@ class Days:
             )
         return self
 
-    def paths(self, pattern):
+    def paths(self, pattern: str) -> dict[str, str]:
         """Returns the pattern of each day's files, by the day as `2024-01-31`, in order."""
         first, last = (datetime.date.fromisoformat(day) for day in (self.first, self.last))
         days = [first + datetime.timedelta(n) for n in range((last - first).days + 1)]
@@ -210,7 +214,7 @@ class WarmStart:
     row_state: Flag = True
 
 
-def check_model(model, path=("model",)):
+def check_model(model: Mapping[str, Any], path: tuple[str | int, ...] = ("model",)) -> None:
     """Raises `Problem` unless `model` names a model; its options are the registry's to check."""
     name = model.get("name")
     if name is None:
@@ -276,12 +280,18 @@ class PipelineSpec(Document):
         return self
 
     @classmethod
-    def from_dict(cls, data, base_dir=".", file=None, marks=None):
+    def from_dict(
+        cls,
+        data: Any,
+        base_dir: str | os.PathLike = ".",
+        file: str | os.PathLike | None = None,
+        marks: Marks | None = None,
+    ) -> "PipelineSpec":
         """Returns the spec that `to_dict` gave, or that of data with a `base`."""
         data, marks = inherited(data, base_dir, file, marks)
         return super().from_dict(data, base_dir, file, marks)
 
-    def with_overrides(self, settings):
+    def with_overrides(self, settings: Sequence[str]) -> "PipelineSpec":
         """Returns the spec with some values replaced.
 
         Args:
@@ -304,11 +314,11 @@ class PipelineSpec(Document):
         return spec.with_source(self.base_dir, file, marks and marks.without(paths))
 
     @property
-    def feature_spec_path(self):
+    def feature_spec_path(self) -> pathlib.Path:
         """Path of the feature spec from the current folder."""
         return path_beside(self.base_dir, self.feature_spec)
 
-    def load_feature_spec(self):
+    def load_feature_spec(self) -> FeatureSpec:
         """Returns the `FeatureSpec` that the pipeline names, with all of it still to be learned.
 
         It is told how the pipeline's data are delimited.
@@ -317,7 +327,7 @@ class PipelineSpec(Document):
         spec.assets.delimiter = self.data.delimiter
         return spec
 
-    def check_features(self, features):
+    def check_features(self, features: FeatureSpec) -> None:
         """Raises `UserError` when the run needs what the `FeatureSpec` does not have."""
         stopping = self.train.early_stopping
         if stopping is not None and stopping.monitor == "gauc" and features.group is None:
@@ -327,11 +337,11 @@ class PipelineSpec(Document):
             )
 
     @property
-    def model_name(self):
+    def model_name(self) -> str:
         """Name of the model in the registry."""
         return self.model["name"]
 
     @property
-    def model_options(self):
+    def model_options(self) -> dict[str, Any]:
         """Options of the model, without its name."""
         return {key: value for key, value in self.model.items() if key != "name"}

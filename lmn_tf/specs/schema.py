@@ -4,6 +4,8 @@ import copy
 import json
 import re
 import typing
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -18,7 +20,7 @@ _GIVEN = {"not": {"type": "null"}}
 _ON_BASE = "OnBase"  # ends the names of definitions that leave the rest to a base
 
 
-def json_schema(models=None):
+def json_schema(models: Mapping[str, dict[str, Any]] | None = None) -> dict[str, Any]:
     """Returns one JSON Schema (Draft 2020-12) that accepts every kind of YAML file.
 
     It knows the keys, types, ranges and choices, and which keys go with which kind of column.

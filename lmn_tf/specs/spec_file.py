@@ -1,10 +1,18 @@
 """A YAML file of any kind: which kind it is, and its spec."""
 
+from __future__ import annotations
+
 import importlib
+import os
 import pathlib
+from typing import TYPE_CHECKING
 
 from lmn_tf.specs.errors import UserError, nearest
 from lmn_tf.specs.yaml import strict_yaml
+
+if TYPE_CHECKING:
+    from lmn_tf.specs.yaml.document import Document
+    from lmn_tf.specs.yaml.strict_yaml import Marks
 
 # The key that tells the kind → what the kind is called, and its class.
 KINDS = {
@@ -14,7 +22,7 @@ KINDS = {
 }
 
 
-def load(path):
+def load(path: str | os.PathLike) -> tuple[str, Document, Marks | None]:
     """Returns the kind (`"feature spec"`, `"pipeline"`, `"comparison"`), the spec and its `Marks`.
 
     Args:

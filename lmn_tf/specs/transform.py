@@ -1,7 +1,7 @@
 """Transforms of numbers: steps that are applied in order."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
@@ -52,12 +52,12 @@ class Bucketize:
         return self
 
     @property
-    def learned(self):
+    def learned(self) -> bool:
         """Whether the boundaries come from the training data."""
         return isinstance(self.bucketize, Quantiles)
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of ids with the two reserved ones."""
         if self.learned:
             return self.bucketize.quantiles + 2
@@ -133,7 +133,7 @@ def _check_step(step, path):
         raise Problem(path, f"`{name}` must have no values. Received: {short(step[name])}")
 
 
-def to_steps(value):
+def to_steps(value: Any) -> tuple[Any, ...]:
     """Returns a transform (one step, or a list of steps) as a tuple of steps whose names are known.
 
     Example:

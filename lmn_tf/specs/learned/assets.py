@@ -1,8 +1,13 @@
 """Learned assets: vocabularies, statistics, sizes."""
 
+from __future__ import annotations
+
 import json
+import os
 import pathlib
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from lmn_tf import atomic_files
 from lmn_tf.specs.delimiter import as_delimiter
@@ -27,8 +32,13 @@ class Assets:
     """
 
     def __init__(
-        self, vocabularies=None, statistics=None, sizes=None, delimiter=None, text_ids=True
-    ):
+        self,
+        vocabularies: Mapping[str, list] | None = None,
+        statistics: Mapping[str, dict] | None = None,
+        sizes: Mapping[str, int] | None = None,
+        delimiter: str | None = None,
+        text_ids: bool = True,
+    ) -> None:
         self.vocabularies = dict(vocabularies or {})
         self.statistics = dict(statistics or {})
         self.sizes = dict(sizes or {})
@@ -44,7 +54,7 @@ class Assets:
         counts = ", ".join(f"{key}={len(value)}" for key, value in self.vocabularies.items())
         return f"Assets(vocabularies=({counts}), statistics={sorted(self.statistics)})"
 
-    def save(self, folder):
+    def save(self, folder: str | os.PathLike) -> None:
         """Writes `vocabularies/<key>.txt` or `.json`, and `statistics.json`, each file whole."""
         folder = pathlib.Path(folder)
         (folder / "vocabularies").mkdir(parents=True, exist_ok=True)
@@ -65,7 +75,7 @@ class Assets:
         atomic_files.write_text(folder / "statistics.json", text + "\n")
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder: str | os.PathLike) -> Assets:
         """Reads what `save` wrote; a missing folder or file leaves its part empty."""
         folder = pathlib.Path(folder)
         assets = cls()
@@ -118,7 +128,7 @@ def _check_figures(statistics, path):
                 )
 
 
-def read_vocabulary(path):
+def read_vocabulary(path: str | os.PathLike) -> list[str | int]:
     """Returns the values of a vocabulary file: one text a line, or a JSON list.
 
     Raises:
@@ -153,7 +163,7 @@ def _read_text(path):
     return read_text(path)
 
 
-def read_json(path):
+def read_json(path: str | os.PathLike) -> Any:
     """Returns what a JSON file holds.
 
     Raises:
@@ -172,7 +182,7 @@ def _plain(value):
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def json_value(value):
+def json_value(value: Any) -> Any:
     """Returns numpy scalars and arrays as Python's own, as the `default` of `json.dumps`."""
     if hasattr(value, "tolist"):
         return value.tolist()

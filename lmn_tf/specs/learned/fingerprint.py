@@ -1,18 +1,26 @@
 """Short texts that tell whether two specs give the same values the same ids and numbers."""
 
+from __future__ import annotations
+
 import hashlib
 import json
+import os
 import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from lmn_tf import atomic_files
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.learned.assets import json_value, read_json
 
+if TYPE_CHECKING:
+    from lmn_tf.specs.feature_spec import FeatureSpec
+
 FINGERPRINT_FILE = "fingerprints.json"
 _SPEC = "content/feature_spec.yaml"
 
 
-def fingerprint(spec):
+def fingerprint(spec: FeatureSpec) -> dict[str, str]:
     """Returns what decides over ids and transformed numbers, each part as a short text.
 
     Args:
@@ -49,7 +57,7 @@ def fingerprint(spec):
     return found
 
 
-def difference(noted, found):
+def difference(noted: Mapping[str, str], found: Mapping[str, str]) -> str | None:
     """Returns the first key of `noted` whose text is another one in `found`, or `None`.
 
     Args:
@@ -59,7 +67,7 @@ def difference(noted, found):
     return next((key for key in sorted(noted) if found.get(key) != noted[key]), None)
 
 
-def check_same(built, met, what):
+def check_same(built: Mapping[str, str], met: Mapping[str, str], what: str) -> None:
     """Raises a `UserError` where data have other ids or numbers than a model was built with.
 
     Args:
@@ -79,7 +87,7 @@ def check_same(built, met, what):
         )
 
 
-def write_fingerprint(spec, folder, text):
+def write_fingerprint(spec: FeatureSpec, folder: str | os.PathLike, text: str) -> None:
     """Notes beside the files of a spec what they hold.
 
     Args:
@@ -91,7 +99,7 @@ def write_fingerprint(spec, folder, text):
     atomic_files.write_json(pathlib.Path(folder) / FINGERPRINT_FILE, noted)
 
 
-def check_fingerprint(spec, folder):
+def check_fingerprint(spec: FeatureSpec, folder: str | os.PathLike) -> None:
     """Raises a `UserError` that names what in a folder is not as it was written.
 
     Args:

@@ -1,12 +1,18 @@
 """Folders that come from elsewhere, and must not reach for files outside of themselves."""
 
+from __future__ import annotations
+
 import os
 import pathlib
+from typing import TYPE_CHECKING
 
 from lmn_tf.specs.errors import UserError, short
 
+if TYPE_CHECKING:
+    from lmn_tf.specs.feature_spec import FeatureSpec
 
-def check_inner_files(folder) -> None:
+
+def check_inner_files(folder: str | os.PathLike) -> None:
     """Checks that the files of a run or an export are not links out of its folder.
 
     Args:
@@ -28,7 +34,7 @@ def check_inner_files(folder) -> None:
             )
 
 
-def check_inner_vocabularies(spec, folder) -> None:
+def check_inner_vocabularies(spec: FeatureSpec, folder: str | os.PathLike) -> None:
     """Checks that the spec of a run or an export names no vocabulary outside of its folder.
 
     What it names would be read, and copied into whatever is made from it. The spec that a user
@@ -51,7 +57,7 @@ def check_inner_vocabularies(spec, folder) -> None:
             )
 
 
-def is_inside(path, folder) -> bool:
+def is_inside(path: str | os.PathLike, folder: str | os.PathLike) -> bool:
     """Returns whether a path lies in a folder once all links are followed.
 
     Example:

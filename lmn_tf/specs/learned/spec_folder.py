@@ -1,6 +1,8 @@
 """A feature spec in a folder of its own, with all that it needs to give ids their meaning."""
 
+import os
 import pathlib
+from typing import Any
 
 from lmn_tf import atomic_files
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -10,7 +12,7 @@ from lmn_tf.specs.yaml import strict_yaml
 SPEC_FILE = "feature_spec.yaml"
 
 
-def resolved_spec(spec):
+def resolved_spec(spec: FeatureSpec) -> tuple[dict[str, Any], dict[str, pathlib.Path]]:
     """Returns a feature spec as it stands in a folder of its own.
 
     Args:
@@ -40,7 +42,7 @@ def resolved_spec(spec):
     return document, files
 
 
-def write_spec(spec, folder):
+def write_spec(spec: FeatureSpec, folder: str | os.PathLike) -> None:
     """Writes `vocabularies/`, `statistics.json` and, last, `feature_spec.yaml`, each file whole.
 
     Before the last comes `fingerprints.json`, which tells whether they are still what was written.
@@ -62,7 +64,7 @@ def write_spec(spec, folder):
     atomic_files.write_text(folder / SPEC_FILE, text)
 
 
-def load_spec(folder):
+def load_spec(folder: str | os.PathLike) -> FeatureSpec:
     """Reads what `write_spec` wrote.
 
     Args:

@@ -1,7 +1,12 @@
 """Base of all kinds of YAML files: parsing, loading and writing as plain data."""
 
+from __future__ import annotations
+
+import os
 import pathlib
 import re
+from collections.abc import Iterable
+from typing import Any, Self, TypeVar
 
 import pydantic
 
@@ -9,6 +14,8 @@ from lmn_tf.specs.errors import UserError, did_you_mean, nearest, short
 from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.specs.yaml.section import Problem, known_keys, to_plain
 from lmn_tf.specs.yaml.strict_yaml import Marks
+
+_Section = TypeVar("_Section")
 
 _RULES = {
     "bool_type": "true or false",
@@ -48,7 +55,12 @@ _SHAPES = {
 _NO_FILE = (".", None, None)  # folder, file and marks
 
 
-def parse(cls, data, file=None, marks=None):
+def parse(
+    cls: type[_Section],
+    data: Any,
+    file: str | os.PathLike | None = None,
+    marks: Marks | None = None,
+) -> _Section:
     """Returns `cls` made from plain `data`.
 
     Args:
@@ -175,7 +187,7 @@ def _rule(item):
     return f"one of {text}" if item["type"] == "literal_error" and "or" in text else text
 
 
-def dotted(path):
+def dotted(path: Iterable[str | int]) -> str:
     """Returns a path as text: `features[2].lookup`."""
     text = ""
     for part in path:
@@ -220,7 +232,7 @@ class Document:
     """
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> Self:
         """Reads a YAML file.
 
         Raises:
@@ -230,11 +242,22 @@ class Document:
         return cls.from_dict(data, base_dir=pathlib.Path(path).parent, file=path, marks=marks)
 
     @classmethod
-    def from_dict(cls, data, base_dir=".", file=None, marks=None):
+    def from_dict(
+        cls,
+        data: Any,
+        base_dir: str | os.PathLike = ".",
+        file: str | os.PathLike | None = None,
+        marks: Marks | None = None,
+    ) -> Self:
         """Returns the spec that `to_dict` gave."""
         return parse(cls, data, file=file, marks=marks).with_source(base_dir, file, marks)
 
-    def with_source(self, base_dir, file=None, marks=None):
+    def with_source(
+        self,
+        base_dir: str | os.PathLike,
+        file: str | os.PathLike | None = None,
+        marks: Marks | None = None,
+    ) -> Self:
         """Notes where the spec, or the one that it was made from, was read; returns it.
 
         Args:
@@ -246,16 +269,16 @@ class Document:
         vars(self)["_source"] = (str(base_dir), file, marks)
         return self
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns the spec as plain data with every default written out."""
         return to_plain(self)
 
     @property
-    def base_dir(self):
+    def base_dir(self) -> pathlib.Path:
         """Folder that paths in the file are relative to."""
         return pathlib.Path(vars(self).get("_source", _NO_FILE)[0])
 
     @property
-    def place(self):
+    def place(self) -> tuple[str | os.PathLike | None, Marks | None]:
         """Pair: the file that the spec was read from and its `Marks`, each `None` without one."""
         return vars(self).get("_source", _NO_FILE)[1:]

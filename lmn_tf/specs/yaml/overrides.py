@@ -1,17 +1,21 @@
 """`KEY=VALUE` settings that replace values of a spec."""
 
 import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from lmn_tf.specs.errors import UserError, did_you_mean, short
 from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.specs.yaml.section import known_keys
+
+_Built = TypeVar("_Built")
 
 # Mappings whose other keys are options of the one that this key names, or that it is left at.
 _KINDS = {("model",): ("name", None), ("data", "synthetic"): ("kind", "market")}
 _OPTIMIZERS = (("train", "optimizer", "dense"), ("train", "optimizer", "tables"))
 
 
-def apply(data, settings, cls):
+def apply(data: dict[str, Any], settings: Sequence[str], cls: type) -> dict[str, Any]:
     """Returns a copy of plain `data` of the section `cls` with `settings` written into it."""
     data = copy.deepcopy(data)
     for setting in settings:
@@ -28,7 +32,7 @@ def apply(data, settings, cls):
     return data
 
 
-def paths(settings):
+def paths(settings: Sequence[str]) -> list[tuple[str, ...]]:
     """Returns the paths that `settings` write to, as tuples of keys.
 
     Example:
@@ -47,7 +51,9 @@ def _value(setting, text):
     return value
 
 
-def write(data, parts, value, cls, source="--set "):
+def write(
+    data: dict[str, Any], parts: Sequence[str], value: Any, cls: type, source: str = "--set "
+) -> None:
     """Writes `value` to the path `parts` of the plain `data` of the section `cls`, in place.
 
     Args:
@@ -83,7 +89,9 @@ def write(data, parts, value, cls, source="--set "):
             )
 
 
-def merge(data, changes, path=()):
+def merge(
+    data: Mapping[str, Any], changes: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Returns a copy of `data` of a pipeline with the nested mapping `changes` written over it.
 
     Mappings are merged key by key. All else is replaced: a list as a whole, too, and a value by
@@ -112,7 +120,9 @@ def merge(data, changes, path=()):
     return merged
 
 
-def replaced(data, changes, path=()):
+def replaced(
+    data: Mapping[str, Any], changes: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> list[tuple[str, ...]]:
     """Returns the paths at which `merge` puts a value of `changes` in the place of what was there.
 
     Args:
@@ -145,7 +155,7 @@ def _merges(old, new, path):
     return path not in _OPTIMIZERS or new.keys() <= old.keys()
 
 
-def explained(settings, build):
+def explained(settings: Sequence[str], build: Callable[[], _Built]) -> _Built:
     """Returns `build()`; a `UserError` from it is told to come from `settings`."""
     try:
         return build()

@@ -12,7 +12,7 @@ _KINDS = {
 }
 
 
-def other_than_file(path):
+def other_than_file(path: str | os.PathLike) -> str | None:
     """Returns what `path` is when it exists and is not a plain file, else `None`.
 
     Args:

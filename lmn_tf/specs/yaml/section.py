@@ -7,7 +7,8 @@ import pathlib
 import re
 import types
 import typing
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -17,11 +18,13 @@ from lmn_tf.specs.errors import short
 MAX_IDS = 2**31 - 3  # ids are int32, and two of them are reserved
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 
+_Record = TypeVar("_Record")
+
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-def known_keys(cls, path):
+def known_keys(cls: type, path: Iterable[str | int]) -> list[str]:
     """Returns the keys of the sections that can stand at `path` below the section `cls`.
 
     Example:
@@ -72,25 +75,25 @@ class Problem(ValueError):
         message: String. The whole sentence.
     """
 
-    def __init__(self, path, message):
+    def __init__(self, path: Iterable[str | int], message: str) -> None:
         super().__init__(message)
         self.path = tuple(path)
         self.message = message
 
 
-def section(cls):
+def section(cls: type[_Record]) -> type[_Record]:
     """Makes `cls` a frozen record that refuses unknown keys and values of another type."""
     return dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)
 
 
-def version_one(value):
+def version_one(value: Any) -> int:
     """Returns `value` when it is the integer 1, the version of all kinds of files."""
     if value != 1 or type(value) is not int:
         raise Problem((), f"must be 1, the only version there is. Received: {value!r}")
     return value
 
 
-def expanded(text):
+def expanded(text: str) -> str:
     """Replaces `${NAME}` and `${NAME:-default}` by the environment's value."""
 
     def value(match):
@@ -135,7 +138,7 @@ Version = Annotated[int, BeforeValidator(version_one), Field(json_schema_extra={
 Options = Annotated[dict[Text, Any], AfterValidator(_finite)]
 
 
-def to_plain(value):
+def to_plain(value: Any) -> Any:
     """Returns `value` as what YAML and JSON hold: mappings, lists, text, numbers, booleans.
 
     Sections drop what they leave open (`None`), and what does not apply to their kind when they
@@ -152,7 +155,7 @@ def to_plain(value):
     return value
 
 
-def section_to_plain(value):
+def section_to_plain(value: Any) -> dict[str, Any]:
     """Returns a section as a plain mapping, in the order of its fields or relevant keys."""
     if hasattr(value, "relevant_keys"):
         keys = value.relevant_keys()
@@ -162,7 +165,7 @@ def section_to_plain(value):
     return {key: to_plain(item) for key, item in items.items() if item is not None}
 
 
-def path_beside(folder, path):
+def path_beside(folder: str | os.PathLike, path: str | os.PathLike) -> pathlib.Path:
     """Returns `path`, relative to `folder`, without the `..` that can be told from the text."""
     joined = pathlib.Path(folder) / path
     plain = pathlib.Path(os.path.normpath(joined))

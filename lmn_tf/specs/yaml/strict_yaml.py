@@ -1,8 +1,13 @@
 """YAML read strictly: what is written twice, or by magic, is refused with its line."""
 
+from __future__ import annotations
+
 import math
+import os
 import pathlib
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import yaml
 
@@ -48,15 +53,21 @@ class Marks(dict):
         files: Mapping from the paths that other files bring in to these files. Defaults to `()`.
     """
 
-    def __init__(self, lines=(), files=()):
+    def __init__(
+        self,
+        lines: Mapping[tuple, int | None] | tuple[()] = (),
+        files: Mapping[tuple, str | os.PathLike] | tuple[()] = (),
+    ) -> None:
         super().__init__(lines)
         self.files = dict(files)
 
-    def line(self, path):
+    def line(self, path: Iterable[str | int]) -> int | None:
         """Returns the line of `path`, or of its nearest ancestor that was written."""
         return self.get(self._nearest(path))
 
-    def place(self, path, file):
+    def place(
+        self, path: Iterable[str | int], file: str | os.PathLike | None
+    ) -> tuple[str | os.PathLike | None, int | None]:
         """Returns the file and the line of `path`; `file` is that of the document itself.
 
         Example:
@@ -74,7 +85,7 @@ class Marks(dict):
             path = path[:-1]
         return path
 
-    def without(self, paths):
+    def without(self, paths: Iterable[Iterable[str | int]]) -> Marks:
         """Returns the marks of a document in which the values at `paths` are from elsewhere.
 
         What stands at one of the paths, or below it, has no line.
@@ -188,7 +199,7 @@ class _Reader:
         return float(text.replace(".", "")) if _INFINITE.match(text) else text
 
 
-def load(source):
+def load(source: str | os.PathLike) -> tuple[Any, Marks]:
     """Reads one YAML document from a file (a path) or a text (a string with a line break).
 
     Returns:
@@ -208,7 +219,7 @@ def load(source):
     return loads(read_text(source, _MAX_BYTES), file=source)
 
 
-def read_text(path, limit=None):
+def read_text(path: str | os.PathLike, limit: int | None = None) -> str:
     """Returns the text of the file `path`, which must be UTF-8.
 
     Args:
@@ -243,7 +254,7 @@ def read_text(path, limit=None):
         raise UserError(f"file must be readable. Received: {reason}", file=path) from None
 
 
-def no_file(path):
+def no_file(path: str | os.PathLike) -> str:
     """Returns what `path` is where it is no plain file, to end a message with.
 
     Example:
@@ -255,7 +266,7 @@ def no_file(path):
     return other_than_file(path) or f"no file.{nearest_file(path)}"
 
 
-def nearest_file(path):
+def nearest_file(path: pathlib.Path) -> str:
     """Returns the hint at the file of the same folder whose name is nearest."""
     try:
         names = [other.name for other in path.parent.iterdir() if other.suffix == path.suffix]
@@ -265,7 +276,7 @@ def nearest_file(path):
     return "" if near is None else f" Did you mean `{path.parent / near}`?"
 
 
-def loads(text, file=None):
+def loads(text: str, file: str | os.PathLike | None = None) -> tuple[Any, Marks]:
     """Reads one YAML document from `text`; `file` is named in errors."""
     reader = _Reader(text, file)
     try:
@@ -306,7 +317,7 @@ def _depth_mark(text):
     return None
 
 
-def dump(data):
+def dump(data: Any) -> str:
     """Returns plain data as the text that `load` reads back as the same data.
 
     Example:
@@ -317,7 +328,7 @@ def dump(data):
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-def is_finite(value):
+def is_finite(value: Any) -> bool:
     """Returns whether `value` is a finite number and not a boolean."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
