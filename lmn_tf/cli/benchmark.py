@@ -16,7 +16,9 @@ _PLACE = Path("pipelines") / "benchmarks"
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name", required=False)
-@click.argument("more", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF THE BENCHMARK]")
+@click.argument(
+    "script_options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF THE BENCHMARK]"
+)
 @click.option("--quick", is_flag=True, help="Tiny sizes: does it run at all?")
 @click.option("--output", help="Folder of the table. Defaults to results/ beside the benchmarks.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
@@ -26,7 +28,7 @@ _PLACE = Path("pipelines") / "benchmarks"
               "for from the current folder upwards.")  # fmt: skip
 def benchmark(
     name: str | None,
-    more: tuple[str, ...],
+    script_options: tuple[str, ...],
     quick: bool,
     output: str | None,
     as_json: bool,
@@ -54,7 +56,9 @@ def benchmark(
     for option, value in (("--output", output), ("--rounds", rounds), ("--only", only)):
         options += [] if value is None else [option, str(value)]
     done = subprocess.run(
-        [sys.executable, str(scripts[name]), *options, *more], env=_environment(), check=False
+        [sys.executable, str(scripts[name]), *options, *script_options],
+        env=_environment(),
+        check=False,
     )
     # A script that a signal ended has a negative status.
     click.get_current_context().exit(done.returncode if done.returncode >= 0 else 1)

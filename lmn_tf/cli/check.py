@@ -161,10 +161,10 @@ def _named_file(path, kind, owner, marks, key):
             f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, {no_file(path)}",
             *marks.place((key,), owner),
         )
-    found, spec, own_marks = spec_file.load(path)
-    if found != kind:
+    actual_kind, spec, own_marks = spec_file.load(path)
+    if actual_kind != kind:
         raise UserError(
-            f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, a {found}",
+            f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, a {actual_kind}",
             *marks.place((key,), owner),
         )
     if kind == "feature spec":

@@ -106,8 +106,8 @@ def _take_debug(arguments):
 def explain(error: Exception) -> tuple[str, int]:
     """Returns the one line that tells of an exception, and the exit status that goes with it."""
     if isinstance(error, UserError):
-        more = len(error.others)
-        also = f" (and {more} more mistake{'s' if more > 1 else ''})" if more else ""
+        count = len(error.others)
+        also = f" (and {count} more mistake{'s' if count > 1 else ''})" if count else ""
         return _one_line(error) + also, 2
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)

@@ -25,15 +25,15 @@ def page() -> str:
         *markdown_table(
             ["name", "class", "what it is"],
             [
-                [f"[`{one['name']}`](#{one['name']})", f"`{one['class']}`", one["summary"]]
-                for one in models
+                [f"[`{model['name']}`](#{model['name']})", f"`{model['class']}`", model["summary"]]
+                for model in models
             ],
             padded=False,
         ),
         "",
     ]
-    for one in models:
-        lines += [section(one), ""]
+    for model in models:
+        lines += [section(model), ""]
     base = [option for option in models[0]["options"] if option["of"] == _BASE]
     return "\n".join([*lines, f"## {_EVERY}", "", *_options(base), ""])
 
@@ -57,9 +57,12 @@ def section(model: dict) -> str:
     lines += [f"{'Also the' if own else 'The'} options of {links}.", ""]
     if model["complexity"]:
         lines.append(f"- **Cost**: {model['complexity']}")
-    lines += [f"- **Reference**: {one}" for one in model["references"]]
+    lines += [f"- **Reference**: {reference}" for reference in model["references"]]
     if model["pipelines"]:
-        files = [f"[`{one.rpartition('/')[2]}`](../../{one})" for one in model["pipelines"]]
+        files = [
+            f"[`{pipeline.rpartition('/')[2]}`](../../{pipeline})"
+            for pipeline in model["pipelines"]
+        ]
         lines.append(f"- **Run by**: {', '.join(files)}")
     return "\n".join(lines)
 
@@ -85,7 +88,7 @@ def _records(name: str) -> list:
     """The records that declare options of a model, nearest first."""
     own = {option.owner for option in registry.options(name).values()}
     records = registry.record(name).__mro__
-    return [one for one in records if one.__name__.removesuffix("Options") in own]
+    return [record for record in records if record.__name__.removesuffix("Options") in own]
 
 
 def _home(record) -> str:
@@ -96,7 +99,8 @@ def _home(record) -> str:
 
 def _options(options: list[dict]) -> list[str]:
     rows = [
-        [f"`{one['name']}`", one["type"], f"`{one['default']}`", one["meaning"]] for one in options
+        [f"`{option['name']}`", option["type"], f"`{option['default']}`", option["meaning"]]
+        for option in options
     ]
     return markdown_table(["option", "type", "default", "meaning"], rows, padded=False)
 
@@ -121,43 +125,49 @@ def models(name: str | None, markdown: bool, as_json: bool) -> None:
     from lmn_tf.cli import models as models_page
     from lmn_tf.models import catalogue, registry
 
-    found = [catalogue.describe(one) for one in ([name] if name else registry.names())]
+    descriptions = [
+        catalogue.describe(model_name) for model_name in ([name] if name else registry.names())
+    ]
     if as_json:
-        click.echo(json.dumps(found[0] if name else found, indent=2, ensure_ascii=False))
+        click.echo(
+            json.dumps(descriptions[0] if name else descriptions, indent=2, ensure_ascii=False)
+        )
     elif markdown:
-        click.echo(models_page.section(found[0]) if name else models_page.page(), nl=bool(name))
+        click.echo(
+            models_page.section(descriptions[0]) if name else models_page.page(), nl=bool(name)
+        )
     elif name:
-        _show(found[0])
+        _show(descriptions[0])
     else:
-        _list(found)
+        _list(descriptions)
 
 
-def _list(found) -> None:
+def _list(descriptions) -> None:
     table = _table("name", "class", "what it is")
-    for one in found:
-        table.add_row(one["name"], one["class"], one["summary"])
+    for model in descriptions:
+        table.add_row(model["name"], model["class"], model["summary"])
     _console().print(table)
 
 
-def _show(one) -> None:
+def _show(model) -> None:
     console = _console()
-    console.print(f"{one['name']} ({one['class']}, {one['file']})", style="bold")
-    console.print(one["summary"], *_paragraphs(one["description"]), sep="\n\n", end="\n\n")
+    console.print(f"{model['name']} ({model['class']}, {model['file']})", style="bold")
+    console.print(model["summary"], *_paragraphs(model["description"]), sep="\n\n", end="\n\n")
     table = _table("option", "type", "default", "meaning", "of")
-    for option in one["options"]:
+    for option in model["options"]:
         table.add_row(*(option[key] for key in ("name", "type", "default", "meaning", "of")))
     console.print(table)
-    if one["complexity"]:
-        console.print(f"\ncost: {one['complexity']}")
-    for text in one["references"]:
+    if model["complexity"]:
+        console.print(f"\ncost: {model['complexity']}")
+    for text in model["references"]:
         console.print(f"\nreference: {text}")
-    if one["pipelines"]:
-        console.print(f"\nrun by: {', '.join(one['pipelines'])}")
+    if model["pipelines"]:
+        console.print(f"\nrun by: {', '.join(model['pipelines'])}")
 
 
 def _paragraphs(text) -> list[str]:
     """Paragraphs without the line breaks of the source; items of lists keep theirs."""
-    return [re.sub(r"\n(?!- )\s*", " ", one) for one in re.split(r"\n\s*\n", text)]
+    return [re.sub(r"\n(?!- )\s*", " ", paragraph) for paragraph in re.split(r"\n\s*\n", text)]
 
 
 def _table(*titles):

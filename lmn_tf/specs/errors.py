@@ -70,14 +70,14 @@ def nearest(name: Any, names: Iterable[Any]) -> Any:
     return best
 
 
-def _likeness(one, other, least):
+def _likeness(name, other, least):
     """Returns how alike two names are, or 0 when that is clearly less than `least`.
 
     Swapped letters and the same start count for more.
     """
-    one, other = str(one)[:100].casefold(), str(other)[:100].casefold()
-    extra = 0.1 * (sorted(one) == sorted(other)) + 0.01 * (one[:1] == other[:1])
-    matcher = difflib.SequenceMatcher(None, one, other)
+    name, other = str(name)[:100].casefold(), str(other)[:100].casefold()
+    extra = 0.1 * (sorted(name) == sorted(other)) + 0.01 * (name[:1] == other[:1])
+    matcher = difflib.SequenceMatcher(None, name, other)
     for bound in (matcher.real_quick_ratio, matcher.quick_ratio):  # cheap, and never too low
         if bound() + extra < least:
             return 0.0

@@ -54,10 +54,10 @@ class Lookup:
     def _check(self):
         given = [way for way in _WAYS if getattr(self, way) is not None]
         if len(given) != 1:
-            found = ", ".join(f"`{way}`" for way in given) or "none of them"
+            received = ", ".join(f"`{way}`" for way in given) or "none of them"
             ways = ", ".join(f"`{way}`" for way in _WAYS)
             raise Problem(
-                given[1:2], f"`lookup` must have exactly one of {ways}. Received: {found}"
+                given[1:2], f"`lookup` must have exactly one of {ways}. Received: {received}"
             )
         if isinstance(self.vocabulary, tuple):
             self._check_vocabulary()

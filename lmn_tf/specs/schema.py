@@ -42,7 +42,9 @@ def json_schema(models: Mapping[str, dict[str, Any]] | None = None) -> dict[str,
         definitions[cls.__name__] = schema
         kinds.append({"title": title, "$ref": f"#/$defs/{cls.__name__}"})
     _add_rules(definitions)
-    definitions.update({_of_model(name): _with_name(one) for name, one in (models or {}).items()})
+    definitions.update(
+        {_of_model(name): _with_name(options) for name, options in (models or {}).items()}
+    )
     for owner in ("PipelineSpec", "ComparisonModel"):
         definitions[owner]["properties"]["model"] = _model_schema(models)
     _add_pipelines_on_a_base(definitions)
@@ -123,8 +125,8 @@ def _add_rules(definitions):
 
 def _kind_rule(kind, cls):
     options = column_options(cls)
-    needed = [key for key, one in options.items() if one.is_needed and kind in one.kinds]
-    unused = {key: one for key, one in options.items() if kind not in one.kinds}
+    needed = [key for key, option in options.items() if option.is_needed and kind in option.kinds]
+    unused = {key: option for key, option in options.items() if kind not in option.kinds}
     return {
         "if": {"required": ["kind"], "properties": {"kind": {"const": kind}}},
         "then": {

@@ -55,5 +55,5 @@ def _no_kind(path, data, marks):
             return UserError(
                 f"unknown key `{key}`. Did you mean `{near}`?", file=path, line=marks.line((key,))
             )
-    found = ", ".join(list(data)[:6]) or "nothing"
-    return UserError(f"file must have one of {keys}. Received: {found}", file=path)
+    received = ", ".join(list(data)[:6]) or "nothing"
+    return UserError(f"file must have one of {keys}. Received: {received}", file=path)

@@ -41,30 +41,32 @@ def fingerprint(spec: FeatureSpec) -> dict[str, str]:
     >>> fingerprint(spec)
     {'reading/text': 'exact', 'size/hour': '26'}
     """
-    found = {"reading/text": "exact" if spec.assets.text_ids else "guessed"}
+    parts = {"reading/text": "exact" if spec.assets.text_ids else "guessed"}
     for column in spec.features_and_fields():
         lookup, statistics = column.lookup, spec.assets.statistics.get(column.key)
         if column.needs_statistics and statistics is not None:
             figures = {key: value for key, value in statistics.items() if key != "learned"}
-            found[f"statistics/{column.key}"] = _digest(figures)
+            parts[f"statistics/{column.key}"] = _digest(figures)
         if lookup is not None and lookup.way in ("vocabulary", "learn"):
             key = spec.lookup_key(column)
             is_known = lookup.vocabulary is not None or key in spec.assets.vocabularies
-            if is_known and f"vocabulary/{key}" not in found:
-                found[f"vocabulary/{key}"] = _digest([str(one) for one in spec.vocabulary(column)])
+            if is_known and f"vocabulary/{key}" not in parts:
+                parts[f"vocabulary/{key}"] = _digest(
+                    [str(value) for value in spec.vocabulary(column)]
+                )
         elif column.has_ids:
-            found[f"size/{column.key}"] = str(spec.input_size(column))
-    return found
+            parts[f"size/{column.key}"] = str(spec.input_size(column))
+    return parts
 
 
-def difference(noted: Mapping[str, str], found: Mapping[str, str]) -> str | None:
-    """Returns the first key of `noted` whose text is another one in `found`, or `None`.
+def difference(noted: Mapping[str, str], other: Mapping[str, str]) -> str | None:
+    """Returns the first key of `noted` whose text differs in `other`, or `None`.
 
     Args:
         noted: Dictionary, as of `fingerprint`.
-        found: The same of another spec. What it lacks counts as another one.
+        other: The same of another spec. What it lacks counts as another one.
     """
-    return next((key for key in sorted(noted) if found.get(key) != noted[key]), None)
+    return next((key for key in sorted(noted) if other.get(key) != noted[key]), None)
 
 
 def check_same(built: Mapping[str, str], met: Mapping[str, str], what: str) -> None:
@@ -126,8 +128,8 @@ def check_fingerprint(spec: FeatureSpec, folder: str | os.PathLike) -> None:
 
 def _file_of(part, key, folder):
     if part == "vocabulary":
-        found = sorted((folder / "vocabularies").glob(f"{key}.*"))
-        return found[0] if found else folder / "vocabularies" / f"{key}.txt"
+        paths = sorted((folder / "vocabularies").glob(f"{key}.*"))
+        return paths[0] if paths else folder / "vocabularies" / f"{key}.txt"
     return folder / (
         "statistics.json" if part in ("statistics", "reading") else "feature_spec.yaml"
     )

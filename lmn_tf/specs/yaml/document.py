@@ -116,8 +116,8 @@ def _explain(cls, error, data):
         if path in inner or (items[0]["type"] in _MISSING and path in meant):
             continue
         rank = 0 if items[0]["type"] in _UNKNOWN else 1
-        told = _message(path, _of_shape(items, _get(data, path)), data, near.get(path, ()))
-        problems.append((rank, *told))
+        problem = _message(path, _of_shape(items, _get(data, path)), data, near.get(path, ()))
+        problems.append((rank, *problem))
     order = sorted(problems, key=lambda problem: (problem[0], _order(problem[1])))
     return [(path, message) for _, path, message in order]
 
@@ -162,9 +162,9 @@ def _message(path, items, data, known):
         owner, key = _owner(path[:-1], data), path[-1]
         return path, f"unknown key `{key}`{owner}.{did_you_mean(key, known)}"
     if item["type"] in _MISSING and isinstance(path[-1], str):
-        found = _get(data, path[:-1])
-        found = ", ".join(found) if isinstance(found, dict) and found else "nothing"
-        return path[:-1], f"`{path[-1]}` must be given{_owner(path[:-1], data)}. Received: {found}"
+        given = _get(data, path[:-1])
+        given = ", ".join(given) if isinstance(given, dict) and given else "nothing"
+        return path[:-1], f"`{path[-1]}` must be given{_owner(path[:-1], data)}. Received: {given}"
     if item["type"] in _MISSING:
         path, rules = path[:-1], [f"a list of {path[-1] + 1} or more"]
     else:

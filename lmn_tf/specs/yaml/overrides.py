@@ -135,14 +135,14 @@ def replaced(
     >>> replaced({"train": {"epochs": 1}}, {"train": {"seed": 2}, "run_dir": "runs/a"})
     [('train', 'seed'), ('run_dir',)]
     """
-    found = []
+    paths_replaced = []
     for key, value in changes.items():
         below = (*path, key)
         if _merges(data.get(key), value, below):
-            found += replaced(data[key], value, below)
+            paths_replaced += replaced(data[key], value, below)
         else:
-            found.append(below)
-    return found
+            paths_replaced.append(below)
+    return paths_replaced
 
 
 def _merges(old, new, path):

@@ -98,9 +98,9 @@ def expanded(text: str) -> str:
 
     def value(match):
         name, default = match.groups()
-        found = os.environ.get(name)
-        if found:
-            return found
+        variable = os.environ.get(name)
+        if variable:
+            return variable
         if default is not None:
             return default
         raise Problem((), f"needs the environment variable {name}, which is not set")
