@@ -70,6 +70,7 @@ ANNOTATED = (
     "serving",
     "specs",
     "tensorflow_log",
+    "training",
     "version",
 )
 

@@ -172,7 +172,7 @@ def served_probabilities(
     loaded = load(folder)  # The function below holds it, and it the variables.
     labels = [label.name for label in model.spec.labels]
 
-    def served(features):
+    def served(features: dict[str, tf.Tensor]) -> np.ndarray:
         serve = loaded.signatures["serving_default"]
         outputs = serve(**{input_name(key): value for key, value in features.items()})
         return tf.stack([outputs[label] for label in labels], axis=1).numpy()

@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +15,7 @@ from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.metrics.figures import QUALITY
 from lmn_tf.specs.learned.fingerprint import fingerprint
 from lmn_tf.specs.learned.spec_folder import load_spec, write_spec
+from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training.growth.growth import carried_over, whole_arrays
 from lmn_tf.training.growth.row_sources import merge_assets, row_sources
 from lmn_tf.training.growth.warm_start import WarmStart
@@ -51,7 +54,7 @@ class DailyTrainer(Trainer):
         UserError: As `Trainer`, and when days have no files.
     """
 
-    def __init__(self, pipeline, **kwargs):
+    def __init__(self, pipeline: PipelineSpec, **kwargs: Any) -> None:
         super().__init__(pipeline, **kwargs)
         self.days: dict[str, list[str]] = {}
         self._total = 0
@@ -183,7 +186,7 @@ class DailyTrainer(Trainer):
         return {"days": days, "progressive": progressive_means(counted)}
 
 
-def progressive_means(days) -> dict:
+def progressive_means(days: Sequence[dict]) -> dict:
     """Averages the figures of days, weighted by their rows.
 
     Args:
@@ -207,7 +210,7 @@ def progressive_means(days) -> dict:
     return {**means, "days": len(days), "examples": sum(day["examples"] for day in days)}
 
 
-def make_trainer(pipeline, **kwargs) -> Trainer:
+def make_trainer(pipeline: PipelineSpec, **kwargs: Any) -> Trainer:
     """Returns the trainer of a pipeline: a `DailyTrainer` where it has days, else a `Trainer`."""
     return (DailyTrainer if pipeline.data.days else Trainer)(pipeline, **kwargs)
 
@@ -216,7 +219,7 @@ def make_trainer(pipeline, **kwargs) -> Trainer:
 class _DayWatcher(Watcher):
     """Shows each step and each day."""
 
-    def words(self, loop, figures) -> list[str]:
+    def words(self, loop: TrainingLoop, figures: dict) -> list[str]:
         """As of `Watcher`."""
         words = [f"day {figures['day']} ({figures['epoch'] + 1}/{loop.epochs})"]
         words += [*monitored_words("before", figures["before"]), f"loss {figures['loss']:.4f}"]

@@ -10,6 +10,7 @@ import shutil
 import time
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -17,7 +18,7 @@ from lmn_tf.keras_backend import other_backend
 from lmn_tf.version import __version__
 
 
-def bounds(package="lmn_tf"):
+def bounds(package: str = "lmn_tf") -> dict[str, SpecifierSet]:
     """Returns the versions that an installed package allows of what it needs.
 
     Args:
@@ -40,7 +41,7 @@ def bounds(package="lmn_tf"):
 
 
 @functools.cache
-def tested():
+def tested() -> dict[str, tuple[Version, Version]]:
     """Returns the versions that the tests of this release ran with.
 
     Returns:
@@ -62,7 +63,7 @@ def _pins(age):
     return {canonicalize_name(name): Version(version) for name, version in pins}
 
 
-def misfit(name, version, allowed):
+def misfit(name: str, version: str, allowed: SpecifierSet) -> tuple[str, str] | None:
     """Returns the severity and the message of an installed version that is not right, or `None`.
 
     Args:

@@ -1,13 +1,16 @@
 """Distribution of training: one device, several devices of this machine, or a cluster."""
 
 import contextlib
+from collections.abc import Callable, Iterator, Mapping
 
+import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.cluster import cluster as clusters
 from lmn_tf.distribute.cluster.cluster import cluster_errors
 from lmn_tf.distribute.strategy import mirrored
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.pipeline_spec import Distribute
 
 
 class Distribution:
@@ -29,7 +32,9 @@ class Distribution:
     False
     """
 
-    def __init__(self, distribute, environment=None):
+    def __init__(
+        self, distribute: Distribute, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.distribute = distribute
         self.cluster = self.strategy = None
         name = distribute.strategy
@@ -55,7 +60,7 @@ class Distribution:
         return self.cluster is not None
 
     @contextlib.contextmanager
-    def connected(self, say):
+    def connected(self, say: Callable[[str], None]) -> Iterator[None]:
         """Connects to the cluster, and tells of servers that are lost while the block runs.
 
         Args:
@@ -71,11 +76,11 @@ class Distribution:
         with cluster_errors(self.cluster.servers):
             yield
 
-    def scope(self):
+    def scope(self) -> contextlib.AbstractContextManager:
         """Returns the context in which the model is built."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
-    def set_up(self, model) -> None:
+    def set_up(self, model: keras.Model) -> None:
         """Sets the options of a model's steps."""
         if isinstance(self.strategy, tf.distribute.ParameterServerStrategy):
             model.steps_in_flight = self.distribute.steps_in_flight

@@ -1,11 +1,13 @@
 """The generated data of a pipeline."""
 
 import os
+from collections.abc import Callable
 
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.pipeline_spec import PipelineData
 
 
-def generate_missing(data, say=lambda text: None) -> None:
+def generate_missing(data: PipelineData, say: Callable[[str], None] = lambda text: None) -> None:
     """Writes the synthetic market of a pipeline into its folder, unless it is there.
 
     Args:

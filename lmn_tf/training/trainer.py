@@ -5,6 +5,7 @@ import re
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -15,7 +16,9 @@ from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.fingerprint import fingerprint
+from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training.distribution import Distribution
 from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.evaluation.evaluator import Evaluator
@@ -49,16 +52,16 @@ class Trainer:
             trains in it, or the run in it is another one.
     """
 
-    def __init__(self, pipeline, resume: bool = False, test: bool = True, stream=None):
+    def __init__(
+        self, pipeline: PipelineSpec, resume: bool = False, test: bool = True, stream: Any = None
+    ) -> None:
         self.distribution = Distribution(pipeline.distribute)
         self.pipeline = pipeline
         self.resume = resume
         self.test = test
         self.stream = stream if stream is not None else sys.stderr
         self.directory = RunDirectory(pipeline.run_dir)
-        self.model = None
-        self.spec = None
-        self.warm_start = None
+        self.model = self.spec = self.warm_start = None
 
     def train(self) -> dict:
         """Trains to the end.
@@ -194,8 +197,7 @@ class Trainer:
 
     def _loop(self, reader, valid, evaluator, listeners, total, epochs=None) -> TrainingLoop:
         data, train = self.pipeline.data, self.pipeline.train
-        stopping = train.early_stopping
-        callbacks = []
+        stopping, callbacks = train.early_stopping, []
         if evaluator.memories:
             from lmn_tf.callbacks import MemoryTensorBoard
 
@@ -268,8 +270,7 @@ class Trainer:
         if test is not None:
             metrics["test"] = evaluator.evaluate(test)
         metrics.update(self._more_figures(state))
-        metrics["train"]["peak_memory_mib"] = peak_memory_mib()
-        metrics["train"]["peak_rss_mib"] = peak_rss_mib()
+        metrics["train"] |= {"peak_memory_mib": peak_memory_mib(), "peak_rss_mib": peak_rss_mib()}
         # Nothing but a run that each command takes is finished.
         self.directory.load_pipeline()
         self.directory.load_spec()
@@ -293,7 +294,9 @@ class Trainer:
         print(text, file=self.stream, flush=True)
 
 
-def build_model(pipeline, spec, total_steps: int | None = None):
+def build_model(
+    pipeline: PipelineSpec, spec: FeatureSpec, total_steps: int | None = None
+) -> keras.Model:
     """Builds and compiles the model of a pipeline, with all its variables made.
 
     Args:
@@ -363,14 +366,13 @@ def _train_figures(loop, state) -> dict:
         "seconds": state.seconds,
         "loss": state.history[-1]["loss"],
         "history": [
-            {
-                key: _brief(value) if isinstance(value, dict) else value
-                for key, value in figures.items()
-            }
-            for figures in state.history
+            {key: _brief(value) for key, value in figures.items()} for figures in state.history
         ],
     }
 
 
-def _brief(figures: dict) -> dict:
-    return {key: value for key, value in figures.items() if not isinstance(value, dict)}
+def _brief(value):
+    """Returns a value of the history; of figures in groups, the first level alone."""
+    if not isinstance(value, dict):
+        return value
+    return {key: figure for key, figure in value.items() if not isinstance(figure, dict)}

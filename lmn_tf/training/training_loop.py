@@ -3,7 +3,7 @@
 import dataclasses
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import keras
@@ -126,9 +126,9 @@ class TrainingLoop:
         early_stopping: EarlyStopping | None = None,
         checkpoint_steps: int = 500,
         max_steps: int | None = None,
-        listeners=(),
-        callbacks=(),
-    ):
+        listeners: Sequence[object] = (),
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
         self.model = model
         self.make_dataset = make_dataset
         self.num_rows = num_rows
@@ -153,7 +153,7 @@ class TrainingLoop:
         total = self.epochs * self.batches_per_epoch
         return min(total, self.max_steps) if self.max_steps else total
 
-    def restore(self, checkpoint=None) -> bool:
+    def restore(self, checkpoint: tuple[dict, dict] | None = None) -> bool:
         """Takes over the newest whole checkpoint; returns whether there was one.
 
         Args:
@@ -256,7 +256,7 @@ class TrainingLoop:
         elif state.step % self.checkpoint_steps == 0 and state.batch < self.batches_per_epoch:
             self.save()
 
-    def _finish_epoch(self, loss: float, more: Mapping = MappingProxyType({})) -> None:
+    def _finish_epoch(self, loss: float, step_figures: Mapping = MappingProxyType({})) -> None:
         state = self.state
         if self.evaluate:
             # Evaluation may take long: a kill within it must not cost the steps before it.
@@ -264,7 +264,7 @@ class TrainingLoop:
             self.save()
         figures = {"epoch": state.epoch, "step": state.step, "loss": loss, **state.opening}
         state.opening = {}
-        figures.update(more)
+        figures.update(step_figures)
         if self.evaluate:
             figures["valid"] = dict(self.evaluate())
         state.history.append(figures)
@@ -320,5 +320,5 @@ class _Hooks(keras.callbacks.Callback):
         self._started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        more = {key: float(logs[key]) for key in _OF_STEPS if key in logs}
-        self._loop._finish_epoch(float(logs["loss"]), more)
+        step_figures = {key: float(logs[key]) for key in _OF_STEPS if key in logs}
+        self._loop._finish_epoch(float(logs["loss"]), step_figures)

@@ -7,10 +7,13 @@ import re
 import subprocess
 import sys
 import typing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lmn_tf import atomic_files
+from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.comparison import comparison_checks
 from lmn_tf.training.comparison.comparison_report import markdown, picture, summary
@@ -79,7 +82,13 @@ class Comparison:
         UserError: When a model, an option, a training key or a grid of any run is not valid.
     """
 
-    def __init__(self, spec, seeds=None, say=None, in_process: bool = False):
+    def __init__(
+        self,
+        spec: ComparisonSpec,
+        seeds: Sequence[int] | None = None,
+        say: Callable[[str], None] | None = None,
+        in_process: bool = False,
+    ) -> None:
         self.spec = spec
         self.seeds = tuple(seeds or spec.seeds)
         self.output = Path(spec.output)
@@ -115,7 +124,7 @@ class Comparison:
         tried = len(self.configurations) if self.spec.search else 0
         return tried + len(self.spec.models) * len(self.seeds)
 
-    def pipeline(self, run: ComparisonRun):
+    def pipeline(self, run: ComparisonRun) -> PipelineSpec:
         """Returns the `PipelineSpec` of a run."""
         configuration = self.configurations[run.label, run.trial]
         return self.spec.run_pipeline(run.label, run.seed, self._base, configuration)
@@ -269,7 +278,6 @@ class Comparison:
 def _train_here(file, test: bool) -> str | None:
     import keras
 
-    from lmn_tf.specs.pipeline_spec import PipelineSpec
     from lmn_tf.training.daily_trainer import make_trainer
 
     # Frees the run before, and counts the names of layers from the start as a new process does.

@@ -2,11 +2,14 @@
 
 from lmn_tf.metrics.figures import FIGURES
 from lmn_tf.models import registry
+from lmn_tf.specs.comparison_spec import ComparisonModel, ComparisonSpec
 from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.grid import overlaps, size
+from lmn_tf.specs.pipeline_spec import PipelineSpec
 
 
-def check_runs(spec, base, features):
+def check_runs(spec: ComparisonSpec, base: PipelineSpec, features: FeatureSpec) -> None:
     """Checks every model of a comparison and every value of its search, without training.
 
     Args:
@@ -31,7 +34,7 @@ def check_runs(spec, base, features):
             _check_grid(spec, index, entry, base, features)
 
 
-def model_grid(spec, entry):
+def model_grid(spec: ComparisonSpec, entry: ComparisonModel) -> dict[str, tuple]:
     """Returns the grid of one model: what of the search's grid it has, and its own.
 
     Args:
@@ -50,7 +53,7 @@ def model_grid(spec, entry):
     return {**common, **entry.grid}
 
 
-def trials(spec, entry):
+def trials(spec: ComparisonSpec, entry: ComparisonModel) -> list[dict]:
     """Returns the configurations that the search of a comparison tries for one model."""
     return spec.search.draw(model_grid(spec, entry))
 

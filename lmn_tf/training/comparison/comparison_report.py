@@ -1,11 +1,13 @@
 """The table of a comparison: numbers, Markdown, picture."""
 
 import math
+import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lmn_tf.metrics.figures import SLOTS, Figure, select
 from lmn_tf.metrics.relative_improvement import rela_impr
+from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.training.comparison.search_report import search_markdown
 from lmn_tf.training.evaluation.metrics_table import markdown_table
 
@@ -114,7 +116,14 @@ def _fraction(a: float, b: float, x: float) -> float:
     return value
 
 
-def summary(spec, seeds, metrics: dict, oracle=None, search=None, failed=()) -> dict:
+def summary(
+    spec: ComparisonSpec,
+    seeds: Sequence[int],
+    metrics: dict,
+    oracle: dict | None = None,
+    search: dict | None = None,
+    failed: Sequence[Mapping] = (),
+) -> dict:
     """Puts the metrics of all runs together.
 
     Args:
@@ -208,7 +217,7 @@ def _notes(result: dict):
         yield ""
 
 
-def picture(result: dict, path) -> None:
+def picture(result: dict, path: str | os.PathLike) -> None:
     """Draws the AUC of each model, a dot for each seed and a bar for the mean."""
     import matplotlib
 

@@ -4,6 +4,7 @@ import json
 import math
 
 from lmn_tf.metrics.figures import FIGURES, MONITORED
+from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.grid import size
 from lmn_tf.training.comparison.comparison_checks import model_grid
 from lmn_tf.training.evaluation.metrics_table import markdown_table
@@ -33,7 +34,7 @@ def best_trial(scores: dict, monitor: str) -> int | None:
     return max(known, key=known.get, default=None)
 
 
-def search_summary(spec, trials: dict, chosen: dict) -> dict:
+def search_summary(spec: ComparisonSpec, trials: dict, chosen: dict) -> dict:
     """Puts together what the search tried.
 
     Args:

@@ -3,8 +3,9 @@
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -17,6 +18,7 @@ from lmn_tf.metrics.figures import QUALITY, slot_figures
 from lmn_tf.metrics.named_metric import named_metric
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.evaluation.memory_reads import memory_layers, memory_names, recorded_reads
+from lmn_tf.training.monitor.progress import Progress
 
 
 class Evaluator:
@@ -44,7 +46,9 @@ class Evaluator:
         grouped: Whether the features hold `group`. Defaults to `False`.
     """
 
-    def __init__(self, model, labels=("label",), grouped: bool = False):
+    def __init__(
+        self, model: keras.Model, labels: Sequence[str] = ("label",), grouped: bool = False
+    ) -> None:
         self.model = model
         self.labels = tuple(labels)
         self.grouped = grouped
@@ -52,7 +56,7 @@ class Evaluator:
         self._walks = [] if _has_workers(model) else _entropies(model)
         self._forward = None
 
-    def evaluate(self, dataset: tf.data.Dataset, progress=None) -> dict:
+    def evaluate(self, dataset: tf.data.Dataset, progress: Progress | None = None) -> dict:
         """Runs through a data set once.
 
         Args:

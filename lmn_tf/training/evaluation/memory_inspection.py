@@ -4,9 +4,12 @@ import collections
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 
 from lmn_tf.data.encoding.id_names import IdNames
 from lmn_tf.metrics.memory_usage import usage_statistics
+from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.evaluation.memory_reads import memory_names
 
 
@@ -53,7 +56,13 @@ class MemoryInspection:
         }
 
 
-def inspect_memories(evaluator, spec, dataset, top: int = 10, readers: int = 3) -> list:
+def inspect_memories(
+    evaluator: Evaluator,
+    spec: FeatureSpec,
+    dataset: tf.data.Dataset,
+    top: int = 10,
+    readers: int = 3,
+) -> list[MemoryInspection]:
     """Reads rows of data, and tells how the memories of a model were read.
 
     Slots are ranked by the weight that they were read with, added up over queries and heads. For

@@ -1,12 +1,15 @@
 """Recording of the reads of a model's memories."""
 
 import contextlib
+from collections.abc import Iterator, Sequence
+
+import keras
 
 from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 
 
-def memory_layers(model) -> list[ProductKeyMemory]:
+def memory_layers(model: keras.Model) -> list[ProductKeyMemory]:
     """Returns the memories of a model, wherever they are nested.
 
     Args:
@@ -18,7 +21,7 @@ def memory_layers(model) -> list[ProductKeyMemory]:
     return [layer for layer in all_layers(model) if isinstance(layer, ProductKeyMemory)]
 
 
-def memory_names(memories) -> list[str]:
+def memory_names(memories: Sequence[ProductKeyMemory]) -> list[str]:
     """Returns a unique name for each memory.
 
     Args:
@@ -40,7 +43,7 @@ def memory_names(memories) -> list[str]:
 
 
 @contextlib.contextmanager
-def recorded_reads(memories):
+def recorded_reads(memories: Sequence[ProductKeyMemory]) -> Iterator[list[tuple]]:
     """Collects what each memory reads while the block runs the model.
 
     Within a `tf.function` the block runs while the function is traced, and the tensors are those

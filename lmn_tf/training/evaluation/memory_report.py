@@ -1,9 +1,17 @@
 """Report of the contents of memories, as text and as pictures."""
 
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from lmn_tf import atomic_files
 from lmn_tf.training.evaluation.metrics_table import aligned
+
+if TYPE_CHECKING:
+    from lmn_tf.training.evaluation.memory_inspection import MemoryInspection
 
 _MOST_CELLS = 256
 
@@ -59,7 +67,7 @@ def _readers(readers) -> str:
     return ", ".join(f"{reader['value']} {100 * reader['share']:.0f} %" for reader in readers)
 
 
-def draw_memory(inspection, path) -> None:
+def draw_memory(inspection: MemoryInspection, path: str | os.PathLike) -> None:
     """Draws a memory: weight by rank of slot, weight by row and column, lengths of values.
 
     Args:

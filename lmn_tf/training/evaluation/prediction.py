@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 
+import keras
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -10,6 +11,7 @@ from lmn_tf import atomic_files
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.monitor.progress import Progress
 
@@ -32,7 +34,12 @@ class KeyColumns:
         UserError: When a file lacks a column.
     """
 
-    def __init__(self, spec, files, names: Sequence[str]):
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        files: str | os.PathLike | Sequence[str | os.PathLike],
+        names: Sequence[str],
+    ) -> None:
         self._names = list(names)
         self._units = open_spec_files(spec, files, names) if names else []
         self.schema = self._schema()
@@ -106,7 +113,12 @@ def _common(name: str, schemas: list[pa.Schema]) -> pa.Field:
 
 
 def write_predictions(
-    model, spec, files, output, batch_size: int = 4096, columns: Sequence[str] = ()
+    model: keras.Model,
+    spec: FeatureSpec,
+    files: str | os.PathLike | Sequence[str | os.PathLike],
+    output: str | os.PathLike,
+    batch_size: int = 4096,
+    columns: Sequence[str] = (),
 ) -> int:
     """Writes the probabilities of a model for each row of some files, in the order of the rows.
 

@@ -1,7 +1,8 @@
 """Growth of a model's weights to a larger model with the same predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import keras
 import numpy as np
 
 from lmn_tf.distribute.tables.rows import get_rows
@@ -18,7 +19,9 @@ ROW_STATE = ("accumulator", "first_moment", "second_moment", "reads")
 _NOISE = 0.1
 
 
-def grown_weights(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources]) -> dict:
+def grown_weights(
+    model: keras.Model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources]
+) -> dict[str, np.ndarray]:
     """Returns the weights of a new model, grown from those of an older one.
 
     Rows of tables follow their values (`rows`). A memory of more keys keeps the old slots under
@@ -71,7 +74,9 @@ def grown_weights(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSo
     return grown
 
 
-def carried_over(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources]) -> dict:
+def carried_over(
+    model: keras.Model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources]
+) -> dict[str, np.ndarray]:
     """Returns the state of a model and its optimizer, grown from older ones, to resume a run.
 
     Beyond `grown_weights` and `grown_row_state` these are steps, moments of dense weights and of
@@ -95,8 +100,11 @@ def carried_over(model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSou
 
 
 def grown_row_state(
-    model, old: Mapping[str, np.ndarray], rows: Mapping[str, RowSources], slots=ROW_STATE
-) -> dict:
+    model: keras.Model,
+    old: Mapping[str, np.ndarray],
+    rows: Mapping[str, RowSources],
+    slots: Sequence[str] | None = ROW_STATE,
+) -> dict[str, np.ndarray]:
     """Returns the row state of a new optimizer, grown from that of an older one.
 
     New slots of a memory take over the state of the slot that they are a copy of, new rows of

@@ -1,10 +1,12 @@
 """Mapping from the rows of an embedding table to those of an older one."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lmn_tf.specs.errors import UserError, short
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 _UNKNOWN_ID = 1
 _RULES = ("kind", "transform", "num_buckets", "unit", "of", "size", "table")
@@ -23,7 +25,7 @@ class RowSources(NamedTuple):
     state: np.ndarray
 
 
-def merge_assets(old, new) -> None:
+def merge_assets(old: FeatureSpec, new: FeatureSpec) -> None:
     """Merges the ids and statistics of an older spec into a new one; new values get new ids.
 
     Values of a learned vocabulary that the older spec knew come first, in its order, then the new
@@ -52,7 +54,7 @@ def merge_assets(old, new) -> None:
             new.assets.statistics[f"vocabulary/{key}"] = {**note, "count": len(values)}
 
 
-def merge_values(old, new, max_size=None) -> list:
+def merge_values(old: Sequence, new: Sequence, max_size: int | None = None) -> list:
     """Merges two vocabularies, each most frequent first; see `merge_assets`.
 
     Example:
@@ -71,7 +73,7 @@ def merge_values(old, new, max_size=None) -> list:
     return [*old, *added]
 
 
-def check_same_columns(old, new, source: str) -> None:
+def check_same_columns(old: FeatureSpec, new: FeatureSpec, source: str) -> None:
     """Raises a `UserError` where ids or numbers of a spec mean something else than in an older one.
 
     Args:
@@ -100,7 +102,7 @@ def check_same_columns(old, new, source: str) -> None:
                 )
 
 
-def row_sources(old, new) -> dict[str, RowSources]:
+def row_sources(old: FeatureSpec, new: FeatureSpec) -> dict[str, RowSources]:
     """Finds for each row of each embedding table the older row that stands for the same value.
 
     A value that had no row of its own starts where it stood until now, at the row of unknown

@@ -2,10 +2,14 @@
 
 import json
 
+import keras
 import numpy as np
 
 from lmn_tf.models import registry
 from lmn_tf.specs.errors import UserError, short
+from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.specs.pipeline_spec import WarmStart as WarmStartSection
 from lmn_tf.training.growth import growth
 from lmn_tf.training.growth.row_sources import check_same_columns, merge_assets, row_sources
 from lmn_tf.training.saving import checkpoints as checkpoint_files
@@ -33,7 +37,7 @@ class WarmStart:
         UserError: When `start.run` is no run directory, or holds no weights.
     """
 
-    def __init__(self, start):
+    def __init__(self, start: WarmStartSection) -> None:
         self.start = start
         directory = RunDirectory(start.run)
         if not directory.is_started:
@@ -46,7 +50,7 @@ class WarmStart:
         self._directory = directory
         self._arrays: dict | None = None
 
-    def adapted(self, pipeline):
+    def adapted(self, pipeline: PipelineSpec) -> PipelineSpec:
         """Returns the pipeline with `model.open_keys`, where memories are to grow.
 
         Raises:
@@ -70,7 +74,7 @@ class WarmStart:
             return pipeline.with_overrides([f"model.open_keys={opened}"])
         return pipeline
 
-    def adapt_assets(self, spec) -> None:
+    def adapt_assets(self, spec: FeatureSpec) -> None:
         """Merges the older ids and statistics into a spec that was learned from new data.
 
         Raises:
@@ -79,7 +83,7 @@ class WarmStart:
         check_same_columns(self.spec, spec, self.source)
         merge_assets(self.spec, spec)
 
-    def apply(self, model, pipeline) -> str:
+    def apply(self, model: keras.Model, pipeline: PipelineSpec) -> str:
         """Puts the weights into a model.
 
         Args:
@@ -170,7 +174,7 @@ class WarmStart:
         return UserError(f"{error.message} (warm start from {self.source})")
 
 
-def continued(pipeline, stored):
+def continued(pipeline: PipelineSpec, stored: PipelineSpec) -> PipelineSpec:
     """Returns a pipeline with the settings that a resumed run got from its warm start.
 
     Args:

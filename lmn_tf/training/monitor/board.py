@@ -1,7 +1,16 @@
 """TensorBoard summaries of training."""
 
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, SupportsFloat
+
+import keras
 import numpy as np
 import tensorflow as tf
+
+if TYPE_CHECKING:
+    from lmn_tf.training.training_loop import TrainingLoop
 
 
 class Board:
@@ -16,11 +25,11 @@ class Board:
         every_steps: Steps between two points. Defaults to `10`.
     """
 
-    def __init__(self, folder, every_steps: int = 10):
+    def __init__(self, folder: str | os.PathLike, every_steps: int = 10) -> None:
         self.every_steps = every_steps
         self._writer = tf.summary.create_file_writer(str(folder))
 
-    def on_step(self, loop, loss) -> None:
+    def on_step(self, loop: TrainingLoop, loss: SupportsFloat) -> None:
         """Writes the figures of every so many steps."""
         step = loop.state.step
         if step % self.every_steps:
@@ -32,7 +41,7 @@ class Board:
             for name, rate in learning_rates(loop.model.optimizer).items():
                 tf.summary.scalar(f"learning_rate/{name}", rate)
 
-    def on_epoch(self, loop, figures) -> None:
+    def on_epoch(self, loop: TrainingLoop, figures: dict) -> None:
         """Writes the figures at the end of an epoch: of the validation set, and those of its data
         before it, where there are any."""
         with self._writer.as_default(figures["step"]):
@@ -47,7 +56,7 @@ class Board:
         self._writer.close()
 
 
-def learning_rates(optimizer) -> dict[str, float]:
+def learning_rates(optimizer: keras.optimizers.Optimizer | None) -> dict[str, float]:
     """Returns the current learning rates by group: `dense` and `tables`, or `all`."""
     if optimizer is None:
         return {}

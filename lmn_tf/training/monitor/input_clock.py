@@ -25,7 +25,7 @@ class InputClock:
     (3, True)
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.waited = 0.0
 
     def wrap(self, dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -1,13 +1,19 @@
 """Progress lines of a run."""
 
+from __future__ import annotations
+
 import dataclasses
 import sys
 import time
+from typing import TYPE_CHECKING, SupportsFloat, TextIO
 
 import rich.console
 import rich.progress
 
 from lmn_tf.metrics.figures import MONITORED
+
+if TYPE_CHECKING:
+    from lmn_tf.training.training_loop import TrainingLoop
 
 
 class Progress:
@@ -30,7 +36,13 @@ class Progress:
     >>> progress.close()
     """
 
-    def __init__(self, total=None, title="train", stream=None, every_seconds: float = 5.0):
+    def __init__(
+        self,
+        total: int | None = None,
+        title: str = "train",
+        stream: TextIO | None = None,
+        every_seconds: float = 5.0,
+    ) -> None:
         self.total = total
         self.title = title
         self.stream = stream if stream is not None else sys.stderr
@@ -57,7 +69,7 @@ class Progress:
             return True
         return time.perf_counter() - self._printed >= self.every_seconds
 
-    def update(self, step: int, **figures) -> None:
+    def update(self, step: int, **figures: float) -> None:
         """Shows the figures at a step.
 
         Args:
@@ -146,7 +158,7 @@ class Watcher:
     def __post_init__(self):
         self._progress = None
 
-    def on_step(self, loop, loss) -> None:
+    def on_step(self, loop: TrainingLoop, loss: SupportsFloat) -> None:
         """Shows a step, where it is time for the next one."""
         if self._progress is None:
             self._progress = Progress(self.total, stream=self.stream)
@@ -159,7 +171,7 @@ class Watcher:
                 input_wait=state.input_wait,
             )
 
-    def on_epoch(self, loop, figures) -> None:
+    def on_epoch(self, loop: TrainingLoop, figures: dict) -> None:
         """Shows the figures of an epoch."""
         self.line(" | ".join(self.words(loop, figures)))
 
@@ -170,7 +182,7 @@ class Watcher:
         else:
             self._progress.line(text)
 
-    def words(self, loop, figures) -> list[str]:
+    def words(self, loop: TrainingLoop, figures: dict) -> list[str]:
         """Returns the parts of the line at the end of an epoch."""
         words = [f"epoch {figures['epoch'] + 1}/{loop.epochs}", f"loss {figures['loss']:.4f}"]
         return words + monitored_words("valid", figures.get("valid", {}))

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import os
 import re
 import struct
 import warnings
@@ -27,7 +28,7 @@ _STEP = re.compile(r"^step-(\d+)\.npz$")
 _OF_THE_FILE = (None, errno.EINVAL, errno.ENOENT, errno.EISDIR)
 
 
-def check_zip(path) -> None:
+def check_zip(path: str | os.PathLike) -> None:
     """Verifies the checksum of every member of a zip file.
 
     Args:
@@ -42,7 +43,7 @@ def check_zip(path) -> None:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
 
 
-def read_checked(path, name: str) -> bytes:
+def read_checked(path: str | os.PathLike, name: str) -> bytes:
     """Returns the content of one member of a zip file, whose checksum holds.
 
     Args:
@@ -90,7 +91,12 @@ class Checkpoints:
             `None`. Defaults to `None`.
     """
 
-    def __init__(self, folder, keep: int = 2, guard: Callable[[], None] | None = None):
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        keep: int = 2,
+        guard: Callable[[], None] | None = None,
+    ) -> None:
         if keep < 1:
             raise ValueError(f"`keep` must be at least 1. Received: keep={keep}")
         self.folder = Path(folder)
@@ -173,7 +179,7 @@ class Checkpoints:
                 path.unlink()
 
 
-def write_arrays(path, values: Mapping[str, np.ndarray], state: Mapping) -> None:
+def write_arrays(path: str | os.PathLike, values: Mapping[str, np.ndarray], state: Mapping) -> None:
     """Writes arrays and a JSON state into one file, whole or not at all.
 
     Args:
@@ -193,7 +199,7 @@ def write_arrays(path, values: Mapping[str, np.ndarray], state: Mapping) -> None
                     _write(member, value, key)
 
 
-def read_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
+def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict]:
     """Reads what `write_arrays` wrote, verifying each checksum.
 
     Args:

@@ -15,7 +15,9 @@ from lmn_tf.data.reading.checksum import file_digest, kept_digest
 from lmn_tf.data.reading.dated_files import dated_files
 from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.fingerprint import difference
+from lmn_tf.specs.pipeline_spec import PipelineSpec
 
 _NAMES = {"train": "training", "valid": "validation"}
 _THREADS = 8  # read at the same time: one hashes less than a disk gives
@@ -39,7 +41,7 @@ class DataNotes:
         path: The file.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
 
     def check(
@@ -96,7 +98,7 @@ class DataNotes:
             ) from error
 
 
-def read_files(pipeline, spec) -> dict[str, list[str]]:
+def read_files(pipeline: PipelineSpec, spec: FeatureSpec) -> dict[str, list[str]]:
     """Finds the files that a run trains on and those that it is validated on.
 
     Args:

@@ -1,5 +1,7 @@
 """Run directory: its files, lock and checks."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl
@@ -7,14 +9,21 @@ import filecmp
 import os
 import shutil
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lmn_tf import atomic_files
 from lmn_tf.specs.errors import UserError, short
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.assets import read_json
 from lmn_tf.specs.learned.spec_folder import load_spec, resolved_spec, write_spec
+from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.saving.data_notes import DataNotes, read_files
+
+if TYPE_CHECKING:
+    import keras
 
 # A resumed run may differ in these: they do not change what is learned.
 _FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps")
@@ -24,7 +33,7 @@ _FACTOR = 20
 _ALWAYS = 64 * 2**20
 
 
-def check_unpacked_size(path) -> None:
+def check_unpacked_size(path: str | os.PathLike) -> None:
     """Refuses a zip file that claims to hold far more than weights do.
 
     Weights hardly compress: what Keras writes unpacks to its own size, and squeezed again to a few
@@ -64,7 +73,7 @@ class RunDirectory:
         path: The folder.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
         self.pipeline_file = self.path / "pipeline.yaml"
         self.feature_spec_file = self.path / "feature_spec.yaml"
@@ -75,7 +84,7 @@ class RunDirectory:
         self.data_file = self.checkpoints / "data.json"
 
     @classmethod
-    def open(cls, path) -> "RunDirectory":
+    def open(cls, path: str | os.PathLike) -> RunDirectory:
         """Returns the directory of a run that has a trained model.
 
         Raises:
@@ -124,7 +133,7 @@ class RunDirectory:
             )
 
     @contextlib.contextmanager
-    def held(self):
+    def held(self) -> Iterator[None]:
         """Makes the folder where it is missing, and keeps every other process from training in it.
 
         The lock is the operating system's and ends with the process, however that ends. On file
@@ -187,7 +196,7 @@ class RunDirectory:
         except OSError:
             return
 
-    def check_same(self, pipeline, spec) -> None:
+    def check_same(self, pipeline: PipelineSpec, spec: FeatureSpec) -> None:
         """Raises a `UserError` that names what differs from the run in the folder."""
         self._compare(self.pipeline_file, resolved_pipeline(pipeline))
         document, vocabularies = resolved_spec(spec)
@@ -203,7 +212,7 @@ class RunDirectory:
                     "content. Take it back, or start a new run with another --run-dir."
                 )
 
-    def write_opening(self, pipeline, spec) -> None:
+    def write_opening(self, pipeline: PipelineSpec, spec: FeatureSpec) -> None:
         """Writes vocabularies and resolved specs, `pipeline.yaml` last.
 
         Args:
@@ -216,7 +225,13 @@ class RunDirectory:
         text = strict_yaml.dump(resolved_pipeline(pipeline))
         atomic_files.write_text(self.pipeline_file, text)
 
-    def check_data(self, pipeline, spec, ids=None, unread=()) -> None:
+    def check_data(
+        self,
+        pipeline: PipelineSpec,
+        spec: FeatureSpec,
+        ids: Mapping[str, str] | None = None,
+        unread: tuple[str, ...] = (),
+    ) -> None:
         """Notes what the training and validation files hold, or refuses others than those noted.
 
         Args:
@@ -227,7 +242,7 @@ class RunDirectory:
         """
         DataNotes(self.data_file).check(read_files(pipeline, spec), ids, unread)
 
-    def check_kept_data(self, pipeline, spec) -> None:
+    def check_kept_data(self, pipeline: PipelineSpec, spec: FeatureSpec) -> None:
         """As `check_data` for a run that may do without its data: those that are gone pass."""
         if not self.data_file.exists():
             return
@@ -269,15 +284,13 @@ class RunDirectory:
             raise UserError("file must hold a mapping.", file=self.metrics_file)
         return metrics
 
-    def load_pipeline(self):
+    def load_pipeline(self) -> PipelineSpec:
         """Reads `pipeline.yaml`.
 
         Raises:
             UserError: When the file is damaged, or names a `base`: a run holds all of its keys,
                 and one that comes from elsewhere must not have other files read.
         """
-        from lmn_tf.specs.pipeline_spec import PipelineSpec
-
         data, marks = strict_yaml.load(self.pipeline_file)
         if isinstance(data, dict) and data.get("base") is not None:
             raise UserError(
@@ -289,11 +302,11 @@ class RunDirectory:
             data, base_dir=self.path, file=self.pipeline_file, marks=marks
         )
 
-    def load_spec(self):
+    def load_spec(self) -> FeatureSpec:
         """Reads `feature_spec.yaml` with what was learned."""
         return load_spec(self.path)
 
-    def load_model(self):
+    def load_model(self) -> keras.Model:
         """Loads `model.keras`.
 
         Raises:
@@ -339,7 +352,7 @@ class RunDirectory:
             )
 
 
-def resolved_pipeline(pipeline) -> dict:
+def resolved_pipeline(pipeline: PipelineSpec) -> dict:
     """Returns a pipeline as plain values that mean the same from any folder."""
     document = pipeline.to_dict()
     data = dict(document["data"])

@@ -1,8 +1,14 @@
 """Stable names of variables."""
 
+from __future__ import annotations
+
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
 
 _NUMBERED = re.compile(r"^(.*?)(?:_(\d+))?$")
 
@@ -40,7 +46,9 @@ def stable_paths(paths: Sequence[str]) -> list[str]:
     return _unique(renamed)
 
 
-def keyed_variables(model, optimizer=None) -> dict[str, object]:
+def keyed_variables(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None
+) -> dict[str, keras.Variable]:
     """Returns every variable of a model and its optimizer under a stable key.
 
     Model variables (weights, normalization statistics, seed generators) are keyed
