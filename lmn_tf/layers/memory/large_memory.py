@@ -1,6 +1,8 @@
 """The large memory of LMN as one layer."""
 
 import inspect
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -122,18 +124,18 @@ class LargeMemory(HistoryLayer):
 
     def __init__(
         self,
-        num_keys=300,
-        top_k=32,
+        num_keys: int = 300,
+        top_k: int = 32,
         *,
-        hidden_units=None,
-        pooling="mean",
-        user_merge="concat",
-        memory_loss_weight=0.1,
-        stop_gradient="target",
-        smooth_l1_beta=1.0,
-        query_target=False,
-        **kwargs,
-    ):
+        hidden_units: int | Sequence[int] | None = None,
+        pooling: str = "mean",
+        user_merge: str = "concat",
+        memory_loss_weight: float = 0.1,
+        stop_gradient: str = "target",
+        smooth_l1_beta: float = 1.0,
+        query_target: bool = False,
+        **kwargs: Any,
+    ) -> None:
         of_memory = {key: kwargs.pop(key) for key in _OF_MEMORY if key in kwargs}
         super().__init__(**kwargs)
         check_choice("user_merge", user_merge, ("concat", "add"))
@@ -165,11 +167,16 @@ class LargeMemory(HistoryLayer):
         return getattr(self.memory, name)
 
     @property
-    def memory_size(self):
+    def memory_size(self) -> int:
         """Number of slots, `num_keys ** 2`."""
         return self.memory.memory_size
 
-    def build(self, history_shape, user_shape=None, target_shape=None):
+    def build(
+        self,
+        history_shape: tuple[int | None, ...],
+        user_shape: tuple[int | None, ...] | None = None,
+        target_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
         check_axes("history", history_shape)
         width = history_shape[-1]
         if self._needs_target and target_shape is not None and target_shape[-1] != width:
@@ -187,27 +194,35 @@ class LargeMemory(HistoryLayer):
     def _needs_target(self):
         return self.query_target or self.pooling == "target_attention"
 
-    def call(self, history, user=None, mask=None, target=None, training=None):
+    def call(
+        self,
+        history: tf.Tensor,
+        user: tf.Tensor | None = None,
+        mask: tf.Tensor | None = None,
+        target: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
         if self._needs_target and target is None:
             raise ValueError(
                 "`target` must be given for `pooling='target_attention'` and `query_target`. "
                 "Received: target=None"
             )
         positions = self._positions(history, mask)
+        # (N, d), of the N valid positions
         queries = self.user_aware_query.query(positions.take(history), user, positions)
         history_size = tf.shape(queries)[0]
         inputs, valid = queries, positions.valid
         if self.query_target:
             candidates = self.user_aware_query.query_rows(tf.cast(target, queries.dtype), user)
-            inputs = tf.concat([queries, candidates], axis=0)
+            inputs = tf.concat([queries, candidates], axis=0)  # (N + batch, d)
             if valid is not None:
                 valid = tf.concat([valid, tf.ones([tf.shape(candidates)[0]], tf.bool)], axis=0)
         reading = self.memory.read(inputs, valid, training)
-        read_out = reading.read_out[:history_size]
+        read_out = reading.read_out[:history_size]  # (N, d)
         self._add_memory_loss(queries, read_out, reading, positions, training)
-        pooled = self._pool(read_out, positions, target, training)
+        pooled = self._pool(read_out, positions, target, training)  # (batch, d), if pooled
         if self.query_target:
-            pooled = tf.concat([pooled, reading.read_out[history_size:]], axis=-1)
+            pooled = tf.concat([pooled, reading.read_out[history_size:]], axis=-1)  # (batch, 2 * d)
         return pooled
 
     def _positions(self, history, mask):
@@ -218,7 +233,7 @@ class LargeMemory(HistoryLayer):
             return positions.row_mean(read_out)
         if self.pooling == "sum":
             return positions.row_sum(read_out)
-        sequence = positions.put(read_out)
+        sequence = positions.put(read_out)  # (batch, length, d)
         if self.pooling == "none":
             return sequence
         return self.attention(sequence, target, mask=positions.mask, training=training)
@@ -229,7 +244,7 @@ class LargeMemory(HistoryLayer):
             read_out = self.memory.read_again(reading)[:count]
         queries, read_out = tf.cast(queries, tf.float32), tf.cast(read_out, tf.float32)
         goal = queries if self.stop_gradient == "none" else tf.stop_gradient(queries)
-        distance = smooth_l1(goal, read_out, self.smooth_l1_beta)
+        distance = smooth_l1(goal, read_out, self.smooth_l1_beta)  # (N, d)
         loss = positions.mean(tf.reduce_mean(distance, axis=-1))
         if self.memory_loss_weight:
             valid = positions.valid
@@ -240,7 +255,9 @@ class LargeMemory(HistoryLayer):
             self.query_norm_tracker.update_state(positions.mean(tf.norm(queries, axis=-1)))
             self.read_out_norm_tracker.update_state(positions.mean(tf.norm(read_out, axis=-1)))
 
-    def read(self, history, user=None, mask=None):
+    def read(
+        self, history: tf.Tensor, user: tf.Tensor | None = None, mask: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Tells which slots each behaviour reads, to count the use of the memory.
 
         Args:
@@ -263,16 +280,21 @@ class LargeMemory(HistoryLayer):
             positions.put(reading.weights),
         )
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return previous_mask if self.pooling == "none" else None
 
-    def compute_output_shape(self, history_shape, user_shape=None, target_shape=None):
+    def compute_output_shape(
+        self,
+        history_shape: tuple[int | None, ...],
+        user_shape: tuple[int | None, ...] | None = None,
+        target_shape: tuple[int | None, ...] | None = None,
+    ) -> tuple[int | None, ...]:
         if self.pooling == "none":
             return tuple(history_shape)
         width = history_shape[-1]
         return (history_shape[0], 2 * width if self.query_target else width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         of_memory = self.memory.get_config()
         return {
             **super().get_config(),

@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -93,21 +95,21 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
 
     def __init__(
         self,
-        num_keys=300,
-        top_k=32,
-        num_heads=1,
-        key_dim=None,
-        value_dim=None,
-        query_norm="batch",
-        key_norm=True,
-        key_balance_weight=0.0,
-        head_merge="sum",
-        temperature=1.0,
-        value_initializer=None,
-        memory_placement="replicated",
-        open_keys=None,
-        **kwargs,
-    ):
+        num_keys: int = 300,
+        top_k: int = 32,
+        num_heads: int = 1,
+        key_dim: int | None = None,
+        value_dim: int | None = None,
+        query_norm: str = "batch",
+        key_norm: bool = True,
+        key_balance_weight: float = 0.0,
+        head_merge: str = "sum",
+        temperature: float = 1.0,
+        value_initializer: Any = None,
+        memory_placement: str = "replicated",
+        open_keys: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive_integer("num_heads", num_heads)
         for name, value in (("num_keys", num_keys), ("top_k", top_k)):
@@ -159,11 +161,11 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         self.supports_jit = False
 
     @property
-    def memory_size(self):
+    def memory_size(self) -> int:
         """Number of slots, `num_keys ** 2`."""
         return self.num_keys**2
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         width = inputs_shape[-1]
         self._build_memory(width, self.value_dim or width)
 
@@ -224,12 +226,12 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         keys = self._free_keys()
         if self.key_normalization is None:
             return keys
-        return tuple(self.key_normalization(one) for one in keys)
+        return tuple(self.key_normalization(axis_keys) for axis_keys in keys)
 
     def _limit(self):
         return None if self.open_count is None else tf.cast(self.open_count, tf.int32)
 
-    def open_up_to(self, count):
+    def open_up_to(self, count: int) -> None:
         """Lets the first `count` row keys and column keys be selected; fewer change nothing."""
         if self.open_count is not None:
             count = max(int(keras.ops.convert_to_numpy(self.open_count)), count)
@@ -253,16 +255,20 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
             )
             self.query_normalization.build((None, 2, self.num_heads, self._key_dim))
 
-    def call(self, inputs, mask=None, training=None):
+    def call(
+        self, inputs: tf.Tensor, mask: tf.Tensor | None = None, training: bool | None = None
+    ) -> tf.Tensor:
         width = inputs.shape[-1]
         leading = tf.shape(inputs)[:-1]
         flat_mask = None if mask is None else tf.reshape(tf.cast(mask, tf.bool), [-1])
-        flat = zero_padding(tf.reshape(inputs, [-1, width]), flat_mask)
-        read_out = zero_padding(self.read(flat, flat_mask, training).read_out, flat_mask)
+        flat = zero_padding(tf.reshape(inputs, [-1, width]), flat_mask)  # (N, d)
+        read_out = zero_padding(self.read(flat, flat_mask, training).read_out, flat_mask)  # (N, dv)
         read_out = tf.reshape(read_out, tf.concat([leading, [self._value_dim]], 0))
         return tf.ensure_shape(read_out, [*inputs.shape[:-1], self._value_dim])
 
-    def read(self, inputs, mask=None, training=None):
+    def read(
+        self, inputs: tf.Tensor, mask: tf.Tensor | None = None, training: bool | None = None
+    ) -> MemoryReading:
         """Reads the memory and tells what was read.
 
         Args:
@@ -274,11 +280,11 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         Returns:
             A `MemoryReading`.
         """
-        queries = self._queries(inputs, mask, training)
-        scores, slots = self._search(queries)
+        queries = self._queries(inputs, mask, training)  # (N, 2, H, key_dim)
+        scores, slots = self._search(queries)  # (N, H, top_k) each
         weights = tf.nn.softmax(scores / self.temperature, axis=-1)
         # Without a word of it, as in a user's own loop, there may be a gradient.
-        read_out = self._read_out(slots, weights, for_training=training is not False)
+        read_out = self._read_out(slots, weights, for_training=training is not False)  # (N, dv)
         reading = MemoryReading(read_out, slots, weights, queries)
         if training and self.key_balance_weight:
             loss = balance_of(reading, self._keys(), mask, self.temperature, self._limit())
@@ -288,7 +294,7 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         return reading
 
     @contextlib.contextmanager
-    def watched(self, watcher):
+    def watched(self, watcher: Callable[[MemoryReading, tf.Tensor | None], Any]) -> Iterator[None]:
         """Has each read told while a block runs the memory, or a model with it.
 
         Reads outside the block cost nothing more. Within a `tf.function` the block runs while
@@ -304,7 +310,7 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         finally:
             self._watcher = before
 
-    def read_again(self, reading):
+    def read_again(self, reading: MemoryReading) -> tf.Tensor:
         """Repeats a read so that its gradient stops at the queries.
 
         Args:
@@ -316,7 +322,7 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         """
         row_queries, column_queries = tf.unstack(tf.stop_gradient(reading.queries), axis=1)
         row_keys, column_keys = self._keys()
-        slots = reading.slots
+        slots = reading.slots  # (N, H, top_k)
         scores = scores_at(slots // self.num_keys, row_queries, row_keys) + scores_at(
             slots % self.num_keys, column_queries, column_keys
         )
@@ -324,10 +330,10 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
 
     def _queries(self, inputs, mask, training):
         queries = tf.concat([self.row_query(inputs), self.column_query(inputs)], axis=-1)
-        queries = tf.cast(queries, tf.float32)
+        queries = tf.cast(queries, tf.float32)  # (N, 2 * H * key_dim)
         if self.query_norm == "batch":
             queries = self.query_normalization(queries, mask=mask, training=training)
-        queries = tf.reshape(queries, [-1, 2, self.num_heads, self._key_dim])
+        queries = tf.reshape(queries, [-1, 2, self.num_heads, self._key_dim])  # (N, 2, H, key_dim)
         if self.query_norm == "layer":
             queries = self.query_normalization(queries)
         return queries
@@ -344,29 +350,29 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
             column_keys,
             strict=True,
         )
-        found = [product_key_search(*head, self._top_k, self._limit()) for head in heads]
-        return tuple(tf.stack(parts, axis=1) for parts in zip(*found, strict=True))
+        results = [product_key_search(*head, self._top_k, self._limit()) for head in heads]
+        return tuple(tf.stack(parts, axis=1) for parts in zip(*results, strict=True))
 
     def _read_out(self, slots, weights, for_training=True):
         if self.head_merge == "concat":
             read_out = read_weighted_sum(self.memory_values, slots, weights, for_training)
-            read_out = tf.reshape(read_out, [-1, self.num_heads * self._value_dim])
+            read_out = tf.reshape(read_out, [-1, self.num_heads * self._value_dim])  # (N, H * dv)
             return self.head_projection(tf.cast(read_out, self.compute_dtype))
         # Heads share the values, so all that they read is one weighted sum.
         hits = self.num_heads * self._top_k
-        rows = (tf.reshape(one, [-1, hits]) for one in (slots, weights))
-        read_out = read_weighted_sum(self.memory_values, *rows, for_training)
+        rows = (tf.reshape(item, [-1, hits]) for item in (slots, weights))  # (N, H * top_k) each
+        read_out = read_weighted_sum(self.memory_values, *rows, for_training)  # (N, dv)
         if self.head_merge == "mean":
             read_out /= self.num_heads
         return tf.cast(read_out, self.compute_dtype)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return previous_mask
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*inputs_shape[:-1], self.value_dim or inputs_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         initializer = self.value_initializer
         return {
             **super().get_config(),

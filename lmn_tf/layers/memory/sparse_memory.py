@@ -1,6 +1,8 @@
 """The memory of MSN as one layer."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -75,17 +77,17 @@ class SparseMemory(ProductKeyMemory):
 
     def __init__(
         self,
-        num_keys=128,
-        top_k=16,
+        num_keys: int = 128,
+        top_k: int = 16,
         *,
-        key_dim=32,
-        query_norm="layer",
-        key_expansion=4,
-        query_source="token",
-        gate="swiglu",
-        zero_output=False,
-        **kwargs,
-    ):
+        key_dim: int | None = 32,
+        query_norm: str = "layer",
+        key_expansion: int | None = 4,
+        query_source: str = "token",
+        gate: str = "swiglu",
+        zero_output: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_keys, top_k, key_dim=key_dim, query_norm=query_norm, **kwargs)
         if key_expansion is not None:
             check_positive_integer("key_expansion", key_expansion)
@@ -99,7 +101,9 @@ class SparseMemory(ProductKeyMemory):
         )
         self._folded_keys = None
 
-    def build(self, inputs_shape, user_shape=None):
+    def build(
+        self, inputs_shape: tuple[int | None, ...], user_shape: tuple[int | None, ...] | None = None
+    ) -> None:
         width = inputs_shape[-1]
         value_dim = self.value_dim or width
         query_width = width
@@ -143,9 +147,15 @@ class SparseMemory(ProductKeyMemory):
             return tuple(tf.constant(keys) for keys in self._folded_keys)
         return super()._keys()
 
-    def call(self, inputs, user=None, mask=None, training=None):
+    def call(
+        self,
+        inputs: tf.Tensor,
+        user: tf.Tensor | None = None,
+        mask: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
         inputs = zero_padding(inputs, mask)
-        sources, valid = self._sources(inputs, user, mask)
+        sources, valid = self._sources(inputs, user, mask)  # (..., width)
         flat_valid = None if valid is None else tf.reshape(tf.cast(valid, tf.bool), [-1])
         reading = self.read(tf.reshape(sources, [-1, sources.shape[-1]]), flat_valid, training)
         shape = tf.concat([tf.shape(sources)[:-1], [self._value_dim]], axis=0)
@@ -159,15 +169,15 @@ class SparseMemory(ProductKeyMemory):
             user = tf.cast(user, inputs.dtype)
             if inputs.shape.rank == 3:
                 shape = [tf.shape(inputs)[0], tf.shape(inputs)[1], user.shape[-1]]
-                user = tf.broadcast_to(user[:, None, :], shape)
+                user = tf.broadcast_to(user[:, None, :], shape)  # (batch, tokens, du)
             return tf.concat([inputs, user], axis=-1), mask
         if self.query_source == "mean" and inputs.shape.rank == 3:
             valid = None if mask is None else tf.reduce_any(tf.cast(mask, tf.bool), axis=1)
-            return masked_mean(inputs, mask)[:, None, :], valid
+            return masked_mean(inputs, mask)[:, None, :], valid  # (batch, 1, d)
         return inputs, mask
 
     @contextlib.contextmanager
-    def folded(self):
+    def folded(self) -> Iterator[None]:
         """Has the keys be constants while a block runs or traces the layer, or a model with it.
 
         For exports: the block's graphs hold `LN(K~ Wk)` and compute it no more.
@@ -179,7 +189,7 @@ class SparseMemory(ProductKeyMemory):
         finally:
             self._folded_keys = before
 
-    def fold(self):
+    def fold(self) -> "SparseMemory":
         """Returns a copy of the built layer with plain keys `LN(K~ Wk)`.
 
         Returns:
@@ -197,10 +207,12 @@ class SparseMemory(ProductKeyMemory):
             weight.assign(keys)
         return copy
 
-    def compute_output_shape(self, inputs_shape, user_shape=None):
+    def compute_output_shape(
+        self, inputs_shape: tuple[int | None, ...], user_shape: tuple[int | None, ...] | None = None
+    ) -> tuple[int | None, ...]:
         return tuple(inputs_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = ("key_expansion", "query_source", "gate", "zero_output")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
