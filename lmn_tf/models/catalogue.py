@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import pathlib
 import re
+from typing import Any
 
 from lmn_tf.models import registry
 from lmn_tf.models.options.rules import type_text
@@ -17,7 +18,7 @@ _EQUATION = re.compile(r"`(\w+ = [^`]+)`")
 _CHECKOUT = ("feature_specs", "pipelines")
 
 
-def describe(name):
+def describe(name: str) -> dict[str, Any]:
     """Describes a model by its docstring and its options.
 
     Args:
@@ -76,7 +77,7 @@ def _formula(opening):
     return "; ".join(dict.fromkeys(found)) or None
 
 
-def value_text(value):
+def value_text(value: Any) -> str:
     """Returns a value as one writes it in YAML.
 
     Example:

@@ -1,9 +1,17 @@
 """The models by name, and the options each one takes, without importing TensorFlow."""
 
 import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from lmn_tf.models import options as records
+from lmn_tf.models.options.record import Option, Options
 from lmn_tf.specs.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import keras
+
+    from lmn_tf.specs.feature_spec import FeatureSpec
 
 MODELS = {
     "dnn": "lmn_tf.models.hosts.dnn:DNN",
@@ -25,7 +33,7 @@ MODELS = {
 }
 
 
-def names():
+def names() -> tuple[str, ...]:
     """The registered model names, in the order in which they are documented.
 
     Returns:
@@ -39,7 +47,7 @@ def names():
     return tuple(MODELS)
 
 
-def record(name):
+def record(name: str) -> type[Options]:
     """The record of a model's options.
 
     Args:
@@ -59,7 +67,7 @@ def record(name):
     return getattr(records, f"{_class_path(name).partition(':')[2]}Options")
 
 
-def options(name):
+def options(name: str) -> dict[str, Option]:
     """The options of a model.
 
     Args:
@@ -79,7 +87,7 @@ def options(name):
     return record(name).described()
 
 
-def check_options(name, options):
+def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Checks options of a model, each by itself.
 
     Args:
@@ -100,7 +108,11 @@ def check_options(name, options):
     return record(name).checked(options, f"model `{name}`")
 
 
-def check_model(model, place=(None, None), path=("model",)):
+def check_model(
+    model: Mapping[str, Any],
+    place: tuple[Any, Any] = (None, None),
+    path: tuple[str | int, ...] = ("model",),
+) -> None:
     """Checks the section `model` of a YAML file, and says where in the file a mistake is.
 
     Args:
@@ -136,7 +148,9 @@ def _placed(message, place, path):
     return UserError(message, *(where if where[1] else (None, None)))
 
 
-def build(name, spec, options=None):
+def build(
+    name: str, spec: "FeatureSpec", options: Mapping[str, Any] | None = None
+) -> "keras.Model":
     """Builds a registered model.
 
     Args:
@@ -164,7 +178,7 @@ def build(name, spec, options=None):
         raise UserError(f"model `{name}`: {error}") from error
 
 
-def model_class(name):
+def model_class(name: str) -> "type[keras.Model]":
     """The class of a registered model; this imports TensorFlow.
 
     Args:

@@ -1,5 +1,8 @@
 """The head that all click models share."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -51,16 +54,16 @@ class CTRHead(keras.layers.Layer):
 
     def __init__(
         self,
-        num_labels,
-        hidden_units=(200, 80),
-        activation="prelu",
-        dropout=0.0,
-        batch_norm=True,
-        num_experts=0,
-        tower_units=(),
-        extra_units=0,
-        **kwargs,
-    ):
+        num_labels: int,
+        hidden_units: Sequence[int] = (200, 80),
+        activation: str | Callable = "prelu",
+        dropout: float = 0.0,
+        batch_norm: bool = True,
+        num_experts: int = 0,
+        tower_units: Sequence[int] = (),
+        extra_units: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if num_labels < 1:
             raise ValueError(
@@ -107,7 +110,7 @@ class CTRHead(keras.layers.Layer):
     def _make_logits(self, units, name):
         return keras.layers.Dense(units, dtype="float32", name=name)
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         self.mlp.build(inputs_shape)
         shape = (None, self.hidden_units[-1] + self.extra_units)
         for tower in self.towers:
@@ -116,7 +119,12 @@ class CTRHead(keras.layers.Layer):
             logits.build((None, self.tower_units[-1]) if self.towers else shape)
         self.built = True
 
-    def call(self, inputs, extra=None, training=None):
+    def call(
+        self,
+        inputs: tf.Tensor,
+        extra: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
         hidden = self.mlp(inputs, training=training)
         added = None if extra is None else tf.cast(extra(hidden), hidden.dtype)
         columns = []
@@ -129,10 +137,10 @@ class CTRHead(keras.layers.Layer):
             columns.append(logits(x))
         return columns[0] if len(columns) == 1 else tf.concat(columns, axis=-1)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (inputs_shape[0], self.num_labels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_labels": self.num_labels,

@@ -1,6 +1,10 @@
 """Metrics of each label, made from the names that `compile` takes."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from lmn_tf.metrics.grouped_auc import GroupedAUC
 from lmn_tf.metrics.named_metric import METRICS, named_metric
@@ -18,11 +22,11 @@ class Untracked:
     'mean'
     """
 
-    def __init__(self, metrics=()):
+    def __init__(self, metrics: Iterable[Any] = ()) -> None:
         self.metrics = tuple(metrics)
 
 
-def make_metrics(metrics, labels):
+def make_metrics(metrics: Any, labels: Sequence[str]) -> tuple[list, list]:
     """Makes the metrics that a model is compiled with.
 
     The names `"auc"`, `"gauc"`, `"qauc"`, `"logloss"` and `"normalized_entropy"` (or `"ne"`)
@@ -54,10 +58,65 @@ def make_metrics(metrics, labels):
             ]
         else:
             made = [metric]
-        for one in made:
-            (grouped if isinstance(one, GroupedAUC) else plain).append(one)
+        for item in made:
+            (grouped if isinstance(item, GroupedAUC) else plain).append(item)
     _check_names(plain + grouped)
     return plain, grouped
+
+
+def check_group(grouped: Sequence[GroupedAUC], group: str | None) -> None:
+    """Raises `ValueError` for metrics that need groups where a feature spec names no `group`.
+
+    Args:
+        grouped: List of metrics that need groups.
+        group: String. The spec's `group`, or `None`.
+
+    Example:
+
+    >>> check_group([], None)
+    """
+    if grouped and group is None:
+        raise ValueError(
+            f"`group` must be given in the feature spec for the metric `{grouped[0].name}`. "
+            "Received: group=None"
+        )
+
+
+def update_grouped(
+    grouped: Untracked,
+    weighted: Untracked,
+    x: Mapping[str, tf.Tensor],
+    y: tf.Tensor,
+    y_pred: tf.Tensor,
+    sample_weight: tf.Tensor | None,
+) -> None:
+    """Updates grouped metrics by the feature `"group"`.
+
+    Args:
+        grouped: Metrics whose rows count alike.
+        weighted: Metrics whose rows count by `sample_weight`.
+        x: Dictionary of features.
+        y: Tensor of labels, `(batch, labels)`.
+        y_pred: Tensor of logits, `(batch, labels)`.
+        sample_weight: Tensor of shape `(batch,)`, or `None`.
+
+    Raises:
+        ValueError: If there are metrics and no groups.
+
+    Example:
+
+    >>> update_grouped(Untracked(), Untracked(), {}, None, None, None)
+    """
+    if not (grouped.metrics or weighted.metrics):
+        return
+    if "group" not in x:
+        raise ValueError(
+            f"`features` must hold `group` for grouped metrics. Received: keys={sorted(x)}"
+        )
+    for metric in grouped.metrics:
+        metric.update_state(y, y_pred, groups=x["group"])
+    for metric in weighted.metrics:
+        metric.update_state(y, y_pred, sample_weight=sample_weight, groups=x["group"])
 
 
 def _each(metrics):

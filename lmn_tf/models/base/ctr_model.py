@@ -2,6 +2,9 @@
 
 import contextlib
 import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,11 +16,12 @@ from lmn_tf.keras_internals import clear_losses, is_validation, strategy_of_mode
 from lmn_tf.layers.base import own_losses
 from lmn_tf.layers.core.feature_interaction import FeatureInteraction
 from lmn_tf.models.base.ctr_head import CTRHead
-from lmn_tf.models.base.ctr_metrics import Untracked, make_metrics
+from lmn_tf.models.base.ctr_metrics import Untracked, check_group, make_metrics, update_grouped
 from lmn_tf.models.base.with_options import WithOptions
 from lmn_tf.models.fitting import steps
 from lmn_tf.models.fitting.choice import driver_of
-from lmn_tf.models.fitting.counted_rows import refuse_weights
+from lmn_tf.models.fitting.counted_rows import has_weights, refuse_weights
+from lmn_tf.models.fitting.fit_driver import FitDriver
 from lmn_tf.models.options import CTRModelOptions
 from lmn_tf.optimizers.default_optimizer import default
 from lmn_tf.optimizers.loss_scale_optimizer import with_loss_scaling
@@ -74,6 +78,9 @@ class CTRModel(WithOptions, keras.Model):
             model that reads one.
 
     Attributes:
+        reads_histories: Boolean. Whether the model reads sequences; those that do override
+            `read_histories`. For those that do not, training, evaluation and serving leave the
+            sequences unread.
         steps_in_flight: Integer or `None`. On parameter servers, how many steps may be handed out
             at a time; `None` for twice the number of workers. To be set before the first step.
         hang_seconds: Float. On parameter servers: when no step has ended for so long, workers and
@@ -89,13 +96,11 @@ class CTRModel(WithOptions, keras.Model):
 
     Options = CTRModelOptions
 
-    # Whether the model reads sequences; those that do override `read_histories`. For those that
-    # do not, training, evaluation and serving leave the sequences unread.
     reads_histories = False
     steps_in_flight = None
     hang_seconds = 60.0
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         record, arguments = self.split_options(options)
         sizes, known = arguments.pop("sizes", None), arguments.pop("fingerprint", None)
         super().__init__(**arguments)
@@ -125,7 +130,7 @@ class CTRModel(WithOptions, keras.Model):
         self._evaluating = False
         self._grouped = self._grouped_weighted = Untracked()
 
-    def make_head(self, extra_units=0):
+    def make_head(self, extra_units: int = 0) -> CTRHead:
         """Returns the layer that turns the groups into logits; `extra_units` as of `CTRHead`."""
         return CTRHead(
             len(self.spec.labels),
@@ -147,7 +152,7 @@ class CTRModel(WithOptions, keras.Model):
                 f"Received: sequences=() in {self.spec.name!r}"
             )
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         """Creates every variable. The spec says all shapes, so no data are needed."""
         if self.built:
             return
@@ -155,27 +160,29 @@ class CTRModel(WithOptions, keras.Model):
         if tf.executing_eagerly() and not tf.distribute.has_strategy():
             # A row of nothing takes a third of the time of a graph.
             row = {
-                key: tf.zeros([size or 1 for size in one.shape], one.dtype)
-                for key, one in signature.items()
+                key: tf.zeros([size or 1 for size in column.shape], column.dtype)
+                for key, column in signature.items()
             }
             self.call(row)
             clear_losses(self)  # They would stay until the next call.
         else:
             inputs = {
-                key: keras.KerasTensor(one.shape, dtype=one.dtype.name)
-                for key, one in signature.items()
+                key: keras.KerasTensor(column.shape, dtype=column.dtype.name)
+                for key, column in signature.items()
             }
             self.compute_output_spec(inputs)
         self.built = True
 
-    def build_from_config(self, config):
+    def build_from_config(self, config: dict[str, Any]) -> None:
         self.build()
 
-    def call(self, features, training=None):
+    def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         groups = self.encoder(features)
         return self.combine(groups, self.read_histories(groups, training=training), training)
 
-    def combine(self, groups, histories, training=None):
+    def combine(
+        self, groups: dict[str, Any], histories: Sequence[tf.Tensor], training: bool | None = None
+    ) -> tf.Tensor:
         """Turns the groups and what was read of the histories into logits.
 
         Args:
@@ -194,7 +201,9 @@ class CTRModel(WithOptions, keras.Model):
         vector = self.interact(vector, groups, training=training)
         return self.to_logits(vector, groups, training=training)
 
-    def read_histories(self, groups, training=None):
+    def read_histories(
+        self, groups: dict[str, Any], training: bool | None = None
+    ) -> list[tf.Tensor]:
         """What the head reads of the histories; for subclasses to override.
 
         Args:
@@ -206,7 +215,9 @@ class CTRModel(WithOptions, keras.Model):
         """
         return []
 
-    def interact(self, vector, groups, training=None):
+    def interact(
+        self, vector: tf.Tensor, groups: dict[str, Any], training: bool | None = None
+    ) -> tf.Tensor:
         """What stands between the concatenated groups and the head; for subclasses to override.
 
         Args:
@@ -219,7 +230,13 @@ class CTRModel(WithOptions, keras.Model):
         """
         return vector
 
-    def to_logits(self, vector, groups, training=None, extra=None):
+    def to_logits(
+        self,
+        vector: tf.Tensor,
+        groups: dict[str, Any],
+        training: bool | None = None,
+        extra: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ) -> tf.Tensor:
         """Turns what `interact` returns into logits of shape `(batch, labels)`.
 
         Args:
@@ -233,7 +250,14 @@ class CTRModel(WithOptions, keras.Model):
         """
         return self.head(vector, extra=extra, training=training)
 
-    def compile(self, optimizer=None, loss=None, metrics=None, weighted_metrics=None, **kwargs):
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
         """Configures training; see `keras.Model.compile` for further arguments.
 
         Args:
@@ -251,12 +275,7 @@ class CTRModel(WithOptions, keras.Model):
         """
         plain, grouped = make_metrics(metrics, self.label_names)
         plain_weighted, grouped_weighted = make_metrics(weighted_metrics, self.label_names)
-        if (grouped or grouped_weighted) and self.spec.group is None:
-            name = (grouped + grouped_weighted)[0].name
-            raise ValueError(
-                f"`group` must be given in the feature spec for the metric `{name}`. "
-                "Received: group=None"
-            )
+        check_group(grouped + grouped_weighted, self.spec.group)
         jit_compile = kwargs.pop("jit_compile", False)
         optimizer = keras.optimizers.get(default() if optimizer is None else optimizer)
         if self.dtype_policy.name == "mixed_float16" and kwargs.get("auto_scale_loss", True):
@@ -273,8 +292,11 @@ class CTRModel(WithOptions, keras.Model):
         self._grouped_weighted = Untracked(grouped_weighted)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Under a distribution strategy Keras learns the shapes from the first batch, averaged over
-        # the replicas, which boolean masks refuse. The spec tells the shapes.
+        """Builds the model under a distribution strategy, from the shapes that the spec tells.
+
+        Keras would learn them from the first batch, averaged over the replicas, which boolean
+        masks refuse.
+        """
         if strategy_of_model(self) is None:
             return
         labels = tf.TensorSpec((None, len(self.label_names)), tf.float32)
@@ -282,59 +304,49 @@ class CTRModel(WithOptions, keras.Model):
             symbolic_build(self, (self.encoder.signature(), labels))
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         """Metrics of the running phase: grouped metrics belong to evaluation."""
         return super().metrics + (self.evaluation_metrics() if self._evaluating else [])
 
-    def evaluation_metrics(self):
+    def evaluation_metrics(self) -> list[keras.metrics.Metric]:
         """Returns the metrics that only evaluation computes."""
         return [*self._grouped.metrics, *self._grouped_weighted.metrics]
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
         """Updates the metrics, the grouped ones by the feature `"group"` in evaluation."""
         if self.fit_driver.is_on_worker:
             return self.fit_driver.hand_over(x, y, y_pred, sample_weight)
         if self._evaluating:
-            self._update_grouped(x, y, y_pred, sample_weight)
+            update_grouped(self._grouped, self._grouped_weighted, x, y, y_pred, sample_weight)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
-    def _update_grouped(self, x, y, y_pred, sample_weight):
-        if not (self._grouped.metrics or self._grouped_weighted.metrics):
-            return
-        if "group" not in x:
-            raise ValueError(
-                f"`features` must hold `group` for grouped metrics. Received: keys={sorted(x)}"
-            )
-        for metric in self._grouped.metrics:
-            metric.update_state(y, y_pred, groups=x["group"])
-        for metric in self._grouped_weighted.metrics:
-            metric.update_state(y, y_pred, sample_weight=sample_weight, groups=x["group"])
-
     @property
-    def losses(self):
+    def losses(self) -> list[tf.Tensor]:
         """What the layers added to the loss; within a replica, what that replica added."""
         return own_losses(super().losses)
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Any]:
         """One step of training."""
         return steps.train_step(self, data)
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, Any]:
         """One step of evaluation."""
         with self._phase(evaluating=True):
             return steps.test_step(self, data)
 
     @functools.cached_property
-    def fit_driver(self):
+    def fit_driver(self) -> FitDriver:
         """The `FitDriver` of the strategy that the model was built in."""
         return driver_of(self)
 
     @property
-    def distribute_strategy(self):
+    def distribute_strategy(self) -> Any:
         """As in Keras, which must not distribute what is a share already."""
         return LocalDataset if self.fit_driver.reads_shares else super().distribute_strategy
 
-    def check_ids(self, data):
+    def check_ids(self, data: Any) -> None:
         """Raises a `UserError` where data have other ids or numbers than the model was built with.
 
         Args:
@@ -346,25 +358,20 @@ class CTRModel(WithOptions, keras.Model):
         else:
             check_same(self._fingerprint, dataset_fingerprint(data), "the data")
 
-    def _check_weights(self, validation_data):
-        """Refuses before the first step what would be refused in the first evaluation."""
-        batch = getattr(validation_data, "element_spec", validation_data)
-        if isinstance(batch, (tuple, list)) and len(batch) == 3:
-            has_weights = not isinstance(batch[2], (type(None), tf.NoneTensorSpec))
-            refuse_weights(has_weights and self.jit_compile and not self.fit_driver.runs_steps)
-
-    def fit(self, x=None, *args, **kwargs):
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As `keras.Model.fit`."""
         self.check_ids(x)
         self.check_ids(kwargs.get("validation_data"))
-        self._check_weights(kwargs.get("validation_data"))
+        # Before the first step, not in the first evaluation.
+        weighted = has_weights(kwargs.get("validation_data"))
+        refuse_weights(weighted and self.jit_compile and not self.fit_driver.runs_steps)
         # Keras asks to shuffle by default, and warns that it cannot shuffle a dataset.
         if isinstance(x, tf.data.Dataset) and not args:
             kwargs = {"shuffle": False, **kwargs}
         with self.fit_driver.running(), self.fit_driver.fit_data(x, kwargs) as x:
             return super().fit(x, *args, **kwargs)
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> None:
         """As in Keras, with all variables made: a first step that makes some is traced twice."""
         if strategy_of_model(self) is None:
             self.build()
@@ -375,14 +382,14 @@ class CTRModel(WithOptions, keras.Model):
         elif self.train_function is None or force:
             self.train_function = self.fit_driver.train_function(self.train_step)
 
-    def make_test_function(self, force=False):
+    def make_test_function(self, force: bool = False) -> None:
         """As in Keras."""
         if not self.fit_driver.runs_steps:
             super().make_test_function(force)
         elif self.test_function is None or force:
             self.test_function = self.fit_driver.test_function(self.test_step)
 
-    def make_predict_function(self, force=False):
+    def make_predict_function(self, force: bool = False) -> Callable:
         """As in Keras."""
         if not self.fit_driver.runs_steps:
             return super().make_predict_function(force)
@@ -390,18 +397,18 @@ class CTRModel(WithOptions, keras.Model):
             self.predict_function = self.fit_driver.predict_function(self.predict_step)
         return self.predict_function
 
-    def reset_metrics(self):
+    def reset_metrics(self) -> None:
         """As in Keras, after the steps that still count have ended."""
         self.fit_driver.finish_steps()
         super().reset_metrics()
         self.fit_driver.reset()
 
-    def get_metrics_result(self):
+    def get_metrics_result(self) -> dict[str, Any]:
         """As in Keras, after all steps have ended, and with the figures of the driver."""
         figures = self.fit_driver.figures()
         return {**super().get_metrics_result(), **figures}
 
-    def evaluate(self, x=None, *args, **kwargs):
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`; grouped metrics are final in what it returns."""
         self.check_ids(x)
         with self._phase(evaluating=True), self.fit_driver.running():
@@ -409,7 +416,7 @@ class CTRModel(WithOptions, keras.Model):
                 x = self.fit_driver.evaluation_data(x)
             return super().evaluate(x, *args, **kwargs)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`."""
         self.check_ids(x)
         with self.fit_driver.running():
@@ -417,14 +424,19 @@ class CTRModel(WithOptions, keras.Model):
 
     @contextlib.contextmanager
     def _phase(self, evaluating):
-        before = self._evaluating
-        self._evaluating = evaluating
+        before, self._evaluating = self._evaluating, evaluating
         try:
             yield
         finally:
             self._evaluating = before
 
-    def export(self, filepath, format="tf_saved_model", input_signature=None, **kwargs):
+    def export(
+        self,
+        filepath: str | os.PathLike,
+        format: str = "tf_saved_model",
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
         """As `keras.Model.export`, with the inputs that the feature spec tells.
 
         `lmn_tf.serving.export` also writes the spec, compares the export with the model, and
@@ -435,19 +447,19 @@ class CTRModel(WithOptions, keras.Model):
             input_signature = [self.encoder.signature()]
         super().export(filepath, format=format, input_signature=input_signature, **kwargs)
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
             return {}
         config = super().get_compile_config()
         for key, grouped in self._grouped_by_argument().items():
-            metrics = [keras.saving.serialize_keras_object(one) for one in grouped.metrics]
+            metrics = [keras.saving.serialize_keras_object(metric) for metric in grouped.metrics]
             config[f"grouped_{key}"] = metrics
         return config
 
     def _grouped_by_argument(self):
         return {"metrics": self._grouped, "weighted_metrics": self._grouped_weighted}
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         config = keras.saving.deserialize_keras_object(config)
         for key in self._grouped_by_argument():
             config[key] = [*(config.get(key) or []), *config.pop(f"grouped_{key}", [])]
@@ -455,7 +467,7 @@ class CTRModel(WithOptions, keras.Model):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {
             **super().get_config(),
             "spec": self.spec.to_dict(),
@@ -465,5 +477,5 @@ class CTRModel(WithOptions, keras.Model):
         return {**config, **self.option_values()}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "CTRModel":
         return cls(**config)

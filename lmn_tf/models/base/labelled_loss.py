@@ -1,5 +1,8 @@
 """Losses that need the labels, beside that of the logits."""
 
+from typing import Any
+
+import keras
 import tensorflow as tf
 
 from lmn_tf.keras_internals import scaled_loss
@@ -28,7 +31,9 @@ class LabelledLoss:
 
     training_means = ()
 
-    def labelled_loss(self, noted, labels, logits):
+    def labelled_loss(
+        self, noted: dict[str, Any], labels: tf.Tensor, logits: tf.Tensor
+    ) -> tf.Tensor:
         """The loss of each row; for subclasses to override.
 
         Args:
@@ -41,13 +46,20 @@ class LabelledLoss:
         """
         raise NotImplementedError("`labelled_loss` must be overridden")
 
-    def to_logits(self, vector, groups, **arguments):
+    def to_logits(self, vector: tf.Tensor, groups: dict[str, Any], **arguments: Any) -> tf.Tensor:
         logits = super().to_logits(vector, groups, **arguments)
         if "noted" in groups:
             setattr(logits, _NOTED, groups["noted"])
         return logits
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
         """As `keras.Model.compute_loss`, and in training the mean of `labelled_loss`."""
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         noted = getattr(y_pred, _NOTED, None)
@@ -61,7 +73,7 @@ class LabelledLoss:
         return loss + scaled_loss(self, row_mean(rows))
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         metrics = super().metrics
         if not self._evaluating:
             return metrics

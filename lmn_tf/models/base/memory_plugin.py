@@ -1,12 +1,17 @@
 """A large memory beside any click model."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from lmn_tf.layers.memory.large_memory import LargeMemory
+from lmn_tf.models.base.ctr_head import CTRHead
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.base.slot_usage import SlotCounter
 from lmn_tf.models.options import LargeMemoryOptions, MemoryPluginOptions
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 class MemoryPlugin(CTRModel):
@@ -39,7 +44,7 @@ class MemoryPlugin(CTRModel):
 
     Options = MemoryPluginOptions
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
         memorize = self.options.memorize
         names = [memorize]
@@ -54,7 +59,7 @@ class MemoryPlugin(CTRModel):
         inner = {name: memory.memory for name, memory in self.memories.items()}
         self._slots = SlotCounter(inner)
 
-    def make_head(self, extra_units=0):
+    def make_head(self, extra_units: int = 0) -> CTRHead:
         hidden = self.options.memory_dim if self.options.memorize == "hidden" else 0
         return super().make_head(extra_units + hidden)
 
@@ -68,7 +73,9 @@ class MemoryPlugin(CTRModel):
             name=name,
         )
 
-    def read_histories(self, groups, training=None):
+    def read_histories(
+        self, groups: dict[str, Any], training: bool | None = None
+    ) -> list[tf.Tensor]:
         parts = super().read_histories(groups, training=training)
         if self.options.memorize == "history":
             for name, one in groups["histories"].items():
@@ -76,13 +83,21 @@ class MemoryPlugin(CTRModel):
                 parts.append(self._read(name, one["history"], groups, training, **sequence))
         return parts
 
-    def interact(self, vector, groups, training=None):
+    def interact(
+        self, vector: tf.Tensor, groups: dict[str, Any], training: bool | None = None
+    ) -> tf.Tensor:
         vector = super().interact(vector, groups, training=training)
         if self.options.memorize != "cross":
             return vector
         return tf.concat([vector, self._read_row(vector, groups, training)], axis=-1)
 
-    def to_logits(self, vector, groups, training=None, extra=None):
+    def to_logits(
+        self,
+        vector: tf.Tensor,
+        groups: dict[str, Any],
+        training: bool | None = None,
+        extra: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ) -> tf.Tensor:
         if self.options.memorize == "hidden":
 
             def extra(hidden):
@@ -101,7 +116,7 @@ class MemoryPlugin(CTRModel):
             return self.memories[name](history, user=user, training=training, **sequence)
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         metrics = super().metrics
         if not self._evaluating:
             return metrics
@@ -109,10 +124,10 @@ class MemoryPlugin(CTRModel):
         training = {id(metric) for memory in self.memories.values() for metric in memory.metrics}
         return [metric for metric in metrics if id(metric) not in training]
 
-    def evaluation_metrics(self):
+    def evaluation_metrics(self) -> list[keras.metrics.Metric]:
         return [*super().evaluation_metrics(), *self._slots.metrics]
 
-    def memory_usage(self):
+    def memory_usage(self) -> dict[str, dict[str, float]]:
         """Returns how the slots were used in the last evaluation.
 
         Returns:

@@ -1,10 +1,13 @@
 """The use of a model's memory, told by `evaluate`."""
 
 import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.metrics.figures import SLOTS, slot_figures
 from lmn_tf.metrics.memory_usage import MemoryUsage
 
@@ -31,17 +34,17 @@ class SlotUsage(MemoryUsage):
     75.0
     """
 
-    def __init__(self, memory_size, prefix="", **kwargs):
+    def __init__(self, memory_size: int, prefix: str = "", **kwargs: Any) -> None:
         super().__init__(memory_size, **kwargs)
         self.prefix = prefix
 
-    def result(self):
+    def result(self) -> dict[str, Any]:
         if not tf.executing_eagerly():  # a sort of all slots a step would cost too much
             return {self.prefix + figure.name: tf.constant(float("nan")) for figure in SLOTS}
         figures = slot_figures(self.compute())
         return {self.prefix + name: value for name, value in figures.items()}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "prefix": self.prefix}
 
 
@@ -62,7 +65,7 @@ class SlotCounter:
     100.0
     """
 
-    def __init__(self, memories):
+    def __init__(self, memories: Mapping[str, ProductKeyMemory]) -> None:
         several = len(memories) > 1
         self._memories = dict(memories)
         self.metrics = tuple(
@@ -71,7 +74,7 @@ class SlotCounter:
         )
 
     @contextlib.contextmanager
-    def counting(self, enabled=True):
+    def counting(self, enabled: bool = True) -> Iterator[None]:
         """Counts what the memories read while a block runs.
 
         Args:
@@ -83,7 +86,7 @@ class SlotCounter:
                     stack.enter_context(memory.watched(_updater(usage)))
             yield
 
-    def statistics(self):
+    def statistics(self) -> dict[str, dict[str, float]]:
         """Returns a dictionary from the name of a memory to that of `usage_statistics`."""
         return {
             name: usage.compute() for name, usage in zip(self._memories, self.metrics, strict=True)

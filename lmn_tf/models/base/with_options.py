@@ -3,6 +3,8 @@
 import inspect
 import re
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 from lmn_tf.models.options.record import Options
 from lmn_tf.models.options.rules import rule_text
@@ -76,7 +78,7 @@ class WithOptions:
         return getattr(options, name)
 
     @classmethod
-    def split_options(cls, given):
+    def split_options(cls, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
         """Returns the record of the options among given arguments, and the other arguments.
 
         Raises:
@@ -93,7 +95,7 @@ class WithOptions:
         values = {key: value for key, value in given.items() if key in known}
         return cls.Options.make(values, cls.__name__), others
 
-    def option_values(self):
+    def option_values(self) -> dict[str, Any]:
         """Returns the values of all options by name, those of constructors of subclasses too."""
         own = {name: getattr(self, name) for name in _own_arguments(type(self))}
         return {**own, **self.options.values()}

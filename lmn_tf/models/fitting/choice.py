@@ -1,5 +1,6 @@
 """The choice of the driver of a model's steps."""
 
+import keras
 import tensorflow as tf
 
 from lmn_tf.keras_internals import strategy_of_model
@@ -13,7 +14,7 @@ _DRIVERS = {
 }
 
 
-def driver_of(model):
+def driver_of(model: keras.Model) -> FitDriver:
     """Returns the `FitDriver` for the strategy that a model was built in.
 
     Args:

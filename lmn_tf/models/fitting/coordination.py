@@ -2,7 +2,10 @@
 
 import collections
 import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -25,7 +28,7 @@ class Coordination:
         model: `CTRModel` that was built in the scope of a `ParameterServerStrategy`.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         if model.run_eagerly:
             raise ValueError(
                 "`run_eagerly` must be False under a ParameterServerStrategy: steps run as graphs "
@@ -45,14 +48,14 @@ class Coordination:
         self.handed = None
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Forgets the figures of the steps so far."""
         self._logs = None
         self._passed = [0, 0, 0]  # steps, sum and maximum of their staleness
         self.busy_seconds[:] = 0
         self.steps[:] = 0
 
-    def staleness(self):
+    def staleness(self) -> dict[str, float]:
         """Returns the staleness of the steps since the last reset; empty in evaluation."""
         if self.model._evaluating:
             return {}
@@ -60,7 +63,7 @@ class Coordination:
         return {"staleness": total / max(count, 1), "staleness_max": float(most)}
 
     @contextlib.contextmanager
-    def reading_on_workers(self, make_dataset):
+    def reading_on_workers(self, make_dataset: Callable[[], tf.data.Dataset]) -> Iterator[None]:
         """Has each worker make its own dataset and train on it while a block runs."""
         dataset = self.queue.coordinator.create_per_worker_dataset(lambda: make_dataset().repeat())
         self._batches = iter(dataset)
@@ -69,7 +72,7 @@ class Coordination:
         finally:
             self._batches = None
 
-    def runner(self, step, updates):
+    def runner(self, step: Callable, updates: bool) -> Callable:
         """Returns the train or test function of the model.
 
         Args:
@@ -175,7 +178,9 @@ class Coordination:
             count, total, most = self._passed
             self._passed = [count + 1, total + int(passed), max(most, int(passed))]
 
-    def map(self, function, batches, arguments=lambda batch: batch):
+    def map(
+        self, function: Callable, batches: Iterable[Any], arguments: Callable = lambda batch: batch
+    ) -> Iterator[tuple[Any, Any]]:
         """Runs a function on batches on workers, several at a time.
 
         Args:
@@ -197,7 +202,7 @@ class Coordination:
         for batch, promise in waiting:
             yield batch, promise.result()
 
-    def predictor(self, step):
+    def predictor(self, step: Callable) -> Callable:
         """Returns the predict function of the model: its results come when they are looked at."""
 
         @tf.function(autograph=False, reduce_retracing=True)

@@ -1,12 +1,14 @@
 """The rows of a batch that count."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from lmn_tf.ops.compile import is_compiling_with_xla
 from lmn_tf.specs.errors import UserError
 
 
-def counted_rows(x, y, sample_weight):
+def counted_rows(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, tf.Tensor | None]:
     """Leaves out the rows of a batch whose weight is 0.
 
     A step then does what it would do on the other rows alone: rows of weight 0 are in no loss, be
@@ -53,7 +55,24 @@ def counted_rows(x, y, sample_weight):
     return x, y, kept[-1]
 
 
-def refuse_weights(is_compiled):
+def has_weights(data: Any) -> bool:
+    """Returns whether the rows of data have weights, as far as that can be seen from outside.
+
+    Args:
+        data: Dataset of batches, or a tuple of features, labels and weights; other data have none.
+
+    Example:
+
+    >>> has_weights((np.ones((2, 3)), np.ones(2), np.ones(2))), has_weights(None)
+    (True, False)
+    """
+    batch = getattr(data, "element_spec", data)
+    if not isinstance(batch, (tuple, list)) or len(batch) != 3:
+        return False
+    return not isinstance(batch[2], (type(None), tf.NoneTensorSpec))
+
+
+def refuse_weights(is_compiled: bool) -> None:
     """Raises a `UserError` for rows with weights where XLA compiles a step.
 
     Args:

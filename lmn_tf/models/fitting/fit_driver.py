@@ -1,6 +1,10 @@
 """The driver of a model's steps where Keras runs them itself."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
 
 
 class FitDriver:
@@ -31,16 +35,16 @@ class FitDriver:
     reads_shares = False
     is_on_worker = False
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         self.model = model
 
     @contextlib.contextmanager
-    def running(self):
+    def running(self) -> Iterator[None]:
         """Context in which `fit`, `evaluate` or `predict` runs."""
         yield
 
     @contextlib.contextmanager
-    def fit_data(self, x, kwargs):
+    def fit_data(self, x: Any, kwargs: dict[str, Any]) -> Iterator[Any]:
         """Context in which `fit` runs on its data.
 
         Args:
@@ -52,16 +56,16 @@ class FitDriver:
         """
         yield x
 
-    def evaluation_data(self, x):
+    def evaluation_data(self, x: Any) -> Any:
         """Returns the data to evaluate on, of the data given to `evaluate`."""
         return x
 
-    def finish_steps(self):
+    def finish_steps(self) -> None:
         """Waits for all steps that have been handed out."""
 
-    def figures(self):
+    def figures(self) -> dict[str, float]:
         """Returns a dictionary of the logs that the driver adds to those of the metrics."""
         return {}
 
-    def reset(self):
+    def reset(self) -> None:
         """Forgets the figures of the steps so far."""

@@ -1,6 +1,8 @@
 """The driver of models built under a `MultiWorkerMirroredStrategy`."""
 
 import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -32,12 +34,12 @@ class MultiWorkerDriver(FitDriver):
     runs_steps = True
 
     @property
-    def strategy(self):
+    def strategy(self) -> tf.distribute.Strategy:
         """The strategy of the model."""
         return strategy_of_model(self.model)
 
     @contextlib.contextmanager
-    def running(self):
+    def running(self) -> Iterator[None]:
         """As of `FitDriver`; refuses processes of several devices."""
         devices = self.strategy.extended.worker_devices
         if len(devices) > 1:
@@ -52,13 +54,13 @@ class MultiWorkerDriver(FitDriver):
             self.reads_shares = before
 
     @contextlib.contextmanager
-    def fit_data(self, x, kwargs):
+    def fit_data(self, x: Any, kwargs: dict[str, Any]) -> Iterator[Any]:
         """As of `FitDriver`, cut to the length of the shortest share."""
         if "validation_data" in kwargs:
             kwargs["validation_data"] = self.evaluation_data(kwargs["validation_data"])
         yield self.evaluation_data(x)
 
-    def evaluation_data(self, x):
+    def evaluation_data(self, x: Any) -> Any:
         """As of `FitDriver`: a dataset is cut to the length of the shortest of all processes."""
         if not isinstance(x, tf.data.Dataset):
             return x
@@ -68,15 +70,15 @@ class MultiWorkerDriver(FitDriver):
         lengths = self.strategy.run(lambda: tf.constant([length], tf.int64))
         return x.take(int(tf.reduce_min(self.strategy.gather(lengths, axis=0))))
 
-    def train_function(self, step):
+    def train_function(self, step: Callable) -> Callable:
         """Returns a function of this process's iterator that runs a training step of all."""
         return self._together(step)
 
-    def test_function(self, step):
+    def test_function(self, step: Callable) -> Callable:
         """Returns a function of this process's iterator that runs an evaluation step of all."""
         return self._together(step)
 
-    def predict_function(self, step):
+    def predict_function(self, step: Callable) -> Callable:
         """Returns a function of batches that predicts for this process alone."""
         run = self._together(step)
         return lambda batches: tf.concat([run(iter([batch])) for batch in batches], axis=0)

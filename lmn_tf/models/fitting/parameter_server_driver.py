@@ -1,6 +1,8 @@
 """The driver of models built under a `ParameterServerStrategy`."""
 
 import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -39,14 +41,14 @@ class ParameterServerDriver(FitDriver):
     _coordination = None
 
     @property
-    def coordination(self):
+    def coordination(self) -> Coordination:
         """What coordinates the workers."""
         if self._coordination is None:
             self._coordination = Coordination(self.model)
         return self._coordination
 
     @contextlib.contextmanager
-    def running(self):
+    def running(self) -> Iterator[None]:
         """As of `FitDriver`; an error gives up the steps that have been handed out."""
         before, self.reads_shares = self.reads_shares, True
         try:
@@ -59,7 +61,7 @@ class ParameterServerDriver(FitDriver):
             self.reads_shares = before
 
     @contextlib.contextmanager
-    def fit_data(self, x, kwargs):
+    def fit_data(self, x: Any, kwargs: dict[str, Any]) -> Iterator[Any]:
         """As of `FitDriver`; `x` may be a function where workers read the data."""
         if not callable(x):
             yield x
@@ -73,41 +75,47 @@ class ParameterServerDriver(FitDriver):
         with self.coordination.reading_on_workers(x):
             yield tf.data.Dataset.counter()
 
-    def train_function(self, step):
+    def train_function(self, step: Callable) -> Callable:
         """Returns a function of an iterator that hands out a training step."""
         return self.coordination.runner(step, updates=True)
 
-    def test_function(self, step):
+    def test_function(self, step: Callable) -> Callable:
         """Returns a function of an iterator that hands out an evaluation step."""
         return self.coordination.runner(step, updates=False)
 
-    def predict_function(self, step):
+    def predict_function(self, step: Callable) -> Callable:
         """Returns a function of batches whose results come when they are looked at."""
         return self.coordination.predictor(step)
 
-    def finish_steps(self):
+    def finish_steps(self) -> None:
         """As of `FitDriver`."""
         if self._coordination is not None:
             self._coordination.queue.drain()
 
-    def figures(self):
+    def figures(self) -> dict[str, float]:
         """As of `FitDriver`: the staleness of training steps, after all of them have ended."""
         if self._coordination is None or self._coordination.is_adding:
             return {}
         self.finish_steps()
         return self._coordination.staleness()
 
-    def reset(self):
+    def reset(self) -> None:
         """As of `FitDriver`."""
         if self._coordination is not None:
             self._coordination.reset()
 
     @property
-    def is_on_worker(self):
+    def is_on_worker(self) -> bool:
         """As of `FitDriver`."""
         return self._coordination is not None and self._coordination.handed is not None
 
-    def hand_over(self, x, y, y_pred, sample_weight):
+    def hand_over(
+        self,
+        x: Mapping[str, tf.Tensor],
+        y: tf.Tensor,
+        y_pred: tf.Tensor,
+        sample_weight: tf.Tensor | None,
+    ) -> dict[str, Any]:
         """Sends to the coordinator what metrics are computed from; for `compute_metrics`.
 
         Args:

@@ -1,5 +1,7 @@
 """Steps of training and evaluation, on one device or several replicas."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -14,7 +16,7 @@ from lmn_tf.keras_internals import loss_of_step, loss_tracker
 from lmn_tf.models.fitting.counted_rows import counted_rows
 
 
-def train_step(model, data):
+def train_step(model: keras.Model, data: Any) -> dict[str, Any]:
     """One step of training; on several replicas that of one device on the whole batch.
 
     Keras averages the losses of replicas, however many rows each of them has: the rows of a last,
@@ -57,7 +59,7 @@ def train_step(model, data):
     return model.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
 
-def test_step(model, data):
+def test_step(model: keras.Model, data: Any) -> dict[str, Any]:
     """One step of evaluation, likewise.
 
     Args:

@@ -1,11 +1,15 @@
 """Deep interest evolution network."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.layers.evolution.interest_evolution import InterestEvolution
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import DIENOptions
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -52,7 +56,7 @@ class DIEN(CTRModel):
     Options = DIENOptions
     reads_histories = True
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
         self.pool = None
         if self.options.add_pooling:
@@ -68,7 +72,9 @@ class DIEN(CTRModel):
             for sequence in self.spec.sequences
         }
 
-    def read_histories(self, groups, training=None):
+    def read_histories(
+        self, groups: dict[str, Any], training: bool | None = None
+    ) -> list[tf.Tensor]:
         parts = []
         for name, one in groups["histories"].items():
             history, target, mask = one["history"], one["target"], one["mask"]

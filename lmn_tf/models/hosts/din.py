@@ -1,11 +1,15 @@
 """Deep interest network."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from lmn_tf.layers.attention.target_attention import TargetAttention
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import DINOptions
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -47,7 +51,7 @@ class DIN(CTRModel):
     Options = DINOptions
     reads_histories = True
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
         options = self.options
         self.pool = None
@@ -66,7 +70,9 @@ class DIN(CTRModel):
                 for sequence in self.spec.sequences
             }
 
-    def read_histories(self, groups, training=None):
+    def read_histories(
+        self, groups: dict[str, Any], training: bool | None = None
+    ) -> list[tf.Tensor]:
         parts = []
         for name, one in groups["histories"].items():
             if self.options.attention:

@@ -1,5 +1,8 @@
 """Multi-channel user interest memory network."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -7,6 +10,7 @@ from lmn_tf.layers.memory.user_interest_memory import UserInterestMemory
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import MIMNOptions
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -55,7 +59,7 @@ class MIMN(CTRModel):
     Options = MIMNOptions
     reads_histories = True
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
         arguments = self.options.arguments(MIMNOptions, controller_units="units")
         self.interests = {
@@ -67,13 +71,15 @@ class MIMN(CTRModel):
             for sequence in self.spec.sequences
         }
 
-    def read_histories(self, groups, training=None):
+    def read_histories(
+        self, groups: dict[str, Any], training: bool | None = None
+    ) -> list[tf.Tensor]:
         return [
             self.interests[name](one["history"], one["target"], mask=one["mask"], training=training)
             for name, one in groups["histories"].items()
         ]
 
-    def initial_state(self, batch_size):
+    def initial_state(self, batch_size: int | tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
         """State of users without behaviours.
 
         Args:
@@ -86,7 +92,9 @@ class MIMN(CTRModel):
         self.build()
         return {name: memory.initial_state(batch_size) for name, memory in self.interests.items()}
 
-    def step(self, state, events):
+    def step(
+        self, state: Mapping[str, dict[str, tf.Tensor]], events: Mapping[str, tf.Tensor]
+    ) -> dict[str, dict[str, tf.Tensor]]:
         """Takes new events of users into account, one or many, oldest first.
 
         Args:
@@ -114,7 +122,9 @@ class MIMN(CTRModel):
             state[name] = self.interests[name].advance(state[name], one["history"], one["mask"])
         return state
 
-    def score(self, state, features):
+    def score(
+        self, state: Mapping[str, dict[str, tf.Tensor]], features: Mapping[str, tf.Tensor]
+    ) -> tf.Tensor:
         """Scores candidates for users of known states, row by row.
 
         Args:

@@ -1,10 +1,14 @@
 """The base model with pooled histories."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import PoolingOptions
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -41,11 +45,13 @@ class Pooling(CTRModel):
     Options = PoolingOptions
     reads_histories = True
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
         self.pool = SequencePooling(self.options.pooling, dtype=self.dtype_policy, name="pool")
 
-    def read_histories(self, groups, training=None):
+    def read_histories(
+        self, groups: dict[str, Any], training: bool | None = None
+    ) -> list[tf.Tensor]:
         return [
             self.pool(history["history"], mask=history["mask"])
             for history in groups["histories"].values()

@@ -1,5 +1,7 @@
 """The token-mixing model."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -8,6 +10,7 @@ from lmn_tf.layers.tokens.per_token_mlp import PerTokenMLP
 from lmn_tf.layers.tokens.rank_mixer_block import RankMixerBlock
 from lmn_tf.models.hosts.din import DIN
 from lmn_tf.models.options import RankMixerOptions
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -50,11 +53,11 @@ class RankMixer(DIN):
 
     Options = RankMixerOptions
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
         self.tokens, self.blocks = self.make_backbone()
 
-    def make_backbone(self):
+    def make_backbone(self) -> tuple[FeatureTokens, list[keras.layers.Layer]]:
         """Returns the layer that makes tokens, and the list of blocks."""
         tokens = FeatureTokens(
             self.options.num_tokens,
@@ -72,7 +75,7 @@ class RankMixer(DIN):
         ]
         return tokens, blocks
 
-    def make_parts(self, prefix):
+    def make_parts(self, prefix: str) -> dict[str, keras.layers.Layer]:
         """Returns a block's layers by argument of `RankMixerBlock`; for subclasses to override.
 
         Args:
@@ -83,7 +86,9 @@ class RankMixer(DIN):
         )
         return {"feed_forward": feed_forward}
 
-    def interact(self, vector, groups, training=None):
+    def interact(
+        self, vector: tf.Tensor, groups: dict[str, Any], training: bool | None = None
+    ) -> tf.Tensor:
         vector = super().interact(vector, groups, training=training)
         tokens = self.tokens(vector)
         for block in self.blocks:

@@ -1,11 +1,15 @@
 """Self-attentive sequential recommendation, as a click model."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from lmn_tf.layers.attention.self_attentive_encoder import SelfAttentiveEncoder
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import SASRecOptions
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -49,7 +53,7 @@ class SASRec(CTRModel):
     Options = SASRecOptions
     reads_histories = True
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
         arguments = self.options.arguments(SASRecOptions, history_dropout="dropout")
         self.history_encoders = {
@@ -70,7 +74,9 @@ class SASRec(CTRModel):
                     f"Received: num_heads={self.options.num_heads}"
                 )
 
-    def read_histories(self, groups, training=None):
+    def read_histories(
+        self, groups: dict[str, Any], training: bool | None = None
+    ) -> list[tf.Tensor]:
         parts = []
         for name, one in groups["histories"].items():
             state = self.history_encoders[name](one["history"], mask=one["mask"], training=training)

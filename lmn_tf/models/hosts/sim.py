@@ -1,5 +1,7 @@
 """Search-based interest model."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -11,6 +13,7 @@ from lmn_tf.models.hosts.din import DIN
 from lmn_tf.models.options import SIMOptions
 from lmn_tf.ops.sequence.masked import held_ids, take_positions, top_positions
 from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -61,7 +64,7 @@ class SIM(LabelledLoss, DIN):
 
     Options = SIMOptions
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
         options = self.options
         self.searches, self.search_fields, self.found_attention = {}, {}, {}
@@ -101,7 +104,9 @@ class SIM(LabelledLoss, DIN):
         sizes = self.encoder.sizes
         return self.options.search_field or min(tables, key=lambda field: sizes[tables[field]])
 
-    def read_histories(self, groups, training=None):
+    def read_histories(
+        self, groups: dict[str, Any], training: bool | None = None
+    ) -> list[tf.Tensor]:
         histories = groups["histories"]
         newest = {name: self._newest(one) for name, one in histories.items()}
         parts = super().read_histories({**groups, "histories": newest}, training=training)
@@ -130,7 +135,9 @@ class SIM(LabelledLoss, DIN):
         groups.setdefault("noted", {})[name] = logits
         return scores, mask
 
-    def labelled_loss(self, noted, labels, logits):
+    def labelled_loss(
+        self, noted: dict[str, Any], labels: tf.Tensor, logits: tf.Tensor
+    ) -> tf.Tensor:
         losses = [
             tf.nn.sigmoid_cross_entropy_with_logits(labels, tf.cast(one, tf.float32))
             for one in noted.values()

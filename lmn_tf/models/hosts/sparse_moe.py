@@ -53,7 +53,7 @@ class SparseMoE(RankMixer):
 
     Options = SparseMoEOptions
 
-    def make_parts(self, prefix):
+    def make_parts(self, prefix: str) -> dict[str, keras.layers.Layer]:
         experts = SparseMixtureOfExperts(
             self.options.routed_experts,
             self.options.active_experts,
@@ -66,7 +66,7 @@ class SparseMoE(RankMixer):
         return {"feed_forward": experts}
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         metrics = super().metrics
         if not self._evaluating:
             return metrics

@@ -1,5 +1,7 @@
 """User behaviour retrieval for click models."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -15,6 +17,7 @@ from lmn_tf.models.options import UBR4CTROptions
 from lmn_tf.ops.losses import log_loss_reward, score_function_loss
 from lmn_tf.ops.sequence.masked import row_mean
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 # Share of the old baseline that is kept in each training step.
 _BASELINE_MOMENTUM = 0.9
@@ -96,7 +99,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
     Options = UBR4CTROptions
     reads_histories = True
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
         options = self.options
         self.matches, self.selectors, self.retrievals = {}, {}, {}
@@ -156,7 +159,9 @@ class UBR4CTR(LabelledLoss, CTRModel):
             name=f"{name}_selector",
         )
 
-    def read_histories(self, groups, training=None):
+    def read_histories(
+        self, groups: dict[str, Any], training: bool | None = None
+    ) -> list[tf.Tensor]:
         return [
             self.retrievals[name](
                 one["history"],
@@ -208,7 +213,9 @@ class UBR4CTR(LabelledLoss, CTRModel):
         likeliest = tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1])
         return tf.maximum(tf.cast(logits >= 0, tf.float32), likeliest)
 
-    def labelled_loss(self, noted, labels, logits):
+    def labelled_loss(
+        self, noted: dict[str, Any], labels: tf.Tensor, logits: tf.Tensor
+    ) -> tf.Tensor:
         reward = log_loss_reward(labels, logits)
         before = tf.convert_to_tensor(self.baseline)
         rows = tf.cast(tf.shape(reward)[0], tf.float32)
@@ -219,13 +226,13 @@ class UBR4CTR(LabelledLoss, CTRModel):
         losses = [score_function_loss(*one, reward - before) for one in noted.values()]
         return tf.add_n(losses)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         if self.seed_generator is not None:
             # Keras leaves generators out; training shall go on with the draws that come next.
             store[_DRAWS] = self.seed_generator.state.numpy()
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         values = {key: store[key] for key in store.keys()}
         draws = values.pop(_DRAWS, None)
         if draws is not None:

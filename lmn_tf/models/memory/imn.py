@@ -1,8 +1,10 @@
 """Iterative memory network."""
 
 import contextlib
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from lmn_tf.layers.core.position_embedding import PositionEmbedding
 from lmn_tf.layers.memory.iterative_memory import IterativeMemory
@@ -10,6 +12,7 @@ from lmn_tf.metrics.attention_entropy import AttentionEntropy
 from lmn_tf.models.base.ctr_metrics import Untracked
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import IMNOptions
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -58,7 +61,7 @@ class IMN(CTRModel):
     Options = IMNOptions
     reads_histories = True
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
         self.memories, self.position_layers, entropies = {}, {}, []
         for sequence in self.spec.sequences:
@@ -92,7 +95,9 @@ class IMN(CTRModel):
         prefix = f"{name}_" if len(self.spec.sequences) > 1 else ""
         return AttentionEntropy(walks, prefix=prefix, name="attention_entropy") if walks else None
 
-    def read_histories(self, groups, training=None):
+    def read_histories(
+        self, groups: dict[str, Any], training: bool | None = None
+    ) -> list[tf.Tensor]:
         parts = []
         for entropy, (name, one) in zip(
             self._entropies.metrics, groups["histories"].items(), strict=True
@@ -109,6 +114,6 @@ class IMN(CTRModel):
             return contextlib.nullcontext()
         return self.memories[name].watched(entropy.update_state)
 
-    def evaluation_metrics(self):
+    def evaluation_metrics(self) -> list[keras.metrics.Metric]:
         entropies = [entropy for entropy in self._entropies.metrics if entropy is not None]
         return [*super().evaluation_metrics(), *entropies]

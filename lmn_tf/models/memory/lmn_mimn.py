@@ -1,6 +1,7 @@
 """Large memory network on MIMN."""
 
 import keras
+import tensorflow as tf
 
 from lmn_tf.models.base.memory_plugin import MemoryPlugin
 from lmn_tf.models.hosts.mimn import MIMN
@@ -40,7 +41,7 @@ class LMNMIMN(MemoryPlugin, MIMN):
 
     Options = LMNMIMNOptions
 
-    def initial_state(self, batch_size):
+    def initial_state(self, batch_size: int | tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
         """Not for this model: what its memory reads of a history is no part of MIMN's state."""
         raise UserError(
             "`LMNMIMN` must be given whole histories: it has no incremental state. "

@@ -1,13 +1,18 @@
 """The model with sparsely activated memories."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from lmn_tf.layers.memory.sparse_memory import SparseMemory
+from lmn_tf.layers.tokens.feature_tokens import FeatureTokens
 from lmn_tf.layers.tokens.feed_forward_block import FeedForwardBlock
 from lmn_tf.models.base.slot_usage import SlotCounter
 from lmn_tf.models.hosts.rankmixer import RankMixer
 from lmn_tf.models.options import MSNOptions, SparseMemoryOptions
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -60,7 +65,7 @@ class MSN(RankMixer):
 
     Options = MSNOptions
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
         if self.options.query_source == "user_aware" and not self.encoder.widths["user"]:
             raise UserError(
@@ -69,13 +74,13 @@ class MSN(RankMixer):
             )
         self._slots = SlotCounter({block.name: block.memory for block in self.blocks})
 
-    def make_backbone(self):
+    def make_backbone(self) -> tuple[FeatureTokens | None, list[keras.layers.Layer]]:
         if self.options.host == "rankmixer":
             return super().make_backbone()
         block = FeedForwardBlock(**self.make_parts(""), dtype=self.dtype_policy, name="block")
         return None, [block]
 
-    def make_parts(self, prefix):
+    def make_parts(self, prefix: str) -> dict[str, keras.layers.Layer]:
         parts = {"memory": self._make_memory(f"{prefix}memory")}
         if self.options.placement == "replace":
             return parts
@@ -85,7 +90,9 @@ class MSN(RankMixer):
         arguments = self.options.arguments(SparseMemoryOptions)
         return SparseMemory(**arguments, dtype=self.dtype_policy, name=name)
 
-    def interact(self, vector, groups, training=None):
+    def interact(
+        self, vector: tf.Tensor, groups: dict[str, Any], training: bool | None = None
+    ) -> tf.Tensor:
         with self._slots.counting(self._evaluating and not training):
             if self.options.host == "rankmixer":
                 return super().interact(vector, groups, training=training)
@@ -93,10 +100,10 @@ class MSN(RankMixer):
             token = self.blocks[0](vector[:, None, :], user=self._user(groups), training=training)
             return token[:, 0, :]
 
-    def evaluation_metrics(self):
+    def evaluation_metrics(self) -> list[keras.metrics.Metric]:
         return [*super().evaluation_metrics(), *self._slots.metrics]
 
-    def memory_usage(self):
+    def memory_usage(self) -> dict[str, dict[str, float]]:
         """Returns how the slots were used in the last evaluation.
 
         Returns:

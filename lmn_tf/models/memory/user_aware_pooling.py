@@ -1,11 +1,15 @@
 """The memory-free control of LMN."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.layers.memory.user_aware_query import UserAwareQuery
 from lmn_tf.models.hosts.din import DIN
 from lmn_tf.models.options import UserAwarePoolingOptions
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -43,7 +47,7 @@ class UserAwarePooling(DIN):
 
     Options = UserAwarePoolingOptions
 
-    def __init__(self, spec, **options):
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
         options = self.options
         self.query_pool = SequencePooling(
@@ -59,7 +63,9 @@ class UserAwarePooling(DIN):
             for sequence in self.spec.sequences
         }
 
-    def read_histories(self, groups, training=None):
+    def read_histories(
+        self, groups: dict[str, Any], training: bool | None = None
+    ) -> list[tf.Tensor]:
         parts = super().read_histories(groups, training=training)
         user = groups["user"] if self.encoder.widths["user"] else None
         for name, one in groups["histories"].items():

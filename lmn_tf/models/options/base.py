@@ -1,6 +1,6 @@
 """Options of every model, and of those that read no history by attention."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from lmn_tf.models.options.record import Activation, Options, Share, SomeWidths, Widths, option
 from lmn_tf.specs.yaml.section import Flag, Natural, Positive
@@ -28,7 +28,7 @@ class CTRModelOptions(Options):
     )
     cross_layers: Positive = option(2, 'Layers of `interaction="cross"`.')
 
-    def arguments(self, record, **renamed):
+    def arguments(self, record: type[Options], **renamed: str) -> dict[str, Any]:
         """Returns the options that a record adds to those of every model, for a layer.
 
         Args:

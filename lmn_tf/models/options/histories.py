@@ -88,7 +88,7 @@ class MIMNOptions(CTRModelOptions):
         0.0, "Weight of that loss, on the memory's outputs; 0 turns it off."
     )
 
-    def check(self):
+    def check(self) -> None:
         super().check()
         if self.induction_top_k > self.num_slots:
             raise Problem(
@@ -120,7 +120,7 @@ class SIMOptions(DINOptions):
     )
     found_heads: Positive = option(2, "Heads of that attention.")
 
-    def check(self):
+    def check(self) -> None:
         super().check()
         if self.found_units % self.found_heads:
             raise Problem(
@@ -170,7 +170,7 @@ class UBR4CTROptions(CTRModelOptions):
     selector_units: _EvenWidth = option(16, "Width of the selector's attention of two heads.")
     selector_hidden_units: Widths = option((20, 10), "Hidden layers of the selector of fields.")
 
-    def check(self):
+    def check(self) -> None:
         super().check()
         if self.retrieval != "fields" and self.field_selection != "reinforce":
             raise Problem(
@@ -213,7 +213,7 @@ class IMNOptions(CTRModelOptions):
         True, "Without it the head sees the first walk's read-out, an ablation."
     )
 
-    def check(self):
+    def check(self) -> None:
         super().check()
         if self.normalize != "none" and self.attention_weights == "softmax":
             raise Problem(

@@ -37,7 +37,7 @@ class ProductKeyMemoryOptions(Options):
         "that it adds, and training opens them.",
     )
 
-    def check(self):
+    def check(self) -> None:
         super().check()
         if self.open_keys is not None and self.open_keys > self.num_keys:
             raise Problem(
@@ -93,7 +93,7 @@ class MemoryPluginOptions(LargeMemoryOptions, CTRModelOptions):
         "history's.",
     )
 
-    def check(self):
+    def check(self) -> None:
         super().check()
         if self.memorize == "history":
             return

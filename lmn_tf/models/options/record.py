@@ -4,6 +4,7 @@ import functools
 import inspect
 import types
 import typing
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
@@ -71,7 +72,7 @@ class Option(typing.NamedTuple):
     owner: str
 
 
-def option(default, meaning):
+def option(default: Any, meaning: str) -> Any:
     """Declares an option in a record, after its name and its type.
 
     Args:
@@ -118,11 +119,11 @@ class Options(pydantic.BaseModel):
     retired: ClassVar[dict] = {}
     may_grow: ClassVar[tuple] = ()
 
-    def check(self):
+    def check(self) -> None:
         """Raises `Problem` where options do not go together; for subclasses to extend."""
 
     @classmethod
-    def make(cls, values, owner=""):
+    def make(cls, values: Mapping[str, Any], owner: str = "") -> "Options":
         """Returns the record of given values.
 
         Args:
@@ -138,7 +139,7 @@ class Options(pydantic.BaseModel):
         return cls.model_validate(cls._kept(values))
 
     @classmethod
-    def checked(cls, values, owner=""):
+    def checked(cls, values: Mapping[str, Any], owner: str = "") -> dict[str, Any]:
         """Returns given values in the types of the options, after checking each by itself.
 
         Args:
@@ -156,7 +157,9 @@ class Options(pydantic.BaseModel):
         return {key: getattr(record, key) for key in kept}
 
     @classmethod
-    def problems(cls, values, owner="", together=True):
+    def problems(
+        cls, values: Mapping[str, Any], owner: str = "", together: bool = True
+    ) -> list[tuple[str, str]]:
         """Returns what is wrong with given values.
 
         Args:
@@ -188,7 +191,7 @@ class Options(pydantic.BaseModel):
         return [(key, wrong[key]) for key in values if key in wrong]
 
     @classmethod
-    def described(cls):
+    def described(cls) -> dict[str, Option]:
         """Returns the options: those of the nearest class first.
 
         Returns:
@@ -196,12 +199,12 @@ class Options(pydantic.BaseModel):
         """
         return dict(_described(cls))
 
-    def values(self):
+    def values(self) -> dict[str, Any]:
         """Returns the values of all options, by name."""
         return {name: getattr(self, name) for name in type(self).model_fields}
 
     @classmethod
-    def json_schema(cls):
+    def json_schema(cls) -> dict[str, Any]:
         """Returns the JSON Schema of a mapping from options to values."""
         properties = {name: option.schema for name, option in cls.described().items()}
         return {
@@ -212,7 +215,7 @@ class Options(pydantic.BaseModel):
         }
 
     @classmethod
-    def all_retired(cls):
+    def all_retired(cls) -> dict[str, Any]:
         """Returns the options of earlier versions with their values, those of bases too."""
         found = {}
         for record in reversed(cls.__mro__):

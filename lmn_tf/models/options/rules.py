@@ -1,5 +1,7 @@
 """Texts of the JSON Schema of one value: as a rule in a message, and as a type in a table."""
 
+from typing import Any
+
 _NOUNS = {
     "integer": "an integer",
     "number": "a number",
@@ -11,7 +13,7 @@ _TYPES = {"integer": "int", "number": "float", "string": "str", "boolean": "bool
 _LARGEST = 2**63 - 1
 
 
-def rule_text(schema):
+def rule_text(schema: dict[str, Any]) -> str:
     """Returns what a value must be, to follow "must be" in a message.
 
     Args:
@@ -42,7 +44,7 @@ def rule_text(schema):
     return text + (f", a multiple of {schema['multipleOf']}" if "multipleOf" in schema else "")
 
 
-def type_text(schema):
+def type_text(schema: dict[str, Any]) -> str:
     """Returns the type of a value as one writes it in YAML.
 
     Args:

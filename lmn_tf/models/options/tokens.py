@@ -18,7 +18,7 @@ class RankMixerOptions(DINOptions):
         4, "Hidden width of the feed-forward part, as a multiple of `token_dim`."
     )
 
-    def check(self):
+    def check(self) -> None:
         super().check()
         if self._has_tokens and self.token_dim % self.num_tokens:
             raise Problem(
@@ -46,7 +46,7 @@ class SparseMoEOptions(RankMixerOptions):
     )
     balance_weight: NonNegative = option(0.01, 'Weight of the load-balance loss of `"softmax"`.')
 
-    def check(self):
+    def check(self) -> None:
         super().check()
         if self.active_experts > self.routed_experts:
             raise Problem(
@@ -84,7 +84,7 @@ class SparseMemoryOptions(ProductKeyMemoryOptions):
     )
     zero_output: Flag = option(False, "Whether memories start without effect.")
 
-    def check(self):
+    def check(self) -> None:
         super().check()
         if self.zero_output and self.gate == "sigmoid":
             raise Problem(
