@@ -73,8 +73,8 @@ def _docstring(module, class_name):
 def _formula(opening):
     """The formula of the logit, else all equations there are, else `None`."""
     text = _reflowed(opening)
-    found = _FORMULA.findall(text)[:1] or _EQUATION.findall(text)
-    return "; ".join(dict.fromkeys(found)) or None
+    equations = _FORMULA.findall(text)[:1] or _EQUATION.findall(text)
+    return "; ".join(dict.fromkeys(equations)) or None
 
 
 def value_text(value: Any) -> str:
@@ -127,7 +127,9 @@ def _checkout():
     """The repository's root, or `None` where there is only the installed package."""
     here = pathlib.Path.cwd()
     places = (pathlib.Path(__file__).resolve().parents[2], here, *here.parents)
-    return next((one for one in places if all((one / name).is_dir() for name in _CHECKOUT)), None)
+    return next(
+        (place for place in places if all((place / name).is_dir() for name in _CHECKOUT)), None
+    )
 
 
 @functools.cache

@@ -78,9 +78,9 @@ class MemoryPlugin(CTRModel):
     ) -> list[tf.Tensor]:
         parts = super().read_histories(groups, training=training)
         if self.options.memorize == "history":
-            for name, one in groups["histories"].items():
-                sequence = {"mask": one["mask"], "target": one["target"]}
-                parts.append(self._read(name, one["history"], groups, training, **sequence))
+            for name, tensors in groups["histories"].items():
+                sequence = {"mask": tensors["mask"], "target": tensors["target"]}
+                parts.append(self._read(name, tensors["history"], groups, training, **sequence))
         return parts
 
     def interact(

@@ -31,8 +31,13 @@ class _Signature:
             raise AttributeError("the signature of a call is not that of the class")
         kinds = inspect.Parameter
         options = [
-            kinds(one.name, kinds.KEYWORD_ONLY, default=one.default, annotation=one.annotation)
-            for one in owner.Options.described().values()
+            kinds(
+                option.name,
+                kinds.KEYWORD_ONLY,
+                default=option.default,
+                annotation=option.annotation,
+            )
+            for option in owner.Options.described().values()
         ]
         return inspect.Signature(
             [
@@ -104,7 +109,9 @@ class WithOptions:
 def _combined(name, records):
     """The record of all options of some records."""
     records = list(dict.fromkeys(records))
-    nearest = [one for one in records if sum(issubclass(other, one) for other in records) == 1]
+    nearest = [
+        record for record in records if sum(issubclass(other, record) for other in records) == 1
+    ]
     return nearest[0] if len(nearest) == 1 else type(nearest[0])(name, tuple(nearest), {})
 
 
@@ -112,9 +119,9 @@ def _own_arguments(cls):
     """The keyword-only arguments of the constructors of a class and its bases."""
     return {
         name: parameter
-        for one in cls.__mro__
-        if issubclass(one, WithOptions) and "__init__" in vars(one)
-        for name, parameter in inspect.signature(one.__init__).parameters.items()
+        for base in cls.__mro__
+        if issubclass(base, WithOptions) and "__init__" in vars(base)
+        for name, parameter in inspect.signature(base.__init__).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and name not in cls.Options.model_fields
     }
 
@@ -122,13 +129,13 @@ def _own_arguments(cls):
 def _entries(record, match):
     """The documentation of the options, before that of what else goes on."""
     indent, lines = match[1], []
-    for one in record.described().values():
-        rule = re.sub("^an? ", "", rule_text(one.schema))
-        text = f"{one.name}: {rule[0].upper()}{rule[1:]}. {one.meaning}"
-        if not one.meaning.endswith("."):
+    for option in record.described().values():
+        rule = re.sub("^an? ", "", rule_text(option.schema))
+        text = f"{option.name}: {rule[0].upper()}{rule[1:]}. {option.meaning}"
+        if not option.meaning.endswith("."):
             text += "."
         lines += textwrap.wrap(
-            f"{text} Defaults to `{one.default!r}`.",
+            f"{text} Defaults to `{option.default!r}`.",
             100,
             initial_indent=indent,
             subsequent_indent=indent + "    ",

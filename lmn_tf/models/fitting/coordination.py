@@ -104,8 +104,8 @@ class Coordination:
         """Returns the step as workers run it, and what takes its result."""
         model = self.model
         # Compiled metrics are computed from the rows that the step hands over.
-        own = [one for one in model.metrics if one is not compiled_metrics(model)]
-        variables = [variable for one in own for variable in one.variables]
+        own = [metric for metric in model.metrics if metric is not compiled_metrics(model)]
+        variables = [variable for metric in own for variable in metric.variables]
         counting = counters(model.optimizer) if updates else []
 
         def worker_step(batch):

@@ -76,8 +76,8 @@ class DIEN(CTRModel):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         parts = []
-        for name, one in groups["histories"].items():
-            history, target, mask = one["history"], one["target"], one["mask"]
+        for name, tensors in groups["histories"].items():
+            history, target, mask = tensors["history"], tensors["target"], tensors["mask"]
             parts.append(self.evolutions[name](history, target, mask=mask, training=training))
             if self.pool is not None:
                 pooled = self.pool(history, mask=mask)

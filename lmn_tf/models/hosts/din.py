@@ -74,13 +74,16 @@ class DIN(CTRModel):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         parts = []
-        for name, one in groups["histories"].items():
+        for name, tensors in groups["histories"].items():
             if self.options.attention:
                 parts.append(
                     self.attention_layers[name](
-                        one["history"], one["target"], mask=one["mask"], training=training
+                        tensors["history"],
+                        tensors["target"],
+                        mask=tensors["mask"],
+                        training=training,
                     )
                 )
             if self.pool is not None:
-                parts.append(self.pool(one["history"], mask=one["mask"]))
+                parts.append(self.pool(tensors["history"], mask=tensors["mask"]))
         return parts

@@ -75,8 +75,10 @@ class MIMN(CTRModel):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         return [
-            self.interests[name](one["history"], one["target"], mask=one["mask"], training=training)
-            for name, one in groups["histories"].items()
+            self.interests[name](
+                tensors["history"], tensors["target"], mask=tensors["mask"], training=training
+            )
+            for name, tensors in groups["histories"].items()
         ]
 
     def initial_state(self, batch_size: int | tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
@@ -108,18 +110,20 @@ class MIMN(CTRModel):
         Raises:
             UserError: If `events` holds no sequence.
         """
-        found = [name for name in self.interests if f"{name}/mask" in events]
-        if not found:
+        given = [name for name in self.interests if f"{name}/mask" in events]
+        if not given:
             raise UserError(
                 f"`events` must hold the columns of a sequence: {', '.join(self.interests)}. "
                 f"Received: keys={sorted(events)}"
             )
-        wanted = tuple(f"{name}/" for name in found)
+        wanted = tuple(f"{name}/" for name in given)
         groups = self.encoder(self._filled(events, lambda key: key.startswith(wanted)))
         state = dict(state)
-        for name in found:
-            one = groups["histories"][name]
-            state[name] = self.interests[name].advance(state[name], one["history"], one["mask"])
+        for name in given:
+            tensors = groups["histories"][name]
+            state[name] = self.interests[name].advance(
+                state[name], tensors["history"], tensors["mask"]
+            )
         return state
 
     def score(
@@ -137,8 +141,8 @@ class MIMN(CTRModel):
         sequences = tuple(f"{name}/" for name in self.interests)
         groups = self.encoder(self._filled(features, lambda key: not key.startswith(sequences)))
         read = [
-            self.interests[name].read(state[name], one["target"])
-            for name, one in groups["histories"].items()
+            self.interests[name].read(state[name], tensors["target"])
+            for name, tensors in groups["histories"].items()
         ]
         return self.combine(groups, read)
 

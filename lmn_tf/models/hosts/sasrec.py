@@ -78,7 +78,9 @@ class SASRec(CTRModel):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         parts = []
-        for name, one in groups["histories"].items():
-            state = self.history_encoders[name](one["history"], mask=one["mask"], training=training)
-            parts += [state, state * one["target"]]
+        for name, tensors in groups["histories"].items():
+            state = self.history_encoders[name](
+                tensors["history"], mask=tensors["mask"], training=training
+            )
+            parts += [state, state * tensors["target"]]
         return parts

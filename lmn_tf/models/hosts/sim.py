@@ -108,29 +108,29 @@ class SIM(LabelledLoss, DIN):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         histories = groups["histories"]
-        newest = {name: self._newest(one) for name, one in histories.items()}
+        newest = {name: self._newest(tensors) for name, tensors in histories.items()}
         parts = super().read_histories({**groups, "histories": newest}, training=training)
-        for name, one in histories.items():
-            scores, mask = self._search(name, one, groups)
+        for name, tensors in histories.items():
+            scores, mask = self._search(name, tensors, groups)
             positions, kept = top_positions(scores, mask, self.options.search_top_k)
-            found = take_positions(one["history"], positions)
-            parts.append(self.found_attention[name](found, one["target"], mask=kept))
+            found = take_positions(tensors["history"], positions)
+            parts.append(self.found_attention[name](found, tensors["target"], mask=kept))
         return parts
 
-    def _newest(self, one):
-        mask, length = one["mask"], self.options.short_length
+    def _newest(self, tensors):
+        mask, length = tensors["mask"], self.options.short_length
         positions, kept = top_positions(tf.zeros_like(mask, tf.float32), mask, length)
-        return {**one, "history": take_positions(one["history"], positions), "mask": kept}
+        return {**tensors, "history": take_positions(tensors["history"], positions), "mask": kept}
 
-    def _search(self, name, one, groups):
+    def _search(self, name, tensors, groups):
         """Returns the scores of a history's events, and the mask of those that may be found."""
-        mask = one["mask"]
+        mask = tensors["mask"]
         if self.options.search == "hard":
-            held = held_ids(*one["ids"][self.search_fields[name]])
+            held = held_ids(*tensors["ids"][self.search_fields[name]])
             mask = tf.logical_and(mask, tf.reduce_any(held, axis=-1))
             return tf.zeros_like(mask, tf.float32), mask
         logits, scores = self.searches[name](
-            one["history"], one["target"], mask=mask, return_scores=True
+            tensors["history"], tensors["target"], mask=mask, return_scores=True
         )
         groups.setdefault("noted", {})[name] = logits
         return scores, mask
@@ -139,8 +139,8 @@ class SIM(LabelledLoss, DIN):
         self, noted: dict[str, Any], labels: tf.Tensor, logits: tf.Tensor
     ) -> tf.Tensor:
         losses = [
-            tf.nn.sigmoid_cross_entropy_with_logits(labels, tf.cast(one, tf.float32))
-            for one in noted.values()
+            tf.nn.sigmoid_cross_entropy_with_logits(labels, tf.cast(search_logits, tf.float32))
+            for search_logits in noted.values()
         ]
         rows = tf.reduce_mean(tf.add_n(losses), axis=-1)
         self.training_means[0].update_state(rows / len(losses))

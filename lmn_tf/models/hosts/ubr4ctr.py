@@ -142,7 +142,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
 
     def _fields(self, name):
         """The fields of a sequence that can match: triples of name, width and table."""
-        fields = [one for one in self.encoder.event_fields(name) if one[2] is not None]
+        fields = [field for field in self.encoder.event_fields(name) if field[2] is not None]
         if not fields:
             raise UserError(
                 f"`fields` of the sequence {name!r} must have one with ids that is `like` an item "
@@ -164,34 +164,34 @@ class UBR4CTR(LabelledLoss, CTRModel):
     ) -> list[tf.Tensor]:
         return [
             self.retrievals[name](
-                one["history"],
-                one["target"],
-                *self._search(name, one, groups, training),
-                mask=one["mask"],
+                tensors["history"],
+                tensors["target"],
+                *self._search(name, tensors, groups, training),
+                mask=tensors["mask"],
             )
-            for name, one in groups["histories"].items()
+            for name, tensors in groups["histories"].items()
         ]
 
-    def _search(self, name, one, groups, training):
+    def _search(self, name, tensors, groups, training):
         """Returns the parts of the events' scores, and the weight of each part."""
         if self.options.retrieval == "self_attention":
             # The events' vectors learn from the predictor alone.
-            history = tf.stop_gradient(one["history"])
-            attention = self.selectors[name](history, mask=one["mask"])
+            history = tf.stop_gradient(tensors["history"])
+            attention = self.selectors[name](history, mask=tensors["mask"])
             return attention, tf.ones_like(attention[:, 0])
-        keep = self._keep(name, one, groups, training)
+        keep = self._keep(name, tensors, groups, training)
         matches = [
-            self.matches[f"{name}/{field}"](*ids, mask=one["mask"], training=training)
-            for field, ids in one["ids"].items()
+            self.matches[f"{name}/{field}"](*ids, mask=tensors["mask"], training=training)
+            for field, ids in tensors["ids"].items()
         ]
         return tf.stack(matches, axis=-1), keep
 
-    def _keep(self, name, one, groups, training):
+    def _keep(self, name, tensors, groups, training):
         """Returns 1 for each field of the candidate to search for, else 0: `(batch, fields)`."""
         if self.options.field_selection == "all":
-            return tf.ones([tf.shape(one["target"])[0], len(one["ids"])])
+            return tf.ones([tf.shape(tensors["target"])[0], len(tensors["ids"])])
         # The fields' vectors learn from the predictor alone.
-        fields = tf.stop_gradient(self._field_vectors(name, one["target"]))
+        fields = tf.stop_gradient(self._field_vectors(name, tensors["target"]))
         logits = tf.cast(self.selectors[name](fields), tf.float32)
         keep = self._choose(logits, training)
         if self.options.field_selection == "straight_through":
@@ -203,7 +203,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
     def _field_vectors(self, name, target):
         fields = self.encoder.event_fields(name)
         vectors = tf.split(target, [width for _, width, _ in fields], axis=-1)
-        vectors = [one for one, (_, _, table) in zip(vectors, fields, strict=True) if table]
+        vectors = [vector for vector, (_, _, table) in zip(vectors, fields, strict=True) if table]
         return tf.concat(vectors, axis=-1)
 
     def _choose(self, logits, training):
@@ -223,7 +223,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
         moved = _BASELINE_MOMENTUM * before + (1 - _BASELINE_MOMENTUM) * mean
         self.baseline.assign(tf.where(sum_over_replicas(rows) > 0, moved, before))
         self.training_means[0].update_state(reward)
-        losses = [score_function_loss(*one, reward - before) for one in noted.values()]
+        losses = [score_function_loss(*choice, reward - before) for choice in noted.values()]
         return tf.add_n(losses)
 
     def save_own_variables(self, store: Any) -> None:

@@ -99,14 +99,14 @@ class IMN(CTRModel):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         parts = []
-        for entropy, (name, one) in zip(
+        for entropy, (name, tensors) in zip(
             self._entropies.metrics, groups["histories"].items(), strict=True
         ):
-            history, target = one["history"], one["target"]
+            history, target = tensors["history"], tensors["target"]
             if name in self.position_layers:
-                history = self.position_layers[name](history, mask=one["mask"])
+                history = self.position_layers[name](history, mask=tensors["mask"])
             with self._watched(name, entropy, training):
-                parts.append(self.memories[name](history, target, mask=one["mask"]))
+                parts.append(self.memories[name](history, target, mask=tensors["mask"]))
         return parts
 
     def _watched(self, name, entropy, training):

@@ -68,7 +68,7 @@ class UserAwarePooling(DIN):
     ) -> list[tf.Tensor]:
         parts = super().read_histories(groups, training=training)
         user = groups["user"] if self.encoder.widths["user"] else None
-        for name, one in groups["histories"].items():
-            queries = self.queries[name](one["history"], user=user, mask=one["mask"])
-            parts.append(self.query_pool(queries, mask=one["mask"]))
+        for name, tensors in groups["histories"].items():
+            queries = self.queries[name](tensors["history"], user=user, mask=tensors["mask"])
+            parts.append(self.query_pool(queries, mask=tensors["mask"]))
         return parts

@@ -217,10 +217,10 @@ class Options(pydantic.BaseModel):
     @classmethod
     def all_retired(cls) -> dict[str, Any]:
         """Returns the options of earlier versions with their values, those of bases too."""
-        found = {}
+        retired = {}
         for record in reversed(cls.__mro__):
-            found |= vars(record).get("retired", {})
-        return found
+            retired |= vars(record).get("retired", {})
+        return retired
 
     @classmethod
     def _kept(cls, values):
@@ -241,13 +241,13 @@ class Options(pydantic.BaseModel):
 @functools.cache
 def _described(cls):
     schemas = cls.model_json_schema()["properties"] if cls.model_fields else {}
-    found = {}
+    options = {}
     for record in cls.__mro__:
         declared = inspect.get_annotations(record) if record in _records(cls) else {}
         for name in declared:
-            if name in cls.model_fields and name not in found:
-                found[name] = _option(cls, record, name, schemas[name])
-    return found
+            if name in cls.model_fields and name not in options:
+                options[name] = _option(cls, record, name, schemas[name])
+    return options
 
 
 def _records(cls):
@@ -255,7 +255,7 @@ def _records(cls):
 
 
 def _option(cls, record, name, schema):
-    fields = [one.model_fields[name] for one in _records(cls) if name in one.model_fields]
+    fields = [base.model_fields[name] for base in _records(cls) if name in base.model_fields]
     meaning = next(field.description for field in fields if field.description)
     schema = {key: value for key, value in schema.items() if key != "title"}
     owner = record.__name__.removesuffix("Options")
@@ -270,7 +270,7 @@ def _plain_type(kind):
     if origin is Annotated:
         return _plain_type(args[0])
     if origin in (types.UnionType, typing.Union):
-        return functools.reduce(lambda one, other: one | other, map(_plain_type, args))
+        return functools.reduce(lambda left, right: left | right, map(_plain_type, args))
     return tuple[_plain_type(args[0]), ...] if origin is tuple else kind
 
 
@@ -279,4 +279,4 @@ def _plain(value):
 
 
 def _choices(schema):
-    return [choice for one in schema.get("anyOf", [schema]) for choice in one.get("enum", ())]
+    return [choice for part in schema.get("anyOf", [schema]) for choice in part.get("enum", ())]
