@@ -125,6 +125,38 @@ def ensure(
     return report
 
 
+def ceiling_text(output_dir: str | os.PathLike) -> str:
+    """Says in two lines what no model can beat on the test rows (or all days) of a market.
+
+    Args:
+        output_dir: Folder of the data.
+
+    Returns:
+        Text.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> report = generate(folder, users=50, items=30, rows=500)
+    >>> print(ceiling_text(folder))
+    Ceiling on the test rows (the true probabilities): AUC 0.9052, log loss 0.4088
+    Ceiling of a model blind to the pair effects: AUC 0.6733
+    """
+    oracle = json.loads((Path(output_dir) / "oracle.json").read_text())
+    rows = "test rows" if "test" in oracle else "rows of all days"
+    oracle = oracle["test"] if "test" in oracle else oracle["days"]
+    if oracle["auc"] is None:
+        return f"No ceiling: the {rows} do not hold both labels."
+    blind_to = "pairs" if "pairs" in oracle["auc_without"] else "co_occurrence"
+    effects = {"pairs": "the pair effects", "co_occurrence": "co-occurrence"}[blind_to]
+    return (
+        f"Ceiling on the {rows} (the true probabilities): AUC {oracle['auc']:.4f}, "
+        f"log loss {oracle['logloss']:.4f}\n"
+        f"Ceiling of a model blind to {effects}: AUC {oracle['auc_without'][blind_to]:.4f}"
+    )
+
+
 def _market(kind: str, options: dict[str, Any]) -> SyntheticMarket | CooccurrenceMarket:
     if kind not in KINDS:
         raise UserError(

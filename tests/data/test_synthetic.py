@@ -1,6 +1,7 @@
 """The files of the synthetic market."""
 
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from lmn_tf.data import synthetic, synthetic_market
-from lmn_tf.data.synthetic import ensure, generate
+from lmn_tf.data.synthetic import ceiling_text, ensure, generate
 from lmn_tf.data.synthetic_market import SyntheticMarket, split_of
 from lmn_tf.specs.errors import UserError
 
@@ -63,6 +64,7 @@ def test_one_file_a_day(tmp_path):
         }
         assert len(times) == report["rows"][path.stem] and np.all(np.diff(times) >= 0)
     assert json.loads((tmp_path / "oracle.json").read_text()).keys() == {"days"}
+    assert ceiling_text(tmp_path).startswith("Ceiling on the rows of all days (the true prob")
     assert report["clicks"]["days"] > 100
     with pytest.raises(UserError, match="`by_day` must be the one .*, True. Received: by_day=Fal"):
         ensure(tmp_path, **SMALL)
@@ -102,6 +104,18 @@ def test_the_oracle_equals_an_independent_computation(tmp_path):
 def test_a_split_without_both_labels_has_no_auc(tmp_path):
     generate(tmp_path, users=2, items=20, rows=3, bias=-100)
     assert json.loads((tmp_path / "oracle.json").read_text())["test"]["auc"] is None
+    assert ceiling_text(tmp_path).startswith("No ceiling")
+
+
+def test_ceiling_text(tmp_path):
+    generate(tmp_path, **SMALL)
+    oracle = json.loads((tmp_path / "oracle.json").read_text())["test"]
+    assert f"AUC {oracle['auc']:.4f}, log loss {oracle['logloss']:.4f}" in ceiling_text(tmp_path)
+
+
+def test_make_quickstart_prints_what_the_package_has(root):
+    called = re.findall(r"from (lmn_tf[\w.]*) import (\w+)", (root / "Makefile").read_text())
+    assert called == [("lmn_tf.data.synthetic", "ceiling_text")]
 
 
 def test_many_chunks_make_one_file_a_split(tmp_path, monkeypatch):
@@ -138,6 +152,18 @@ def test_ensure_refuses_data_of_other_arguments(tmp_path):
 def test_there_is_no_ceiling_without_both_labels(tmp_path):
     generate(tmp_path, users=2, items=20, rows=3, bias=-100)
     assert json.loads((tmp_path / "oracle.json").read_text())["test"]["auc"] is None
+    assert ceiling_text(tmp_path).startswith("No ceiling")
+
+
+def test_ceiling_text(tmp_path):
+    generate(tmp_path, **SMALL)
+    oracle = json.loads((tmp_path / "oracle.json").read_text())["test"]
+    assert f"AUC {oracle['auc']:.4f}, log loss {oracle['logloss']:.4f}" in ceiling_text(tmp_path)
+
+
+def test_make_quickstart_prints_what_the_package_has(root):
+    called = re.findall(r"from (lmn_tf[\w.]*) import (\w+)", (root / "Makefile").read_text())
+    assert called == [("lmn_tf.data.synthetic", "ceiling_text")]
 
 
 COOCCURRENCE = dict(kind="cooccurrence", rows=800, groups=2, pairs=4, seconds=2)
@@ -150,6 +176,7 @@ def test_the_market_of_co_occurrence(tmp_path):
         assert row["category"] == row["item_id"] % 2 and len(row["history_item_id"]) == 6
     oracle = json.loads((tmp_path / "oracle.json").read_text())["test"]
     assert oracle["auc_without"] == {"co_occurrence": 0.5}
+    assert "blind to co-occurrence: AUC 0.5000" in ceiling_text(tmp_path)
 
 
 def test_ensure_tells_the_kinds_of_market_apart(tmp_path):
