@@ -107,17 +107,6 @@ def test_a_split_without_both_labels_has_no_auc(tmp_path):
     assert ceiling_text(tmp_path).startswith("No ceiling")
 
 
-def test_ceiling_text(tmp_path):
-    generate(tmp_path, **SMALL)
-    oracle = json.loads((tmp_path / "oracle.json").read_text())["test"]
-    assert f"AUC {oracle['auc']:.4f}, log loss {oracle['logloss']:.4f}" in ceiling_text(tmp_path)
-
-
-def test_make_quickstart_prints_what_the_package_has(root):
-    called = re.findall(r"from (lmn_tf[\w.]*) import (\w+)", (root / "Makefile").read_text())
-    assert called == [("lmn_tf.data.synthetic", "ceiling_text")]
-
-
 def test_many_chunks_make_one_file_a_split(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic_market, "_CELLS", 2000)
     report = generate(tmp_path, **SMALL)
