@@ -31,6 +31,17 @@ def check_positive_integer(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
+def check_heads(units: int, num_heads: int) -> None:
+    """Raises `ValueError` unless `units` is a positive multiple of `num_heads`."""
+    check_positive_integer("units", units)
+    check_positive_integer("num_heads", num_heads)
+    if units % num_heads:
+        raise ValueError(
+            f"`units` must be divisible by `num_heads`. Received: units={units}, "
+            f"num_heads={num_heads}"
+        )
+
+
 def check_hidden_units(name: str, value: Any) -> tuple[int, ...]:
     """Returns widths as a tuple; raises `ValueError` unless all are positive integers."""
     if isinstance(value, int) and not isinstance(value, bool):

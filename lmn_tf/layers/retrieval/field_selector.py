@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.layers.base import check_hidden_units, check_positive_integer
+from lmn_tf.layers.base import check_heads, check_hidden_units
 from lmn_tf.layers.core.mlp import MLP
 
 
@@ -57,13 +57,7 @@ class FieldSelector(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.field_widths = check_hidden_units("field_widths", field_widths)
-        check_positive_integer("units", units)
-        check_positive_integer("num_heads", num_heads)
-        if units % num_heads:
-            raise ValueError(
-                f"`units` must be divisible by `num_heads`. Received: units={units}, "
-                f"num_heads={num_heads}"
-            )
+        check_heads(units, num_heads)
         self.units = units
         self.num_heads = num_heads
         self.projections = [

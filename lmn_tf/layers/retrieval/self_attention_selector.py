@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.layers.base import check_axes, check_positive_integer
+from lmn_tf.layers.base import check_axes, check_heads
 from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.masked import masked_mean, masked_softmax, zero_padding
 
@@ -59,13 +59,7 @@ class SelfAttentionSelector(HistoryLayer):
 
     def __init__(self, units: int = 16, num_heads: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_positive_integer("units", units)
-        check_positive_integer("num_heads", num_heads)
-        if units % num_heads:
-            raise ValueError(
-                f"`units` must be divisible by `num_heads`. Received: units={units}, "
-                f"num_heads={num_heads}"
-            )
+        check_heads(units, num_heads)
         self.units = units
         self.num_heads = num_heads
 
