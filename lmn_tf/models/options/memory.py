@@ -1,11 +1,21 @@
 """Options of large memories and of the models that have one beside a host."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+import pydantic
 
 from lmn_tf.models.options.base import CTRModelOptions
 from lmn_tf.models.options.histories import DINOptions, MIMNOptions, SIMOptions
 from lmn_tf.models.options.record import AtLeastTwo, Options, SomeWidths, option
 from lmn_tf.specs.yaml.section import Flag, NonNegative, Positive, PositiveNumber, Problem
+
+
+def _as_widths(value):
+    """The width of one layer as widths: models have been saved with an integer."""
+    return (value,) if type(value) is int else value
+
+
+_MLPWidths = Annotated[SomeWidths, pydantic.BeforeValidator(_as_widths)]
 
 
 class ProductKeyMemoryOptions(Options):
@@ -50,9 +60,11 @@ class ProductKeyMemoryOptions(Options):
 class UserAwareQueryOptions(Options):
     """Options of the user-aware queries that LMN and its control have in common."""
 
-    memory_hidden_units: SomeWidths | None = option(
-        None,
-        "Hidden layers of the user-aware MLP, or `None` for one of twice the history's width.",
+    memory_hidden_units: Annotated[SomeWidths | None, pydantic.BeforeValidator(_as_widths)] = (
+        option(
+            None,
+            "Hidden layers of the user-aware MLP, or `None` for one of twice the history's width.",
+        )
     )
     user_merge: Literal["concat", "add"] = option(
         "concat", 'How user and event are merged; `"add"` where both are equally wide.'

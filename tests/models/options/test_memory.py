@@ -40,3 +40,13 @@ def test_options_of_earlier_versions_may_have_the_value_that_stayed():
     [(key, message)] = LMNOptions.problems({"smooth_l1_beta": 0.5}, "model `lmn`")
     assert key == "smooth_l1_beta" and "must be left out: it is no longer an option" in message
     assert UBR4CTROptions.make({"selector_heads": 2}) == UBR4CTROptions()
+
+
+def test_models_saved_with_an_integer_of_widths_load():
+    record = LMNOptions.make({"memory_hidden_units": 64}, "LMN")
+    assert record.memory_hidden_units == (64,)
+    for wrong in (True, 0, [0]):
+        with pytest.raises(
+            UserError, match="`memory_hidden_units` of LMN must be a list of 1 or more"
+        ):
+            LMNOptions.make({"memory_hidden_units": wrong}, "LMN")
