@@ -140,7 +140,8 @@ def _pipelines(checkout):
         data, marks = strict_yaml.load(path)
         if "pipeline_version" in data:
             data, _ = inherited(data, path.parent, path, marks)
-            own.setdefault(data["model"]["name"], []).append(f"pipelines/{path.name}")
+            if "model" in data:  # a base may leave the model to those that stand on it
+                own.setdefault(data["model"]["name"], []).append(f"pipelines/{path.name}")
         for entry in data.get("models", ()):
             compared.setdefault(entry["model"]["name"], [f"pipelines/{path.name}"])
     return {**compared, **own}

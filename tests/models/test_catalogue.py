@@ -80,6 +80,16 @@ def test_pipelines_come_before_comparisons():
     assert only.endswith("_comparison.yaml")
 
 
+def test_a_base_may_have_no_model(tmp_path):
+    for name in catalogue._CHECKOUT:
+        (tmp_path / name).mkdir()
+    (tmp_path / "pipelines/common.yaml").write_text("pipeline_version: 1\ntrain: {epochs: 1}\n")
+    (tmp_path / "pipelines/din.yaml").write_text(
+        "pipeline_version: 1\nbase: common.yaml\nmodel: {name: din}\n"
+    )
+    assert catalogue._pipelines(tmp_path) == {"din": ["pipelines/din.yaml"]}
+
+
 def test_an_installed_package_has_no_pipelines(tmp_path, monkeypatch, root):
     monkeypatch.setattr(catalogue, "__file__", str(tmp_path / "site/lmn_tf/models/x.py"))
     monkeypatch.chdir(tmp_path)
