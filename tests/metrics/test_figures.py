@@ -1,4 +1,7 @@
+import math
 import re
+
+import pytest
 
 from lmn_tf.metrics.figures import FIGURES, MONITORED, QUALITY, SLOTS, slot_figures
 from lmn_tf.metrics.memory_usage import usage_statistics
@@ -29,6 +32,7 @@ def test_specs_choose_by_the_figures_that_are_monitored():
 
 def test_slots_are_described_by_statistics_that_exist():
     figures = slot_figures(usage_statistics([4, 2, 2, 0]))
-    assert figures == {"slots_used": 75.0, "memory_kl": figures["memory_kl"], "slots_for_90": 3.0}
+    uneven = pytest.approx(0.5 * math.log(2))  # nats from even use of four slots
+    assert figures == {"slots_used": 75.0, "memory_kl": uneven, "slots_for_90": 3.0}
     [percent] = re.findall(r"\d+", SLOTS[2].name)
     assert SLOTS[2].statistic == f"top{percent}"
