@@ -63,15 +63,15 @@ def check_rate(name: str, value: Any) -> None:
 
 
 def check_axes(name: str, shape: tuple[int | None, ...], axes: str = "(batch, length, d)") -> None:
-    """Refuses an input of another rank than a layer documents.
+    """Raises `ValueError` unless an input has the documented number of axes.
 
     Args:
-        name: String. What the layer calls the input.
-        shape: Shape of the input, a tuple.
+        name: String. Name of the input in the layer's `call`.
+        shape: Tuple. Shape of the input.
         axes: String. The documented shape. Defaults to `"(batch, length, d)"`.
 
     Raises:
-        ValueError: If the shape has more or fewer axes.
+        ValueError: If the number of axes differs.
 
     Example:
 
@@ -87,21 +87,21 @@ def check_axes(name: str, shape: tuple[int | None, ...], axes: str = "(batch, le
 def add_replicated_loss(
     layer: keras.layers.Layer, loss: tf.Tensor, count: tf.Tensor | None = None
 ) -> None:
-    """Adds a loss to a model as `layer.add_loss` does, but on all replicas.
+    """Adds a loss as `layer.add_loss` does, and keeps the losses of all replicas.
 
-    Replicas are traced one after the other, and take turns where their variables meet. Keras
-    forgets a layer's losses when a call of the model begins: without a meeting before it, the loss
-    that one replica added would be forgotten when the next one begins.
+    Replicas are traced one after another, and control switches between them only where they
+    synchronize. Keras clears the losses of a layer when a call of the model begins. Without a
+    synchronization before it, the loss of one replica would be cleared when the next one begins.
 
     Args:
         layer: Keras layer, while it is being called.
         loss: Scalar tensor.
-        count: Integer scalar tensor: what the loss is a mean of, so that replicas count in
-            proportion; or `None` where they count alike. Defaults to `None`.
+        count: Integer scalar tensor. Number of elements that the loss is a mean of, by which
+            replicas are weighted; `None` weights them equally. Defaults to `None`.
     """
     if replica_count() > 1:
         if count is not None:
-            loss *= share_of_replicas(count)  # which is a meeting
+            loss *= share_of_replicas(count)  # synchronizes the replicas
         else:
             strategy = tf.distribute.get_strategy()
             merge_call(lambda strategy: None, strategy)
@@ -111,11 +111,11 @@ def add_replicated_loss(
 
 
 def add_balance_loss(layer: keras.layers.Layer, loss: tf.Tensor) -> None:
-    """Adds a replica's part of a loss that all replicas make together; see `add_replicated_loss`.
+    """Adds a replica's part of a loss that is a sum over replicas; see `add_replicated_loss`.
 
     Args:
         layer: Keras layer, while it is being called.
-        loss: Scalar tensor: over all replicas these add up to the loss.
+        loss: Scalar tensor. The parts of all replicas add up to the loss.
     """
     # Keras divides by the number of replicas.
     add_replicated_loss(layer, loss * float(replica_count()))
@@ -131,10 +131,10 @@ def own_losses(losses: list[tf.Tensor]) -> list:
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class RunningMean(keras.metrics.Mean):
-    """`keras.metrics.Mean` that counts right inside a layer of mixed precision.
+    """`keras.metrics.Mean` that counts correctly inside a mixed-precision layer.
 
-    Its variables are never cast; see `uncast_variable`. Else its count would stop at 256, and the
-    mean would grow without bound.
+    Its variables are never cast; see `uncast_variable`. In bfloat16 the count would stop at 256,
+    and the mean would grow without bound.
 
     Example:
 
@@ -153,19 +153,19 @@ class RunningMean(keras.metrics.Mean):
         aggregation: str = "sum",
         name: str | None = None,
     ) -> keras.Variable:
-        """As `keras.metrics.Metric.add_variable`; to be kept in an attribute, which tracks it."""
+        """Creates a variable that is never cast. Assigning it to an attribute tracks it."""
         return uncast_variable(shape, name, dtype, initializer, aggregation)
 
 
 def stacked_glorot(fan_in: int, fan_out: int) -> keras.initializers.Initializer:
-    """Glorot's uniform initializer for a stack of kernels of shape `(..., fan_in, fan_out)`.
+    """Glorot uniform initializer for a stack of kernels of shape `(..., fan_in, fan_out)`.
 
-    Keras would take the leading axes of a stack for those of a convolution, and start the weights
-    too small.
+    Keras counts the leading axes of a stack as the receptive field of a convolution, and would
+    draw weights that are too small.
 
     Args:
-        fan_in: Integer. Width of the inputs of one kernel.
-        fan_out: Integer. Width of its outputs.
+        fan_in: Integer. Input width of one kernel.
+        fan_out: Integer. Output width of one kernel.
 
     Returns:
         A Keras initializer.

@@ -9,12 +9,12 @@ from lmn_tf.keras_internals import keras_mask
 
 
 class HistoryLayer(keras.layers.Layer):
-    """A layer from a padded history to one output a row.
+    """A layer that maps a padded history to one output per row.
 
-    Its first input may carry a Keras mask, which `mask_of` finds; its output carries none, as
-    positions are gone. A layer that keeps them overrides `compute_mask`. XLA would compile such a
-    layer again for each length, and is often slower on CPUs, so Keras must not choose it by itself;
-    what gains from XLA is compiled piece by piece.
+    The first input may carry a Keras mask, which `mask_of` returns. The output carries none, since
+    it has no positions; a layer that keeps positions overrides `compute_mask`. `supports_jit` is
+    `False`: XLA would compile such a layer again for each length, and is often slower on CPUs.
+    Parts that are faster under XLA are compiled separately.
 
     Args:
         **kwargs: Base layer arguments, such as `name` and `dtype`.
@@ -38,7 +38,7 @@ class HistoryLayer(keras.layers.Layer):
 
 
 def mask_of(history: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
-    """Returns the mask that a layer was called with, else the Keras mask of its input.
+    """Returns the mask passed to a layer, or else the Keras mask of its input.
 
     Args:
         history: Tensor that may carry a Keras mask.

@@ -1,4 +1,4 @@
-"""Attention weights by a bilinear form."""
+"""Attention with bilinear scores."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class BilinearAttention(keras.layers.Layer):
     """Pools a history with weights `softmax_t(h_t W v)`.
 
     Padded positions get weight exactly 0, and an empty history gives exactly 0.
-    The candidate is multiplied first, so that a position costs one inner product.
+    The candidate is projected first, so that each position costs one inner product.
 
     Args:
         **kwargs: Base layer arguments, such as `name` and `dtype`.
@@ -57,7 +57,7 @@ class BilinearAttention(keras.layers.Layer):
         self, history: tf.Tensor, target: tf.Tensor, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         mask = mask_of(history, mask)
-        weights = self.attention_weights(history, target, mask=mask)
+        weights = self.attention_weights(history, target, mask=mask)  # (batch, length)
         return tf.squeeze(tf.matmul(weights[:, None, :], zero_padding(history, mask)), axis=1)
 
     def attention_weights(
@@ -68,12 +68,13 @@ class BilinearAttention(keras.layers.Layer):
         training: bool | None = None,
     ) -> tf.Tensor:
         """Weights of the behaviors, of shape `(batch, length)`; 0 at padding."""
-        key = tf.matmul(target, self.kernel, transpose_b=True)
+        mask = mask_of(history, mask)
+        key = tf.matmul(target, self.kernel, transpose_b=True)  # (batch, d)
         history = zero_padding(history, mask)
         return masked_softmax(tf.squeeze(tf.matmul(history, key[..., None]), axis=-1), mask)
 
     def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
-        return None  # positions are gone
+        return None  # the output has no positions
 
     def compute_output_shape(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]

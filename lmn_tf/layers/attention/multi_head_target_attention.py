@@ -12,21 +12,21 @@ from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class MultiHeadTargetAttention(HistoryLayer):
-    """Pools a history by scaled dot products with the candidate, in several heads.
+    """Pools a history by multi-head scaled dot-product attention of the candidate.
 
     Computes `concat_i(softmax_j(Wk_i z_j · Wq_i v / √dh) @ (Wv_i z_j)) Wo`, with
     `dh = units / num_heads` and no biases. Padded positions get weight exactly 0,
     and an empty history gives exactly 0.
 
-    There is one query a row, so no event is ever projected: the same scores are
-    `z_j · (Wk_iᵀ Wq_i v)`, and `Wv_i` can follow the weighted sum.
+    There is one query per row, so events are never projected: the same scores are
+    `z_j · (Wk_iᵀ Wq_i v)`, and `Wv_i` is applied after the weighted sum.
 
-    The paper's heads pool the events themselves; the projection of values is the
-    usual form of several heads (our choice).
+    In the paper, heads pool the events themselves. Projecting the values, as usual
+    in multi-head attention, is our choice.
 
     Args:
-        units: Integer. Width of the heads together, and of the output. Defaults to
-            `64`.
+        units: Integer. Total width of the heads, and width of the output. Defaults
+            to `64`.
         num_heads: Integer that divides `units`. Defaults to `2`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 

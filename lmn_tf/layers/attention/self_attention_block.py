@@ -12,23 +12,23 @@ from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SelfAttentionBlock(HistoryLayer):
-    """Lets events attend to each other, and transforms each of them.
+    """Self-attention between events, followed by a feed-forward network.
 
-    As released with the paper, `n = LN(x)`, `y = n + MHA(n, x, x)` and
-    `z = LN(y)`, `out = z + FFN(z)`: only queries are normalized, and what is added
-    is the normalized input. With `pre_norm`, the block of today's transformers:
+    As in the code released with the paper, `n = LN(x)`, `y = n + MHA(n, x, x)` and
+    `z = LN(y)`, `out = z + FFN(z)`: only queries are normalized, and the residual
+    is the normalized input. With `pre_norm`, the block of current transformers:
     `y = x + MHA(LN(x))`, `out = y + FFN(LN(y))`. `MHA` is
     `softmax(Q Kᵀ / √dh) V` in heads of width `dh = d / num_heads` without output
-    projection, `FFN` is `W₂ relu(W₁ z)`; both as wide as the history.
+    projection, and `FFN` is `W₂ relu(W₁ z)`. Both are as wide as the history.
 
-    Events attend to themselves and, if `causal`, to earlier ones only. Padding is
-    not attended to and comes out as exactly 0.
+    Each event attends to all events or, if `causal`, to itself and earlier ones.
+    Padding is not attended to, and its output is exactly 0.
 
     Args:
         num_heads: Integer that divides the width of the history. Defaults to `1`.
-        dropout: Float. Share dropped, in training, of the attention weights and of
-            both layers of the FFN. Defaults to `0.0`.
-        causal: Boolean. Whether events see no later ones. Defaults to `True`.
+        dropout: Float. Dropout rate of the attention weights and of both layers of
+            the FFN. Defaults to `0.0`.
+        causal: Boolean. Whether events attend to no later ones. Defaults to `True`.
         pre_norm: Boolean. Whether to use the second form. Defaults to `False`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
@@ -36,8 +36,8 @@ class SelfAttentionBlock(HistoryLayer):
         history: Float tensor of shape `(batch, length, d)`, from oldest to newest.
         mask: Optional boolean tensor of shape `(batch, length)`, true where
             valid. Defaults to the Keras mask of `history`.
-        last_only: Boolean. Whether to compute the last position alone, at a
-            length-th of the cost. Defaults to `False`.
+        last_only: Boolean. Whether to compute the last position only, at
+            `1 / length` of the cost. Defaults to `False`.
         training: Boolean. Whether to drop units.
 
     Returns:
@@ -111,11 +111,11 @@ class SelfAttentionBlock(HistoryLayer):
     ) -> tf.Tensor:
         mask = mask_of(history, mask)
         x = zero_padding(tf.convert_to_tensor(history), mask)
-        asking = x[:, -1:] if last_only else x
-        n = self.attention_norm(asking)
+        query = x[:, -1:] if last_only else x  # (B, queries, d)
+        n = self.attention_norm(query)
         if self.pre_norm:
-            others = n if not last_only else self.attention_norm(x)
-            y = asking + self._attend(n, others, mask, last_only, training)
+            keys = n if not last_only else self.attention_norm(x)  # (B, L, d)
+            y = query + self._attend(n, keys, mask, last_only, training)
             out = y + self._transform(self.ffn_norm(y), training)
         else:
             y = n + self._attend(n, x, mask, last_only, training)
@@ -125,13 +125,13 @@ class SelfAttentionBlock(HistoryLayer):
             mask = mask[:, -1:] if last_only else mask
         return zero_padding(out, mask)
 
-    def _attend(self, queries, others, mask, last_only, training):
-        query, key, value = self.query(queries), self.key(others), self.value(others)
+    def _attend(self, queries, keys, mask, last_only, training):
+        query, key, value = self.query(queries), self.key(keys), self.value(keys)
         query, key, value = (self._split(part) for part in (query, key, value))
         width = query.shape[-1]
         scores = tf.matmul(query, key, transpose_b=True) * width**-0.5  # (B, heads, queries, L)
-        weights = masked_softmax(scores, self._seen(mask, tf.shape(key)[2], last_only))
-        read = tf.matmul(self.drop(weights, training=training), value)
+        weights = masked_softmax(scores, self._attention_mask(mask, tf.shape(key)[2], last_only))
+        read = tf.matmul(self.drop(weights, training=training), value)  # (B, heads, queries, dh)
         read = tf.transpose(read, [0, 2, 1, 3])  # (B, queries, heads, dh)
         return tf.reshape(read, tf.shape(queries))
 
@@ -142,14 +142,14 @@ class SelfAttentionBlock(HistoryLayer):
         x = tf.reshape(x, [shape[0], shape[1], self.num_heads, width])
         return tf.transpose(x, [0, 2, 1, 3])
 
-    def _seen(self, mask, length, last_only):
-        """Which keys each query sees, to be broadcast to `(B, heads, queries, L)`."""
-        seen = None if mask is None else tf.cast(mask, tf.bool)[:, None, None, :]
+    def _attention_mask(self, mask, length, last_only):
+        """Keys that each query attends to, broadcastable to `(B, heads, queries, L)`."""
+        valid = None if mask is None else tf.cast(mask, tf.bool)[:, None, None, :]  # (B, 1, 1, L)
         if not self.causal or last_only:
-            return seen
+            return valid
         steps = tf.range(length)
-        earlier = (steps[None, :] <= steps[:, None])[None, None]
-        return earlier if seen is None else tf.logical_and(seen, earlier)
+        causal = (steps[None, :] <= steps[:, None])[None, None]  # (1, 1, L, L)
+        return causal if valid is None else tf.logical_and(valid, causal)
 
     def _transform(self, x, training):
         hidden = self.drop(self.hidden(x), training=training)

@@ -13,21 +13,22 @@ from lmn_tf.ops.sequence.masked import take_positions, top_positions, zero_paddi
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SelfAttentiveEncoder(HistoryLayer):
-    """Reads the newest events by self-attention, and returns the newest one's state.
+    """Encodes the newest events by self-attention, and returns the state of the last one.
 
     Computes `x = dropout(√d * history + position)`, a stack of causal
     `SelfAttentionBlock`s, and `LN` of the newest valid position. Positions are
-    counted from the newest event, so neither truncation nor the side of the padding
-    matters. An empty history gives exactly 0. The last block computes the newest
-    position alone.
+    counted from the newest event, so they depend neither on truncation nor on the
+    side of the padding. An empty history gives exactly 0. The last block computes
+    the newest position only.
 
     Args:
-        max_positions: Integer. Newest events that are read. Defaults to `50`.
-        num_blocks: Integer. Defaults to `2`.
+        max_positions: Integer. Number of newest events to encode. Defaults to `50`.
+        num_blocks: Integer. Number of blocks. Defaults to `2`.
         num_heads: Integer that divides the width of the history. Defaults to `1`.
-        dropout: Float. Share dropped, in training, of the embedded events and in
-            the blocks. Defaults to `0.0`.
-        pre_norm: Boolean. The form of the blocks. Defaults to `False`.
+        dropout: Float. Dropout rate of the embedded events and in the blocks.
+            Defaults to `0.0`.
+        pre_norm: Boolean. Form of the blocks; see `SelfAttentionBlock`. Defaults to
+            `False`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -87,7 +88,7 @@ class SelfAttentiveEncoder(HistoryLayer):
     def build(self, history_shape: tuple[int | None, ...]) -> None:
         check_axes("history", history_shape)
         width = history_shape[-1]
-        # Row 0 is the newest event's.
+        # Row 0 belongs to the newest event.
         self.positions = self.add_weight(
             (self.max_positions, width),
             initializer=keras.initializers.RandomNormal(stddev=0.05),
@@ -101,22 +102,22 @@ class SelfAttentiveEncoder(HistoryLayer):
         self, history: tf.Tensor, mask: tf.Tensor | None = None, training: bool | None = None
     ) -> tf.Tensor:
         mask = mask_of(history, mask)
-        x, mask = self._newest(tf.convert_to_tensor(history), mask)
+        x, mask = self._newest(tf.convert_to_tensor(history), mask)  # (B, P, d), (B, P)
         x *= x.shape[-1] ** 0.5
-        positions = tf.convert_to_tensor(self.positions)[: tf.shape(x)[1]]
+        positions = tf.convert_to_tensor(self.positions)[: tf.shape(x)[1]]  # (P, d)
         x += tf.reverse(positions, [0])
         x = zero_padding(self.drop(x, training=training), mask)
         for block in self.blocks[:-1]:
             x = block(x, mask=mask, training=training)
-        x = self.blocks[-1](x, mask=mask, last_only=True, training=training)[:, 0]
+        x = self.blocks[-1](x, mask=mask, last_only=True, training=training)[:, 0]  # (B, d)
         return zero_padding(self.norm(x), mask[:, -1])
 
     def _newest(self, history, mask):
         """The newest events and their mask, from oldest to newest, padded on the left."""
-        equal = tf.zeros(tf.shape(history)[:2])
-        positions, kept = top_positions(equal, mask, self.max_positions)
-        positions, kept = tf.reverse(positions, [1]), tf.reverse(kept, [1])
-        return take_positions(zero_padding(history, mask), positions), kept
+        scores = tf.zeros(tf.shape(history)[:2])  # of equal scores, the newest are best
+        positions, valid = top_positions(scores, mask, self.max_positions)
+        positions, valid = tf.reverse(positions, [1]), tf.reverse(valid, [1])
+        return take_positions(zero_padding(history, mask), positions), valid
 
     def compute_output_shape(self, history_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (history_shape[0], history_shape[-1])

@@ -17,14 +17,15 @@ from lmn_tf.ops.sequence.valid_positions import ValidPositions
 class TargetAttention(HistoryLayer):
     """Pools a history with weights that depend on the candidate.
 
-    Scores behavior `e` against target `v` by an MLP of `[v; e; v - e; v * e]`
+    Scores behavior `e` against target `v` with an MLP of `[v; e; v - e; v * e]`
     and returns the weighted sum of the behaviors. Padded positions get weight
     exactly 0, and an empty history gives exactly 0. The concatenation of width
-    `4 * d` is never built: with the first kernel cut into four, the same number
-    is `(Wv + Wd) v + (We - Wd) e + Wp (v * e)`, and its first term is one a row.
+    `4 * d` is never built: with the first kernel split into four, the same sum
+    is `(Wv + Wd) v + (We - Wd) e + Wp (v * e)`, whose first term is computed
+    once per row.
 
-    The paper leaves softmax out; code published with it uses softmax. Both are
-    here.
+    The paper does not normalize the weights; the code published with it uses
+    softmax. `weight_normalization` selects either.
 
     Args:
         hidden_units: Tuple of integers. Widths of the hidden layers. Defaults to
@@ -45,8 +46,8 @@ class TargetAttention(HistoryLayer):
         Float tensor of shape `(batch, d)`.
 
     Raises:
-        ValueError: If an argument is not a known one, or the widths of history
-            and target differ.
+        ValueError: If an argument is invalid, or the widths of history and
+            target differ.
 
     Example:
 
@@ -91,13 +92,13 @@ class TargetAttention(HistoryLayer):
         self.bias = self.add_weight(shape=(self.hidden_units[0],), initializer="zeros", name="bias")
         self.dense_layers, self.activations = [], []
         for index, units in enumerate((*self.hidden_units[1:], 1)):
-            before = self.hidden_units[index]
+            width = self.hidden_units[index]
             activation = make_activation(self.activation, 2, f"activation_{index}")
             activation.dtype_policy = self.dtype_policy
-            activation.build((None, before))
+            activation.build((None, width))
             self.activations.append(activation)
             dense = keras.layers.Dense(units, name=f"dense_{index}", dtype=self.dtype_policy)
-            dense.build((None, before))
+            dense.build((None, width))
             self.dense_layers.append(dense)
 
     def call(
@@ -110,7 +111,7 @@ class TargetAttention(HistoryLayer):
         mask = mask_of(history, mask)
         positions = ValidPositions(mask, history)
         items = positions.take(history)  # (N, d): the valid positions
-        weights = self._weights(items, target, positions, training)
+        weights = self._weights(items, target, positions, training)  # (N,)
         return positions.row_sum(weights[:, None] * items)
 
     def attention_weights(
@@ -121,12 +122,12 @@ class TargetAttention(HistoryLayer):
         training: bool | None = None,
     ) -> tf.Tensor:
         """Weights of the behaviors, of shape `(batch, length)`; 0 at padding."""
-        positions = ValidPositions(mask, history)
-        items = positions.take(history)
+        positions = ValidPositions(mask_of(history, mask), history)
+        items = positions.take(history)  # (N, d)
         return positions.put(self._weights(items, target, positions, training))
 
     def _weights(self, items, target, positions, training):
-        """Weights of listed items, `(N,)`."""
+        """Weights of the items, `(N,)`."""
         x = self._first_layer(items, target, positions)
         for activation, dense in zip(self.activations, self.dense_layers, strict=True):
             if isinstance(activation, Dice):
@@ -138,13 +139,13 @@ class TargetAttention(HistoryLayer):
         return positions.row_softmax(scores) if self.weight_normalization == "softmax" else scores
 
     def _first_layer(self, items, target, positions):
-        """`[v; e; v - e; v * e] @ kernel + bias` of listed items, `(N, hidden_units[0])`."""
+        """`[v; e; v - e; v * e] @ kernel + bias` of the items, `(N, hidden_units[0])`."""
         for_target, for_item, for_difference, for_product = tf.split(
             tf.convert_to_tensor(self.kernel), 4, axis=0
         )
         kernel = tf.concat([for_item - for_difference, for_product], axis=0)
         target = tf.cast(target, items.dtype)
-        constant = tf.matmul(target, for_target + for_difference) + self.bias
+        constant = tf.matmul(target, for_target + for_difference) + self.bias  # (batch, units)
         pairs = tf.concat([items, items * positions.repeat(target)], axis=-1)  # (N, 2 * d)
         return tf.matmul(pairs, kernel) + positions.repeat(constant)
 

@@ -17,9 +17,9 @@ class Dice(keras.layers.Layer):
     Computes `p * x + alpha * (1 - p) * x` with
     `p = sigmoid((x - mean) / sqrt(variance + epsilon))` and a learned `alpha`
     for each channel. Mean and variance are those of the batch in training and
-    moving averages otherwise (code published with DIEN uses the batch at all
-    times, so that a score depends on its neighbors; this layer does not).
-    Positions whose mask is false stay out of the statistics.
+    moving averages otherwise. (The code published with DIEN always uses the
+    batch, so that a score depends on the other rows; this layer does not.)
+    Positions whose mask is false do not enter the statistics.
 
     Args:
         alpha_initializer: Initializer of `alpha`. Defaults to `"zeros"`.
@@ -112,11 +112,11 @@ class Dice(keras.layers.Layer):
 
 
 def _dice(inputs, alpha, epsilon):
-    """Dice of `(N, d)` by the statistics of its rows; returns them too, without gradient.
+    """Dice of `(N, d)` with the statistics of its rows, which are returned without gradient.
 
-    Dice is bound by memory: each operation reads and writes all activations. TensorFlow's fused
-    batch normalization, and a gradient that keeps two of the intermediate tensors and reads each
-    as seldom as it can, take half the operations of a gradient by the book.
+    Dice is memory-bound: each operation reads and writes all activations. TensorFlow's fused
+    batch normalization and a custom gradient, which keeps two intermediate tensors and reads each
+    as rarely as possible, take half the operations of automatic differentiation.
     """
     width = inputs.shape[-1]
     count = tf.cast(tf.shape(inputs)[0], tf.float32)
@@ -136,7 +136,7 @@ def _dice(inputs, alpha, epsilon):
 
         def gradient(upstream, *_):
             by_gate = upstream * inputs
-            # Scaling by `1 - alpha` commutes with what follows: it is the gamma of the norm.
+            # Scaling by `1 - alpha` commutes with the normalization: it acts as its gamma.
             by_normal = tf.raw_ops.SigmoidGrad(y=gate, dy=by_gate)
             through_norm = tf.raw_ops.FusedBatchNormGradV3(
                 y_backprop=by_normal[None, :, None, :],
@@ -150,7 +150,7 @@ def _dice(inputs, alpha, epsilon):
             by_alpha = _column_sum(by_gate) - _column_sum(by_gate * gate)
             return upstream * slope + tf.reshape(through_norm, [-1, width]), by_alpha
 
-        # The norm returns the unbiased variance; none at all is not a number.
+        # `FusedBatchNormV3` returns the unbiased variance, and NaN for a batch without rows.
         share = tf.maximum(count - 1.0, 1.0) / tf.maximum(count, 1.0)
         mean, variance = (
             tf.where(count > 0, value, 0.0)
@@ -162,5 +162,5 @@ def _dice(inputs, alpha, epsilon):
 
 
 def _column_sum(x):
-    # As a product, which reads `x` on all cores; `reduce_sum` over rows is three times slower.
+    # A product reads `x` on all cores; `reduce_sum` over rows is three times slower.
     return tf.matmul(tf.ones([1, tf.shape(x)[0]], x.dtype), x)[0]

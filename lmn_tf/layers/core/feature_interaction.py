@@ -33,8 +33,8 @@ class FeatureInteraction(keras.layers.Layer):
         wider for `"dot"` of `n` groups.
 
     Raises:
-        ValueError: If an argument is not a known one, or `"dot"` is given fewer
-            than two groups.
+        ValueError: If an argument is invalid, or `"dot"` gets fewer than two
+            groups.
 
     Example:
 
@@ -80,13 +80,11 @@ class FeatureInteraction(keras.layers.Layer):
         self.dot = DotInteraction(name="dot", dtype=self.dtype_policy)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        vector = tf.concat(inputs, axis=-1)
+        vector = tf.concat(inputs, axis=-1)  # (batch, sum of widths)
         if self.kind == "dot":
             pairs = zip(self.projections, inputs, strict=True)
-            return tf.concat(
-                [vector, self.dot([dense(vector_of_group) for dense, vector_of_group in pairs])],
-                axis=-1,
-            )
+            groups = [dense(group) for dense, group in pairs]  # (batch, projection_dim) each
+            return tf.concat([vector, self.dot(groups)], axis=-1)
         x = vector
         for cross in self.crosses:
             x = cross(vector, x)

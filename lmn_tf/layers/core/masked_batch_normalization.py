@@ -12,15 +12,15 @@ from lmn_tf.ops.sequence.masked import masked_moments
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class MaskedBatchNormalization(keras.layers.Layer):
-    """Normalizes each channel by statistics of the valid positions only.
+    """Normalizes each channel with statistics of the valid positions only.
 
     Computes `gamma * (x - mean) / sqrt(variance + epsilon) + beta` for each
     channel of the last axis, with the mean and variance of the batch in
     training and their moving averages otherwise. Positions whose mask is false
     do not enter the statistics; they are normalized like the others. A batch
     without a single valid position leaves the moving averages as they are.
-    Statistics are computed in float32 whatever the compute dtype, and over all
-    replicas of a distribution strategy: their batches are one.
+    Statistics are computed in float32 whatever the compute dtype, over the
+    batches of all replicas of a distribution strategy.
 
     Args:
         momentum: Float. Share of the moving averages kept at each step.
@@ -70,7 +70,7 @@ class MaskedBatchNormalization(keras.layers.Layer):
 
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         width = (inputs_shape[-1],)
-        # Kept out of autocast: float16 statistics overflow and lose small steps.
+        # Not autocast: float16 statistics overflow and lose small steps.
         self.gamma = self.beta = None
         if self.scale:
             self.gamma = self.add_weight(
@@ -112,9 +112,9 @@ class MaskedBatchNormalization(keras.layers.Layer):
 
     def update_averages(self, count: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> None:
         """Moves the averages toward the statistics of a batch of `count` valid positions."""
-        kept = tf.where(count > 0, float(self.momentum), 1.0)
+        momentum = tf.where(count > 0, float(self.momentum), 1.0)
         for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            average.assign(tf.convert_to_tensor(average) * kept + value * (1.0 - kept))
+            average.assign(tf.convert_to_tensor(average) * momentum + value * (1.0 - momentum))
 
     def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return inputs_shape

@@ -12,18 +12,18 @@ from lmn_tf.layers.core.masked_batch_normalization import MaskedBatchNormalizati
 
 
 def make_activation(activation: str | Callable, rank: int, name: str) -> keras.layers.Layer:
-    """Makes an activation layer; knows `"prelu"` and `"dice"` beside those of Keras.
+    """Creates an activation layer: `"prelu"`, `"dice"` or any Keras activation.
 
     Args:
         activation: Activation name, function or `None`.
-        rank: Integer. Rank of the inputs it will be given.
+        rank: Integer. Rank of the layer's inputs.
         name: String. Name of the layer.
 
     Returns:
         A Keras layer.
     """
     if activation == "prelu":
-        # One slope a channel, whatever the number of positions.
+        # One slope per channel, whatever the number of positions.
         shared_axes = list(range(1, rank - 1)) or None
         return keras.layers.PReLU(shared_axes=shared_axes, name=name)
     if activation == "dice":
@@ -36,8 +36,8 @@ class MLP(keras.layers.Layer):
     """Dense layers on the last axis, each followed by an activation.
 
     Computes `dropout(activation(x @ kernel + bias))` for each hidden width,
-    then a linear layer of `output_units` when given. The mask concerns only the
-    statistics of batch normalization and of Dice, which leave padding out.
+    then a linear layer of `output_units`, if given. The mask only affects the
+    statistics of batch normalization and of Dice, which exclude padding.
 
     Args:
         hidden_units: Tuple of integers. Width of each hidden layer. Defaults to
@@ -125,7 +125,7 @@ class MLP(keras.layers.Layer):
     def _dense(self, units, name, shape):
         dense = keras.layers.Dense(
             units,
-            # A copy, as an initializer with a seed repeats its numbers.
+            # A copy: an initializer with a seed would draw the same numbers again.
             kernel_initializer=self.kernel_initializer.clone(),
             name=name,
             dtype=self.dtype_policy,

@@ -12,19 +12,18 @@ from lmn_tf.ops.sequence.masked import zero_padding
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class PositionEmbedding(keras.layers.Layer):
-    """Adds to each behavior an embedding of how many newer ones there are.
+    """Adds a position embedding to each behavior; the newest has position 0.
 
-    Computes `x_j + E[p_j]`, where `p_j` counts the valid positions behind `j`: the newest
-    behavior has position 0, whatever the length of the history and on whichever side padding
-    stands. Positions from `max_length` on share the last embedding. Nothing is added at padding.
+    Computes `x_j + E[p_j]`, where `p_j` is the number of valid positions after `j`. Positions
+    depend neither on the length of the history nor on the side of the padding. Positions from
+    `max_length` on share the last embedding. Nothing is added at padding.
 
-    That positions are counted from the newest is our choice; the paper says that they are
-    relative.
+    The paper says that positions are relative. Counting them from the newest is our choice.
 
     Args:
-        max_length: Integer. Number of positions that are told apart.
-        encoding: `"learned"`, a table, or `"sinusoidal"`, fixed waves of lengths up to `10_000`
-            positions. Defaults to `"learned"`.
+        max_length: Integer. Number of distinct positions.
+        encoding: `"learned"`, a table, or `"sinusoidal"`, fixed waves with wavelengths of up to
+            `10_000` positions. Defaults to `"learned"`.
         embeddings_initializer: Initializer of the table. Defaults to `"uniform"`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
@@ -79,12 +78,13 @@ class PositionEmbedding(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         table = self.embeddings if self.encoding == "learned" else self._waves
-        table = tf.cast(tf.convert_to_tensor(table), inputs.dtype)
+        table = tf.cast(tf.convert_to_tensor(table), inputs.dtype)  # (max_length, d)
         if mask is None:
             length = tf.shape(inputs)[1]
             return inputs + tf.gather(table, self._clip(tf.range(length - 1, -1, -1)))
         valid = tf.cast(mask, tf.int32)
-        positions = self._clip(tf.cumsum(valid, axis=1, exclusive=True, reverse=True))
+        newer = tf.cumsum(valid, axis=1, exclusive=True, reverse=True)  # (batch, length)
+        positions = self._clip(newer)
         return inputs + zero_padding(_rows_of(table, positions), mask)
 
     def _clip(self, positions):
@@ -107,7 +107,7 @@ class PositionEmbedding(keras.layers.Layer):
 
 @tf.custom_gradient
 def _rows_of(table, positions):
-    # The gradient of `tf.gather` would list a row of the small table for every behavior.
+    # The gradient of `tf.gather` would hold a row for every behavior; the table is small.
     size = tf.shape(table)[0]
 
     def gradient(upstream):
@@ -117,7 +117,7 @@ def _rows_of(table, positions):
 
 
 def _waves(length, width):
-    """Sines, then cosines, of the positions, of shape `(length, width)`."""
-    speeds = 10_000.0 ** (-np.arange((width + 1) // 2) / max((width + 1) // 2, 1))
-    angles = np.arange(length)[:, None] * speeds
+    """Sines, then cosines of the positions, of shape `(length, width)`."""
+    frequencies = 10_000.0 ** (-np.arange((width + 1) // 2) / max((width + 1) // 2, 1))
+    angles = np.arange(length)[:, None] * frequencies
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, :width].astype("float32")

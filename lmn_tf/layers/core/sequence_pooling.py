@@ -29,7 +29,7 @@ class SequencePooling(keras.layers.Layer):
         Float tensor of shape `(batch, d)`.
 
     Raises:
-        ValueError: If `pooling` is not a known one.
+        ValueError: If `pooling` is invalid.
 
     Example:
 

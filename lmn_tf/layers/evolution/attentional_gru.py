@@ -1,4 +1,4 @@
-"""Gated recurrent units with attention in the update gate."""
+"""GRUs with attention in the update gate."""
 
 from typing import Any
 
@@ -15,36 +15,36 @@ VARIANTS = ("augru", "released", "agru", "aigru")
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class AttentionalGRU(HistoryLayer):
-    """Runs a gated recurrent unit over a history, each step weighted by attention.
+    """Runs a GRU over a history, with an attention weight for each step.
 
-    With the update gate `u_t`, the candidate `c_t` and the weight `a_t` of a
-    step, the state becomes
+    With the update gate `u_t`, the candidate state `c_t` and the weight `a_t` of a
+    step, the next state is:
 
     - `"augru"`, the published form: `s + a_t * u_t * (c_t - s)`. A step of weight
-      0 is skipped, one of weight 1 is that of a plain unit;
+      0 is skipped, and a step of weight 1 is that of a plain GRU.
     - `"released"`, the code published with it: `s + (1 - (1 - a_t) * (1 - u_t)) *
-      (c_t - s)`. A step of weight 0 is that of a plain unit, one of weight 1
-      overwrites the state;
-    - `"agru"`: `s + a_t * (c_t - s)`, which leaves the update gate's weights
-      unused;
-    - `"aigru"`: a plain unit on the input `a_t * x_t`.
+      (c_t - s)`. A step of weight 0 is that of a plain GRU, and a step of weight 1
+      overwrites the state.
+    - `"agru"`: `s + a_t * (c_t - s)`. The weights of the update gate are unused.
+    - `"aigru"`: a plain GRU on the input `a_t * x_t`.
 
-    Without weights all are 1: `"augru"` and `"aigru"` are `keras.layers.GRU`, and
-    take its weights (the released cell resets the state before its product, not
-    behind it). The first state is 0. Masked steps carry the state, wherever they
-    stand, and cost nothing: a row without valid steps gives exactly 0. Of
-    sequences, masked steps are 0.
+    Without `weights` all are 1: `"augru"` and `"aigru"` then equal
+    `keras.layers.GRU` and can load its weights. (The released cell applies the
+    reset gate before the recurrent product, not after it.) The initial state is 0.
+    Masked steps leave the state unchanged, at any position, and cost nothing; a
+    row without valid steps gives exactly 0. In returned sequences, masked steps
+    are 0.
 
-    The state is kept in the precision of the variables, as it sums over long
+    The state is kept in the dtype of the variables, since it accumulates over long
     histories.
 
     Args:
-        units: Integer. Width of the state, or `None` for that of the history.
+        units: Integer. Width of the state, or `None` for the width of the history.
             Defaults to `None`.
         variant: `"augru"`, `"released"`, `"agru"` or `"aigru"`. Defaults to
             `"augru"`.
-        return_sequences: Boolean. Whether to return the state after each step
-            instead of the last. Defaults to `False`.
+        return_sequences: Boolean. Whether to return the states after all steps
+            instead of the last one. Defaults to `False`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -107,30 +107,30 @@ class AttentionalGRU(HistoryLayer):
         self, history: tf.Tensor, weights: tf.Tensor | None = None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         mask = mask_of(history, mask)
-        valid = tf.ones(tf.shape(history)[:2], bool) if mask is None else tf.cast(mask, bool)
+
         positions = ValidPositions(mask, history)
         order = StepOrder(positions)
         bias = tf.convert_to_tensor(self.bias)
         steps = order.take(positions.take(history))  # (N, d), ordered by step
         inputs = tf.cast(tf.matmul(steps, self.kernel), bias.dtype)  # (N, 3 * units)
-        attention = valid = tf.ones([tf.shape(inputs)[0], 1], bias.dtype)
+        attention = valid = tf.ones([tf.shape(inputs)[0], 1], bias.dtype)  # (N, 1)
         if positions.valid is not None:
             attention = valid = order.take(tf.cast(positions.valid[:, None], bias.dtype))
         if weights is not None:
-            listed = positions.take(tf.convert_to_tensor(weights)[..., None])
-            attention = tf.cast(order.take(listed), bias.dtype)
+            weights = positions.take(tf.convert_to_tensor(weights)[..., None])
+            attention = tf.cast(order.take(weights), bias.dtype)
         if self.variant == "aigru":
             inputs *= attention
         base, scale = self._update(attention[:, 0], valid[:, 0])
         states = gated_recurrence(
             inputs + bias[0], self.recurrent_kernel, bias[1], base, scale, order.rows
-        )
+        )  # (N, units)
         if self.return_sequences:
             return tf.cast(positions.put(order.put(states)), self.compute_dtype)
         return tf.cast(order.last(states), self.compute_dtype)
 
     def _update(self, attention, valid):
-        """The two parts of the share of the candidate: `base + scale * update gate`."""
+        """Returns `(base, scale)`: the candidate has weight `base + scale * update gate`."""
         if self.variant == "augru":
             return tf.zeros_like(attention), attention
         if self.variant == "released":

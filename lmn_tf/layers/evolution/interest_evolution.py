@@ -16,23 +16,23 @@ from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class InterestEvolution(HistoryLayer):
-    """Follows the interest that leads to the candidate through a history.
+    """Models how the interest in the candidate evolves over a history.
 
-    A gated recurrent unit turns behaviors `e_t` into interests `h_t`, which an
-    auxiliary loss teaches to tell the next behavior; attention weighs them,
-    `a_t = softmax_t(score(h_t, v))`; and a second unit, whose steps are weighted
-    by `a_t`, ends in the interest that is returned: the state after the last
-    valid step. Padding gets no weight and carries the states; an empty history
-    gives exactly 0. Both units are as wide as the behaviors.
+    A GRU turns behaviors `e_t` into interests `h_t`, which an auxiliary loss
+    trains to predict the next behavior. Attention weights them by
+    `a_t = softmax_t(score(h_t, v))`. A second GRU, whose steps are weighted by
+    `a_t`, evolves the interest; the layer returns its state after the last valid
+    step. Padding gets no weight and leaves the states unchanged. An empty history
+    gives exactly 0. Both GRUs are as wide as the behaviors.
 
     Args:
-        variant: Form of the second unit: `"augru"`, `"released"`, `"agru"` or
-            `"aigru"`, see `AttentionalGRU`. Defaults to `"augru"`.
+        variant: Form of the second GRU: `"augru"`, `"released"`, `"agru"` or
+            `"aigru"`; see `AttentionalGRU`. Defaults to `"augru"`.
         attention: `"bilinear"`, the paper's `h_t W v`, or `"mlp"`, the attention
-            unit of DIN. Defaults to `"bilinear"`.
-        attention_units: Tuple of integers. Hidden layers of that unit. Defaults to
+            of DIN. Defaults to `"bilinear"`.
+        attention_units: Tuple of integers. Hidden layers of `"mlp"`. Defaults to
             `(80, 40)`.
-        attention_activation: Activation of those layers. Defaults to `"sigmoid"`.
+        attention_activation: Activation of `"mlp"`. Defaults to `"sigmoid"`.
         auxiliary_units: Tuple of integers. Hidden layers of the auxiliary network,
             `()` for an inner product. Defaults to `(100, 50)`.
         auxiliary_weight: Float. Weight of the auxiliary loss; 0 turns it off.
@@ -50,8 +50,7 @@ class InterestEvolution(HistoryLayer):
         Float tensor of shape `(batch, d)`.
 
     Raises:
-        ValueError: If an argument is not a known one, or `auxiliary_weight` is
-            negative.
+        ValueError: If an argument is invalid, or `auxiliary_weight` is negative.
 
     Example:
 
@@ -122,12 +121,12 @@ class InterestEvolution(HistoryLayer):
         training: bool | None = None,
     ) -> tf.Tensor:
         mask = mask_of(history, mask)
-        interests = self.extractor(history, mask=mask)
+        interests = self.extractor(history, mask=mask)  # (batch, length, d)
         if self.auxiliary_loss is not None:
             interests = self.auxiliary_loss(interests, history, mask=mask, training=training)
         weights = self.attention_layer.attention_weights(
             interests, tf.cast(target, interests.dtype), mask=mask, training=training
-        )
+        )  # (batch, length)
         return self.evolution(interests, weights=weights, mask=mask)
 
     def compute_output_shape(

@@ -17,30 +17,29 @@ from lmn_tf.ops.sequence.valid_positions import ValidPositions
 class NextBehaviourLoss(HistoryLayer):
     """Adds a loss that trains each state to distinguish the next behavior from another user's.
 
-    Returns the states as they are. In training it adds to the model's loss
+    Returns the states unchanged. In training it adds the loss
     `weight * mean(softplus(-f(h_t, e_{t+1})) + softplus(f(h_t, e'_{t+1})))`, where
     `f` is an MLP of `[h; e]` (or `<h, e>` without hidden layers) and the mean is
-    over all `t` with a valid behavior at `t` and at `t + 1`; a batch without any
-    gives a loss of 0.
+    over all `t` with a valid behavior at `t` and at `t + 1`. A batch without any
+    such pair gives a loss of 0.
 
-    Negatives `e'` are behaviors of the other rows of the batch, our choice: each
-    is drawn with the same chance from all of them. One row's are drawn as a walk
-    through that list from a random place by random strides, so that a few numbers
-    a row suffice and padding changes nothing. A row has no pairs when no other
-    row has behaviors. The draws come from a `keras.random.SeedGenerator`, whose
-    state is saved with the weights. Outside of training nothing is drawn and no
-    loss is added.
+    Negatives `e'` are drawn uniformly from the behaviors of the other rows of the
+    batch (our choice). The draws of a row walk through these behaviors with a
+    random start and a random stride, so that two random numbers per row suffice
+    and padding changes nothing. A row has no pairs if no other row has behaviors.
+    The draws come from a `keras.random.SeedGenerator`, whose state is saved with
+    the weights. Outside of training nothing is drawn and no loss is added.
 
-    During training the layer keeps a running mean that Keras logs: `auxiliary_loss`
-    (without its weight).
+    During training the layer tracks a running mean that Keras logs:
+    `auxiliary_loss` (without its weight).
 
     Args:
         hidden_units: Tuple of integers. Hidden layers of `f`; `()` for the inner
             product. Defaults to `(100, 50)`.
         activation: Activation of the hidden layers. Defaults to `"sigmoid"`.
         weight: Float that scales the loss. Defaults to `1.0`.
-        seed: Integer seed of the draws, or `None` for one from Keras' global seed.
-            Defaults to `None`.
+        seed: Integer seed of the draws, or `None` for one derived from Keras' global
+            seed. Defaults to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -54,8 +53,8 @@ class NextBehaviourLoss(HistoryLayer):
         `states`.
 
     Raises:
-        ValueError: If `weight` is not positive, or if states and behaviors differ
-            in width where `hidden_units` is `()`.
+        ValueError: If `weight` is not positive, or if `hidden_units` is `()` and the
+            widths of states and behaviors differ.
 
     Example:
 
@@ -124,7 +123,7 @@ class NextBehaviourLoss(HistoryLayer):
     def loss(
         self, states: tf.Tensor, history: tf.Tensor, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """The loss without its weight, a float32 scalar; each call draws new negatives.
+        """Computes the loss without its weight; each call draws new negatives.
 
         Args:
             states: Float tensor of shape `(batch, length, units)`.
@@ -137,19 +136,20 @@ class NextBehaviourLoss(HistoryLayer):
         return self._loss_and_pairs(states, history, mask)[0]
 
     def _loss_and_pairs(self, states, history, mask):
-        """The loss, and the number of pairs that it is a mean of."""
+        """Returns the loss, and the number of pairs that it is a mean of."""
         if mask is None:
             mask = tf.ones(tf.shape(history)[:2], bool)
         mask = tf.cast(mask, bool)
         history = zero_padding(tf.cast(history, self.compute_dtype), mask)
         negatives, is_drawn = self._draw(mask)
         pairs = ValidPositions(mask[:, 1:] & mask[:, :-1] & is_drawn[:, None], states[:, 1:])
-        state = pairs.take(tf.cast(states, self.compute_dtype)[:, :-1])
-        flat = tf.reshape(history, [-1, history.shape[-1]])
-        negative = tf.gather(flat, pairs.take(negatives[:, 1:, None])[:, 0])
-        positive = pairs.take(history[:, 1:])
-        distance = tf.nn.softplus(-self._logits(state, positive, pairs))
-        loss = pairs.mean(distance + tf.nn.softplus(self._logits(state, negative, pairs)))
+        state = pairs.take(tf.cast(states, self.compute_dtype)[:, :-1])  # (pairs, units)
+        flat = tf.reshape(history, [-1, history.shape[-1]])  # (batch * length, d)
+        negative = tf.gather(flat, pairs.take(negatives[:, 1:, None])[:, 0])  # (pairs, d)
+        positive = pairs.take(history[:, 1:])  # (pairs, d)
+        positive_loss = tf.nn.softplus(-self._logits(state, positive, pairs))  # (pairs,)
+        negative_loss = tf.nn.softplus(self._logits(state, negative, pairs))
+        loss = pairs.mean(positive_loss + negative_loss)
         return loss, tf.reduce_sum(tf.cast(pairs.mask, tf.int32))
 
     def _logits(self, state, behaviour, pairs):
@@ -164,28 +164,29 @@ class NextBehaviourLoss(HistoryLayer):
         """Draws a valid position of another row for each position.
 
         Returns:
-            Tuple of flat indices `(B, L)`, and whether a row has any to draw from, `(B,)`.
+            Tuple of flat indices, `(B, L)`, and whether a row has any to draw from, `(B,)`.
         """
         size = tf.size(mask)
         flat = tf.reshape(mask, [-1])
-        rank = tf.cumsum(tf.cast(flat, tf.int32), exclusive=True)
+        rank = tf.cumsum(tf.cast(flat, tf.int32), exclusive=True)  # (B * L,)
         # The valid positions in order; invalid ones go to an extra last row.
-        listed = tf.scatter_nd(tf.where(flat, rank, size)[:, None], tf.range(size), [size + 1])
-        counts = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+        valid = tf.scatter_nd(tf.where(flat, rank, size)[:, None], tf.range(size), [size + 1])
+        counts = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)  # (B,)
         total = tf.reduce_sum(counts)
-        starts, others = tf.cumsum(counts, exclusive=True), total - counts
-        chances = keras.random.uniform((tf.shape(mask)[0], 2), seed=self.seed_generator)
-        first = _below(others, chances[:, 0])
-        stride = 1 + _below(others - 1, chances[:, 1])
-        # Wide integers: a long row times a long stride passes 32 bits.
-        first, stride, others, after = (
+        # The candidates of a row are the valid positions of all other rows, from its end on.
+        starts, candidates = tf.cumsum(counts, exclusive=True), total - counts  # (B,) each
+        uniform = keras.random.uniform((tf.shape(mask)[0], 2), seed=self.seed_generator)
+        first = _random_below(candidates, uniform[:, 0])
+        stride = 1 + _random_below(candidates - 1, uniform[:, 1])
+        # int64: the product of a long row and a long stride overflows 32 bits.
+        first, stride, candidates, ends = (
             tf.cast(per_row, tf.int64)[:, None]
-            for per_row in (first, stride, others, starts + counts)
-        )
-        in_row = tf.cast(tf.reshape(rank, tf.shape(mask)) - starts[:, None], tf.int64)
-        walk = (first + in_row * stride) % tf.maximum(others, 1)
-        drawn = (after + walk) % tf.cast(tf.maximum(total, 1), tf.int64)
-        return tf.gather(listed, drawn), others[:, 0] > 0
+            for per_row in (first, stride, candidates, starts + counts)
+        )  # (B, 1) each
+        in_row = tf.cast(tf.reshape(rank, tf.shape(mask)) - starts[:, None], tf.int64)  # (B, L)
+        walk = (first + in_row * stride) % tf.maximum(candidates, 1)
+        drawn = (ends + walk) % tf.cast(tf.maximum(total, 1), tf.int64)
+        return tf.gather(valid, drawn), candidates[:, 0] > 0
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
@@ -217,10 +218,10 @@ class NextBehaviourLoss(HistoryLayer):
         }
 
 
-def _below(bound, chance):
-    """Integers from 0 to below `bound`, from numbers in [0, 1); 0 where the bound is not above 0.
+def _random_below(bound, uniform):
+    """Integers in `[0, bound)` from numbers in `[0, 1)`; 0 where `bound` is not positive.
 
-    The minimum is for chances that rounding lifts to the bound.
+    The minimum corrects products that are rounded up to `bound`.
     """
-    wanted = tf.cast(tf.cast(bound, tf.float32) * chance, tf.int32)
-    return tf.maximum(tf.minimum(wanted, bound - 1), 0)
+    integers = tf.cast(tf.cast(bound, tf.float32) * uniform, tf.int32)
+    return tf.maximum(tf.minimum(integers, bound - 1), 0)

@@ -16,19 +16,19 @@ from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class IterativeMemory(HistoryLayer):
-    """Walks over a history several times, each time with what it remembers of the last.
+    """Reads a history several times, each time with the memory of the previous read.
 
-    The memory starts as the candidate, `m_0 = v`. In each of `num_walks` walks every behavior is
-    weighted by its likeness to candidate and memory, and the weighted sum `r_t` updates the
-    memory: `m_t = GRU(r_t, m_{t-1})`. Then `num_enhancements` steps of another GRU bring out what
-    concerns the candidate: `u_t = GRU([W u_{t-1}; v], u_{t-1})` with `u_0` the last memory. The
-    last `u` is returned. The paper's IMN 2P, 3P and 3P+ are 2, 3 and 3 walks with 0, 0 and 3
+    The memory starts as the candidate, `m_0 = v`. In each of `num_walks` walks, every behavior is
+    weighted by its similarity to candidate and memory, and the weighted sum `r_t` updates the
+    memory: `m_t = GRU(r_t, m_{t-1})`. Then `num_enhancements` steps of another GRU relate the
+    memory to the candidate: `u_t = GRU([W u_{t-1}; v], u_{t-1})`, where `u_0` is the last memory.
+    The last `u` is returned. The paper's IMN 2P, 3P and 3P+ are 2, 3 and 3 walks with 0, 0 and 3
     enhancements.
 
-    The units of both GRUs are as many as the history's width, since the memory is subtracted from
-    behaviors. Padded positions get weight exactly 0. An empty history is read as 0, and the
-    result is what the GRUs make of the candidate alone: finite, but not 0. Time and memory are
-    linear in the length.
+    Both GRUs have as many units as the history's width, since the memory is subtracted from
+    behaviors. Padded positions get weight exactly 0. The read-out of an empty history is 0, and
+    the result depends on the candidate alone: it is finite, but not 0. Time and memory are linear
+    in the length.
 
     Args:
         num_walks: Integer, 0 or more. Defaults to `3`.
@@ -38,15 +38,14 @@ class IterativeMemory(HistoryLayer):
         weight_normalization: `"sigmoid"` or `"softmax"` weights. Defaults to `"sigmoid"`.
         normalize: `"none"`, as in the paper, or `"length"`, which divides sigmoid weights by the
             number of valid positions. Defaults to `"none"`.
-        share_iterations: Boolean. Whether all walks have the same attention and GRU, as the
-            paper's equations say; enhancements always share theirs. Defaults to `True`.
+        share_iterations: Boolean. Whether all walks share the attention and the GRU, as in the
+            paper's equations; enhancements always share theirs. Defaults to `True`.
         cross: `"full"`, or `"delayed"`, an ablation: weights without the candidate, and a memory
             that starts as the average of the history. Defaults to `"full"`.
-        euclidean: Boolean. Whether differences are part of the attention; without them is an
-            ablation. Defaults to `True`.
-        attention: Boolean. Without it, an ablation, the layer averages the history. Defaults to
-            `True`.
-        iterative: Boolean. Without it, an ablation, the layer returns the first read-out `r_1`.
+        euclidean: Boolean. Whether the attention uses differences; `False` is an ablation.
+            Defaults to `True`.
+        attention: Boolean. `False` is an ablation that averages the history. Defaults to `True`.
+        iterative: Boolean. `False` is an ablation that returns the first read-out `r_1`.
             Defaults to `True`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
@@ -105,9 +104,9 @@ class IterativeMemory(HistoryLayer):
             "euclidean": euclidean,
         }
         first = self._make_attention("attention")  # checks the arguments
-        made = min(self.num_reads, 1) if share_iterations else self.num_reads
-        self.attentions = [first][:made]
-        self.attentions += [self._make_attention(f"attention_{walk}") for walk in range(1, made)]
+        count = min(self.num_reads, 1) if share_iterations else self.num_reads
+        self.attentions = [first][:count]
+        self.attentions += [self._make_attention(f"attention_{walk}") for walk in range(1, count)]
         self._watcher = None
 
     def _make_attention(self, name):
@@ -115,7 +114,7 @@ class IterativeMemory(HistoryLayer):
 
     @property
     def num_reads(self) -> int:
-        """How often the history is read with attention: `num_walks`, but for ablations."""
+        """Number of reads with attention: `num_walks`, except for ablations."""
         if not self.attention:
             return 0
         return self.num_walks if self.iterative else 1
@@ -135,8 +134,8 @@ class IterativeMemory(HistoryLayer):
         self.update_cells, self.enhancement_cell = [], None
         if self.attention and self.iterative:
             names = ["update", *(f"update_{walk}" for walk in range(1, self.num_walks))]
-            made = len(self.attentions)
-            self.update_cells = [self._make_cell(width, width, name) for name in names[:made]]
+            count = len(self.attentions)
+            self.update_cells = [self._make_cell(width, width, name) for name in names[:count]]
             if self.num_enhancements:
                 self.enhancement_cell = self._make_cell(2 * width, width, "enhancement")
                 self.enhancement_query = keras.layers.Dense(
@@ -169,7 +168,8 @@ class IterativeMemory(HistoryLayer):
         for walk in range(self.num_reads):
             weights = weighers[walk % len(weighers)](memory)  # (N,)
             weights_of_walks.append(weights)
-            read_out = positions.row_sum(tf.cast(weights, items.dtype)[:, None] * items)
+            weights = tf.cast(weights, items.dtype)
+            read_out = positions.row_sum(weights[:, None] * items)  # (batch, d)
             if not self.iterative:
                 return self._report(weights_of_walks, positions, read_out)
             cell = self.update_cells[walk % len(self.update_cells)]

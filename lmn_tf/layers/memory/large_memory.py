@@ -15,8 +15,8 @@ from lmn_tf.layers.memory.user_aware_query import UserAwareQuery
 from lmn_tf.ops.losses import smooth_l1
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
-# What the layer hands on to its memory; the width of the values is that of the history.
-_OF_MEMORY = tuple(
+# Options passed on to the memory. `value_dim` is not one: values are as wide as the history.
+_MEMORY_OPTIONS = tuple(
     name
     for name, parameter in inspect.signature(ProductKeyMemory.__init__).parameters.items()
     if name not in ("self", "num_keys", "top_k", "value_dim")
@@ -28,49 +28,50 @@ _OF_MEMORY = tuple(
 class LargeMemory(HistoryLayer):
     """Compresses histories into one memory shared by all users, and reads it.
 
-    Each valid behaviour becomes a user-aware query `M_Q = MLP(merge(x, u))` that
-    reads the `top_k` best of `num_keys ** 2` slots by product keys: `M_O`. The
-    read-outs of a row are pooled. The memory loss
-    `memory_loss_weight * SmoothL1(M_O, M_Q)`, averaged over the width and over
-    the valid positions, writes the behaviours into the slots by gradient; the
-    layer adds it to the model's loss by itself.
+    Each valid behavior becomes a user-aware query `M_Q = MLP(merge(x, u))`. It
+    reads the `top_k` best of `num_keys ** 2` slots by product keys; the read-out
+    is `M_O`. The read-outs of a row are pooled. The memory loss
+    `memory_loss_weight * SmoothL1(M_O, M_Q)`, averaged over the width and the
+    valid positions, writes the behaviors into the slots by gradient. The layer
+    adds it to the losses of the model.
 
-    Padded positions neither read, nor count in pooling, loss or statistics; a
-    row without behaviours gives exactly 0, a batch without any a loss of 0. The
-    mask may be given or come as the Keras mask of `history`.
+    Padded positions do not read, and do not count in pooling, loss or
+    statistics. A row without behaviors gives exactly 0, and a batch without any
+    gives a loss of 0.
 
-    The defaults depart from the paper in one point: it normalizes neither
-    queries nor keys, whereas here queries are batch-normalized and keys
-    layer-normalized, because without it most reads collapse to a small part of
-    the slots. `query_norm="none", key_norm=False` gives the paper's form.
+    The defaults differ from the paper in one point: queries are batch-normalized
+    and keys layer-normalized. Without normalization most reads collapse to a
+    small part of the slots. `query_norm="none", key_norm=False` is the paper's
+    form.
 
-    Where the paper is silent we chose:
+    Where the paper is silent, we chose:
 
-    - Every valid behaviour queries, and the candidate does not.
+    - Every valid behavior is a query, and the candidate is not.
     - Read-outs of a row are averaged.
     - One head reads 32 slots; several heads share the values and are summed.
     - `MLP` has one hidden layer of `2 * d` units with ReLU; row and column
-      queries are one linear map of `M_Q` each, `d` wide.
-    - The target of the memory loss is not trained by it
+      queries are linear maps of `M_Q` to width `d`.
+    - No gradient flows to the target of the memory loss
       (`stop_gradient="target"`), since the queries could otherwise lower the
       loss by shrinking.
-    - The Smooth-L1 distance turns linear at 1, and the loss weighs 0.1.
-    - Keys start uniform within `±key_dim ** -0.5`, values normal with standard
-      deviation `d ** -0.5`; no temperature divides the scores.
-    - Slot `row * num_keys + column`, where the paper's broadcast would number
-      the columns first.
+    - The Smooth-L1 distance becomes linear at 1, and the loss has weight 0.1.
+    - Keys are initialized uniformly in `±key_dim ** -0.5`, values normally with
+      standard deviation `d ** -0.5`; scores are not divided by a temperature.
+    - Slots are numbered `row * num_keys + column`; the paper's broadcast would
+      number the columns first.
 
-    A key-balance loss, keys that open later and values in shards are not part
-    of the paper; all are off by default.
+    A key-balance loss, keys that open later and sharded values are not part of
+    the paper. All are off by default.
 
-    During training the layer keeps three running means that Keras logs:
+    During training the layer tracks three running means that Keras logs:
     `memory_loss` (without its weight), `query_norm` (mean length of `M_Q`) and
     `read_out_norm` (of `M_O`).
 
     Args:
-        num_keys: Integer. Keys on each axis; the memory has `num_keys ** 2`
-            slots. Defaults to `300`.
-        top_k: Integer. Slots read by each head for each query. Defaults to `32`.
+        num_keys: Integer. Number of keys on each axis; the memory has
+            `num_keys ** 2` slots. Defaults to `300`.
+        top_k: Integer. Number of slots that each head reads for each query.
+            Defaults to `32`.
         hidden_units: Tuple of integers. Hidden layers of the user-aware MLP, or
             `None` for `(2 * d,)`. Defaults to `None`.
         pooling: `"mean"`, `"sum"`, `"target_attention"` (needs `target`) or
@@ -80,17 +81,17 @@ class LargeMemory(HistoryLayer):
             `"concat"`.
         memory_loss_weight: Float. The paper's α; 0 turns the loss off. Defaults
             to `0.1`.
-        stop_gradient: What the memory loss does not train. `"target"`: `M_Q` as
-            its target; `"none"`: nothing is stopped (the literal formula);
-            `"memory_only"`: nothing but keys and values learn from it. Defaults
-            to `"target"`.
-        smooth_l1_beta: Positive float. Where the loss turns from quadratic to
-            linear. Defaults to `1.0`.
-        query_target: Boolean. Whether the candidate reads the memory as well;
-            its read-out is appended (and takes no part in the memory loss).
-            Defaults to `False`.
-        **kwargs: Further arguments of `ProductKeyMemory` but `value_dim`, which is
-            `d`: `num_heads`, `key_dim`, `query_norm`, `key_norm`,
+        stop_gradient: Where the gradient of the memory loss stops. `"target"`:
+            at `M_Q` as its target; `"none"`: nowhere (the literal formula);
+            `"memory_only"`: everywhere but at keys and values. Defaults to
+            `"target"`.
+        smooth_l1_beta: Positive float. Distance at which the loss changes from
+            quadratic to linear. Defaults to `1.0`.
+        query_target: Boolean. Whether the candidate also reads the memory. Its
+            read-out is appended, and does not enter the memory loss. Defaults to
+            `False`.
+        **kwargs: Other arguments of `ProductKeyMemory` except `value_dim`, which
+            is `d`: `num_heads`, `key_dim`, `query_norm`, `key_norm`,
             `key_balance_weight`, `head_merge`, `temperature`,
             `value_initializer`, `memory_placement` and `open_keys`; and base
             layer arguments, such as `name` and `dtype`.
@@ -100,7 +101,7 @@ class LargeMemory(HistoryLayer):
         user: Optional float tensor of shape `(batch, du)`.
         mask: Optional boolean tensor of shape `(batch, length)`, true where
             valid. Defaults to the Keras mask of `history`.
-        target: Float tensor of shape `(batch, d)`; for
+        target: Float tensor of shape `(batch, d)`, required by
             `pooling="target_attention"` and `query_target`.
         training: Boolean. Whether to use query statistics of the batch.
 
@@ -136,7 +137,7 @@ class LargeMemory(HistoryLayer):
         query_target: bool = False,
         **kwargs: Any,
     ) -> None:
-        of_memory = {key: kwargs.pop(key) for key in _OF_MEMORY if key in kwargs}
+        memory_options = {key: kwargs.pop(key) for key in _MEMORY_OPTIONS if key in kwargs}
         super().__init__(**kwargs)
         check_choice("user_merge", user_merge, ("concat", "add"))
         _check(pooling, stop_gradient, memory_loss_weight, smooth_l1_beta, query_target)
@@ -151,7 +152,7 @@ class LargeMemory(HistoryLayer):
         )
         self.hidden_units = self.user_aware_query.hidden_units
         self.memory = ProductKeyMemory(
-            num_keys, top_k, **of_memory, name="memory", dtype=self.dtype_policy
+            num_keys, top_k, **memory_options, name="memory", dtype=self.dtype_policy
         )
         self.attention = None
         if pooling == "target_attention":
@@ -161,8 +162,8 @@ class LargeMemory(HistoryLayer):
         self.read_out_norm_tracker = RunningMean(name="read_out_norm")
 
     def __getattr__(self, name):
-        # What the layer was given for its memory can be read of it, too.
-        if name not in ("num_keys", "top_k", *_OF_MEMORY) or "memory" not in vars(self):
+        # Options of the memory are attributes of the layer, too.
+        if name not in ("num_keys", "top_k", *_MEMORY_OPTIONS) or "memory" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.memory, name)
 
@@ -185,7 +186,7 @@ class LargeMemory(HistoryLayer):
                 f"Received: target width={target_shape[-1]}, history width={width}"
             )
         self.user_aware_query.build(history_shape, user_shape)
-        # The memory loss compares read-out and query, so values are as wide as both.
+        # The memory loss compares read-outs with queries, so values have the same width.
         self.memory.build((None, width))
         if self.attention is not None:
             self.attention.build(history_shape, (history_shape[0], width))
@@ -208,8 +209,8 @@ class LargeMemory(HistoryLayer):
                 "Received: target=None"
             )
         positions = self._positions(history, mask)
-        # (N, d), of the N valid positions
-        queries = self.user_aware_query.query(positions.take(history), user, positions)
+        items = positions.take(history)  # (N, d): the valid positions
+        queries = self.user_aware_query.query(items, user, positions)  # (N, d)
         history_size = tf.shape(queries)[0]
         inputs, valid = queries, positions.valid
         if self.query_target:
@@ -243,8 +244,8 @@ class LargeMemory(HistoryLayer):
         if self.stop_gradient == "memory_only":
             read_out = self.memory.read_again(reading)[:count]
         queries, read_out = tf.cast(queries, tf.float32), tf.cast(read_out, tf.float32)
-        goal = queries if self.stop_gradient == "none" else tf.stop_gradient(queries)
-        distance = smooth_l1(goal, read_out, self.smooth_l1_beta)  # (N, d)
+        loss_target = queries if self.stop_gradient == "none" else tf.stop_gradient(queries)
+        distance = smooth_l1(loss_target, read_out, self.smooth_l1_beta)  # (N, d)
         loss = positions.mean(tf.reduce_mean(distance, axis=-1))
         if self.memory_loss_weight:
             valid = positions.valid
@@ -258,7 +259,7 @@ class LargeMemory(HistoryLayer):
     def read(
         self, history: tf.Tensor, user: tf.Tensor | None = None, mask: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Tells which slots each behaviour reads, to count the use of the memory.
+        """Returns the slots that each behavior reads, to measure the use of the memory.
 
         Args:
             history: Float tensor of shape `(batch, length, d)`.
@@ -295,10 +296,10 @@ class LargeMemory(HistoryLayer):
         return (history_shape[0], 2 * width if self.query_target else width)
 
     def get_config(self) -> dict[str, Any]:
-        of_memory = self.memory.get_config()
+        memory_options = self.memory.get_config()
         return {
             **super().get_config(),
-            **{name: of_memory[name] for name in ("num_keys", "top_k", *_OF_MEMORY)},
+            **{name: memory_options[name] for name in ("num_keys", "top_k", *_MEMORY_OPTIONS)},
             "hidden_units": None if self.hidden_units is None else list(self.hidden_units),
             "pooling": self.pooling,
             "user_merge": self.user_merge,

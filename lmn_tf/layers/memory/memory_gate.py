@@ -13,29 +13,29 @@ class MemoryGate(keras.layers.Layer):
     """Fuses a memory's read-out `r` into the tokens `X` that read it.
 
     - `"swiglu"`: `(r * SiLU(X Wg + bg)) Wo + bo`. With `r = 1` this is a two-layer feed-forward
-      part of hidden width `value_dim`: the memory multiplies its hidden units.
-    - `"sigmoid"`: `X * sigmoid(r Wo)`: the memory scales the token's own channels.
+      network of hidden width `value_dim`; the memory multiplies its hidden units.
+    - `"sigmoid"`: `X * sigmoid(r Wo)`; the memory scales the token's channels.
     - `"residual"`: `r Wo`.
-    - `"scalar"`: `sigmoid(X wg) * (r Wo)`, with one gate a token.
+    - `"scalar"`: `sigmoid(X wg) * (r Wo)`, with one gate per token.
 
     The method section of the MSN paper was not available: the gates are reconstructed from other
     product-key memories, `"swiglu"` and `"scalar"` from Meta's memory layers.
 
     Args:
         gate: `"swiglu"`, `"sigmoid"`, `"residual"` or `"scalar"`. Defaults to `"swiglu"`.
-        zero_output: Boolean. Whether `Wo` starts as zero, so that a block which adds the output
-            starts as if there were no memory; not for `"sigmoid"`. Defaults to `False`.
+        zero_output: Boolean. Whether to initialize `Wo` with zeros, so that a block that adds the
+            output starts as if without memory. Not for `"sigmoid"`. Defaults to `False`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
         inputs: Float tensor of shape `(..., D)`.
-        read_out: Float tensor of shape `(..., value_dim)`; its axis of tokens may be 1 long.
+        read_out: Float tensor of shape `(..., value_dim)`; its token axis may have length 1.
 
     Returns:
         Float tensor shaped like `inputs`.
 
     Raises:
-        ValueError: If `gate` is unknown, or `zero_output` is asked of `"sigmoid"`.
+        ValueError: If `gate` is unknown, or `zero_output` is set for `"sigmoid"`.
 
     Example:
 

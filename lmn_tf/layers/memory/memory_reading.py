@@ -36,13 +36,13 @@ def balance_of(
     Args:
         reading: A `MemoryReading`.
         keys: Pair of the row keys and the column keys, `(H, m, key_dim)` each.
-        valid: Boolean tensor of shape `(N,)`, or `None` where every input counts.
+        valid: Boolean tensor of shape `(N,)`, or `None` if every input counts.
         temperature: Float that divides the scores.
-        open_keys: Integer scalar tensor: only the first so many keys of an axis count, or
-            `None` where all do. Defaults to `None`.
+        open_keys: Integer scalar tensor. Number of keys of each axis that count, or `None` if all
+            do. Defaults to `None`.
 
     Returns:
-        Float32 scalar; on several replicas the part of each, which add up to the loss.
+        Float32 scalar. On several replicas, the part of each; the parts add up to the loss.
     """
     num_keys = keys[0].shape[1]
     ids = reading.slots // num_keys, reading.slots % num_keys
@@ -50,7 +50,7 @@ def balance_of(
     for queries, axis_keys, hits in zip(
         tf.unstack(reading.queries, axis=1), keys, ids, strict=True
     ):
-        scores = tf.einsum("nhd,hmd->nhm", queries, axis_keys)
+        scores = tf.einsum("nhd,hmd->nhm", queries, axis_keys)  # (N, H, m)
         share = 1.0
         if open_keys is not None:
             scores = tf.where(tf.range(num_keys) < open_keys, scores, scores.dtype.min)
@@ -61,6 +61,6 @@ def balance_of(
 
 
 def scores_at(ids: tf.Tensor, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-    """Scores of some keys: `(N, H, k)` ids, `(N, H, d)` queries, `(H, m, d)` keys."""
-    scores = tf.einsum("nhd,hmd->nhm", queries, keys)
+    """Scores of selected keys: `(N, H, k)` ids, `(N, H, d)` queries, `(H, m, d)` keys."""
+    scores = tf.einsum("nhd,hmd->nhm", queries, keys)  # (N, H, m)
     return tf.gather(scores, ids, batch_dims=2)

@@ -19,10 +19,10 @@ class MultiWayAttention(HistoryLayer):
     `[e - m; e - v; e * m; e * v]` and returns the sum of the behaviors, each times the sigmoid of
     its score. Padded positions get weight exactly 0, and an empty history gives exactly 0.
 
-    The concatenation of width `4 * d` is never built. With the kernel cut into four, the first
-    layer is `[e; v * e] @ [Wem + Wev; Wpv] + (m * e) @ Wpm - m @ Wem - v @ Wev`, of which the first
-    term is the same for every memory (`prepare`). Time and memory are linear in the number of
-    valid positions.
+    The concatenation of width `4 * d` is never built. With the kernel split into four, the first
+    layer is `[e; v * e] @ [Wem + Wev; Wpv] + (m * e) @ Wpm - m @ Wem - v @ Wev`, whose first term
+    is the same for every memory (`prepare`). Time and memory are linear in the number of valid
+    positions.
 
     Args:
         hidden_units: Integer. Width of the first dense layer, which the paper leaves open.
@@ -34,8 +34,8 @@ class MultiWayAttention(HistoryLayer):
             number of valid positions. Defaults to `"none"`.
         cross: `"full"`, or `"delayed"`, which scores without the target:
             `[e - m; e * m]`. Defaults to `"full"`.
-        euclidean: Boolean. Whether differences are part of the scores; else each is replaced by
-            the product of the same two. Defaults to `True`.
+        euclidean: Boolean. Whether scores use differences; otherwise each is replaced by the
+            product of the same two vectors. Defaults to `True`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -49,8 +49,7 @@ class MultiWayAttention(HistoryLayer):
         Float tensor of shape `(batch, d)`.
 
     Raises:
-        ValueError: If an argument is not a known one, or the widths of history, target and memory
-            differ.
+        ValueError: If an argument is invalid, or the widths of history, target and memory differ.
 
     Example:
 
@@ -127,14 +126,14 @@ class MultiWayAttention(HistoryLayer):
         mask = mask_of(history, mask)
         positions = ValidPositions(mask, history)
         items = positions.take(history)  # (N, d): the valid positions
-        weights = self.prepare(items, target, positions)(memory)
+        weights = self.prepare(items, target, positions)(memory)  # (N,)
         return positions.row_sum(tf.cast(weights, items.dtype)[:, None] * items)
 
     def prepare(self, items: tf.Tensor, target: tf.Tensor, positions: ValidPositions) -> Callable:
         """Computes the part of the weights that does not depend on the memory.
 
         Args:
-            items: Float tensor of shape `(N, d)`: the listed behaviors.
+            items: Float tensor of shape `(N, d)`: the valid behaviors.
             target: Float tensor of shape `(batch, d)`.
             positions: The `ValidPositions` that the behaviors were taken from.
 
@@ -145,7 +144,7 @@ class MultiWayAttention(HistoryLayer):
         target = tf.cast(target, items.dtype)
         per_row, constant = self.bias, None
         if self.euclidean:
-            constant = tf.matmul(items, kernel["constant"])
+            constant = tf.matmul(items, kernel["constant"])  # (N, units)
         if self.cross == "full":
             crossed = tf.matmul(items * positions.repeat(target), kernel["target_product"])
             constant = crossed if constant is None else constant + crossed
@@ -167,11 +166,11 @@ class MultiWayAttention(HistoryLayer):
         return weigh
 
     def _split_kernel(self):
-        """The kernel by what it multiplies, differences taken apart."""
+        """Splits the kernel by the vectors that it multiplies, differences resolved."""
         blocks = tf.split(tf.convert_to_tensor(self.kernel), self._blocks, axis=0)
         sides = ["memory", "target"][: self._blocks // 2]
         first, second = blocks[: len(sides)], blocks[len(sides) :]
-        if not self.euclidean:  # both are of the same products
+        if not self.euclidean:  # both halves multiply the same products
             second = [left + right for left, right in zip(first, second, strict=True)]
         kernel = {"constant": tf.add_n(first)}
         for side, difference, product in zip(sides, first, second, strict=True):
@@ -207,7 +206,7 @@ class MultiWayAttention(HistoryLayer):
 
 
 def _lengths(positions):
-    """Numbers of valid positions of the rows, 1 or more, of shape `(batch, 1)`."""
+    """Number of valid positions of each row, at least 1, of shape `(batch, 1)`."""
     if positions.mask is None:
         return tf.fill([positions.batch, 1], tf.cast(tf.maximum(positions.length, 1), tf.float32))
     count = tf.reduce_sum(tf.cast(positions.mask, tf.float32), axis=1, keepdims=True)

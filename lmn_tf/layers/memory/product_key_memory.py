@@ -21,52 +21,54 @@ _KEY_NORM_EPSILON = 1e-6
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
-    """Reads a large shared memory at the slots whose keys fit a query best.
+    """Reads a large shared memory at the slots whose keys match a query best.
 
-    Each of `num_keys ** 2` slots has a value, and a key made of one row key and
-    one column key. Two linear maps turn an input into a row query and a column
-    query; slot `row * num_keys + column` scores the sum of the two dot products,
-    and the read-out is `sum(softmax(scores / temperature) * values)` over the
-    `top_k` best slots ("two-axis activation"). Only keys and queries of selected
-    slots, and values that were read, receive a gradient. Heads have their own
-    queries and keys and share the values.
+    Each of `num_keys ** 2` slots has a value, and a key that consists of a row
+    key and a column key. Two linear maps turn an input into a row query and a
+    column query. Slot `row * num_keys + column` scores the sum of the two dot
+    products, and the read-out is `sum(softmax(scores / temperature) * values)`
+    over the `top_k` best slots ("two-axis activation"). Only keys and queries of
+    selected slots, and values that were read, receive a gradient. Heads have
+    separate queries and keys, and share the values.
 
-    Padded inputs (mask false) read 0 and stay out of the query statistics.
-    Scores, search and softmax run in float32 under any precision.
+    Padded inputs (mask false) read 0 and do not enter the query statistics.
+    Scores, search and softmax are computed in float32 under any precision.
 
-    LMN's paper leaves number of slots read, heads, their merging, temperature
-    and initial weights open: the defaults are those of product-key memories. It
-    normalizes neither queries nor keys: batch normalisation of the queries and
-    layer normalisation of the keys are our choice, because without them most
-    reads collapse to a small part of the slots.
+    The paper of LMN does not specify the number of slots read, the heads and
+    how they merge, the temperature and the initial weights; the defaults are
+    those of product-key memories. The paper normalizes neither queries nor keys.
+    Batch normalization of the queries and layer normalization of the keys are
+    our choice: without them most reads collapse to a small part of the slots.
 
     Args:
-        num_keys: Integer above 1. Row keys, and column keys; the paper's √n.
-            Defaults to `300`.
-        top_k: Integer above 1 (the weight of one slot alone would be 1 whatever
-            the query). Slots read by each head, at most all. Defaults to `32`.
-        num_heads: Integer. Defaults to `1`.
+        num_keys: Integer above 1. Number of row keys and of column keys; the
+            paper's √n. Defaults to `300`.
+        top_k: Integer above 1 (a single slot would have weight 1 whatever the
+            query). Number of slots that each head reads, capped at all slots.
+            Defaults to `32`.
+        num_heads: Integer. Number of heads. Defaults to `1`.
         key_dim: Integer. Width of a row key and of a column key, or `None` for
             the width of the inputs. Defaults to `None`.
         value_dim: Integer. Width of the values, or `None` for the width of the
             inputs. Defaults to `None`.
-        query_norm: `"batch"`, `"layer"` or `"none"`. Normalisation of the two
-            query halves. Defaults to `"batch"`.
-        key_norm: Boolean. Whether keys are layer-normalised, so that none is
-            selected for its length. Defaults to `True`.
+        query_norm: `"batch"`, `"layer"` or `"none"`. Normalization of the row
+            and column queries. Defaults to `"batch"`.
+        key_norm: Boolean. Whether keys are layer-normalized, so that their
+            length does not affect the selection. Defaults to `True`.
         key_balance_weight: Float. Weight of the key-balance loss, averaged over
             both axes, which the layer adds in training. Defaults to `0.0`.
         head_merge: `"sum"`, `"mean"` or `"concat"` (followed by a linear map to
             `value_dim`). Defaults to `"sum"`.
-        temperature: Positive float that divides the scores; the square root of
-            `key_dim` gives the scaling of attention. Defaults to `1.0`.
+        temperature: Positive float that divides the scores; `key_dim ** 0.5` is
+            the scaling of attention. Defaults to `1.0`.
         value_initializer: Initializer of the values, or `None` for a normal
             distribution of standard deviation `value_dim ** -0.5`. Defaults to
             `None`.
-        memory_placement: `"replicated"` or `"row_wise"`: where a distributed run
-            keeps the values. Defaults to `"replicated"`.
-        open_keys: Integer, or `None` for all. Row keys, and column keys, that can
-            be selected at first; `open_up_to` lets in more. Defaults to `None`.
+        memory_placement: `"replicated"` or `"row_wise"`. Placement of the values
+            in a distributed run. Defaults to `"replicated"`.
+        open_keys: Integer, or `None` for all. Number of row keys and of column
+            keys that can be selected at first; `open_up_to` opens more. Defaults
+            to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -156,8 +158,8 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         self.memory_placement = memory_placement
         self._watcher = None
         self.supports_masking = True
-        # XLA is right here, but slower on the CPU, and compiles again for each length:
-        # Keras must not choose it by itself.
+        # Under XLA the layer is correct, but slower on CPUs and recompiled for each length, so
+        # Keras must not select it automatically.
         self.supports_jit = False
 
     @property
@@ -170,7 +172,7 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         self._build_memory(width, self.value_dim or width)
 
     def _build_memory(self, width, value_dim):
-        """Creates the weights: `width` is that of what queries are made from."""
+        """Creates the weights; `width` is the input width of the query maps."""
         self._key_dim = self.key_dim or width
         self._value_dim = value_dim
         self._top_k = min(self.top_k, self.memory_size)
@@ -222,7 +224,7 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         return tf.convert_to_tensor(self.row_keys), tf.convert_to_tensor(self.column_keys)
 
     def _keys(self):
-        """Row keys and column keys as queries meet them: `(num_heads, num_keys, key_dim)` each."""
+        """Row and column keys as they are scored, `(num_heads, num_keys, key_dim)` each."""
         keys = self._free_keys()
         if self.key_normalization is None:
             return keys
@@ -232,7 +234,7 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         return None if self.open_count is None else tf.cast(self.open_count, tf.int32)
 
     def open_up_to(self, count: int) -> None:
-        """Lets the first `count` row keys and column keys be selected; fewer change nothing."""
+        """Opens the first `count` row keys and column keys; open keys are never closed."""
         if self.open_count is not None:
             count = max(int(keras.ops.convert_to_numpy(self.open_count)), count)
             self.open_count.assign(min(count, self.num_keys))
@@ -269,12 +271,13 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
     def read(
         self, inputs: tf.Tensor, mask: tf.Tensor | None = None, training: bool | None = None
     ) -> MemoryReading:
-        """Reads the memory and tells what was read.
+        """Reads the memory, and returns slots, weights and queries with the read-out.
 
         Args:
             inputs: Float tensor of shape `(N, d)`.
-            mask: Optional boolean tensor of shape `(N,)`; what is false stays
-                out of the query statistics, its read-out has no meaning.
+            mask: Optional boolean tensor of shape `(N,)`. Inputs whose mask is
+                false do not enter the query statistics; their read-out is
+                undefined.
             training: Boolean. Whether to use query statistics of the batch.
 
         Returns:
@@ -282,8 +285,8 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         """
         queries = self._queries(inputs, mask, training)  # (N, 2, H, key_dim)
         scores, slots = self._search(queries)  # (N, H, top_k) each
-        weights = tf.nn.softmax(scores / self.temperature, axis=-1)
-        # Without a word of it, as in a user's own loop, there may be a gradient.
+        weights = tf.nn.softmax(scores / self.temperature, axis=-1)  # (N, H, top_k)
+        # `training=None` (a custom loop) may still ask for gradients.
         read_out = self._read_out(slots, weights, for_training=training is not False)  # (N, dv)
         reading = MemoryReading(read_out, slots, weights, queries)
         if training and self.key_balance_weight:
@@ -295,14 +298,14 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
 
     @contextlib.contextmanager
     def watched(self, watcher: Callable[[MemoryReading, tf.Tensor | None], Any]) -> Iterator[None]:
-        """Has each read told while a block runs the memory, or a model with it.
+        """Reports each read while the layer, or a model with it, runs in the block.
 
-        Reads outside the block cost nothing more. Within a `tf.function` the block runs while
-        the function is traced, and the tensors are those of the graph.
+        Reads outside of the block have no extra cost. Within a `tf.function`, the block applies
+        while the function is traced, and the tensors are those of the graph.
 
         Args:
             watcher: Function called with the `MemoryReading` and the mask, which
-                is `None` where every input counts.
+                is `None` if every input counts.
         """
         before, self._watcher = self._watcher, watcher
         try:
@@ -311,14 +314,14 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
             self._watcher = before
 
     def read_again(self, reading: MemoryReading) -> tf.Tensor:
-        """Repeats a read so that its gradient stops at the queries.
+        """Repeats a read with a gradient that stops at the queries.
 
         Args:
             reading: A `MemoryReading`.
 
         Returns:
-            Float tensor equal to `reading.read_out`, through which a gradient
-            reaches keys and values (and the linear map of merged heads) only.
+            Float tensor equal to `reading.read_out`, whose gradient reaches only
+            keys and values (and the linear map of merged heads).
         """
         row_queries, column_queries = tf.unstack(tf.stop_gradient(reading.queries), axis=1)
         row_keys, column_keys = self._keys()
@@ -326,7 +329,7 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         scores = scores_at(slots // self.num_keys, row_queries, row_keys) + scores_at(
             slots % self.num_keys, column_queries, column_keys
         )
-        return self._read_out(slots, tf.nn.softmax(scores / self.temperature, axis=-1))
+        return self._read_out(slots, tf.nn.softmax(scores / self.temperature, axis=-1))  # (N, dv)
 
     def _queries(self, inputs, mask, training):
         queries = tf.concat([self.row_query(inputs), self.column_query(inputs)], axis=-1)
@@ -340,7 +343,7 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
 
     def _search(self, queries):
         """Scores and slots of each head, `(N, H, top_k)`."""
-        # Not `queries[:, 0]`: the gradient of a slice writes zeros as large as all queries.
+        # Not `queries[:, 0]`: the gradient of a slice is padded with zeros to all queries.
         queries = tf.unstack(tf.reshape(queries, [-1, 2 * self.num_heads, self._key_dim]), axis=1)
         row_keys, column_keys = (tf.unstack(keys) for keys in self._keys())
         heads = zip(
@@ -358,7 +361,7 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
             read_out = read_weighted_sum(self.memory_values, slots, weights, for_training)
             read_out = tf.reshape(read_out, [-1, self.num_heads * self._value_dim])  # (N, H * dv)
             return self.head_projection(tf.cast(read_out, self.compute_dtype))
-        # Heads share the values, so all that they read is one weighted sum.
+        # Heads share the values, so their read-outs are one weighted sum.
         hits = self.num_heads * self._top_k
         rows = (tf.reshape(item, [-1, hits]) for item in (slots, weights))  # (N, H * top_k) each
         read_out = read_weighted_sum(self.memory_values, *rows, for_training)  # (N, dv)

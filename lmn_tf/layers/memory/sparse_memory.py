@@ -15,37 +15,39 @@ from lmn_tf.ops.sequence.masked import masked_mean, zero_padding
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SparseMemory(ProductKeyMemory):
-    """Reads a large memory for each token and gates what it read into the token.
+    """Reads a large memory for each token, and gates the read-out into the token.
 
-    A reconstruction of the memory of MSN: of the paper only the abstract, the figures' titles and
-    second-hand digests were at hand. They tell of product-key retrieval, of layer-normalised
-    queries and keys, of over-parameterised keys and of a memory gate; all formulas are ours, from
-    the family of product-key memories.
+    This is a reconstruction of the memory of MSN. Only the abstract, the titles of the figures and
+    summaries by others were available. They describe product-key retrieval, layer-normalized
+    queries and keys, over-parameterized keys and a memory gate. The formulas are ours, and follow
+    other product-key memories.
 
     For tokens `X`, queries `q = LN(h Wq + bq)` with `h = X`, and keys `LN(K~ Wk)`, the read-out is
     `r = sum softmax(scores / temperature) * values` over the `top_k` best of `num_keys ** 2` slots,
-    summed over heads, and the output `gate(X, r)`; see `MemoryGate`. Being normalised, no key can
-    attract all queries by its length: scaling `K~` changes nothing. Being over-parameterised, keys
-    that no query hits are not dead: `Wk` gets a gradient each step and moves all of them.
+    summed over heads. The output is `gate(X, r)`; see `MemoryGate`. Since keys are normalized, no
+    key can attract all queries by its length: scaling `K~` changes nothing. Since keys are
+    over-parameterized, keys that no query selects are not dead: `Wk` receives a gradient at each
+    step and moves all of them.
 
-    The normalisation of keys has a gain and no bias: a bias would add the same to the scores of
-    all keys of an axis. Padded tokens (mask false) read nothing, give 0 and stay out of the
-    statistics, and out of the mean for `query_source="mean"`.
+    The normalization of keys has a gain and no bias; a bias would add the same number to the
+    scores of all keys of an axis. Padded tokens (mask false) read nothing and give 0. They do not
+    enter the query statistics, nor the mean of `query_source="mean"`.
 
     Args:
-        num_keys: Integer above 1. Row keys, and column keys. Defaults to `128`.
-        top_k: Integer above 1. Slots read by each head, at most all. Defaults to `16`.
-        key_dim: Integer. Width of a row key and of a column key, or `None` for the width of what
-            queries are made from. Defaults to `32`.
+        num_keys: Integer above 1. Number of row keys and of column keys. Defaults to `128`.
+        top_k: Integer above 1. Number of slots that each head reads, capped at all slots. Defaults
+            to `16`.
+        key_dim: Integer. Width of a row key and of a column key, or `None` for the input width of
+            the query maps. Defaults to `32`.
         query_norm: `"layer"`, `"batch"` or `"none"`. Defaults to `"layer"`.
-        key_expansion: Integer. The width of `K~` is that many times `key_dim`; `None` for free
-            keys, without `Wk`. Defaults to `4`.
-        query_source: What queries are made from: `"token"`, `"mean"` (one query a row from the
-            mean of its tokens, a read-out for all of them) or `"user_aware"` (each token beside
-            the user). Defaults to `"token"`.
+        key_expansion: Integer. Width of `K~` as a multiple of `key_dim`, or `None` for plain keys
+            without `Wk`. Defaults to `4`.
+        query_source: Input of the query maps. `"token"`: each token; `"mean"`: the mean of a row's
+            tokens, which share one read-out; `"user_aware"`: each token concatenated with the
+            user. Defaults to `"token"`.
         gate: `"swiglu"`, `"sigmoid"`, `"residual"` or `"scalar"`. Defaults to `"swiglu"`.
-        zero_output: Boolean. Whether the output starts as 0. Defaults to `False`.
-        **kwargs: Further arguments of `ProductKeyMemory`, such as `num_heads`, `value_dim`,
+        zero_output: Boolean. Whether the initial output is 0. Defaults to `False`.
+        **kwargs: Other arguments of `ProductKeyMemory`, such as `num_heads`, `value_dim`,
             `key_norm`, `key_balance_weight`, `temperature`, `memory_placement` and `open_keys`,
             and base layer arguments, such as `name` and `dtype`.
 
@@ -70,7 +72,7 @@ class SparseMemory(ProductKeyMemory):
         - Wu et al., "MSN: A Memory-based Sparse Activation Scaling Framework for Large-scale
           Industrial Recommendation", 2026 (reconstruction); Lample et al., "Large Memory Layers
           with Product Keys", NeurIPS 2019; Huang et al., "Ultra-Sparse Memory Network", ICLR 2025
-          (normalised keys, key-balance loss).
+          (normalized keys, key-balance loss).
     """
 
     _layer_norm_epsilon = 1e-6
@@ -163,7 +165,7 @@ class SparseMemory(ProductKeyMemory):
         return tf.ensure_shape(zero_padding(output, mask), inputs.shape)
 
     def _sources(self, inputs, user, mask):
-        """What queries are made from, and which of it counts."""
+        """Returns the inputs of the query maps, and their mask."""
         if self.query_source == "user_aware":
             _check_user(user)
             user = tf.cast(user, inputs.dtype)
@@ -173,14 +175,14 @@ class SparseMemory(ProductKeyMemory):
             return tf.concat([inputs, user], axis=-1), mask
         if self.query_source == "mean" and inputs.shape.rank == 3:
             valid = None if mask is None else tf.reduce_any(tf.cast(mask, tf.bool), axis=1)
-            return masked_mean(inputs, mask)[:, None, :], valid  # (batch, 1, d)
+            return masked_mean(inputs, mask)[:, None, :], valid  # (batch, 1, D)
         return inputs, mask
 
     @contextlib.contextmanager
     def folded(self) -> Iterator[None]:
-        """Has the keys be constants while a block runs or traces the layer, or a model with it.
+        """Makes the keys constants while the layer, or a model with it, runs or is traced.
 
-        For exports: the block's graphs hold `LN(K~ Wk)` and compute it no more.
+        For exports: graphs traced in the block hold `LN(K~ Wk)` instead of computing it.
         """
         before = self._folded_keys
         self._folded_keys = tuple(keys.numpy() for keys in self._keys())
@@ -193,16 +195,16 @@ class SparseMemory(ProductKeyMemory):
         """Returns a copy of the built layer with plain keys `LN(K~ Wk)`.
 
         Returns:
-            A `SparseMemory` with `key_expansion=None` and `key_norm=False` that gives what this
-            one gives.
+            A `SparseMemory` with `key_expansion=None` and `key_norm=False` that computes the same
+            outputs.
         """
         config = {**self.get_config(), "key_expansion": None, "key_norm": False}
         copy = type(self).from_config(config)
         copy.build_from_config(self.get_build_config())
-        own = {_below(self, weight): weight for weight in self.weights}
+        weights = {_relative_path(self, weight): weight for weight in self.weights}
         for weight in copy.weights:
-            if _below(copy, weight) in own:
-                weight.assign(own[_below(copy, weight)])
+            if _relative_path(copy, weight) in weights:
+                weight.assign(weights[_relative_path(copy, weight)])
         for weight, keys in zip((copy.row_keys, copy.column_keys), self._keys(), strict=True):
             weight.assign(keys)
         return copy
@@ -224,5 +226,5 @@ def _check_user(user):
         )
 
 
-def _below(layer, weight):
+def _relative_path(layer, weight):
     return weight.path.removeprefix(f"{layer.path}/")

@@ -18,10 +18,10 @@ class UserAwareQuery(HistoryLayer):
     Computes `MLP(merge(x, u))` for each behavior `x` of a user `u`: hidden
     layers with an activation, then a linear layer as wide as `x`. The user is
     not repeated over the positions: `W [x; u] = W_x x + W_u u`, and `W_u u` is
-    computed once a row. Padded positions give 0.
+    computed once per row. Padded positions give 0.
 
-    The paper leaves the sizes open; one hidden layer of `2 * d` with ReLU is
-    our choice. Without `user` the block is an MLP of the behaviors alone.
+    The paper does not specify the sizes; one hidden layer of `2 * d` units with
+    ReLU is our choice. Without `user` the layer is an MLP of the behaviors alone.
 
     Args:
         hidden_units: Tuple of integers, or `None` for `(2 * d,)`. Widths of the
@@ -74,13 +74,13 @@ class UserAwareQuery(HistoryLayer):
         user_width = 0 if user_shape is None else user_shape[-1]
         if self.merge == "add" and user_shape is not None and user_width != width:
             raise ValueError(
-                "`merge='add'` must be given behaviours and users of one width. "
-                f"Received: behaviour width={width}, user width={user_width}"
+                "`merge='add'` must be given behaviors and users of the same width. "
+                f"Received: behavior width={width}, user width={user_width}"
             )
         hidden = (2 * width,) if self.hidden_units is None else self.hidden_units
         self._widths = (*hidden, width)
-        # One kernel for the merged vector, so that its scale is that of a dense
-        # layer on the concatenation.
+        # One kernel for the merged vector, so that it is initialized like that of a
+        # dense layer on the concatenation.
         fan_in = width + (user_width if self.merge == "concat" else 0)
         self.kernel = self.add_weight(
             shape=(fan_in, self._widths[0]), initializer="glorot_uniform", name="kernel"
@@ -102,27 +102,27 @@ class UserAwareQuery(HistoryLayer):
     def query(
         self, behaviours: tf.Tensor, user: tf.Tensor | None, positions: ValidPositions
     ) -> tf.Tensor:
-        """Queries of listed positions.
+        """Computes the queries of the valid positions.
 
         Args:
-            behaviours: Float tensor of shape `(N, d)`.
+            behaviours: Float tensor of shape `(N, d)`: the valid behaviors.
             user: Float tensor of shape `(batch, du)` or `None`.
-            positions: The `ValidPositions` the behaviors were taken from.
+            positions: The `ValidPositions` that the behaviors were taken from.
 
         Returns:
             Float tensor of shape `(N, d)`.
         """
-        x = tf.matmul(behaviours, self.kernel[: behaviours.shape[-1]])
+        x = tf.matmul(behaviours, self.kernel[: behaviours.shape[-1]])  # (N, units)
         if user is None:
             return self._upper_layers(x + self.bias)
-        # The bias is added to the part of each row: fewer sums, and TensorFlow 2.21 would fuse a
-        # chain of product, bias, sum and ReLU into an operation without a name, with a warning.
+        # The bias is added per row: this takes fewer additions, and TensorFlow 2.21 would fuse
+        # product, bias, sum and ReLU into an operation without a name, with a warning.
         constant = self._user_part(user, behaviours.shape[-1]) + self.bias  # (batch, units)
         return self._upper_layers(x + positions.repeat(constant))
 
     def query_rows(self, items: tf.Tensor, user: tf.Tensor | None) -> tf.Tensor:
-        """Queries of one item a row: `(batch, d)` with `(batch, du)` or `None`."""
-        x = tf.matmul(items, self.kernel[: items.shape[-1]])
+        """Computes one query per row, from items `(batch, d)` and users `(batch, du)` or `None`."""
+        x = tf.matmul(items, self.kernel[: items.shape[-1]])  # (batch, units)
         constant = self.bias
         if user is not None:
             constant += self._user_part(user, items.shape[-1])

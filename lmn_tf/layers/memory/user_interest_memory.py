@@ -30,59 +30,63 @@ _COUNTED = ("behaviours", "count")
 class UserInterestMemory(HistoryLayer):
     """Writes each user's behaviors into a small memory, and reads it for candidates.
 
-    A controller, a gated recurrent unit on the behavior and the last read vector,
-    says to the heads where to read and write, by cosine with the slots, and what
-    to erase and add: `M = (1 - w * sigmoid(e)) * M + w * tanh(a)`. With induction,
-    each slot has a channel, a second unit on the behavior and the slot, and a step
-    updates the `induction_top_k` channels that were read most.
+    A controller, a GRU on the behavior and the previous read vector, drives the
+    heads: they read and write the slots by cosine similarity, and erase and add
+    `M = (1 - w * sigmoid(e)) * M + w * tanh(a)`. With induction, each slot has a
+    channel, a second GRU on the behavior and the slot, and each step updates the
+    `induction_top_k` channels with the largest read weights.
 
-    For a candidate it returns `[sum of behaviors; o; mean added * target;
-    channels]`: `o` is the output of one more step with the candidate as input, next
-    comes what was added to the memory, averaged over the slots, times the
-    candidate, and with induction the channels, read by DIN's attention.
+    For a candidate the layer returns `[sum of behaviors; o; mean added * target;
+    channels]`. `o` is the output of one more step with the candidate as input.
+    `mean added` is the sum of all vectors added to the memory, averaged over the
+    slots. `channels`, with induction only, are read by the attention of DIN.
 
     The state of a user is a dictionary of tensors that does not depend on the
-    candidate: `initial_state`, `advance` and `step` keep it, `read` scores with it.
-    Masked steps carry it; what is returned for a user without behaviors is
-    exactly 0. The state is in float32 whatever the precision of the layer.
+    candidate: `initial_state`, `advance` and `step` compute it, and `read` scores
+    with it. Masked steps leave the state unchanged. A user without behaviors gives
+    exactly 0. The state is float32 whatever the precision of the layer.
 
-    Where the paper is silent we chose: the transfer of write weights reads the
-    weights accumulated before the step, and starts as 0.1 times the identity, so
-    that slots do not become one at once; several read vectors are concatenated, and
-    a channel is chosen by the mean of the read weights; all write heads erase
-    before any adds; the memory starts as a trained matrix of standard deviation
-    0.1; the state starts with zeros elsewhere; both units are Keras' GRU. Read
-    weights are rounded to 1 / 4096 when channels are chosen by them, and of equal
-    ones the first slots win: else the rounding of sums, which differs from one
-    compiler to the next, would choose.
+    Where the paper is silent, we chose:
+
+    - The transfer of write weights reads the weights accumulated before the step.
+      It is initialized to 0.1 times the identity, so that slots do not collapse.
+    - Several read vectors are concatenated, and channels are selected by the mean
+      of their read weights.
+    - All write heads erase before any of them adds.
+    - The memory starts as a trained matrix of standard deviation 0.1, and the rest
+      of the state as zeros.
+    - Both GRUs are those of Keras.
+    - Read weights are rounded to 1 / 4096 to select channels, and the first of
+      equal slots wins. Otherwise rounding errors, which differ between compilers,
+      would decide.
 
     The code released with the paper resets the state at masked steps, averages the
     cosine with that to trained keys (here with `static_keys` only), and starts from
-    a memory of nearly 0 that it does not train.
+    a memory of almost 0 that is not trained.
 
-    In training the layer keeps running means that Keras logs: `utilization_loss`
-    (without its weight) and those of the auxiliary loss.
+    During training the layer tracks running means that Keras logs:
+    `utilization_loss` (without its weight) and those of the auxiliary loss.
 
     Args:
-        num_slots: Integer. Slots of a user's memory. Defaults to `4`.
-        units: Integer. Width of the controller's state, or `None` for that of the
-            behaviors. Defaults to `None`.
-        num_read_heads: Integer. Defaults to `1`.
-        num_write_heads: Integer. Defaults to `1`.
+        num_slots: Integer. Number of slots of a user's memory. Defaults to `4`.
+        units: Integer. Width of the controller's state, or `None` for the width of
+            the behaviors. Defaults to `None`.
+        num_read_heads: Integer. Number of read heads. Defaults to `1`.
+        num_write_heads: Integer. Number of write heads. Defaults to `1`.
         utilization: How writes are spread over the slots. `"paper"`: the write
-            weights `w` become `w softmax(W g)` with the accumulated `g`;
-            `"released"`: they are shifted and sharpened by what the controller
-            says, which sees `g`; `"none"`. Defaults to `"paper"`.
-        utilization_weight: Float. Weight of the loss that evens the accumulated
-            writes `g` out: `sum_i (g_i - mean g)^2`, averaged over rows;
-            `"released"` takes the mean over slots, divided by their number,
+            weights `w` become `w softmax(W g)` with the accumulated weights `g`;
+            `"released"`: the controller, which reads `g`, shifts and sharpens
+            them; `"none"`. Defaults to `"paper"`.
+        utilization_weight: Float. Weight of a loss that balances the accumulated
+            write weights `g`: `sum_i (g_i - mean g)^2`, averaged over rows;
+            `"released"` uses the mean over slots, divided by their number,
             instead of the sum. Defaults to `1e-05`.
-        induction_top_k: Integer. Channels updated in a step; 0 leaves induction
-            out. Defaults to `1`.
-        attention_units: Tuple of integers. Hidden layers of the attention to the
+        induction_top_k: Integer. Number of channels updated at each step; 0
+            disables induction. Defaults to `1`.
+        attention_units: Tuple of integers. Hidden layers of the attention over the
             channels. Defaults to `(80, 40)`.
-        static_keys: Boolean. Whether slots are addressed by trained keys as well,
-            as in the released code. Defaults to `False`.
+        static_keys: Boolean. Whether slots are also addressed by trained keys, as
+            in the released code. Defaults to `False`.
         auxiliary_units: Tuple of integers. Hidden layers of the auxiliary loss
             between the outputs and the next behaviors. Defaults to `(100, 50)`.
         auxiliary_weight: Float. Weight of that loss; 0 turns it off. Defaults to
@@ -179,13 +183,13 @@ class UserInterestMemory(HistoryLayer):
         read, slots = self.num_read_heads * width, (self.num_slots, width)
         self._weight("initial_memory", slots, keras.initializers.RandomNormal(stddev=0.1))
         self._gru_weights("controller", width + read, units)
-        seen = units + (self.num_slots if self.utilization == "released" else 0)
-        self._weight("head_kernel", (seen, sum(self._settings.head_widths(width))))
+        head_inputs = units + (self.num_slots if self.utilization == "released" else 0)
+        self._weight("head_kernel", (head_inputs, sum(self._settings.head_widths(width))))
         self._weight("head_bias", self.head_kernel.shape[1:], "zeros")
         self._weight("output_kernel", (units + read, width))
         self._weight("output_bias", (width,), "zeros")
         if self.utilization == "paper":
-            self._weight("transfer_kernel", (self.num_slots, self.num_slots**2), _to_itself)
+            self._weight("transfer_kernel", (self.num_slots, self.num_slots**2), _transfer_start)
         if self.static_keys:
             self._weight("slot_keys", slots, keras.initializers.RandomNormal(stddev=0.5))
         if self.induction_top_k:
@@ -217,7 +221,7 @@ class UserInterestMemory(HistoryLayer):
         return self.read(state, target)
 
     def initial_state(self, batch_size: int) -> dict[str, tf.Tensor]:
-        """State of users without behaviors.
+        """Returns the state of users without behaviors.
 
         Args:
             batch_size: Integer, or scalar integer tensor.
@@ -266,8 +270,8 @@ class UserInterestMemory(HistoryLayer):
         Args:
             state: Dictionary of tensors, as `initial_state` returns it.
             behaviour: Float tensor of shape `(batch, d)`.
-            valid: Optional boolean tensor of shape `(batch,)`: rows that have one. Defaults to
-                `None`.
+            valid: Optional boolean tensor of shape `(batch,)`, true for rows with a behavior.
+                Defaults to `None`.
 
         Returns:
             Dictionary like `state`.
@@ -276,20 +280,20 @@ class UserInterestMemory(HistoryLayer):
         return self.advance(state, tf.convert_to_tensor(behaviour)[:, None], mask)
 
     def read(self, state: dict[str, tf.Tensor], target: tf.Tensor) -> tf.Tensor:
-        """Reads users' states for candidates.
+        """Reads the states of users for candidates.
 
         Args:
             state: Dictionary of tensors, as `initial_state` returns it.
             target: Float tensor of shape `(batch, d)`.
 
         Returns:
-            What calling the layer returns.
+            The output of the layer, of shape `(batch, 4 * d)` or `(batch, 3 * d)`.
         """
         target = tf.cast(target, self.initial_memory.dtype)
         cell = {name: tensor for name, tensor in state.items() if name not in _COUNTED}
         step = interest_memory_step(self._settings)
-        seen = step(cell, self._projected(target), self._parameters())
-        output = tf.where(state["count"] > 0, self._output(seen), 0)
+        cell = step(cell, self._projected(target), self._parameters())
+        output = tf.where(state["count"] > 0, self._output(cell), 0)  # (batch, d)
         parts = [state["behaviours"], output, state["added"] * target]
         parts = [tf.cast(part, self.compute_dtype) for part in parts]
         if self.attention is not None:
@@ -298,7 +302,7 @@ class UserInterestMemory(HistoryLayer):
         return tf.concat(parts, axis=-1)
 
     def _run(self, state, history, mask):
-        """Returns the state after a history, and those of the cell after each step."""
+        """Returns the state after a history, and the states of the cell after each step."""
         history = zero_padding(tf.cast(history, self.initial_memory.dtype), mask)
         cell = {name: tensor for name, tensor in state.items() if name not in _COUNTED}
         if mask is None:
@@ -311,13 +315,13 @@ class UserInterestMemory(HistoryLayer):
             self._parameters(),
             tf.transpose(mask),
         )
-        after = {name: tensor[-1] for name, tensor in states.items()}
-        after["behaviours"] = state["behaviours"] + masked_sum(history, mask)
-        after["count"] = state["count"] + masked_sum(tf.ones_like(history[..., :1]), mask)
-        return after, states
+        last = {name: tensor[-1] for name, tensor in states.items()}
+        last["behaviours"] = state["behaviours"] + masked_sum(history, mask)
+        last["count"] = state["count"] + masked_sum(tf.ones_like(history[..., :1]), mask)
+        return last, states
 
     def _projected(self, behaviours):
-        """What of a step does not depend on the state, for all steps at once."""
+        """Projects the behaviors of all steps at once; this does not depend on the state."""
         width = self.initial_memory.shape[-1]
         kernel, bias = self.controller_kernel[:width], self._gate_bias("controller")[0]
         if self.induction_top_k:
@@ -326,7 +330,7 @@ class UserInterestMemory(HistoryLayer):
         return tf.tensordot(behaviours, kernel, 1) + bias
 
     def _parameters(self):
-        """What a step reads; kernels are cut so that a unit multiplies its state once."""
+        """Weights that a step reads; kernels are split so that a GRU multiplies its state once."""
         parameters = {"heads": self.head_kernel, "heads_bias": self.head_bias}
         for name in ("controller", "channel") if self.induction_top_k else ("controller",):
             parameters[name] = self._state_kernel(name)
@@ -338,34 +342,34 @@ class UserInterestMemory(HistoryLayer):
         return {name: tf.convert_to_tensor(weight) for name, weight in parameters.items()}
 
     def _state_kernel(self, name):
-        """A unit's kernel on `[read or slot; state]`, with a candidate's part for either."""
+        """Kernel of a GRU on `[read or slot; state]`, with separate candidates for the two."""
         recurrent = tf.convert_to_tensor(getattr(self, f"{name}_recurrent_kernel"))
         units, width = recurrent.shape[0], self.initial_memory.shape[-1]
-        other = getattr(self, f"{name}_kernel")[width:]
+        read = getattr(self, f"{name}_kernel")[width:]  # (width of read or slot, 3 * units)
         gates, candidate = recurrent[:, : 2 * units], recurrent[:, 2 * units :]
-        nothing = tf.zeros_like(candidate)
+        zeros = tf.zeros_like(candidate)
         return tf.concat(
             [
-                tf.concat([other, tf.zeros([other.shape[0], units], other.dtype)], axis=1),
-                tf.concat([gates, nothing, candidate], axis=1),
+                tf.concat([read, tf.zeros([read.shape[0], units], read.dtype)], axis=1),
+                tf.concat([gates, zeros, candidate], axis=1),
             ],
             axis=0,
         )
 
     def _gate_bias(self, name):
-        """A unit's bias where the behavior is projected, and that of the product in a step."""
+        """Biases of a GRU for the projected behaviors, and for the product within a step."""
         bias, recurrent = tf.unstack(tf.convert_to_tensor(getattr(self, f"{name}_bias")))
         units = bias.shape[0] // 3
         gates, candidate = recurrent[: 2 * units], recurrent[2 * units :]
-        nothing = tf.zeros_like(candidate)
+        zeros = tf.zeros_like(candidate)
         return (
-            bias + tf.concat([gates, nothing], axis=0),
-            tf.concat([nothing, nothing, nothing, candidate], axis=0),
+            bias + tf.concat([gates, zeros], axis=0),
+            tf.concat([zeros, zeros, zeros, candidate], axis=0),
         )
 
     def _output(self, cell):
-        seen = tf.concat([cell["controller"], cell["read"]], axis=-1)
-        output = tf.tensordot(seen, self.output_kernel, 1) + self.output_bias
+        inputs = tf.concat([cell["controller"], cell["read"]], axis=-1)
+        output = tf.tensordot(inputs, self.output_kernel, 1) + self.output_bias
         return tf.clip_by_value(output, -_LIMIT, _LIMIT)
 
     def _add_losses(self, state, states, history, mask, training):
@@ -402,8 +406,8 @@ class UserInterestMemory(HistoryLayer):
         }
 
 
-def _to_itself(shape, dtype):
-    """A transfer that leaves weights more and more where they are, the longer the history."""
+def _transfer_start(shape, dtype):
+    """Identity transfers: the longer the history, the more a slot keeps its own weight."""
     return 0.1 * tf.tile(tf.reshape(tf.eye(shape[0], dtype=dtype), [1, -1]), [shape[0], 1])
 
 

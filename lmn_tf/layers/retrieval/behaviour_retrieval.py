@@ -12,28 +12,28 @@ from lmn_tf.ops.sequence.masked import masked_softmax, take_positions, top_posit
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class BehaviourRetrieval(HistoryLayer):
-    """Pools those events of a row that match the fields searched for best.
+    """Pools the events of a row that best match the selected fields.
 
     The score of event `j` is `s_j = sum_f keep_f * matches_jf`. Of the events with a
-    score above 0, the `top_k` best are retrieved, of equal ones the newest; their sum
-    is weighted by `softmax_j((W v) · e_j)`. Padding is never retrieved; where nothing
-    is, the output is exactly 0. Only events of the row itself can be retrieved.
+    score above 0, the `top_k` best are retrieved; among equal scores the newest are.
+    They are summed with weights `softmax_j((W v) · e_j)`. Padding is never retrieved,
+    nor are events of other rows. Without retrieved events the output is exactly 0.
 
-    Which events are retrieved has no gradient. To let one reach `keep` all the same,
-    `ln s_j` is added to the logits of the attention with a value of 0 and its own
-    gradient, as if the attention were in proportion to the score (our choice).
+    The selection of events has no gradient. To pass a gradient to `keep`,
+    `ln s_j - stop_gradient(ln s_j)` is added to the logits of the attention: its value
+    is 0, and its gradient is that of attention proportional to the score (our choice).
 
     Args:
-        top_k: Integer. Events that are retrieved. Defaults to `20`.
+        top_k: Integer. Number of events to retrieve. Defaults to `20`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
         history: Float tensor of shape `(batch, length, d)`, from oldest to newest.
         target: Float tensor of shape `(batch, dt)`.
-        matches: Float tensor of shape `(batch, length, fields)`, not negative: how
-            well each event matches each field.
-        keep: Float tensor of shape `(batch, fields)`: 1 for fields searched for, else
-            0.
+        matches: Non-negative float tensor of shape `(batch, length, fields)`: how well
+            each event matches each field.
+        keep: Float tensor of shape `(batch, fields)`: 1 for selected fields, 0 for
+            others.
         mask: Optional boolean tensor of shape `(batch, length)`, true where
             valid. Defaults to the Keras mask of `history`.
 
@@ -81,14 +81,14 @@ class BehaviourRetrieval(HistoryLayer):
     ) -> tf.Tensor:
         mask = mask_of(history, mask)
         history = tf.convert_to_tensor(history)
-        scores = self._scores(matches, keep, mask)
-        positions, kept = top_positions(scores, scores > 0, self.top_k)  # (B, K) each
-        retrieved = zero_padding(take_positions(history, positions), kept)  # (B, K, d)
-        logits = tf.matmul(tf.cast(target, history.dtype), self.kernel)
-        logits = tf.cast(tf.matmul(retrieved, logits[..., None])[..., 0], tf.float32)  # (B, K)
-        scores = tf.where(kept, take_positions(scores, positions), 1.0)
+        scores = self._scores(matches, keep, mask)  # (B, L)
+        positions, is_match = top_positions(scores, scores > 0, self.top_k)  # (B, K) each
+        retrieved = zero_padding(take_positions(history, positions), is_match)  # (B, K, d)
+        query = tf.matmul(tf.cast(target, history.dtype), self.kernel)  # (B, d)
+        logits = tf.cast(tf.matmul(retrieved, query[..., None])[..., 0], tf.float32)  # (B, K)
+        scores = tf.where(is_match, take_positions(scores, positions), 1.0)
         logits += tf.math.log(scores) - tf.stop_gradient(tf.math.log(scores))
-        weights = tf.cast(masked_softmax(logits, kept), history.dtype)
+        weights = tf.cast(masked_softmax(logits, is_match), history.dtype)
         return tf.matmul(weights[:, None, :], retrieved)[:, 0]
 
     def _scores(self, matches, keep, mask):

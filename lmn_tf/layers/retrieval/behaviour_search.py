@@ -14,22 +14,23 @@ from lmn_tf.ops.sequence.masked import zero_padding
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class BehaviourSearch(HistoryLayer):
-    """Scores how relevant events are to the candidate, and learns it from the labels.
+    """Scores the relevance of events to the candidate, learned from the labels.
 
-    Computes `r_j = (Wb e_j) · (Wa v)`, and of the events weighted by their scores an
-    auxiliary prediction `MLP([sum_j r_j e_j; v])`. What is done with the best scores
-    has no gradient, so the projections learn from the loss of that prediction alone.
-    Padded positions score 0 and do not count in the sum.
+    Computes `r_j = (Wb e_j) · (Wa v)` and, from the events weighted by their scores, an
+    auxiliary prediction `MLP([sum_j r_j e_j; v])`. The scores are returned without
+    gradient, so the projections learn from the loss of this prediction alone. Padded
+    positions score 0 and do not enter the sum.
 
-    The same scores are `e_j · (Wbᵀ Wa v)`: no event is ever projected. They are
-    float32 whatever the precision.
+    The same scores are `e_j · (Wbᵀ Wa v)`, so events are never projected. Scores are
+    float32 under any precision.
 
     Args:
         units: Integer. Width of the projections. Defaults to `64`.
         hidden_units: Tuple of integers. Hidden layers of the auxiliary MLP. Defaults
             to `(200, 80)`.
         activation: Activation of those layers. Defaults to `"relu"`.
-        output_units: Integer. Logits of the auxiliary prediction. Defaults to `1`.
+        output_units: Integer. Number of logits of the auxiliary prediction. Defaults
+            to `1`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -37,12 +38,12 @@ class BehaviourSearch(HistoryLayer):
         target: Float tensor of shape `(batch, dt)`.
         mask: Optional boolean tensor of shape `(batch, length)`, true where
             valid. Defaults to the Keras mask of `history`.
-        return_scores: Boolean. Whether to return the scores, too. Defaults to
+        return_scores: Boolean. Whether to return the scores as well. Defaults to
             `False`.
 
     Returns:
-        Float tensor of shape `(batch, output_units)`; with `return_scores` the tuple
-        of it and the scores, a float32 tensor of shape `(batch, length)` without
+        Float tensor of shape `(batch, output_units)`. With `return_scores`, a tuple of
+        this tensor and the scores, a float32 tensor of shape `(batch, length)` without
         gradient.
 
     Raises:
@@ -103,9 +104,9 @@ class BehaviourSearch(HistoryLayer):
         mask = mask_of(history, mask)
         history = tf.cast(zero_padding(tf.convert_to_tensor(history), mask), tf.float32)
         target = tf.cast(target, tf.float32)
-        direction = tf.matmul(target, tf.convert_to_tensor(self.target_kernel))
-        direction = tf.matmul(direction, tf.convert_to_tensor(self.event_kernel), transpose_b=True)
-        scores = tf.matmul(history, direction[..., None])[..., 0]  # (B, L)
+        query = tf.matmul(target, tf.convert_to_tensor(self.target_kernel))  # (B, units)
+        query = tf.matmul(query, tf.convert_to_tensor(self.event_kernel), transpose_b=True)
+        scores = tf.matmul(history, query[..., None])[..., 0]  # (B, L)
         pooled = tf.matmul(scores[:, None, :], history)[:, 0]  # (B, d)
         logits = self.mlp(tf.concat([pooled, target], axis=-1))
         return (logits, tf.stop_gradient(scores)) if return_scores else logits

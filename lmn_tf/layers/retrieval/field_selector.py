@@ -1,4 +1,4 @@
-"""Selection of the candidate's fields to search for."""
+"""Selection of the candidate's fields to search by."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,14 +12,14 @@ from lmn_tf.layers.core.mlp import MLP
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class FieldSelector(keras.layers.Layer):
-    """Says how likely each field of the candidate is to be searched for.
+    """Predicts a logit for selecting each field of the candidate.
 
     The vectors `T` of the fields attend to each other, `A = N + MHA(N, T, T)` with
-    `N = LN(T)`, and `MLP(A_f)` is the logit of keeping field `f`. Fields may differ in
-    width: each is projected to `units` first (our choice).
+    `N = LN(T)`, and `MLP(A_f)` is the logit of selecting field `f`. Fields may differ
+    in width, so each is projected to `units` first (our choice).
 
     Args:
-        field_widths: Tuple of integers. Widths of the fields, in their order.
+        field_widths: Tuple of integers. Widths of the fields, in order.
         units: Integer. Width of the projected fields. Defaults to `16`.
         num_heads: Integer that divides `units`. Defaults to `2`.
         hidden_units: Tuple of integers. Hidden layers of the MLP. Defaults to
@@ -34,8 +34,8 @@ class FieldSelector(keras.layers.Layer):
         Float tensor of shape `(batch, fields)`.
 
     Raises:
-        ValueError: If an argument is not made of positive integers, `num_heads` does
-            not divide `units`, or the inputs are not as wide as the fields.
+        ValueError: If an argument is not a positive integer, `num_heads` does not
+            divide `units`, or the inputs are not as wide as the fields.
 
     Example:
 
@@ -88,7 +88,7 @@ class FieldSelector(keras.layers.Layer):
         parts = [projection(part) for projection, part in zip(self.projections, parts, strict=True)]
         vectors = tf.stack(parts, axis=1)  # (batch, fields, units)
         queries = self.norm(vectors)
-        attended = queries + self.attention(queries, vectors)
+        attended = queries + self.attention(queries, vectors)  # (batch, fields, units)
         return self.mlp(attended)[..., 0]
 
     def compute_output_shape(self, fields_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

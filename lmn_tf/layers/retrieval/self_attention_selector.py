@@ -1,4 +1,4 @@
-"""Scores of events by the self-attention that they receive."""
+"""Scores of events by the self-attention they receive."""
 
 from typing import Any
 
@@ -12,21 +12,21 @@ from lmn_tf.ops.sequence.masked import masked_mean, masked_softmax, zero_padding
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SelfAttentionSelector(HistoryLayer):
-    """Scores each event of a history by the attention that the others pay to it.
+    """Scores each event of a history by the attention that other events pay to it.
 
-    Each head attends from all events to all events, `A = softmax(Q Kᵀ / √dh)`, without
-    biases. The score of event `j` is the mean of `A_ij` over the valid events `i`: the
-    scores of a head are positive and sum to 1 over the valid events. Padding pays and
-    gets no attention: it scores exactly 0, as does all of an empty history.
+    Each head computes `A = softmax(Q Kᵀ / √dh)` between all events, without biases. The
+    score of event `j` is the mean of `A_ij` over the valid events `i`. The scores of a
+    head are positive and sum to 1 over the valid events. Padding neither pays nor
+    receives attention: it scores exactly 0, as do all positions of an empty history.
 
-    The candidate has no part in the scores. Nor does the order of events, but for what
-    their vectors tell of it.
+    The scores do not depend on the candidate, nor on the order of events unless their
+    vectors encode it.
 
-    That events score by the attention that they receive is our choice: no paper says how
-    self-attention selects.
+    Scoring events by the attention they receive is our choice; the paper does not say
+    how self-attention selects them.
 
     Args:
-        units: Integer. Width of the heads together. Defaults to `16`.
+        units: Integer. Total width of the heads. Defaults to `16`.
         num_heads: Integer that divides `units`. Defaults to `2`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
@@ -43,8 +43,8 @@ class SelfAttentionSelector(HistoryLayer):
             divide `units`.
 
     Complexity:
-        `O(length ** 2 * units)` time, `O(length ** 2 * num_heads)` memory a row, and
-        `2 * d * units` parameters.
+        `O(length ** 2 * units)` time and `O(length ** 2 * num_heads)` memory per row,
+        and `2 * d * units` parameters.
 
     Example:
 
@@ -80,7 +80,7 @@ class SelfAttentionSelector(HistoryLayer):
             for kernel in (self.query_kernel, self.key_kernel)
         )
         scores = tf.matmul(query, key, transpose_b=True) * query.shape[-1] ** -0.5  # (B, H, L, L)
-        row_mask = None if mask is None else mask[:, None, :]
+        row_mask = None if mask is None else mask[:, None, :]  # (B, 1, L)
         attention = masked_softmax(scores, None if mask is None else row_mask[..., None, :])
         return tf.transpose(masked_mean(attention, row_mask), [0, 2, 1])
 

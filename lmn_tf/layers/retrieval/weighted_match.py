@@ -1,4 +1,4 @@
-"""Matches of event ids with the candidate's, with larger weights for rare ids."""
+"""Matches of event ids with the candidate's ids, weighted by rarity."""
 
 from typing import Any
 
@@ -12,20 +12,20 @@ from lmn_tf.ops.sequence.masked import held_ids
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class WeightedMatch(keras.layers.Layer):
-    """Sums, for each event, the weights of the candidate's ids that it holds: rare ids weigh more.
+    """Sums, for each event, the weights of the candidate's ids it contains; rare ids weigh more.
 
     The weight of an id is `ln(1 + (N - n + 0.5) / (n + 0.5))`, the inverse document
-    frequency of search engines, positive even for ids that most events hold (the
-    paper's formula is not: our choice). `n` of `N` events hold the id; both are counted
-    in training, before a batch is added to them, in one number a row of the
-    vocabulary. An event that stands in several histories counts each time. Before any
-    training, all ids weigh the same.
+    frequency of search engines, where `n` of `N` events contain the id. It is positive
+    even for ids that most events contain; the paper's formula is not (our choice).
+    Counts are updated in training after each batch is weighted, and take one number per
+    id of the vocabulary. An event in several histories counts each time. Before any
+    training, all ids have the same weight.
 
-    Padding matches nothing and is not counted; nor is id 0. Replicas count their own
-    batches, and a checkpoint holds their mean.
+    Padding and id 0 match nothing and are not counted. Replicas count their own batches,
+    and a checkpoint stores the mean of their counts.
 
     Args:
-        vocabulary_size: Integer. Number of ids, 0 included.
+        vocabulary_size: Integer. Number of ids, including 0.
         **kwargs: Base layer arguments, such as `name`.
 
     Call arguments:
@@ -33,7 +33,7 @@ class WeightedMatch(keras.layers.Layer):
             where an event has a list of ids.
         candidate: Integer tensor of shape `(batch,)`, or `(batch, values)`.
         mask: Optional boolean tensor of shape `(batch, length)`, true where valid.
-        training: Boolean. Whether to count the events; a frozen layer does not.
+        training: Boolean. Whether to count the events; a frozen layer never does.
 
     Returns:
         Float32 tensor of shape `(batch, length)`, 0 where nothing matches.
@@ -78,23 +78,23 @@ class WeightedMatch(keras.layers.Layer):
         mask = tf.cast(mask, tf.bool)
         if candidate.shape.rank == 1:
             candidate = candidate[:, None]
-        held = tf.logical_and(held_ids(events, candidate), mask[..., None])  # (B, L, V)
+        matches = tf.logical_and(held_ids(events, candidate), mask[..., None])  # (B, L, V)
         weights = self._weights(candidate)[:, None, :]  # (B, 1, V)
         if training and self.trainable:
             self._count(events, mask)
-        return tf.reduce_sum(tf.where(held, weights, 0.0), axis=-1)
+        return tf.reduce_sum(tf.where(matches, weights, 0.0), axis=-1)
 
     def _weights(self, ids):
         count, total = tf.gather(tf.convert_to_tensor(self.counts), ids), self.total
-        rest = tf.maximum(tf.convert_to_tensor(total) - count, 0.0)
-        return tf.math.log1p((rest + 0.5) / (count + 0.5))
+        without = tf.maximum(tf.convert_to_tensor(total) - count, 0.0)  # events without the id
+        return tf.math.log1p((without + 0.5) / (count + 0.5))
 
     def _count(self, events, mask):
         if events.shape.rank == 3:
             ids = tf.where(mask[..., None], events, 0)
         else:
             ids = tf.where(mask, events, 0)
-        ids = tf.reshape(tf.where(ids > 0, ids, -1), [-1])  # what is negative is not counted
+        ids = tf.reshape(tf.where(ids > 0, ids, -1), [-1])  # negative ids are not counted
         ones = tf.ones_like(ids, tf.float32)
         self.counts.assign_add(tf.math.unsorted_segment_sum(ones, ids, self.vocabulary_size))
         self.total.assign_add(tf.reduce_sum(tf.cast(mask, tf.float32)))

@@ -1,4 +1,4 @@
-"""Tokens from a vector of features."""
+"""Feature tokens from a concatenated vector."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from lmn_tf.layers.base import check_positive_integer, stacked_glorot
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class FeatureTokens(keras.layers.Layer):
-    """Cuts a vector of features into slices of one width, each mapped to a token.
+    """Splits a vector of features into slices of equal width, and maps each to a token.
 
     Token `t` is `x[t * w:(t + 1) * w] @ kernel[t] + bias[t]` with `w = ceil(width / num_tokens)`;
-    the last slice is filled up with zeros. Which features meet in a token follows from the order
-    in which they were concatenated.
+    the last slice is padded with zeros. The order of concatenation determines which features share
+    a token.
 
     Args:
         num_tokens: Integer. Number of tokens. Defaults to `8`.
@@ -59,8 +59,8 @@ class FeatureTokens(keras.layers.Layer):
         )
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        missing = self.num_tokens * self._slice - inputs.shape[-1]
-        padded = tf.pad(inputs, [[0, 0], [0, missing]])
+        padding = self.num_tokens * self._slice - inputs.shape[-1]
+        padded = tf.pad(inputs, [[0, 0], [0, padding]])
         slices = tf.reshape(padded, [-1, self.num_tokens, self._slice])  # (batch, tokens, slice)
         return tf.einsum("btw,twd->btd", slices, self.kernel) + self.bias
 

@@ -10,10 +10,10 @@ from lmn_tf.layers.memory.sparse_memory import SparseMemory
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class FeedForwardBlock(keras.layers.Layer):
-    """Adds a feed-forward part, a memory or both to its inputs, and normalizes the sum.
+    """Adds a feed-forward layer, a memory or both to the inputs, and normalizes the sum.
 
-    Computes `LN(x + feed_forward(x) + memory(x))`, without the part that is not given: a memory
-    beside a feed-forward part, or instead of it. The layer normalization is over the width only.
+    Computes `LN(x + feed_forward(x) + memory(x))`; either term may be omitted, so that a memory
+    complements or replaces the feed-forward layer. Layer normalization is over the width only.
 
     Args:
         feed_forward: Keras layer that keeps the shape, or `None`. Defaults to `None`.
@@ -23,18 +23,18 @@ class FeedForwardBlock(keras.layers.Layer):
     Call arguments:
         inputs: Float tensor of shape `(batch, ..., D)`.
         user: Float tensor of shape `(batch, du)`, for a memory with user-aware queries.
-        training: Boolean. Whether the parts add losses and use statistics of the batch.
+        training: Boolean. Whether the branches add losses and use statistics of the batch.
 
     Returns:
         Float tensor of the same shape.
 
     Raises:
-        ValueError: If neither part is given, or `memory` is of another class.
+        ValueError: If neither branch is given, or `memory` is not a `SparseMemory`.
 
     Example:
 
-    >>> part = keras.layers.Dense(8)
-    >>> FeedForwardBlock(part, SparseMemory(num_keys=4, top_k=2))(np.ones((2, 8))).shape
+    >>> dense = keras.layers.Dense(8)
+    >>> FeedForwardBlock(dense, SparseMemory(num_keys=4, top_k=2))(np.ones((2, 8))).shape
     TensorShape([2, 8])
 
     Reference:
@@ -72,11 +72,11 @@ class FeedForwardBlock(keras.layers.Layer):
     ) -> tf.Tensor:
         total = inputs
         if self.feed_forward is not None:
-            # Keras hands `training` on to layers that know it.
+            # Keras passes `training` to layers that accept it.
             total += keras.ops.cast(self.feed_forward(inputs), total.dtype)
         if self.memory is not None:
-            read = self.memory(inputs, user=user, training=training)
-            total += keras.ops.cast(read, total.dtype)
+            read_out = self.memory(inputs, user=user, training=training)
+            total += keras.ops.cast(read_out, total.dtype)
         return self.output_norm(total)
 
     def compute_output_shape(

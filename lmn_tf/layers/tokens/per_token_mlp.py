@@ -11,19 +11,19 @@ from lmn_tf.layers.base import TOKENS, check_axes, check_positive_integer, stack
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class PerTokenMLP(keras.layers.Layer):
-    """Two dense layers on each token, with other weights for each token.
+    """Two dense layers on each token, with separate weights for each token.
 
     Token `t` becomes `activation(x_t @ W1[t] + b1[t]) @ W2[t] + b2[t]` with a hidden width of
-    `expansion` times that of the token. It has `2 * expansion * T * D ** 2` weights besides the
-    biases, and each token reads a `T`-th of them.
+    `expansion` times that of the token. The layer has `2 * expansion * T * D ** 2` weights plus
+    biases, and each token reads `1 / T` of them.
 
     Args:
-        expansion: Integer. The hidden width is that many times the token's. Defaults to `4`.
+        expansion: Integer. Hidden width as a multiple of the token's width. Defaults to `4`.
         activation: Any Keras activation. Defaults to `"gelu"`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
-        inputs: Float tensor of shape `(batch, tokens, D)`, of a known number of tokens.
+        inputs: Float tensor of shape `(batch, tokens, D)`; the number of tokens must be known.
 
     Returns:
         Float tensor of the same shape.
@@ -54,18 +54,20 @@ class PerTokenMLP(keras.layers.Layer):
         tokens, width = inputs_shape[1:]
         hidden = self.expansion * width
         self.kernels, self.biases = [], []
-        for index, (before, after) in enumerate(((width, hidden), (hidden, width))):
+        for index, (fan_in, fan_out) in enumerate(((width, hidden), (hidden, width))):
             kernel = self.add_weight(
-                shape=(tokens, before, after),
-                initializer=stacked_glorot(before, after),
+                shape=(tokens, fan_in, fan_out),
+                initializer=stacked_glorot(fan_in, fan_out),
                 name=f"kernel_{index}",
             )
-            bias = self.add_weight(shape=(tokens, after), initializer="zeros", name=f"bias_{index}")
+            bias = self.add_weight(
+                shape=(tokens, fan_out), initializer="zeros", name=f"bias_{index}"
+            )
             self.kernels.append(kernel)
             self.biases.append(bias)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        hidden = tf.einsum("btd,tdk->btk", inputs, self.kernels[0]) + self.biases[0]
+        hidden = tf.einsum("btd,tdk->btk", inputs, self.kernels[0]) + self.biases[0]  # (B, T, k)
         return tf.einsum("btk,tkd->btd", self.activation(hidden), self.kernels[1]) + self.biases[1]
 
     def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -1,4 +1,4 @@
-"""The block of RankMixer, a token-mixing backbone."""
+"""The token-mixing block of RankMixer."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from lmn_tf.layers.tokens.token_mixing import TokenMixing
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class RankMixerBlock(FeedForwardBlock):
-    """Lets tokens exchange their parts, then works on each token for itself.
+    """Mixes slices between tokens, then transforms each token separately.
 
     Computes `S = LN(TokenMixing(X) + X)` and `LN(S + feed_forward(S) + memory(S))`. With
     `PerTokenMLP` and no memory it is the block of RankMixer; with a memory, the reconstructed block
@@ -26,13 +26,13 @@ class RankMixerBlock(FeedForwardBlock):
     Call arguments:
         inputs: Float tensor of shape `(batch, tokens, D)`; the number of tokens divides `D`.
         user: Float tensor of shape `(batch, du)`, for a memory with user-aware queries.
-        training: Boolean. Whether the parts add losses and use statistics of the batch.
+        training: Boolean. Whether the branches add losses and use statistics of the batch.
 
     Returns:
         Float tensor of the same shape.
 
     Raises:
-        ValueError: If neither part is given, or the number of tokens does not divide `D`.
+        ValueError: If neither branch is given, or the number of tokens does not divide `D`.
 
     Example:
 
@@ -43,7 +43,7 @@ class RankMixerBlock(FeedForwardBlock):
     Reference:
         - Zhu et al., "RankMixer: Scaling Up Ranking Models in Industrial Recommenders", CIKM 2025,
           section 3; Wu et al., "MSN: A Memory-based Sparse Activation Scaling Framework for
-          Large-scale Industrial Recommendation", 2026 (the memory's place is a reconstruction).
+          Large-scale Industrial Recommendation", 2026 (the memory's position is a reconstruction).
     """
 
     def __init__(self, feed_forward: Any = None, memory: Any = None, **kwargs: Any) -> None:

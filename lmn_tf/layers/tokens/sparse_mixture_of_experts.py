@@ -20,54 +20,54 @@ from lmn_tf.layers.base import (
 from lmn_tf.ops.search.key_balance import key_balance
 from lmn_tf.ops.sequence.masked import masked_softmax, row_mean
 
-_RATE = 1.2  # by which the weight of the sparsity loss moves at a step
+_RATE = 1.2  # factor by which the weight of the sparsity loss changes at each step
 _SMALLEST, _LARGEST = 1e-8, 1.0
-_REVIVAL = 1e-3  # weight of what draws shut gates open while too few are
+_REVIVAL = 1e-3  # weight of the loss that opens closed gates while too few are open
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SparseMixtureOfExperts(keras.layers.Layer):
-    """Experts of each token, weighted by gates most of which are 0.
+    """A mixture of experts for each token, with gates that are mostly 0.
 
     Token `t` becomes `sum_j G_j * activation(x_t @ W1[t, j] + b1[t, j]) @ W2[t, j] + b2[t]` over
-    `num_experts` experts of its own, with gates from a router `x_t @ R[t] + r[t]`:
+    its own `num_experts` experts, with gates from a router `x_t @ R[t] + r[t]`:
 
-    - `"relu"`: `G = ReLU(router)`. In training the layer adds `weight[t] * mean(sum_j G_j)`,
-      averaged over tokens, to the model's loss. The weights start at 1e-8 and adapt: a step on
-      which more than `active_experts` of token `t`'s gates were above 0, averaged over rows,
-      multiplies its weight by 1.2, another one divides it, between 1e-8 and 1. While fewer were
-      open, `1e-3 * mean(sum_j ReLU(-router_j))` draws shut gates open: ReLU would leave a router
-      that has shut all without a gradient for ever. One row may have more gates open than another.
-    - `"softmax"`: softmax over the `active_experts` best, 0 for the others. The layer adds
-      `balance_weight` times the load-balance loss in training; see `ops.key_balance`.
+    - `"relu"`: `G = ReLU(router)`. In training the layer adds the loss
+      `weight[t] * mean(sum_j G_j)`, averaged over tokens. The weights start at 1e-8 and adapt: if
+      more than `active_experts` gates of token `t` are open at a step, averaged over rows, its
+      weight is multiplied by 1.2, and otherwise divided by 1.2, within 1e-8 and 1. While fewer are
+      open, the loss `1e-3 * mean(sum_j ReLU(-router_j))` opens closed gates: ReLU gives no gradient
+      to a router that has closed all of them. The number of open gates may differ between rows.
+    - `"softmax"`: softmax over the `active_experts` best, 0 for the others. In training the layer
+      adds `balance_weight` times the load-balance loss; see `ops.key_balance`.
 
-    Cost: the hidden width of an expert is `expansion * D / active_experts`. So the experts that one
-    token uses have together as many weights to read, and take as many multiply-adds, as
-    `PerTokenMLP(expansion)`: `2 * expansion * D ** 2`. The router comes on top with
-    `D * num_experts` (and a bias). That is the count for kernels that skip closed gates; this layer
-    computes all experts, `num_experts / active_experts` times as much, and multiplies by the gates.
+    Cost: the hidden width of an expert is `expansion * D / active_experts`. The experts that one
+    token uses have as many weights, and take as many multiply-adds, as `PerTokenMLP(expansion)`:
+    `2 * expansion * D ** 2`. The router adds `D * num_experts` and a bias. This holds for kernels
+    that skip closed gates; this layer computes all experts, `num_experts / active_experts` times
+    as much, and multiplies by the gates.
 
-    RankMixer trains two routers, a dense one that training goes by and a sparse one for inference,
-    with the loss on the latter. Here one router does both (our choice), so that training and
-    serving compute the same.
+    RankMixer trains two routers, a dense one for training and a sparse one for inference, with the
+    loss on the latter. Here a single router does both (our choice), so that training and serving
+    compute the same.
 
-    The router works in float32 under any precision. Its bias (without one, inputs as often positive
-    as negative would open half of the gates for ever), one weight a token, the rate and bounds of
-    the weights, the revival of shut gates, the width of the experts, and one bias for all experts
-    are our choices.
+    The router is computed in float32 under any precision. Our choices are its bias (without it,
+    inputs of either sign would keep half of the gates open), one weight per token, the rate and
+    bounds of the weights, the loss that opens gates, the width of the experts, and one output bias
+    for all experts.
 
     Args:
-        num_experts: Integer. Experts of each token. Defaults to `16`.
-        active_experts: Integer. How many of them a token shall use. Defaults to `4`.
-        expansion: Integer. Hidden width of the active experts together, as a multiple of the
-            token's width. Defaults to `4`.
+        num_experts: Integer. Number of experts of each token. Defaults to `16`.
+        active_experts: Integer. Target number of experts that a token uses. Defaults to `4`.
+        expansion: Integer. Total hidden width of the active experts, as a multiple of the token's
+            width. Defaults to `4`.
         activation: Any Keras activation. Defaults to `"gelu"`.
         routing: `"relu"` or `"softmax"`. Defaults to `"relu"`.
-        balance_weight: Float. For `"softmax"`. Defaults to `0.01`.
+        balance_weight: Float. Weight of the load-balance loss of `"softmax"`. Defaults to `0.01`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
-        inputs: Float tensor of shape `(batch, tokens, D)`, of a known number of tokens.
+        inputs: Float tensor of shape `(batch, tokens, D)`; the number of tokens must be known.
         training: Boolean. Whether to add the loss and adapt its weight.
 
     Returns:
@@ -146,7 +146,7 @@ class SparseMixtureOfExperts(keras.layers.Layer):
             name="router_bias",
             autocast=False,
         )
-        # The experts' kernels side by side: one product for all of them.
+        # The kernels of all experts side by side, for a single product.
         self.kernel_0, self.kernel_1 = (
             self.add_weight(shape=(tokens, *shape), initializer=initializer, name=name)
             for shape, initializer, name in (
@@ -172,7 +172,7 @@ class SparseMixtureOfExperts(keras.layers.Layer):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         gates = self.gates(inputs, training)  # (batch, tokens, experts)
         hidden = tf.einsum("btd,tdk->btk", inputs, self.kernel_0) + self.bias_0
-        hidden = self.activation(hidden)
+        hidden = self.activation(hidden)  # (batch, tokens, hidden width)
         tokens, width = hidden.shape[1:]
         split = [-1, tokens, self.num_experts, width // self.num_experts]
         gated = tf.reshape(hidden, split) * tf.cast(gates, hidden.dtype)[..., None]
@@ -180,17 +180,17 @@ class SparseMixtureOfExperts(keras.layers.Layer):
         return tf.einsum("btk,tkd->btd", gated, self.kernel_1) + self.bias_1
 
     def gates(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """The weight of each expert for each token.
+        """Computes the weight of each expert for each token.
 
         Args:
             inputs: Float tensor of shape `(batch, tokens, D)`.
             training: Boolean. Whether to add the loss and adapt its weight.
 
         Returns:
-            Float32 tensor of shape `(batch, tokens, num_experts)`, most of it 0.
+            Float32 tensor of shape `(batch, tokens, num_experts)`, mostly 0.
         """
         scores = tf.einsum("btd,tde->bte", tf.cast(inputs, tf.float32), self.router)
-        scores += self.router_bias
+        scores += self.router_bias  # (batch, tokens, experts)
         if self.routing == "softmax":
             best = tf.math.top_k(scores, self.active_experts).indices
             chosen = tf.reduce_any(tf.one_hot(best, self.num_experts, True, False), axis=-2)
@@ -211,14 +211,14 @@ class SparseMixtureOfExperts(keras.layers.Layer):
         weight = tf.convert_to_tensor(self.sparsity_weight)
         rows = tf.cast(tf.shape(scores)[0], tf.float32)
         active = mean_over_replicas(rows, _active(scores))
-        opened, shut = (_gate_mean(tf.nn.relu(part)) for part in (scores, -scores))
-        revival = tf.where(active < self.active_experts, _REVIVAL * shut, 0.0)
+        opened, closed = (_gate_mean(tf.nn.relu(part)) for part in (scores, -scores))  # (tokens,)
+        revival = tf.where(active < self.active_experts, _REVIVAL * closed, 0.0)
         add_replicated_loss(self, tf.reduce_mean(weight * opened + revival), count=rows)
         is_above = active > self.active_experts
-        moved = tf.clip_by_value(
+        adapted = tf.clip_by_value(
             weight * tf.where(is_above, _RATE, 1.0 / _RATE), _SMALLEST, _LARGEST
         )
-        self.sparsity_weight.assign(tf.where(sum_over_replicas(rows) > 0, moved, weight))
+        self.sparsity_weight.assign(tf.where(sum_over_replicas(rows) > 0, adapted, weight))
 
     def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return tuple(inputs_shape)
@@ -233,7 +233,7 @@ class SparseMixtureOfExperts(keras.layers.Layer):
 
 
 def _active(gates):
-    """How many gates of each token are open, averaged over rows: `(tokens,)`."""
+    """Number of open gates of each token, averaged over rows, `(tokens,)`."""
     return _gate_mean(tf.cast(gates > 0, tf.float32))
 
 

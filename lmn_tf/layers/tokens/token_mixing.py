@@ -1,4 +1,4 @@
-"""Token mixing without parameters, by exchange of slices."""
+"""Parameter-free token mixing."""
 
 import keras
 import tensorflow as tf
@@ -8,12 +8,12 @@ from lmn_tf.layers.base import TOKENS, check_axes
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class TokenMixing(keras.layers.Layer):
-    """Gives each token one part of every token, without any weights.
+    """Mixes tokens by exchanging slices of them, without weights.
 
-    Each of `T` tokens of width `D` is cut into `T` heads of width `D / T`; token `h` of the result
-    is head `h` of all tokens, side by side. Mixing twice gives back the inputs. The paper lets the
-    number of heads differ from `T`, which would change the number of tokens and leave a residual
-    connection undefined: here they are the same.
+    Each of `T` tokens of width `D` is split into `T` heads of width `D / T`. Token `h` of the
+    result is the concatenation of head `h` of all tokens. Mixing twice returns the inputs. In the
+    paper the number of heads may differ from `T`, which would change the number of tokens and leave
+    the residual connection undefined; here the two are equal.
 
     Args:
         **kwargs: Base layer arguments, such as `name` and `dtype`.
