@@ -124,7 +124,7 @@ class Options(pydantic.BaseModel):
 
     @classmethod
     def make(cls, values: Mapping[str, Any], owner: str = "") -> "Options":
-        """Returns the record of given values.
+        """Creates a record from values.
 
         Args:
             values: Mapping from the name of an option to its value.
@@ -133,10 +133,10 @@ class Options(pydantic.BaseModel):
         Raises:
             UserError: If an option does not exist, or breaks a rule, or does not go with others.
         """
-        problems = cls.problems(values, owner)
+        record, problems = cls._validated(values, owner)
         if problems:
             raise UserError(problems[0][1])
-        return cls.model_validate(cls._kept(values))
+        return record
 
     @classmethod
     def checked(cls, values: Mapping[str, Any], owner: str = "") -> dict[str, Any]:
@@ -149,12 +149,10 @@ class Options(pydantic.BaseModel):
         Raises:
             UserError: If an option does not exist, or breaks its rule.
         """
-        problems = cls.problems(values, owner, together=False)
+        record, problems = cls._validated(values, owner, together=False)
         if problems:
             raise UserError(problems[0][1])
-        kept = cls._kept(values)
-        record = cls.model_validate(kept)
-        return {key: getattr(record, key) for key in kept}
+        return {key: getattr(record, key) for key in cls._kept(values)}
 
     @classmethod
     def problems(
@@ -171,8 +169,13 @@ class Options(pydantic.BaseModel):
         Returns:
             List of pairs of an option's name and a message, in the order of the values.
         """
+        return cls._validated(values, owner, together)[1]
+
+    @classmethod
+    def _validated(cls, values, owner, together=True):
+        """Returns the record, `None` if invalid, and the list of problems."""
         of = f" of {owner}" if owner else ""
-        wrong = {}
+        record, wrong = None, {}
         for key, value in cls.all_retired().items():
             if key in values and _plain(values[key]) != value:
                 text = f"`{key}`{of} must be left out: it is no longer an option, and always "
@@ -187,8 +190,8 @@ class Options(pydantic.BaseModel):
             try:
                 record.check()
             except Problem as problem:
-                return [(problem.path[0], problem.message)]
-        return [(key, wrong[key]) for key in values if key in wrong]
+                return record, [(problem.path[0], problem.message)]
+        return record, [(key, wrong[key]) for key in values if key in wrong]
 
     @classmethod
     def described(cls) -> dict[str, Option]:
