@@ -10,5 +10,4 @@ _EXPORTS = {
 
 __all__ = sorted(_EXPORTS)
 
-require_tensorflow()
-__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS)
+__getattr__, __dir__ = lazy_exports(__name__, __all__, _EXPORTS, require_tensorflow)
