@@ -1,4 +1,4 @@
-"""A warning when few slots of a memory serve nearly all reads."""
+"""Warning when few slots of a memory serve nearly all reads."""
 
 import math
 import os
@@ -14,18 +14,18 @@ from lmn_tf.metrics.memory_usage import MemoryUsage
 
 _NAMES = tuple(figure.name for figure in SLOTS)
 _REMEDIES = (
-    "Likely remedies: normalised queries (`query_norm='batch'` or `'layer'`), over-parameterised "
+    "Likely remedies: normalized queries (`query_norm='batch'` or `'layer'`), over-parameterized "
     "keys (`key_expansion`) or a `key_balance_weight` where the model has them, warm-up of the "
     "learning rate, a lower learning rate, a higher `temperature`, a smaller memory"
 )
 
 
 class CollapseWarning(UserWarning):
-    """A memory of which nearly all reads go to a few slots."""
+    """Warning of `CollapseAlarm`: nearly all reads of a memory go to a few slots."""
 
 
 class CollapseAlarm(keras.callbacks.Callback):
-    """Warns after an evaluation if a memory has collapsed, which the AUC does not reveal.
+    """Warns after an evaluation if a memory has collapsed, which AUC does not reveal.
 
     Checks the results of `evaluate` for each memory (including the validation of `fit`), and issues
     a `CollapseWarning` with the memory, the value and possible remedies. A memory has collapsed if
@@ -41,19 +41,19 @@ class CollapseAlarm(keras.callbacks.Callback):
     The callback is also a listener of `TrainingLoop`, and checks the figures of its validation.
 
     Args:
-        min_slots_used: Float, percent, or `None` for no such rule. Defaults to `1.0`.
-        max_kl_share: Float up to 1, or `None` for no such rule. Defaults to `0.8`: for 10,000 slots
-            as uneven as 6 slots used alike.
-        min_share_for_90: Float up to 1, or `None` for no such rule. Defaults to `0.0005`.
+        min_slots_used: Float, percent, or `None` to disable the rule. Defaults to `1.0`.
+        max_kl_share: Float up to 1, or `None` to disable the rule. Defaults to `0.8`: of 10,000
+            slots, as uneven as equal use of 6.
+        min_share_for_90: Float up to 1, or `None` to disable the rule. Defaults to `0.0005`.
         stop: Boolean. Whether to stop training as well. Defaults to `False`.
         say: Function that is called with the text of the warning instead of a `CollapseWarning`,
             or `None`. Defaults to `None`.
-        log_dir: Folder for TensorBoard files with `collapse/NAME`, 1 or 0, for each evaluation, or
-            `None` for no files. Defaults to `None`.
+        log_dir: Folder for TensorBoard files with `collapse/NAME`, 1 or 0, for each evaluation;
+            `None` writes no files. Defaults to `None`.
 
     Attributes:
-        collapsed: Dictionary from the name of a memory that had collapsed at the last evaluation to
-            the list of its values that say so.
+        collapsed: Dictionary from the name of each memory that had collapsed at the last evaluation
+            to the list of the values that show it.
 
     Raises:
         ValueError: If a threshold is out of its range.
@@ -97,17 +97,17 @@ class CollapseAlarm(keras.callbacks.Callback):
     def check(
         self, figures: Mapping[str, Mapping[str, float]], model: keras.Model | None = None
     ) -> None:
-        """Judges the figures of memories.
+        """Checks the figures of memories.
 
         Args:
-            figures: Mapping from the name of a memory to that of its figures: any of
-                `slots_used`, `memory_kl` and `slots_for_90`, and `memory_size`.
-            model: Model whose training shall stop, and whose optimizer counts steps, or `None`.
+            figures: Mapping from the name of a memory to its figures: any of `slots_used`,
+                `memory_kl` and `slots_for_90`, and `memory_size`.
+            model: Model whose training is stopped, and whose optimizer counts steps, or `None`.
                 Defaults to `None`.
         """
-        judged = {name: self._reasons(memory) for name, memory in figures.items()}
-        self.collapsed = {name: reasons for name, reasons in judged.items() if reasons}
-        self._write({name: float(bool(reasons)) for name, reasons in judged.items()}, model)
+        reasons_of = {name: self._reasons(memory) for name, memory in figures.items()}
+        self.collapsed = {name: reasons for name, reasons in reasons_of.items() if reasons}
+        self._write({name: float(bool(reasons)) for name, reasons in reasons_of.items()}, model)
         for name, reasons in self.collapsed.items():
             text = f"The memory `{name}` has collapsed: {', '.join(reasons)}. {_REMEDIES}."
             if self.say is not None:
@@ -144,8 +144,8 @@ class CollapseAlarm(keras.callbacks.Callback):
         self.check(figures, self.model)
 
     def on_epoch(self, loop: Any, figures: Mapping[str, Any]) -> None:
-        """As a listener of `TrainingLoop`: judges what the validation of an epoch tells, or the
-        evaluation of a day before it was trained on."""
+        """Listener of `TrainingLoop`: checks the validation of an epoch, or the evaluation of a day
+        before training on it."""
         memory = (figures.get("valid") or figures.get("before") or {}).get("memory")
         if memory:
             self.check(memory.get("layers") or {"memory": memory}, loop.model)

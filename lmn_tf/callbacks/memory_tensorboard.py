@@ -19,20 +19,20 @@ _USAGE = tuple(figure.name for figure in SLOTS)
 class MemoryTensorBoard(keras.callbacks.Callback):
     """Writes the contents and the usage of a model's memories to TensorBoard.
 
-    While training, for each `LargeMemory`: `memory_loss` (without its weight), `query_norm` (mean
-    length of the queries `M_Q`) and `read_out_norm` (of `M_O`), all means since the epoch began. At
-    the end of each epoch, for each `LargeMemory`, `SparseMemory` or other `ProductKeyMemory`, a
-    histogram of the lengths of the value rows. After each evaluation, that of `fit` included:
-    `slots_used` (percent), `memory_kl` (distance from even use, in nats) and `slots_for_90` (how
-    many slots hold 90 % of the weight).
+    During training, for each `LargeMemory`: `memory_loss` (without its weight), `query_norm` (mean
+    length of the queries `M_Q`) and `read_out_norm` (of `M_O`), all averaged since the start of the
+    epoch. At the end of each epoch, for each `LargeMemory`, `SparseMemory` or other
+    `ProductKeyMemory`: a histogram of the lengths of the value rows. After each evaluation,
+    including the validation of `fit`: `slots_used` (percent), `memory_kl` (distance from even use,
+    in nats) and `slots_for_90` (number of slots that hold 90 % of the weight).
 
-    The step of every value is the optimizer's number of iterations. A model without a memory
-    writes nothing.
+    The step of each value is the optimizer's number of iterations. Nothing is written for a model
+    without a memory.
 
     Args:
         log_dir: Path of the folder for event files.
-        update_freq: Integer. Training values are written every so many steps.
-            Defaults to `100`.
+        update_freq: Integer. Number of steps between two writes of training values. Defaults to
+            `100`.
 
     Raises:
         ValueError: If `update_freq` is not a positive integer.
@@ -127,6 +127,6 @@ class MemoryTensorBoard(keras.callbacks.Callback):
 
 
 def _lengths(table):
-    """The length of each row of a table, which may lie on several devices."""
+    """Returns the length of each row of a table, which may be sharded over devices."""
     chunks = row_chunks(tuple(table.shape), itemsize=4)
     return np.concatenate([np.linalg.norm(get_rows(table, *rows), axis=-1) for rows in chunks])

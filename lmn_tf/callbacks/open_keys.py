@@ -1,4 +1,4 @@
-"""Gradual opening of the closed keys of a model's memories."""
+"""Gradual opening of the closed keys of memories."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 
 
 class OpenKeys(keras.callbacks.Callback):
-    """Opens closed keys of memories one after another, evenly over the first training steps.
+    """Opens the closed keys of memories one by one, evenly over the first training steps.
 
-    Before step `t`, counted from 0 by the optimizer, a memory of `num_keys` keys of which
-    `open_keys` were open at first has `open_keys + (num_keys - open_keys) * t / steps` open ones
-    on each axis, rounded down, and from step `steps` on all. So the open keys depend on the step
-    only, and resumed training opens the same keys at the same steps. Memories without closed keys
-    are not changed.
+    Before step `t` of the optimizer, counted from 0, a memory with `num_keys` keys on each axis, of
+    which `open_keys` were initially open, has `open_keys + (num_keys - open_keys) * t / steps` open
+    keys, rounded down. From step `steps` on, all are open. Open keys depend on the step only, so
+    resumed training opens the same keys at the same steps. Memories without closed keys do not
+    change.
 
     Args:
-        steps: Integer above 0. The step at which all keys are open.
+        steps: Integer above 0. Step from which on all keys are open.
 
     Raises:
         ValueError: If `steps` is not a positive integer.

@@ -1,4 +1,4 @@
-"""An error at the first step with a loss or gradient that is not finite."""
+"""Error at the first step whose loss or gradient is not finite."""
 
 import math
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ import keras
 
 from lmn_tf.specs.errors import UserError
 
-_GROWN = 10.0  # times the first loss, or 1 where that is less: no longer training
-_SCALE_STEPS = 100  # a look at the scale waits for the step
-# Gradients of float16 that are still infinite at this scale are so at any.
+_GROWN = 10.0  # a loss above this multiple of the first (or of 1) was already diverging
+_SCALE_STEPS = 100  # reading the loss scale waits for the step, so it is rarely read
+# float16 gradients that are infinite even at this scale are infinite at any scale.
 _LEAST_SCALE = 2.0**-14
 _OVERFLOW = (
     "in float16 numbers end at 65,504: train in `mixed_bfloat16`, or lower the learning rate"
@@ -30,11 +30,11 @@ class StopAtDivergence(keras.callbacks.Callback):
     The message names the step and the likely cause. On parameter servers, where steps run
     concurrently, it names the step at which the value was detected.
 
-    `lmn-tf train` always uses it, and keeps the earlier checkpoints.
+    `lmn-tf train` always uses this callback, and keeps the earlier checkpoints.
 
     Args:
-        first_step: Integer. Number of steps taken before, or `None` for the optimizer's iterations.
-            Defaults to `None`.
+        first_step: Integer. Number of steps before this training, or `None` for the optimizer's
+            iterations. Defaults to `None`.
 
     Raises:
         UserError: At the end of a step or an epoch.
@@ -76,14 +76,14 @@ learning rate too high
             self._steps = _iterations(self.model)
 
     def check(self, logs: Mapping[str, float], step: int) -> None:
-        """Raises when a step was not finite.
+        """Raises an error if a step was not finite.
 
         Args:
-            logs: Mapping from names to numbers, with `"loss"` among them.
-            step: Integer: the number of the step, from 1.
+            logs: Mapping from names to numbers, including `"loss"`.
+            step: Integer. Number of the step, from 1.
 
         Raises:
-            UserError: When the loss, or a mean that a layer keeps, is NaN or infinite.
+            UserError: If the loss, or a mean that a layer tracks, is NaN or infinite.
         """
         for name in ("loss", *self._means):
             value = float(logs.get(name, 0.0))

@@ -25,8 +25,8 @@ class AttentionEntropy(keras.metrics.Metric):
         dtype: Type of the results. Defaults to `None`.
 
     Call arguments:
-        weights: Float tensor of shape `(num_walks, batch, length)`, or a list of one tensor a
-            walk: zero or more.
+        weights: Non-negative float tensor of shape `(num_walks, batch, length)`, or a list of one
+            tensor per walk.
         mask: Optional boolean tensor of shape `(batch, length)`, true where valid.
 
     Returns:
@@ -71,14 +71,14 @@ class AttentionEntropy(keras.metrics.Metric):
         weights = tf.cast(tf.convert_to_tensor(weights), tf.float32)
         if mask is not None:  # not a product: the weights of padding may be NaN
             weights = zero_padding(weights[..., None], mask)[..., 0]
-        total = tf.reduce_sum(weights, axis=-1)
-        read = total > 0
-        total = tf.where(read, total, 1.0)
-        share = weights / total[..., None]
+        total = tf.reduce_sum(weights, axis=-1)  # (num_walks, batch)
+        has_weight = total > 0
+        total = tf.where(has_weight, total, 1.0)
+        share = weights / total[..., None]  # (num_walks, batch, length)
         entropy = -tf.reduce_sum(tf.math.xlogy(share, share), axis=-1)
-        entropy = tf.where(read, entropy, 0.0)
+        entropy = tf.where(has_weight, entropy, 0.0)  # (num_walks, batch)
         self.total.assign_add(tf.reduce_sum(tf.cast(entropy, tf.float64), axis=1))
-        self.rows.assign_add(tf.reduce_sum(tf.cast(read, tf.float64), axis=1))
+        self.rows.assign_add(tf.reduce_sum(tf.cast(has_weight, tf.float64), axis=1))
 
     def result(self) -> dict[str, tf.Tensor]:
         total, rows = tf.convert_to_tensor(self.total), tf.convert_to_tensor(self.rows)

@@ -5,17 +5,17 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One number that runs report, and how it is printed.
+    """A number that runs report, and its format.
 
     Args:
-        name: String. Its key in `metrics.json`, and its name in `compile` and in `monitor`.
-        title: String. What it is called in tables.
-        digits: Integer. Digits after the decimal point.
-        unit: String. The unit of the printed number. Defaults to `""`.
+        name: String. Key in `metrics.json`, and name in `compile` and `monitor`.
+        title: String. Title in tables.
+        digits: Integer. Number of digits after the decimal point.
+        unit: String. Unit of the printed number. Defaults to `""`.
         smaller_is_better: Boolean. Defaults to `False`.
-        needs_groups: Boolean. Whether it needs the group of each row. Defaults to `False`.
-        statistic: String. Its key in `usage_statistics`, or `None` where it does not come from
-            the reads of a memory. Defaults to `None`.
+        needs_groups: Boolean. Whether the figure needs the group of each row. Defaults to `False`.
+        statistic: String. Key in `usage_statistics`, or `None` if the figure does not describe the
+            reads of a memory. Defaults to `None`.
 
     Example:
 
@@ -41,7 +41,7 @@ class Figure:
         return "-" if value is None else f"{value:,.{self.digits}f}"
 
 
-# Of the predictions.
+# Figures of the predictions.
 QUALITY = (
     Figure("auc", "AUC", 4),
     Figure("gauc", "GAUC", 4, needs_groups=True),
@@ -50,14 +50,14 @@ QUALITY = (
     Figure("normalized_entropy", "NE", 4, smaller_is_better=True),
 )
 
-# Of the slots of a memory.
+# Figures of the slots of a memory.
 SLOTS = (
     Figure("slots_used", "slots used", 1, unit="%", statistic="used"),
     Figure("memory_kl", "KL", 3, smaller_is_better=True, statistic="kl"),
     Figure("slots_for_90", "slots for 90 %", 0, statistic="top90"),
 )
 
-# Of the run itself.
+# Figures of the run.
 RUN = (
     Figure("loss", "loss", 4, smaller_is_better=True),
     Figure("examples", "examples", 0),
@@ -83,15 +83,15 @@ def select(*names: str) -> tuple[Figure, ...]:
     return tuple(FIGURES[name] for name in names)
 
 
-# What progress lines show, and what early stopping and a search can choose by.
+# Figures of progress lines, which early stopping and a search can monitor.
 MONITORED = select("auc", "gauc", "logloss")
 
 
 def slot_figures(statistics: dict) -> dict:
-    """Returns the figures of a memory from what `usage_statistics` returns.
+    """Returns the figures of a memory from its usage statistics.
 
     Args:
-        statistics: Dictionary of `usage_statistics`.
+        statistics: Dictionary returned by `usage_statistics`.
 
     Example:
 

@@ -15,23 +15,23 @@ _NAMES = {"impressions": "gauc", "uniform": "qauc", "clicks": "click_gauc"}
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class GroupedAUC(LabelMetric):
-    """AUC of the rows of each group, averaged over groups; exact.
+    """Exact AUC of the rows of each group, averaged over groups.
 
     With `weight="impressions"` (GAUC) a group is weighted by its rows' weights, with `"clicks"` by
-    its positives' weights, with `"uniform"` (QAUC) all groups are weighted equally. A group with
-    one class only has no AUC: it is left out of numerator and denominator, and counted as skipped.
-    Rows without a group, such as those without a user, are left out and counted as ungrouped. NaN
-    if no group is left, or after a NaN prediction.
+    its positives' weights. With `"uniform"` (QAUC) all groups are weighted equally. A group with
+    only one class has no AUC: it is excluded from numerator and denominator, and counted as
+    skipped. Rows without a group, such as those without a user, are excluded and counted as
+    ungrouped. The result is NaN if no group remains, or after a NaN prediction.
 
-    Rows are kept until `reset_state`, 20 bytes each; above `spill_rows` they are moved to temporary
-    files, of which one partition (with all rows of its groups) is in memory at a time. `result()`
-    computes the value in eager code, as at the end of an epoch and of `evaluate`. Inside a
-    `tf.function`, as in each step of `fit`, it returns the last computed value, at first NaN.
-    Replicas of one process share the rows; each worker process has its own.
+    Rows are stored until `reset_state`, 20 bytes each. Above `spill_rows` they are moved to
+    temporary files, of which one partition (with all rows of its groups) is in memory at a time.
+    In eager code, as at the end of an epoch and of `evaluate`, `result()` computes the value.
+    Inside a `tf.function`, as in each step of `fit`, it returns the last computed value, initially
+    NaN. Replicas of one process share the rows; each worker process has its own.
 
     Args:
         weight: `"impressions"`, `"uniform"` or `"clicks"`. Defaults to `"impressions"`.
-        label_index: Integer. Which label of `(batch, num_labels)` is scored. Defaults to `0`.
+        label_index: Integer. Index of the scored label. Defaults to `0`.
         spill_rows: Integer above zero. Largest number of rows in memory. Defaults to `4000000`.
         from_logits: Boolean. Accepted for symmetry; it does not change a ranking. Defaults to
             `True`.
@@ -42,8 +42,8 @@ class GroupedAUC(LabelMetric):
         y_true: 0 or 1, of shape `(batch, num_labels)` or `(batch,)`.
         y_pred: Shaped like `y_true`.
         sample_weight: Weights of shape `(batch,)`, or `None`.
-        groups: Integers of shape `(batch,)`: which group each row belongs to. The smallest int64
-            stands for none.
+        groups: Integers of shape `(batch,)`: the group of each row. The smallest int64 means no
+            group.
 
     Returns:
         Scalar.
@@ -134,9 +134,9 @@ class GroupedAUC(LabelMetric):
 
         Returns:
             Dictionary: `value` (float), `groups` (number of groups), `skipped` (number of groups
-            with one class only), `skipped_share` (their share of groups, NaN without any), `rows`
-            (number of rows with a group), `ungrouped` (number of rows without), and `by_weight`
-            (the value with each of the three weights).
+            with only one class), `skipped_share` (their share of groups, NaN without groups),
+            `rows` (number of rows with a group), `ungrouped` (number of rows without), and
+            `by_weight` (the value with each of the three weights).
         """
         if self._cached is None:
             self._cached = self._compute()

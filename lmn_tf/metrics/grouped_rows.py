@@ -16,7 +16,7 @@ _PARTITIONS = 64
 
 
 class GroupedRows:
-    """Collects (group, score, label, weight) and yields them with all rows of a group together.
+    """Stores rows of (group, score, label, weight), and yields all rows of a group together.
 
     Above `spill_rows` rows, the rows in memory are moved to temporary files, partitioned by a hash
     of the group, so that only one partition has to be in memory at a time. The files are removed by
@@ -41,7 +41,7 @@ class GroupedRows:
     def append(
         self, groups: np.ndarray, scores: np.ndarray, labels: np.ndarray, weights: np.ndarray
     ) -> None:
-        """Adds rows: arrays of one length."""
+        """Adds rows, given as arrays of equal length."""
         chunk = np.empty(len(groups), _ROW)
         chunk["group"], chunk["score"] = groups, scores
         chunk["label"], chunk["weight"] = labels, weights
@@ -74,7 +74,7 @@ class GroupedRows:
         return os.path.join(self._files, f"{index:03d}.rows")
 
     def parts(self) -> Iterator[np.ndarray]:
-        """Yields arrays of rows; no group is in two of them."""
+        """Yields arrays of rows; each group is in one of them."""
         with self._lock:
             rows = np.concatenate(self._chunks) if self._chunks else np.empty(0, _ROW)
             if self._files is None:
@@ -100,7 +100,7 @@ class GroupedRows:
 
 def _partition(groups):
     # Multiplicative hashing: the top bits depend on all bits of the group, so small and strided
-    # ids spread as well as hashes do.
+    # ids spread as evenly as hashes.
     mixed = groups.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     return (mixed >> np.uint64(64 - 6)).astype(np.int64)
 
@@ -112,8 +112,8 @@ def group_aucs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows: Structured array with `group`, `score`, `label` and `weight`.
 
     Returns:
-        Three float64 arrays, one entry a group in order of the group's number: the AUC (NaN where
-        the group has one class only), the sum of weights, and the sum of the positives' weights.
+        Three float64 arrays with one entry per group, in the order of group numbers: the AUC (NaN
+        if the group has only one class), the sum of weights, and the sum of the positives' weights.
     """
     if not len(rows):
         return np.empty(0), np.empty(0), np.empty(0)
@@ -121,7 +121,7 @@ def group_aucs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     new_group = np.empty(len(rows), bool)
     new_group[0] = True
     np.not_equal(rows["group"][1:], rows["group"][:-1], out=new_group[1:])
-    # A run is the rows of one group with one score: the ties.
+    # A run is the rows of a group with equal scores: ties.
     new_run = new_group.copy()
     new_run[1:] |= rows["score"][1:] != rows["score"][:-1]
     runs = np.flatnonzero(new_run)

@@ -10,11 +10,11 @@ class LabelMetric(keras.metrics.Metric):
     """Base class of metrics that score one label of a model.
 
     Args:
-        name: String.
-        label_index: Integer. The column of `(batch, num_labels)` that is scored. Defaults to `0`.
+        name: String. Name of the metric.
+        label_index: Integer. Index of the scored label. Defaults to `0`.
         from_logits: Boolean. Whether predictions are logits rather than probabilities. Defaults to
             `True`.
-        dtype: Type of the result only. Defaults to `None`.
+        dtype: Type of the result. Defaults to `None`.
 
     Raises:
         ValueError: If `label_index` is negative.
@@ -50,7 +50,7 @@ class LabelMetric(keras.metrics.Metric):
         return values[:, self.label_index]
 
     def take_weight(self, sample_weight: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor:
-        """Returns weights of shape `(batch,)`: ones where `sample_weight` is `None`."""
+        """Returns weights of shape `(batch,)`: ones if `sample_weight` is `None`."""
         if sample_weight is None:
             return tf.ones_like(like)
         weight = tf.cast(sample_weight, like.dtype)

@@ -15,8 +15,8 @@ class LogLoss(LabelMetric):
     row.
 
     Args:
-        label_index: Integer. Which label of `(batch, num_labels)` is scored. Defaults to `0`.
-        from_logits: Boolean. Whether predictions are logits, else probabilities. Defaults to
+        label_index: Integer. Index of the scored label. Defaults to `0`.
+        from_logits: Boolean. Whether predictions are logits rather than probabilities. Defaults to
             `True`.
         name: String. Defaults to `"logloss"`.
         dtype: Type of the result. Defaults to `None`.
@@ -65,7 +65,7 @@ class LogLoss(LabelMetric):
         return tf.cast(self.mean(self.total), self.dtype)
 
     def mean(self, total: keras.Variable) -> tf.Tensor:
-        """Returns a sum over the rows divided by their weight, in float64."""
+        """Returns a sum over rows divided by their total weight, in float64."""
         weight = tf.convert_to_tensor(self.weight)
         mean = tf.convert_to_tensor(total) / tf.where(weight > 0, weight, 1.0)
         return tf.where(weight > 0, mean, tf.constant(np.nan, tf.float64))

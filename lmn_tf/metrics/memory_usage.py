@@ -27,7 +27,7 @@ class MemoryUsage(keras.metrics.Metric):
 
     Call arguments:
         slots: Integers of shape `(..., top_k)`: the slots that each query read.
-        weights: Shaped like `slots`: zero or more. `None` counts every read as 1.
+        weights: Non-negative numbers shaped like `slots`. `None` counts every read as 1.
         mask: Booleans shaped like the leading dimensions of `slots`, `(batch, length)` for
             `(batch, length, heads, top_k)`. `None` means that every query counts.
 
@@ -76,7 +76,7 @@ class MemoryUsage(keras.metrics.Metric):
         slots, weights = tf.reshape(slots, [-1]), tf.reshape(weights, [-1])
         reads = self.reads.value
         if isinstance(reads, tf.distribute.DistributedValues) or not hasattr(reads, "scatter_add"):
-            # A variable that replicas sum up has no scatter, nor has one in a stateless scope.
+            # A variable summed over replicas has no scatter, nor has one in a stateless scope.
             self.reads.assign_add(tf.math.unsorted_segment_sum(weights, slots, self.memory_size))
         else:
             reads.scatter_add(tf.IndexedSlices(weights, slots))
@@ -86,18 +86,18 @@ class MemoryUsage(keras.metrics.Metric):
         total = tf.reduce_sum(reads)
         nan = tf.constant(np.nan, tf.float64)
         share = tf.sort(reads / tf.where(total > 0, total, 1.0))
-        held = tf.cumsum(share)
+        cumulative = tf.cumsum(share)
         size = self.memory_size
         log = tf.math.log(tf.where(share > 0, share, 1.0))
         statistics = {
             "used": 100.0 * tf.reduce_mean(tf.cast(share > 0, tf.float64)),
             "kl": np.log(size) + tf.reduce_sum(share * log),
-            "gini": 1.0 - 2.0 * tf.reduce_mean(held),
+            "gini": 1.0 - 2.0 * tf.reduce_mean(cumulative),
         }
         from_top = tf.cumsum(share, reverse=True)[::-1]
         for percent in (50, 90, 99):
-            short = tf.cast(from_top < percent / 100.0 - 1e-12, tf.float64)
-            statistics[f"top{percent}"] = tf.reduce_sum(short) + 1.0
+            is_below = tf.cast(from_top < percent / 100.0 - 1e-12, tf.float64)
+            statistics[f"top{percent}"] = tf.reduce_sum(is_below) + 1.0
         return {
             f"{self.name}_{key}": tf.cast(tf.where(total > 0, value, nan), self.dtype)
             for key, value in statistics.items()
@@ -115,18 +115,18 @@ class MemoryUsage(keras.metrics.Metric):
 
 
 def usage_statistics(reads: np.ndarray) -> dict[str, float]:
-    """Describes the distribution of `reads`, one number per slot.
+    """Describes the distribution of reads over slots.
 
     With `z` the share of each of `n` slots: `used` is the percentage of slots with `z > 0`; `kl`
-    is `log(n) + sum(z * log(z))`, 0 for even use and `log(n)` for one slot only; `gini` is
-    `1 - 2 * mean(cumsum(sort(z)))`; `top50`, `top90` and `top99` are the number of most used slots
-    that together have that percentage of the reads.
+    is `log(n) + sum(z * log(z))`, 0 for even use and `log(n)` for a single slot; `gini` is
+    `1 - 2 * mean(cumsum(sort(z)))`; `top50`, `top90` and `top99` are the smallest numbers of slots
+    that hold that percentage of the reads.
 
     Args:
-        reads: Array of shape `(n,)`, zero or more.
+        reads: Non-negative array of shape `(n,)`.
 
     Returns:
-        Dictionary of floats, all NaN when nothing was read.
+        Dictionary of floats, all NaN if nothing was read.
 
     Example:
 
@@ -141,11 +141,11 @@ def usage_statistics(reads: np.ndarray) -> dict[str, float]:
         return dict.fromkeys(keys, float("nan"))
     share = np.sort(reads / total)[::-1]
     positive = share[share > 0]
-    held = np.cumsum(share)
+    cumulative = np.cumsum(share)
     values = [
         100.0 * len(positive) / len(share),
         np.log(len(share)) + np.sum(positive * np.log(positive)),
         1.0 - 2.0 * np.mean(np.cumsum(share[::-1])),
-        *(np.sum(held < level - 1e-12) + 1 for level in (0.5, 0.9, 0.99)),
+        *(np.sum(cumulative < level - 1e-12) + 1 for level in (0.5, 0.9, 0.99)),
     ]
     return {key: float(value) for key, value in zip(keys, values, strict=True)}

@@ -20,11 +20,11 @@ METRICS = {
 
 
 def named_metric(name: str, label_index: int = 0, prefix: str = "") -> keras.metrics.Metric:
-    """Creates the metric of a name, called `{prefix}{name}`.
+    """Creates the metric `name`, called `{prefix}{name}`.
 
     Args:
         name: String. A key of `METRICS`: a figure of `QUALITY`, or `"ne"`.
-        label_index: Integer. Which label it scores. Defaults to `0`.
+        label_index: Integer. Index of the scored label. Defaults to `0`.
         prefix: String before the name. Defaults to `""`.
 
     Example:

@@ -11,12 +11,12 @@ from lmn_tf.metrics.log_loss import LogLoss
 class NormalizedEntropy(LogLoss):
     """Mean logarithmic loss divided by the entropy of the mean label.
 
-    `LogLoss / -(r * log(r) + (1 - r) * log(1 - r))` with `r` the weighted mean of the labels.
-    1 is what the best constant prediction reaches; lower is better. NaN with one class only.
+    `LogLoss / -(r * log(r) + (1 - r) * log(1 - r))` with `r` the weighted mean of the labels. The
+    best constant prediction gives 1; lower is better. NaN with only one class.
 
     Args:
-        label_index: Integer. Which label of `(batch, num_labels)` is scored. Defaults to `0`.
-        from_logits: Boolean. Whether predictions are logits, else probabilities. Defaults to
+        label_index: Integer. Index of the scored label. Defaults to `0`.
+        from_logits: Boolean. Whether predictions are logits rather than probabilities. Defaults to
             `True`.
         name: String. Defaults to `"ne"`.
         dtype: Type of the result. Defaults to `None`.

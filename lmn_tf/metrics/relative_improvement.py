@@ -1,20 +1,20 @@
-"""Relative improvements of one result over another, in percent."""
+"""Relative improvements over a baseline, in percent."""
 
 
 def rela_impr(auc: float, base: float) -> float:
-    """Returns the relative improvement of `auc` over `base` in percent, above chance.
+    """Returns the relative improvement of AUC above chance, in percent.
 
     `((auc - 0.5) / (base - 0.5) - 1) * 100`; a random ranking has an AUC of 0.5.
 
     Args:
         auc: Float. AUC of the model.
-        base: Float above 0.5. AUC of the model it is compared with.
+        base: Float above 0.5. AUC of the baseline.
 
     Returns:
         Float, in percent; positive is better.
 
     Raises:
-        ValueError: If `base` is not above 0.5, where the ratio means nothing.
+        ValueError: If `base` is not above 0.5, where the ratio has no meaning.
 
     Example:
 
@@ -35,7 +35,7 @@ def logloss_improvement(logloss: float, base: float) -> float:
 
     Args:
         logloss: Float. Loss of the model.
-        base: Float above zero. Loss of the model it is compared with.
+        base: Float above zero. Loss of the baseline.
 
     Returns:
         Float, in percent: `(logloss - base) / base * 100`.

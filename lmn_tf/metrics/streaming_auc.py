@@ -10,8 +10,8 @@ from lmn_tf.distribute.collectives import replica_count, replica_id
 from lmn_tf.metrics.grouped_rows import GroupedRows
 from lmn_tf.metrics.label_metric import LabelMetric
 
-_INNER = 16.0  # bins are of equal width up to this logit on either side
-_OCTAVES = 16  # beyond it their width doubles with each power of two, up to 2 ** 20
+_INNER = 16.0  # bins have equal width for logits in [-16, 16)
+_OCTAVES = 16  # beyond, their width doubles with each power of two, up to 2 ** 20
 _MANTISSA_BITS = 23
 _FIRST_ROWS = 4096
 
@@ -20,31 +20,30 @@ _FIRST_ROWS = 4096
 class StreamingAUC(LabelMetric):
     """Area under the ROC curve: `P(score+ > score-) + P(equal) / 2`.
 
-    Rows are counted, by class, in bins of their logit: `num_bins` of equal width in [-16, 16), and
-    beyond it bins as wide as the logit is large, up to 2 ** 20 (a million); logits past that are
-    equal. Scores in one bin count as tied; except for those ties the result is exact, and
-    `error_bound()` returns the largest possible error (the exact AUC is within that bound of the
-    result).
+    Rows are counted by class in bins of their logit: `num_bins` bins of equal width in [-16, 16),
+    and beyond, up to 2 ** 20 (a million), bins whose width grows in proportion to the logit.
+    Larger logits count as equal. Scores in the same bin count as tied. Except for these ties the
+    result is exact; the exact AUC is within `error_bound()` of it.
 
-    The first rows are stored as well: as long as these are all rows, the result is exact. Up to
-    4,096 of them are part of the state, which makes `fit` and `evaluate` exact: in graphs, compiled
-    by XLA, and over replicas, each of which stores its share. Up to `exact_rows` are stored if the
-    metric is updated eagerly, as by `lmn-tf evaluate`. Few rows are binned only if steps on
-    parameter servers update a metric that the model was not compiled with: these steps are not
-    aware of each other's rows. Within a replica, the result is that of its own rows.
+    The first rows are stored as well. While these are all rows, the result is exact. Up to 4,096 of
+    them are part of the state, so that `fit` and `evaluate` are exact in graphs, under XLA, and
+    over replicas, each of which stores its share. Up to `exact_rows` are stored if the metric is
+    updated eagerly, as by `lmn-tf evaluate`. Only if steps on parameter servers update a metric
+    that the model was not compiled with, few rows are binned: these steps do not know each other's
+    rows. Within a replica, the result is that of its own rows.
 
-    With one class only there is no AUC: the result is NaN, as after a NaN prediction.
+    With only one class the result is NaN, as after a NaN prediction.
 
     Args:
-        num_bins: Integer, a power of two. The default's bins are 2 ** -11 of a logit wide, and
-            beyond 16 at most a thousandth of the logit. Defaults to `65536`.
-        label_index: Integer. Which label of `(batch, num_labels)` is scored. Defaults to `0`.
-        from_logits: Boolean. Whether predictions are logits, else probabilities. Defaults to
+        num_bins: Integer, a power of two. By default, bins are 2 ** -11 of a logit wide, and beyond
+            16 at most a thousandth of the logit. Defaults to `65536`.
+        label_index: Integer. Index of the scored label. Defaults to `0`.
+        from_logits: Boolean. Whether predictions are logits rather than probabilities. Defaults to
             `True`.
         name: String. Defaults to `"auc"`.
         dtype: Type of the result. Defaults to `None`.
-        exact_rows: Integer. Number of rows stored for an exact result, 20 bytes each, in graphs
-            the first 4,096 of them; 0 stores none. Defaults to `1000000`.
+        exact_rows: Integer. Number of rows stored for an exact result, 20 bytes each, of which
+            graphs store at most 4,096; 0 stores none. Defaults to `1000000`.
 
     Call arguments:
         y_true: 0 or 1, of shape `(batch, num_labels)` or `(batch,)`.
@@ -55,7 +54,7 @@ class StreamingAUC(LabelMetric):
         Scalar.
 
     Raises:
-        ValueError: If `num_bins` is no power of two, or `exact_rows` is negative.
+        ValueError: If `num_bins` is not a power of two, or `exact_rows` is negative.
 
     Example:
 
@@ -93,14 +92,14 @@ class StreamingAUC(LabelMetric):
         self.rows = self.add_variable((), initializer="zeros", dtype="float64", name="rows")
         self.broken = self.add_variable((), initializer="zeros", dtype="float32", name="broken")
         # Score, label, weight and 1 of each row, at an index that no other row or replica uses, so
-        # that states can be summed; the last column reveals two rows at the same index.
+        # that states can be summed. The last column reveals two rows at the same index.
         self.first_rows = self.add_variable(
             (min(exact_rows, _FIRST_ROWS), 4),
             initializer="zeros",
             dtype="float32",
             name="first_rows",
         )
-        self._kept, self._are_few = GroupedRows(spill_rows=np.inf), True
+        self._stored, self._are_few = GroupedRows(spill_rows=np.inf), True
 
     def update_state(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
@@ -113,7 +112,7 @@ class StreamingAUC(LabelMetric):
         self._add_first_rows(logits, labels, weights)
         self.rows.assign_add(tf.cast(tf.size(labels), tf.float64))
         self.broken.assign_add(tf.reduce_sum(tf.cast(tf.math.is_nan(logits), self.broken.dtype)))
-        # Two weights a row rather than a bin chosen by class: labels may be soft.
+        # Each row adds to both classes rather than to one, since labels may be soft.
         bins, size = self._bins(logits), self.histogram.shape[1]
         parts = weights * (1.0 - labels), weights * labels
         counts = [tf.math.unsorted_segment_sum(part, bins, size) for part in parts]
@@ -125,7 +124,7 @@ class StreamingAUC(LabelMetric):
         """Returns the bin of each logit; the order of logits is preserved between bins."""
         inner = tf.floor((logits + _INNER) * (self.num_bins / (2 * _INNER)))
         inner = tf.cast(tf.clip_by_value(inner, 0.0, self.num_bins - 1.0), tf.int32)
-        # The bits of a positive float, read as an integer, grow with it: linearly in an octave.
+        # The bits of a positive float, read as an integer, increase with it, linearly per octave.
         beyond = tf.bitcast(tf.abs(logits), tf.int32) - int(np.float32(_INNER).view(np.int32))
         steps = beyond // (2**_MANTISSA_BITS // self._per_octave)
         steps = tf.clip_by_value(steps, 0, self._per_side - 1)
@@ -147,29 +146,29 @@ class StreamingAUC(LabelMetric):
         self.first_rows.assign(tf.convert_to_tensor(self.first_rows) + added)
 
     def _keep(self, logits, labels, weights):
-        if self._kept.num_rows + len(logits) > self.exact_rows:
+        if self._stored.num_rows + len(logits) > self.exact_rows:
             self._are_few = False
-            self._kept.clear()
+            self._stored.clear()
         if self._are_few:
-            self._kept.append(np.zeros(len(logits), np.int64), logits, labels, weights)
+            self._stored.append(np.zeros(len(logits), np.int64), logits, labels, weights)
 
     @property
     def is_exact(self) -> bool:
-        """Whether the result is computed from all rows; only eager code can tell."""
+        """Whether the result is computed from all rows; defined in eager code only."""
         return self._keeps_all() or bool(self._has_all(tf.convert_to_tensor(self.first_rows)))
 
     def _keeps_all(self):
         rows = float(keras.ops.convert_to_numpy(self.rows))
-        return self._are_few and rows == self._kept.num_rows
+        return self._are_few and rows == self._stored.num_rows
 
     def _has_all(self, first_rows):
-        taken = first_rows[:, 3]
+        rows_at = first_rows[:, 3]  # number of rows at each index
         rows = tf.cast(tf.convert_to_tensor(self.rows), tf.float32)
-        return tf.logical_and(tf.reduce_all(taken <= 1), tf.equal(tf.reduce_sum(taken), rows))
+        return tf.logical_and(tf.reduce_all(rows_at <= 1), tf.equal(tf.reduce_sum(rows_at), rows))
 
     def result(self) -> tf.Tensor:
         if tf.executing_eagerly() and self._keeps_all():
-            rows = np.concatenate(list(self._kept.parts()))
+            rows = np.concatenate(list(self._stored.parts()))
             auc = _auc(_own_bins(rows["score"], rows["label"], rows["weight"]))
         else:
             first_rows = tf.convert_to_tensor(self.first_rows)
@@ -183,7 +182,7 @@ class StreamingAUC(LabelMetric):
         return tf.cast(tf.where(whole, auc, tf.constant(np.nan, tf.float64)), self.dtype)
 
     def error_bound(self) -> float:
-        """Returns the largest possible distance of the exact AUC from `result()`, a float."""
+        """Returns an upper bound of the distance of the exact AUC from `result()`, a float."""
         negatives, positives = keras.ops.convert_to_numpy(self.histogram)
         pairs = positives.sum() * negatives.sum()
         if not pairs > 0:
@@ -193,7 +192,7 @@ class StreamingAUC(LabelMetric):
     def reset_state(self) -> None:
         """Drops all rows."""
         super().reset_state()
-        self._kept.clear()
+        self._stored.clear()
         self._are_few = True
 
     def get_config(self) -> dict[str, Any]:
@@ -204,7 +203,7 @@ class StreamingAUC(LabelMetric):
 
 
 def _own_bins(scores, labels, weights):
-    """Returns a histogram with one bin for each score that occurs."""
+    """Returns a histogram with one bin for each distinct score."""
     order = tf.argsort(scores)
     scores = tf.gather(scores, order)
     labels, weights = (
@@ -217,7 +216,7 @@ def _own_bins(scores, labels, weights):
 
 
 def _auc(histogram):
-    """Returns the AUC of bins in order, NaN with one class only."""
+    """Returns the AUC of ordered bins, NaN with only one class."""
     negatives, positives = tf.unstack(histogram)
     below = tf.cumsum(negatives, exclusive=True)
     wins = tf.tensordot(positives, below + 0.5 * negatives, 1)

@@ -14,15 +14,15 @@ def default(
     """Returns Adam for the dense variables and row-wise Adagrad for the tables.
 
     Args:
-        dense: A learning rate for Adam, or a `keras.optimizers.Optimizer`. Defaults to `0.001`.
-        tables: A learning rate for `RowWiseAdagrad`, or a `keras.optimizers.Optimizer`. Defaults
-            to `0.05`.
-        clip_norm: Float or `None`. The largest global norm of each group's gradient; dense
-            variables and tables are clipped separately. Optimizers passed as instances keep their
-            own clipping. Defaults to `None`.
+        dense: Learning rate of Adam, or a `keras.optimizers.Optimizer`. Defaults to `0.001`.
+        tables: Learning rate of `RowWiseAdagrad`, or a `keras.optimizers.Optimizer`. Defaults to
+            `0.05`.
+        clip_norm: Float or `None`. Largest global norm of each group's gradient; dense variables
+            and tables are clipped separately. Optimizers passed as instances keep their own
+            clipping. Defaults to `None`.
 
     Returns:
-        A `GroupOptimizer`; see `is_table` for which variables count as tables.
+        A `GroupOptimizer`. `is_table` decides which variables are tables.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""An optimizer that delegates tables and dense variables to optimizers of their own."""
+"""Optimizer that delegates tables and dense variables to separate optimizers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ TABLE_NAMES = ("embeddings", "memory_values")
 def is_table(variable: keras.Variable | tf.Variable) -> bool:
     """Returns whether `variable` is a table whose rows are read by id.
 
-    Decided by name: true if the last part of the variable's path ends with `"embeddings"` (the
-    name of embedding tables in Keras and this package) or with `"memory_values"` (the value table
-    of a large memory). Memory keys are not tables: every query scores all of them.
+    A variable is a table if the last part of its path ends with `"embeddings"` (the name of
+    embedding tables in Keras and in this package) or with `"memory_values"` (the value table of a
+    large memory). Memory keys are not tables, since every query scores all of them.
 
     Args:
         variable: `keras.Variable` or `tf.Variable`.
@@ -39,7 +39,7 @@ def is_table(variable: keras.Variable | tf.Variable) -> bool:
     return _path(variable).split("/")[-1].split(":")[0].endswith(TABLE_NAMES)
 
 
-def _times(gradient, factor):
+def _scaled(gradient, factor):
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
     return gradient * factor
@@ -56,8 +56,8 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
     Each group has its own learning rate, schedule, state and clipping: `global_clipnorm` of an
     optimizer covers its own variables only. Sparse gradients are merged (entries of the same row
     are summed) before an optimizer receives them, because the optimizers of Keras would square and
-    clip the entries. `learning_rate` reads and sets the rate of `dense`, for callbacks that expect
-    a single rate; use `tables.learning_rate` for the other one; `optimizers` lists all.
+    clip single entries. `learning_rate` reads and sets the rate of `dense`, for callbacks that
+    expect a single rate; `tables.learning_rate` is that of tables. `optimizers` lists all.
 
     Under a strategy with several replicas, gradients are clipped after the sum over replicas, as
     on one device. If two replicas read a row, the optimizers of Keras receive two entries of it; a
@@ -99,8 +99,8 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
             if not is_table(variable):
                 return dense
             layer = "/" + _path(variable).rpartition("/")[0]
-            fitting = [key for key in named if layer.endswith(f"/{key}")]
-            return named[max(fitting, key=len)] if fitting else tables
+            matching = [key for key in named if layer.endswith(f"/{key}")]
+            return named[max(matching, key=len)] if matching else tables
 
         super().__init__(choose, loss_scale_factor=loss_scale_factor, name=name)
         # In a fixed order, so that the weights of a checkpoint do not depend on the order in which
@@ -119,10 +119,10 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
         grads: list[tf.Tensor | tf.IndexedSlices | None],
         trainable_variables: list[keras.Variable] | None = None,
     ) -> None:
-        """Applies gradients, each by the optimizer of its variable."""
+        """Applies each gradient with the optimizer of its variable."""
         variables = trained_variables(self) if trainable_variables is None else trainable_variables
         if len(variables) == len(grads):  # otherwise Keras raises its own error
-            # Row optimizers merge by themselves, after the sum over replicas.
+            # Row optimizers merge on their own, after the sum over replicas.
             grads = [
                 gradient
                 if isinstance(self._choose(variable), RowOptimizer)
@@ -134,9 +134,9 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
         super().apply(grads, trainable_variables)
 
     def _clip_over_replicas(self, grads, variables):
-        """Clips sums over replicas for optimizers of Keras, which would clip before they sum.
+        """Clips sums over replicas for optimizers of Keras, which would clip before the sum.
 
-        Each replica then holds its share of the clipped sum, which must not be clipped again.
+        Each replica then holds its share of the clipped sum, which is not clipped again.
         """
         grads, replicas = list(grads), replica_count()
         for optimizer in self.optimizers:
@@ -149,13 +149,13 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
             if isinstance(optimizer, RowOptimizer) or not clips or not indices:
                 continue
             scale = optimizer.loss_scale_factor or 1.0
-            scaled = [_times(grads[index], 1.0 / scale) for index in indices]
+            scaled = [_scaled(grads[index], 1.0 / scale) for index in indices]
             summed = tf.distribute.get_replica_context().all_reduce(
                 tf.distribute.ReduceOp.SUM, scaled
             )
             clipped = clipped_gradients(optimizer, [merge_gradient(total) for total in summed])
             for index, gradient in zip(indices, clipped, strict=True):
-                grads[index] = _times(gradient, scale / replicas)
+                grads[index] = _scaled(gradient, scale / replicas)
         return grads
 
     @property

@@ -11,7 +11,7 @@ from lmn_tf.optimizers.sharded_variable_mixin import ShardedVariableMixin
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class LossScaleOptimizer(ShardedVariableMixin, keras.optimizers.LossScaleOptimizer):
-    """Keras' dynamic loss scaling, at the cost of the rows read instead of the whole table.
+    """Dynamic loss scaling as in Keras, at the cost of the rows read instead of the whole table.
 
     Before each step, loss scaling checks for infinite and NaN gradients, for which Keras converts
     a sparse gradient to a dense one. This optimizer checks the rows of the sparse gradient. A
@@ -63,13 +63,13 @@ class LossScaleOptimizer(ShardedVariableMixin, keras.optimizers.LossScaleOptimiz
 
 
 def with_loss_scaling(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Wraps an optimizer as Keras would, but so that the gradients of tables stay sparse.
+    """Wraps an optimizer as Keras does, but keeps the gradients of tables sparse.
 
     Args:
         optimizer: `keras.optimizers.Optimizer`.
 
     Returns:
-        A `LossScaleOptimizer`, or the given optimizer where it scales losses already.
+        A `LossScaleOptimizer`, or the given optimizer if it already scales losses.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Base class of the optimizers of tables: a step over the rows that were read."""
+"""Base class of optimizers that update only the rows that were read."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,20 +26,20 @@ from lmn_tf.optimizers.sparse_gradient import merge_gradient
 class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
     """Base class of optimizers that update only the rows of a table that were read.
 
-    A step merges the gradient entries of the same row, after the sum over replicas, clips the
+    A step merges the gradient entries of the same row after the sum over replicas, clips the
     result, and passes each row and its state to the formula of the subclass. A row counts as read
     if the mean square of its gradient is not zero; all other rows, and their state, stay exactly
     the same. A sparse gradient (`tf.IndexedSlices`) takes time in proportion to its rows, a dense
-    one in proportion to the table; both take the same step. A variable of rank 1 has rows of one
-    element, a scalar is one row.
+    one in proportion to the table; both give the same update. A variable of rank 1 has rows of one
+    element, and a scalar is one row.
 
     Clipping (`clipnorm`, `global_clipnorm`, `clipvalue`) applies to the merged rows: a row read
     twice counts with its total gradient, and two replicas clip like one device.
 
-    `weight_decay` is decoupled and lazy: a row that was read first decays by `learning_rate *
+    `weight_decay` is decoupled and lazy: a row that was read also decays by `learning_rate *
     weight_decay`, as in AdamW; other rows do not decay. So a row decays as often as it is read
     (our choice: decay of the whole table would take time in proportion to its size).
-    `exclude_from_weight_decay` works.
+    `exclude_from_weight_decay` is supported.
 
     Two parts of plain Keras still take time in proportion to the table: reading a
     `keras.layers.Embedding`, whose variable TensorFlow copies at each step after sparse updates
@@ -47,7 +47,8 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
     wraps around an optimizer under `mixed_float16` (`lmn_tf.optimizers.LossScaleOptimizer` keeps
     gradients sparse; the models of this package use it automatically).
 
-    `use_ema` and `gradient_accumulation_steps` work, but process the whole table at each step.
+    `use_ema` and `gradient_accumulation_steps` are supported, but process the whole table at each
+    step.
     The mean of accumulated gradients is clipped. On several replicas they are limited to eager
     steps: TensorFlow refuses them inside a `tf.function`, as for the optimizers of Keras. State is
     stored and computed in float32, or in float64 for float64 variables.
@@ -98,14 +99,14 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
             shape: Tuple, the shape of the variable.
 
         Returns:
-            Dictionary from a name to `(shape, initial value)`. The first axis is that of the rows.
+            Dictionary from a name to `(shape, initial value)`. The first axis is the row axis.
         """
         raise NotImplementedError("`state_shapes` must be defined")
 
     def step_rows(
         self, gradient: tf.Tensor, state: dict[str, tf.Tensor], rate: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Computes one step of some rows; a pure function.
+        """Computes the step of the rows that were read; a pure function.
 
         Args:
             gradient: Tensor of shape `(rows, ...)`.
@@ -113,7 +114,7 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
             rate: Scalar tensor.
 
         Returns:
-            Tuple `(step, state)`: what to subtract from the rows, and the new state.
+            Tuple `(step, state)`: the difference to subtract from the rows, and the new state.
         """
         raise NotImplementedError("`step_rows` must be defined")
 
@@ -181,13 +182,13 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         state = self.state_of(variable)
         decays = self.weight_decay and is_decayed(self, variable)
         if not isinstance(variable, ParameterServerTable):
-            state = {name: each.value for name, each in state.items()}
+            state = {name: slot.value for name, slot in state.items()}
             self._update_rows(gradient, _resource(variable), state, learning_rate, decays)
             return
         for index, part in enumerate(variable.split(gradient)):
             with tf.device(variable.shards[index].device):
-                held = {name: each.shards[index] for name, each in state.items()}
-                self._update_rows(part, variable.shards[index], held, learning_rate, decays)
+                shards = {name: slot.shards[index] for name, slot in state.items()}
+                self._update_rows(part, variable.shards[index], shards, learning_rate, decays)
 
     def _update_rows(self, gradient, variable, state, learning_rate, decays):
         dtype = tf.as_dtype(_state_dtype(variable))
@@ -198,10 +199,10 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         else:
             rows = _AllRows()
         gradient = tf.cast(gradient, dtype)
-        old = {name: rows.read(each) for name, each in state.items()}
+        old = {name: rows.read(slot) for name, slot in state.items()}
         step, new = self.step_rows(gradient, old, rate)
-        for name, each in state.items():
-            rows.write(each, old[name], new[name])
+        for name, slot in state.items():
+            rows.write(slot, old[name], new[name])
         before = rows.read(variable)
         values = tf.cast(before, dtype)
         if decays:
@@ -218,13 +219,13 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         pass
 
     def _clip_gradients(self, grads):
-        # Keras would clip here, each replica on its own; see `_backend_update_step`.
+        # Keras would clip here, on each replica separately; see `_backend_update_step`.
         return grads
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        # Same flow as Keras' own, with the merge and the clip between the sum over replicas and
-        # the update: duplicates also arise between replicas. The gradient of a shard is summed
-        # over replicas by then, and its replica updates it on its own.
+        # As in Keras, but gradients are merged and clipped between the sum over replicas and the
+        # update, since duplicates also arise between replicas. The gradient of a shard is already
+        # summed over replicas, and updated by the replica that holds the shard.
         sharded = [isinstance(variable, ShardedTable) for variable in trainable_variables]
         pairs = [
             (gradient, variable if is_sharded else _resource(variable))
@@ -280,7 +281,7 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
 
 
 class _RowsRead:
-    """Access to the rows of distinct `ids`; with `adds`, safe for concurrent writers."""
+    """Access to the rows of distinct `ids`; with `adds`, safe for concurrent updates."""
 
     def __init__(self, ids, adds):
         self.ids = ids
@@ -290,10 +291,10 @@ class _RowsRead:
         return tf.gather(variable, self.ids)
 
     def write(self, variable, before, rows):
-        if self._adds:  # Concurrent writers that overwrite rows would lose updates.
+        if self._adds:  # Overwriting rows concurrently would lose updates.
             variable.scatter_add(tf.IndexedSlices(rows - before, self.ids))
         else:
-            # `scatter_sub` would do the same on one core, several times slower.
+            # `scatter_sub` runs on one core, and is several times slower.
             variable.scatter_update(tf.IndexedSlices(rows, self.ids))
 
 
@@ -320,7 +321,7 @@ def row_mean_square(rows: tf.Tensor) -> tf.Tensor:
 
 
 def were_read(gradient: tf.Tensor) -> tf.Tensor:
-    """Returns for each row of a gradient whether it counts as read; NaN counts."""
+    """Returns whether each row of a gradient counts as read; NaN counts."""
     return tf.not_equal(row_mean_square(gradient), 0)
 
 

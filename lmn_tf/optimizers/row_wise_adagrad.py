@@ -16,22 +16,22 @@ from lmn_tf.optimizers.row_optimizer import (
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class RowWiseAdagrad(RowOptimizer):
-    """Adagrad with one accumulator for each row of a table, updating only the rows that were read.
+    """Adagrad with one accumulator per row, which updates only the rows that were read.
 
-    With `g` the gradient of one row, summed over every time that the row was read in the batch:
+    With `g` the gradient of one row, summed over all reads of the row in the batch:
     `accumulator += mean(g ** 2)`, then `row -= learning_rate * g / (sqrt(accumulator) + epsilon)`.
-    A step costs time in proportion to the rows read, not to the table, and every other row (and
-    its accumulator) keeps its bits. Dense gradients take the same formula on all rows; a variable
-    of rank 1 counts as rows of one element, which makes it plain Adagrad. Clipping, weight decay,
-    moving averages and gradient accumulation: see `RowOptimizer`.
+    A step takes time in proportion to the rows read, not to the table; all other rows, and their
+    accumulators, stay exactly the same. Dense gradients use the same formula on all rows. A
+    variable of rank 1 has rows of one element, which gives plain Adagrad. For clipping, weight
+    decay, moving averages and gradient accumulation, see `RowOptimizer`.
 
     Args:
         learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable.
             Defaults to `0.05`.
-        initial_accumulator_value: Float, zero or more. Initial value of the accumulators: larger
+        initial_accumulator_value: Float, zero or more. Initial value of the accumulators. Larger
             values make the first steps smaller. Defaults to `0.0`.
-        epsilon: Float above zero. Added to the root, so that it bounds the step of a row whose
-            gradients are tiny. Defaults to `1e-8`.
+        epsilon: Float above zero. Added to the root, to bound the step of rows with tiny gradients.
+            Defaults to `1e-8`.
         name: String. Defaults to `"row_wise_adagrad"`.
         **kwargs: Base optimizer arguments.
 
@@ -48,8 +48,8 @@ class RowWiseAdagrad(RowOptimizer):
     [[1.0, 1.0], [0.5, 0.5], [1.0, 1.0]]
 
     Reference:
-        Duchi et al. 2011, "Adaptive subgradient methods", figure 1; one accumulator a row as the
-        exact row-wise Adagrad of FBGEMM (`EXACT_ROWWISE_ADAGRAD`), whose defaults we share.
+        Duchi et al. 2011, "Adaptive subgradient methods", figure 1; one accumulator per row as in
+        the exact row-wise Adagrad of FBGEMM (`EXACT_ROWWISE_ADAGRAD`), with the same defaults.
     """
 
     def __init__(

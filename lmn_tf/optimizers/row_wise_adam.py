@@ -12,32 +12,31 @@ from lmn_tf.optimizers.row_optimizer import RowOptimizer, over_rows, row_mean_sq
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class RowWiseAdam(RowOptimizer):
-    """Lazy Adam with one second moment for each row, updating only the rows that were read.
+    """Lazy Adam with one second moment per row, which updates only the rows that were read.
 
-    With `g` the gradient of one row, summed over every time that the row was read in the batch,
-    and `t` the number of steps that read this row:
+    With `g` the gradient of one row, summed over all reads of the row in the batch, and `t` the
+    number of steps that read the row:
 
     - `first_moment = beta_1 * first_moment + (1 - beta_1) * g`, as wide as the row;
     - `second_moment = beta_2 * second_moment + (1 - beta_2) * mean(g ** 2)`, one number;
     - `row -= learning_rate * first_moment / (1 - beta_1 ** t)
       / (sqrt(second_moment / (1 - beta_2 ** t)) + epsilon)`.
 
-    Every row has an Adam of its own, which only counts the steps that read the row: between them,
-    neither the row nor its moments change. So `t` counts reads of the row, and not steps of
-    training (our choice; FBGEMM counts steps). With the latter, a row that is first read late
-    starts from moments of zero without bias correction, and steps `(1 - beta_1 ** t) /
-    sqrt(1 - beta_2 ** t)` times too far: 3 times at its first read, 6.5 times at its tenth. For a
-    row that is read at every step, both are the same.
+    Between the steps that read a row, neither the row nor its moments change, and `t` counts these
+    steps rather than all training steps (our choice; FBGEMM counts all). With the latter, a row
+    that is first read late starts from moments of zero without bias correction, and its steps are
+    `(1 - beta_1 ** t) / sqrt(1 - beta_2 ** t)` times too large: 3 times at its first read, 6.5
+    times at its tenth. For a row that is read at every step, both are the same.
 
-    The second moment is the mean over the row, because rows are read as a whole: it takes one
-    number per row instead of a second table, and keeps the direction of the first moment.
+    The second moment is averaged over the row, because rows are read as a whole. It takes one
+    number per row instead of a second table, and preserves the direction of the first moment.
 
     `epsilon` is added to the corrected root, as in algorithm 1 of the paper; Keras adds it before
     the correction. A variable of rank 1 has rows of one element: plain Adam.
 
     A row whose gradient sums to zero does not count as read: it does not move by its first moment,
-    whether the gradient is sparse or dense. Clipping, weight decay (which makes this AdamW), moving
-    averages and gradient accumulation: see `RowOptimizer`.
+    whether the gradient is sparse or dense. For clipping, weight decay (as in AdamW), moving
+    averages and gradient accumulation, see `RowOptimizer`.
 
     Args:
         learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable.
@@ -62,7 +61,7 @@ class RowWiseAdam(RowOptimizer):
 
     Reference:
         Kingma and Ba 2015, "Adam: a method for stochastic optimization", algorithm 1; one second
-        moment a row as FBGEMM (`PARTIAL_ROWWISE_ADAM`).
+        moment per row as in FBGEMM (`PARTIAL_ROWWISE_ADAM`).
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class RowWiseAdam(RowOptimizer):
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Computes the step of row-wise Adam."""
         square = row_mean_square(gradient)
-        # 0 for a row that is not read, which leaves everything as it is; NaN counts as read.
+        # 0 for a row that was not read, which changes nothing; NaN counts as read.
         read = tf.cast(tf.not_equal(square, 0), square.dtype)
         reads = state["reads"] + read
         first, second = state["first_moment"], state["second_moment"]

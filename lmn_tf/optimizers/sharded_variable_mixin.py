@@ -9,7 +9,7 @@ from lmn_tf.distribute.tables.sharded_table import ShardedTable
 class ShardedVariableMixin:
     """Mixin of optimizers that support `ShardedTable`, whose value differs between replicas.
 
-    Keras identifies variables by their values, and saves them as a whole.
+    Keras identifies variables by their values and saves them as a whole.
     """
 
     def _var_key(self, variable):

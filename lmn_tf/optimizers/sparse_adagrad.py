@@ -11,20 +11,20 @@ from lmn_tf.optimizers.row_optimizer import RowOptimizer, check_not_negative
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SparseAdagrad(RowOptimizer):
-    """Keras' Adagrad, at the cost of the rows that were read.
+    """Adagrad as in Keras, at the cost of the rows that were read.
 
-    With `g` the gradient of one row, summed over every time that the row was read in the batch:
+    With `g` the gradient of one row, summed over all reads of the row in the batch:
     `accumulator += g ** 2`, then `row -= learning_rate * g / sqrt(accumulator + epsilon)`, element
     by element. Equal to `keras.optimizers.Adagrad` on the dense gradient, which takes time in
-    proportion to the table, and which squares each entry of a sparse gradient separately. The
+    proportion to the table; on a sparse gradient, Keras squares each entry separately. The
     accumulators take as much memory as the table; `RowWiseAdagrad` needs one per row.
 
-    Clipping, weight decay, moving averages and gradient accumulation: see `RowOptimizer`.
+    For clipping, weight decay, moving averages and gradient accumulation, see `RowOptimizer`.
 
     Args:
         learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable.
-            Defaults to `0.05` (ours; Keras has `0.001`).
-        initial_accumulator_value: Float, zero or more. Initial value of the accumulators: larger
+            Defaults to `0.05` (in Keras: `0.001`).
+        initial_accumulator_value: Float, zero or more. Initial value of the accumulators. Larger
             values make the first steps smaller. Defaults to `0.1`.
         epsilon: Float above zero. Added under the root. Defaults to `1e-7`.
         name: String. Defaults to `"sparse_adagrad"`.

@@ -1,4 +1,4 @@
-"""Optimizers from the values of a pipeline file."""
+"""Optimizers from the sections of a pipeline file."""
 
 import inspect
 from typing import Any
@@ -40,21 +40,21 @@ def make_optimizer(
     clip_norm: float | None = None,
     total_steps: int | None = None,
 ) -> keras.optimizers.Optimizer:
-    """Returns one optimizer from a one-key map `{NAME: learning rate or arguments}`.
+    """Creates an optimizer from `{NAME: learning rate or arguments}`.
 
     Args:
-        spec: `{"adam": 0.001}`, `{"adam": {"learning_rate": 0.001, "beta_1": 0.8}}` or just a
-            name, which takes the optimizer's own defaults.
-        schedule: `None`, or a `Schedule` section or a dictionary of its keys: see `from_spec`.
-            Defaults to `None`.
-        clip_norm: Float or `None`: the largest global norm of the gradient. Defaults to `None`.
-        total_steps: Integer or `None`: used in place of missing `decay_steps`. Defaults to `None`.
+        spec: `{"adam": 0.001}`, `{"adam": {"learning_rate": 0.001, "beta_1": 0.8}}` or a name, for
+            the optimizer's own defaults.
+        schedule: `Schedule` section, dictionary of its keys, or `None`; see `from_spec`. Defaults
+            to `None`.
+        clip_norm: Float or `None`. Largest global norm of the gradient. Defaults to `None`.
+        total_steps: Integer or `None`. Replaces missing `decay_steps`. Defaults to `None`.
 
     Returns:
         A `keras.optimizers.Optimizer`.
 
     Raises:
-        UserError: If a name, an argument or a value is not valid.
+        UserError: If a name, an argument or a value is invalid.
 
     Example:
 
@@ -87,7 +87,8 @@ def _arguments_of(optimizer_class):
         for parameter in list(inspect.signature(base.__init__).parameters.values())[1:]
     ]
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return sorted({each.name for each in parameters if each.kind in named} - {"name"})
+    names = {parameter.name for parameter in parameters if parameter.kind in named}
+    return sorted(names - {"name"})
 
 
 def _own_learning_rate(optimizer_class):
@@ -102,30 +103,29 @@ def from_spec(
     total_steps: int | None = None,
     named: dict[str, Any] | None = None,
 ) -> GroupOptimizer:
-    """Returns the optimizer of a pipeline: one for the dense variables, one for the tables.
+    """Creates the optimizer of a pipeline, for dense variables and tables.
 
-    Schedules scale both learning rates alike. With `rate` the given one and `s` the step after
+    Schedules scale both learning rates by the same factor. With the given `rate` and step `s` after
     warm-up: `constant` is `rate`; `cosine` is `rate * (1 + cos(pi * s / decay_steps)) / 2`, then
-    zero; `exponential` is `rate * decay_rate ** (s / decay_steps)`. Warm-up rises in a straight
-    line from `rate / warmup_steps`.
+    zero; `exponential` is `rate * decay_rate ** (s / decay_steps)`. Warm-up is linear, from
+    `rate / warmup_steps`.
 
     Args:
-        optimizer: `None`, or an `Optimizer` section or a dictionary of its keys `dense` and
-            `tables`, each `{NAME: learning rate or arguments}`. Defaults to `None`: the section's
-            own defaults.
-        schedule: `None`, or a `Schedule` section or a dictionary of its keys `kind`,
-            `warmup_steps`, `decay_steps` and `decay_rate`. Defaults to `None`.
-        clip_norm: Float or `None`. The largest global norm of each group's gradient; dense
-            variables and tables are clipped apart. Defaults to `None`.
-        total_steps: Integer or `None`. Number of training steps: the default of `decay_steps` is
-            what remains of them after warm-up. Defaults to `None`.
+        optimizer: `Optimizer` section, or dictionary of its keys `dense` and `tables`, each
+            `{NAME: learning rate or arguments}`. Defaults to `None`: the defaults of the section.
+        schedule: `Schedule` section, dictionary of its keys `kind`, `warmup_steps`, `decay_steps`
+            and `decay_rate`, or `None`. Defaults to `None`.
+        clip_norm: Float or `None`. Largest global norm of each group's gradient; dense variables
+            and tables are clipped separately. Defaults to `None`.
+        total_steps: Integer or `None`. Number of training steps; by default, `decay_steps` is the
+            number that remains after warm-up. Defaults to `None`.
         named: Dictionary from a table's name to its own `{NAME: ...}`, or `None`.
 
     Returns:
         A `GroupOptimizer`.
 
     Raises:
-        UserError: If a name, an argument or a value is not valid.
+        UserError: If a name, an argument or a value is invalid.
 
     Example:
 
@@ -145,7 +145,7 @@ def from_spec(
 def make_learning_rate(
     rate: float, schedule: Any = None, total_steps: int | None = None
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """Returns `rate`, or the Keras schedule that starts from it: see `from_spec`."""
+    """Returns `rate`, or the Keras schedule that starts from it; see `from_spec`."""
     schedule = _section(Schedule, schedule)
     if schedule.kind == "cosine":
         steps = _decay_steps(schedule, total_steps)
@@ -168,7 +168,7 @@ def _decay_steps(schedule, total_steps):
 
 
 def _section(cls, value):
-    """Returns a section of a pipeline file: the given one, or one made of a dictionary."""
+    """Returns a section of a pipeline file, parsed if it is a dictionary or `None`."""
     return parse(cls, value or {}) if value is None or isinstance(value, dict) else value
 
 

@@ -12,14 +12,14 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up of the learning rate, followed by a constant rate or a schedule.
 
     At step `s`, counted from zero: `rate * (s + 1) / warmup_steps` while `s < warmup_steps`, with
-    `rate` the first value of what follows; from then on `learning_rate(s - warmup_steps)`.
+    `rate` the first value of `learning_rate`; then `learning_rate(s - warmup_steps)`.
 
     Args:
         learning_rate: Float or `keras.optimizers.schedules.LearningRateSchedule`.
         warmup_steps: Integer, zero or more.
 
     Returns:
-        From a call with a step: a scalar tensor.
+        Scalar tensor, when called with a step.
 
     Raises:
         ValueError: If `warmup_steps` is negative.
