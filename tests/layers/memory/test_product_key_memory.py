@@ -102,7 +102,7 @@ def test_the_balance_of_the_keys_is_that_of_valid_inputs():
 
 
 def normed(keys, layer):
-    """Keys of a head, layer-normalised where the layer does so."""
+    """Keys of a head, layer-normalized where the layer does so."""
     if not layer.key_norm:
         return keys
     centred = keys - keys.mean(-1, keepdims=True)

@@ -54,7 +54,7 @@ def test_users_of_the_same_history_differ():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`merge` must be one of 'concat', 'add'. Received"):
         UserAwareQuery(merge="product")
-    with pytest.raises(ValueError, match="of one width. Received: behaviour width=4, user width=2"):
+    with pytest.raises(ValueError, match="of the same width. Received: behavior width=4"):
         UserAwareQuery(merge="add")(example(1, 3, 4), example(1, 2))
     with pytest.raises(ValueError, match="`hidden_units` must be a tuple of integers"):
         UserAwareQuery(hidden_units="8")
