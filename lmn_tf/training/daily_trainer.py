@@ -1,4 +1,4 @@
-"""Training on one day after another, each evaluated before it is trained on."""
+"""Training day by day, with progressive validation."""
 
 import dataclasses
 import shutil
@@ -31,34 +31,33 @@ from lmn_tf.training.training_loop import TrainingLoop, TrainState
 class DailyTrainer(Trainer):
     """Trains the model of a pipeline over dated files (`data.days`), day by day.
 
-    Each day is first evaluated with the model as the days before have left it, as it would have
-    scored that day's requests (progressive validation), then trained on once. `metrics.json` has
-    the figures of each day under `days` and their means, weighted by rows, under `progressive`;
-    the first day of a run without a warm start, which meets random weights, is left out of these.
-    Optimizer, steps and learning rates go on from day to day: all days are one run, and a day is
-    what an epoch is elsewhere.
+    Each day is first evaluated with the model trained on the days before, as it would have scored
+    that day's requests (progressive validation), and then trained on once. `metrics.json` has the
+    figures of each day under `days`, and their means, weighted by rows, under `progressive`. The
+    means exclude the first day of a run without a warm start, which is scored by random weights.
+    All days are one run with one optimizer, step counter and schedule; each day is an epoch.
 
-    Vocabularies are learned from the first day. With `vocabularies: grow` those of each later day
-    are learned just before it is trained on, after its evaluation; old values keep their rows, and
-    new ones get rows that start where they stood until then, at the row of unknown values. A value
-    gets its row on the first day that has it `min_count` times. Statistics of numbers stay those
-    of the first day, as the weights go with them.
+    Vocabularies are learned from the first day. With `vocabularies: grow`, those of each later day
+    are learned after its evaluation, before training on it. Old values keep their rows. Rows of new
+    values start as copies of the row of unknown values, which represented them before. A value
+    gets its row on the first day on which it occurs `min_count` times. Statistics of numbers stay
+    those of the first day, since the weights depend on them.
 
-    A run that was killed goes on with `resume` in the middle of a day, to the same result.
+    With `resume`, a killed run continues in the middle of a day, with the same result.
 
     Args:
         pipeline: A `PipelineSpec` with `data.days`.
         **kwargs: Arguments of `Trainer`.
 
     Raises:
-        UserError: As `Trainer`, and when days have no files.
+        UserError: As in `Trainer`, and if days have no files.
     """
 
     def __init__(self, pipeline: PipelineSpec, **kwargs: Any) -> None:
         super().__init__(pipeline, **kwargs)
         self.days: dict[str, list[str]] = {}
         self._total = 0
-        self._judge = None
+        self._evaluator_of_days = None
         self._folder = self.directory.path / "days"
 
     def _train(self, spec):
@@ -80,13 +79,13 @@ class DailyTrainer(Trainer):
             self._say(start.apply(self.model, self.pipeline))
         if not started:
             self.directory.write_opening(self.pipeline, self.spec)
-        # Vocabularies that grow are noted day by day, beside the checkpoints.
+        # Growing vocabularies are noted day by day, beside the checkpoints.
         ids = None if data.days.vocabularies == "grow" else fingerprint(self.spec)
         self.directory.check_data(self.pipeline, self.spec, ids)
         watcher = _DayWatcher(self._total, self.stream)
         board = Board(self.directory.tensorboard / "train")
         try:
-            listeners = [board, watcher, *self._alarms(self._judge, watcher)]
+            listeners = [board, watcher, *self._alarms(self._evaluator_of_days, watcher)]
             state = self._run(state, checkpoint, listeners)
         finally:
             watcher.close()
@@ -94,7 +93,7 @@ class DailyTrainer(Trainer):
         if data.days.vocabularies == "grow":
             write_spec(self.spec, self.directory.path)
         test = self._dataset(data.test if self.test else None)
-        metrics = self._finish(None, state, test, self._judge)
+        metrics = self._finish(None, state, test, self._evaluator_of_days)
         shutil.rmtree(self._folder, ignore_errors=True)
         return metrics
 
@@ -112,9 +111,9 @@ class DailyTrainer(Trainer):
         return state
 
     def _open_day(self, state, listeners) -> TrainingLoop:
-        """Evaluates the day that comes next, gives its values rows, and notes that it began."""
+        """Evaluates the next day, adds rows for its values, and saves a checkpoint."""
         day = list(self.days)[state.epoch]
-        before = self._judge.evaluate(self._dataset(self.days[day]))
+        before = self._evaluator_of_days.evaluate(self._dataset(self.days[day]))
         added = self._grow(state.epoch, day)
         loop = self._day_loop(state.epoch, listeners)
         loop.state = state
@@ -126,7 +125,9 @@ class DailyTrainer(Trainer):
 
     def _day_loop(self, index, listeners) -> TrainingLoop:
         reader = self._reader(list(self.days.values())[index])
-        return self._loop(reader, None, self._judge, listeners, self._total, len(self.days))
+        return self._loop(
+            reader, None, self._evaluator_of_days, listeners, self._total, len(self.days)
+        )
 
     def _grow(self, index, day) -> int:
         """Assigns rows to the values that a day adds; returns their number."""
@@ -142,7 +143,7 @@ class DailyTrainer(Trainer):
             return 0
         arrays = whole_arrays(keyed_variables(self.model, self.model.optimizer))
         self.spec = spec
-        # What is drawn for the new model must not depend on where a process began.
+        # Random numbers of the new model must not depend on where the process started.
         keras.utils.set_random_seed((self.pipeline.train.seed + index) % 2**32)
         self._renew()
         rows = row_sources(old, spec)
@@ -150,15 +151,15 @@ class DailyTrainer(Trainer):
         variables = keyed_variables(self.model, self.model.optimizer)
         checkpoint_files.assign(variables, values, "The model of the day before")
         write_spec(spec, self._folder / day)
-        for before in sorted(self._folder.iterdir())[:-2]:  # two checkpoints are kept
-            shutil.rmtree(before)
+        for old_day in sorted(self._folder.iterdir())[:-2]:  # two checkpoints are kept
+            shutil.rmtree(old_day)
         return sum(int(np.sum(sources.state < 0)) for sources in rows.values())
 
     def _load_grown(self, state) -> None:
-        """Takes the vocabularies that the model of a checkpoint was made with."""
+        """Loads the vocabularies of the model in a checkpoint."""
         if not self._folder.is_dir():
             return
-        # A day whose opening is not in the checkpoint has not grown the model in it.
+        # A day that the checkpoint does not know as begun has not grown the model in it.
         last = list(self.days)[: state.epoch + bool(state.opening)][-1:]
         grown = [path for path in sorted(self._folder.iterdir()) if last and path.name <= last[0]]
         if grown:
@@ -166,7 +167,7 @@ class DailyTrainer(Trainer):
 
     def _renew(self) -> None:
         self.model = self._build(self._total)
-        self._judge = self._evaluator()
+        self._evaluator_of_days = self._evaluator()
 
     def _count_steps(self) -> int:
         data, total = self.pipeline.data, 0
@@ -182,19 +183,19 @@ class DailyTrainer(Trainer):
     def _more_figures(self, state) -> dict:
         keys = ("day", "before", "loss", "step", "new_rows")
         days = [{key: day[key] for key in keys if key in day} for day in state.history]
-        counted = [day["before"] for day in days[0 if self.pipeline.warm_start else 1 :]]
-        return {"days": days, "progressive": progressive_means(counted)}
+        evaluations = [day["before"] for day in days[0 if self.pipeline.warm_start else 1 :]]
+        return {"days": days, "progressive": progressive_means(evaluations)}
 
 
 def progressive_means(days: Sequence[dict]) -> dict:
     """Averages the figures of days, weighted by their rows.
 
     Args:
-        days: List of what `Evaluator.evaluate` gave for each day.
+        days: List of results of `Evaluator.evaluate`, one for each day.
 
     Returns:
-        A dictionary of means, and `days` and `examples`, which are counts. A day without a figure,
-        such as the AUC of rows of one class, is left out of its mean.
+        Dictionary of means, with the counts `days` and `examples`. Days without a figure, such as
+        the AUC of rows of one class, are excluded from its mean.
 
     Example:
 
@@ -211,16 +212,16 @@ def progressive_means(days: Sequence[dict]) -> dict:
 
 
 def make_trainer(pipeline: PipelineSpec, **kwargs: Any) -> Trainer:
-    """Returns the trainer of a pipeline: a `DailyTrainer` where it has days, else a `Trainer`."""
+    """Creates the trainer of a pipeline: a `DailyTrainer` if it has days, else a `Trainer`."""
     return (DailyTrainer if pipeline.data.days else Trainer)(pipeline, **kwargs)
 
 
 @dataclasses.dataclass
 class _DayWatcher(Watcher):
-    """Shows each step and each day."""
+    """Prints steps and days."""
 
     def words(self, loop: TrainingLoop, figures: dict) -> list[str]:
-        """As of `Watcher`."""
+        """Returns the parts of the line at the end of a day."""
         words = [f"day {figures['day']} ({figures['epoch'] + 1}/{loop.epochs})"]
         words += [*monitored_words("before", figures["before"]), f"loss {figures['loss']:.4f}"]
         return words + ([f"new rows {figures['new_rows']:,}"] if "new_rows" in figures else [])

@@ -19,24 +19,24 @@ from lmn_tf.version import __version__
 
 
 def bounds(package: str = "lmn_tf") -> dict[str, SpecifierSet]:
-    """Returns the versions that an installed package allows of what it needs.
+    """Returns the version bounds of the requirements of an installed package.
 
     Args:
         package: String. Defaults to `"lmn_tf"`.
 
     Returns:
-        Dictionary from name to `packaging.specifiers.SpecifierSet`, without the needs of extras.
-        Empty when the package is not installed.
+        Dictionary from name to `packaging.specifiers.SpecifierSet`, without those of extras. Empty
+        if the package is not installed.
     """
     try:
         lines = importlib.metadata.requires(package) or ()
     except importlib.metadata.PackageNotFoundError:
         return {}
-    needs = [Requirement(line) for line in lines]
+    requirements = [Requirement(line) for line in lines]
     return {
-        canonicalize_name(need.name): need.specifier
-        for need in needs
-        if need.marker is None or need.marker.evaluate({"extra": ""})
+        canonicalize_name(requirement.name): requirement.specifier
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
     }
 
 
@@ -64,16 +64,16 @@ def _pins(age):
 
 
 def misfit(name: str, version: str, allowed: SpecifierSet) -> tuple[str, str] | None:
-    """Returns the severity and the message of an installed version that is not right, or `None`.
+    """Returns the problem of an installed version, if there is one.
 
     Args:
-        name: String. The package.
-        version: String. Its installed version.
+        name: String. Name of the package.
+        version: String. Installed version.
         allowed: `packaging.specifiers.SpecifierSet`.
 
     Returns:
-        `None`, or a pair: `"error"` outside of `allowed`, `"warning"` inside of it but older or
-        newer than the versions that were tested; and a sentence.
+        `None`, or a pair of a severity and a message: `"error"` for a version outside of `allowed`,
+        `"warning"` for an allowed version that is older or newer than those tested.
 
     Example:
 
@@ -93,20 +93,20 @@ def misfit(name: str, version: str, allowed: SpecifierSet) -> tuple[str, str] | 
 
 
 def diagnose() -> dict:
-    """Looks at versions, devices, XLA and limits.
+    """Checks versions, devices, XLA and limits.
 
     Returns:
         Dictionary of `versions`, `tested` (the oldest and the newest version of each package that
-        this release was tested with), `devices`, `xla`, `limits` and `problems`: each problem has
-        a `severity`, `"error"` (training will not work) or `"warning"`, and a `message` that says
-        what to do. Where TensorFlow cannot be imported, that is a problem like others.
+        this release was tested with), `devices`, `xla`, `limits` and `problems`. Each problem has
+        a `severity`, `"error"` (training will not work) or `"warning"`, and a `message`. Failure to
+        import TensorFlow is one of the problems.
     """
     problems: list[dict] = []
     versions = _versions(problems)
     _check_environment(problems)
     try:
         devices, xla = _tensorflow(problems)
-    except Exception as error:  # Whatever it is, it is what the user came here for.
+    except Exception as error:  # Any failure is to be reported.
         _add(problems, "error", f"TensorFlow must be importable. Received: {_brief(error)}")
         devices, xla = {}, {}
     return {
@@ -188,7 +188,7 @@ def _xla(tf, problems) -> dict:
     started = time.perf_counter()
     try:
         works = double(tf.constant([1.0, 3.0, 2.0])).numpy().tolist() == [6.0, 4.0]
-    except Exception as error:  # XLA fails in many ways, all of them worth telling.
+    except Exception as error:  # XLA fails in many ways; all are to be reported.
         _add(problems, "warning", f"XLA must compile a small function. Received: {_brief(error)}")
         return {"works": False}
     if not works:

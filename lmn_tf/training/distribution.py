@@ -1,4 +1,4 @@
-"""Distribution of training: one device, several devices of this machine, or a cluster."""
+"""Distribution of training over devices or a cluster."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -14,14 +14,14 @@ from lmn_tf.specs.pipeline_spec import Distribute
 
 
 class Distribution:
-    """Connects a run to what its pipeline's `distribute` names.
+    """Connects a run to the devices or the cluster of its pipeline's `distribute` section.
 
     Args:
-        distribute: The `Distribute` of a pipeline.
+        distribute: The `Distribute` section of a pipeline.
         environment: Mapping with `TF_CONFIG`. Defaults to `None`: `os.environ`.
 
     Raises:
-        UserError: If the strategy cannot be had here.
+        UserError: If the strategy is not available on this machine.
 
     Example:
 
@@ -56,15 +56,15 @@ class Distribution:
 
     @property
     def is_asynchronous(self) -> bool:
-        """Whether steps of several workers pass each other, so that no two runs are the same."""
+        """Whether steps of workers run concurrently, so that runs are not reproducible."""
         return self.cluster is not None
 
     @contextlib.contextmanager
     def connected(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Connects to the cluster, and tells of servers that are lost while the block runs.
+        """Connects to the cluster, and reports servers that are lost while the block runs.
 
         Args:
-            say: Function that is given a line when it has to wait.
+            say: Function called with a line of the log while waiting.
 
         Raises:
             ClusterError: If a worker or server does not answer in time, or a server is lost.

@@ -8,16 +8,17 @@ from lmn_tf.metrics.figures import FIGURES
 
 @dataclasses.dataclass
 class EarlyStopping:
-    """Remembers the best epoch and says when the metric has stopped getting better.
+    """Tracks the best epoch, and decides when a metric has stopped improving.
 
-    An epoch is better only when its value is strictly better than the best so far; a value that
-    is not a number never is. Training stops after `patience` epochs in a row that were not
-    better. All state is plain numbers, so that it goes into a checkpoint.
+    An epoch improves the metric if its value is strictly better than the best so far; NaN never
+    is. Training stops after `patience` consecutive epochs without improvement. The state consists
+    of plain numbers, so that a checkpoint can hold it.
 
     Args:
-        monitor: Name of a metric of the validation set, `"auc"`, `"gauc"` or `"logloss"`; smaller
-            is better for `"logloss"`. Defaults to `"auc"`.
-        patience: Epochs without a better value before training stops. Defaults to `2`.
+        monitor: String. Metric of the validation set, `"auc"`, `"gauc"` or `"logloss"` (lower is
+            better). Defaults to `"auc"`.
+        patience: Integer. Number of epochs without improvement after which training stops. Defaults
+            to `2`.
 
     Example:
 
@@ -43,11 +44,11 @@ class EarlyStopping:
 
     @property
     def should_stop(self) -> bool:
-        """Whether `patience` epochs in a row were not better."""
+        """Whether `patience` consecutive epochs did not improve the metric."""
         return self.bad_epochs >= self.patience
 
     def update(self, epoch: int, value: float) -> bool:
-        """Takes the value of one epoch in; returns whether it is the best so far."""
+        """Adds the value of an epoch; returns whether it is the best so far."""
         if not math.isnan(value) and (self.best_value is None or self._is_better(value)):
             self.best_value, self.best_epoch, self.bad_epochs = float(value), epoch, 0
             return True
@@ -63,7 +64,7 @@ class EarlyStopping:
         }
 
     def restore(self, state: dict) -> None:
-        """Goes on from what `state()` gave."""
+        """Restores the values returned by `state()`."""
         self.best_value = state["best_value"]
         self.best_epoch = state["best_epoch"]
         self.bad_epochs = state["bad_epochs"]

@@ -1,4 +1,4 @@
-"""The generated data of a pipeline."""
+"""Generated data of a pipeline."""
 
 import os
 from collections.abc import Callable
@@ -8,15 +8,15 @@ from lmn_tf.specs.pipeline_spec import PipelineData
 
 
 def generate_missing(data: PipelineData, say: Callable[[str], None] = lambda text: None) -> None:
-    """Writes the synthetic market of a pipeline into its folder, unless it is there.
+    """Generates the synthetic market of a pipeline in its folder, unless it exists.
 
     Args:
-        data: The `data` section of a `PipelineSpec`; nothing happens when it has no `synthetic`.
-        say: Function that gets a line to show. Defaults to one that shows nothing.
+        data: The `data` section of a `PipelineSpec`. Nothing is generated without `synthetic`.
+        say: Function called with a line of the log. Defaults to one that ignores it.
 
     Raises:
-        UserError: When the section has `synthetic` without `directory`, or the folder holds a
-            market of other arguments.
+        UserError: If the section has `synthetic` but no `directory`, or the folder holds a market
+            generated with other arguments.
     """
     if data.synthetic is None:
         return

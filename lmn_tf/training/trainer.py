@@ -32,24 +32,24 @@ from lmn_tf.training.training_loop import TrainingLoop
 
 
 class Trainer:
-    """Trains the model of a pipeline and fills its run directory.
+    """Trains the model of a pipeline and writes its run directory.
 
     Learns the vocabularies from the training files, trains with `model.fit`, evaluates the
-    validation set after each epoch, keeps the weights of the best one where the pipeline has
-    early stopping (else the last), evaluates the test set, and writes `metrics.json` last. With
-    `resume` it goes on wherever an earlier process died, to the same result.
+    validation set after each epoch, keeps the weights of the best epoch if the pipeline has early
+    stopping (else the last ones), evaluates the test set, and finally writes `metrics.json`. With
+    `resume`, it continues where an earlier process died, with the same result.
 
     Args:
         pipeline: A `PipelineSpec`.
-        resume: Whether to go on with the run in the pipeline's `run_dir`, where there is one.
+        resume: Boolean. Whether to continue the run in the pipeline's `run_dir`, if there is one.
             Defaults to `False`.
-        test: Whether the test set is evaluated. A finished run without its figures gets them when
-            it is resumed with `test`. Defaults to `True`.
-        stream: Where progress goes. Defaults to `None`, which is stderr.
+        test: Boolean. Whether to evaluate the test set. A finished run without test metrics gets
+            them when it is resumed with `test`. Defaults to `True`.
+        stream: Stream of the log. Defaults to `None`: stderr.
 
     Raises:
-        UserError: When the run directory is taken or cannot be written to, another process
-            trains in it, or the run in it is another one.
+        UserError: If the run directory is not empty or not writable, another process trains in it,
+            or it holds another run.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Trainer:
             self._say(f"warning: {self._mendable(damage)}. Writing it anew.")
         if not self.resume:
             self.directory.check_free()
-        # What a model imports may draw random numbers: those must not be the run's.
+        # Imports of a model may draw random numbers, which must not affect those of the run.
         registry.model_class(self.pipeline.model_name)
         with self.directory.held():
             self._open(spec)
@@ -91,7 +91,7 @@ class Trainer:
                 return self._train(spec)
 
     def _prepare_start(self) -> None:
-        """Finds the run whose weights are taken, and what of the pipeline follows from it."""
+        """Opens the run of a warm start, and adapts the pipeline to it."""
         if self.resume and self.directory.is_started:
             self.pipeline = continued(self.pipeline, self.directory.load_pipeline())
         elif self.pipeline.warm_start:
@@ -111,7 +111,7 @@ class Trainer:
 
     def _open(self, spec) -> None:
         if not self.resume:
-            self.directory.check_free()  # Again: now no other process can take it.
+            self.directory.check_free()  # Again, now that it is locked.
             return
         atomic_files.remove_leftovers(self.directory.path)
         if self.directory.is_started:
@@ -129,7 +129,7 @@ class Trainer:
         if self.warm_start:
             self._say(self.warm_start.apply(self.model, self.pipeline))
         valid, test = self._dataset(data.valid), self._dataset(data.test if self.test else None)
-        # All that can be refused has been, so that a mistake does not leave the folder taken.
+        # Written after all checks, so that a mistake of the user leaves the folder empty.
         if not self.directory.is_started:
             self.directory.write_opening(self.pipeline, self.spec)
         evaluator = self._evaluator()
@@ -146,11 +146,11 @@ class Trainer:
         return self._finish(loop, state, test, evaluator)
 
     def _restore(self, loop, total) -> None:
-        """Takes over the newest checkpoint, where there is one, and holds the data against it."""
+        """Restores the newest checkpoint, if there is one, and compares the data with its notes."""
         is_restored = loop.restore()
-        # Validation data in which a mistake was found are mended before anything comes of them.
-        is_judged = any("valid" in figures for figures in loop.state.history)
-        unread = () if is_judged else ("valid",)
+        # Validation data may be corrected as long as the run has not used them.
+        is_validated = any("valid" in figures for figures in loop.state.history)
+        unread = () if is_validated else ("valid",)
         self.directory.check_data(self.pipeline, self.spec, fingerprint(self.spec), unread)
         if is_restored:
             self._say(f"Continuing at step {loop.state.step} of {total}.")
@@ -158,7 +158,7 @@ class Trainer:
             self._say(WarmStart(self.pipeline.warm_start).apply(self.model, self.pipeline))
 
     def _with_test(self, metrics: dict) -> dict:
-        """Adds the figures of the test set to those of a finished run that lacks them."""
+        """Adds test metrics to those of a finished run, if missing."""
         if not self.test or self.pipeline.data.test is None or "test" in metrics:
             return metrics
         with self.directory.held(), self._settings(), user_errors():
@@ -173,7 +173,7 @@ class Trainer:
         return Evaluator(self.model, labels, self.spec.group is not None)
 
     def _learn(self, spec):
-        """Returns the spec with its vocabularies; the run's own when it is being continued."""
+        """Returns the spec with its vocabularies; those of the run if it is resumed."""
         if self.directory.is_started:
             return self.directory.load_spec()
         from lmn_tf.data.learning import vocabulary
@@ -184,7 +184,7 @@ class Trainer:
         return spec
 
     def _alarms(self, evaluator, watcher) -> list:
-        """Listeners that warn of what a person would want to stop."""
+        """Returns listeners that warn of failing runs."""
         if not evaluator.memories:
             return []
         from lmn_tf.callbacks import CollapseAlarm
@@ -192,7 +192,7 @@ class Trainer:
         return [CollapseAlarm(say=lambda text: watcher.line(f"warning: {text}"))]
 
     def _first_files(self):
-        """What vocabularies are learned from."""
+        """Returns the files from which vocabularies are learned."""
         return self.pipeline.data.train
 
     def _loop(self, reader, valid, evaluator, listeners, total, epochs=None) -> TrainingLoop:
@@ -223,7 +223,7 @@ class Trainer:
         )
 
     def _reader(self, files) -> BatchReader:
-        """Reads files for training."""
+        """Returns the reader of training files."""
         data = self.pipeline.data
         return BatchReader(
             self.spec,
@@ -271,14 +271,14 @@ class Trainer:
             metrics["test"] = evaluator.evaluate(test)
         metrics.update(self._more_figures(state))
         metrics["train"] |= {"peak_memory_mib": peak_memory_mib(), "peak_rss_mib": peak_rss_mib()}
-        # Nothing but a run that each command takes is finished.
+        # A run is finished only if every command can load it.
         self.directory.load_pipeline()
         self.directory.load_spec()
         atomic_files.write_json(self.directory.metrics_file, metrics)
         return self.directory.read_metrics()
 
     def _more_figures(self, state) -> dict:
-        """Further parts of `metrics.json`."""
+        """Returns further entries of `metrics.json`."""
         return {}
 
     def _build(self, total):
@@ -297,26 +297,26 @@ class Trainer:
 def build_model(
     pipeline: PipelineSpec, spec: FeatureSpec, total_steps: int | None = None
 ) -> keras.Model:
-    """Builds and compiles the model of a pipeline, with all its variables made.
+    """Builds and compiles the model of a pipeline, and creates all its variables.
 
     Args:
         pipeline: A `PipelineSpec`.
-        spec: A `FeatureSpec` with its assets learned.
-        total_steps: Steps of the whole run, for schedules. Defaults to `None`.
+        spec: A `FeatureSpec` with learned assets.
+        total_steps: Integer. Number of steps of the run, for schedules. Defaults to `None`.
 
     Returns:
-        The `keras.Model`, its optimizer built.
+        The `keras.Model`, with a built optimizer.
     """
     train = pipeline.train
     model = registry.build(pipeline.model_name, spec, pipeline.model_options)
-    # With the layer that holds the tables: a memory may have the name of a table.
+    # Includes the layer that holds the tables, since a memory may have the name of a table.
     named = {
         f"{model.encoder.name}/{name}": table.optimizer
         for name, table in spec.tables.items()
         if table.optimizer
     }
     optimizer = from_spec(train.optimizer, train.schedule, train.clip_norm, total_steps, named)
-    # The loss alone: metrics of the training set would cost time at each step.
+    # Only the loss: metrics of the training set would take time at each step.
     model.compile(optimizer=optimizer, metrics=[])
     model.build()
     model.optimizer.build(model.trainable_variables)
@@ -324,16 +324,16 @@ def build_model(
 
 
 def peak_memory_mib() -> float:
-    """Returns the largest memory held so far in MiB: of the first GPU, else of the process."""
+    """Returns the peak memory in MiB so far, of the first GPU or else of the process."""
     if tf.config.list_physical_devices("GPU"):
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
     return peak_rss_mib()
 
 
 def peak_rss_mib() -> float:
-    """Returns the largest resident memory of the process so far in MiB."""
+    """Returns the peak resident memory of the process so far in MiB."""
     with contextlib.suppress(OSError):
-        # What `getrusage` tells may be the parent's, from before the process became this program.
+        # `getrusage` may report the peak of the parent process, from before `exec`.
         status = Path("/proc/self/status").read_text(encoding="ascii")
         match = re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)
         if match:
@@ -344,7 +344,7 @@ def peak_rss_mib() -> float:
 
 @contextlib.contextmanager
 def _settings(train, is_asynchronous):
-    """Seeds, precision and determinism of a run; the precision is taken back afterwards."""
+    """Sets seeds, precision and determinism of a run; restores the precision afterwards."""
     keras.utils.set_random_seed(train.seed)
     if train.deterministic and not is_asynchronous:
         tf.config.experimental.enable_op_determinism()
@@ -372,7 +372,7 @@ def _train_figures(loop, state) -> dict:
 
 
 def _brief(value):
-    """Returns a value of the history; of figures in groups, the first level alone."""
+    """Returns a value of the history, without nested groups of figures."""
     if not isinstance(value, dict):
         return value
     return {key: figure for key, figure in value.items() if not isinstance(figure, dict)}

@@ -1,4 +1,4 @@
-"""Training loop on `model.fit` that can be killed at any moment and resumed."""
+"""Training loop around `model.fit` that can be killed and resumed at any step."""
 
 import dataclasses
 import time
@@ -17,30 +17,30 @@ from lmn_tf.training.saving import checkpoints as checkpoint_files
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.variable_paths import keyed_variables
 
-_OF_STEPS = ("staleness", "staleness_max")  # figures of asynchronous steps among Keras' logs
+_STEP_FIGURES = ("staleness", "staleness_max")  # figures of asynchronous steps in Keras' logs
 
 
 @dataclasses.dataclass
 class TrainState:
-    """Plain numbers that go into each checkpoint beside the variables.
+    """Plain values that each checkpoint stores beside the variables.
 
     Args:
-        epoch: Epoch in progress, from 0. Defaults to `0`.
-        batch: Next batch of that epoch; all of them once only its evaluation is left.
+        epoch: Current epoch, from 0. Defaults to `0`.
+        batch: Next batch of the epoch, or the number of batches if only its evaluation remains.
             Defaults to `0`.
-        step: Steps taken in all epochs. Defaults to `0`.
-        examples: Rows trained on in all epochs. Defaults to `0`.
-        seconds: Time spent in training steps, evaluation left out. Defaults to `0.0`.
-        timed_examples: Rows of the steps that are timed: all but the first of each process, which
-            builds the graph. Defaults to `0`.
-        timed_seconds: Time of those steps. Defaults to `0.0`.
+        step: Number of steps over all epochs. Defaults to `0`.
+        examples: Number of training rows over all epochs. Defaults to `0`.
+        seconds: Time of training steps, without evaluation. Defaults to `0.0`.
+        timed_examples: Rows of timed steps: all but the first step of each process, which builds
+            the graph. Defaults to `0`.
+        timed_seconds: Time of these steps. Defaults to `0.0`.
         waited: Part of `timed_seconds` spent waiting for input. Defaults to `0.0`.
-        history: One dict of figures for each finished epoch. Defaults to `[]`.
-        opening: Figures known before the first step of the epoch in progress, which join those of
-            its end. Defaults to `{}`.
-        early_stopping: State of the early stopping. Defaults to `{}`.
-        best_file: File with the best weights, None where the last ones count. Defaults to `None`.
-        finished: Whether no step is left. Defaults to `False`.
+        history: One dictionary of figures for each finished epoch. Defaults to `[]`.
+        opening: Figures from before the first step of the current epoch, which are added to those
+            of its end. Defaults to `{}`.
+        early_stopping: State of early stopping. Defaults to `{}`.
+        best_file: File of the best weights, or `None` to use the last ones. Defaults to `None`.
+        finished: Whether training has ended. Defaults to `False`.
 
     Example:
 
@@ -68,7 +68,7 @@ class TrainState:
 
     @property
     def examples_per_second(self) -> float:
-        """Rows trained on in a second, the building of the graph left out."""
+        """Training rows per second, without the time to build the graph."""
         if self.timed_seconds:
             return self.timed_examples / self.timed_seconds
         return self.examples / self.seconds if self.seconds else 0.0
@@ -80,37 +80,39 @@ class TrainState:
 
 
 class TrainingLoop:
-    """Trains with `model.fit`, saving as it goes; a later loop goes on where an earlier one died.
+    """Trains with `model.fit`, saves checkpoints, and resumes from them.
 
-    A run is one `fit` over all epochs. After a kill within an epoch, the rest of that epoch is one
-    `fit` and the epochs after it another, since Keras takes the number of batches of an epoch as
-    the same for all epochs of a `fit`. Everything that decides the next step is in a checkpoint:
-    weights, optimizer slots, seed generators, sums of the running metrics, place in the data, early
-    stopping and best weights. So a continued run ends with the same weights, bit for bit, where
-    TensorFlow's ops are deterministic.
+    A run is one `fit` over all epochs. After a kill within an epoch, the rest of the epoch is one
+    `fit` and the following epochs another, since Keras assumes the same number of batches for all
+    epochs of a `fit`. A checkpoint holds all state that determines the next step: weights,
+    optimizer slots, seed generators, sums of the running metrics, position in the data, early
+    stopping and best weights. So a resumed run ends with the same weights, bit for bit, if the ops
+    of TensorFlow are deterministic.
 
-    A step that is not finite ends the run with a `UserError`; see `StopAtDivergence`. The
-    checkpoints from before it stay.
+    A step that is not finite ends the run with a `UserError`; see `StopAtDivergence`. Earlier
+    checkpoints are kept.
 
     Args:
-        model: A built and compiled `keras.Model`; its optimizer is built too.
-        make_dataset: Function that gives the batches of one epoch as a `tf.data.Dataset`. Its
-            argument is a function to be called whenever an iteration begins, which gives the epoch
+        model: A built and compiled `keras.Model` with a built optimizer.
+        make_dataset: Function that returns the batches of one epoch as a `tf.data.Dataset`. Its
+            argument is a function to call at the start of each iteration, which returns the epoch
             and the first batch to read.
-        num_rows: Rows of an epoch.
-        batch_size: Rows of a batch; the last batch of an epoch may be smaller.
-        epochs: Number of epochs.
-        checkpoints: Where the checkpoints go.
-        evaluate: Function without arguments giving the figures of the validation set, called at
-            the end of each epoch; None for no evaluation. Defaults to `None`.
-        early_stopping: Chooses the best epoch; None keeps the last weights. Defaults to `None`.
-        checkpoint_steps: Steps between two checkpoints. Defaults to `500`.
-        max_steps: Stop after so many steps; None for no limit. Defaults to `None`.
+        num_rows: Integer. Rows per epoch.
+        batch_size: Integer. Rows per batch; the last batch of an epoch may be smaller.
+        epochs: Integer. Number of epochs.
+        checkpoints: `Checkpoints` to write to.
+        evaluate: Function without arguments that returns the figures of the validation set, called
+            at the end of each epoch, or `None`. Defaults to `None`.
+        early_stopping: `EarlyStopping` that selects the best epoch, or `None` to keep the last
+            weights. Defaults to `None`.
+        checkpoint_steps: Integer. Number of steps between checkpoints. Defaults to `500`.
+        max_steps: Integer. Number of steps after which training stops, or `None`. Defaults to
+            `None`.
         listeners: Objects with any of `on_step(loop, loss)` and `on_epoch(loop, figures)`. They are
-            no Keras callbacks: they read the state of the loop and nested figures, which Keras'
-            `logs` do not hold, and hear of the epoch whose evaluation a kill cut short outside of
-            any `fit`. Defaults to `()`.
-        callbacks: Keras callbacks to hand to `fit` as well. Defaults to `()`.
+            not Keras callbacks: they read the state of the loop and nested figures, which Keras'
+            `logs` cannot hold, and are also called for an epoch whose interrupted evaluation is
+            resumed outside of `fit`. Defaults to `()`.
+        callbacks: Keras callbacks to pass to `fit`. Defaults to `()`.
     """
 
     def __init__(
@@ -149,15 +151,15 @@ class TrainingLoop:
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run, unless early stopping ends it before."""
+        """Number of steps of the run, unless early stopping ends it earlier."""
         total = self.epochs * self.batches_per_epoch
         return min(total, self.max_steps) if self.max_steps else total
 
     def restore(self, checkpoint: tuple[dict, dict] | None = None) -> bool:
-        """Takes over the newest whole checkpoint; returns whether there was one.
+        """Restores the newest intact checkpoint; returns whether there was one.
 
         Args:
-            checkpoint: Result of `Checkpoints.latest`, if it is known already. Defaults to `None`.
+            checkpoint: Result of `Checkpoints.latest`, if already known. Defaults to `None`.
         """
         checkpoint = self.checkpoints.latest() if checkpoint is None else checkpoint
         if checkpoint is None:
@@ -173,11 +175,11 @@ class TrainingLoop:
         return True
 
     def run(self) -> TrainState:
-        """Trains to the end and leaves the final weights in the model.
+        """Trains to the end, and assigns the final weights to the model.
 
         Returns:
-            The final state; the weights are those of the best epoch where early stopping chose
-            one, else the last.
+            The final state. The weights are those of the best epoch if early stopping selected one,
+            else the last.
         """
         state = self.state
         if not state.finished and state.batch >= self.batches_per_epoch:
@@ -192,14 +194,14 @@ class TrainingLoop:
         return state
 
     def run_epoch(self) -> TrainState:
-        """Trains to the end of the epoch in progress, for epochs whose data or model differ."""
+        """Trains to the end of the current epoch, for epochs with different data or models."""
         self._fit(self.state.epoch + 1)
         return self.state
 
     def save(self) -> None:
-        """Writes a checkpoint of this moment."""
-        # On parameter servers steps may be under way, whose batches count as done.
-        driver = getattr(self.model, "fit_driver", None)  # any model may be trained
+        """Writes a checkpoint of the current state."""
+        # On parameter servers, steps may be in flight whose batches already count.
+        driver = getattr(self.model, "fit_driver", None)  # not all models have it
         if driver is not None:
             driver.finish_steps()
         values = keyed_variables(self.model, self.model.optimizer)
@@ -214,17 +216,17 @@ class TrainingLoop:
             epochs=epochs,
             verbose=0,
             shuffle=False,
-            # First of all: what is not finite must not be saved.
+            # First, since values that are not finite must not be saved.
             callbacks=[StopAtDivergence(self.state.step), _Hooks(self), *self.callbacks],
         )
 
     def _dataset(self) -> tf.data.Dataset:
         count = self.batches_per_epoch - self.state.batch
-        # TensorFlow keeps what datasets call as long as the process lives: not the model with it.
+        # TensorFlow never frees functions of datasets, so they must not refer to the model.
         loop = weakref.ref(self)
 
         def start():
-            # Keras makes the iterator of an epoch after `on_epoch_begin`: it is that epoch's state.
+            # Keras creates the iterator after `on_epoch_begin`, so this is the state of its epoch.
             state = loop().state
             return state.epoch, state.batch
 
@@ -259,7 +261,7 @@ class TrainingLoop:
     def _finish_epoch(self, loss: float, step_figures: Mapping = MappingProxyType({})) -> None:
         state = self.state
         if self.evaluate:
-            # Evaluation may take long: a kill within it must not cost the steps before it.
+            # Evaluation may take long; a kill during it must not lose the steps before.
             state.batch = self.batches_per_epoch
             self.save()
         figures = {"epoch": state.epoch, "step": state.step, "loss": loss, **state.opening}
@@ -268,7 +270,7 @@ class TrainingLoop:
         if self.evaluate:
             figures["valid"] = dict(self.evaluate())
         state.history.append(figures)
-        self._judge(figures)
+        self._update_early_stopping(figures)
         state.epoch, state.batch = state.epoch + 1, 0
         out_of_steps = bool(self.max_steps) and state.step >= self.max_steps
         stopped = bool(self.early_stopping) and self.early_stopping.should_stop
@@ -278,7 +280,7 @@ class TrainingLoop:
         if state.finished:
             self.model.stop_training = True
 
-    def _judge(self, figures: dict) -> None:
+    def _update_early_stopping(self, figures: dict) -> None:
         if not self.early_stopping or "valid" not in figures:
             return
         value = figures["valid"].get(self.early_stopping.monitor)
@@ -301,7 +303,7 @@ class TrainingLoop:
 
 
 class _Hooks(keras.callbacks.Callback):
-    """Calls the loop at the moments at which Keras calls a callback."""
+    """Calls the loop from the hooks of a Keras callback."""
 
     def __init__(self, loop: TrainingLoop):
         super().__init__()
@@ -316,9 +318,9 @@ class _Hooks(keras.callbacks.Callback):
         now = time.perf_counter()
         seconds, self._started = now - self._started, now
         self._loop._finish_step(seconds, logs["loss"])
-        # What listeners and checkpoints took is no part of the next step.
+        # The time of listeners and checkpoints is not part of the next step.
         self._started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        step_figures = {key: float(logs[key]) for key in _OF_STEPS if key in logs}
+        step_figures = {key: float(logs[key]) for key in _STEP_FIGURES if key in logs}
         self._loop._finish_epoch(float(logs["loss"]), step_figures)

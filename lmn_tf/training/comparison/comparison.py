@@ -25,9 +25,9 @@ class ComparisonRun(typing.NamedTuple):
     """A run of a comparison.
 
     Args:
-        label: String. The model's label.
-        trial: Integer, counted from 1: which of the search's configurations. None without search.
-        seed: Integer.
+        label: String. Label of the model.
+        trial: Integer. Number of the search's configuration, from 1, or `None` without a search.
+        seed: Integer. Seed of the run.
 
     Example:
 
@@ -46,40 +46,40 @@ class ComparisonRun(typing.NamedTuple):
 
     @property
     def folder(self) -> str:
-        """Name of the run directory; a configuration has its own for each seed."""
+        """Name of the run directory, unique per configuration and seed."""
         trial = "" if self.trial is None else f"-trial{self.trial}"
         return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', self.label)}{trial}-seed{self.seed}"
 
 
 class Comparison:
-    """Runs a comparison: the search of each model, each model and seed, then one table.
+    """Trains several models with several seeds, and writes one table.
 
-    With a `search`, every model first trains its configurations with one seed, without a look at
-    the test set; the one that the validation set finds best is trained with every seed and tested.
-    The search's run of it counts as the one of its seed.
+    With a `search`, each model first trains its configurations with one seed, without reading the
+    test set. The configuration with the best validation result is trained with every seed and
+    tested. Its run of the search counts as the run of that seed.
 
-    Runs go to `OUTPUT/LABEL-seedK`, or `OUTPUT/LABEL-trialN-seedK` with a search, with
-    `lmn-tf train --resume`: a comparison that was stopped goes on where it stopped, and a finished
-    run is not repeated. A folder that holds a run of another configuration is refused before
-    anything is trained; more `trials` or `seeds` keep what there is. Then come `comparison.json`,
-    `comparison.md` and `comparison.png`.
+    Runs are trained in `OUTPUT/LABEL-seedK`, or `OUTPUT/LABEL-trialN-seedK` with a search, by
+    `lmn-tf train --resume`: a stopped comparison continues where it stopped, and finished runs are
+    not repeated. A folder that holds a run of another configuration is refused before any training.
+    More `trials` or `seeds` keep existing runs. In the end, `comparison.json`, `comparison.md` and
+    `comparison.png` are written.
 
-    A run that fails is told at the end and stops no other. A failed trial is a spent one; when the
-    comparison is started again it is tried again.
+    A failed run does not stop the others, and is reported at the end. A failed trial uses up its
+    budget; it is tried again when the comparison is started again.
 
-    Each run has a process of its own, so that one which dies takes no other with it and none
-    finds memory taken. `in_process` runs them here, to the same results, which spares small
-    comparisons the seconds that each process takes to load TensorFlow; the peak memory of a run
-    then counts the runs before it.
+    Each run has its own process, so that a crash does not affect other runs, and memory is free at
+    the start of each. With `in_process`, runs share this process and give the same results; small
+    comparisons then save the seconds that each process takes to load TensorFlow. The peak memory
+    of a run then includes the runs before it.
 
     Args:
         spec: A `ComparisonSpec`.
-        seeds: Seeds to use instead of those of the spec. Defaults to `None`.
-        say: Function that gets a line to show. Defaults to `None`, which prints to stderr.
-        in_process: Whether runs share this process. Defaults to `False`.
+        seeds: Seeds that replace those of the spec. Defaults to `None`.
+        say: Function called with each line of the log. Defaults to `None`: print to stderr.
+        in_process: Boolean. Whether runs share this process. Defaults to `False`.
 
     Raises:
-        UserError: When a model, an option, a training key or a grid of any run is not valid.
+        UserError: If a model, an option, a training key or a grid of any run is invalid.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Comparison:
             for seed in self.seeds
         ]
         for run in runs:
-            self.pipeline(run)  # What a configuration breaks as a whole is refused here.
+            self.pipeline(run)  # Refuses configurations that are invalid as a whole.
         if len({run.folder for run in runs}) < len(runs):
             raise UserError("labels of models must differ in their letters and digits.")
         self._begun, self._failed = 0, {}
@@ -134,14 +134,14 @@ class Comparison:
         return self.output / run.folder
 
     def run(self) -> dict:
-        """Trains what is missing and writes the table.
+        """Trains missing runs and writes the table.
 
         Returns:
-            The content of `comparison.json`; its `failed` lists the runs that failed. Nothing is
-            written when no model has a result.
+            The content of `comparison.json`, whose `failed` lists the failed runs. Nothing is
+            written if no model has a result.
 
         Raises:
-            UserError: When there is a run of another configuration in a folder of this one.
+            UserError: If a folder of the comparison holds a run of another configuration.
         """
         self._check_folders()
         self._begun, self._failed = 0, {}
@@ -156,7 +156,7 @@ class Comparison:
         return self._report(metrics, chosen)
 
     def _check_folders(self) -> None:
-        """A run of another model or other data under the same name must not enter the table."""
+        """Refuses folders with a run of another model or other data under the same name."""
         seeds = self.seeds if self.spec.search is None else {*self.seeds, self.spec.search.seed}
         for label, trial in self.configurations:
             for seed in sorted(seeds):
@@ -168,14 +168,14 @@ class Comparison:
                     directory.check_same(self.pipeline(run), self._features)
                     directory.check_kept_data(self.pipeline(run), self._features)
                 except UserError as error:
-                    what = re.split(" Take (?:it|them) back", error.message)[0]
+                    difference = re.split(" Take (?:it|them) back", error.message)[0]
                     raise UserError(
-                        f"{directory.path} holds another run: {what} Take it back, remove the "
-                        "folder, or name another one with --output."
+                        f"{directory.path} holds another run: {difference} Take it back, remove "
+                        "the folder, or name another one with --output."
                     ) from None
 
     def _search(self, labels) -> dict:
-        """Trains the configurations of each model; returns each one's best by label."""
+        """Trains the configurations of each model; returns the best trial by label."""
         seed, chosen = self.spec.search.seed, {}
         for label in labels:
             for run in self._trials(label):
@@ -192,7 +192,7 @@ class Comparison:
         return [ComparisonRun(*key, seed) for key in self.configurations if key[0] == label]
 
     def _done(self, run: ComparisonRun, test: bool) -> bool:
-        """Trains or tests a run unless that is done; returns whether it has what was asked."""
+        """Trains or tests a run unless that is done; returns whether it succeeded."""
         self._begun += 1
         head = f"[{self._begun}/{self._total}] {run}"
         if self._has(run, test):
@@ -213,12 +213,12 @@ class Comparison:
             return False
         try:
             metrics = self._metrics(run)
-        except UserError:  # damaged: `train --resume` mends it, or tells why not
+        except UserError:  # damaged: `train --resume` repairs it, or says why it cannot
             return False
         return not test or self._base.data.test is None or "test" in metrics
 
     def _train(self, run: ComparisonRun, test: bool) -> str | None:
-        """Returns why the run failed, or None."""
+        """Trains a run; returns the reason if it failed, else `None`."""
         folder, pipeline = self.folder(run), self.pipeline(run)
         document = pipeline.to_dict()
         document["run_dir"] = os.path.abspath(folder)
@@ -238,7 +238,7 @@ class Comparison:
         return RunDirectory(self.folder(run)).read_metrics()
 
     def _valid(self, run: ComparisonRun) -> dict | None:
-        """Returns the validation figures of a trial; None when it failed."""
+        """Returns the validation figures of a trial, or `None` if it failed."""
         return self._metrics(run).get("valid", {}) if self._has(run, test=False) else None
 
     def _report(self, metrics: dict, chosen: dict) -> dict:
@@ -265,7 +265,7 @@ class Comparison:
         return result
 
     def _oracle(self) -> dict | None:
-        """Returns the best metrics that any model can reach on generated data, or `None`."""
+        """Returns the best possible metrics on generated data, or `None`."""
         data = self._base.data
         folder = data.directory or os.path.dirname(data.test or data.train)
         path = Path(folder) / "oracle.json"
@@ -280,7 +280,7 @@ def _train_here(file, test: bool) -> str | None:
 
     from lmn_tf.training.daily_trainer import make_trainer
 
-    # Frees the run before, and counts the names of layers from the start as a new process does.
+    # Frees the previous run, and restarts the counters of layer names as in a new process.
     keras.backend.clear_session()
     try:
         make_trainer(PipelineSpec.load(file), resume=True, test=test).train()

@@ -14,12 +14,11 @@ def check_runs(spec: ComparisonSpec, base: PipelineSpec, features: FeatureSpec) 
 
     Args:
         spec: A `ComparisonSpec`.
-        base: The `PipelineSpec` that it starts from.
+        base: The `PipelineSpec` of its base.
         features: The `FeatureSpec` of that pipeline.
 
     Raises:
-        UserError: with file and line, when a model, an option, a training key or a grid is not
-            valid.
+        UserError: With file and line, if a model, an option, a training key or a grid is invalid.
     """
     for index, entry in enumerate(spec.models):
         registry.check_model(entry.model, spec.place, ("models", index, "model"))
@@ -35,7 +34,7 @@ def check_runs(spec: ComparisonSpec, base: PipelineSpec, features: FeatureSpec) 
 
 
 def model_grid(spec: ComparisonSpec, entry: ComparisonModel) -> dict[str, tuple]:
-    """Returns the grid of one model: what of the search's grid it has, and its own.
+    """Returns the grid of a model: the applicable part of the search's grid, and its own.
 
     Args:
         spec: A `ComparisonSpec` with a `search`.
@@ -54,7 +53,7 @@ def model_grid(spec: ComparisonSpec, entry: ComparisonModel) -> dict[str, tuple]
 
 
 def trials(spec: ComparisonSpec, entry: ComparisonModel) -> list[dict]:
-    """Returns the configurations that the search of a comparison tries for one model."""
+    """Returns the configurations that the search tries for a model."""
     return spec.search.draw(model_grid(spec, entry))
 
 

@@ -1,4 +1,4 @@
-"""The table of a comparison: numbers, Markdown, picture."""
+"""Table of a comparison: numbers, Markdown, picture."""
 
 import math
 import os
@@ -14,12 +14,12 @@ from lmn_tf.training.evaluation.metrics_table import markdown_table
 _QUALITY = select("auc", "gauc", "logloss", "normalized_entropy")
 _COST = select("parameters", "examples_per_second", "peak_memory_mib")
 
-# Below this, differences of the AUC between single runs are those between seeds.
+# Smaller differences of AUC between single runs are within the variation between seeds.
 LEAST = 0.005
 
 _LEVEL = 0.05
 
-# Differences of figures below 1 that are the same but for float64 rounding spread less than this.
+# Equal differences of figures below 1 deviate less than this, by float64 rounding.
 _ROUNDING = 1e-12
 
 
@@ -32,14 +32,13 @@ def paired_t_test(values: Sequence[float], base: Sequence[float]) -> dict:
 
     Returns:
         Dictionary of `seeds`, `difference` (its mean), `deviation` (its standard deviation), `t`,
-        `p` (two-sided) and `verdict`: `"better"` or `"worse"` where `p < 0.05`, else
-        `"inconclusive"`. Less than two seeds, or differences without any spread, leave `t` and
-        `p` None. Differences that are the same in all seeds leave nothing to chance: the verdict
-        is their sign, `"equal"` where they are zero. One seed is judged by its difference, which
-        must be `LEAST` or more.
+        `p` (two-sided) and `verdict`: `"better"` or `"worse"` if `p < 0.05`, else
+        `"inconclusive"`. With fewer than two seeds, or equal differences in all seeds, `t` and `p`
+        are `None`. Equal differences are decided by their sign (`"equal"` if zero), and a single
+        seed by its difference if that is at least `LEAST`.
 
     Raises:
-        ValueError: When there are not as many values as values of the base.
+        ValueError: If the numbers of values differ.
 
     Example:
 
@@ -51,7 +50,7 @@ def paired_t_test(values: Sequence[float], base: Sequence[float]) -> dict:
             f"`values` must be as many as `base`. Received: {len(values)} values, {len(base)} of "
             "the base"
         )
-    differences = [value - other for value, other in zip(values, base, strict=True)]
+    differences = [value - base_value for value, base_value in zip(values, base, strict=True)]
     count = len(differences)
     mean = sum(differences) / count if count else float("nan")
     result = {"seeds": count, "difference": mean, "deviation": None, "t": None, "p": None}
@@ -95,7 +94,7 @@ def two_sided_p(t: float, freedom: int) -> float:
 def _incomplete_beta(a: float, b: float, x: float) -> float:
     if x <= 0 or x >= 1:
         return 0.0 if x <= 0 else 1.0
-    # The continued fraction converges fast on this side of the mean only.
+    # The continued fraction converges fast only on one side of the mean.
     if x > (a + 1) / (a + b + 2):
         return 1.0 - _incomplete_beta(b, a, 1.0 - x)
     log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
@@ -104,7 +103,7 @@ def _incomplete_beta(a: float, b: float, x: float) -> float:
 
 
 def _fraction(a: float, b: float, x: float) -> float:
-    """The continued fraction `1 + d_1 / (1 + d_2 / (1 + ...))`, from the back."""
+    """Evaluates the continued fraction `1 + d_1 / (1 + d_2 / (1 + ...))`, from the last term."""
     value = 1.0
     for n in range(300, 0, -1):
         m = n // 2
@@ -124,22 +123,21 @@ def summary(
     search: dict | None = None,
     failed: Sequence[Mapping] = (),
 ) -> dict:
-    """Puts the metrics of all runs together.
+    """Summarizes the metrics of all runs.
 
     Args:
         spec: A `ComparisonSpec`.
         seeds: The seeds.
-        metrics: Contents of `metrics.json` by label and seed; runs that failed have none.
-        oracle: What the data tell of the best possible result. Defaults to `None`.
-        search: What `search_summary` gives. Defaults to `None`.
-        failed: Mappings of the runs that failed. Defaults to `()`.
+        metrics: Contents of `metrics.json` by label and seed, without failed runs.
+        oracle: Best possible metrics on the data, if known. Defaults to `None`.
+        search: Result of `search_summary`. Defaults to `None`.
+        failed: Mappings that describe failed runs. Defaults to `()`.
 
     Returns:
         Dictionary of `name`, `base`, `seeds`, `set`, `oracle`, `search`, `failed` and `models`:
         for each label its `seeds`, the mean, standard deviation and values of each figure,
-        `rela_impr` (percent, from mean AUC), and two paired t-tests of the AUC over the seeds
-        that both have: `test` against the base, and `best_other` against the best other model,
-        which it names in `label`.
+        `rela_impr` (percent, from mean AUC), and two paired t-tests of AUC over common seeds:
+        `test` against the base, and `best_other` against the best other model, named in `label`.
     """
     runs = [run for runs_of_model in metrics.values() for run in runs_of_model.values()]
     which = "test" if all("test" in run for run in runs) else "valid"
@@ -163,7 +161,7 @@ def summary(
 
 
 def markdown(result: dict) -> str:
-    """Lays a summary out as Markdown."""
+    """Formats a summary as Markdown."""
     columns = [figure for figure in (*_QUALITY, *_COST, *SLOTS) if _is_known(result, figure.name)]
     titles = ["model", *(figure.heading for figure in columns)]
     titles[2:2] = ["RelaImpr (%)", "against the base", "against the best other"]
@@ -266,14 +264,14 @@ def _spread(values: list) -> dict | None:
 
 
 def _rela_impr(model: dict, base: dict | None) -> float | None:
-    """Relative improvement of the AUC above chance; None where the base is at chance."""
+    """Relative improvement of AUC above chance, or `None` if the base is at chance."""
     if base is None or "auc" not in model or "auc" not in base or base["auc"]["mean"] <= 0.5:
         return None
     return rela_impr(model["auc"]["mean"], base["auc"]["mean"])
 
 
 def _test(model: dict, base: dict | None) -> dict | None:
-    """The paired test over the seeds that both have."""
+    """Paired test over common seeds."""
     if base is None or "auc" not in model or "auc" not in base:
         return None
     pairs = [
@@ -287,7 +285,7 @@ def _test(model: dict, base: dict | None) -> dict | None:
 
 
 def _best_other(label: str, models: dict) -> dict | None:
-    """The test against the best of the other models."""
+    """Paired test against the best of the other models."""
     others = {name: model["auc"]["mean"] for name, model in models.items() if "auc" in model}
     others.pop(label, None)
     best = max(others, key=others.get, default=None)

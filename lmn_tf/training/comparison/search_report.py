@@ -11,14 +11,14 @@ from lmn_tf.training.evaluation.metrics_table import markdown_table
 
 
 def best_trial(scores: dict, monitor: str) -> int | None:
-    """Returns the trial that the validation set finds best.
+    """Returns the trial with the best validation result.
 
     Args:
-        scores: Validation figures by trial; None for one that failed.
-        monitor: `"auc"`, `"gauc"` or `"logloss"`, of which less is better.
+        scores: Validation figures by trial; `None` for failed trials.
+        monitor: `"auc"`, `"gauc"` or `"logloss"` (lower is better).
 
     Returns:
-        Its number, the first one's among equals; None when no trial has the figure.
+        Number of the trial, the first among equals, or `None` if no trial has the figure.
 
     Example:
 
@@ -35,27 +35,27 @@ def best_trial(scores: dict, monitor: str) -> int | None:
 
 
 def search_summary(spec: ComparisonSpec, trials: dict, chosen: dict) -> dict:
-    """Puts together what the search tried.
+    """Summarizes the trials of a search.
 
     Args:
         spec: A `ComparisonSpec` with a `search`.
-        trials: Pairs of a configuration and its validation figures (None where it failed), in the
-            order of the trials, by label.
-        chosen: Number of the chosen trial by label; a model without one has none.
+        trials: By label, pairs of a configuration and its validation figures (`None` if it failed)
+            in the order of the trials.
+        chosen: Number of the chosen trial by label, without models that have none.
 
     Returns:
         Dictionary of `trials`, `seed`, `monitor` and `models`: for each label the number of
-        `configurations` of its grid, the number of the `chosen` trial, its `configuration`, and
-        all `trials` with their figures of the validation set.
+        `configurations` in its grid, the number of the `chosen` trial, its `configuration`, and
+        all `trials` with their validation figures.
     """
     models = {}
     for entry in spec.models:
-        tried = trials[entry.label]
+        trials_of_model = trials[entry.label]
         best = chosen.get(entry.label)
         models[entry.label] = {
             "configurations": size(model_grid(spec, entry)),
             "chosen": best,
-            "configuration": None if best is None else tried[best - 1][0],
+            "configuration": None if best is None else trials_of_model[best - 1][0],
             "trials": [
                 {
                     "trial": number,
@@ -63,7 +63,7 @@ def search_summary(spec: ComparisonSpec, trials: dict, chosen: dict) -> dict:
                     "failed": figures is None,
                     **{figure.name: (figures or {}).get(figure.name) for figure in MONITORED},
                 }
-                for number, (configuration, figures) in enumerate(tried, 1)
+                for number, (configuration, figures) in enumerate(trials_of_model, 1)
             ],
         }
     search = spec.search
@@ -76,7 +76,7 @@ def search_summary(spec: ComparisonSpec, trials: dict, chosen: dict) -> dict:
 
 
 def search_markdown(search: dict) -> list[str]:
-    """Lays out a search as lines of Markdown."""
+    """Formats a search as lines of Markdown."""
     monitor, short = FIGURES[search["monitor"]], _short_names(search)
     count = search["trials"]
     lines = [
@@ -129,7 +129,7 @@ def _value(value) -> str:
 
 
 def _short_names(search: dict) -> dict:
-    """Maps each key to its last part, or to itself where two keys end alike."""
+    """Maps each key to its last part, or to itself if another key has the same last part."""
     keys = {
         key
         for model in search["models"].values()

@@ -1,4 +1,4 @@
-"""Metrics of a model on a dataset: ranking, calibration, memory usage, speed."""
+"""Metrics of a model on a dataset: ranking, calibration, memory usage and speed."""
 
 import contextlib
 import math
@@ -22,28 +22,28 @@ from lmn_tf.training.monitor.progress import Progress
 
 
 class Evaluator:
-    """Computes the figures of a model on any data set, in one streaming pass.
+    """Computes the metrics of a model on a dataset in one streaming pass.
 
-    `auc`, `logloss` and `normalized_entropy` come from all rows; `gauc` (groups weighted by rows)
-    and `qauc` (groups weighted alike) are there when the spec names a group; rows whose group is
-    missing count in neither, and in `ungrouped_rows`. With several labels,
-    these are of the first label and `labels` holds those of each. A model with memories gets
+    `auc`, `logloss` and `normalized_entropy` are computed from all rows. `gauc` (groups weighted by
+    rows) and `qauc` (groups weighted equally) are computed if the spec names a group; rows without
+    a group are excluded from both, and counted in `ungrouped_rows`. With several labels, these are
+    the metrics of the first label, and `labels` holds those of each. Models with memories get
     `memory`: the share of slots used in percent, the KL divergence of their use from uniform, and
-    how many slots hold 90 % of the read weight, since AUC does not show a memory that has
-    collapsed; where there are several, `layers` has those of each. A model that walks over
-    histories gets `attention_entropy_1` and so on: how widely the weights of each walk spread, as
-    its own `evaluate` tells it; on parameter servers it does not.
+    the number of slots that hold 90 % of the read weight, since AUC does not show that a memory has
+    collapsed. With several memories, `layers` holds the figures of each. Models that walk over
+    histories get `attention_entropy_1` and so on, the entropy of the weights of each walk, as in
+    their own `evaluate`; on parameter servers they do not.
 
-    It stands beside `model.evaluate`, with the same metrics and results, as that computes what a
-    model was compiled with: a pipeline compiles none, since a metric would cost time at each
-    training step. This one takes any Keras model, and tells what Keras has no place for: the
-    figures of each label and memory, and the row of a logit that is not finite.
+    `model.evaluate` gives the same results for the metrics that a model was compiled with. A
+    pipeline compiles none, since metrics take time at each training step. The evaluator works for
+    any Keras model, and reports what `evaluate` cannot: nested figures of labels and memories, and
+    the row of a logit that is not finite.
 
     Args:
         model: A model of this package, or any `keras.Model` from features to logits
             `(batch, num_labels)`.
         labels: Names of the labels, in the order of the logits. Defaults to `("label",)`.
-        grouped: Whether the features hold `group`. Defaults to `False`.
+        grouped: Boolean. Whether the features include `group`. Defaults to `False`.
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class Evaluator:
         self._forward = None
 
     def evaluate(self, dataset: tf.data.Dataset, progress: Progress | None = None) -> dict:
-        """Runs through a data set once.
+        """Evaluates the model on a dataset.
 
         Args:
             dataset: Batches of (features, labels) or (features, labels, weights).
-            progress: A `Progress` to keep informed. Defaults to `None`.
+            progress: `Progress` to update. Defaults to `None`.
 
         Returns:
-            The figures as plain numbers; one that does not exist, such as the AUC of rows of one
-            class, is None.
+            Dictionary of plain numbers; an undefined figure, such as the AUC of rows of one class,
+            is `None`.
 
         Raises:
             UserError: If a logit is NaN or infinite.
@@ -105,18 +105,18 @@ class Evaluator:
             yield tf.sigmoid(tf.cast(logits, tf.float32)).numpy()
 
     def reads(self, dataset: tf.data.Dataset) -> Iterator[tuple]:
-        """Yields the features of each batch, and what each memory read; see `recorded_reads`."""
+        """Yields the features of each batch, and the reads of each memory; see `recorded_reads`."""
         for features, _, _, _, reads in self._run(dataset):
             yield features, reads
 
     def _run(self, dataset):
         """Yields (features, labels, weights, logits, reads) of each batch."""
-        getattr(self.model, "check_ids", lambda _: None)(dataset)  # any model may be evaluated
+        getattr(self.model, "check_ids", lambda _: None)(dataset)  # not all models have it
         batches = self._batches(dataset)
         if _has_workers(self.model):
             forwarded = self._on_workers(dataset, batches)
         else:
-            forwarded = self._here(dataset, batches)
+            forwarded = self._locally(dataset, batches)
         row = 0
         for batch, (logits, reads) in forwarded:
             _check_finite(logits, row)
@@ -126,10 +126,10 @@ class Evaluator:
             )
             yield features, labels, weights, logits, reads
 
-    def _here(self, dataset, batches):
+    def _locally(self, dataset, batches):
         for batch in batches:
             if self._forward is None:
-                # Else TensorFlow takes many evaluators for one function that it traces over again.
+                # Otherwise TensorFlow warns that many evaluators retrace the same function.
                 self._forward = self._trace(dataset).get_concrete_function()
             yield batch, self._forward(_features(batch))
 
@@ -141,7 +141,7 @@ class Evaluator:
             @tf.function(autograph=False)
             def count(features):
                 logits, reads = forward(features)
-                # What each slot gave in all is less to send than what each query read.
+                # Sums per slot are smaller to send than the reads of each query.
                 with WorkerScope([metric.reads for metric in usage], []) as scope:
                     for metric, read in zip(usage, reads, strict=True):
                         metric.update_state(*read)
@@ -155,7 +155,7 @@ class Evaluator:
             yield batch, (tf.constant(logits), reads)
 
     def _batches(self, dataset):
-        # Not around the caller's work: what goes wrong there is not the data's fault.
+        # Errors of the caller are not errors of the data, so only `next` is covered.
         batches = iter(dataset)
         while True:
             with user_errors():
@@ -207,7 +207,7 @@ def _has_workers(model):
 
 
 def _entropies(model) -> list:
-    """Pairs of each layer that walks over histories, and the metric of its walks."""
+    """Returns pairs of a layer that walks over histories and the metric of its walks."""
     layers = [
         layer
         for layer in all_layers(model)

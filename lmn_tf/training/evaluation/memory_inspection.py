@@ -15,16 +15,16 @@ from lmn_tf.training.evaluation.memory_reads import memory_names
 
 @dataclasses.dataclass
 class MemoryInspection:
-    """One memory as some rows of data read it.
+    """Usage of one memory by some rows of data.
 
     Args:
-        name: Name of the memory.
-        num_keys: Keys on each axis.
-        open_keys: Keys on each axis that can be read.
-        reads: Array with the weight that each slot was read with.
+        name: String. Name of the memory.
+        num_keys: Integer. Number of keys on each axis.
+        open_keys: Integer. Number of keys on each axis that can be read.
+        reads: Array with the total read weight of each slot.
         value_norms: Array with the length of each slot's value.
-        queries: Number of queries.
-        slots: List of dicts, one for each of the most read slots.
+        queries: Integer. Number of queries.
+        slots: List of dictionaries, one for each of the most read slots.
     """
 
     name: str
@@ -63,19 +63,19 @@ def inspect_memories(
     top: int = 10,
     readers: int = 3,
 ) -> list[MemoryInspection]:
-    """Reads rows of data, and tells how the memories of a model were read.
+    """Inspects how rows of data read the memories of a model.
 
-    Slots are ranked by the weight that they were read with, added up over queries and heads. For
-    the most read ones a second pass finds who reads them: the values of the features of users, and
-    those of the items that made the query (the event of a history where events read, else the
-    candidate), by their share in the weight of the slot.
+    Slots are ranked by their read weight, summed over queries and heads. For the most read slots a
+    second pass finds their readers: the values of user features, and of the features of the items
+    that made the query (the event of a history if events read, else the candidate), by their share
+    of the slot's weight.
 
     Args:
         evaluator: An `Evaluator` of the model.
         spec: The model's `FeatureSpec`, with its assets.
-        dataset: Batches of features and labels; it is read twice.
-        top: How many slots are looked at closely. Defaults to `10`.
-        readers: Number of values of each feature to report. Defaults to `3`.
+        dataset: Batches of features and labels. It is read twice.
+        top: Integer. Number of slots whose readers are found. Defaults to `10`.
+        readers: Integer. Number of values of each feature to report. Defaults to `3`.
 
     Returns:
         A list of `MemoryInspection`.
@@ -109,7 +109,7 @@ def _start(name, memory) -> MemoryInspection:
 
 
 def _counted(slots, weights, mask):
-    """Slots and weights as arrays, without the weights of padding."""
+    """Returns slots and weights as arrays, with weight 0 at padding."""
     slots, weights = np.asarray(slots), np.asarray(weights).astype("float64")
     if mask is not None:
         weights = np.where(np.asarray(mask)[:, None, None], weights, 0.0)
@@ -117,7 +117,7 @@ def _counted(slots, weights, mask):
 
 
 class _SlotWatch:
-    """Adds up who reads the most read slots of one memory."""
+    """Sums the read weights of the most read slots of a memory by reader."""
 
     def __init__(self, reads, top, readers):
         ranked = np.argsort(-reads, kind="stable")[:top]
@@ -163,7 +163,7 @@ class _SlotWatch:
 
 
 class _Readers:
-    """The ids of who made each query of a memory: features of users, and of items."""
+    """Ids of the user and item features behind each query of a memory."""
 
     def __init__(self, model, memory, spec):
         self._sequence = next(
@@ -187,25 +187,25 @@ class _Readers:
                 for field in self._sequence.fields
                 if field.like in self._items
             }
-        kept = {*self._users, *self._items}
+        names = {*self._users, *self._items}
         self.names = {
-            feature.name: IdNames(spec, feature) for feature in plain if feature.name in kept
+            feature.name: IdNames(spec, feature) for feature in plain if feature.name in names
         }
 
     def ids(self, features, count) -> dict:
-        """Returns an id for each query by feature, -1 where it has none."""
-        rows, events = self._places(features, count)
+        """Returns the ids of all queries by feature, -1 for none."""
+        rows, events = self._positions(features, count)
         ids_of_items = {}
         for name, key in self._items.items():
             cells = np.asarray(features[key])
             ids = cells[rows[: len(events)], events] if self._sequence is not None else cells[rows]
             ids_of_items[name] = np.concatenate([ids, np.full(count - len(ids), -1)])
-            if self._sequence is not None and count > len(ids):  # the candidates read, too
+            if self._sequence is not None and count > len(ids):  # candidates are queries, too
                 ids_of_items[name][len(ids) :] = np.asarray(features[name])[rows[len(ids) :]]
         return ids_of_items | {name: np.asarray(features[name])[rows] for name in self._users}
 
-    def _places(self, features, count):
-        """The row of each query, and the place in its history of each that is an event."""
+    def _positions(self, features, count):
+        """Returns the row of each query, and the position of each event in its history."""
         if self._sequence is None:
             batch = len(next(iter(features.values())))
             return np.arange(count) // max(count // batch, 1), ()

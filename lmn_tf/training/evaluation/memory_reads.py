@@ -10,7 +10,7 @@ from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 
 
 def memory_layers(model: keras.Model) -> list[ProductKeyMemory]:
-    """Returns the memories of a model, wherever they are nested.
+    """Returns the memories of a model, at any depth.
 
     Args:
         model: A `keras.Model`.
@@ -28,8 +28,8 @@ def memory_names(memories: Sequence[ProductKeyMemory]) -> list[str]:
         memories: Layers from `memory_layers`.
 
     Returns:
-        The names of the layers where these tell them apart and say more than that they are
-        memories; else what stands before them in their paths.
+        Names of the layers if these are unique and none is just `"memory"`; otherwise the preceding
+        parts of their paths.
     """
     names = [memory.name for memory in memories]
     if len(set(names)) == len(names) and "memory" not in names:
@@ -44,20 +44,20 @@ def memory_names(memories: Sequence[ProductKeyMemory]) -> list[str]:
 
 @contextlib.contextmanager
 def recorded_reads(memories: Sequence[ProductKeyMemory]) -> Iterator[list[tuple]]:
-    """Collects what each memory reads while the block runs the model.
+    """Records the read of each memory while the block runs the model.
 
-    Within a `tf.function` the block runs while the function is traced, and the tensors are those
-    of the graph.
+    Within a `tf.function`, the block applies while the function is traced, and the tensors are
+    those of the graph.
 
     Args:
         memories: Layers from `memory_layers`.
 
     Yields:
-        A list, filled by the time the block ends, with (slots, weights, mask) of each memory: as
-        many queries for the three, the mask None where every query counts.
+        List, filled at the end of the block, with (slots, weights, mask) of each memory. The mask
+        is `None` if every query counts.
 
     Raises:
-        RuntimeError: When a memory was not read in the block, or twice.
+        RuntimeError: If a memory was not read in the block, or more than once.
     """
     reads = [[] for _ in memories]
 

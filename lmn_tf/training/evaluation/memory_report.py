@@ -17,13 +17,13 @@ _MOST_CELLS = 256
 
 
 def memory_text(report: dict) -> str:
-    """Lays out the figures of memories for a person.
+    """Formats the figures of memories as text.
 
     Args:
-        report: `{"model", "memories": {name: figures}}`, figures as of `MemoryInspection`.
+        report: `{"model", "memories": {name: figures}}` with figures of `MemoryInspection`.
 
     Returns:
-        Lines of text: for each memory its use, then one line for each of its most read slots.
+        String: for each memory its usage, then one line for each of its most read slots.
     """
     lines = []
     for name, memory in report["memories"].items():
@@ -84,15 +84,15 @@ def draw_memory(inspection: MemoryInspection, path: str | os.PathLike) -> None:
     _draw_ranks(ranks, inspection)
     cells = _cells(inspection.reads, inspection.num_keys)
     with np.errstate(divide="ignore"):
-        shown = np.log10(cells / max(cells.sum(), 1e-300))
-    image = grid.imshow(np.ma.masked_invalid(shown), cmap="viridis", interpolation="nearest")
+        log_share = np.log10(cells / max(cells.sum(), 1e-300))
+    image = grid.imshow(np.ma.masked_invalid(log_share), cmap="viridis", interpolation="nearest")
     grid.set_facecolor("white")
     figure.colorbar(image, ax=grid, label="share of weight, log10")
     grid.set(xlabel="column key", ylabel="row key", title="weight by key; white: never read")
     read = inspection.reads > 0
-    for kept, label in ((read, "read"), (~read, "not read")):
-        if kept.any():
-            lengths.hist(inspection.value_norms[kept], bins=40, alpha=0.6, label=label)
+    for selected, label in ((read, "read"), (~read, "not read")):
+        if selected.any():
+            lengths.hist(inspection.value_norms[selected], bins=40, alpha=0.6, label=label)
     lengths.set(xlabel="length of value", ylabel="slots", title="values")
     lengths.legend()
     figure.suptitle(inspection.name)
@@ -111,9 +111,9 @@ def _draw_ranks(axes, inspection) -> None:
 
 
 def _cells(reads, num_keys) -> np.ndarray:
-    """The weights by row and column, those of neighbors added up where there are many."""
-    together = -(-num_keys // _MOST_CELLS)
-    missing = -num_keys % together
-    grid = np.pad(reads.reshape(num_keys, num_keys), ((0, missing), (0, missing)))
-    parts = grid.shape[0] // together
-    return grid.reshape(parts, together, parts, together).sum(axis=(1, 3))
+    """Returns the weights by row and column; if there are many, neighbors are summed."""
+    keys_per_cell = -(-num_keys // _MOST_CELLS)
+    padding = -num_keys % keys_per_cell
+    grid = np.pad(reads.reshape(num_keys, num_keys), ((0, padding), (0, padding)))
+    size = grid.shape[0] // keys_per_cell
+    return grid.reshape(size, keys_per_cell, size, keys_per_cell).sum(axis=(1, 3))

@@ -1,4 +1,4 @@
-"""The metrics of a run as lines of text."""
+"""Metrics of a run as text."""
 
 from lmn_tf.metrics.figures import QUALITY, SLOTS, select
 
@@ -7,13 +7,13 @@ _MOST_DAYS = 31
 
 
 def markdown_table(titles: list[str], rows: list[list[str]], padded: bool = True) -> list[str]:
-    """Lays out a table as Markdown.
+    """Formats a table as Markdown.
 
     Args:
         titles: Titles of the columns.
         rows: Cells of each row.
-        padded: Whether columns stand below each other in the text as well. Without it, a cell that
-            changes changes one line. Defaults to `True`.
+        padded: Boolean. Whether columns are aligned in the source as well. If `False`, a change of
+            a cell changes a single line. Defaults to `True`.
 
     Returns:
         Lines of text.
@@ -36,14 +36,14 @@ def markdown_table(titles: list[str], rows: list[list[str]], padded: bool = True
 
 
 def metrics_table(metrics: dict) -> str:
-    """Lays out the content of `metrics.json` for a person.
+    """Formats the content of `metrics.json` as text.
 
     Args:
         metrics: The content of `metrics.json`.
 
     Returns:
-        Lines of text: the speed of training, then one row for each evaluated set. Of a run over
-        days, each of the last 31 days is one.
+        String: the speed of training, then one row for each evaluated set, including the last 31
+        days of a run over days.
 
     Example:
 

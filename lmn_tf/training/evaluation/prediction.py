@@ -1,4 +1,4 @@
-"""Scores of a model as a Parquet file."""
+"""Predictions of a model as a Parquet file."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -19,19 +19,19 @@ _ROW_GROUP = 50_000
 
 
 class KeyColumns:
-    """Some columns of data files, handed out as many rows at a time as are asked for.
+    """Reads columns of data files in slices of any number of rows.
 
-    A column has one type whatever the files: where these differ, the type that holds the values
-    of all of them (of integers of several sizes the largest, of integers and fractions the
-    fractions), or text where no other does. Ids of CSV files are text.
+    A column has the same type over all files: if their types differ, the smallest common one (the
+    widest of integer types, floats for integers and floats), or text if there is none. Ids of CSV
+    files are text.
 
     Args:
-        spec: `FeatureSpec`, which says how files of text are read.
+        spec: `FeatureSpec`, which determines how text files are read.
         files: Glob, path, or list of them.
-        names: Sequence of strings. The columns, each once.
+        names: Sequence of distinct strings. Names of the columns.
 
     Raises:
-        UserError: When a file lacks a column.
+        UserError: If a file lacks a column.
     """
 
     def __init__(
@@ -44,19 +44,19 @@ class KeyColumns:
         self._units = open_spec_files(spec, files, names) if names else []
         self.schema = self._schema()
         self._tables = self._stream()
-        self._rest = self.schema.empty_table()
+        self._remaining = self.schema.empty_table()
 
     def take(self, count: int) -> list[pa.ChunkedArray]:
         """Returns the columns of the next `count` rows."""
-        parts = [self._rest.slice(0, count)]
+        parts = [self._remaining.slice(0, count)]
         while self._names and sum(part.num_rows for part in parts) < count:
-            self._rest = next(self._tables)
-            parts.append(self._rest.slice(0, count - sum(part.num_rows for part in parts)))
-        self._rest = self._rest.slice(parts[-1].num_rows)
+            self._remaining = next(self._tables)
+            parts.append(self._remaining.slice(0, count - sum(part.num_rows for part in parts)))
+        self._remaining = self._remaining.slice(parts[-1].num_rows)
         return pa.concat_tables(parts).columns
 
     def _schema(self) -> pa.Schema:
-        # A file's columns have one type; its first rows tell it.
+        # The columns of a file have one type, which its first rows show.
         first = {unit.path: unit for unit in reversed(self._units)}.values()
         schemas = [_schema_of(unit, self._names) for unit in first]
         return pa.schema([_common(name, schemas) for name in self._names])
@@ -85,7 +85,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _plain_type(type_: pa.DataType) -> pa.DataType:
-    """Returns a type without the dictionaries that a reader keeps texts in."""
+    """Returns a type without dictionary encoding."""
     if pa.types.is_dictionary(type_):
         return type_.value_type
     if pa.types.is_list(type_) or pa.types.is_large_list(type_):
@@ -120,25 +120,25 @@ def write_predictions(
     batch_size: int = 4096,
     columns: Sequence[str] = (),
 ) -> int:
-    """Writes the probabilities of a model for each row of some files, in the order of the rows.
+    """Writes the probabilities that a model predicts for the rows of files, in order.
 
-    Streams: memory holds a few batches. The output appears when it is whole.
+    Rows are streamed: memory holds a few batches. The output appears once it is complete.
 
     Args:
         model: A model of this package.
-        spec: Its `FeatureSpec`, with its assets learned.
-        files: Glob or list of data files; they need no label columns.
+        spec: Its `FeatureSpec`, with learned assets.
+        files: Glob or list of data files, with or without label columns.
         output: Parquet file to write.
-        batch_size: Rows of a batch. Defaults to `4096`.
-        columns: Names of columns of the files that are written as they are, between the group
-            column and the probabilities. Defaults to `()`.
+        batch_size: Integer. Rows per batch. Defaults to `4096`.
+        columns: Names of columns to copy from the files, between the group column and the
+            probabilities. Defaults to `()`.
 
     Returns:
-        The number of rows.
+        Number of rows.
 
     Raises:
-        UserError: When `output` is a folder, its folder does not exist, or `columns` names a
-            column that the files do not have, or one of a label's name.
+        UserError: If `output` is a folder, its folder does not exist, or `columns` names a missing
+            column or a label.
     """
     folder = os.path.dirname(os.path.abspath(output))
     if os.path.isdir(output) or not os.path.isdir(folder):

@@ -13,7 +13,7 @@ from lmn_tf.training.saving.variable_paths import keyed_variables
 KEYS = ("row_keys", "column_keys", "expanded_row_keys", "expanded_column_keys")
 VALUES = "memory_values"
 OPEN_KEYS = "open_keys"
-# What row-wise optimizers keep of a row; it means the same whatever the step of the run.
+# State of row-wise optimizers that does not depend on the step of the run.
 ROW_STATE = ("accumulator", "first_moment", "second_moment", "reads")
 
 _NOISE = 0.1
@@ -24,19 +24,18 @@ def grown_weights(
 ) -> dict[str, np.ndarray]:
     """Returns the weights of a new model, grown from those of an older one.
 
-    Rows of tables follow their values (`rows`). A memory of more keys keeps the old slots under
+    Rows of tables follow their values (`rows`). A memory with more keys keeps the old slots under
     their new ids, `row * num_keys + column`, and adds keys that are *closed* (`open_keys` of
-    `ProductKeyMemory`): the search does not see them, so each query reads the very slots that it
-    read before, at the same weights, and the model gives the same scores for any input, however
-    long its queries, with or without normalized keys. No finite key can promise that: of the sums
-    of a row score and a column score the `top_k` best are read, and for any key there are queries
-    that it fits best; nor can copies of old slots, as they push others out of the `top_k`.
+    `ProductKeyMemory`). The search ignores closed keys. So each query reads the same slots as
+    before with the same weights, and the model gives the same scores for any input, with or without
+    normalized keys. No finite key has this property, since for each key there are queries that it
+    matches best; nor have copies of old slots, since they displace others from the `top_k`.
 
-    Training then opens the new keys one after another (`OpenKeys`). So that a key is of use at
-    once, and learns at once, it starts as a copy of an old key, all old ones in turn, with a
-    noise of a tenth of the keys' standard deviation, and its slots with the values of the old
-    key's slots: a query that read a slot now reads the slot and its copies, which share its weight
-    and drift apart. Copies of what was learned, and the turn, are our choices.
+    Training then opens the new keys one by one (`OpenKeys`). Each new key starts as a copy of an
+    old key, in turn, with noise of a tenth of the keys' standard deviation. Its slots start with
+    the values of the old key's slots, so that it is useful, and learns, as soon as it is open: a
+    query that read a slot then reads the slot and its copies, which share its weight and diverge in
+    training. Copies, and their order, are our choices.
 
     Args:
         model: The new model, built, with its initial weights.
@@ -44,11 +43,11 @@ def grown_weights(
         rows: The row sources of each embedding table, by name.
 
     Returns:
-        A dictionary from stable key to the new array, for each variable of the model but seeds and
-        the number of open keys.
+        Dictionary from stable key to new array, for each variable of the model except seeds and the
+        number of open keys.
 
     Raises:
-        UserError: When the models differ in more than rows of tables and keys of memories.
+        UserError: If the models differ in more than rows of tables and keys of memories.
     """
     variables = keyed_variables(model)
     names = {id(table.embeddings): name for name, table in model.encoder.tables.items()}
@@ -79,16 +78,16 @@ def carried_over(
 ) -> dict[str, np.ndarray]:
     """Returns the state of a model and its optimizer, grown from older ones, to resume a run.
 
-    Beyond `grown_weights` and `grown_row_state` these are steps, moments of dense weights and of
-    tables, seeds, and open keys.
+    In addition to `grown_weights` and `grown_row_state`, these are steps, moments of dense weights
+    and of tables, seeds, and open keys.
 
     Args:
-        model: The new model, built and compiled, its optimizer built.
+        model: The new model, built and compiled, with a built optimizer.
         old: Arrays of the older model and its optimizer by stable key.
         rows: The row sources of each embedding table, by name.
 
     Returns:
-        A dictionary from stable key to the new array.
+        Dictionary from stable key to new array.
     """
     values = {
         key: old[key]
@@ -107,17 +106,17 @@ def grown_row_state(
 ) -> dict[str, np.ndarray]:
     """Returns the row state of a new optimizer, grown from that of an older one.
 
-    New slots of a memory take over the state of the slot that they are a copy of, new rows of
-    embedding tables start without. What does not fit, as after a change of optimizer, is left out.
+    New slots of a memory inherit the state of the slot that they copy; new rows of embedding tables
+    have new state. State that does not fit, as after a change of optimizer, is omitted.
 
     Args:
-        model: The new model, built and compiled, its optimizer built.
+        model: The new model, built and compiled, with a built optimizer.
         old: Arrays of the older model and its optimizer by stable key.
         rows: The row sources of each embedding table, by name.
-        slots: Names of what to take, or `None` for all. Defaults to `ROW_STATE`.
+        slots: Names of the state to return, or `None` for all. Defaults to `ROW_STATE`.
 
     Returns:
-        A dictionary from stable key to the new array.
+        Dictionary from stable key to new array.
     """
     variables = keyed_variables(model, model.optimizer)
     tables = {}
@@ -137,15 +136,15 @@ def grown_row_state(
 
 
 def memory_sources(variables: Mapping, old: Mapping[str, np.ndarray]) -> dict:
-    """Finds the memories of a model, and which older key each of their keys goes on from.
+    """Finds the memories of a model, and the older key from which each key grows.
 
     Args:
         variables: The variables of the new model by stable key.
         old: Arrays of the older model by stable key.
 
     Returns:
-        A dictionary from the key of a memory, without the name of a variable, to the pair of an
-        integer array, the older key of each key of an axis, and the older number of keys.
+        Dictionary from the stable key of a memory, without the name of a variable, to a pair: an
+        integer array with the older key of each key of an axis, and the older number of keys.
     """
     grown = {}
     for key, variable in variables.items():
@@ -159,7 +158,7 @@ def memory_sources(variables: Mapping, old: Mapping[str, np.ndarray]) -> dict:
 
 
 def whole_arrays(variables: Mapping) -> dict[str, np.ndarray]:
-    """Reads variables, wherever their rows lie.
+    """Reads variables, including those sharded over devices or servers.
 
     Args:
         variables: Variables by key.
@@ -190,16 +189,16 @@ def _check_keys(wanted: Mapping, old: Mapping) -> None:
 
 
 def _slots(keys: np.ndarray, count: int) -> np.ndarray:
-    """The older slot of each slot, for the older key of each key."""
+    """Returns the older slot of each slot, from the older key of each key."""
     return (keys[:, None] * count + keys[None, :]).reshape(-1)
 
 
 def _take_rows(value: np.ndarray, sources: np.ndarray, variable) -> np.ndarray:
     if value.shape[1:] != tuple(variable.shape)[1:]:
-        return value  # another width, which the caller tells
+        return value  # another width, which the caller refuses
     fresh = _array(variable)
-    kept = (sources >= 0).reshape(-1, *[1] * (value.ndim - 1))
-    return np.where(kept, value[np.maximum(sources, 0)], fresh)
+    has_source = (sources >= 0).reshape(-1, *[1] * (value.ndim - 1))
+    return np.where(has_source, value[np.maximum(sources, 0)], fresh)
 
 
 def _array(variable) -> np.ndarray:

@@ -13,12 +13,12 @@ _RULES = ("kind", "transform", "num_buckets", "unit", "of", "size", "table")
 
 
 class RowSources(NamedTuple):
-    """Where the rows of a table come from.
+    """Older rows from which the rows of a table grow.
 
     Attributes:
-        values: Integer array, one number a row: the older row whose values it starts with, or -1
-            for values of its own.
-        state: The same for what an optimizer knows of a row.
+        values: Integer array: for each row, the older row whose values it starts with, or -1 for
+            new values.
+        state: The same for the optimizer's state of a row.
     """
 
     values: np.ndarray
@@ -28,15 +28,14 @@ class RowSources(NamedTuple):
 def merge_assets(old: FeatureSpec, new: FeatureSpec) -> None:
     """Merges the ids and statistics of an older spec into a new one; new values get new ids.
 
-    Values of a learned vocabulary that the older spec knew come first, in its order, then the new
-    ones. Where `max_size` does not leave room for both, older values that the new data lack are
-    given up, the rarest first. Statistics stay those of the older spec: the weights were trained on
-    numbers scaled by them.
+    In a learned vocabulary, the values of the older spec come first, in their order, followed by
+    new values. If `max_size` is too small for both, older values that the new data lack are
+    dropped, the rarest first. Statistics stay those of the older spec, since the weights were
+    trained on numbers scaled by them.
 
     Args:
         old: `FeatureSpec` with its assets.
-        new: `FeatureSpec` of the same columns with what was learned from new data, which is
-            changed.
+        new: `FeatureSpec` of the same columns, with assets learned from new data. Changed in place.
     """
     sizes = {
         new.lookup_key(column): column.lookup.learn.max_size
@@ -74,19 +73,19 @@ def merge_values(old: Sequence, new: Sequence, max_size: int | None = None) -> l
 
 
 def check_same_columns(old: FeatureSpec, new: FeatureSpec, source: str) -> None:
-    """Raises a `UserError` where ids or numbers of a spec mean something else than in an older one.
+    """Raises a `UserError` if ids or numbers of a spec have another meaning than in an older one.
 
     Args:
         old: `FeatureSpec` of the older run.
         new: `FeatureSpec`.
-        source: What to call the older run in messages.
+        source: String. Name of the older run in messages.
     """
     before, now = ([column.key for column in spec.features_and_fields()] for spec in (old, new))
     if before != now:
         changed = [key for key in (*now, *before) if key not in before or key not in now]
-        what = f"`{changed[0]}` is in one of them only" if changed else "their order differs"
+        difference = f"`{changed[0]}` is in one of them only" if changed else "their order differs"
         raise UserError(
-            f"the feature spec must have the columns of {source} for a warm start: {what}. "
+            f"the feature spec must have the columns of {source} for a warm start: {difference}. "
             f"Received: {', '.join(now)}; before: {', '.join(before)}"
         )
     for older, newer in zip(old.features_and_fields(), new.features_and_fields(), strict=True):
@@ -103,22 +102,22 @@ def check_same_columns(old: FeatureSpec, new: FeatureSpec, source: str) -> None:
 
 
 def row_sources(old: FeatureSpec, new: FeatureSpec) -> dict[str, RowSources]:
-    """Finds for each row of each embedding table the older row that stands for the same value.
+    """Finds, for each row of each embedding table, the older row of the same value.
 
-    A value that had no row of its own starts where it stood until now, at the row of unknown
-    values: so the scores of its rows do not change, either. Its optimizer state is new.
+    A value without an older row starts as a copy of the row of unknown values, which represented it
+    before, so that scores do not change. Its optimizer state is new.
 
     Args:
         old: `FeatureSpec` of the older run, with its assets.
         new: `FeatureSpec`, with its assets.
 
     Returns:
-        A dictionary from the name of a table to its `RowSources`.
+        Dictionary from the name of a table to its `RowSources`.
     """
     sources: dict[str, RowSources] = {}
     for older, newer in zip(old.features_and_fields(), new.features_and_fields(), strict=True):
         if newer.has_ids:
-            # Columns that share a table have the same lookup: the first speaks for all.
+            # Columns that share a table have the same lookup, so the first one is enough.
             name, _ = new.table_of(newer)
             sources.setdefault(name, _column_sources(old, older, new, newer))
     return sources

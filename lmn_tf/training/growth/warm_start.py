@@ -1,4 +1,4 @@
-"""Warm start of a run from the weights of another one."""
+"""Warm start from the weights of another run."""
 
 import json
 
@@ -19,22 +19,22 @@ from lmn_tf.training.saving.variable_paths import keyed_variables
 
 
 class WarmStart:
-    """Takes weights out of the directory of a run, finished or not, for a new run of its model.
+    """Starts a run with the weights of another run, finished or not, of the same model.
 
-    The new run may have more keys in its memories and other vocabularies: the model then gives
-    the old scores until it is trained; see `grown_weights` and `row_sources`. Of a finished run
-    the weights are those of `model.keras`, of another one those of its newest checkpoint.
+    The new run may have more keys in its memories, and other vocabularies; the model then gives the
+    same scores until it is trained. See `grown_weights` and `row_sources`. The weights are those of
+    `model.keras` for a finished run, and otherwise those of the newest checkpoint.
 
-    The new run counts its steps from 0 and has a schedule of its own; the optimizer of the dense
-    weights starts anew, too. What row-wise optimizers know of the rows of tables goes along where
-    `row_state` says so: it tells how much each row has learned, and without it the first step of
-    every row would be as large as that of a new one, and undo what it holds.
+    The new run counts its steps from 0 and has its own schedule and a new optimizer for the dense
+    weights. With `row_state`, the row state of row-wise optimizers is kept: it records how much
+    each row has learned. Without it, the first step of each row would be as large as that of a new
+    row, and destroy what it has learned.
 
     Args:
         start: `WarmStart` section of a `PipelineSpec`.
 
     Raises:
-        UserError: When `start.run` is no run directory, or holds no weights.
+        UserError: If `start.run` is not a run directory, or holds no weights.
     """
 
     def __init__(self, start: WarmStartSection) -> None:
@@ -51,10 +51,10 @@ class WarmStart:
         self._arrays: dict | None = None
 
     def adapted(self, pipeline: PipelineSpec) -> PipelineSpec:
-        """Returns the pipeline with `model.open_keys`, where memories are to grow.
+        """Returns the pipeline with `model.open_keys`, if its memories grow.
 
         Raises:
-            UserError: When the pipeline has another model, or fewer keys.
+            UserError: If the pipeline has another model, or fewer keys.
         """
         if pipeline.model_name != self.pipeline.model_name:
             raise UserError(
@@ -78,23 +78,23 @@ class WarmStart:
         """Merges the older ids and statistics into a spec that was learned from new data.
 
         Raises:
-            UserError: When the spec has other columns than the run's.
+            UserError: If the columns of the spec differ from those of the run.
         """
         check_same_columns(self.spec, spec, self.source)
         merge_assets(self.spec, spec)
 
     def apply(self, model: keras.Model, pipeline: PipelineSpec) -> str:
-        """Puts the weights into a model.
+        """Assigns the weights to a model.
 
         Args:
-            model: The new model, built and compiled, its optimizer built.
+            model: The new model, built and compiled, with a built optimizer.
             pipeline: Its `PipelineSpec`, for messages.
 
         Returns:
-            A sentence that says what was taken.
+            Sentence for the log that describes the weights.
 
         Raises:
-            UserError: When the weights do not fit the model.
+            UserError: If the weights do not fit the model.
         """
         old = self._read()
         rows = row_sources(self.spec, model.spec)
@@ -105,8 +105,8 @@ class WarmStart:
         state = growth.grown_row_state(model, old, rows) if self.start.row_state else {}
         values = {**values, **state}
         variables = keyed_variables(model, model.optimizer)
-        taken = {key: variable for key, variable in variables.items() if key in values}
-        checkpoint_files.assign(taken, values, self.source[0].upper() + self.source[1:])
+        variables = {key: variable for key, variable in variables.items() if key in values}
+        checkpoint_files.assign(variables, values, self.source[0].upper() + self.source[1:])
         return (
             f"Started with the weights of {self.source}{self._summary(model, rows, bool(state))}."
         )
@@ -155,7 +155,7 @@ class WarmStart:
         return {key: np.asarray(variable) for key, variable in variables.items()}
 
     def _explained(self, error, pipeline, spec) -> UserError:
-        """Names the option that made the shapes differ, where one did."""
+        """Returns an error that names the option by which shapes differ, if there is one."""
         record = registry.record(pipeline.model_name)
         for name in record.described():
             before, now = _option(self.pipeline, name), _option(pipeline, name)
@@ -175,10 +175,10 @@ class WarmStart:
 
 
 def continued(pipeline: PipelineSpec, stored: PipelineSpec) -> PipelineSpec:
-    """Returns a pipeline with the settings that a resumed run got from its warm start.
+    """Returns a pipeline with the settings from the warm start of a resumed run.
 
     Args:
-        pipeline: `PipelineSpec` given now.
+        pipeline: `PipelineSpec` of the resumed run.
         stored: `PipelineSpec` in the run's directory.
     """
     settings = []

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class Board:
     """Writes losses, learning rates, speed and input wait as TensorBoard scalars.
 
-    A listener of `TrainingLoop`. Of an optimizer with `dense` and `tables`, both learning rates
-    are written. After a kill, steps since the newest checkpoint are written again; TensorBoard
-    shows the later ones.
+    A listener of `TrainingLoop`. For an optimizer with `dense` and `tables`, both learning rates
+    are written. A resumed run writes the steps after its checkpoint again; TensorBoard shows the
+    later values.
 
     Args:
-        folder: Where the event files go.
-        every_steps: Steps between two points. Defaults to `10`.
+        folder: Folder of the event files.
+        every_steps: Integer. Number of steps between two points. Defaults to `10`.
     """
 
     def __init__(self, folder: str | os.PathLike, every_steps: int = 10) -> None:
@@ -30,7 +30,7 @@ class Board:
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def on_step(self, loop: TrainingLoop, loss: SupportsFloat) -> None:
-        """Writes the figures of every so many steps."""
+        """Writes the figures of a step, once every `every_steps` steps."""
         step = loop.state.step
         if step % self.every_steps:
             return
@@ -42,8 +42,7 @@ class Board:
                 tf.summary.scalar(f"learning_rate/{name}", rate)
 
     def on_epoch(self, loop: TrainingLoop, figures: dict) -> None:
-        """Writes the figures at the end of an epoch: of the validation set, and those of its data
-        before it, where there are any."""
+        """Writes the figures of an epoch: its loss, and its evaluations if there are any."""
         with self._writer.as_default(figures["step"]):
             tf.summary.scalar("train/epoch_loss", figures["loss"])
             for part in ("valid", "before"):
@@ -52,7 +51,7 @@ class Board:
         self._writer.flush()
 
     def close(self) -> None:
-        """Ends the event file."""
+        """Closes the event file."""
         self._writer.close()
 
 
@@ -64,7 +63,7 @@ def learning_rates(optimizer: keras.optimizers.Optimizer | None) -> dict[str, fl
     groups = {name: getattr(optimizer, name, None) for name in ("dense", "tables")}
     groups = {name: group for name, group in groups.items() if group is not None}
     return {
-        # By NumPy: a variable that replicas hold copies of is no number to Python.
+        # By NumPy: `float` does not accept a variable that is copied to replicas.
         name: float(np.asarray(group.learning_rate))
         for name, group in (groups or {"all": optimizer}).items()
     }

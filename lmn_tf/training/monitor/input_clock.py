@@ -1,4 +1,4 @@
-"""Measurement of the time that training waits for its input."""
+"""Measurement of the time that training waits for input."""
 
 import time
 
@@ -6,17 +6,17 @@ import tensorflow as tf
 
 
 class InputClock:
-    """Measures how long after a batch was asked for it was ready.
+    """Measures how long training waits for each batch after requesting it.
 
-    `model.fit` pulls the batch inside the train function, where Python sees nothing. So the clock
-    sits in the pipeline itself. One stage notes when a batch is ready, behind all that makes it;
-    then comes a buffer of one batch; then a stage notes when the batch is asked for, in the thread
-    that asks. What was ready before it was asked for counts nothing: the rest is what prefetching
-    could not hide, whatever made it slow: reading, decoding, shuffling or copying. That thread
-    calls Python once a batch, or it would wait for Python's lock while the reader works on the
-    next batch. On a GPU a step may be asked for before the one before it has ended, so the wait is
-    then an upper bound. Under a strategy of several replicas other threads fetch ahead, and the
-    wait reads as nearly nothing.
+    `model.fit` requests batches inside the train function, where Python cannot measure. So the
+    clock is part of the input pipeline. One stage, after all others, records when a batch is ready.
+    A buffer of one batch follows, and then a stage that records when the batch is requested, in the
+    requesting thread. A batch that is ready before its request counts as no wait. The rest is the
+    time that prefetching could not hide, whether of reading, decoding, shuffling or copying. The
+    requesting thread calls Python only once per batch, so that it rarely waits for the interpreter
+    lock while the reader prepares the next batch. On a GPU a batch may be requested before the
+    previous step has ended, so the wait is an upper bound. Under a strategy with several replicas,
+    other threads prefetch, and the wait is almost zero.
 
     Example:
 
@@ -29,28 +29,28 @@ class InputClock:
         self.waited = 0.0
 
     def wrap(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Adds the clock's stages; the elements stay as they are.
+        """Adds the stages of the clock; elements do not change.
 
         Args:
-            dataset: The whole input pipeline, prefetching included.
+            dataset: The whole input pipeline, including prefetching.
 
         Returns:
-            The same dataset with the clock around it.
+            The dataset with the clock.
         """
 
-        def add(asked, batch):
+        def add(requested, batch):
             ready, element = batch
-            wait = ready - asked
+            wait = ready - requested
             return tf.cond(wait > 0, lambda: _call(self._add, wait), lambda: wait), element
 
-        # `zip` asks its parts one after the other, in this order.
+        # `zip` requests its parts one after another, in this order.
         ready = tf.data.Dataset.zip(dataset, _moments()).map(lambda element, at: (at, element))
         dataset = tf.data.Dataset.zip(_moments(), ready.prefetch(1)).map(add)
-        # Were the wait dropped in the same function, TensorFlow would leave out the call.
+        # If the wait were dropped in the same function, TensorFlow would prune the call.
         dataset = dataset.map(lambda wait, element: element)
         options = tf.data.Options()
-        # TensorFlow would put one more prefetch behind it, off the thread that waits, and would
-        # read the clock in several threads at once, or not at all in stages that it makes one.
+        # TensorFlow would add a prefetch after the clock, in another thread than the waiting one,
+        # would read the clock in several threads at once, and would fuse stages without reading it.
         options.experimental_optimization.inject_prefetch = False
         options.experimental_optimization.map_parallelization = False
         options.experimental_optimization.map_fusion = False
@@ -67,14 +67,14 @@ class InputClock:
 
 
 def _moments() -> tf.data.Dataset:
-    """Returns the moments at which its elements are asked for, without end."""
+    """Returns an endless dataset of the times at which its elements are requested."""
     return tf.data.Dataset.counter().map(
         lambda number: _call(lambda _: time.perf_counter(), number)
     )
 
 
 def _call(function, value):
-    # As in `reader_dataset`: a stateful call would cost the pipeline its prefetching. Nor may it be
-    # `tf.timestamp`, which TensorFlow refuses where ops must be deterministic.
+    # Not stateful, as in `reader_dataset`: a stateful call would prevent prefetching. Not
+    # `tf.timestamp`, which TensorFlow refuses if ops must be deterministic.
     result = tf.numpy_function(function, [value], tf.float64, stateful=False)
     return tf.ensure_shape(result, ())

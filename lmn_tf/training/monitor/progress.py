@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """A progress bar on a terminal, plain lines elsewhere.
+    """Progress bar on a terminal, plain lines elsewhere.
 
-    Both show the step, the loss, examples a second, the time left and the share of the time spent
-    waiting for input. Everything goes to stderr, so that stdout holds results alone.
+    Both show the step, the loss, examples per second, the remaining time and the share of time
+    spent waiting for input. They are written to stderr, so that stdout holds only results.
 
     Args:
-        total: Number of steps, or None when it is not known. Defaults to `None`.
-        title: Words in front of each line. Defaults to `"train"`.
-        stream: Where to write. Defaults to `None`, which is stderr.
-        every_seconds: Seconds between two plain lines. Defaults to `5.0`.
+        total: Integer. Number of steps, or `None` if unknown. Defaults to `None`.
+        title: String. Start of each line. Defaults to `"train"`.
+        stream: Stream to write to. Defaults to `None`: stderr.
+        every_seconds: Float. Seconds between two plain lines. Defaults to `5.0`.
 
     Example:
 
@@ -64,7 +64,7 @@ class Progress:
             self._bar.start()
 
     def wants(self, step: int) -> bool:
-        """Whether an update now would be shown; a caller may save itself the figures."""
+        """Returns whether an update would be shown now; if not, figures need not be computed."""
         if self._bar or self._printed is None or step == self.total:
             return True
         return time.perf_counter() - self._printed >= self.every_seconds
@@ -73,8 +73,8 @@ class Progress:
         """Shows the figures at a step.
 
         Args:
-            step: Steps done.
-            **figures: `loss`, `examples_per_second` and `input_wait` (a share), each optional.
+            step: Integer. Number of finished steps.
+            **figures: Any of `loss`, `examples_per_second` and `input_wait` (a share).
         """
         if self._first_step is None:
             self._first_step = step
@@ -86,21 +86,21 @@ class Progress:
             self._bar.update(self._task, completed=step, figures=" | ".join(words))
             return
         of_total = f"/{self.total}" if self.total else ""
-        # One step, which compiles the model, says nothing of the others.
+        # The first step compiles the model, so its time does not predict the others.
         is_known = self.total and step > self._first_step
         left = [f"{_clock(self._left(step))} left"] if is_known else []
         words = words[:-1] + left + words[-1:] if "input_wait" in figures else words + left
         self.line(" | ".join([f"{self.title}: step {step}{of_total}", *words]))
 
     def line(self, text: str) -> None:
-        """Prints a line, above the bar when there is one."""
+        """Prints a line, above the bar if there is one."""
         if self._bar:
             self._bar.console.print(text, highlight=False, markup=False)
         else:
             print(text, file=self.stream, flush=True)
 
     def close(self) -> None:
-        """Ends the bar."""
+        """Closes the bar."""
         if self._bar:
             self._bar.stop()
             self._bar = None
@@ -128,11 +128,11 @@ def _clock(seconds: float) -> str:
 
 
 def monitored_words(part: str, figures: dict) -> list[str]:
-    """Returns the figures that a line of progress shows, those that are known.
+    """Returns the known figures of a progress line as text.
 
     Args:
-        part: Which data they are of.
-        figures: Figures of `Evaluator`.
+        part: String. Name of the evaluated data.
+        figures: Dictionary returned by `Evaluator.evaluate`.
 
     Example:
 
@@ -145,11 +145,11 @@ def monitored_words(part: str, figures: dict) -> list[str]:
 
 @dataclasses.dataclass
 class Watcher:
-    """Shows each step and each epoch; a listener of `TrainingLoop`.
+    """Prints the progress of steps and epochs; a listener of `TrainingLoop`.
 
     Args:
-        total: Steps of the run.
-        stream: Where the lines go.
+        total: Integer. Number of steps of the run.
+        stream: Stream to write to.
     """
 
     total: int
@@ -159,7 +159,7 @@ class Watcher:
         self._progress = None
 
     def on_step(self, loop: TrainingLoop, loss: SupportsFloat) -> None:
-        """Shows a step, where it is time for the next one."""
+        """Shows a step, if the previous line is old enough."""
         if self._progress is None:
             self._progress = Progress(self.total, stream=self.stream)
         step, state = loop.state.step, loop.state
@@ -176,7 +176,7 @@ class Watcher:
         self.line(" | ".join(self.words(loop, figures)))
 
     def line(self, text: str) -> None:
-        """Shows a line, above the progress bar where there is one."""
+        """Prints a line, above the progress bar if there is one."""
         if self._progress is None:
             print(text, file=self.stream, flush=True)
         else:
@@ -188,6 +188,6 @@ class Watcher:
         return words + monitored_words("valid", figures.get("valid", {}))
 
     def close(self) -> None:
-        """Ends the progress bar."""
+        """Closes the progress bar."""
         if self._progress:
             self._progress.close()

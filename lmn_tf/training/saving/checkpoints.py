@@ -1,4 +1,4 @@
-"""Checkpoints: everything needed to resume training, in one file that is whole or absent."""
+"""Checkpoints: all state needed to resume training, written atomically."""
 
 import contextlib
 import errno
@@ -20,11 +20,11 @@ from lmn_tf.training.saving.finite_weights import check_finite, check_rows
 
 _STATE = "state.json"
 _CHECKPOINT = "A checkpoint"
-_LENGTHS_AT = 26  # of the name and of what follows it, in the header of a member of a zip file
+_LENGTHS_AT = 26  # offset of the lengths of name and extra field in the header of a zip member
 _STEP = re.compile(r"^step-(\d+)\.npz$")
 
 
-# A damaged file makes readers seek to nowhere; a best file may be gone.
+# Errors of damaged files, in which readers seek to invalid offsets, and of missing best weights.
 _OF_THE_FILE = (None, errno.EINVAL, errno.ENOENT, errno.EISDIR)
 
 
@@ -32,10 +32,10 @@ def check_zip(path: str | os.PathLike) -> None:
     """Verifies the checksum of every member of a zip file.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Raises:
-        UserError: When the file is missing, cut off or altered.
+        UserError: If the file is missing, truncated or altered.
     """
     with _reading(path), zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
@@ -44,14 +44,14 @@ def check_zip(path: str | os.PathLike) -> None:
 
 
 def read_checked(path: str | os.PathLike, name: str) -> bytes:
-    """Returns the content of one member of a zip file, whose checksum holds.
+    """Returns the content of one member of a zip file, and verifies its checksum.
 
     Args:
-        path: The file.
-        name: The member.
+        path: Path of the file.
+        name: String. Name of the member.
 
     Raises:
-        UserError: When the file is missing, or what is read of it is cut off or altered.
+        UserError: If the file is missing, or the member is truncated or altered.
     """
     with _reading(path), zipfile.ZipFile(path) as archive:
         return archive.read(name)
@@ -61,34 +61,35 @@ def read_checked(path: str | os.PathLike, name: str) -> bytes:
 def _reading(path) -> Iterator[None]:
     try:
         yield
-    # Damaged headers ask for anything: unknown methods, passwords, all of the memory.
+    # Damaged headers cause all kinds of errors: unknown methods, passwords, excessive memory.
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(f"the file must be whole. Received: {reason}", file=path) from error
 
 
 class DamagedCheckpoint(UserError):
-    """A checkpoint file that is missing, cut off or altered."""
+    """Error of a checkpoint file that is missing, truncated or altered."""
 
 
 class Checkpoints:
-    """The checkpoints of one run: `step-N.npz` with the newest ones kept, and `best-N.npz`.
+    """Checkpoints of a run: the newest `step-N.npz` files, and `best-N.npz`.
 
-    A file holds the value of every variable under a stable key and a state of plain JSON
-    values. Tables are in it as wholes, in the order of ids, on however many devices they lie:
-    what one number of devices saved another one loads. They pass through memory in pieces.
+    A file holds the value of each variable under a stable key, and a state of plain JSON values.
+    Tables are stored whole, in the order of ids, however they are sharded, so that a checkpoint can
+    be loaded with another number of devices. They are written and read in chunks.
 
-    A file is written beside its place, flushed and renamed, so it is whole or absent; a number
-    that is NaN or infinite is refused, and what was written before stays. Each member of the file
-    carries a checksum, and all of them are verified before any is read; when the newest checkpoint
-    is damaged, the one before it is used and a warning says so. Best weights are files of their
-    own, named in the state under `best_file`, kept while a kept checkpoint names them.
+    A file is written under a temporary name, flushed and renamed, so it is either complete or
+    absent. NaN and infinite numbers are refused, and earlier files are kept. Each member of a file
+    has a checksum, and all checksums are verified before any member is read. If the newest
+    checkpoint is damaged, a warning is issued and the previous one is used. Best weights are
+    separate files, named in the state under `best_file`, and kept as long as a kept checkpoint
+    names them.
 
     Args:
-        folder: Folder of the checkpoints; made when first written to.
-        keep: Number of newest checkpoints to keep. Defaults to `2`.
-        guard: Function that is called before a file is written and raises where none may be, or
-            `None`. Defaults to `None`.
+        folder: Folder of the checkpoints, created by the first write.
+        keep: Integer. Number of newest checkpoints to keep. Defaults to `2`.
+        guard: Function called before a file is written, to raise an error if that is not allowed,
+            or `None`. Defaults to `None`.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Checkpoints:
         self._guard = guard or (lambda: None)
 
     def save(self, step: int, values: Mapping[str, np.ndarray], state: Mapping) -> Path:
-        """Writes the checkpoint of `step` and removes those no longer kept."""
+        """Writes the checkpoint of `step`, and removes old ones."""
         self._guard()
         path = self.folder / f"step-{step:010d}.npz"
         write_arrays(path, values, state)
@@ -112,7 +113,7 @@ class Checkpoints:
         return path
 
     def save_best(self, epoch: int, values: Mapping[str, np.ndarray]) -> str:
-        """Writes the weights of the best epoch; returns the name for `best_file` of the state."""
+        """Writes the weights of the best epoch; returns the value of `best_file` for the state."""
         self._guard()
         name = f"best-{epoch:04d}.npz"
         write_arrays(self.folder / name, values, {"best_file": name})
@@ -123,15 +124,15 @@ class Checkpoints:
         return read_arrays(self.folder / name)[0]
 
     def latest(self, tidy: bool = True) -> tuple[dict[str, np.ndarray], dict] | None:
-        """Reads the newest whole checkpoint: (values, state), or None when there is none.
+        """Reads the newest intact checkpoint: (values, state), or `None` if there is none.
 
         Args:
-            tidy: Whether to remove what a killed process left and to rename what is damaged to
-                `damaged-step-N.npz`, which nobody but the run itself may do. Defaults to `True`.
+            tidy: Boolean. Whether to remove files left by a killed process, and to rename damaged
+                ones to `damaged-step-N.npz`. Only the run itself may do so. Defaults to `True`.
 
         Raises:
-            DamagedCheckpoint: When none can be read, and one of them for a fault that may pass, as
-                too many open files: to start anew would lose it.
+            DamagedCheckpoint: If none can be read, and one of the errors may be temporary, such as
+                too many open files: starting a new run would lose that checkpoint.
         """
         if tidy:
             atomic_files.remove_leftovers(self.folder)
@@ -147,7 +148,7 @@ class Checkpoints:
                 if _may_pass(error):
                     fault = error
                 elif tidy:
-                    # It must not count as one of those to keep.
+                    # It must not count as one of the checkpoints to keep.
                     damaged = Path(error.file)
                     with contextlib.suppress(OSError):
                         damaged.replace(damaged.with_name(f"damaged-{damaged.name}"))
@@ -173,22 +174,22 @@ class Checkpoints:
             try:
                 named.add(_read_state(path).get("best_file"))
             except DamagedCheckpoint:
-                return  # It cannot say which best weights it needs: keep all.
+                return  # The best weights that it needs are unknown: keep all.
         for path in self.folder.glob("best-*.npz"):
             if path.name not in named:
                 path.unlink()
 
 
 def write_arrays(path: str | os.PathLike, values: Mapping[str, np.ndarray], state: Mapping) -> None:
-    """Writes arrays and a JSON state into one file, whole or not at all.
+    """Writes arrays and a JSON state into one file atomically.
 
     Args:
-        path: The file to write.
-        values: Arrays by key; or variables, of which the large ones are read in pieces.
-        state: Plain JSON values, kept beside the arrays.
+        path: Path of the file.
+        values: Arrays or variables by key; large variables are read in chunks.
+        state: Plain JSON values, stored beside the arrays.
 
     Raises:
-        UserError: When a number is NaN or infinite; the file is not touched then.
+        UserError: If a number is NaN or infinite; the file does not change then.
     """
     document = {"keys": list(values), "state": dict(state)}
     with atomic_files.atomic_path(path) as temporary:
@@ -200,20 +201,19 @@ def write_arrays(path: str | os.PathLike, values: Mapping[str, np.ndarray], stat
 
 
 def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict]:
-    """Reads what `write_arrays` wrote, verifying each checksum.
+    """Reads a file of `write_arrays`, and verifies each checksum.
 
     Args:
-        path: The file to read.
+        path: Path of the file.
 
     Returns:
-        (arrays by key, state). Large arrays are maps of the file: no memory is taken for what is
-        not looked at.
+        (arrays by key, state). Large arrays are memory-mapped: only accessed parts take memory.
 
     Raises:
-        DamagedCheckpoint: When the file is missing, cut off or altered.
+        DamagedCheckpoint: If the file is missing, truncated or altered.
     """
     with _damage_reported(path):
-        # First of all: the headers of arrays say how much memory to take.
+        # First of all, since the headers of arrays determine how much memory is allocated.
         check_zip(path)
         with zipfile.ZipFile(path) as archive:
             document = json.loads(archive.read(_STATE))
@@ -224,16 +224,15 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict]:
 
 
 def assign(variables: Mapping[str, object], values: Mapping[str, np.ndarray], source: str) -> None:
-    """Puts checkpoint values into variables.
+    """Assigns the values of a checkpoint to variables.
 
     Args:
         variables: Keras variables by stable key.
         values: Arrays by stable key.
-        source: What to call the checkpoint in messages.
+        source: String. Name of the checkpoint in messages.
 
     Raises:
-        UserError: When a key is missing on one side, a shape differs, or a number is NaN or
-            infinite.
+        UserError: If keys or shapes differ, or a number is NaN or infinite.
     """
     for key in variables:
         if key not in values:
@@ -262,14 +261,14 @@ def _damage_reported(path):
         yield
     except UserError as error:
         raise DamagedCheckpoint(error.message, file=path) from error
-    except (OSError, KeyError, TypeError, ValueError) as error:  # whole, and no checkpoint
+    except (OSError, KeyError, TypeError, ValueError) as error:  # intact, but not a checkpoint
         raise DamagedCheckpoint(
             f"the file must be a checkpoint. Received: {error}", file=path
         ) from error
 
 
 def _may_pass(error: BaseException | None) -> bool:
-    """Returns whether an error is one of the machine, and not of what a file holds."""
+    """Returns whether an error is caused by the machine rather than by the file."""
     while error is not None:
         if isinstance(error, MemoryError):
             return True
@@ -288,13 +287,13 @@ def _member(index: int) -> str:
 
 
 def _write(member, value, key) -> None:
-    """Writes one array; a variable is read in pieces, and never held as a whole."""
+    """Writes one array; large variables are read in chunks, and never held whole."""
     is_array = isinstance(value, np.ndarray | np.generic) or not hasattr(value, "shape")
     chunks = [] if is_array else row_chunks(tuple(value.shape), itemsize=4)
     if len(chunks) < 2:
-        whole = _storable(np.asarray(value))
-        check_rows(whole, key, _CHECKPOINT)
-        np.lib.format.write_array(member, whole, allow_pickle=False)
+        array = _storable(np.asarray(value))
+        check_rows(array, key, _CHECKPOINT)
+        np.lib.format.write_array(member, array, allow_pickle=False)
         return
     for start, stop in chunks:
         rows = np.ascontiguousarray(_storable(get_rows(value, start, stop)))
@@ -315,19 +314,19 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         if is_fortran or len(row_chunks(shape, dtype.itemsize)) < 2:
             member.seek(0)
             return np.lib.format.read_array(member, allow_pickle=False)
-    offset = _place(archive, name) + start
+    offset = _content_offset(archive, name) + start
     return np.memmap(archive.filename, dtype, mode="r", offset=offset, shape=shape)
 
 
-def _place(archive: zipfile.ZipFile, name: str) -> int:
-    """Where the content of a member begins in the file: it is stored as it is."""
-    begin = archive.getinfo(name).header_offset
+def _content_offset(archive: zipfile.ZipFile, name: str) -> int:
+    """Returns the offset of a member's content, which is not compressed, in the file."""
+    header = archive.getinfo(name).header_offset
     with open(archive.filename, "rb") as file:
-        file.seek(begin + _LENGTHS_AT)
+        file.seek(header + _LENGTHS_AT)
         lengths = struct.unpack("<HH", file.read(4))
-    return begin + _LENGTHS_AT + 4 + sum(lengths)
+    return header + _LENGTHS_AT + 4 + sum(lengths)
 
 
 def _storable(value: np.ndarray) -> np.ndarray:
-    # bfloat16 is no numpy type of its own; float32 holds it exactly.
+    # NumPy has no bfloat16 type; float32 holds its values exactly.
     return value.astype("float32") if value.dtype.kind == "V" else value

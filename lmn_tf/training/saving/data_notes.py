@@ -20,25 +20,24 @@ from lmn_tf.specs.learned.fingerprint import difference
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 
 _NAMES = {"train": "training", "valid": "validation"}
-_THREADS = 8  # read at the same time: one hashes less than a disk gives
-# Clocks of file systems tick this coarsely: a file may change again without a trace.
+_THREADS = 8  # a single thread hashes more slowly than disks read
+# Resolution of file system clocks: a file may change again within it without a trace.
 _TICK_NS = 3 * 10**9
 
 
 class DataNotes:
-    """The note of what a run's data files hold, kept in a file of the run.
+    """Notes of the data files of a run, stored in a file of the run.
 
-    Each file is noted with its name, its size and the SHA-256 of its content. Beside these stand
-    the times of its last changes and its number on the disk: a file that has all of them unchanged
-    is not read again. The time of the last change of the file's state is the system's own, which
-    no program can set, so content that was replaced under an old time of modification is noticed
-    too. Copies of the files are read, and taken when they hold the same.
+    Each file is noted with its name, its size and the SHA-256 of its content. Its modification and
+    change times and its inode are noted too: a file for which all of these are unchanged is not
+    read again. Programs cannot set the change time, so replaced content is detected even if the
+    modification time is old. Copies of files are read, and accepted if their content is the same.
 
-    Notes of before there were digests hold names and sizes of the training files: these are
-    compared, and what the files hold now is noted.
+    Notes of earlier versions, without digests, hold names and sizes of the training files. These
+    are compared, and the notes are updated.
 
     Args:
-        path: The file.
+        path: Path of the file.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -50,17 +49,16 @@ class DataNotes:
         ids: Mapping[str, str] | None = None,
         unread: tuple[str, ...] = (),
     ) -> None:
-        """Notes what files hold, or refuses other files than those noted.
+        """Notes the content of files, or refuses files that differ from those noted.
 
         Args:
-            parts: Paths of the files of `"train"` and `"valid"`. A part that is not given is not
-                compared.
-            ids: What decides over the ids, as of `fingerprint`. Defaults to `None`: not compared.
-            unread: Parts that nothing came of yet, which may change: they are noted anew. Defaults
-                to `()`.
+            parts: Paths of the files of `"train"` and `"valid"`. Missing parts are not compared.
+            ids: Fingerprint of the ids; see `fingerprint`. Defaults to `None`: not compared.
+            unread: Parts that the run has not used yet. They may change, and are noted again.
+                Defaults to `()`.
 
         Raises:
-            UserError: When a file differs from the one noted, or the note is damaged.
+            UserError: If a file differs from the one noted, or the notes are damaged.
         """
         noted = self._read()
         if isinstance(noted, list):
@@ -99,18 +97,18 @@ class DataNotes:
 
 
 def read_files(pipeline: PipelineSpec, spec: FeatureSpec) -> dict[str, list[str]]:
-    """Finds the files that a run trains on and those that it is validated on.
+    """Finds the training and validation files of a run.
 
     Args:
         pipeline: A `PipelineSpec`.
         spec: Its `FeatureSpec`.
 
     Returns:
-        Dictionary of paths: `"train"`, and `"valid"` where there are such. Of files beyond the
-        pipeline's first rows nothing is read, and they are left out; files of events are there.
+        Dictionary of paths: `"train"`, and `"valid"` if there are any. Files of events are
+        included; files after the number of rows that the pipeline reads are not.
 
     Raises:
-        UserError: When there are no files.
+        UserError: If there are no files.
     """
     data = pipeline.data
     if data.days is not None:
@@ -143,7 +141,7 @@ def _notes(files, noted) -> list[dict]:
 
 
 def _sum(document) -> str:
-    """Tells damage of the note from a change of the data."""
+    """Checksum that distinguishes damage of the notes from a change of the data."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
@@ -152,7 +150,7 @@ def _note(path, known) -> dict:
     before = known.get((os.path.basename(path), size))
     if before is not None and before["state"] == state:
         return before
-    # The state is not noted of a file whose next change would not show in it.
+    # The state is not noted if another change of the file might not show in it.
     is_settled = time.time_ns() - state[1] > _TICK_NS
     digest = kept_digest(path, size, *state) if is_settled else file_digest(path)
     note = {"name": os.path.basename(path), "bytes": size, "sha256": digest}

@@ -1,4 +1,4 @@
-"""Refusal of weights that are NaN or infinite."""
+"""Checks for weights that are NaN or infinite."""
 
 from collections.abc import Mapping
 
@@ -9,14 +9,14 @@ from lmn_tf.specs.errors import UserError
 
 
 def check_finite(variables: Mapping[str, object], source: str) -> None:
-    """Raises a `UserError` when a variable holds a number that is NaN or infinite.
+    """Raises a `UserError` if a variable holds a number that is NaN or infinite.
 
     Args:
-        variables: Variables or arrays by name; large ones are read in pieces.
-        source: What holds them, as the subject of the message.
+        variables: Variables or arrays by name; large ones are read in chunks.
+        source: String. Owner of the variables, as the subject of the message.
 
     Raises:
-        UserError: Names the first such variable.
+        UserError: If there is such a number; names the variable.
 
     Example:
 
@@ -28,21 +28,21 @@ def check_finite(variables: Mapping[str, object], source: str) -> None:
 
 
 def check_rows(rows: np.ndarray, name: str, source: str) -> None:
-    """Raises a `UserError` when an array holds a number that is NaN or infinite.
+    """Raises a `UserError` if an array holds a number that is NaN or infinite.
 
     Args:
-        rows: Numpy array of any type.
-        name: Name of the variable that the rows are of.
-        source: What holds it, as the subject of the message.
+        rows: NumPy array of any type.
+        name: String. Name of the variable.
+        source: String. Owner of the variable, as the subject of the message.
 
     Raises:
-        UserError: When there is such a number.
+        UserError: If there is such a number.
 
     Example:
 
     >>> check_rows(np.ones(3), "kernel", "The model")
     """
-    # "V" is bfloat16, which is no numpy type of its own.
+    # "V" is bfloat16, for which NumPy has no type.
     if rows.dtype.kind not in "fV" or np.isfinite(rows).all():
         return
     bad_values = rows[~np.isfinite(rows)] if rows.shape else rows.reshape(1)
@@ -58,5 +58,5 @@ def _pieces(variable):
         yield np.asarray(variable)
         return
     for start, stop in chunks:
-        is_array = isinstance(variable, np.ndarray)  # a map of a file, where it is large
+        is_array = isinstance(variable, np.ndarray)  # memory-mapped if large
         yield variable[start:stop] if is_array else get_rows(variable, start, stop)

@@ -25,7 +25,7 @@ from lmn_tf.training.saving.data_notes import DataNotes, read_files
 if TYPE_CHECKING:
     import keras
 
-# A resumed run may differ in these: they do not change what is learned.
+# Keys in which a resumed run may differ, since they do not change the result.
 _FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps")
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _PATH_KEYS = ("train", "valid", "test", "directory")
@@ -34,18 +34,18 @@ _ALWAYS = 64 * 2**20
 
 
 def check_unpacked_size(path: str | os.PathLike) -> None:
-    """Refuses a zip file that claims to hold far more than weights do.
+    """Refuses a zip file that would unpack to far more than weights take.
 
-    Weights hardly compress: what Keras writes unpacks to its own size, and squeezed again to a few
-    times that. So a file may unpack to 64 MiB and 20 times its own size, all members together;
-    Python reads no more of a member than its stated size. A file that is no zip passes: it cannot
-    be unpacked.
+    Weights hardly compress: files of Keras unpack to their own size, and recompressed ones to a few
+    times that. So all members together may unpack to 64 MiB plus 20 times the size of the file.
+    Python reads no more of a member than its stated size. A file that is not a zip file passes,
+    since it cannot be unpacked.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Raises:
-        UserError: When the members are larger than that.
+        UserError: If the members are larger.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -62,15 +62,15 @@ def check_unpacked_size(path: str | os.PathLike) -> None:
 
 
 class RunDirectory:
-    """The folder of one run, written file by file, each whole or not at all.
+    """Folder of a run, in which each file is written atomically.
 
     `pipeline.yaml` and `feature_spec.yaml` are fully resolved: paths are absolute or within the
-    folder, vocabularies lie in `vocabularies/`, so that the folder alone is enough to repeat the
-    run. `pipeline.yaml` is the last of the opening files and `metrics.json` the last of all: the
-    first says that a run can be continued, the second that it is finished.
+    folder, and vocabularies are in `vocabularies/`, so that the folder suffices to repeat the run.
+    Of the files written at the start, `pipeline.yaml` is the last: if it exists, the run can be
+    continued. `metrics.json` is the last file of all: if it exists, the run is finished.
 
     Args:
-        path: The folder.
+        path: Path of the folder.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -85,10 +85,10 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> RunDirectory:
-        """Returns the directory of a run that has a trained model.
+        """Opens the directory of a run that has a trained model.
 
         Raises:
-            UserError: When `path` is no run directory, or its training has not ended.
+            UserError: If `path` is not a run directory, or its training has not ended.
         """
         directory = cls(path)
         if not directory.path.is_dir():
@@ -117,7 +117,7 @@ class RunDirectory:
         return self.metrics_file.exists()
 
     def check_free(self) -> None:
-        """Raises a `UserError` when the folder already holds something."""
+        """Raises a `UserError` unless the folder is empty or does not exist."""
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"`run_dir` must be a folder. Received: {self.path}, a file")
         if self.is_started:
@@ -134,16 +134,15 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Makes the folder where it is missing, and keeps every other process from training in it.
+        """Creates the folder if missing, and locks it against training by other processes.
 
-        The lock is the operating system's and ends with the process, however that ends. On file
-        systems that know no such locks there is none. When the block meets a mistake of the user's
-        before there is anything to go on from, the folder is as free afterwards as it was before:
-        with the mistake mended, the same command starts.
+        The lock is one of the operating system, and ends with the process in any case. File systems
+        without locks are not locked. If the block raises a `UserError` before there is any
+        progress, the folder is left as it was, so that the corrected command can be started.
 
         Raises:
-            UserError: When the folder cannot be made or written to, another process holds it, or
-            it can no longer be written to in the block.
+            UserError: If the folder cannot be created or written to, another process has locked it,
+                or it becomes unwritable in the block.
         """
         is_new, was_free = not self.path.exists(), False
         try:
@@ -197,18 +196,18 @@ class RunDirectory:
             return
 
     def check_same(self, pipeline: PipelineSpec, spec: FeatureSpec) -> None:
-        """Raises a `UserError` that names what differs from the run in the folder."""
+        """Raises a `UserError` if a pipeline or spec differs from those of the run."""
         self._compare(self.pipeline_file, resolved_pipeline(pipeline))
         document, vocabularies = resolved_spec(spec)
         self._compare(self.feature_spec_file, document)
         for path, source in vocabularies.items():
-            kept = self.path / path
-            # The run goes on with its own: others may be gone, but not be thought to be used.
-            if all(file.is_file() for file in (kept, source)) and not filecmp.cmp(
-                kept, source, shallow=False
+            stored = self.path / path
+            # The run uses its own copy. The source may be missing, but must not differ.
+            if all(file.is_file() for file in (stored, source)) and not filecmp.cmp(
+                stored, source, shallow=False
             ):
                 raise UserError(
-                    f"{source} must stay as in the run to be continued, {kept}. Received: other "
+                    f"{source} must stay as in the run to be continued, {stored}. Received: other "
                     "content. Take it back, or start a new run with another --run-dir."
                 )
 
@@ -232,18 +231,18 @@ class RunDirectory:
         ids: Mapping[str, str] | None = None,
         unread: tuple[str, ...] = (),
     ) -> None:
-        """Notes what the training and validation files hold, or refuses others than those noted.
+        """Notes the content of training and validation files, or refuses files that differ.
 
         Args:
             pipeline: A `PipelineSpec`.
             spec: Its `FeatureSpec`.
-            ids: As of `DataNotes.check`. Defaults to `None`.
-            unread: As of `DataNotes.check`. Defaults to `()`.
+            ids: As in `DataNotes.check`. Defaults to `None`.
+            unread: As in `DataNotes.check`. Defaults to `()`.
         """
         DataNotes(self.data_file).check(read_files(pipeline, spec), ids, unread)
 
     def check_kept_data(self, pipeline: PipelineSpec, spec: FeatureSpec) -> None:
-        """As `check_data` for a run that may do without its data: those that are gone pass."""
+        """Like `check_data`, but accepts missing data, which the run no longer needs."""
         if not self.data_file.exists():
             return
         try:
@@ -253,7 +252,7 @@ class RunDirectory:
         DataNotes(self.data_file).check(files)
 
     def check_present(self) -> None:
-        """Raises a `UserError` when what makes the folder a run has gone since it began."""
+        """Raises a `UserError` if specs of the run have been removed since it began."""
         for path in (self.feature_spec_file, self.pipeline_file):
             if not path.is_file():
                 raise UserError(
@@ -262,8 +261,8 @@ class RunDirectory:
                 )
 
     def damage(self) -> UserError | None:
-        """Returns what is wrong with the files that a finished run ends with, or `None`."""
-        # Checkpoints load TensorFlow, which a folder that is asked for its state need not.
+        """Returns the error of damaged files of a finished run, or `None`."""
+        # Checkpoints load TensorFlow, which is not needed to inspect a folder.
         from lmn_tf.training.saving.checkpoints import check_zip
 
         try:
@@ -277,7 +276,7 @@ class RunDirectory:
         """Reads `metrics.json`.
 
         Raises:
-            UserError: When the file is missing or damaged.
+            UserError: If the file is missing or damaged.
         """
         metrics = read_json(self.metrics_file)
         if not isinstance(metrics, dict):
@@ -288,8 +287,8 @@ class RunDirectory:
         """Reads `pipeline.yaml`.
 
         Raises:
-            UserError: When the file is damaged, or names a `base`: a run holds all of its keys,
-                and one that comes from elsewhere must not have other files read.
+            UserError: If the file is damaged, or names a `base`: a run holds all of its keys, and
+                a run of unknown origin must not make other files be read.
         """
         data, marks = strict_yaml.load(self.pipeline_file)
         if isinstance(data, dict) and data.get("base") is not None:
@@ -303,15 +302,15 @@ class RunDirectory:
         )
 
     def load_spec(self) -> FeatureSpec:
-        """Reads `feature_spec.yaml` with what was learned."""
+        """Reads `feature_spec.yaml` with its learned assets."""
         return load_spec(self.path)
 
     def load_model(self) -> keras.Model:
         """Loads `model.keras`.
 
         Raises:
-            UserError: When the file is damaged, or no model of this version, or its weights are
-                not finite.
+            UserError: If the file is damaged, is not a model of this version, or holds weights that
+                are not finite.
         """
         import keras
 
@@ -328,7 +327,7 @@ class RunDirectory:
             model = keras.saving.load_model(self.model_file, compile=False)
         except (UserError, MemoryError):
             raise
-        except Exception as error:  # whole, and yet no model: Keras raises what its parts raise
+        except Exception as error:  # intact, but not a model: Keras raises errors of any kind
             raise UserError(
                 "the file must hold a model that this version loads. Received: "
                 f"{type(error).__name__}: {error}",
@@ -341,7 +340,7 @@ class RunDirectory:
         before = _flat(strict_yaml.load(file)[0])
         now = _flat(document)
         for key in sorted(before.keys() | now.keys()):
-            # On how many devices a run goes on is free.
+            # A run may continue on another number of devices.
             is_free = key in _FREE_KEYS or key.startswith("distribute.")
             if is_free or before.get(key) == now.get(key):
                 continue
@@ -353,7 +352,7 @@ class RunDirectory:
 
 
 def resolved_pipeline(pipeline: PipelineSpec) -> dict:
-    """Returns a pipeline as plain values that mean the same from any folder."""
+    """Returns a pipeline as plain values with absolute paths."""
     document = pipeline.to_dict()
     data = dict(document["data"])
     for key in _PATH_KEYS:

@@ -14,17 +14,17 @@ _NUMBERED = re.compile(r"^(.*?)(?:_(\d+))?$")
 
 
 def stable_paths(paths: Sequence[str]) -> list[str]:
-    """Renumbers the counters that Keras puts into names, so that equal models get equal paths.
+    """Renumbers the counters in names of Keras, so that equal models get equal paths.
 
-    Keras numbers unnamed layers over the life of a process: the second model of a process has
-    `dense_3` where the first had `dense_1`. Within each parent, the numbered names of one stem are
-    renumbered from zero in the order of their numbers; a path met again gets `#2`, `#3`, ...
+    Keras numbers unnamed layers over the lifetime of a process: the second model of a process may
+    have `dense_3` where the first has `dense_1`. Within each parent, names with the same stem are
+    renumbered from zero in the order of their numbers. Repeated paths get `#2`, `#3`, ...
 
     Args:
         paths: The `path` of each variable of one model.
 
     Returns:
-        As many unique paths, in the same order.
+        List of unique paths, in the same order.
 
     Example:
 
@@ -51,16 +51,17 @@ def keyed_variables(
 ) -> dict[str, keras.Variable]:
     """Returns every variable of a model and its optimizer under a stable key.
 
-    Model variables (weights, normalization statistics, seed generators) are keyed
-    `model/PATH`; a slot of the optimizer is keyed by the weight it belongs to,
-    `optimizer/PATH/SLOT`, and its other variables by their own name.
+    Variables of the model (weights, normalization statistics, seed generators) have the key
+    `model/PATH`. Slots of the optimizer have the key of their weight, `optimizer/PATH/SLOT`; its
+    other variables are keyed by name.
 
     Args:
         model: A built `keras.Model`.
-        optimizer: A built optimizer, or None for the model's variables alone. Defaults to `None`.
+        optimizer: A built optimizer, or `None` for the variables of the model only. Defaults to
+            `None`.
 
     Returns:
-        A dict from key to `keras.Variable`, in the order of `model.variables`.
+        Dictionary from key to `keras.Variable`, in the order of `model.variables`.
     """
     variables = list(model.variables)
     raw = [variable.path for variable in variables]
@@ -87,14 +88,14 @@ def _components(path: str):
     parts = path.split("/")
     for depth, part in enumerate(parts):
         stem, number = _NUMBERED.match(part).groups()
-        # The parent is taken as written: its own number is part of who it is.
+        # The parent keeps its number, which is part of its identity.
         yield "/".join(parts[:depth]), stem, int(number or -1)
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    seen = defaultdict(int)
+    counts = defaultdict(int)
     unique = []
     for name in names:
-        seen[name] += 1
-        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+        counts[name] += 1
+        unique.append(name if counts[name] == 1 else f"{name}#{counts[name]}")
     return unique
