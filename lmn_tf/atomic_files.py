@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
+import concurrent.futures
 import contextlib
 import json
 import math
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _MARK = ".partial-"
+_FLUSHES = 16  # at the same time
 
 
 @contextlib.contextmanager
@@ -162,15 +164,28 @@ def finite(value: Any) -> Any:
 def remove_leftovers(folder: str | os.PathLike) -> None:
     """Removes temporary files and folders that a killed process left in `folder`."""
     for item in Path(folder).glob(f"{_MARK}*"):
-        if item.is_dir():
-            shutil.rmtree(item, ignore_errors=True)
-        else:
-            item.unlink(missing_ok=True)
+        _remove_marked(item)
+
+
+def remove(path: str | os.PathLike) -> None:
+    """Removes a file or a folder, which under its name is whole until it is gone."""
+    path = Path(path)
+    marked = path.with_name(f"{_MARK}{uuid.uuid4().hex[:8]}-{path.name}")
+    os.replace(path, marked)
+    _remove_marked(marked)
+
+
+def _remove_marked(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _flush_all(folder: Path) -> None:
-    for item in folder.rglob("*"):
-        _flush(item)
+    # Together: the disk writes many small files in the time of one.
+    with concurrent.futures.ThreadPoolExecutor(_FLUSHES) as pool:
+        list(pool.map(_flush, folder.rglob("*")))
     _flush(folder)
 
 

@@ -116,3 +116,49 @@ def test_content_moves_into_a_folder_that_is_there(tmp_path, monkeypatch):
     assert moved == ["b.txt", "a.txt"]
     held = {item.name: item.read_text() for item in tmp_path.iterdir()}
     assert held == {"a.txt": "new", "b.txt": "new", "mine.txt": "mine"}
+
+
+def test_a_file_or_folder_is_removed_at_once(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("old")
+    for name in ("folder", "kept"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text("old")
+    (tmp_path / "link").symlink_to("kept")
+    for name in ("a.txt", "link"):
+        atomic_files.remove(tmp_path / name)
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", lambda *_, **__: None)  # killed before
+        atomic_files.remove(tmp_path / "folder")
+    assert not (tmp_path / "folder").exists() and len(list(tmp_path.iterdir())) == 2
+    atomic_files.remove_leftovers(tmp_path)
+    assert [item.name for item in tmp_path.rglob("*")] == ["kept", "a.txt"]
+    with pytest.raises(FileNotFoundError, match="gone"):
+        atomic_files.remove(tmp_path / "gone")
+
+
+def test_every_file_is_flushed_before_the_folder_is_in_place(tmp_path, monkeypatch):
+    flushed, flush = [], atomic_files._flush
+
+    def note(path):
+        flushed.append(path.name)
+        assert (tmp_path / "a").exists() == (path == tmp_path)
+        flush(path)
+
+    monkeypatch.setattr(atomic_files, "_flush", note)
+    with atomic_files.atomic_folder(tmp_path / "a") as temporary:
+        (temporary / "inner").mkdir()
+        for index in range(40):
+            (temporary / "inner" / f"{index}").write_text("whole")
+    assert sorted(flushed[:41]) == sorted(["inner", *map(str, range(40))])
+    assert flushed[41:] == [temporary.name, tmp_path.name]
+
+
+def test_a_file_that_can_not_be_flushed_leaves_no_folder(tmp_path, monkeypatch):
+    def fail(path):
+        raise OSError("no room")
+
+    monkeypatch.setattr(atomic_files, "_flush", fail)
+    with pytest.raises(OSError, match="no room"):
+        with atomic_files.atomic_folder(tmp_path / "a") as temporary:
+            (temporary / "a.txt").write_text("half")
+    assert list(tmp_path.iterdir()) == []
