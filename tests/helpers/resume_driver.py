@@ -3,6 +3,7 @@
 TensorFlow is imported once and each child is forked before TensorFlow has started anything.
 """
 
+import contextlib
 import io
 import os
 import signal
@@ -73,7 +74,7 @@ def kill_at_step(step):
 
 
 def kill_in_write(name):
-    """Dies with half of a file on the disk: the one whose name starts so."""
+    """Dies with half of a checkpoint on the disk: the one whose name starts so."""
 
     write = checkpoints.write_arrays
 
@@ -81,8 +82,10 @@ def kill_in_write(name):
         if path.name.startswith(name):
             half = path.with_name(f".partial-00000000-{path.name}")
             write(half, values, state)
-            content = half.read_bytes()
-            half.write_bytes(content[: len(content) // 2])
+            for file in sorted(half.iterdir())[1:]:
+                file.unlink()
+            content = next(half.iterdir()).read_bytes()
+            next(half.iterdir()).write_bytes(content[: len(content) // 2])
             die()
         write(path, values, state)
 
@@ -99,6 +102,20 @@ def kill_before_rename(name):
             die()
 
     atomic_files._flush = flush_and_die
+
+
+def kill_after_rename(name):
+    """Dies when a folder is in its place, before anything else is done."""
+    atomic_folder = atomic_files.atomic_folder
+
+    @contextlib.contextmanager
+    def fill_and_die(path, **options):
+        with atomic_folder(path, **options) as folder:
+            yield folder
+        if path.name.startswith(name):
+            die()
+
+    atomic_files.atomic_folder = fill_and_die
 
 
 def kill_in_evaluation(number):

@@ -27,7 +27,8 @@ def pipeline(tmp_path):
 
 
 def checkpoints(folder):
-    return sorted(int(path.stem[5:]) for path in (folder / "run" / "checkpoints").glob("step-*"))
+    paths = (folder / "run" / "checkpoints").glob("step-*")
+    return sorted(int(path.name[5:].partition(".")[0]) for path in paths)
 
 
 def finished(folder):

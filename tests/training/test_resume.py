@@ -16,6 +16,7 @@ MOMENTS = [
     "kill_at_step=8",  # between two checkpoints
     "kill_in_evaluation=1",  # all steps of the epoch done
     "kill_before_rename=best-0000",  # the best weights written, not in place
+    "kill_after_rename=best-0000",  # in place, and named by no checkpoint
     "kill_at_step=14",  # in the next epoch
     "kill_before_rename=model.keras",  # training done
     "kill_before_rename=metrics.json",  # all done but one name

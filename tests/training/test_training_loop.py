@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from old_checkpoints import to_zips
 
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.early_stopping import EarlyStopping
@@ -114,6 +115,19 @@ def test_continues_bit_for_bit(tmp_path, whole, kill_at):
     assert state.examples == whole.state.examples
 
 
+def test_continues_bit_for_bit_from_checkpoints_of_before(tmp_path, whole):
+    broken = make_loop(tmp_path, checkpoint_steps=3, listeners=[KillAt(8)])
+    with pytest.raises(Killed):
+        broken.run()
+    to_zips(tmp_path)
+    resumed = make_loop(tmp_path, checkpoint_steps=3)
+    assert resumed.restore() and resumed.state.step == 6
+    resumed.run()
+    for a, b in zip(final(whole), final(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not list(tmp_path.glob("*.npz"))
+
+
 def test_a_kill_in_the_evaluation_costs_no_step(tmp_path):
     def dies():
         raise Killed
@@ -167,7 +181,7 @@ def test_early_stopping_goes_on_after_a_kill(tmp_path):
     resumed = make_loop(tmp_path, epochs=9, evaluate=at_epoch([0.6]), early_stopping=stopping())
     resumed.restore()
     state = resumed.run()
-    assert state.finished and len(state.history) == 3 and state.best_file == "best-0000.npz"
+    assert state.finished and len(state.history) == 3 and state.best_file == "best-0000"
 
 
 def test_max_steps_ends_within_an_epoch(tmp_path):
@@ -229,11 +243,11 @@ def test_never_saves_what_is_not_finite(tmp_path):
     with pytest.raises(UserError, match="checkpoint must hold finite numbers only.*dense/kernel"):
         loop.run()
     assert make_loop(tmp_path).restore()
-    assert [path.name for path in tmp_path.glob("*.npz")] == ["step-0000000002.npz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["step-0000000002"]
 
 
 def test_goes_through_plain_values():
-    state = TrainState(epoch=1, step=7, history=[{"loss": 0.5}], best_file="best-0000.npz")
+    state = TrainState(epoch=1, step=7, history=[{"loss": 0.5}], best_file="best-0000")
     assert TrainState(**state.to_dict()) == state
 
 

@@ -117,6 +117,29 @@ def write_run(variable: tf.Variable, start: int, rows: np.ndarray | tf.Tensor) -
         variable[start:stop].assign(rows)
 
 
+def row_pieces(variable: Any) -> Iterator[np.ndarray]:
+    """Yields the rows of a variable or array, in chunks if it is large.
+
+    Args:
+        variable: As of `get_rows`, or numpy array; a scalar may be, too.
+
+    Yields:
+        numpy arrays that are together the value of the variable.
+
+    Example:
+
+    >>> [rows.shape for rows in row_pieces(np.zeros((3, 2)))]
+    [(3, 2)]
+    """
+    chunks = row_chunks(tuple(variable.shape), itemsize=4)
+    if len(chunks) < 2:
+        yield np.asarray(variable)
+        return
+    for start, stop in chunks:
+        is_array = isinstance(variable, np.ndarray)  # a map of a file, where it is large
+        yield variable[start:stop] if is_array else get_rows(variable, start, stop)
+
+
 def copy_rows(source: Any, variable: Any) -> None:
     """Fills a variable from an array, in chunks if it is large.
 

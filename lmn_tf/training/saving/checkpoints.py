@@ -1,95 +1,60 @@
-"""Checkpoints: all state needed to resume training, written atomically."""
+"""Checkpoints: all state needed to resume training, in folders that are written atomically."""
 
 import contextlib
 import errno
 import json
 import os
 import re
-import struct
 import warnings
-import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from lmn_tf import atomic_files
-from lmn_tf.distribute.tables.rows import copy_rows, get_rows, row_chunks
+from lmn_tf.distribute.tables import rows as table_rows
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.saving.finite_weights import check_finite, check_rows
+from lmn_tf.training.saving.run_directory import check_unpacked_size, check_zip
 
 _STATE = "state.json"
 _CHECKPOINT = "A checkpoint"
-_LENGTHS_AT = 26  # offset of the lengths of name and extra field in the header of a zip member
-_STEP = re.compile(r"^step-(\d+)\.npz$")
-
+# Step or epoch; a count if the step was saved before; `.npz` are zip files of earlier versions.
+_NAME = re.compile(r"(?P<kind>step|best)-(?P<number>\d+)(\.(?P<count>\d+)|(?P<zip>\.npz))?")
+_READ_BYTES = 2**20
 
 # Errors of damaged files, in which readers seek to invalid offsets, and of missing best weights.
-_OF_THE_FILE = (None, errno.EINVAL, errno.ENOENT, errno.EISDIR)
-
-
-def check_zip(path: str | os.PathLike) -> None:
-    """Verifies the checksum of every member of a zip file.
-
-    Args:
-        path: Path of the file.
-
-    Raises:
-        UserError: If the file is missing, truncated or altered.
-    """
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
-
-
-def read_checked(path: str | os.PathLike, name: str) -> bytes:
-    """Returns the content of one member of a zip file, and verifies its checksum.
-
-    Args:
-        path: Path of the file.
-        name: String. Name of the member.
-
-    Raises:
-        UserError: If the file is missing, or the member is truncated or altered.
-    """
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        return archive.read(name)
-
-
-@contextlib.contextmanager
-def _reading(path) -> Iterator[None]:
-    try:
-        yield
-    # Damaged headers cause all kinds of errors: unknown methods, passwords, excessive memory.
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"the file must be whole. Received: {reason}", file=path) from error
+_OF_THE_FILE = (None, errno.EINVAL, errno.ENOENT, errno.EISDIR, errno.ENOTDIR)
 
 
 class DamagedCheckpoint(UserError):
-    """Error of a checkpoint file that is missing, truncated or altered."""
+    """Error of a checkpoint that is missing, truncated or altered."""
 
 
 class Checkpoints:
-    """Checkpoints of a run: the newest `step-N.npz` files, and `best-N.npz`.
+    """Checkpoints of a run: the newest `step-N` folders, and `best-N`.
 
-    A file holds the value of each variable under a stable key, and a state of plain JSON values.
-    Tables are stored whole, in the order of ids, however they are sharded, so that a checkpoint can
-    be loaded with another number of devices. They are written and read in chunks.
+    A checkpoint is a folder with a `.npy` file for each variable, and a `state.json`. The latter
+    maps the stable key of each variable to its file and the checksum of the file, and holds a state
+    of plain JSON values. Tables are stored whole, in the order of ids, however they are sharded, so
+    that a checkpoint can be loaded with another number of devices. They are written and read in
+    chunks.
 
-    A file is written under a temporary name, flushed and renamed, so it is either complete or
-    absent. NaN and infinite numbers are refused, and earlier files are kept. Each member of a file
-    has a checksum, and all checksums are verified before any member is read. If the newest
-    checkpoint is damaged, a warning is issued and the previous one is used. Best weights are
-    separate files, named in the state under `best_file`, and kept as long as a kept checkpoint
-    names them.
+    A folder is written under a temporary name, flushed and renamed, so it is either complete or
+    absent. NaN and infinite numbers are refused, and earlier checkpoints are kept. If a step is
+    saved again, `step-N.2` replaces `step-N`. All checksums are verified before any array is read,
+    and no file may be missing or added. If the newest checkpoint is damaged, a warning is issued
+    and the previous one is used. Best weights are separate folders, named in the state under
+    `best_file`, and kept as long as a kept checkpoint names them.
+
+    Checkpoints of earlier versions, zip files `step-N.npz`, are read as well, whole into memory.
 
     Args:
         folder: Folder of the checkpoints, created by the first write.
         keep: Integer. Number of newest checkpoints to keep. Defaults to `2`.
-        guard: Function called before a file is written, to raise an error if that is not allowed,
-            or `None`. Defaults to `None`.
+        guard: Function called before a checkpoint is written, to raise an error if that is not
+            allowed, or `None`. Defaults to `None`.
     """
 
     def __init__(
@@ -107,7 +72,7 @@ class Checkpoints:
     def save(self, step: int, values: Mapping[str, np.ndarray], state: Mapping) -> Path:
         """Writes the checkpoint of `step`, and removes old ones."""
         self._guard()
-        path = self.folder / f"step-{step:010d}.npz"
+        path = self._new_path("step", step, digits=10)
         write_arrays(path, values, state)
         self._remove_old()
         return path
@@ -115,9 +80,9 @@ class Checkpoints:
     def save_best(self, epoch: int, values: Mapping[str, np.ndarray]) -> str:
         """Writes the weights of the best epoch; returns the value of `best_file` for the state."""
         self._guard()
-        name = f"best-{epoch:04d}.npz"
-        write_arrays(self.folder / name, values, {"best_file": name})
-        return name
+        path = self._new_path("best", epoch, digits=4)
+        write_arrays(path, values, {"best_file": path.name})
+        return path.name
 
     def load_best(self, name: str) -> dict[str, np.ndarray]:
         """Reads the weights of the best epoch."""
@@ -127,8 +92,8 @@ class Checkpoints:
         """Reads the newest intact checkpoint: (values, state), or `None` if there is none.
 
         Args:
-            tidy: Boolean. Whether to remove files left by a killed process, and to rename damaged
-                ones to `damaged-step-N.npz`. Only the run itself may do so. Defaults to `True`.
+            tidy: Boolean. Whether to remove folders left by a killed process, and to rename damaged
+                ones to `damaged-step-N`. Only the run itself may do so. Defaults to `True`.
 
         Raises:
             DamagedCheckpoint: If none can be read, and one of the errors may be temporary, such as
@@ -136,7 +101,7 @@ class Checkpoints:
         """
         if tidy:
             atomic_files.remove_leftovers(self.folder)
-        steps, fault = self._steps(), None
+        steps, fault = list(self._saved("step").values()), None
         for path in reversed(steps):
             try:
                 values, state = read_arrays(path)
@@ -148,10 +113,7 @@ class Checkpoints:
                 if _may_pass(error):
                     fault = error
                 elif tidy:
-                    # It must not count as one of the checkpoints to keep.
-                    damaged = Path(error.file)
-                    with contextlib.suppress(OSError):
-                        damaged.replace(damaged.with_name(f"damaged-{damaged.name}"))
+                    _set_aside(Path(error.file))
                 continue
             return values, state
         if fault is not None:
@@ -160,67 +122,84 @@ class Checkpoints:
             _warn(f"Every checkpoint in {self.folder} is damaged: there is none to go on from.")
         return None
 
-    def _steps(self) -> list[Path]:
-        if not self.folder.is_dir():
-            return []
-        return sorted(path for path in self.folder.iterdir() if _STEP.match(path.name))
+    def _saved(self, kind: str) -> dict[tuple[int, int], Path]:
+        """Returns the paths of a kind by (step or epoch, count), oldest first."""
+        found = {}
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            match = _NAME.fullmatch(path.name)
+            if match and match["kind"] == kind:
+                count = 0 if match["zip"] else int(match["count"] or 1)
+                found[int(match["number"]), count] = path
+        return dict(sorted(found.items()))
+
+    def _new_path(self, kind: str, number: int, digits: int) -> Path:
+        """Returns a path that does not exist: a folder cannot be replaced atomically."""
+        counts = [count for saved, count in self._saved(kind) if saved == number]
+        count = max(counts, default=0) + 1
+        return self.folder / (f"{kind}-{number:0{digits}d}" + (f".{count}" if count > 1 else ""))
 
     def _remove_old(self) -> None:
-        steps = self._steps()
-        for path in steps[: -self.keep]:
-            path.unlink()
+        steps = self._saved("step")
+        newest = {step: path for (step, _), path in steps.items()}
+        kept = list(newest.values())[-self.keep :]
+        for path in steps.values():
+            if path not in kept:
+                atomic_files.remove(path)
         named = set()
-        for path in steps[-self.keep :]:
+        for path in kept:
             try:
                 named.add(_read_state(path).get("best_file"))
             except DamagedCheckpoint:
                 return  # The best weights that it needs are unknown: keep all.
-        for path in self.folder.glob("best-*.npz"):
+        for path in self._saved("best").values():
             if path.name not in named:
-                path.unlink()
+                atomic_files.remove(path)
 
 
 def write_arrays(path: str | os.PathLike, values: Mapping[str, np.ndarray], state: Mapping) -> None:
-    """Writes arrays and a JSON state into one file atomically.
+    """Writes arrays and a JSON state into a new folder atomically.
 
     Args:
-        path: Path of the file.
+        path: Path of the folder, which must not exist or be empty.
         values: Arrays or variables by key; large variables are read in chunks.
         state: Plain JSON values, stored beside the arrays.
 
     Raises:
-        UserError: If a number is NaN or infinite; the file does not change then.
+        UserError: If a number is NaN or infinite; the folder is not created then.
     """
-    document = {"keys": list(values), "state": dict(state)}
-    with atomic_files.atomic_path(path) as temporary:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            archive.writestr(_STATE, json.dumps(document))
-            for index, (key, value) in enumerate(values.items()):
-                with archive.open(_member(index), "w", force_zip64=True) as member:
-                    _write(member, value, key)
+    with atomic_files.atomic_folder(path) as folder:
+        variables = {}
+        for index, (key, value) in enumerate(values.items()):
+            name = f"{index:06d}.npy"
+            variables[key] = {"file": name, "crc32": _write_array(folder / name, value, key)}
+        document = {"variables": variables, "state": dict(state)}
+        text = json.dumps({**document, "crc32": _json_checksum(document)}, indent=2)
+        (folder / _STATE).write_text(text, encoding="utf-8")
 
 
 def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict]:
-    """Reads a file of `write_arrays`, and verifies each checksum.
+    """Reads a folder of `write_arrays`, and verifies each checksum.
 
     Args:
-        path: Path of the file.
+        path: Path of the folder, or of a zip file of an earlier version, which ends in `.npz`.
 
     Returns:
-        (arrays by key, state). Large arrays are memory-mapped: only accessed parts take memory.
+        (arrays by key, state). Large arrays of a folder are memory-mapped: only accessed parts take
+        memory.
 
     Raises:
-        DamagedCheckpoint: If the file is missing, truncated or altered.
+        DamagedCheckpoint: If the checkpoint is missing, truncated or altered.
     """
+    path = Path(path)
     with _damage_reported(path):
+        if path.suffix == ".npz":
+            return _read_zip(path)
+        document = _read_document(path)
+        variables = document["variables"]
         # First of all, since the headers of arrays determine how much memory is allocated.
-        check_zip(path)
-        with zipfile.ZipFile(path) as archive:
-            document = json.loads(archive.read(_STATE))
-            values = {}
-            for index, key in enumerate(document["keys"]):
-                values[key] = _read_member(archive, _member(index))
-            return values, dict(document["state"])
+        _check_files(path, {entry["file"]: entry["crc32"] for entry in variables.values()})
+        values = {key: _read_array(path / entry["file"]) for key, entry in variables.items()}
+        return values, dict(document["state"])
 
 
 def assign(variables: Mapping[str, object], values: Mapping[str, np.ndarray], source: str) -> None:
@@ -247,23 +226,24 @@ def assign(variables: Mapping[str, object], values: Mapping[str, np.ndarray], so
             )
     check_finite(values, source)
     for key, value in values.items():
-        copy_rows(value, variables[key])
+        table_rows.copy_rows(value, variables[key])
 
 
-def _read_state(path) -> dict:
+def _read_state(path: Path) -> dict:
     with _damage_reported(path):
-        return dict(json.loads(read_checked(path, _STATE))["state"])
+        return dict(_read_document(path)["state"])
 
 
 @contextlib.contextmanager
-def _damage_reported(path):
+def _damage_reported(path: Path) -> Iterator[None]:
     try:
         yield
     except UserError as error:
         raise DamagedCheckpoint(error.message, file=path) from error
-    except (OSError, KeyError, TypeError, ValueError) as error:  # intact, but not a checkpoint
+    except Exception as error:  # of all kinds: damaged JSON, headers, zip files
+        reason = str(error) or type(error).__name__
         raise DamagedCheckpoint(
-            f"the file must be a checkpoint. Received: {error}", file=path
+            f"the checkpoint must be whole. Received: {reason}", file=path
         ) from error
 
 
@@ -282,49 +262,88 @@ def _warn(text: str) -> None:
     warnings.warn(text, stacklevel=3)
 
 
-def _member(index: int) -> str:
-    return f"{index:06d}.npy"
+def _set_aside(path: Path) -> None:
+    """Renames a damaged checkpoint, which must not count as one of those to keep."""
+    target = path.with_name(f"damaged-{path.name}")
+    with contextlib.suppress(OSError):
+        if target.exists():
+            atomic_files.remove(target)
+        path.replace(target)
 
 
-def _write(member, value, key) -> None:
-    """Writes one array; large variables are read in chunks, and never held whole."""
-    is_array = isinstance(value, np.ndarray | np.generic) or not hasattr(value, "shape")
-    chunks = [] if is_array else row_chunks(tuple(value.shape), itemsize=4)
-    if len(chunks) < 2:
-        array = _storable(np.asarray(value))
-        check_rows(array, key, _CHECKPOINT)
-        np.lib.format.write_array(member, array, allow_pickle=False)
-        return
-    for start, stop in chunks:
-        rows = np.ascontiguousarray(_storable(get_rows(value, start, stop)))
-        check_rows(rows, key, _CHECKPOINT)
-        if not start:
-            descr = np.lib.format.dtype_to_descr(rows.dtype)
-            header = {"descr": descr, "fortran_order": False, "shape": tuple(value.shape)}
-            np.lib.format.write_array_header_1_0(member, header)
-        member.write(rows.data)
+class _ChecksummedFile:
+    """Binary file that computes the checksum of the data written to it."""
+
+    def __init__(self, file):
+        self.checksum = 0
+        self._file = file
+
+    def write(self, data):
+        self.checksum = zlib.crc32(data, self.checksum)
+        self._file.write(data)
 
 
-def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    with archive.open(name) as member:
-        version = np.lib.format.read_magic(member)
-        read = getattr(np.lib.format, f"read_array_header_{version[0]}_{version[1]}")
-        shape, is_fortran, dtype = read(member)
-        start = member.tell()
-        if is_fortran or len(row_chunks(shape, dtype.itemsize)) < 2:
-            member.seek(0)
-            return np.lib.format.read_array(member, allow_pickle=False)
-    offset = _content_offset(archive, name) + start
-    return np.memmap(archive.filename, dtype, mode="r", offset=offset, shape=shape)
+def _write_array(path: Path, value, key: str) -> int:
+    """Writes an array or a variable in chunks; returns the checksum of the file."""
+    with open(path, "wb") as opened:
+        file = _ChecksummedFile(opened)
+        for index, rows in enumerate(table_rows.row_pieces(value)):
+            rows = np.ascontiguousarray(_storable(rows))
+            check_rows(rows, key, _CHECKPOINT)
+            if not index:
+                descr = np.lib.format.dtype_to_descr(rows.dtype)
+                header = {"descr": descr, "fortran_order": False, "shape": tuple(value.shape)}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(rows)
+    return file.checksum
 
 
-def _content_offset(archive: zipfile.ZipFile, name: str) -> int:
-    """Returns the offset of a member's content, which is not compressed, in the file."""
-    header = archive.getinfo(name).header_offset
-    with open(archive.filename, "rb") as file:
-        file.seek(header + _LENGTHS_AT)
-        lengths = struct.unpack("<HH", file.read(4))
-    return header + _LENGTHS_AT + 4 + sum(lengths)
+def _read_array(path: Path) -> np.ndarray:
+    array = np.lib.format.open_memmap(path, mode="r")
+    return array if array.nbytes > table_rows.CHUNK_BYTES else np.array(array)
+
+
+def _check_files(folder: Path, checksums: Mapping[str, int]) -> None:
+    """Raises a `ValueError` for a file that is missing, added or altered."""
+    names = {path.name for path in folder.iterdir()} - {_STATE}
+    for name in sorted(names ^ checksums.keys()):
+        raise ValueError(f"{name}, which is {'not part of it' if name in names else 'missing'}")
+    for name, checksum in checksums.items():
+        if _file_checksum(folder / name) != checksum:
+            raise ValueError(f"{name}, which is not as it was written")
+
+
+def _file_checksum(path: Path) -> int:
+    checksum = 0
+    with open(path, "rb") as file:
+        while piece := file.read(_READ_BYTES):
+            checksum = zlib.crc32(piece, checksum)
+    return checksum
+
+
+def _json_checksum(document: dict) -> int:
+    return zlib.crc32(json.dumps(document).encode())
+
+
+def _read_document(path: Path) -> dict:
+    """Reads `state.json` of a checkpoint."""
+    if path.suffix == ".npz":
+        with np.load(path) as archive:
+            return json.loads(archive[_STATE])
+    document = json.loads((path / _STATE).read_bytes())
+    if document.pop("crc32", None) != _json_checksum(document):
+        raise ValueError(f"{_STATE}, which is not as it was written")
+    return document
+
+
+def _read_zip(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """Reads a checkpoint of an earlier version."""
+    check_unpacked_size(path)
+    check_zip(path)
+    document = _read_document(path)
+    with np.load(path) as archive:
+        values = {key: archive[f"{index:06d}"] for index, key in enumerate(document["keys"])}
+    return values, dict(document["state"])
 
 
 def _storable(value: np.ndarray) -> np.ndarray:

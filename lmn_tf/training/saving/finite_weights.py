@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lmn_tf.distribute.tables.rows import get_rows, row_chunks
+from lmn_tf.distribute.tables.rows import row_pieces
 from lmn_tf.specs.errors import UserError
 
 
@@ -23,7 +23,7 @@ def check_finite(variables: Mapping[str, object], source: str) -> None:
     >>> check_finite({"kernel": np.ones(3), "count": np.arange(3)}, "The model")
     """
     for name, variable in variables.items():
-        for rows in _pieces(variable):
+        for rows in row_pieces(variable):
             check_rows(rows, name, source)
 
 
@@ -50,13 +50,3 @@ def check_rows(rows: np.ndarray, name: str, source: str) -> None:
         f"{source} must hold finite numbers only: training has diverged. "
         f"Received: {bad_values[0]} in `{name}`"
     )
-
-
-def _pieces(variable):
-    chunks = row_chunks(tuple(variable.shape), itemsize=4)
-    if len(chunks) < 2:
-        yield np.asarray(variable)
-        return
-    for start, stop in chunks:
-        is_array = isinstance(variable, np.ndarray)  # memory-mapped if large
-        yield variable[start:stop] if is_array else get_rows(variable, start, stop)

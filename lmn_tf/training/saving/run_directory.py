@@ -61,6 +61,26 @@ def check_unpacked_size(path: str | os.PathLike) -> None:
         )
 
 
+def check_zip(path: str | os.PathLike) -> None:
+    """Verifies the checksum of every member of a zip file.
+
+    Args:
+        path: Path of the file.
+
+    Raises:
+        UserError: If the file is missing, truncated or altered.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            if damaged is not None:
+                raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
+    # Damaged headers cause all kinds of errors: unknown methods, passwords, excessive memory.
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UserError(f"the file must be whole. Received: {reason}", file=path) from error
+
+
 class RunDirectory:
     """Folder of a run, in which each file is written atomically.
 
@@ -174,7 +194,7 @@ class RunDirectory:
             os.close(folder)
 
     def _has_progress(self) -> bool:
-        return self.model_file.exists() or any(self.checkpoints.glob("*.npz"))
+        return self.model_file.exists() or any(self.checkpoints.glob("step-*"))
 
     def _clear(self) -> None:
         for path in self.path.iterdir() if self.path.is_dir() else ():
@@ -262,9 +282,6 @@ class RunDirectory:
 
     def damage(self) -> UserError | None:
         """Returns the error of damaged files of a finished run, or `None`."""
-        # Checkpoints load TensorFlow, which is not needed to inspect a folder.
-        from lmn_tf.training.saving.checkpoints import check_zip
-
         try:
             self.read_metrics()
             check_zip(self.model_file)
@@ -315,7 +332,6 @@ class RunDirectory:
         import keras
 
         from lmn_tf.models import registry
-        from lmn_tf.training.saving.checkpoints import check_zip
         from lmn_tf.training.saving.finite_weights import check_finite
         from lmn_tf.training.saving.variable_paths import keyed_variables
 

@@ -16,6 +16,7 @@ from lmn_tf.distribute.tables.rows import (
     part_sizes,
     read_run,
     row_chunks,
+    row_pieces,
     set_rows,
     write_run,
 )
@@ -196,3 +197,12 @@ def test_pieces_make_up_the_whole(initializer, largest, shape):
     assert max(len(rows) for _, rows in pieces) == largest
     whole = np.concatenate([rows.numpy() for _, rows in pieces])
     np.testing.assert_array_equal(whole, initializer(shape))
+
+
+def test_pieces_are_together_the_whole(monkeypatch):
+    monkeypatch.setattr(row_access, "CHUNK_BYTES", 24)
+    for variable in (*variables(), ROWS, np.float32(3), np.zeros((0, 4)), keras.Variable(2.0)):
+        pieces = list(row_pieces(variable))
+        assert len(pieces) == (5 if tuple(variable.shape) == ROWS.shape else 1)
+        whole = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        np.testing.assert_array_equal(whole, np.asarray(variable))

@@ -284,8 +284,11 @@ class RunFolder:
 
         self.folder = folder / "run"
         shutil.copytree(tiny_run.trained_run(), self.folder)
+        # Checkpoints, of many files, have a target of their own, and no command here reads them.
+        left_out = [self.folder / "tensorboard", *self.folder.glob("checkpoints/*-*")]
         paths = [path for path in self.folder.rglob("*") if path.is_file()]
-        self.files = {p: p.read_bytes() for p in sorted(paths) if "tensorboard" not in p.parts}
+        paths = sorted(path for path in paths if not {*path.parents} & {*left_out})
+        self.files = {path: path.read_bytes() for path in paths}
         self.data = f"{tiny_run.market()}/test-*.parquet"
         self.damaged = None
         self.whole = self.read()

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from old_checkpoints import to_zips
 from tiny_run import document, market, pipeline, trained_run
 
 from lmn_tf.specs.errors import UserError
@@ -141,6 +142,17 @@ def test_a_start_must_be_a_run(tmp_path):
     (tmp_path / "run" / "model.keras").unlink()
     with pytest.raises(UserError, match="must hold a checkpoint or a trained model. Received: .*"):
         WarmStart(type(start)(run=str(tmp_path / "run"))).adapted(pipeline("x"))
+
+
+def test_a_start_may_hold_checkpoints_of_an_earlier_version(tmp_path):
+    start = warm(tmp_path).warm_start
+    shutil.copytree(trained_run(), tmp_path / "run")
+    to_zips(tmp_path / "run" / "checkpoints")
+    want = WarmStart(start)._read()
+    found = WarmStart(type(start)(run=str(tmp_path / "run")))._read()
+    assert list(found) == list(want) and len(found) > 50
+    for key, value in want.items():
+        np.testing.assert_array_equal(found[key], value)
 
 
 def test_a_continued_run_needs_no_repetition_of_its_start():

@@ -16,6 +16,7 @@ from lmn_tf.training.saving import run_directory
 from lmn_tf.training.saving.run_directory import (
     RunDirectory,
     check_unpacked_size,
+    check_zip,
     resolved_pipeline,
 )
 
@@ -215,7 +216,7 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path):
 
 def test_a_mistake_met_later_leaves_what_there_is_to_go_on_from(tmp_path):
     directory = RunDirectory(tmp_path)
-    for name, stays in (("data.json", False), ("step-0000000007.npz", True)):
+    for name, stays in (("data.json", False), ("step-0000000007", True)):
         with pytest.raises(UserError, match="row 17"):
             with directory.held():
                 directory.checkpoints.mkdir()
@@ -303,3 +304,52 @@ def test_a_model_is_not_unpacked_before(tmp_path, monkeypatch):
     (tmp_path / "pipeline.yaml").write_bytes((trained_run() / "pipeline.yaml").read_bytes())
     with pytest.raises(UserError, match="model.keras: the file must unpack to at most"):
         RunDirectory(tmp_path).load_model()
+
+
+@pytest.fixture
+def archive(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("one", b"1" * 1000)
+        file.writestr("two", b"2" * 1000)
+    return path
+
+
+def flip(path, place, bit=1):
+    content = bytearray(path.read_bytes())
+    content[place] ^= bit
+    path.write_bytes(content)
+
+
+def test_a_whole_file_is_read(archive):
+    check_zip(archive)
+
+
+def test_a_flipped_bit_of_one_member_is_told_with_its_name(archive):
+    flip(archive, archive.read_bytes().index(b"2" * 9))
+    with pytest.raises(UserError, match="a.zip: the file must be whole. .* checksum of two"):
+        check_zip(archive)
+
+
+@pytest.mark.parametrize(
+    ("place", "bit", "message"),
+    [(6, 128, "zip file version"), (8, 1, "encrypted"), (10, 1, "compression method")],
+)
+def test_a_directory_that_asks_for_what_was_not_written_is_damage(archive, place, bit, message):
+    flip(archive, archive.read_bytes().index(b"PK\x01\x02") + place, bit)
+    with pytest.raises(UserError, match=f"a.zip: the file must be whole. Received: .*{message}"):
+        check_zip(archive)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.unlink(), "No such file"),
+        (lambda path: path.write_bytes(b""), "not a zip file"),
+        (lambda path: (path.unlink(), path.mkdir()), "Is a directory"),
+    ],
+)
+def test_no_file_is_told(archive, make, message):
+    make(archive)
+    with pytest.raises(UserError, match=f"a.zip: the file must be whole. Received: .*{message}"):
+        check_zip(archive)
