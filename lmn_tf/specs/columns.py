@@ -21,23 +21,23 @@ NumBuckets = Annotated[int, pydantic.Field(strict=True, ge=1, le=10_000)]
 
 
 class _Only:
-    """Marks an option of a column in its annotation: the kinds of columns that have it."""
+    """Annotation of a column's option: the kinds of columns that have it."""
 
     def __init__(self, *kinds):
         self.kinds = kinds
 
 
 class _Needed(_Only):
-    """The same of an option that columns of these kinds must have."""
+    """Annotation of an option that columns of these kinds must have."""
 
 
 class ColumnOption(NamedTuple):
-    """An option of columns, as `column_options` finds it.
+    """An option of columns, as returned by `column_options`.
 
     Args:
-        kinds: Tuple of the kinds of columns that have the option.
+        kinds: Tuple. Kinds of columns that have the option.
         is_needed: Boolean. Whether these columns must have it.
-        default: Its value where it is left out.
+        default: Value of the option if it is not given.
     """
 
     kinds: tuple
@@ -47,7 +47,7 @@ class ColumnOption(NamedTuple):
 
 @functools.cache
 def column_options(cls: type["Column"]) -> dict[str, ColumnOption]:
-    """Returns the options of a class of columns that depend on their kind, by name.
+    """Returns the options of a class of columns that depend on the kind, by name.
 
     Example:
 
@@ -64,24 +64,24 @@ def column_options(cls: type["Column"]) -> dict[str, ColumnOption]:
 
 @section
 class Column:
-    """What features, fields of sequences and resolved fields have in common.
+    """Base of features, fields of sequences and resolved fields.
 
-    Which options go with a column depends on its kind, which each of the three has for itself.
+    Which options a column has depends on its kind, which each subclass declares.
 
     Args:
         name: String of letters, digits and underscores.
         column: String. Name of the data column. Defaults to `None`, which means `name`.
         lookup: `Lookup` of a categorical, multi_value or cross column.
-        table: String. The embedding table. Defaults to `None`: a table of the column's own.
+        table: String. Name of the embedding table. Defaults to `None`: a separate table.
         transform: Steps for a numeric column. Defaults to `()`.
-        default: What a missing value becomes. Defaults to `None`: id 1, or an error for numbers.
+        default: Replaces missing values. Defaults to `None`: id 1, or an error for numbers.
         weights: String. Column with a weight for each value of a multi_value column.
-        max_values: Integer. Only so many values are kept, the first ones. Defaults to `16`.
+        max_values: Integer. Number of values to keep, the first ones. Defaults to `16`.
         separator: String that splits text cells into lists. Defaults to `"|"`.
         size: Integer. Width of a vector column.
-        num_buckets: Integer. Buckets of an elapsed_time column. Defaults to `32`.
-        unit: `"second"`, `"minute"`, `"hour"` or `"day"`: what elapsed time is counted in.
-            Defaults to `"second"`.
+        num_buckets: Integer. Number of buckets of an elapsed_time column. Defaults to `32`.
+        unit: Unit of elapsed time: `"second"`, `"minute"`, `"hour"` or `"day"`. Defaults to
+            `"second"`.
     """
 
     name: Name
@@ -114,14 +114,14 @@ class Column:
 
     @property
     def has_ids(self) -> bool:
-        """Whether values become ids (of an embedding table) and not plain numbers."""
+        """Whether values are mapped to ids (of an embedding table) rather than numbers."""
         if self.kind == "numeric":
             return self.bucketize is not None
         return self.kind != "vector"
 
     @property
     def options_of_kind(self) -> tuple[str, ...]:
-        """Names of the options that go with the column's kind."""
+        """Names of the options that the column's kind has."""
         options = column_options(type(self))
         return tuple(key for key, option in options.items() if self.kind in option.kinds)
 
@@ -133,7 +133,7 @@ class Column:
 
 
 def check_column(column: Column) -> None:
-    """Raises `Problem` when a feature or a field has what its kind cannot use, or lacks it."""
+    """Raises `Problem` if options do not fit the kind of a feature or field, or are missing."""
     kind = column.kind
     for key, option in column_options(type(column)).items():
         is_given = getattr(column, key) != option.default
@@ -160,11 +160,11 @@ def check_column(column: Column) -> None:
 def _check_cross(column):
     if len(column.of) < 2:
         raise Problem(("of",), f"`of` must name two features or more. Received: {list(column.of)}")
-    seen = set()
+    names = set()
     for index, name in enumerate(column.of):
-        if name in seen:
+        if name in names:
             raise Problem(("of", index), f"`of` must not repeat. Received: {name!r} twice")
-        seen.add(name)
+        names.add(name)
     if column.lookup.hash is None:
         raise Problem(
             ("lookup", column.lookup.way),
@@ -211,14 +211,14 @@ def _check_default(column):
 
 @section
 class Feature(Column):
-    """A column of the data and how it is read.
+    """A column of the data, and how to read it.
 
     Args:
         role: `"user"`, `"item"` (the candidate), `"context"` or `"cross"`.
         kind: `"categorical"`, `"numeric"`, `"multi_value"`, `"cross"`, `"elapsed_time"` or
             `"vector"`.
         of: Names of the features that a cross feature combines. Defaults to `()`.
-        **options: As of a `Column`.
+        **options: Arguments of `Column`.
     """
 
     role: Role
@@ -236,20 +236,20 @@ class Feature(Column):
         return self.name
 
     def relevant_keys(self) -> tuple[str, ...]:
-        """Names of the arguments that mean something for this kind, in the order of a file."""
+        """Names of the arguments that apply to this kind, in the order of a file."""
         column = () if self.kind == "cross" else ("column",)
         return ("name", "role", "kind", *column, *self.options_of_kind)
 
 
 @section
 class Field(Column):
-    """A field of a sequence: either `like` a feature, or of a kind of its own.
+    """A field of a sequence, either `like` a feature or with its own kind.
 
     Args:
-        like: String. Name of the feature whose lookup, table and all else are used.
-        kind: As of a `Feature`, but not `"cross"`. Defaults to `None`, with `like`.
-        **options: As of a `Column`. The data column holds lists. With `like`, only `column` and
-            `weights` may be given.
+        like: String. Name of the feature whose kind and options are used.
+        kind: Kind of a `Feature` except `"cross"`. Defaults to `None`, with `like`.
+        **options: Arguments of `Column`. The data column holds lists. With `like`, only `column`
+            and `weights` may be given.
     """
 
     like: Name | None = None
@@ -272,28 +272,30 @@ class Field(Column):
         return self
 
     def relevant_keys(self) -> tuple[str, ...]:
-        """Names of the arguments that mean something for this field, in the order of a file."""
+        """Names of the arguments that apply to this field, in the order of a file."""
         if self.like is not None:
             return ("name", "column", "like", "weights")
         return ("name", "column", "kind", *self.options_of_kind)
 
 
-# What a field takes over from the feature that it is like. The weights of a history lie in a column
-# of their own.
+# Options that a field inherits from the feature that it is like. The weights of a history are in a
+# separate column.
 LIKED_KEYS = ("kind", *(key for key in column_options(Field) if key != "weights"))
 
 
 @section
 class ResolvedField(Column):
-    """What `FeatureSpec.resolved_field` returns: reads like a `Feature`.
+    """A field of a sequence with the options of the feature it is `like`.
+
+    Returned by `FeatureSpec.resolved_field`; has the same attributes as a `Feature`.
 
     Args:
-        sequence: Name of the sequence.
-        like: Name of the feature it is like. Defaults to `None`.
-        kind: As of a `Field`.
+        sequence: String. Name of the sequence.
+        like: String. Name of the feature it is like. Defaults to `None`.
+        kind: Kind of a `Field`.
         role: `"sequence"`. Defaults to `"sequence"`.
         of: Empty. Defaults to `()`.
-        **options: As of a `Column`.
+        **options: Arguments of `Column`.
     """
 
     sequence: Name
@@ -304,5 +306,5 @@ class ResolvedField(Column):
 
     @property
     def key(self) -> str:
-        """The field's name in `Assets`: the liked feature's, or `"<sequence>.<field>"`."""
+        """The field's name in `Assets`: that of the feature it is like, or `"SEQUENCE.FIELD"`."""
         return self.like if self.like is not None else f"{self.sequence}.{self.name}"

@@ -1,4 +1,4 @@
-"""The spec of a comparison: several models on one data set."""
+"""Spec of a comparison: several models on one dataset."""
 
 import pathlib
 import random
@@ -32,12 +32,12 @@ class ComparisonModel:
     """A row of the table of a comparison.
 
     Args:
-        label: String. What the row is called.
-        model: Mapping with the model's `name` and its options, in place of the pipeline's.
-        train: Mapping that is written over the pipeline's `train`, as that of a pipeline is over
-            that of its `base`. Defaults to none.
-        grid: Mapping from `train.KEY` or `model.OPTION` to a list of values, beside and over the
-            grid of the `search`. Defaults to none.
+        label: String. Label of the row.
+        model: Mapping with the model's `name` and its options, which replaces that of the pipeline.
+        train: Mapping merged into the pipeline's `train`, like that of a pipeline into its `base`.
+            Defaults to none.
+        grid: Mapping from `train.KEY` or `model.OPTION` to a list of values, merged into the grid
+            of the `search`. Defaults to none.
     """
 
     label: Text
@@ -51,20 +51,21 @@ class Search:
     """A random search over a grid, with the same number of trials for every model.
 
     Each model gets exactly `trials` different configurations, drawn from the product of its grid:
-    this one's keys that it has, and its own `grid`. They are trained with `seed` and judged by the
-    validation set alone; the test set is left unread. The best is then trained with every seed of
-    the comparison and tested once. A grid with fewer than `trials` configurations is refused: the
-    budgets would not be equal.
+    the applicable keys of the search's grid, and its own `grid`. They are trained with `seed` and
+    compared on the validation set only; the test set is not read. The best configuration is then
+    trained with every seed of the comparison and tested once. A grid with fewer than `trials`
+    configurations is refused, since the budgets would not be equal.
 
-    What a trial is judged by is the last epoch, or the best one under `train.early_stopping`.
-    Then give it a `patience` of 2 or more: the validation set is evaluated after whole epochs,
-    one bad epoch is common, and a patience of 1 ends some models' training before others'.
+    A trial is scored by its last epoch, or by the best one with `train.early_stopping`. In the
+    latter case, use a `patience` of 2 or more: the validation set is evaluated after whole epochs,
+    a single bad epoch is common, and a patience of 1 stops some models too early.
 
     Args:
-        trials: Integer. Configurations tried for each model.
-        seed: Integer in `[0, 2**32)`. Draws the configurations, and trains them. Defaults to `1`.
+        trials: Integer. Number of configurations of each model.
+        seed: Integer in `[0, 2**32)`. Seed to draw the configurations and to train them. Defaults
+            to `1`.
         monitor: `"auc"`, `"gauc"` or `"logloss"` of the validation set. Defaults to `"auc"`.
-        grid: Mapping from `train.KEY` or `model.OPTION` to a list of values. An option counts for
+        grid: Mapping from `train.KEY` or `model.OPTION` to a list of values. An option applies to
             the models that have it. Defaults to none.
     """
 
@@ -108,17 +109,17 @@ class Search:
 
 @section
 class ComparisonSpec(Document):
-    """Several models on one data set, each trained with several seeds.
+    """Comparison of several models on one dataset, each trained with several seeds.
 
     Args:
         comparison_version: `1`.
         name: String. Title of the table.
-        pipeline: Path of the pipeline that all runs start from, relative to this file.
+        pipeline: Path of the pipeline on which all runs are based, relative to this file.
         models: Tuple of `ComparisonModel`.
         seeds: Tuple of integers. Defaults to `(1,)`.
         output: Folder for runs and tables, relative to the current folder.
-        base: Label that the others are compared with. Defaults to `None`: the first.
-        search: `Search`. Defaults to `None`: every model is trained as it is written.
+        base: Label of the model that others are compared with. Defaults to `None`: the first.
+        search: `Search`. Defaults to `None`: models are trained with the given options.
     """
 
     comparison_version: Version
@@ -159,7 +160,7 @@ class ComparisonSpec(Document):
 
     @property
     def base_label(self) -> str:
-        """Label of the model that the others are compared with."""
+        """Label of the model that others are compared with."""
         return self.base if self.base is not None else self.models[0].label
 
     @property
@@ -168,7 +169,7 @@ class ComparisonSpec(Document):
         return path_beside(self.base_dir, self.pipeline)
 
     def load_pipeline(self) -> PipelineSpec:
-        """Returns the `PipelineSpec` that all runs start from."""
+        """Returns the `PipelineSpec` on which all runs are based."""
         return PipelineSpec.load(self.pipeline_path)
 
     def run_pipeline(
@@ -183,13 +184,12 @@ class ComparisonSpec(Document):
         Args:
             label: Label of one of `models`.
             seed: Integer. Defaults to `None`: the pipeline's.
-            base: `PipelineSpec` to start from. Defaults to `None`: `load_pipeline()`.
-            configuration: Mapping from `train.KEY` or `model.OPTION` to the value that the search
-                chose. Defaults to `None`.
+            base: `PipelineSpec` of the base. Defaults to `None`: `load_pipeline()`.
+            configuration: Mapping from `train.KEY` or `model.OPTION` to the value of a trial.
+                Defaults to `None`.
 
         Raises:
-            UserError: when the model's `train` or the configuration breaks a rule of the
-                pipeline's.
+            UserError: If the model's `train` or the configuration is invalid.
         """
         labels = [entry.label for entry in self.models]
         if label not in labels:

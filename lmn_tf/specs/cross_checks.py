@@ -1,4 +1,4 @@
-"""Rules of a feature spec that look at more than one column."""
+"""Rules of a feature spec that involve several columns."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def _check_crosses(spec):
         if feature.kind != "cross":
             continue
         lists = []
-        for place, name in enumerate(feature.of):
-            path = ("features", index, "of", place)
+        for number, name in enumerate(feature.of):
+            path = ("features", index, "of", number)
             if name not in features:
                 raise Problem(
                     path,
@@ -134,8 +134,8 @@ def _check_like(field, features, path):
         )
 
 
-def _places(spec):
-    """Yields the path and the column of each feature and of each field with its own lookup."""
+def _own_columns(spec):
+    """Yields the path, the column and the key of each feature, and of each field without `like`."""
     for index, feature in enumerate(spec.features):
         yield ("features", index), feature, feature.name
     for number, sequence in enumerate(spec.sequences):
@@ -147,10 +147,10 @@ def _places(spec):
 
 def _check_tables(spec):
     first, sharers = {}, {}
-    for _, column, key in _places(spec):
+    for _, column, key in _own_columns(spec):
         sharers.setdefault(column.table, set()).add(key)
     names = set().union(*sharers.values())
-    for path, column, key in _places(spec):
+    for path, column, key in _own_columns(spec):
         table = column.table
         if table is None:
             if key in spec.tables and column.has_ids:
@@ -169,8 +169,7 @@ def _check_tables(spec):
         if table not in first:
             first[table] = (column, key)
             continue
-        other, other_key = first[table]
-        _check_same_ids(path, column, other, other_key)
+        _check_same_ids(path, column, *first[table])
         learned = column.lookup is not None and column.lookup.learn is not None
         if learned and table in names and table not in sharers[table]:
             raise Problem(
@@ -183,18 +182,18 @@ def _check_tables(spec):
             raise Problem(("tables", table), f"`tables.{table}` must be used by a column.")
 
 
-def _check_same_ids(path, column, other, other_key):
-    mine, theirs = _ids(column), _ids(other)
-    if mine != theirs:
+def _check_same_ids(path, column, first_column, first_key):
+    rule, first_rule = _ids(column), _ids(first_column)
+    if rule != first_rule:
         raise Problem(
             (*path, "table"),
             f"columns that share a table must have the same lookup. Received: table="
-            f"{column.table!r}, shared with `{other_key}`: {short(mine)} and {short(theirs)}",
+            f"{column.table!r}, shared with `{first_key}`: {short(rule)} and {short(first_rule)}",
         )
 
 
 def _ids(column):
-    """Returns what tells how a column's values become ids."""
+    """Returns the options that determine how a column's values are mapped to ids."""
     if column.kind == "elapsed_time":
         return {"num_buckets": column.num_buckets, "unit": column.unit}
     if column.bucketize is not None:

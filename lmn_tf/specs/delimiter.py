@@ -11,10 +11,10 @@ _RULE = r"must be one ASCII character, not a quote or the end of a line; `\t` is
 
 
 def as_delimiter(value: Any) -> str:
-    r"""Returns the one character of a delimiter that a user gave.
+    r"""Returns the delimiter that a user has given as a single character.
 
     Raises:
-        UserError: It is none.
+        UserError: If it is not a valid delimiter.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend."""
+"""The exception for mistakes of users."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-_ALIKE = 0.6  # from here on a name may be meant
-_MOST_NAMES = 10_000  # looked through for the nearest one
+_ALIKE = 0.6  # least likeness of a name to be suggested
+_MOST_NAMES = 10_000  # number of names that are compared
 _LONGEST_WORD, _LONGEST_MESSAGE = 200, 1200
 
 
 class UserError(ValueError):
-    """A mistake in what the user wrote or gave, told in one sentence with its place.
+    """A mistake in the user's input, described in one sentence with its file and line.
 
     Args:
-        message: String. What must hold, and what was found instead.
-        file: Path of the file at fault, or `None`. Defaults to `None`.
+        message: String. The rule, and the value that breaks it.
+        file: Path of the file that is wrong, or `None`. Defaults to `None`.
         line: Integer, counted from 1, or `None`. Defaults to `None`.
-        others: Tuple of `UserError`: further mistakes found in the same file. Defaults to `()`.
+        others: Tuple of `UserError`. Further mistakes in the same file. Defaults to `()`.
 
     Example:
 
@@ -55,7 +55,7 @@ class UserError(ValueError):
 
 
 def nearest(name: Any, names: Iterable[Any]) -> Any:
-    """Returns the one of `names` most like `name`, or `None` when nothing is near.
+    """Returns the name most similar to `name`, or `None` if none is similar.
 
     Example:
 
@@ -63,22 +63,22 @@ def nearest(name: Any, names: Iterable[Any]) -> Any:
     'vocabulary_size'
     """
     best, most = None, 0.0
-    for other in itertools.islice(names, _MOST_NAMES):
-        likeness = _likeness(name, other, max(most, _ALIKE))
+    for candidate in itertools.islice(names, _MOST_NAMES):
+        likeness = _likeness(name, candidate, max(most, _ALIKE))
         if likeness > most:
-            best, most = other, likeness
+            best, most = candidate, likeness
     return best
 
 
-def _likeness(name, other, least):
-    """Returns how alike two names are, or 0 when that is clearly less than `least`.
+def _likeness(name, candidate, least):
+    """Returns the similarity of two names, or 0 if it is clearly below `least`.
 
-    Swapped letters and the same start count for more.
+    Transposed letters and an equal first letter increase it.
     """
-    name, other = str(name)[:100].casefold(), str(other)[:100].casefold()
-    extra = 0.1 * (sorted(name) == sorted(other)) + 0.01 * (name[:1] == other[:1])
-    matcher = difflib.SequenceMatcher(None, name, other)
-    for bound in (matcher.real_quick_ratio, matcher.quick_ratio):  # cheap, and never too low
+    name, candidate = str(name)[:100].casefold(), str(candidate)[:100].casefold()
+    extra = 0.1 * (sorted(name) == sorted(candidate)) + 0.01 * (name[:1] == candidate[:1])
+    matcher = difflib.SequenceMatcher(None, name, candidate)
+    for bound in (matcher.real_quick_ratio, matcher.quick_ratio):  # cheap upper bounds
         if bound() + extra < least:
             return 0.0
     likeness = matcher.ratio() + extra
@@ -86,7 +86,7 @@ def _likeness(name, other, least):
 
 
 def did_you_mean(name: Any, names: Iterable[Any]) -> str:
-    """Returns `" Did you mean `x`?"` for the nearest of `names`, else the short list of them."""
+    """Returns `" Did you mean `x`?"` for the most similar name, else the names if they are few."""
     names = list(names)
     best = nearest(name, names)
     if best is not None:
@@ -97,7 +97,7 @@ def did_you_mean(name: Any, names: Iterable[Any]) -> str:
 
 
 def clipped(text: str) -> str:
-    """Returns a message without the middle of its overlong words, and of itself.
+    """Returns a message with the middle of overlong words, and of an overlong message, cut out.
 
     Example:
 
@@ -116,10 +116,10 @@ def _cut(text, limit):
 
 
 def short(value: Any, limit: int = 80) -> str:
-    """Returns `repr(value)` cut to `limit` characters, for the end of a message."""
+    """Returns `repr(value)`, cut to `limit` characters, for a message."""
     try:
         text = repr(str(value)) if isinstance(value, pathlib.PurePath) else repr(value)
-    except (ValueError, RecursionError):  # integers past the digit limit, nests past the stack
+    except (ValueError, RecursionError):  # integers beyond the digit limit, too deep nesting
         text = f"<{type(value).__name__}>"
     text = text.replace("\n", " ")
     return text if len(text) <= limit else text[: limit - 3] + "..."

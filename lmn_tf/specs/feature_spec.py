@@ -1,4 +1,4 @@
-"""The spec of a data set: what its columns mean."""
+"""Spec of a dataset: the meaning of its columns."""
 
 import functools
 import os
@@ -26,8 +26,8 @@ from lmn_tf.specs.yaml.section import (
     section,
 )
 
-# What a folder has where the learned files in it belong to its spec: one that `write_spec` wrote,
-# or a run or an export of before there were fingerprints.
+# A folder with one of these holds the learned files of its spec: it was written by `write_spec`,
+# or is a run or an export of a version without fingerprints.
 _OWN_FOLDER = (FINGERPRINT_FILE, "checkpoints", "saved_model")
 
 
@@ -51,13 +51,13 @@ class Label:
 
 @section
 class Events:
-    """Where the events of all users lie, each written once.
+    """File with the events of all users, each stored once.
 
-    A row of the data names its user and says how many of the user's events precede it.
+    A row of the data names its user, and the number of the user's events that precede the row.
 
     Args:
         file: Path of an Arrow IPC file, relative to the folder of the data files. It has the
-            column `user` and the columns of all fields, sorted by user, then time.
+            column `user` and the columns of all fields, sorted by user and then by time.
         user: Name of the column with the user, in the data and in `file`.
         count: Name of the data column with the number of events that precede the row.
     """
@@ -73,10 +73,10 @@ class Sequence:
 
     Args:
         name: String, unique among features and sequences.
-        max_length: Integer. Longer histories are cut.
-        keep: `"newest"` or `"oldest"`: the side that survives. Defaults to `"newest"`.
-        fields: Tuple of `Field`; their lists are equally long in each row.
-        events: `Events` when histories are read by reference. Defaults to `None`: inline lists.
+        max_length: Integer. Longer histories are truncated.
+        keep: `"newest"` or `"oldest"`: the events to keep. Defaults to `"newest"`.
+        fields: Tuple of `Field`. Their lists have the same length in each row.
+        events: `Events`, for histories by reference. Defaults to `None`: inline lists.
     """
 
     name: Name
@@ -88,7 +88,7 @@ class Sequence:
     @pydantic.model_validator(mode="after")
     def _check(self):
         for index, field in enumerate(self.fields):
-            names = [other.name for other in self.fields[:index]]
+            names = [previous.name for previous in self.fields[:index]]
             if field.name in names:
                 raise Problem(
                     ("fields", index, "name"),
@@ -112,16 +112,16 @@ class Sequence:
 
 @section
 class Table:
-    """A table of vectors that one column or several look up.
+    """An embedding table of one or several columns.
 
     Args:
         dim: Integer. Width of a vector.
-        combiner: How the vectors of a multi_value column become one: `"mean"`, `"sum"` or
-            `"sqrtn"`. Defaults to `"mean"`.
+        combiner: Reduction of the vectors of a multi_value column: `"mean"`, `"sum"` or `"sqrtn"`.
+            Defaults to `"mean"`.
         initializer: `"uniform"`, `"normal"` or `"zeros"`. Defaults to `"normal"`.
-        initializer_scale: Float. Half the range of uniform, standard deviation of normal vectors
-            at the start. Models that multiply embeddings of behaviours with each other may need
-            more than the default to begin to learn. Defaults to `0.05`.
+        initializer_scale: Float. Half the range of the uniform, standard deviation of the normal
+            initializer. Models that multiply embeddings of behaviors with each other may need more
+            than the default to start learning. Defaults to `0.05`.
         regularizer: Float. L2 weight. Defaults to `0.0`.
         placement: `"replicated"` or `"row_wise"`. Defaults to `"replicated"`.
         optimizer: Mapping of one optimizer's name to its learning rate or arguments. Defaults to
@@ -145,20 +145,21 @@ class Table:
 
 @section
 class FeatureSpec(Document):
-    """What the columns of a data set mean: labels, features, histories, tables.
+    """Meaning of the columns of a dataset: labels, features, histories and tables.
 
     Args:
         spec_version: `1`.
-        name: String. Name of the data set.
-        group: String. Column whose rows are ranked together. Defaults to `None`.
-        request_time: String. Column with the moment of the impression. Defaults to `None`.
-        time_unit: `"second"`, `"millisecond"`, `"microsecond"` or `"nanosecond"`: what numbers in
-            columns of times (`request_time` and those of kind elapsed_time) count since 1970;
-            timestamps know it themselves. Defaults to `None`: seconds.
-        weight: String. Column with a weight for each row: how much its labels count, in training
-            and in metrics. A row of weight 0 is left out of training, as if it were not there; in
-            what is learned without labels (memories, statistics of batches) all others count
-            alike. Defaults to `None`.
+        name: String. Name of the dataset.
+        group: String. Column with the group of each row; rows of a group are ranked together.
+            Defaults to `None`.
+        request_time: String. Column with the time of the impression. Defaults to `None`.
+        time_unit: `"second"`, `"millisecond"`, `"microsecond"` or `"nanosecond"`. Unit of numbers
+            in time columns (`request_time` and columns of kind elapsed_time), counted since 1970;
+            timestamps have their own unit. Defaults to `None`: seconds.
+        weight: String. Column with a weight for the labels of each row, in training and in metrics.
+            Rows of weight 0 are excluded from training. In what is learned without labels
+            (memories, statistics of batches), all other rows have the same weight. Defaults to
+            `None`.
         embedding_dim: Integer. Width of tables that are not listed. Defaults to `16`.
         labels: Tuple of `Label`.
         tables: Mapping of names to `Table`. Defaults to none.
@@ -194,16 +195,16 @@ class FeatureSpec(Document):
 
     @classmethod
     def load(cls, path: str | os.PathLike, learned: bool | None = None) -> "FeatureSpec":
-        """Reads a YAML file, and what was learned where it is that of a run or an export.
+        """Reads a YAML file, and the learned assets of a run or an export.
 
         Args:
-            path: The file.
-            learned: Boolean. Whether `vocabularies/` and `statistics.json` beside the file are
-                read into `assets`. Defaults to `None`: where they are a run's or an export's.
+            path: Path of the file.
+            learned: Boolean. Whether to read `vocabularies/` and `statistics.json` beside the file
+                into `assets`. Defaults to `None`: only for runs and exports.
 
         Raises:
-            UserError: with file and line, for the first mistake in it; or when the files beside it
-                are not what was written, or it is a run's and names files outside of its folder.
+            UserError: With file and line, for the first mistake in the file; or if the files beside
+                it have changed, or the spec of a run or an export names files outside its folder.
         """
         folder = pathlib.Path(path).parent
         if learned is None:
@@ -218,11 +219,11 @@ class FeatureSpec(Document):
             check_fingerprint(spec, folder)
         return spec
 
-    # What is learned from data is no part of the spec: neither written, nor compared.
+    # Learned assets are not part of the spec: they are neither written nor compared.
 
     @property
     def assets(self) -> Assets:
-        """The `Assets` learned for this spec; mutable, empty at first."""
+        """The `Assets` learned for this spec; mutable, initially empty."""
         return vars(self).setdefault("_assets", Assets())
 
     # Columns.
@@ -274,7 +275,7 @@ class FeatureSpec(Document):
         return (*self.features, *fields)
 
     def columns(self, labels: bool = True, histories: bool = True) -> tuple[str, ...]:
-        """Returns the names of all columns of the data that must be read, each once.
+        """Returns the distinct names of the data columns to read.
 
         Args:
             labels: Boolean. Whether labels and row weights are read. Defaults to `True`.
@@ -294,7 +295,7 @@ class FeatureSpec(Document):
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
     def id_columns(self) -> tuple[str, ...]:
-        """Returns the names of the columns that hold ids: of features, fields, group and owners."""
+        """Returns the names of data columns with ids: of features, fields, groups and users."""
         names = [] if self.group is None else [self.group]
         columns = list(self.features)
         for sequence in self.sequences:
@@ -317,8 +318,8 @@ class FeatureSpec(Document):
     def lookup_key(self, column: Feature | ResolvedField) -> str:
         """Returns the key of a column's vocabulary and size in `assets`.
 
-        It is the column's own `key`, but the table's name where several columns that learn their
-        vocabulary share a table.
+        This is the column's `key`, or the table's name if several columns that learn their
+        vocabulary share the table.
         """
         if column.table is None or column.lookup is None or column.lookup.learn is None:
             return column.key
@@ -333,10 +334,10 @@ class FeatureSpec(Document):
         return sharers
 
     def vocabulary(self, column: Feature | ResolvedField) -> list[str | int] | None:
-        """Returns the values of a column's vocabulary as a list, or `None` where it has none.
+        """Returns the values of a column's vocabulary as a list, or `None` if it has none.
 
         Raises:
-            UserError: when it is still to be learned, or its file cannot be read.
+            UserError: If it has not been learned yet, or its file cannot be read.
         """
         lookup = column.lookup
         if lookup is None or lookup.way not in ("vocabulary", "learn"):
@@ -357,10 +358,10 @@ class FeatureSpec(Document):
         )
 
     def input_size(self, column: Feature | ResolvedField) -> int:
-        """Returns the number of ids of a column, the two reserved ones included.
+        """Returns the number of ids of a column, including the two reserved ones.
 
         Raises:
-            UserError: when the vocabulary is still to be learned, or the column has no ids.
+            UserError: If the vocabulary has not been learned yet, or the column has no ids.
         """
         if not column.has_ids:
             raise UserError(f"`{column.name}` must have ids. Received: kind {column.kind}")

@@ -1,4 +1,4 @@
-"""A grid of settings: dotted keys, and the values that each may take."""
+"""Grids of settings: dotted keys with their possible values."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -22,16 +22,16 @@ _FIXED = {
 def _check(grid):
     for key, values in grid.items():
         _check_key(key)
-        seen = set()
+        identities = set()
         for index, value in enumerate(values):
             if isinstance(value, float) and not math.isfinite(value):
                 raise Problem((key, index), f"must be a finite number. Received: {key}={value}")
-            same = _identity(value)
-            if same in seen:
+            identity = _identity(value)
+            if identity in identities:
                 raise Problem(
                     (key, index), f"values must differ. Received: {key}={short(value)} twice"
                 )
-            seen.add(same)
+            identities.add(identity)
     for inner, outer in overlaps(grid):
         raise Problem((inner,), f"`{inner}` must not be in the grid beside `{outer}`.")
     return grid
@@ -66,7 +66,7 @@ def _check_key(key):
 
 
 def _identity(value):
-    """Returns what equal settings share: 1 and 1.0 do, 1 and true do not."""
+    """Returns a value that is the same for equal settings: 1 and 1.0 are equal, 1 and true not."""
     if isinstance(value, dict):
         return dict, frozenset((key, _identity(item)) for key, item in value.items())
     if isinstance(value, (list, tuple)):
@@ -84,7 +84,7 @@ Grid = Annotated[
 
 
 def overlaps(grid: Collection[str]) -> list[tuple[str, str]]:
-    """Returns the pairs of a key and another one that it lies in: both would write one value.
+    """Returns the pairs of a key and another key that contains it; both would set the same value.
 
     Example:
 
@@ -93,13 +93,13 @@ def overlaps(grid: Collection[str]) -> list[tuple[str, str]]:
     """
     pairs = []
     for inner in grid:
-        dots = [place for place, sign in enumerate(inner) if sign == "."]
+        dots = [index for index, character in enumerate(inner) if character == "."]
         pairs += [(inner, inner[:dot]) for dot in dots if inner[:dot] in grid]
     return pairs
 
 
 def size(grid: Mapping[str, Sequence[Any]]) -> int:
-    """Returns how many configurations a grid has.
+    """Returns the number of configurations of a grid.
 
     Example:
 

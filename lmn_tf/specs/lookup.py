@@ -11,11 +11,11 @@ _WAYS = ("vocabulary", "learn", "hash", "identity")
 
 @section
 class Learn:
-    """A vocabulary counted in the training data, most frequent values first.
+    """A vocabulary learned from the training data, most frequent values first.
 
     Args:
-        min_count: Integer. Values seen less often are unknown. Defaults to `1`.
-        max_size: Integer or `None`. Only this many values are kept. Defaults to `None`.
+        min_count: Integer. Less frequent values are unknown. Defaults to `1`.
+        max_size: Integer or `None`. Largest number of values to keep. Defaults to `None`.
     """
 
     min_count: Positive = 1
@@ -24,19 +24,19 @@ class Learn:
 
 @section
 class Lookup:
-    """How the values of a categorical column become ids; exactly one way is given.
+    """Mapping from the values of a categorical column to ids, by exactly one method.
 
-    Id 0 is padding, id 1 stands for unknown and missing values, real values start at 2. Values are
-    compared by their text: `feature_specs/README.md` says what each becomes, by format and type.
+    Id 0 is padding, id 1 is for unknown and missing values, and other ids start at 2. Values are
+    compared as text; see `feature_specs/README.md` for the text of each format and type.
 
     Args:
-        vocabulary: Path of a file with one value a line (or a JSON list), relative to the YAML
-            file; or the list itself. The value at position `i` gets id `i + 2`.
-        learn: A `Learn` section: the vocabulary is counted in the training data.
-        hash: Integer `B`. A value gets id `2 + hash(value) mod B`; nothing is unknown.
-        identity: Integer `N`. The integer `v` in `[0, N)` gets id `v + 2`.
-        unknown: What an unknown value becomes: `"own_id"` (id 1), `"padding"` (id 0, hence not
-            there), or `"error"`. Defaults to `"own_id"`.
+        vocabulary: Path of a file with one value per line (or a JSON list), relative to the YAML
+            file; or the list itself. The value at position `i` has id `i + 2`.
+        learn: `Learn` section, to learn the vocabulary from the training data.
+        hash: Integer `B`. A value has id `2 + hash(value) mod B`; no value is unknown.
+        identity: Integer `N`. The integer `v` in `[0, N)` has id `v + 2`.
+        unknown: Treatment of unknown values: `"own_id"` (id 1), `"padding"` (id 0, as if missing),
+            or `"error"`. Defaults to `"own_id"`.
 
     Example:
 
@@ -52,19 +52,18 @@ class Lookup:
 
     @model_validator(mode="after")
     def _check(self):
-        given = [way for way in _WAYS if getattr(self, way) is not None]
-        if len(given) != 1:
-            received = ", ".join(f"`{way}`" for way in given) or "none of them"
-            ways = ", ".join(f"`{way}`" for way in _WAYS)
+        ways = [way for way in _WAYS if getattr(self, way) is not None]
+        if len(ways) != 1:
+            received = ", ".join(f"`{way}`" for way in ways) or "none of them"
+            known = ", ".join(f"`{way}`" for way in _WAYS)
             raise Problem(
-                given[1:2], f"`lookup` must have exactly one of {ways}. Received: {received}"
+                ways[1:2], f"`lookup` must have exactly one of {known}. Received: {received}"
             )
         if isinstance(self.vocabulary, tuple):
             self._check_vocabulary()
         return self
 
     def _check_vocabulary(self):
-        seen = {}
         kinds = {type(value) for value in self.vocabulary}
         if len(kinds) > 1:
             raise Problem(
@@ -72,22 +71,23 @@ class Lookup:
                 "`vocabulary` must be all text or all integers. Received: both"
                 " (quote a value to make it text)",
             )
+        values = set()
         for index, value in enumerate(self.vocabulary):
-            if value in seen:
+            if value in values:
                 raise Problem(
                     ("vocabulary", index),
                     f"`vocabulary` must not repeat. Received: {value!r} twice",
                 )
-            seen[value] = index
+            values.add(value)
 
     @property
     def way(self) -> str:
-        """Which of `"vocabulary"`, `"learn"`, `"hash"`, `"identity"` was given."""
+        """The given method: `"vocabulary"`, `"learn"`, `"hash"` or `"identity"`."""
         return next(way for way in _WAYS if getattr(self, way) is not None)
 
     @property
     def size(self) -> int | None:
-        """Number of ids with the two reserved ones, or `None` when only files can tell."""
+        """Number of ids including the two reserved ones, or `None` if it depends on files."""
         if isinstance(self.vocabulary, tuple):
             return len(self.vocabulary) + 2
         count = self.hash if self.hash is not None else self.identity

@@ -1,4 +1,4 @@
-"""The optimizers of a run."""
+"""Optimizers of a run."""
 
 from typing import Annotated, Any
 
@@ -60,9 +60,9 @@ def check_one_rule(key: str, rule: dict[str, Any]) -> None:
 
 @section
 class Optimizer:
-    """One optimizer for dense weights, another for the rows of tables and memories.
+    """Optimizers for dense weights, and for the rows of tables and memories.
 
-    Each is a mapping of one name to a learning rate, or to its arguments.
+    Each is a mapping from one name to a learning rate or to arguments.
 
     Args:
         dense: Mapping. Defaults to `{adam: 0.001}`.

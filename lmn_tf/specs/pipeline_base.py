@@ -1,4 +1,4 @@
-"""Pipelines that take over the keys of another one."""
+"""Pipelines that inherit the keys of another one."""
 
 import os
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ _VERSIONS = {"spec_version": "a feature spec", "comparison_version": "a comparis
 
 
 class _Layer(NamedTuple):
-    """A file of the chain from a pipeline to the last of its bases."""
+    """A file in the chain from a pipeline to its last base."""
 
     data: Any
     marks: Marks
@@ -21,7 +21,7 @@ class _Layer(NamedTuple):
 
     @property
     def base(self):
-        """What the file has as `base`, or `None`."""
+        """The value of `base` in the file, or `None`."""
         return self.data.get("base") if isinstance(self.data, dict) else None
 
     def error(self, message, *path):
@@ -40,20 +40,20 @@ def inherited(
     file: str | os.PathLike | None = None,
     marks: Marks | None = None,
 ) -> tuple[Any, Marks | None]:
-    """Returns the data of a pipeline with the keys that it takes over from its `base`.
+    """Returns the data of a pipeline with the keys inherited from its `base`.
 
     Args:
-        data: What was read from the file. Without a `base` it is returned as it is.
+        data: Content of the file. Without a `base` it is returned unchanged.
         base_dir: Folder that `base` is relative to. Defaults to `"."`.
-        file: Path of the file, to name in errors. Defaults to `None`.
+        file: Path of the file, for messages. Defaults to `None`.
         marks: `Marks` of the data. Defaults to `None`.
 
     Returns:
-        Pair of the data without `base`, and their `Marks`, which tell the file of each line.
+        Pair of the data without `base`, and their `Marks`, which know the file of each line.
 
     Raises:
-        UserError: with file and line, when a base is no pipeline, or leads back to a file that it
-            came from.
+        UserError: With file and line, if a base is not a pipeline, or refers back to a previous
+            file.
     """
     layers = [_Layer(data, Marks() if marks is None else marks, file, base_dir)]
     while layers[-1].base is not None:
@@ -71,11 +71,11 @@ def _base_of(layers):
     owner = layers[-1]
     if not _is_text(owner.base):
         raise owner.error(f"`base` must be text. Received: base={short(owner.base)}", "base")
-    given = owner.expanded("base")
-    path = path_beside(owner.folder, given)
+    base = owner.expanded("base")
+    path = path_beside(owner.folder, base)
     if not os.path.isfile(path):
         raise owner.error(
-            f"`base` must be the path of a pipeline. Received: base={short(given)}, "
+            f"`base` must be the path of a pipeline. Received: base={short(base)}, "
             f"{strict_yaml.no_file(path)}",
             "base",
         )
@@ -89,7 +89,7 @@ def _base_of(layers):
     if len(layers) > strict_yaml.MAX_DEPTH:
         raise owner.error(f"`base` must be nested at most {strict_yaml.MAX_DEPTH} deep.", "base")
     layer = _Layer(*strict_yaml.load(path), path, path.parent)
-    _check_kind(layer, owner, given)
+    _check_kind(layer, owner, base)
     return layer
 
 
@@ -100,23 +100,23 @@ def _is_text(value):
         return False
 
 
-def _check_kind(layer, owner, given):
-    held = layer.data if isinstance(layer.data, dict) else {}
-    if "pipeline_version" not in held:
-        kinds = [kind for key, kind in _VERSIONS.items() if key in held]
+def _check_kind(layer, owner, base):
+    data = layer.data if isinstance(layer.data, dict) else {}
+    if "pipeline_version" not in data:
+        kinds = [kind for key, kind in _VERSIONS.items() if key in data]
         kind = kinds[0] if kinds else "which has no `pipeline_version`"
         raise owner.error(
-            f"`base` must be the path of a pipeline. Received: base={short(given)}, {kind}", "base"
+            f"`base` must be the path of a pipeline. Received: base={short(base)}, {kind}", "base"
         )
     try:
-        version_one(held["pipeline_version"])
+        version_one(data["pipeline_version"])
     except Problem as problem:
         message = f"`pipeline_version` {problem.message}"
         raise layer.error(message, "pipeline_version") from None
 
 
 def _over(base, own):
-    """Returns the layer `own` with the keys of `base` that it does not replace."""
+    """Returns the layer `own`, with the keys of `base` that it does not override."""
     below = {key: value for key, value in base.data.items() if key != "pipeline_version"}
     folder = os.path.dirname(own.expanded("base"))
     if folder and isinstance(below.get("feature_spec"), str):

@@ -1,4 +1,4 @@
-"""The spec of a run: data, model, training."""
+"""Spec of a run: data, model and training."""
 
 import datetime
 import os
@@ -41,17 +41,16 @@ Date = Annotated[
 
 @section
 class Days:
-    """The days that a run trains on, one after another, each once.
+    """Days that a run trains on in order, once each.
 
     Args:
-        first: First day, as `2024-01-31`.
+        first: First day, such as `2024-01-31`.
         last: Last day.
-        format: How `{day}` in `data.train` is written, in the letters of `strftime`. Defaults to
+        format: Format of `{day}` in `data.train`, with the codes of `strftime`. Defaults to
             `"%Y-%m-%d"`.
-        missing: What becomes of a day without files: `"error"` or `"skip"`. Defaults to `"error"`.
-        vocabularies: `"first_day"`, from which vocabularies are learned for good, or `"grow"`:
-            before each day is trained on, the values that it adds get rows of their own. Defaults
-            to `"first_day"`.
+        missing: Treatment of days without files: `"error"` or `"skip"`. Defaults to `"error"`.
+        vocabularies: `"first_day"`: learned once, from the first day; or `"grow"`: before training
+            on a day, its new values get rows. Defaults to `"first_day"`.
 
     Example:
 
@@ -87,7 +86,7 @@ class Days:
         return self
 
     def paths(self, pattern: str) -> dict[str, str]:
-        """Returns the pattern of each day's files, by the day as `2024-01-31`, in order."""
+        """Returns the pattern of each day's files, by day (such as `2024-01-31`), in order."""
         first, last = (datetime.date.fromisoformat(day) for day in (self.first, self.last))
         days = [first + datetime.timedelta(n) for n in range((last - first).days + 1)]
         return {str(day): pattern.replace(MARK, day.strftime(self.format)) for day in days}
@@ -102,26 +101,25 @@ def _date(key, text):
 
 @section
 class PipelineData:
-    """Which files a run reads, and how many rows at a time.
+    """Data files of a run, and sizes of its batches.
 
     Args:
-        train: Glob of training files, relative to the current folder. With `days`, `{day}` in it
-            stands for a day.
-        days: `Days`: the run trains on one day after another, and evaluates each before that.
-            Defaults to `None`.
+        train: Glob of training files, relative to the current folder. With `days`, `{day}` is
+            replaced by the day.
+        days: `Days`, to evaluate each day and then train on it. Defaults to `None`.
         valid: Glob of validation files. Defaults to `None`.
         test: Glob of test files. Defaults to `None`.
-        delimiter: String. What parts the cells of CSV files. Defaults to `None`: a tab in files
-            whose name ends in `.tsv`, else a comma.
-        batch_size: Integer. Rows of a training step. Defaults to `512`.
-        eval_batch_size: Integer. Defaults to `4096`.
-        shuffle_buffer: Integer. Rows that are shuffled together. Defaults to `100_000`.
-        synthetic: Mapping of arguments of the generated market, which is written to `directory`
-            when it is not there. Defaults to `None`.
+        delimiter: String. Delimiter of CSV files. Defaults to `None`: a tab in files whose name
+            ends in `.tsv`, else a comma.
+        batch_size: Integer. Rows per training step. Defaults to `512`.
+        eval_batch_size: Integer. Rows per batch of an evaluation. Defaults to `4096`.
+        shuffle_buffer: Integer. Number of rows shuffled together. Defaults to `100_000`.
+        synthetic: Mapping of arguments of the synthetic market, which is generated in `directory`
+            if missing. Defaults to `None`.
         directory: Folder of the generated data. Defaults to `None`.
-        train_rows: Integer. Only so many first rows are trained on, of each day where there are
-            days. Defaults to `None`.
-        eval_rows: Integer. Only so many first rows are evaluated. Defaults to `None`.
+        train_rows: Integer. Number of first rows to train on; with `days`, of each day. Defaults to
+            `None`: all.
+        eval_rows: Integer. Number of first rows to evaluate. Defaults to `None`: all.
     """
 
     train: PathText
@@ -174,18 +172,17 @@ def _refuse_multi_worker(strategy):
 
 @section
 class Distribute:
-    """On how many devices and machines a run trains.
+    """Devices and machines of a run.
 
     Args:
         strategy: `"none"`, `"mirrored"` or `"parameter_server"`. Defaults to `"none"`.
-        replicas: Integer. With `mirrored`, on how many devices of this machine: GPUs, or without
-            any as many parts of the CPU. Each takes its share of a batch. Defaults to `None`: all
-            GPUs.
-        steps_in_flight: Integer. On parameter servers, how many steps may be handed out to workers
-            at a time. Defaults to `None`: twice the number of workers.
-        hang_seconds: Float. On parameter servers, after how many seconds without any step ending
-            the processes that do not answer are named; `lmn-tf launch` starts a worker again that
-            has not answered for so long. Defaults to `60.0`.
+        replicas: Integer. For `mirrored`, number of devices of this machine: GPUs or, without GPUs,
+            parts of the CPU. Each trains on its share of a batch. Defaults to `None`: all GPUs.
+        steps_in_flight: Integer. On parameter servers, largest number of steps that are scheduled
+            on workers at a time. Defaults to `None`: twice the number of workers.
+        hang_seconds: Float. On parameter servers, number of seconds without a finished step after
+            which unresponsive processes are reported; `lmn-tf launch` restarts a worker that has
+            not responded for that long. Defaults to `60.0`.
     """
 
     strategy: Annotated[
@@ -199,14 +196,14 @@ class Distribute:
 
 @section
 class WarmStart:
-    """Starts a run with the weights of another one of the same model.
+    """Start of a run with the weights of another run of the same model.
 
     Args:
         run: Folder of the other run, relative to the current folder.
-        opening_steps: Integer. Training steps over which the keys that a larger memory adds are
-            opened one after another. Defaults to `None`: half of the run's.
-        row_state: Boolean. Whether what row-wise optimizers know of the rows of tables is taken
-            over, too. Defaults to `True`.
+        opening_steps: Integer. Number of training steps over which the new keys of a larger memory
+            are opened one by one. Defaults to `None`: half of the run's steps.
+        row_state: Boolean. Whether to keep the row state of row-wise optimizers. Defaults to
+            `True`.
     """
 
     run: PathText
@@ -215,7 +212,7 @@ class WarmStart:
 
 
 def check_model(model: Mapping[str, Any], path: tuple[str | int, ...] = ("model",)) -> None:
-    """Raises `Problem` unless `model` names a model; its options are the registry's to check."""
+    """Raises `Problem` unless `model` has a name; the registry checks name and options."""
     name = model.get("name")
     if name is None:
         raise Problem(path, "`name` must be given in `model`. Received: nothing")
@@ -227,24 +224,25 @@ def check_model(model: Mapping[str, Any], path: tuple[str | int, ...] = ("model"
 class PipelineSpec(Document):
     """A run from data to a trained model.
 
-    A file with a `base` takes over the keys of that other pipeline and writes its own over them.
-    Mappings are merged key by key, but a model, an optimizer or a kind of generated data by another
-    one is replaced with all of its options. All else is replaced: lists as a whole, and a value by
-    `null`, which stands for nothing given where a key allows that. A base may have a base.
+    A file with a `base` inherits the keys of that pipeline and overrides some of them. Mappings are
+    merged key by key, except that another model, optimizer or kind of generated data replaces the
+    previous one with all of its options. Other values are replaced, including lists as a whole;
+    `null` unsets an optional key. A base may have a base.
 
     Args:
         pipeline_version: `1`.
-        base: Path of another pipeline, relative to this file. A spec that was read has taken over
-            its keys and has none. Defaults to `None`.
+        base: Path of another pipeline, relative to this file. Defaults to `None`; a spec that was
+            read has inherited all keys and has no base.
         feature_spec: Path of the feature spec, relative to this file.
         data: `PipelineData`.
         model: Mapping with the model's `name` and its options.
         train: `Train`.
-        warm_start: `WarmStart`. Defaults to `None`: the run starts with random weights.
+        warm_start: `WarmStart`. Defaults to `None`: random initial weights.
         distribute: `Distribute`.
-        run_dir: Folder for all that the run writes, relative to the current folder.
+        run_dir: Folder of the run's files, relative to the current folder.
 
-    `${NAME}` and `${NAME:-default}` in paths are taken from the environment when the file is read.
+    `${NAME}` and `${NAME:-default}` in paths are replaced by environment variables when the file is
+    read.
     """
 
     pipeline_version: Version
@@ -287,7 +285,7 @@ class PipelineSpec(Document):
         file: str | os.PathLike | None = None,
         marks: Marks | None = None,
     ) -> "PipelineSpec":
-        """Returns the spec that `to_dict` gave, or that of data with a `base`."""
+        """Creates the spec from the result of `to_dict`, or from data with a `base`."""
         data, marks = inherited(data, base_dir, file, marks)
         return super().from_dict(data, base_dir, file, marks)
 
@@ -298,7 +296,7 @@ class PipelineSpec(Document):
             settings: Sequence of `"train.epochs=2"`; values are read as YAML.
 
         Raises:
-            UserError: when a key is unknown (with the nearest one) or a value breaks its rule.
+            UserError: If a key is unknown or a value is invalid.
         """
         paths = overrides.paths(settings)
         if ("base",) in paths:
@@ -319,16 +317,16 @@ class PipelineSpec(Document):
         return path_beside(self.base_dir, self.feature_spec)
 
     def load_feature_spec(self) -> FeatureSpec:
-        """Returns the `FeatureSpec` that the pipeline names, with all of it still to be learned.
+        """Returns the `FeatureSpec` of the pipeline, without learned assets.
 
-        It is told how the pipeline's data are delimited.
+        Its delimiter is that of the pipeline.
         """
         spec = FeatureSpec.load(self.feature_spec_path, learned=False)
         spec.assets.delimiter = self.data.delimiter
         return spec
 
     def check_features(self, features: FeatureSpec) -> None:
-        """Raises `UserError` when the run needs what the `FeatureSpec` does not have."""
+        """Raises `UserError` if the `FeatureSpec` lacks what the run needs."""
         stopping = self.train.early_stopping
         if stopping is not None and stopping.monitor == "gauc" and features.group is None:
             raise UserError(

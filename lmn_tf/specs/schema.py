@@ -1,4 +1,4 @@
-"""The JSON Schema of the YAML files, for editors that check while one types."""
+"""JSON Schema of the YAML files, for validation in editors."""
 
 import copy
 import json
@@ -17,14 +17,14 @@ from lmn_tf.specs.pipeline_spec import PipelineSpec
 _TITLES = {"feature spec": FeatureSpec, "pipeline": PipelineSpec, "comparison": ComparisonSpec}
 _WAYS = ("vocabulary", "learn", "hash", "identity")
 _GIVEN = {"not": {"type": "null"}}
-_ON_BASE = "OnBase"  # ends the names of definitions that leave the rest to a base
+_ON_BASE = "OnBase"  # suffix of definitions whose missing keys come from a base
 
 
 def json_schema(models: Mapping[str, dict[str, Any]] | None = None) -> dict[str, Any]:
-    """Returns one JSON Schema (Draft 2020-12) that accepts every kind of YAML file.
+    """Returns a JSON Schema (Draft 2020-12) that accepts every kind of YAML file.
 
-    It knows the keys, types, ranges and choices, and which keys go with which kind of column.
-    What needs more than one place of the file (does `like` name a feature?) is for `lmn-tf check`.
+    It covers keys, types, ranges and choices, and the keys of each kind of column. Rules that
+    involve several parts of a file (does `like` name a feature?) are checked by `lmn-tf check`.
 
     Args:
         models: Mapping from the name of each model to the JSON Schema of its options. Defaults to
@@ -60,7 +60,7 @@ def json_schema(models: Mapping[str, dict[str, Any]] | None = None) -> dict[str,
 
 
 def _add_pipelines_on_a_base(definitions):
-    """Adds what a pipeline with a `base` may hold: the same, with nothing that must be given."""
+    """Adds definitions of a pipeline with a `base`, in which no other key is required."""
     waiting, copied = ["PipelineSpec"], {}
     while waiting:
         name = waiting.pop()
@@ -77,7 +77,7 @@ def _add_pipelines_on_a_base(definitions):
 
 
 def _shorten(definition):
-    """Keeps the first line of a docstring: an editor shows it in a small box."""
+    """Keeps the first line of a docstring, as editors show it in a small box."""
     if "description" in definition:
         definition["description"] = definition["description"].strip().splitlines()[0]
 
@@ -140,5 +140,5 @@ def _kind_rule(kind, cls):
 
 
 def _unset(default):
-    """Returns the schema of the only value that says no more than leaving an option out."""
+    """Returns the schema of an option that may only have its default value."""
     return {"const": [] if default == () else default}

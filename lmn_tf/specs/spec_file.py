@@ -1,4 +1,4 @@
-"""A YAML file of any kind: which kind it is, and its spec."""
+"""YAML files of any kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lmn_tf.specs.yaml.document import Document
     from lmn_tf.specs.yaml.strict_yaml import Marks
 
-# The key that tells the kind → what the kind is called, and its class.
+# Key that determines the kind → name of the kind, and its class.
 KINDS = {
     "spec_version": ("feature spec", "lmn_tf.specs.feature_spec:FeatureSpec"),
     "pipeline_version": ("pipeline", "lmn_tf.specs.pipeline_spec:PipelineSpec"),
@@ -26,10 +26,10 @@ def load(path: str | os.PathLike) -> tuple[str, Document, Marks | None]:
     """Returns the kind (`"feature spec"`, `"pipeline"`, `"comparison"`), the spec and its `Marks`.
 
     Args:
-        path: Path of a YAML file; one of its keys, such as `spec_version`, tells the kind.
+        path: Path of a YAML file. A key, such as `spec_version`, determines its kind.
 
     Raises:
-        UserError: with file and line, for the first mistake in it.
+        UserError: With file and line, for the first mistake in it.
     """
     path = pathlib.Path(path)
     data, marks = strict_yaml.load(path)
@@ -40,8 +40,8 @@ def load(path: str | os.PathLike) -> tuple[str, Document, Marks | None]:
     key = next((key for key in data if key in KINDS), None)
     if key is None:
         raise _no_kind(path, data, marks)
-    name, place = KINDS[key]
-    module, _, class_name = place.partition(":")
+    name, class_path = KINDS[key]
+    module, _, class_name = class_path.partition(":")
     cls = getattr(importlib.import_module(module), class_name)
     spec = cls.from_dict(data, base_dir=path.parent, file=path, marks=marks)
     return name, spec, spec.place[1]

@@ -10,12 +10,12 @@ from lmn_tf.specs.yaml.section import Flag, Natural, Positive, PositiveNumber, P
 
 @section
 class Schedule:
-    """Scales the learning rates of a run step by step.
+    """Learning rate schedule of a run.
 
     Args:
         kind: `"constant"`, `"cosine"` or `"exponential"`. Defaults to `"constant"`.
-        warmup_steps: Integer. Steps of linear growth from zero. Defaults to `0`.
-        decay_steps: Integer. Steps until zero (cosine), or until one more `decay_rate`
+        warmup_steps: Integer. Number of steps of linear warm-up. Defaults to `0`.
+        decay_steps: Integer. Number of steps until zero (cosine), or per factor of `decay_rate`
             (exponential). Defaults to `None`: the length of the run (cosine).
         decay_rate: Float in `(0, 1]`. Defaults to `0.5`.
     """
@@ -34,11 +34,12 @@ class Schedule:
 
 @section
 class EarlyStopping:
-    """Ends training when a validation metric has not improved for some epochs.
+    """Stops training when a validation metric has stopped improving.
 
     Args:
         monitor: `"auc"`, `"gauc"` or `"logloss"`. Defaults to `"auc"`.
-        patience: Integer. Training ends after so many epochs without improvement. Defaults to `2`.
+        patience: Integer. Number of epochs without improvement after which training stops. Defaults
+            to `2`.
     """
 
     monitor: Literal["auc", "gauc", "logloss"] = "auc"
@@ -47,19 +48,20 @@ class EarlyStopping:
 
 @section
 class Train:
-    """How a run trains.
+    """Training settings of a run.
 
     Args:
-        epochs: Integer. Passes over the training data. Defaults to `1`.
+        epochs: Integer. Number of passes over the training data. Defaults to `1`.
         seed: Integer in `[0, 2**32)`. Defaults to `1`.
         precision: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`. Defaults to `"float32"`.
         optimizer: `Optimizer`.
         schedule: `Schedule`. Defaults to `None`: constant learning rates.
         clip_norm: Float. Largest global norm of the dense gradients. Defaults to `None`.
         early_stopping: `EarlyStopping`. Defaults to `None`.
-        checkpoint_steps: Integer. Steps between checkpoints. Defaults to `500`.
-        max_steps: Integer. The run ends after so many steps. Defaults to `None`.
-        deterministic: Boolean. The same seed gives the same bits. Defaults to `True`.
+        checkpoint_steps: Integer. Number of steps between checkpoints. Defaults to `500`.
+        max_steps: Integer. Number of steps after which the run ends. Defaults to `None`.
+        deterministic: Boolean. Whether runs with the same seed are bit-identical. Defaults to
+            `True`.
     """
 
     epochs: Positive = 1

@@ -1,4 +1,4 @@
-"""Transforms of numbers: steps that are applied in order."""
+"""Transforms of numbers."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -14,11 +14,11 @@ _WITH_VALUES = ("min_max", "bucketize")
 
 @section
 class Quantiles:
-    """Boundaries at the learned quantiles, so that buckets hold about equally many rows.
+    """Boundaries at learned quantiles, so that buckets hold about the same number of rows.
 
     Args:
-        quantiles: Integer `n >= 2`, the number of buckets: `n - 1` boundaries are learned, and
-            the column has `n + 2` ids. (Equal boundaries leave buckets empty, not the ids fewer.)
+        quantiles: Integer `n >= 2`. Number of buckets: `n - 1` boundaries are learned, and the
+            column has `n + 2` ids. (Equal boundaries give empty buckets, but not fewer ids.)
     """
 
     quantiles: Annotated[int, Field(strict=True, ge=2, le=1_000_000)]
@@ -26,10 +26,10 @@ class Quantiles:
 
 @section
 class Bucketize:
-    """Replaces a number by the id of its bucket.
+    """Maps a number to the id of its bucket.
 
-    With boundaries `b_1 < ... < b_n` a value `x` falls into bucket `#{i : b_i <= x}`, one of
-    `0..n`, and bucket `j` has id `j + 2`.
+    With boundaries `b_1 < ... < b_n`, a value `x` is in bucket `#{i : b_i <= x}`, one of `0..n`,
+    and bucket `j` has id `j + 2`.
 
     Args:
         bucketize: Tuple of increasing boundaries, or `Quantiles`.
@@ -53,12 +53,12 @@ class Bucketize:
 
     @property
     def learned(self) -> bool:
-        """Whether the boundaries come from the training data."""
+        """Whether the boundaries are learned from the training data."""
         return isinstance(self.bucketize, Quantiles)
 
     @property
     def size(self) -> int:
-        """Number of ids with the two reserved ones."""
+        """Number of ids, including the two reserved ones."""
         if self.learned:
             return self.bucketize.quantiles + 2
         return len(self.bucketize) + 3
@@ -91,7 +91,7 @@ class MinMax:
 
 
 def _step_name(step):
-    """Returns the name of a step that is written as a name, as a mapping, or as a section."""
+    """Returns the name of a step, which is given as a name, a mapping or a section."""
     if isinstance(step, MinMax):
         return "min_max"
     if isinstance(step, Bucketize):
@@ -134,7 +134,7 @@ def _check_step(step, path):
 
 
 def to_steps(value: Any) -> tuple[Any, ...]:
-    """Returns a transform (one step, or a list of steps) as a tuple of steps whose names are known.
+    """Returns a transform (a step or a list of steps) as a tuple, and checks the names of steps.
 
     Example:
 
@@ -153,7 +153,7 @@ def to_steps(value: Any) -> tuple[Any, ...]:
 
 
 class _OneOrMany:
-    """Lets the JSON Schema of a list accept its only item as well, as `to_steps` does."""
+    """Makes the JSON Schema of a list also accept a single item, as `to_steps` does."""
 
     def __get_pydantic_json_schema__(self, schema, handler):
         many = handler(schema)

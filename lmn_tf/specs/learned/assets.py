@@ -15,20 +15,20 @@ from lmn_tf.specs.errors import UserError, short
 
 
 class Assets:
-    """Mutable holder of what a spec leaves to be learned.
+    """Assets that are learned from data for a spec; mutable.
 
-    Keys are those of `FeatureSpec.lookup_key` (vocabularies, sizes) and of a column's `key`
-    (statistics).
+    Vocabularies and sizes are keyed by `FeatureSpec.lookup_key`, statistics by a column's `key`.
 
     Args:
-        vocabularies: Mapping of keys to lists of values; position `i` has id `i + 2`.
-        statistics: Mapping of keys to `{"mean", "std", "min", "max", "count", "quantiles"}`.
-        sizes: Mapping of keys to numbers of ids, the two reserved ones included.
-        delimiter: String, what parts the cells of CSV files. Defaults to `None`: a tab where the
-            name ends in `.tsv`, else a comma.
-        text_ids: Boolean. Whether ids in CSV files are the texts of their cells. Runs of before
-            this rule took them for integers, floats or times where the first rows looked so, and
-            go on so. Defaults to `True`.
+        vocabularies: Mapping from keys to lists of values; the value at position `i` has id
+            `i + 2`.
+        statistics: Mapping from keys to `{"mean", "std", "min", "max", "count", "quantiles"}`.
+        sizes: Mapping from keys to numbers of ids, including the two reserved ones.
+        delimiter: String. Delimiter of CSV files. Defaults to `None`: a tab if the name ends in
+            `.tsv`, else a comma.
+        text_ids: Boolean. Whether ids in CSV files are the texts of their cells. Runs of earlier
+            versions read them as integers, floats or times if their first rows looked like it, and
+            continue to do so. Defaults to `True`.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class Assets:
         return f"Assets(vocabularies=({counts}), statistics={sorted(self.statistics)})"
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Writes `vocabularies/<key>.txt` or `.json`, and `statistics.json`, each file whole."""
+        """Writes `vocabularies/<key>.txt` or `.json`, and `statistics.json`, each atomically."""
         folder = pathlib.Path(folder)
         (folder / "vocabularies").mkdir(parents=True, exist_ok=True)
         for key, values in self.vocabularies.items():
             values = [_plain(value) for value in values]
             suffix, text = _vocabulary_text(values)
-            for other in {".txt", ".json"} - {suffix}:
-                (folder / "vocabularies" / (key + other)).unlink(missing_ok=True)
+            for old_suffix in {".txt", ".json"} - {suffix}:
+                (folder / "vocabularies" / (key + old_suffix)).unlink(missing_ok=True)
             atomic_files.write_text(folder / "vocabularies" / (key + suffix), text)
         statistics = {
             "statistics": self.statistics,
@@ -76,10 +76,10 @@ class Assets:
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> Assets:
-        """Reads what `save` wrote; a missing folder or file leaves its part empty."""
+        """Reads the files of `save`; missing ones leave their part empty."""
         folder = pathlib.Path(folder)
         assets = cls()
-        # A name with a dot first is what a killed run left of a file.
+        # Names that start with a dot are temporary files of a killed run.
         for path in sorted((folder / "vocabularies").glob("[!.]*")):
             if path.suffix in (".txt", ".json"):
                 assets.vocabularies[path.stem] = read_vocabulary(path)
@@ -113,14 +113,14 @@ def _mapping(data, key, path):
 
 
 def _check_figures(statistics, path):
-    """Raises a `UserError` for a learned figure that numbers cannot be scaled by."""
+    """Raises a `UserError` for statistics by which numbers cannot be scaled."""
     for key in statistics:
         figures = _mapping(statistics, key, path)
         for name in figures.keys() & {"mean", "std", "min", "max"}:
             value = figures[name]
-            # Unlike `isfinite`, a comparison takes integers that are too large for a float.
-            good = type(value) in (int, float) and abs(value) <= sys.float_info.max
-            if not good or (name == "std" and value < 0):
+            # Unlike `isfinite`, a comparison accepts integers that are too large for a float.
+            is_valid = type(value) in (int, float) and abs(value) <= sys.float_info.max
+            if not is_valid or (name == "std" and value < 0):
                 least = " of 0 or more" if name == "std" else ""
                 raise UserError(
                     f"`{name}` of `{key}` must be a finite number{least}. Received: {short(value)}",
@@ -129,31 +129,31 @@ def _check_figures(statistics, path):
 
 
 def read_vocabulary(path: str | os.PathLike) -> list[str | int]:
-    """Returns the values of a vocabulary file: one text a line, or a JSON list.
+    """Returns the values of a vocabulary file: one text per line, or a JSON list.
 
     Raises:
-        UserError: when the file is missing, not UTF-8, empty, or names a value twice.
+        UserError: If the file is missing, not UTF-8, empty, or repeats a value.
     """
     path = pathlib.Path(path)
     if path.suffix == ".json":
         values = read_json(path)
-        good = isinstance(values, list) and all(type(value) in (str, int) for value in values)
-        if not good:
+        is_valid = isinstance(values, list) and all(type(value) in (str, int) for value in values)
+        if not is_valid:
             raise UserError("vocabulary must be a JSON list of text or of integers.", file=path)
     else:
         values = _read_text(path).split("\n")
         if values and values[-1] == "":
             values.pop()
         values = [value.removesuffix("\r") for value in values]
-    seen = {}
+    texts = set()
     for index, value in enumerate(values):
         text = str(value)
-        if text in seen:
+        if text in texts:
             line = index + 1 if path.suffix != ".json" else None
             raise UserError(
                 f"vocabulary must not repeat. Received: {value!r} twice", file=path, line=line
             )
-        seen[text] = index
+        texts.add(text)
     return values
 
 
@@ -164,10 +164,10 @@ def _read_text(path):
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Returns what a JSON file holds.
+    """Returns the content of a JSON file.
 
     Raises:
-        UserError: when the file is missing, not UTF-8, or no JSON.
+        UserError: If the file is missing, not UTF-8, or not JSON.
     """
     try:
         return json.loads(_read_text(path))
@@ -178,12 +178,12 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def _plain(value):
-    """Returns numpy scalars and arrays as Python's own."""
+    """Converts NumPy scalars and arrays to Python values."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
 def json_value(value: Any) -> Any:
-    """Returns numpy scalars and arrays as Python's own, as the `default` of `json.dumps`."""
+    """Converts NumPy scalars and arrays to Python values; the `default` of `json.dumps`."""
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"a statistic must be JSON serializable. Received: {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""Short texts that tell whether two specs give the same values the same ids and numbers."""
+"""Fingerprints of the ids and numbers that a spec gives to values."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _SPEC = "content/feature_spec.yaml"
 
 
 def fingerprint(spec: FeatureSpec) -> dict[str, str]:
-    """Returns what decides over ids and transformed numbers, each part as a short text.
+    """Returns short texts that determine the ids and transformed numbers of values.
 
     Args:
-        spec: `FeatureSpec`. What it still has to learn is left out.
+        spec: `FeatureSpec`. Assets that have not been learned yet are omitted.
 
     Returns:
-        Dictionary. `vocabulary/KEY` and `statistics/KEY` are digests of the values of a
-        vocabulary, in their order, and of learned statistics; `size/KEY` is the number of ids of a
-        column without a vocabulary. `reading/text` tells how CSV cells become ids.
+        Dictionary. `vocabulary/KEY` is a digest of the values of a vocabulary, in their order, and
+        `statistics/KEY` one of learned statistics. `size/KEY` is the number of ids of a column
+        without a vocabulary. `reading/text` is the rule by which CSV cells are mapped to ids.
 
     Example:
 
@@ -63,20 +63,19 @@ def difference(noted: Mapping[str, str], other: Mapping[str, str]) -> str | None
     """Returns the first key of `noted` whose text differs in `other`, or `None`.
 
     Args:
-        noted: Dictionary, as of `fingerprint`.
-        other: The same of another spec. What it lacks counts as another one.
+        noted: Dictionary returned by `fingerprint`.
+        other: The same for another spec. Missing keys count as different.
     """
     return next((key for key in sorted(noted) if other.get(key) != noted[key]), None)
 
 
 def check_same(built: Mapping[str, str], met: Mapping[str, str], what: str) -> None:
-    """Raises a `UserError` where data have other ids or numbers than a model was built with.
+    """Raises a `UserError` if data have other ids or numbers than a model was built with.
 
     Args:
-        built: Dictionary, as of `fingerprint`; empty for a model saved before there were any.
-        met: The same of the spec that the data are read with. What one of both lacks is not
-            compared.
-        what: String. What meets the model, for messages.
+        built: Dictionary returned by `fingerprint`; empty for models of versions without it.
+        met: The same for the spec of the data. Keys that either lacks are not compared.
+        what: String. Name of the data in messages.
     """
     changed = difference({key: built[key] for key in built if key in met}, met)
     if changed is not None:
@@ -90,23 +89,23 @@ def check_same(built: Mapping[str, str], met: Mapping[str, str], what: str) -> N
 
 
 def write_fingerprint(spec: FeatureSpec, folder: str | os.PathLike, text: str) -> None:
-    """Notes beside the files of a spec what they hold.
+    """Writes the fingerprint of a spec beside its files.
 
     Args:
         spec: `FeatureSpec`.
-        folder: Path.
-        text: String. What `feature_spec.yaml` will hold.
+        folder: Path of the folder.
+        text: String. Content of `feature_spec.yaml`.
     """
     noted = {**fingerprint(spec), _SPEC: _digest(text)}
     atomic_files.write_json(pathlib.Path(folder) / FINGERPRINT_FILE, noted)
 
 
 def check_fingerprint(spec: FeatureSpec, folder: str | os.PathLike) -> None:
-    """Raises a `UserError` that names what in a folder is not as it was written.
+    """Raises a `UserError` if the files of a spec have changed since they were written.
 
     Args:
-        spec: `FeatureSpec`, with what was read of the folder.
-        folder: Path. Folders written before there were fingerprints pass.
+        spec: `FeatureSpec` with the assets read from the folder.
+        folder: Path of the folder. Folders of versions without fingerprints pass.
     """
     path = pathlib.Path(folder) / FINGERPRINT_FILE
     if not path.exists():

@@ -1,4 +1,4 @@
-"""A feature spec in a folder of its own, with all that it needs to give ids their meaning."""
+"""Folders with a feature spec and its learned assets."""
 
 import os
 import pathlib
@@ -13,22 +13,22 @@ SPEC_FILE = "feature_spec.yaml"
 
 
 def resolved_spec(spec: FeatureSpec) -> tuple[dict[str, Any], dict[str, pathlib.Path]]:
-    """Returns a feature spec as it stands in a folder of its own.
+    """Returns a feature spec as it is written to a folder.
 
     Args:
         spec: `FeatureSpec`.
 
     Returns:
-        Pair: the spec as plain data whose vocabulary files lie in `vocabularies/`, and a
-        dictionary from the path there to the file that is read now.
+        Pair: the spec as plain data whose vocabulary files are in `vocabularies/`, and a dictionary
+        from these paths to the original files.
     """
     document = spec.to_dict()
     files = {}
 
     def relocate(written, column):
-        given = (written.get("lookup") or {}).get("vocabulary")
-        if isinstance(given, str):
-            source = spec.base_dir / given
+        vocabulary = (written.get("lookup") or {}).get("vocabulary")
+        if isinstance(vocabulary, str):
+            source = spec.base_dir / vocabulary
             path = f"vocabularies/{spec.lookup_key(column)}{source.suffix}"
             files[path] = source
             written["lookup"]["vocabulary"] = path
@@ -43,17 +43,17 @@ def resolved_spec(spec: FeatureSpec) -> tuple[dict[str, Any], dict[str, pathlib.
 
 
 def write_spec(spec: FeatureSpec, folder: str | os.PathLike) -> None:
-    """Writes `vocabularies/`, `statistics.json` and, last, `feature_spec.yaml`, each file whole.
+    """Writes `vocabularies/`, `statistics.json`, `fingerprints.json` and `feature_spec.yaml`.
 
-    Before the last comes `fingerprints.json`, which tells whether they are still what was written.
+    Each file is written atomically, in this order. `fingerprints.json` reveals later changes.
 
     Args:
-        spec: `FeatureSpec` with its assets learned.
-        folder: Path. The folder to write to, made when absent.
+        spec: `FeatureSpec` with learned assets.
+        folder: Path of the folder, created if missing.
     """
     folder = pathlib.Path(folder)
     document, files = resolved_spec(spec)
-    # Else a process that is killed in between would leave new files with an old fingerprint.
+    # Otherwise a process killed in between would leave new files with an old fingerprint.
     (folder / FINGERPRINT_FILE).unlink(missing_ok=True)
     spec.assets.save(folder)
     for path, source in files.items():
@@ -65,15 +65,15 @@ def write_spec(spec: FeatureSpec, folder: str | os.PathLike) -> None:
 
 
 def load_spec(folder: str | os.PathLike) -> FeatureSpec:
-    """Reads what `write_spec` wrote.
+    """Reads a spec written by `write_spec`.
 
     Args:
-        folder: Path. The folder.
+        folder: Path of the folder.
 
     Returns:
         `FeatureSpec` with its assets.
 
     Raises:
-        UserError: when a file is missing, not what was written or outside of the folder.
+        UserError: If a file is missing, has changed, or is outside of the folder.
     """
     return FeatureSpec.load(pathlib.Path(folder) / SPEC_FILE, learned=True)

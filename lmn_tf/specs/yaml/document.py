@@ -1,4 +1,4 @@
-"""Base of all kinds of YAML files: parsing, loading and writing as plain data."""
+"""Base class of YAML files: parsing, loading and conversion to plain data."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _RULES = {
     "too_short": "a list of {min_length} or more",
     "too_long": "a list of at most {max_length}",
 }
-_MOST_HINTS = 100  # of so many misspelt keys of a file the nearest one is looked for
+_MOST_HINTS = 100  # number of misspelled keys of a file for which a similar one is suggested
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
-# What a union's branch says of a value of another shape, and the shape that it is for.
+# Error of a union's branch for a value of another shape → the shape that the branch accepts.
 _SHAPES = {
     "string_type": str,
     "tuple_type": list,
@@ -61,16 +61,16 @@ def parse(
     file: str | os.PathLike | None = None,
     marks: Marks | None = None,
 ) -> _Section:
-    """Returns `cls` made from plain `data`.
+    """Creates a section from plain data.
 
     Args:
-        cls: A section, such as `FeatureSpec`.
+        cls: Class of the section, such as `FeatureSpec`.
         data: Mapping read from YAML.
-        file: Path to name in errors. Defaults to `None`.
-        marks: `Marks` of the data. Defaults to `None`: errors name no line.
+        file: Path of the file, for messages. Defaults to `None`.
+        marks: `Marks` of the data. Defaults to `None`: messages name no line.
 
     Raises:
-        UserError: naming the first mistake of the file, with the others in `others`.
+        UserError: For the first mistake of the file, with the rest in `others`.
     """
     marks = marks if marks is not None else Marks()
     if data is None:
@@ -101,15 +101,15 @@ def _shape(value):
 
 
 def _explain(cls, error, data):
-    """Returns `(path, message)` of each mistake: misspelt keys first, then in the file's order."""
+    """Returns `(path, message)` of each mistake: unknown keys first, then in the file's order."""
     groups = {}
     for item in error.errors(include_url=False):
         groups.setdefault(_path(item, data), []).append(item)
     unknown = [path for path, items in groups.items() if items[0]["type"] in _UNKNOWN]
     near = {path: known_keys(cls, path[:-1]) for path in unknown[:_MOST_HINTS]}
-    # What misspelt keys stand for is not missing.
+    # The correct names of misspelled keys are not missing.
     meant = {(*path[:-1], nearest(path[-1], keys)) for path, keys in near.items()}
-    # Of a union's branches, the one that got furthest is the one that was meant.
+    # Of the branches of a union, the one that got furthest is reported.
     inner = {path[:length] for path in groups for length in range(len(path))}
     problems = []
     for path, items in groups.items():
@@ -123,9 +123,9 @@ def _explain(cls, error, data):
 
 
 def _of_shape(items, value):
-    """Returns what the branches of a union say that are for a value of this shape."""
-    fitting = [item for item in items if isinstance(value, _SHAPES.get(item["type"], ()))]
-    return fitting or items
+    """Returns the errors of those branches of a union that accept a value of this shape."""
+    matching = [item for item in items if isinstance(value, _SHAPES.get(item["type"], ()))]
+    return matching or items
 
 
 def _order(path):
@@ -133,7 +133,7 @@ def _order(path):
 
 
 def _path(item, data):
-    """Returns the error's place in `data`: pydantic's, without its marks of union branches."""
+    """Returns the path of an error in `data`: that of pydantic, without tags of union branches."""
     path, value = [], data
     location = list(item["loc"])
     last = location.pop() if location and item["type"] in (*_UNKNOWN, *_MISSING) else None
@@ -150,7 +150,7 @@ def _path(item, data):
 
 
 def _message(path, items, data, known):
-    """Returns the path that a message is about, and the message; `known` keys stand there."""
+    """Returns the path and the message of an error; `known` are the valid keys at its path."""
     item = items[0]
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, Problem):
@@ -162,9 +162,9 @@ def _message(path, items, data, known):
         owner, key = _owner(path[:-1], data), path[-1]
         return path, f"unknown key `{key}`{owner}.{did_you_mean(key, known)}"
     if item["type"] in _MISSING and isinstance(path[-1], str):
-        given = _get(data, path[:-1])
-        given = ", ".join(given) if isinstance(given, dict) and given else "nothing"
-        return path[:-1], f"`{path[-1]}` must be given{_owner(path[:-1], data)}. Received: {given}"
+        keys = _get(data, path[:-1])
+        keys = ", ".join(keys) if isinstance(keys, dict) and keys else "nothing"
+        return path[:-1], f"`{path[-1]}` must be given{_owner(path[:-1], data)}. Received: {keys}"
     if item["type"] in _MISSING:
         path, rules = path[:-1], [f"a list of {path[-1] + 1} or more"]
     else:
@@ -205,7 +205,7 @@ def _get(data, path):
 
 
 def _name_at(path, data):
-    """Returns the name that the nearest named section around `path` bears, or `None`."""
+    """Returns the name of the nearest named section around `path`, or `None`."""
     for length in range(len(path), 0, -1):
         value = _get(data, path[:length])
         if isinstance(value, dict) and isinstance(value.get("name"), str):
@@ -226,9 +226,9 @@ def _owner(path, data):
 
 
 class Document:
-    """Base of the sections that are a file of their own.
+    """Base of sections that are whole files.
 
-    Where it was read from is no part of a spec: neither written, nor compared.
+    The source of a spec is not part of it: it is neither written nor compared.
     """
 
     @classmethod
@@ -236,7 +236,7 @@ class Document:
         """Reads a YAML file.
 
         Raises:
-            UserError: with file and line, for the first mistake in it.
+            UserError: With file and line, for the first mistake in it.
         """
         data, marks = strict_yaml.load(pathlib.Path(path))
         return cls.from_dict(data, base_dir=pathlib.Path(path).parent, file=path, marks=marks)
@@ -249,7 +249,7 @@ class Document:
         file: str | os.PathLike | None = None,
         marks: Marks | None = None,
     ) -> Self:
-        """Returns the spec that `to_dict` gave."""
+        """Creates the spec from the result of `to_dict`."""
         return parse(cls, data, file=file, marks=marks).with_source(base_dir, file, marks)
 
     def with_source(
@@ -258,19 +258,19 @@ class Document:
         file: str | os.PathLike | None = None,
         marks: Marks | None = None,
     ) -> Self:
-        """Notes where the spec, or the one that it was made from, was read; returns it.
+        """Sets the source of the spec, or of the spec it was derived from; returns the spec.
 
         Args:
-            base_dir: Path of the folder that paths in the spec are relative to.
+            base_dir: Folder that paths in the spec are relative to.
             file: Path of the file. Defaults to `None`.
             marks: `Marks` of the data. Defaults to `None`.
         """
-        # No field, and of a frozen record.
+        # Not a field, and the record is frozen.
         vars(self)["_source"] = (str(base_dir), file, marks)
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the spec as plain data with every default written out."""
+        """Returns the spec as plain data, including all defaults."""
         return to_plain(self)
 
     @property
@@ -280,5 +280,5 @@ class Document:
 
     @property
     def place(self) -> tuple[str | os.PathLike | None, Marks | None]:
-        """Pair: the file that the spec was read from and its `Marks`, each `None` without one."""
+        """Pair of the file that the spec was read from and its `Marks`, or `None` for both."""
         return vars(self).get("_source", _NO_FILE)[1:]

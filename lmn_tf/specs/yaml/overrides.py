@@ -10,13 +10,13 @@ from lmn_tf.specs.yaml.section import known_keys
 
 _Built = TypeVar("_Built")
 
-# Mappings whose other keys are options of the one that this key names, or that it is left at.
+# Mappings whose keys are options of the model or kind that this key names → key and its default.
 _KINDS = {("model",): ("name", None), ("data", "synthetic"): ("kind", "market")}
 _OPTIMIZERS = (("train", "optimizer", "dense"), ("train", "optimizer", "tables"))
 
 
 def apply(data: dict[str, Any], settings: Sequence[str], cls: type) -> dict[str, Any]:
-    """Returns a copy of plain `data` of the section `cls` with `settings` written into it."""
+    """Returns a copy of the plain `data` of the section `cls` with `settings` applied."""
     data = copy.deepcopy(data)
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -54,19 +54,19 @@ def _value(setting, text):
 def write(
     data: dict[str, Any], parts: Sequence[str], value: Any, cls: type, source: str = "--set "
 ) -> None:
-    """Writes `value` to the path `parts` of the plain `data` of the section `cls`, in place.
+    """Sets the value at a path of the plain data of a section, in place.
 
     Args:
         data: Mapping.
-        parts: List of keys.
+        parts: List of keys, the path.
         value: Plain value.
-        cls: The section.
-        source: String in front of the path in messages. Defaults to `"--set "`.
+        cls: Class of the section.
+        source: String before the path in messages. Defaults to `"--set "`.
 
     Raises:
-        UserError: when a key is unknown (with the nearest one) or stands below a plain value.
+        UserError: If a key is unknown, or is below a value that is not a mapping.
     """
-    place = data
+    parent = data
     for depth, part in enumerate(parts):
         keys = known_keys(cls, parts[:depth])
         if keys and part not in keys:
@@ -76,32 +76,32 @@ def write(
                 f"{did_you_mean(part, keys)}"
             )
         if depth == len(parts) - 1:
-            place[part] = value
+            parent[part] = value
             return
-        if place.get(part) is None:
-            place[part] = {}
-        place = place[part]
-        if not isinstance(place, dict):
+        if parent.get(part) is None:
+            parent[part] = {}
+        parent = parent[part]
+        if not isinstance(parent, dict):
             name = ".".join(parts[: depth + 1])
             raise UserError(
                 f"`{source}{'.'.join(parts)}`: `{name}` must be a mapping to set a key in it."
-                f" Received: {name}={short(place)}"
+                f" Received: {name}={short(parent)}"
             )
 
 
 def merge(
     data: Mapping[str, Any], changes: Mapping[str, Any], path: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Returns a copy of `data` of a pipeline with the nested mapping `changes` written over it.
+    """Returns a copy of the data of a pipeline with nested changes merged into it.
 
-    Mappings are merged key by key. All else is replaced: a list as a whole, too, and a value by
-    `null`. A model, an optimizer and a kind of generated data are replaced by another one as a
-    whole, since its options are not theirs.
+    Mappings are merged key by key. Other values are replaced, including lists as a whole; `null`
+    unsets a value. Another model, optimizer or kind of generated data replaces the previous one as
+    a whole, since their options differ.
 
     Args:
         data: Mapping.
         changes: Mapping.
-        path: Tuple of keys. Where both stand in the pipeline. Defaults to `()`.
+        path: Tuple of keys. Path of both in the pipeline. Defaults to `()`.
 
     Example:
 
@@ -123,12 +123,12 @@ def merge(
 def replaced(
     data: Mapping[str, Any], changes: Mapping[str, Any], path: tuple[str, ...] = ()
 ) -> list[tuple[str, ...]]:
-    """Returns the paths at which `merge` puts a value of `changes` in the place of what was there.
+    """Returns the paths at which `merge` replaces values of `data` by values of `changes`.
 
     Args:
         data: Mapping.
         changes: Mapping.
-        path: Tuple of keys. Where both stand in the pipeline. Defaults to `()`.
+        path: Tuple of keys. Path of both in the pipeline. Defaults to `()`.
 
     Example:
 
@@ -156,7 +156,7 @@ def _merges(old, new, path):
 
 
 def explained(settings: Sequence[str], build: Callable[[], _Built]) -> _Built:
-    """Returns `build()`; a `UserError` from it is told to come from `settings`."""
+    """Returns `build()`; the message of a `UserError` is prefixed with the settings."""
     try:
         return build()
     except UserError as error:

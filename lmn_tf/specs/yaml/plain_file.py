@@ -1,4 +1,4 @@
-"""Checks that a path leads to a plain file: reading a pipe or a device may never end."""
+"""Check that a path is a regular file, since reading a pipe or a device may never end."""
 
 import os
 import stat
@@ -13,10 +13,10 @@ _KINDS = {
 
 
 def other_than_file(path: str | os.PathLike) -> str | None:
-    """Returns what `path` is when it exists and is not a plain file, else `None`.
+    """Returns the kind of a path that exists and is not a regular file, else `None`.
 
     Args:
-        path: Path. Links are followed; one that leads nowhere is told of as well.
+        path: Path. Links are followed; broken links are reported as well.
 
     Example:
 

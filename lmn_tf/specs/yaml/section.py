@@ -1,4 +1,4 @@
-"""Parts of every section of a YAML file: strict scalars, frozen records, plain dumps."""
+"""Sections of YAML files: strict scalar types, frozen records, conversion to plain data."""
 
 import dataclasses
 import math
@@ -25,7 +25,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def known_keys(cls: type, path: Iterable[str | int]) -> list[str]:
-    """Returns the keys of the sections that can stand at `path` below the section `cls`.
+    """Returns the valid keys at a path of a section.
 
     Example:
 
@@ -41,7 +41,7 @@ def known_keys(cls: type, path: Iterable[str | int]) -> list[str]:
 
 
 def _step(kind, part):
-    """Returns the types that can stand at the key or index `part` of the type `kind`."""
+    """Returns the possible types at the key or index `part` of the type `kind`."""
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return _branches(hints[part]) if part in hints else []
@@ -52,7 +52,7 @@ def _step(kind, part):
         items = [branch for arg in args if arg is not Ellipsis for branch in _branches(arg)]
         if isinstance(part, int):
             return items
-        # A list that may be written as its only item, as a transform may.
+        # A list that may be given as a single item, such as a transform.
         return [below for item in items for below in _step(item, part)]
     return []
 
@@ -68,10 +68,10 @@ def _branches(kind):
 
 
 class Problem(ValueError):
-    """A broken rule at a path inside a section; reading the file turns it into a `UserError`.
+    """A broken rule at a path within a section; parsing a file converts it to a `UserError`.
 
     Args:
-        path: Tuple of keys and indices, from the section that raises.
+        path: Tuple of keys and indices, relative to the section that raises.
         message: String. The whole sentence.
     """
 
@@ -82,19 +82,19 @@ class Problem(ValueError):
 
 
 def section(cls: type[_Record]) -> type[_Record]:
-    """Makes `cls` a frozen record that refuses unknown keys and values of another type."""
+    """Makes a class a frozen record that refuses unknown keys and values of other types."""
     return dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)
 
 
 def version_one(value: Any) -> int:
-    """Returns `value` when it is the integer 1, the version of all kinds of files."""
+    """Returns `value` if it is the integer 1, the version of all kinds of files."""
     if value != 1 or type(value) is not int:
         raise Problem((), f"must be 1, the only version there is. Received: {value!r}")
     return value
 
 
 def expanded(text: str) -> str:
-    """Replaces `${NAME}` and `${NAME:-default}` by the environment's value."""
+    """Replaces `${NAME}` and `${NAME:-default}` by environment variables."""
 
     def value(match):
         name, default = match.groups()
@@ -111,7 +111,7 @@ def expanded(text: str) -> str:
 
 
 def _finite(options, path=()):
-    """Refuses NaN and infinity anywhere in options whose keys are for others to check."""
+    """Refuses NaN and infinity at any depth of options whose keys are checked elsewhere."""
     items = options.items() if isinstance(options, dict) else enumerate(options)
     for key, value in items:
         if isinstance(value, float) and not math.isfinite(value):
@@ -124,7 +124,7 @@ def _finite(options, path=()):
 Text = Annotated[str, Field(strict=True, min_length=1)]
 AnyText = Annotated[str, Field(strict=True)]
 Name = Annotated[str, Field(strict=True, pattern=NAME_PATTERN, max_length=100)]
-# No path of a system is longer; what a variable brings in is the file system's to check.
+# No system has longer paths; expanded paths are checked by the file system.
 PathText = Annotated[Text, Field(max_length=4096), AfterValidator(expanded)]
 Flag = Annotated[bool, Field(strict=True)]
 Integer = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
@@ -139,10 +139,10 @@ Options = Annotated[dict[Text, Any], AfterValidator(_finite)]
 
 
 def to_plain(value: Any) -> Any:
-    """Returns `value` as what YAML and JSON hold: mappings, lists, text, numbers, booleans.
+    """Converts a value to plain data: mappings, lists, text, numbers and booleans.
 
-    Sections drop what they leave open (`None`), and what does not apply to their kind when they
-    define `relevant_keys()`.
+    Values of sections that are `None` are omitted, and so are keys that are not among
+    `relevant_keys()`, if a section defines it.
     """
     if hasattr(value, "to_plain"):
         return value.to_plain()
@@ -166,8 +166,8 @@ def section_to_plain(value: Any) -> dict[str, Any]:
 
 
 def path_beside(folder: str | os.PathLike, path: str | os.PathLike) -> pathlib.Path:
-    """Returns `path`, relative to `folder`, without the `..` that can be told from the text."""
+    """Returns `path`, relative to `folder`, with `..` resolved where the text allows it."""
     joined = pathlib.Path(folder) / path
     plain = pathlib.Path(os.path.normpath(joined))
-    # Where a folder is a link, `..` leads elsewhere than the text says.
+    # After a link to a folder, `..` is not the parent in the text.
     return plain if os.path.realpath(plain) == os.path.realpath(joined) else joined

@@ -1,4 +1,4 @@
-"""YAML read strictly: what is written twice, or by magic, is refused with its line."""
+"""Strict YAML: duplicate keys, anchors, tags and merge keys are refused, with their line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes all text that `load` would not read as text, and writes no anchors."""
+    """Dumper that quotes all text that `load` would not read as text, and writes no anchors."""
 
     def ignore_aliases(self, data):
         return True
@@ -50,7 +50,7 @@ class Marks(dict):
 
     Args:
         lines: Mapping. Defaults to `()`: none.
-        files: Mapping from the paths that other files bring in to these files. Defaults to `()`.
+        files: Mapping from paths that come from other files to these files. Defaults to `()`.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class Marks(dict):
         self.files = dict(files)
 
     def line(self, path: Iterable[str | int]) -> int | None:
-        """Returns the line of `path`, or of its nearest ancestor that was written."""
+        """Returns the line of `path`, or of its nearest ancestor that has one."""
         return self.get(self._nearest(path))
 
     def place(
         self, path: Iterable[str | int], file: str | os.PathLike | None
     ) -> tuple[str | os.PathLike | None, int | None]:
-        """Returns the file and the line of `path`; `file` is that of the document itself.
+        """Returns the file and the line of `path`; `file` is the file of the document.
 
         Example:
 
@@ -86,9 +86,9 @@ class Marks(dict):
         return path
 
     def without(self, paths: Iterable[Iterable[str | int]]) -> Marks:
-        """Returns the marks of a document in which the values at `paths` are from elsewhere.
+        """Returns the marks of a document in which the values at `paths` have been replaced.
 
-        What stands at one of the paths, or below it, has no line.
+        These paths, and paths below them, have no line.
 
         Example:
 
@@ -97,20 +97,19 @@ class Marks(dict):
         (3, None)
         """
         paths = {tuple(path) for path in paths}
-        kept = {
+        lines = {
             key: line
             for key, line in self.items()
             if not any(key[:length] in paths for length in range(len(key) + 1))
         }
-        files = {path: file for path, file in self.files.items() if path in kept}
-        return Marks({**kept, **dict.fromkeys(paths)}, files)
+        files = {path: file for path, file in self.files.items() if path in lines}
+        return Marks({**lines, **dict.fromkeys(paths)}, files)
 
 
 class _Reader:
-    """Turns parser events into plain data, by recursion that `MAX_DEPTH` bounds.
+    """Converts parser events to plain data, by recursion bounded by `MAX_DEPTH`.
 
-    A graph of nodes, as `yaml.compose` gives, would tell nothing of anchors, and be built as a
-    whole before the first rule could be checked.
+    The nodes of `yaml.compose` have no anchors, and are all built before a rule can be checked.
     """
 
     def __init__(self, text, file):
@@ -139,7 +138,7 @@ class _Reader:
         return root
 
     def value(self, path, event):
-        # The line of what a key stands for is the key's.
+        # The line of a value is that of its key.
         self.marks.setdefault(path, event.start_mark.line + 1)
         if isinstance(event, yaml.ScalarEvent):
             return self.scalar(event)
@@ -206,7 +205,7 @@ def load(source: str | os.PathLike) -> tuple[Any, Marks]:
         Pair of the plain data and their `Marks`.
 
     Raises:
-        UserError: with file and line, for all that is not plain, single-valued YAML.
+        UserError: With file and line, if the YAML is invalid or not plain.
 
     Example:
 
@@ -220,20 +219,20 @@ def load(source: str | os.PathLike) -> tuple[Any, Marks]:
 
 
 def read_text(path: str | os.PathLike, limit: int | None = None) -> str:
-    """Returns the text of the file `path`, which must be UTF-8.
+    """Returns the text of a UTF-8 file.
 
     Args:
-        path: Path of a plain file, or of a link to one.
-        limit: Integer. Most bytes that are read. Defaults to `None`: as many as there are.
+        path: Path of a regular file, or of a link to one.
+        limit: Integer. Largest size in bytes. Defaults to `None`: no limit.
 
     Raises:
-        UserError: when there is no such file, it is not UTF-8 or longer than `limit`, or the path
-            leads to something else: reading a pipe or a device may never end.
+        UserError: If the file is missing, not UTF-8 or larger than `limit`, or is not a regular
+            file.
     """
     path = pathlib.Path(path)
-    other = other_than_file(path)
-    if other is not None:
-        raise UserError(f"path must be a file. Received: {other}", file=path)
+    kind = other_than_file(path)
+    if kind is not None:
+        raise UserError(f"path must be a file. Received: {kind}", file=path)
     try:
         with path.open("rb") as file:
             content = file.read() if limit is None else file.read(limit + 1)
@@ -255,7 +254,7 @@ def read_text(path: str | os.PathLike, limit: int | None = None) -> str:
 
 
 def no_file(path: str | os.PathLike) -> str:
-    """Returns what `path` is where it is no plain file, to end a message with.
+    """Returns the kind of a path that is not a regular file, for the end of a message.
 
     Example:
 
@@ -267,9 +266,9 @@ def no_file(path: str | os.PathLike) -> str:
 
 
 def nearest_file(path: pathlib.Path) -> str:
-    """Returns the hint at the file of the same folder whose name is nearest."""
+    """Returns a suggestion of the file with the most similar name in the same folder."""
     try:
-        names = [other.name for other in path.parent.iterdir() if other.suffix == path.suffix]
+        names = [file.name for file in path.parent.iterdir() if file.suffix == path.suffix]
     except OSError:
         return ""
     near = nearest(path.name, names)
@@ -277,7 +276,7 @@ def nearest_file(path: pathlib.Path) -> str:
 
 
 def loads(text: str, file: str | os.PathLike | None = None) -> tuple[Any, Marks]:
-    """Reads one YAML document from `text`; `file` is named in errors."""
+    """Reads one YAML document from `text`; messages name `file`."""
     reader = _Reader(text, file)
     try:
         return reader.document(), reader.marks
@@ -301,9 +300,9 @@ def _syntax_error(error, text, file):
 
 
 def _depth_mark(text):
-    """Returns where `text` nests too deep, or `None`.
+    """Returns the mark at which `text` is nested too deeply, or `None`.
 
-    PyYAML reads ahead: one with a limit of its own stops before it tells of what comes first.
+    PyYAML reads ahead, so its own depth limit would stop it before earlier mistakes are reported.
     """
     depth = 0
     try:
@@ -313,12 +312,12 @@ def _depth_mark(text):
             if depth > MAX_DEPTH:
                 return event.start_mark
     except yaml.YAMLError:
-        pass  # The text is cut off.
+        pass  # The text is truncated.
     return None
 
 
 def dump(data: Any) -> str:
-    """Returns plain data as the text that `load` reads back as the same data.
+    """Returns plain data as text that `load` reads as the same data.
 
     Example:
 
