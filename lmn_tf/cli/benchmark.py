@@ -11,7 +11,7 @@ import click
 
 from lmn_tf.specs.errors import UserError, did_you_mean
 
-_PLACE = Path("pipelines") / "benchmarks"
+_FOLDER = Path("pipelines") / "benchmarks"
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -39,7 +39,7 @@ def benchmark(
     """Time contenders side by side and write a table; without NAME, list the benchmarks.
 
     The benchmarks are scripts of the repository, not of the installed package. Peers such as
-    PyTorch come with `pip install -e .[bench]`; who is missing is left out.
+    PyTorch come with `pip install -e .[bench]`; missing ones are skipped.
 
     \b
     Example:
@@ -71,15 +71,13 @@ def _scripts(folder) -> dict[str, Path]:
         if not scripts_folder.is_dir():
             raise UserError("`--folder` must be a folder. Received: no such folder", file=folder)
     else:
-        here = Path.cwd()
-        candidates = [parent / _PLACE for parent in (here, *here.parents)]
-        scripts_folder = next(
-            (scripts_folder for scripts_folder in candidates if scripts_folder.is_dir()), None
-        )
+        current = Path.cwd()
+        candidates = [parent / _FOLDER for parent in (current, *current.parents)]
+        scripts_folder = next((candidate for candidate in candidates if candidate.is_dir()), None)
         if scripts_folder is None:
             raise UserError(
-                f"`lmn-tf benchmark` must run inside a checkout of lmn_tf, which has {_PLACE}: "
-                f"benchmarks are not installed with the package. Received: {here} "
+                f"`lmn-tf benchmark` must run inside a checkout of lmn_tf, which has {_FOLDER}: "
+                f"benchmarks are not installed with the package. Received: {current} "
                 "(--folder names another place)"
             )
     scripts = {path.stem: path for path in sorted(scripts_folder.glob("*.py"))}
@@ -106,7 +104,7 @@ def _list(summaries, as_json) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Lets the script find the package that runs this command, installed or not."""
+    """Returns an environment in which scripts import the package of this command."""
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

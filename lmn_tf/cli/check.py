@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option("--data", metavar="GLOB", help="Also read the first 1,000 rows of these files.")
-@click.option("--delimiter", metavar="C", help="What parts the cells of CSV files.")
+@click.option("--delimiter", metavar="C", help="Delimiter of CSV files.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(file: str, data: str | None, delimiter: str | None, as_json: bool) -> None:
     """Validate the feature spec, pipeline or comparison in FILE.
@@ -56,18 +56,18 @@ def check(file: str, data: str | None, delimiter: str | None, as_json: bool) -> 
 def check_file(
     path: str | os.PathLike, data: str | None = None, delimiter: str | None = None
 ) -> tuple[dict[str, Any], Report | None]:
-    """Checks a YAML file and all that it names.
+    """Checks a YAML file and the files that it names.
 
     Args:
         path: Path of the file.
-        data: Glob of data files to read the first rows of. Defaults to `None`.
-        delimiter: What parts the cells of CSV files. Defaults to `None`: what the pipeline says.
+        data: Glob of data files whose first rows are read. Defaults to `None`.
+        delimiter: Delimiter of CSV files. Defaults to `None`: that of the pipeline.
 
     Returns:
         Pair of a summary (mapping) and the data's report, or `None` without `data`.
 
     Raises:
-        UserError: for the first mistake, with its file and line.
+        UserError: For the first mistake, with its file and line.
     """
     kind, spec, marks = spec_file.load(path)
     summary = {"file": str(path), "kind": kind, "ok": True}
@@ -94,7 +94,7 @@ def check_file(
 def check_feature_spec(
     spec: FeatureSpec, path: str | os.PathLike | None = None, marks: Marks | None = None
 ) -> dict[str, Any]:
-    """Checks that the files a feature spec names can be read, and returns its summary."""
+    """Checks that the files of a feature spec can be read, and returns its summary."""
     marks = Marks() if marks is None else marks
     for part, columns in _columns(spec):
         for path_in_file, column in columns:
@@ -155,7 +155,7 @@ def check_comparison(
 
 
 def _named_file(path, kind, owner, marks, key):
-    """Loads and checks the file that `key` of the file `owner` names."""
+    """Loads and checks the file that is named by `key` of the file `owner`."""
     if not path.is_file():
         raise UserError(
             f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, {no_file(path)}",
@@ -186,7 +186,7 @@ def _pipeline_summary(spec):
 
 
 def sentence(summary: dict[str, Any]) -> str:
-    """Returns a summary as the one line that `lmn-tf check` prints."""
+    """Returns a summary as the line that `lmn-tf check` prints."""
     start = f"{summary['file']}: valid {summary['kind']}"
     if summary["kind"] == "feature spec":
         counts = [_count(summary[part], part) for part in ("labels", "features", "sequences")]
@@ -207,7 +207,7 @@ def _count(items, plural):
 
 
 def failure(file: str | os.PathLike, error: UserError) -> dict[str, Any]:
-    """Returns a `UserError` as what `--json` prints."""
+    """Returns a `UserError` as the mapping that `--json` prints."""
     errors = (error, *error.others)
     problems = [{"file": e.file, "line": e.line, "message": e.message} for e in errors]
     return {"file": str(file), "ok": False, "problems": problems}
@@ -221,10 +221,10 @@ def _raise_problems(report):
 
 
 def _print_report(report, as_json):
-    """Prints what was found in the data, and one decoded batch as a table."""
+    """Prints the problems of the data, and a decoded batch as a table."""
     if as_json:
         return
-    for problem in report.problems[1:]:  # the first one goes where errors go
+    for problem in report.problems[1:]:  # the first one is raised
         click.echo(problem)
     if not report.batch:
         return

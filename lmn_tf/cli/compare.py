@@ -16,13 +16,14 @@ def compare(
 ) -> None:
     """Train several models with several seeds on one data set, and print one table.
 
-    With a `search`, each model's options are first chosen by the validation set, with as many
-    trials for every model. Early stopping judges whole epochs: give it a patience of 2 or more.
+    With a `search`, options are first selected on the validation set, with the same number of
+    trials for every model. Early stopping is checked after whole epochs: use a patience of 2 or
+    more.
 
-    A comparison that was stopped goes on where it stopped. Each run has a process of its own
-    unless --in-process is given, which changes no result. A run that fails is told at the end and
-    stops no other; the exit status is then 1. The table is written as Markdown, JSON and a
-    picture to the output folder.
+    A stopped comparison continues where it stopped. Each run has its own process unless
+    --in-process is given, which does not change results. A failed run does not stop the others; it
+    is reported at the end, and the exit status is then 1. The table is written as Markdown, JSON
+    and a picture to the output folder.
 
     \b
     Example:

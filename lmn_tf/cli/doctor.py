@@ -8,9 +8,9 @@ import click
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def doctor(as_json: bool) -> None:
-    """Report versions, devices, XLA and limits, and what is wrong with them.
+    """Report versions, devices, XLA and limits, and their problems.
 
-    The exit status is 1 when something is broken, 0 when all is well or merely slow.
+    The exit status is 1 if there are errors, and 0 if there are only warnings or no problems.
 
     \b
     Example:

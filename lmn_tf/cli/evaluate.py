@@ -8,8 +8,10 @@ import click
 @click.command()
 @click.argument("run_dir")
 @click.option("--data", help="Glob of the files. Defaults to the test set of the run's pipeline.")
-@click.option("--delimiter", metavar="C", help="Of CSV files. Defaults to that of the pipeline.")
-@click.option("--batch-size", type=click.IntRange(1), help="Rows of a batch.")
+@click.option(
+    "--delimiter", metavar="C", help="Delimiter of CSV files. Defaults to that of the pipeline."
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Rows per batch.")
 def evaluate(run_dir: str, data: str | None, delimiter: str | None, batch_size: int | None) -> None:
     """Evaluate a trained model and print its metrics as JSON.
 

@@ -8,23 +8,23 @@ import click
 @click.command()
 @click.argument("run_dir")
 @click.argument("out_dir")
-@click.option("--data", help="Glob of files to compare on. Defaults to the run's own data.")
-@click.option("--rows", type=click.IntRange(1), default=1000, help="Rows to compare on.")
+@click.option("--data", help="Glob of files for the comparison. Defaults to the data of the run.")
+@click.option("--rows", type=click.IntRange(1), default=1000, help="Rows for the comparison.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, 1),
     default=1e-5,
     show_default=True,
-    help="Largest difference of two probabilities that counts as none.",
+    help="Largest accepted difference of two probabilities.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the parity report as JSON.")
 def export(
     run_dir: str, out_dir: str, data: str | None, rows: int, tolerance: float, as_json: bool
 ) -> None:
-    """Export a trained model as a SavedModel, reload it and compare the two on real rows.
+    """Export a trained model as a SavedModel, reload it and compare both on rows of data.
 
-    A SavedModel is a program: whoever loads it runs its graph. Load only exports of people whom
-    you trust.
+    A SavedModel is a program: loading it runs its graph. Only load exports from sources that you
+    trust.
 
     \b
     Example:

@@ -8,18 +8,18 @@ import click
 @click.command()
 @click.argument("run_dir")
 @click.option("--data", help="Glob of the files. Defaults to the test set of the run's pipeline.")
-@click.option("--rows", type=click.IntRange(1), default=20_000, help="How many rows are read.")
-@click.option("--top", type=click.IntRange(1), default=10, help="How many slots are shown.")
-@click.option("--batch-size", type=click.IntRange(1), help="Rows of a batch.")
+@click.option("--rows", type=click.IntRange(1), default=20_000, help="Number of rows to read.")
+@click.option("--top", type=click.IntRange(1), default=10, help="Number of slots to show.")
+@click.option("--batch-size", type=click.IntRange(1), help="Rows per batch.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(
     run_dir: str, data: str | None, rows: int, top: int, batch_size: int | None, as_json: bool
 ) -> None:
-    """Tell what the memory of a trained model holds.
+    """Show how the memory of a trained model is used.
 
-    Reads the first rows of the data and prints, for each memory, how many of its slots are in use
-    and how evenly, and which items and users read the most used ones. Text, JSON and pictures go
-    into the folder `inspect` of RUN_DIR.
+    Reads the first rows of the data and prints, for each memory, the share of slots in use, how
+    evenly they are used, and which items and users read the most used slots. Text, JSON and
+    pictures are written to the folder `inspect` of RUN_DIR.
 
     \b
     Example:
@@ -79,7 +79,7 @@ def _check_memory(pipeline):
 
 
 def _last_day(data):
-    """The files of the last day of a run over days."""
+    """Returns the files of the last day of a run over days."""
     if data.days is None:
         return None
     from lmn_tf.data.reading.dated_files import dated_files

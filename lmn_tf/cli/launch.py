@@ -12,7 +12,7 @@ import click
 
 _STRATEGY = "distribute.strategy=parameter_server"
 _POLL_SECONDS = 0.2
-_PATIENCE_SECONDS = 30.0  # for a coordinator that is to end by itself
+_PATIENCE_SECONDS = 30.0  # for the coordinator to end on its own
 
 
 @click.command()
@@ -21,9 +21,9 @@ _PATIENCE_SECONDS = 30.0  # for a coordinator that is to end by itself
 @click.option("--ps", default=1, show_default=True, help="Processes that hold the model.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one value.")
 @click.option("--run-dir", help="Folder of the run. Defaults to the pipeline's.")
-@click.option("--warm-start", metavar="RUN_DIR", help="As of lmn-tf train.")
-@click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
-@click.option("--no-test", is_flag=True, help="Leave the test set unread.")
+@click.option("--warm-start", metavar="RUN_DIR", help="As in lmn-tf train.")
+@click.option("--resume", is_flag=True, help="Continue the run in the folder, if there is one.")
+@click.option("--no-test", is_flag=True, help="Do not read the test set.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
 def launch(
     pipeline: str,
@@ -38,13 +38,13 @@ def launch(
 ) -> int:
     """Train a pipeline on a parameter-server cluster of this machine.
 
-    Starts workers, parameter servers and the coordinator in processes of their own, trains as
-    `lmn-tf train` does, and ends them all. A worker that dies, or does not answer for
-    distribute.hang_seconds, is started again. When a parameter server or the coordinator dies, the
-    run ends, and --resume goes on from its newest checkpoint.
+    Starts workers, parameter servers and the coordinator as separate processes, trains like
+    `lmn-tf train`, and ends all processes. A worker that dies, or does not respond for
+    distribute.hang_seconds, is restarted. If a parameter server or the coordinator dies, the run
+    ends, and --resume continues from its newest checkpoint.
 
-    They answer this machine alone, but any user of it and without a password; lmn_tf/distribute/
-    README.md says how to keep those out.
+    The processes only accept connections from this machine, but from all of its users and without
+    a password; lmn_tf/distribute/README.md describes how to isolate them.
 
     \b
     Example:
@@ -71,8 +71,8 @@ def launch(
         RunDirectory(spec.run_dir).check_free()
     command = [sys.executable, "-m", "lmn_tf.cli.main", "train", pipeline]
     command += [part for setting in settings for part in ("--set", setting)]
-    given = (("--resume", resume), ("--no-test", no_test), ("--json", as_json))
-    command += [flag for flag, is_given in given if is_given]
+    flags = (("--resume", resume), ("--no-test", no_test), ("--json", as_json))
+    command += [flag for flag, is_set in flags if is_set]
     hang_seconds = spec.distribute.hang_seconds
     servers = LocalServers(workers, ps, say=_say, hang_seconds=hang_seconds)
     with _ended_by_signals(), servers:
@@ -88,7 +88,7 @@ def _train(command, servers):
     chief = subprocess.Popen(
         command,
         env={**os.environ, "TF_CONFIG": servers.cluster.to_environment()},
-        start_new_session=True,  # Ctrl-C is for this process, which passes it on
+        start_new_session=True,  # Ctrl-C goes to this process, which passes it on
         preexec_fn=die_with_parent,
     )
     _say(f"coordinator is process {chief.pid}.")
@@ -114,15 +114,15 @@ def _train(command, servers):
 
 def _again(command, servers):
     """Returns the command that continues the run."""
-    given = [part for part in command[4:] if part != "--resume"]
-    index = given.index(_STRATEGY)
-    del given[index - 1 : index + 1]
+    arguments = [part for part in command[4:] if part != "--resume"]
+    index = arguments.index(_STRATEGY)
+    del arguments[index - 1 : index + 1]
     counts = ["--workers", len(servers.cluster.workers), "--ps", len(servers.cluster.servers)]
-    return shlex.join(["lmn-tf", "launch", *map(str, counts), *given, "--resume"])
+    return shlex.join(["lmn-tf", "launch", *map(str, counts), *arguments, "--resume"])
 
 
 def _end(chief):
-    """Ends the coordinator, which gets a moment to tell what it was doing; returns its status."""
+    """Ends the coordinator, which has some seconds to report errors; returns its status."""
     for ending, patience in ((signal.SIGINT, 10.0), (signal.SIGKILL, None)):
         if chief.poll() is None:
             chief.send_signal(ending)
@@ -134,7 +134,7 @@ def _end(chief):
 
 
 class _ended_by_signals:
-    """Ends a block by `KeyboardInterrupt` when the process is told to end: it cleans up."""
+    """Raises `KeyboardInterrupt` in the block on SIGTERM, so that it cleans up."""
 
     def __enter__(self):
         self._before = signal.signal(signal.SIGTERM, self._stop)

@@ -11,7 +11,7 @@ import click
 from lmn_tf.specs.errors import UserError, clipped, did_you_mean
 from lmn_tf.version import __version__
 
-# name → where it lives, and its line in `lmn-tf --help` (which so imports none of them)
+# Name → import path, and line in `lmn-tf --help`, which thus imports no command.
 COMMANDS = {
     "check": ("lmn_tf.cli.check:check", "Validate a feature spec, a pipeline or a comparison."),
     "schema": ("lmn_tf.cli.schema:schema", "Print the JSON Schema of the YAML files."),
@@ -19,15 +19,15 @@ COMMANDS = {
     "train": ("lmn_tf.cli.train:train", "Train and evaluate the model of a pipeline."),
     "launch": ("lmn_tf.cli.launch:launch", "Train on a parameter-server cluster of this machine."),
     "evaluate": ("lmn_tf.cli.evaluate:evaluate", "Evaluate a trained model."),
-    "predict": ("lmn_tf.cli.predict:predict", "Write a trained model's scores."),
+    "predict": ("lmn_tf.cli.predict:predict", "Write the scores of a trained model."),
     "compare": ("lmn_tf.cli.compare:compare", "Train several models and print one table."),
-    "inspect": ("lmn_tf.cli.inspect:inspect", "Tell what the memory of a trained model holds."),
+    "inspect": ("lmn_tf.cli.inspect:inspect", "Show how the memory of a trained model is used."),
     "models": ("lmn_tf.cli.models:models", "List the models, or show one with its options."),
     "export": ("lmn_tf.cli.export:export", "Export a trained model for serving."),
     "benchmark": ("lmn_tf.cli.benchmark:benchmark", "Time contenders side by side."),
     "doctor": (
         "lmn_tf.cli.doctor:doctor",
-        "Report versions, devices, and what is wrong with them.",
+        "Report versions, devices and their problems.",
     ),
 }
 
@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="lmn-tf")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    """Click models whose users share a large trainable memory.
+    """CTR models with one large trainable memory, shared by all users.
 
     Example: lmn-tf train pipelines/quickstart.yaml
     """
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status: 0, or 2 for a user's mistake.
 
     Args:
-        arguments: List of strings. Defaults to `None`: those of the process.
+        arguments: List of strings. Defaults to `None`: the arguments of the process.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug, arguments = _take_debug(arguments)
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except BrokenPipeError:
-        # Who read our output has gone, as `head` does: what is left has nowhere to go.
+        # The reader of the pipe (such as `head`) has closed it: drop the rest of the output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (KeyboardInterrupt, click.Abort):
@@ -97,14 +97,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _take_debug(arguments):
-    """Returns whether `--debug` stands anywhere among the options, and the other arguments."""
+    """Returns whether `--debug` is anywhere among the options, and the other arguments."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = [argument for argument in arguments[:end] if argument != "--debug"]
     return len(options) < end, options + arguments[end:]
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """Returns the one line that tells of an exception, and the exit status that goes with it."""
+    """Returns the message of an exception in one line, and the exit status."""
     if isinstance(error, UserError):
         count = len(error.others)
         also = f" (and {count} more mistake{'s' if count > 1 else ''})" if count else ""
@@ -125,7 +125,7 @@ def explain(error: Exception) -> tuple[str, int]:
 
 
 def _one_line(message):
-    """Returns the first line of a message: what TensorFlow adds below it is for `--debug`."""
+    """Returns the first line of a message; `--debug` shows the lines that TensorFlow adds."""
     lines = str(message).strip().splitlines()
     return lines[0] if lines else "no message"
 

@@ -13,7 +13,7 @@ _EVERY = "Options of every model"
 
 
 def page() -> str:
-    """Returns the page of all models, as it is committed in `lmn_tf/models/README.md`."""
+    """Returns the page of all models, which is committed as `lmn_tf/models/README.md`."""
     models = [catalogue.describe(name) for name in registry.names()]
     lines = [
         "# Models",
@@ -39,10 +39,10 @@ def page() -> str:
 
 
 def section(model: dict) -> str:
-    """Returns the part of the page on one model.
+    """Returns the section of a model on the page.
 
     Args:
-        model: What `catalogue.describe` gives.
+        model: Dictionary returned by `catalogue.describe`.
     """
     file = model["file"].removeprefix("lmn_tf/models/")  # beside the page
     lines = [f"## {model['name']}", "", f"`{model['class']}` in [`{file}`]({file}). "]
@@ -68,7 +68,7 @@ def section(model: dict) -> str:
 
 
 def _elsewhere(model: dict) -> dict:
-    """Maps classes whose options stand elsewhere on the page to links to them."""
+    """Maps classes whose options are in other sections of the page to links to these."""
     links, records = {}, _records(model["name"])
     for record in records:
         owner = record.__name__.removesuffix("Options")
@@ -76,23 +76,23 @@ def _elsewhere(model: dict) -> dict:
             links[owner] = f"[every model](#{_EVERY.lower().replace(' ', '-')})"
             continue
         name = _home(record)
-        # A model that has some of the options of that section only lists them itself.
+        # A model that has only some of the options of a section lists them itself.
         if name != model["name"] and all(
-            other in records for other in _records(name) if _home(other) == name
+            base in records for base in _records(name) if _home(base) == name
         ):
             links[owner] = f"[`{name}`](#{name})"
     return links
 
 
 def _records(name: str) -> list:
-    """The records that declare options of a model, nearest first."""
+    """Returns the records that declare options of a model, nearest first."""
     own = {option.owner for option in registry.options(name).values()}
     records = registry.record(name).__mro__
     return [record for record in records if record.__name__.removesuffix("Options") in own]
 
 
 def _home(record) -> str:
-    """The model in whose section the options of a record stand."""
+    """Returns the model whose section lists the options of a record."""
     names = {registry.record(name): name for name in registry.names()}
     return names.get(record) or next(name for name in registry.names() if record in _records(name))
 
@@ -106,7 +106,7 @@ def _options(options: list[dict]) -> list[str]:
 
 
 def _on_the_page(description: str) -> str:
-    """Takes the indentation from what Markdown would read as code."""
+    """Reduces indentation that Markdown would read as code."""
     return re.sub(r"^ {4,}", "  ", description, flags=re.M)
 
 
@@ -166,7 +166,7 @@ def _show(model) -> None:
 
 
 def _paragraphs(text) -> list[str]:
-    """Paragraphs without the line breaks of the source; items of lists keep theirs."""
+    """Returns paragraphs without the line breaks of the source, except before list items."""
     return [re.sub(r"\n(?!- )\s*", " ", paragraph) for paragraph in re.split(r"\n\s*\n", text)]
 
 
@@ -182,5 +182,5 @@ def _table(*titles):
 def _console():
     from rich.console import Console
 
-    # Brackets of formulas are no markup.
+    # Brackets of formulas must not be read as markup.
     return Console(markup=False, highlight=False)

@@ -5,7 +5,7 @@ import click
 
 @click.command()
 @click.argument("run_dir")
-@click.option("--data", required=True, help="Glob of the files to score; labels are not needed.")
+@click.option("--data", required=True, help="Glob of the files to score, with or without labels.")
 @click.option("--output", required=True, help="Parquet file to write.")
 @click.option(
     "--columns",
@@ -13,8 +13,10 @@ import click
     metavar="A,B",
     help="Columns of the data to write beside the probabilities, such as item_id,request_id.",
 )
-@click.option("--delimiter", metavar="C", help="Of CSV files. Defaults to that of the pipeline.")
-@click.option("--batch-size", type=click.IntRange(1), help="Rows of a batch.")
+@click.option(
+    "--delimiter", metavar="C", help="Delimiter of CSV files. Defaults to that of the pipeline."
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Rows per batch.")
 def predict(
     run_dir: str,
     data: str,
@@ -23,10 +25,10 @@ def predict(
     delimiter: str | None,
     batch_size: int | None,
 ) -> None:
-    """Write a trained model's probabilities, one row for each row of the data, in order.
+    """Write the probabilities of a trained model for each row of the data, in order.
 
-    The file has a column for each label, and before them the group column of the feature spec
-    where it has one, and those of --columns.
+    The file has the group column of the feature spec, if it has one, the columns of --columns, and
+    a column for each label.
 
     \b
     Example:

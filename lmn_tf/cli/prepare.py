@@ -10,20 +10,20 @@ import click
 
 from lmn_tf.data.preparers.options import CHOICES, PrepareOptions
 
-# Help of the options of `PrepareOptions`; those that are not given keep their defaults.
+# Help of the options of `PrepareOptions`; options that are not given keep their defaults.
 _COMMON = {
     "history": "By reference (default), or list columns.",
     "max_history": "Longest inline history.",
-    "min_history": "Leave out rows with fewer earlier events.",
+    "min_history": "Drop rows with fewer earlier events.",
     "negatives": "How negatives are sampled.",
-    "negatives_per_positive": "Sampled negatives of one positive.",
-    "split": "Default: time where there is one.",
+    "negatives_per_positive": "Sampled negatives per positive.",
+    "split": "Default: time, if there is one.",
     "valid_share": "Share of rows for validation.",
     "test_share": "Share of rows for the test.",
-    "seed": "Of sampled negatives and row order.",
+    "seed": "Seed of sampled negatives and row order.",
     "max_malformed": "Largest share of unreadable rows.",
-    "rows_per_file": "Rows of a Parquet file.",
-    "memory_limit": "What the SQL engine may hold in memory.",
+    "rows_per_file": "Rows per Parquet file.",
+    "memory_limit": "Memory limit of the SQL engine.",
     "threads": "Threads of the SQL engine.",
 }
 # Flag, type and help of the options of single data sets.
@@ -33,23 +33,23 @@ _OWN = (
     ("--user", str, "interactions: column of the user."),
     ("--item", str, "interactions: column of the item."),
     ("--time", str, "interactions: column of the time."),
-    ("--order", str, "interactions: column of a position, where there is no time."),
-    ("--label", str, "interactions: column of the label. Without it negatives are sampled."),
+    ("--order", str, "interactions: column of the position, if there is no time."),
+    ("--label", str, "interactions: column of the label. Without it, negatives are sampled."),
     ("--category", "list", "interactions: columns that describe the item."),
     ("--columns", "list", "interactions: columns known at the request."),
     ("--event-columns", "list", "interactions: columns known only afterwards, for histories."),
     ("--time-unit", str, "interactions: second (default), millisecond or microsecond."),
-    ("--files", str, "interactions: which files of the folder, such as 'log-*.csv'."),
-    ("--delimiter", str, "interactions: between cells. Default: a comma in .csv, a tab in .tsv."),
+    ("--files", str, "interactions: pattern of the files in the folder, such as 'log-*.csv'."),
+    ("--delimiter", str, "interactions: delimiter. Default: a comma in .csv, a tab in .tsv."),
 )
 
 
 def _options(function):
-    """Adds the options of the tables above; those of several names are split at commas."""
+    """Adds the options of the tables above; lists of names are separated by commas."""
     common = map(_common_option, dataclasses.fields(PrepareOptions))
     for flag, kind, text in reversed([*common, *_OWN]):
         if kind == "list":
-            text += " Several are parted by commas."
+            text += " Separated by commas."
             decorate = click.option(flag, metavar="NAMES", help=text)
         else:
             decorate = click.option(flag, type=kind, help=text)
@@ -86,8 +86,8 @@ def prepare(
     """Turn a published data set into rows for training, validation and test.
 
     DATASET is movielens-1m, movielens-100k, amazon, online-retail, mind, taobao-userbehavior,
-    interactions (any table of users, items and times), or synthetic (made up, no input).
-    Nothing a row may not know at its request reaches it; report.md says what was done.
+    interactions (any table of users, items and times), or synthetic (generated, without input).
+    Rows hold only what is known at their request. report.md describes the result.
 
     \b
     Example:
@@ -96,9 +96,9 @@ def prepare(
         --item item_id --time time --category category
       lmn-tf prepare synthetic --output data/market --set rows=20000
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    values = {name: value for name, value in options.items() if value is not None}
     if dataset == "synthetic":
-        report = _synthetic(output_dir, settings, given, input_dir, spec)
+        report = _synthetic(output_dir, settings, values, input_dir, spec)
         click.echo(json.dumps(report, indent=2))
         return
     from lmn_tf.data import preparers
@@ -107,11 +107,11 @@ def prepare(
     _check(dataset, preparers.DATASETS, input_dir, settings)
     for flag, kind, _ in _OWN:
         name = flag[2:].replace("-", "_")
-        if kind == "list" and name in given:
-            given[name] = tuple(part.strip() for part in given[name].split(",") if part.strip())
+        if kind == "list" and name in values:
+            values[name] = tuple(part.strip() for part in values[name].split(",") if part.strip())
     with _progress() as on_step:
         report = preparers.prepare(
-            dataset, input_dir, output_dir, spec, overwrite, on_step=on_step, **given
+            dataset, input_dir, output_dir, spec, overwrite, on_step=on_step, **values
         )
     click.echo(json.dumps(report, indent=2) if as_json else as_markdown(report), nl=as_json)
 
@@ -131,15 +131,15 @@ def _check(dataset, known, input_dir, settings):
         raise UserError(f"`--set` must come with synthetic only. Received: {settings[0]!r}")
 
 
-def _synthetic(output_dir, settings, given, input_dir, spec):
-    """Generates the synthetic market from `--set` and the options it shares."""
+def _synthetic(output_dir, settings, values, input_dir, spec):
+    """Generates the synthetic market from `--set` and common options."""
     import yaml
 
     from lmn_tf.data.synthetic import generate
     from lmn_tf.specs.errors import UserError
 
-    arguments = {name: given.pop(name) for name in ("seed", "history") if name in given}
-    refused = [*given, *(["input"] if input_dir else []), *(["spec"] if spec else [])]
+    arguments = {name: values.pop(name) for name in ("seed", "history") if name in values}
+    refused = [*values, *(["input"] if input_dir else []), *(["spec"] if spec else [])]
     if refused:
         flag = "--" + refused[0].replace("_", "-")
         raise UserError(f"`{flag}` must not come with synthetic: use --set KEY=VALUE")
@@ -156,7 +156,7 @@ def _synthetic(output_dir, settings, given, input_dir, spec):
 
 @contextlib.contextmanager
 def _progress():
-    """Yields a function that shows the step: on one line of a terminal, else a line each."""
+    """Yields a function that shows the step: in place on a terminal, else one line each."""
     if not sys.stderr.isatty():
         yield lambda step: click.echo(step, err=True)
         return

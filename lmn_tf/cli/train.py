@@ -12,8 +12,8 @@ import click
 @click.option(
     "--warm-start", metavar="RUN_DIR", help="Start with the weights of that run of the same model."
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
-@click.option("--no-test", is_flag=True, help="Leave the test set unread.")
+@click.option("--resume", is_flag=True, help="Continue the run in the folder, if there is one.")
+@click.option("--no-test", is_flag=True, help="Do not read the test set.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
 def train(
     pipeline: str,
@@ -26,15 +26,16 @@ def train(
 ) -> None:
     """Train and evaluate the model of a pipeline.
 
-    Fills the run directory and prints the metrics. A run that was killed goes on with --resume,
-    to the same result as if it had not been. With --no-test, as for a run that is to choose
-    among configurations, there are no figures of the test set; --resume without it adds them.
+    Writes the run directory and prints the metrics. A killed run continues with --resume, with the
+    same result as without interruption. With --no-test, as in a search for the best configuration,
+    there are no test metrics; --resume without --no-test adds them.
 
-    With distribute.strategy parameter_server, TF_CONFIG says what this process is: a worker or ps
-    serves until it is ended, the chief trains on them. `lmn-tf launch` starts them all here.
+    With distribute.strategy=parameter_server, TF_CONFIG sets the role of this process: a worker or
+    ps serves until it is ended, and the chief trains on them. `lmn-tf launch` starts a cluster on
+    this machine.
 
-    With --warm-start the run begins with the weights of another one, which may have had a smaller
-    memory (model.num_keys) and other vocabularies: it gives the old scores until it is trained.
+    With --warm-start the run starts with the weights of another run, which may have a smaller
+    memory (model.num_keys) and other vocabularies; it gives the same scores until it is trained.
 
     \b
     Example:
@@ -50,7 +51,7 @@ def train(
     settings = [*settings, *([f"run_dir={json.dumps(run_dir)}"] if run_dir else [])]
     settings += [f"warm_start.run={json.dumps(warm_start)}"] if warm_start else []
     spec = PipelineSpec.load(pipeline).with_overrides(settings)
-    # All that can be refused is refused before the seconds that TensorFlow takes to load.
+    # Mistakes are refused before TensorFlow is loaded, which takes seconds.
     registry.check_model(spec.model, spec.place)
     spec.check_features(spec.load_feature_spec())
     if _serves(spec):
@@ -73,7 +74,7 @@ def train(
 
 
 def _serves(spec):
-    """Serves where `TF_CONFIG` says that this process is a worker or a parameter server."""
+    """Serves if this process is a worker or a parameter server by `TF_CONFIG`."""
     if spec.distribute.strategy != "parameter_server":
         return False
     from lmn_tf.distribute.cluster import cluster as clusters

@@ -14,11 +14,11 @@ _PROBE = (
 
 
 def let_xla_select_k() -> None:
-    """Adds the flag to `XLA_FLAGS` where a process that searches with it lives.
+    """Adds the flag to `XLA_FLAGS` if XLA on this machine supports it.
 
-    XLA ends the process at a flag that it does not know, so another process tries first. Nothing is
-    tried without a GPU or when the user's `XLA_FLAGS` name the flag. Must come before TensorFlow is
-    loaded. The ops look for the flag: with it, XLA compiles their search on GPUs.
+    XLA aborts the process at an unknown flag, so the flag is first tried in another process. It is
+    not tried without a GPU, or if the user's `XLA_FLAGS` contain it. Call this before TensorFlow is
+    loaded. With the flag, ops let XLA compile their search on GPUs.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if SELECT_K in flags or shutil.which("nvidia-smi") is None:
@@ -29,10 +29,10 @@ def let_xla_select_k() -> None:
 
 
 def accepts(flags: str) -> bool:
-    """Says whether a small search compiled by XLA runs under these flags, in a process of its own.
+    """Returns whether a small search compiled by XLA runs with these flags in another process.
 
     Args:
-        flags: What `XLA_FLAGS` is to be.
+        flags: String. Value of `XLA_FLAGS`.
     """
     try:
         ended = subprocess.run(
