@@ -14,16 +14,15 @@ def test_exports_and_compares(tmp_path, capsys):
 
 
 def test_report_as_json(tmp_path, capsys):
-    arguments = ["--rows", "20", "--json", "--data", f"{market()}/valid-*.parquet"]
+    options = ["--rows", "20", "--json", "--data", f"{market()}/valid-*.parquet"]
+    arguments = [*options, "--tolerance", "1e-3"]
     assert main(["export", str(trained_run()), str(tmp_path / "export"), *arguments]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads((tmp_path / "export" / "parity.json").read_text())
+    assert report["tolerance"] == 1e-3
 
 
-def test_tolerance(tmp_path, capsys):
-    arguments = ["--rows", "20", "--json", "--tolerance", "1e-3"]
-    assert main(["export", str(trained_run()), str(tmp_path / "export"), *arguments]) == 0
-    assert json.loads(capsys.readouterr().out)["tolerance"] == 1e-3
+def test_a_tolerance_below_0_is_refused(tmp_path, capsys):
     assert main(["export", str(trained_run()), str(tmp_path / "b"), "--tolerance", "-1"]) == 2
     assert "--tolerance" in capsys.readouterr().err
 
