@@ -1,5 +1,6 @@
 """Strategies for several devices of one machine, and datasets that are not distributed."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -25,6 +26,41 @@ class LocalDataset:
             dataset: Anything.
         """
         return dataset
+
+
+def distribute_shares(
+    strategy: tf.distribute.Strategy,
+    dataset: tf.data.Dataset,
+    share: Callable[[Any, tf.Tensor], Any],
+) -> tf.distribute.DistributedDataset:
+    """Distributes a dataset whose batches cannot be cut along the first axis of each array.
+
+    Args:
+        strategy: `tf.distribute.MirroredStrategy`.
+        dataset: `tf.data.Dataset` of batches.
+        share: Function from a batch and the number of a replica, an int64 scalar, to the part that
+            this replica gets.
+
+    Returns:
+        Iterable of batches, each with a share for every replica.
+
+    Example:
+
+    >>> numbers = tf.data.Dataset.range(4).batch(4)
+    >>> parts = distribute_shares(mirrored(1), numbers, lambda batch, replica: batch[1:])
+    >>> [part.numpy().tolist() for part in parts]
+    [[1, 2, 3]]
+    """
+    replicas = strategy.num_replicas_in_sync
+    is_tuple = isinstance(dataset.element_spec, tuple)
+
+    def shares(*parts):
+        batch = parts if is_tuple else parts[0]
+        return tf.data.Dataset.range(replicas).map(lambda replica: share(batch, replica))
+
+    # As TensorFlow does where it cuts batches itself: the shares of one batch lie ready.
+    shared = dataset.flat_map(shares).prefetch(replicas)
+    return strategy.distribute_datasets_from_function(lambda context: shared)
 
 
 def mirrored(replicas: int | None = None) -> tf.distribute.MirroredStrategy:

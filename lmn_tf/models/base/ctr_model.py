@@ -10,7 +10,6 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.data.dataset import dataset_fingerprint
-from lmn_tf.distribute.strategy import LocalDataset
 from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
 from lmn_tf.keras_internals import clear_losses, is_validation, strategy_of_model, symbolic_build
 from lmn_tf.layers.base import own_losses
@@ -343,8 +342,8 @@ class CTRModel(WithOptions, keras.Model):
 
     @property
     def distribute_strategy(self) -> Any:
-        """As in Keras, which must not distribute what is a share already."""
-        return LocalDataset if self.fit_driver.reads_shares else super().distribute_strategy
+        """As in Keras, but for how datasets are distributed."""
+        return self.fit_driver.keras_strategy(super().distribute_strategy)
 
     def check_ids(self, data: Any) -> None:
         """Raises a `UserError` where data have other ids or numbers than the model was built with.

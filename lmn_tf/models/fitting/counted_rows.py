@@ -4,11 +4,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from lmn_tf.models.fitting.window_batches import WindowBatches
 from lmn_tf.ops.compile import is_compiling_with_xla
 from lmn_tf.specs.errors import UserError
 
 
-def counted_rows(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, tf.Tensor | None]:
+def counted_rows(
+    x: Any, y: Any, sample_weight: Any, batches: WindowBatches | None = None
+) -> tuple[Any, Any, tf.Tensor | None]:
     """Leaves out the rows of a batch whose weight is 0.
 
     A step then does what it would do on the other rows alone: rows of weight 0 are in no loss, be
@@ -18,10 +21,12 @@ def counted_rows(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, tf.Tenso
     are refused.
 
     Args:
-        x: Features: a tensor, or any nesting of tensors, of shapes `(batch, ...)`.
-        y: Labels, likewise.
+        x: Features: a tensor or any nesting of tensors, of shapes `(batch, ...)` but for what
+            `batches` knows.
+        y: Labels, a tensor or any nesting of tensors of shapes `(batch, ...)`.
         sample_weight: Tensor of shape `(batch,)` or `(batch, labels)`, of which a row with any
             weight counts; or `None`, where all rows do.
+        batches: `WindowBatches`, where features may hold histories as windows. Defaults to `None`.
 
     Returns:
         Tuple `(x, y, sample_weight)`.
@@ -40,19 +45,19 @@ def counted_rows(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, tf.Tenso
     refuse_weights(is_compiling_with_xla())
     weights = tf.convert_to_tensor(sample_weight)
     counts = tf.reduce_any(tf.reshape(weights, [tf.shape(weights)[0], -1]) != 0, axis=1)
-    parts = [tf.convert_to_tensor(part) for part in tf.nest.flatten((x, y))]
-    parts.append(weights)
+    whole = tf.nest.map_structure(tf.convert_to_tensor, (x, y, weights))
+    batches = WindowBatches() if batches is None else batches
 
     def those():
-        places = tf.where(counts)[:, 0]
-        return [tf.gather(part, places) for part in parts]
+        return batches.kept(whole[0], counts), *WindowBatches().kept(whole[1:], counts)
 
-    kept = tf.cond(tf.reduce_all(counts), lambda: [tf.identity(part) for part in parts], those)
-    for part, before in zip(kept, parts, strict=True):
-        if not tf.executing_eagerly():
+    kept = tf.cond(
+        tf.reduce_all(counts), lambda: tf.nest.map_structure(tf.identity, whole), those
+    )
+    if not tf.executing_eagerly():
+        for part, before in zip(tf.nest.flatten(kept), tf.nest.flatten(whole), strict=True):
             part.set_shape([None, *before.shape[1:]])
-    x, y = tf.nest.pack_sequence_as((x, y), kept[:-1])
-    return x, y, kept[-1]
+    return kept
 
 
 def has_weights(data: Any) -> bool:

@@ -1,10 +1,16 @@
 """The driver of a model's steps where Keras runs them itself."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import keras
+import tensorflow as tf
+
+from lmn_tf.distribute.strategy import LocalDataset
+from lmn_tf.models.fitting.distributed_windows import DistributedWindows
+from lmn_tf.models.fitting.window_batches import WindowBatches
 
 
 class FitDriver:
@@ -37,6 +43,21 @@ class FitDriver:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
+
+    @functools.cached_property
+    def batches(self) -> WindowBatches:
+        """The `WindowBatches` of the model's feature spec."""
+        return WindowBatches.from_spec(self.model.spec)
+
+    def keras_strategy(self, strategy: tf.distribute.Strategy) -> Any:
+        """Returns what Keras distributes datasets with, and runs steps in.
+
+        Args:
+            strategy: The strategy that the model was built in, or the default one.
+        """
+        if self.reads_shares:
+            return LocalDataset
+        return strategy if self.runs_steps else DistributedWindows(strategy, self.model)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

@@ -37,8 +37,8 @@ def train_step(model: keras.Model, data: Any) -> dict[str, Any]:
     Returns:
         Dictionary of logs.
     """
-    x, y, sample_weight = counted_rows(*keras.utils.unpack_x_y_sample_weight(data))
-    if _has_no_rows(x):
+    x, y, sample_weight = _counted(model, data)
+    if _has_no_rows(model, x):
         return model.get_metrics_result()
     with tf.GradientTape() as tape:
         y_pred = model(x, training=True)
@@ -54,7 +54,7 @@ def train_step(model: keras.Model, data: Any) -> dict[str, Any]:
     if sample_weight is None:
         apply(gradients)
     else:
-        rows = sum_over_replicas(tf.cast(_rows(x), tf.float32))
+        rows = sum_over_replicas(tf.cast(_rows(model, x), tf.float32))
         run_where(rows > 0, apply, gradients)
     return model.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
@@ -69,8 +69,8 @@ def test_step(model: keras.Model, data: Any) -> dict[str, Any]:
     Returns:
         Dictionary of logs.
     """
-    x, y, sample_weight = counted_rows(*keras.utils.unpack_x_y_sample_weight(data))
-    if _has_no_rows(x):
+    x, y, sample_weight = _counted(model, data)
+    if _has_no_rows(model, x):
         return model.get_metrics_result()
     y_pred = model(x, training=False)
     _note_loss(model, _shared_loss(model, x, y, y_pred, sample_weight, training=False), x)
@@ -80,7 +80,7 @@ def test_step(model: keras.Model, data: Any) -> dict[str, Any]:
 def _shared_loss(model, x, y, y_pred, sample_weight, training):
     """The replica's part of the loss of the whole batch."""
     if replica_count() > 1:
-        rows = _rows(x)
+        rows = _rows(model, x)
         share = share_of_replicas(rows)
         sample_weight = tf.fill([rows], share) if sample_weight is None else sample_weight * share
     return loss_of_step(
@@ -91,7 +91,7 @@ def _shared_loss(model, x, y, y_pred, sample_weight, training):
 def _note_loss(model, loss, x):
     """Notes the loss for the logs, in proportion to the rows of the whole batch."""
     # The tracker adds up what replicas tell, times the weight, and divides by the weights.
-    replicas, rows = replica_count(), _rows(x)
+    replicas, rows = replica_count(), _rows(model, x)
     if replicas > 1:
         loss *= float(replicas)
         rows = sum_over_replicas(tf.cast(rows, tf.float32)) / float(replicas)
@@ -109,13 +109,18 @@ def _alarm(optimizer, gradients):
     return tf.where(tf.math.is_finite(tf.add_n(sums)), 0.0, float("nan"))
 
 
-def _rows(x):
-    return tf.shape(tf.nest.flatten(x)[0])[0]
+def _counted(model, data):
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    return counted_rows(x, y, sample_weight, model.fit_driver.batches)
 
 
-def _has_no_rows(x):
+def _rows(model, x):
+    return model.fit_driver.batches.rows(x)
+
+
+def _has_no_rows(model, x):
     # Eager losses of no rows are no scalars in Keras; in graphs they are 0.
-    return tf.executing_eagerly() and replica_count() == 1 and not int(_rows(x))
+    return tf.executing_eagerly() and replica_count() == 1 and not int(_rows(model, x))
 
 
 def _sum(gradient):

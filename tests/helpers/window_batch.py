@@ -1,0 +1,82 @@
+"""Batches whose histories are windows into shared events, and their rows in plain Python."""
+
+import numpy as np
+from kitchen_sink import random_features
+
+
+def random_windows(spec, rows=6, length=5, seed=0):
+    """Features of random rows: of three that stand together the first two share a run of events."""
+    rng = np.random.default_rng(seed)
+    features = random_features(spec, rows=rows, seed=seed)
+    for sequence in spec.sequences:
+        first, lengths, end = [], [], 0
+        for row in range(rows):
+            start = end
+            if row % 3 == 1 and lengths[-1]:
+                start = rng.integers(first[-1], end + 1)
+            count = int(rng.integers(0, length + 1))
+            first.append(start)
+            lengths.append(count)
+            end = max(end, start + count)
+        # As many events and pairs as are needed, from rows of one event.
+        of_events = random_features(spec, rows=max(end, 1), length=1, seed=seed + 1)
+        of_pairs = random_features(spec, rows=max(sum(lengths), 1), length=1, seed=seed + 2)
+        del features[f"{sequence.name}/mask"]
+        for field in sequence.fields:
+            column = spec.resolved_field(sequence, field)
+            for key in (f"{sequence.name}/{field.name}", f"{sequence.name}/{field.name}/weights"):
+                if key not in features:
+                    continue
+                if column.kind == "elapsed_time":
+                    features[key] = of_pairs[key][: sum(lengths), 0]
+                else:
+                    features[key] = of_events[key][:end, 0]
+        features[f"{sequence.name}/first"] = np.int32(first)
+        features[f"{sequence.name}/length"] = np.int32(lengths)
+    return features
+
+
+def records(spec, features):
+    """A dictionary for each row, whose histories are lists of dictionaries, one an event."""
+    features = {key: np.asarray(cells).tolist() for key, cells in features.items()}
+    of_rows = [key for key in features if "/" not in key or key.split("/")[0] in features]
+    count = len(features[f"{spec.sequences[0].name}/first"])
+    found = [{key: features[key][row] for key in of_rows} for row in range(count)]
+    for sequence in spec.sequences:
+        pair = 0
+        for row, record in enumerate(found):
+            record[sequence.name] = []
+            start = features[f"{sequence.name}/first"][row]
+            for event in range(start, start + features[f"{sequence.name}/length"][row]):
+                cells = {}
+                for field in sequence.fields:
+                    column, key = spec.resolved_field(sequence, field), f"/{field.name}"
+                    place = pair if column.kind == "elapsed_time" else event
+                    for end in (key, f"{key}/weights"):
+                        if sequence.name + end in features:
+                            cells[end] = features[sequence.name + end][place]
+                record[sequence.name].append(cells)
+                pair += 1
+    return found
+
+
+def padded_records(spec, features):
+    """The same of features in the padded form."""
+    features = {key: np.asarray(cells).tolist() for key, cells in features.items()}
+    of_rows = [key for key in features if "/" not in key or key.split("/")[0] in features]
+    count = len(features[f"{spec.sequences[0].name}/mask"])
+    found = [{key: features[key][row] for key in of_rows} for row in range(count)]
+    for sequence in spec.sequences:
+        ends = [f"/{field.name}" for field in sequence.fields]
+        ends = [end for name in ends for end in (name, f"{name}/weights")]
+        for row, record in enumerate(found):
+            record[sequence.name] = [
+                {
+                    end: features[sequence.name + end][row][step]
+                    for end in ends
+                    if sequence.name + end in features
+                }
+                for step, is_event in enumerate(features[f"{sequence.name}/mask"][row])
+                if is_event
+            ]
+    return found
