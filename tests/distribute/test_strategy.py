@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from lmn_tf.distribute.strategy import LocalDataset, mirrored
+from lmn_tf.distribute.strategy import LocalDataset, distribute_shares, mirrored
 from lmn_tf.specs.errors import UserError
 
 
@@ -31,3 +31,22 @@ def test_more_gpus_than_there_are(monkeypatch):
 def test_a_dataset_stays_as_it_is():
     dataset = object()
     assert LocalDataset.experimental_distribute_dataset(dataset) is dataset
+
+
+@pytest.mark.parametrize("is_tuple", [False, True])
+def test_each_replica_gets_the_share_of_its_number(is_tuple):
+    strategy = mirrored(3)
+    dataset = tf.data.Dataset.range(2)
+    if is_tuple:
+        dataset = dataset.map(lambda batch: (batch, -batch))
+
+    def share(batch, replica):
+        assert isinstance(batch, tuple) == is_tuple
+        return tf.nest.map_structure(lambda part: part * 10 + replica, batch)
+
+    found = list(distribute_shares(strategy, dataset, share))
+    parts = [[part.numpy() for part in batch.values] for batch in tf.nest.flatten(found)]
+    if is_tuple:
+        assert parts == [[0, 1, 2], [0, 1, 2], [10, 11, 12], [-10, -9, -8]]
+    else:
+        assert parts == [[0, 1, 2], [10, 11, 12]]

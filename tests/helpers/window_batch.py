@@ -1,4 +1,4 @@
-"""Batches whose histories are windows into shared events, and their rows in plain Python."""
+"""Random batches whose histories are windows into shared events."""
 
 import numpy as np
 from kitchen_sink import random_features
@@ -34,49 +34,3 @@ def random_windows(spec, rows=6, length=5, seed=0):
         features[f"{sequence.name}/first"] = np.int32(first)
         features[f"{sequence.name}/length"] = np.int32(lengths)
     return features
-
-
-def records(spec, features):
-    """A dictionary for each row, whose histories are lists of dictionaries, one an event."""
-    features = {key: np.asarray(cells).tolist() for key, cells in features.items()}
-    of_rows = [key for key in features if "/" not in key or key.split("/")[0] in features]
-    count = len(features[f"{spec.sequences[0].name}/first"])
-    found = [{key: features[key][row] for key in of_rows} for row in range(count)]
-    for sequence in spec.sequences:
-        pair = 0
-        for row, record in enumerate(found):
-            record[sequence.name] = []
-            start = features[f"{sequence.name}/first"][row]
-            for event in range(start, start + features[f"{sequence.name}/length"][row]):
-                cells = {}
-                for field in sequence.fields:
-                    column, key = spec.resolved_field(sequence, field), f"/{field.name}"
-                    place = pair if column.kind == "elapsed_time" else event
-                    for end in (key, f"{key}/weights"):
-                        if sequence.name + end in features:
-                            cells[end] = features[sequence.name + end][place]
-                record[sequence.name].append(cells)
-                pair += 1
-    return found
-
-
-def padded_records(spec, features):
-    """The same of features in the padded form."""
-    features = {key: np.asarray(cells).tolist() for key, cells in features.items()}
-    of_rows = [key for key in features if "/" not in key or key.split("/")[0] in features]
-    count = len(features[f"{spec.sequences[0].name}/mask"])
-    found = [{key: features[key][row] for key in of_rows} for row in range(count)]
-    for sequence in spec.sequences:
-        ends = [f"/{field.name}" for field in sequence.fields]
-        ends = [end for name in ends for end in (name, f"{name}/weights")]
-        for row, record in enumerate(found):
-            record[sequence.name] = [
-                {
-                    end: features[sequence.name + end][row][step]
-                    for end in ends
-                    if sequence.name + end in features
-                }
-                for step, is_event in enumerate(features[f"{sequence.name}/mask"][row])
-                if is_event
-            ]
-    return found

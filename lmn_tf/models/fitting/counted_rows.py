@@ -51,9 +51,7 @@ def counted_rows(
     def those():
         return batches.kept(whole[0], counts), *WindowBatches().kept(whole[1:], counts)
 
-    kept = tf.cond(
-        tf.reduce_all(counts), lambda: tf.nest.map_structure(tf.identity, whole), those
-    )
+    kept = tf.cond(tf.reduce_all(counts), lambda: tf.nest.map_structure(tf.identity, whole), those)
     if not tf.executing_eagerly():
         for part, before in zip(tf.nest.flatten(kept), tf.nest.flatten(whole), strict=True):
             part.set_shape([None, *before.shape[1:]])

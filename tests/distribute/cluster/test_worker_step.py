@@ -2,6 +2,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from kitchen_sink import slim_spec
+from window_batch import random_windows
 
 from lmn_tf.distribute.cluster.worker_step import (
     WorkerScope,
@@ -12,6 +14,7 @@ from lmn_tf.distribute.cluster.worker_step import (
     pack,
     unpack,
 )
+from lmn_tf.models.fitting.window_batches import WindowBatches
 
 
 def test_metrics_are_collected_and_all_else_is_written():
@@ -94,6 +97,21 @@ def test_a_batch_comes_out_as_it_went_in(rows):
     for one, other in zip(tf.nest.flatten(unpacked), tf.nest.flatten(batch), strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_windows_are_packed_with_events_of_their_own_number(rows):
+    spec = slim_spec()
+    features = {key: tf.constant(cells[:rows]) for key, cells in random_windows(spec).items()}
+    columns = WindowBatches.from_spec(spec).sequences[0]
+    for key in (*columns.events, *columns.pairs):
+        features[key] = tf.repeat(features[key], 2, axis=0)
+    specs = {key: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for key, v in features.items()}
+    assert can_be_packed(specs)
+    unpacked = unpack(pack(features), specs)
+    assert unpacked.keys() == features.keys()
+    for key, cells in features.items():
+        np.testing.assert_array_equal(unpacked[key], cells)
 
 
 def test_what_can_be_packed():

@@ -3,10 +3,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, slim_spec
+from padded_batch import padded
 from replicas import replicas
+from window_batch import random_windows
 
 from lmn_tf.models import registry
 from lmn_tf.models.fitting.counted_rows import counted_rows, refuse_weights
+from lmn_tf.models.fitting.window_batches import WindowBatches
 from lmn_tf.specs.errors import UserError
 
 SPEC = slim_spec()
@@ -78,6 +81,19 @@ def test_graphs_know_all_but_the_number_of_rows():
         return x
 
     assert kept(np.ones((4, 2), "f"), np.float32([1, 0, 0, 1])).shape == (2, 2)
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_rows_of_windows_leave_with_their_pairs(in_graph):
+    features, labels = random_windows(SPEC, rows=ROWS), random_labels(ROWS)
+    run = tf.function(counted_rows) if in_graph else counted_rows
+    x, y, weights = run(features, labels, WEIGHTS, WindowBatches.from_spec(SPEC))
+    wanted = padded(features, SPEC.sequences, width=5)
+    for key, cells in padded(x, SPEC.sequences, width=5).items():
+        np.testing.assert_array_equal(cells, wanted[key][WEIGHTS > 0], err_msg=key)
+    assert len(x["clicks/elapsed"]) == x["clicks/length"].numpy().sum()
+    np.testing.assert_array_equal(y, labels[WEIGHTS > 0])
+    np.testing.assert_array_equal(weights, WEIGHTS[WEIGHTS > 0])
 
 
 @pytest.mark.parametrize("name", OPTIONS)

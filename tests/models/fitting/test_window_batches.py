@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from kitchen_sink import kitchen_sink_spec, random_features, random_labels
+from padded_batch import padded
 from replicas import replicas
-from window_batch import padded_records, random_windows, records
+from window_batch import random_windows
 
 from lmn_tf.models.fitting.window_batches import (
     WindowBatches,
@@ -19,6 +20,14 @@ ROWS = 10
 
 def tensors(features):
     return {key: tf.constant(cells) for key, cells in features.items()}
+
+
+def check_rows(features, whole, rows):
+    """Features have the chosen rows of others, each with its own history."""
+    found, wanted = (padded(one, SPEC.sequences, width=5) for one in (features, whole))
+    assert found.keys() == wanted.keys()
+    for key, cells in wanted.items():
+        np.testing.assert_array_equal(found[key], cells[rows], err_msg=key)
 
 
 def check_self_contained(features):
@@ -81,8 +90,7 @@ def test_kept_rows_keep_their_windows(keep):
     features = random_windows(SPEC, rows=ROWS)
     found = BATCHES.kept(tensors(features), tf.constant(keep))
     check_self_contained(found)
-    wanted = [row for row, stays in zip(records(SPEC, features), keep, strict=True) if stays]
-    assert records(SPEC, found) == wanted
+    check_rows(found, features, np.array(keep))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
@@ -90,12 +98,12 @@ def test_kept_rows_keep_their_windows(keep):
 def test_shares_are_those_of_a_slow_twin(rows, count):
     features, labels = random_windows(SPEC, rows=rows, seed=rows), random_labels(ROWS)[:rows]
     batch = tensors(features), tf.constant(labels), None
-    size, twin = -(-rows // count), records(SPEC, features)
+    size = -(-rows // count)
     for replica in range(count):
         found, found_labels, nothing = BATCHES.share(batch, tf.constant(replica), count)
         check_self_contained(found)
         part = slice(replica * size, (replica + 1) * size)
-        assert records(SPEC, found) == twin[part]
+        check_rows(found, features, part)
         np.testing.assert_array_equal(found_labels, labels[part])
         assert nothing is None
 
@@ -103,30 +111,33 @@ def test_shares_are_those_of_a_slow_twin(rows, count):
 @pytest.mark.parametrize("rows", [1, 2, 4, 5, 7])
 def test_replicas_get_as_many_rows_as_tensorflow_gives_them(rows):
     strategy = replicas(3)
-    dataset = tf.data.Dataset.range(rows).batch(rows).map(lambda part: tf.ensure_shape(part, [None]))
+    dataset = (
+        tf.data.Dataset.range(rows).batch(rows).map(lambda part: tf.ensure_shape(part, [None]))
+    )
     dataset = dataset.concatenate(dataset)  # whose size of batches TensorFlow does not look up
     for batch in strategy.experimental_distribute_dataset(dataset):
         parts = strategy.experimental_local_results(batch)
         wanted = [BATCHES.share(tf.range(rows), tf.constant(index), 3) for index in range(3)]
-        assert [part.numpy().tolist() for part in parts] == [part.numpy().tolist() for part in wanted]
+        assert [part.numpy().tolist() for part in parts] == [
+            part.numpy().tolist() for part in wanted
+        ]
 
 
 def test_features_alone_are_a_batch():
     features = random_windows(SPEC, rows=4)
     found = BATCHES.share(tensors(features), tf.constant(1), 2)
-    assert records(SPEC, found) == records(SPEC, features)[2:]
+    check_rows(found, features, slice(2, 4))
 
 
 @pytest.mark.parametrize("rows", [1, ROWS])
-def test_padding_keeps_every_row(rows):
+def test_padding_is_that_of_a_slow_twin(rows):
     features = random_windows(SPEC, rows=rows)
-    padded = BATCHES.padded(tensors(features))
-    assert BATCHES.found(padded) == ()
-    mask = padded["clicks/mask"].numpy()
-    assert mask.shape == (rows, 8)
-    assert not padded["clicks/sound"].numpy()[~mask].any()
-    assert not padded["clicks/elapsed"].numpy()[~mask].any()
-    assert padded_records(SPEC, padded) == records(SPEC, features)
+    found = BATCHES.padded(tensors(features))
+    assert BATCHES.found(found) == ()
+    wanted = padded(features, SPEC.sequences, width=8)
+    assert found.keys() == wanted.keys()
+    for key, cells in wanted.items():
+        np.testing.assert_array_equal(found[key], cells, err_msg=key)
 
 
 def test_padded_lengths_are_rounded_up_to_few():
@@ -136,9 +147,9 @@ def test_padded_lengths_are_rounded_up_to_few():
     widths = {}
     for length in (0, 8, 9, 13, 17, 20, 23):
         features = {"h/first": [0], "h/length": [length], "h/a": np.arange(1, 24)}
-        padded = WindowBatches((columns,)).padded(features)["h/a"].numpy()
-        assert padded[0].tolist()[:length] == list(range(1, length + 1))
-        widths[length] = padded.shape[1]
+        found = WindowBatches((columns,)).padded(features)["h/a"].numpy()
+        assert found[0].tolist()[:length] == list(range(1, length + 1))
+        widths[length] = found.shape[1]
     # A dataset of one's own may hold more than the spec keeps.
     assert widths == {0: 8, 8: 8, 9: 12, 13: 16, 17: 20, 20: 20, 23: 23}
 
@@ -148,8 +159,8 @@ def test_no_row_and_no_event_are_padded():
     none = {"h/first": np.zeros(0, "i"), "h/length": np.zeros(0, "i"), "h/a": [], "h/t": []}
     assert WindowBatches((columns,)).padded(none)["h/a"].shape == (0, 4)
     empty = {"h/first": np.zeros(2, "i"), "h/length": np.zeros(2, "i"), "h/a": [], "h/t": []}
-    padded = WindowBatches((columns,)).padded(empty)
-    assert padded["h/t"].numpy().tolist() == [[0.0] * 4] * 2 and not padded["h/mask"].numpy().any()
+    found = WindowBatches((columns,)).padded(empty)
+    assert found["h/t"].numpy().tolist() == [[0.0] * 4] * 2 and not found["h/mask"].numpy().any()
 
 
 def test_graphs_know_all_but_rows_events_and_pairs():
@@ -160,9 +171,9 @@ def test_graphs_know_all_but_rows_events_and_pairs():
     assert shares.element_spec == specs
     kept = dataset.map(lambda batch: BATCHES.kept(batch, tf.ones(5, tf.bool)))
     assert kept.element_spec == specs
-    padded = mapped(dataset, BATCHES.padded).element_spec
-    assert padded["clicks/sound"] == tf.TensorSpec([None, None, 3])
-    assert padded["clicks/mask"] == tf.TensorSpec([None, None], tf.bool)
+    wide = mapped(dataset, BATCHES.padded).element_spec
+    assert wide["clicks/sound"] == tf.TensorSpec([None, None, 3])
+    assert wide["clicks/mask"] == tf.TensorSpec([None, None], tf.bool)
 
 
 def test_a_function_of_features_leaves_labels():
