@@ -54,6 +54,10 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         weights: Float tensor shaped like `ids`, or `None`. Only with `combine`.
         combine: Boolean. Whether the last axis of `ids` is a list to combine.
             Defaults to `False`.
+        counts: Optional float tensor, one number for each id or list: how many rows of the batch
+            share the look-up, which is as often as the regularizer counts it. Defaults to once.
+        batch: Optional integer scalar tensor. Rows of the batch that the regularizer is averaged
+            over. Defaults to the first axis of `ids`.
 
     Returns:
         Float tensor of shape `(..., embedding_dim)`.
@@ -120,17 +124,23 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         self.built = True
 
     def call(
-        self, ids: tf.Tensor, weights: tf.Tensor | None = None, combine: bool = False
+        self,
+        ids: tf.Tensor,
+        weights: tf.Tensor | None = None,
+        combine: bool = False,
+        counts: tf.Tensor | None = None,
+        batch: tf.Tensor | None = None,
     ) -> tf.Tensor:
+        lookups = _Lookups(ids, combine, counts, batch) if self.regularizer else None
         present = tf.cast(tf.not_equal(ids, 0), self.compute_dtype)
         if not combine:
-            return self._rows(ids, present)
+            return self._rows(ids, present, lookups)
         share = self._share(present if weights is None else present * weights)
         if self.vocabulary_size <= _FEW_ROWS:
-            return self._combine_few(ids, share)
-        return tf.reduce_sum(self._rows(ids, share), axis=-2)
+            return self._combine_few(ids, share, lookups)
+        return tf.reduce_sum(self._rows(ids, share, lookups), axis=-2)
 
-    def _rows(self, ids, factors):
+    def _rows(self, ids, factors, lookups):
         """Rows of the ids times `factors`, which are 0 at id 0."""
         if self.vocabulary_size <= _FEW_ROWS:
             rows = _gather_few(tf.convert_to_tensor(self.embeddings.value), ids)
@@ -139,8 +149,7 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         rows = tf.cast(rows, self.compute_dtype)
         if self.regularizer:
             squares = tf.reduce_sum(tf.square(tf.cast(rows, tf.float32)), axis=-1)
-            read = tf.cast(tf.not_equal(ids, 0), tf.float32)
-            self._add_decay(tf.reduce_sum(squares * read), tf.shape(ids)[0])
+            self._add_decay(tf.reduce_sum(squares * lookups.times), lookups.batch)
         return rows * factors[..., None]
 
     def _share(self, weights):
@@ -154,7 +163,7 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
             norm = tf.where(norm > 0, tf.sqrt(tf.where(norm > 0, norm, 1.0)), 0.0)
         return tf.math.divide_no_nan(weights, norm)
 
-    def _combine_few(self, ids, share):
+    def _combine_few(self, ids, share, lookups):
         rows = self.vocabulary_size
         shape = tf.shape(ids)
         lists = tf.math.reduce_prod(shape[:-1])
@@ -168,11 +177,10 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         table = tf.cast(self.embeddings.value, self.compute_dtype)
         if self.regularizer:
             squares = tf.reduce_sum(tf.square(tf.cast(table, tf.float32)), axis=-1)
-            rows_read = tf.reshape(tf.where(tf.equal(ids, 0), -1, tf.cast(ids, tf.int32)), [-1])
             times = tf.math.unsorted_segment_sum(
-                tf.ones_like(rows_read, tf.float32), rows_read, rows
+                tf.reshape(lookups.times, [-1]), tf.reshape(tf.cast(ids, tf.int32), [-1]), rows
             )
-            self._add_decay(tf.reduce_sum(squares * times), shape[0])
+            self._add_decay(tf.reduce_sum(squares * times), lookups.batch)
         combined = tf.matmul(by_row, table)
         combined = tf.reshape(combined, tf.concat([shape[:-1], [self.embedding_dim]], axis=0))
         return tf.ensure_shape(combined, [*ids.shape[:-1], self.embedding_dim])
@@ -186,6 +194,8 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         ids_shape: tuple[int | None, ...],
         weights_shape: tuple[int | None, ...] | None = None,
         combine: bool = False,
+        counts_shape: tuple[int | None, ...] | None = None,
+        batch_shape: tuple[int | None, ...] | None = None,
     ) -> tuple[int | None, ...]:
         lead = tuple(ids_shape)[:-1] if combine else tuple(ids_shape)
         return (*lead, self.embedding_dim)
@@ -201,6 +211,16 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
             "regularizer": self.regularizer,
             "placement": self.placement,
         }
+
+
+class _Lookups:
+    """How often each look-up counts in the regularizer, and the rows that it is averaged over."""
+
+    def __init__(self, ids, combine, counts, batch):
+        self.times = tf.cast(tf.not_equal(ids, 0), tf.float32)
+        if counts is not None:
+            self.times *= counts[..., None] if combine else counts
+        self.batch = tf.shape(ids)[0] if batch is None else batch
 
 
 @tf.custom_gradient

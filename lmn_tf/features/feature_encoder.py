@@ -10,6 +10,9 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.features.embedding_table import EmbeddingTable
+from lmn_tf.features.encoded_history import EncodedHistory
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.windows import Windows
 from lmn_tf.specs.errors import did_you_mean
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -27,6 +30,8 @@ class EncodedColumn:
         rank: Integer. Axes of a cell: 0 for one id or number, 1 for a list of ids or a vector.
             Defaults to `0`.
         weights: Key of the weights of a list, or `None`. Defaults to `None`.
+        of_pairs: Boolean. Whether a field of a sequence depends on the row as well as on the event,
+            as the time between them does. Defaults to `False`.
 
     Example:
 
@@ -39,6 +44,7 @@ class EncodedColumn:
     table: str | None
     rank: int = 0
     weights: str | None = None
+    of_pairs: bool = False
 
     @classmethod
     def from_column(cls, spec: FeatureSpec, column: Any, key: str) -> EncodedColumn:
@@ -101,8 +107,10 @@ class FeatureEncoder(keras.layers.Layer):
 
     Call arguments:
         features: Dictionary of the batch's columns, ids as integers. Shapes are `(batch,)`, with
-            `values` or `size` as last axis for lists and vectors, and `length` as second axis for
-            the fields of sequences. Other keys are ignored.
+            `values` or `size` as last axis for lists and vectors. Sequences are in the form that
+            `make_dataset` yields, events and the windows of the rows into them; or padded, with
+            `SEQUENCE/mask` `(batch, length)` and `length` as second axis of their fields. Other
+            keys are ignored.
 
     Returns:
         Dictionary with `"user"`, `"item"`, `"context"` and `"cross"`, float tensors of shape
@@ -163,10 +171,31 @@ class FeatureEncoder(keras.layers.Layer):
         self.built = True
 
     def call(self, features: dict[str, tf.Tensor]) -> dict[str, Any]:
-        vectors = {
-            name: self._encode(features, column, lead=1) for name, column in self._columns.items()
+        groups = self.encode(features)
+        groups["histories"] = {
+            name: {
+                "history": history.padded,
+                "mask": history.mask,
+                "target": history.target,
+                "ids": history.padded_ids,
+            }
+            for name, history in groups["histories"].items()
         }
-        batch = tf.shape(next(iter(features.values())))[0]
+        return groups
+
+    def encode(self, features: dict[str, tf.Tensor]) -> dict[str, Any]:
+        """As a call, with each sequence as an `EncodedHistory`: its events once.
+
+        Args:
+            features: Dictionary of the batch's columns.
+
+        Returns:
+            Dictionary of the groups, and `"histories"`: a dictionary of `EncodedHistory`.
+        """
+        if not self.built:
+            self.build()
+        vectors = {name: self._encode(features, column) for name, column in self._columns.items()}
+        batch = tf.shape(next(iter(vectors.values())))[0]
         groups = {
             role: self._concat([vectors[column.key] for column in columns], batch)
             for role, columns in self._roles.items()
@@ -176,13 +205,26 @@ class FeatureEncoder(keras.layers.Layer):
         }
         return groups
 
-    def signature(self) -> dict[str, tf.TensorSpec]:
-        """Returns the columns that the encoder reads: a dictionary of `tf.TensorSpec`."""
+    def signature(self, padded: bool = True) -> dict[str, tf.TensorSpec]:
+        """Returns the columns that the encoder reads.
+
+        Args:
+            padded: Boolean. Whether sequences are in the padded form, else events and windows as
+                `make_dataset` yields them. Defaults to `True`.
+
+        Returns:
+            Dictionary of `tf.TensorSpec`.
+        """
         columns = [(column, 1) for column in self._columns.values()]
         signature = {}
         for name, (alike, added) in self._events.items():
-            columns += [(column, 2) for column in [*(pair[1] for pair in alike), *added]]
-            signature[f"{name}/mask"] = tf.TensorSpec((None, None), tf.bool, f"{name}/mask")
+            lead = 2 if padded else 1
+            columns += [(column, lead) for column in [*(pair[1] for pair in alike), *added]]
+            if padded:
+                signature[f"{name}/mask"] = tf.TensorSpec((None, None), tf.bool, f"{name}/mask")
+                continue
+            for key in (f"{name}/first", f"{name}/length"):
+                signature[key] = tf.TensorSpec((None,), tf.int32, key)
         for column, lead in columns:
             width = column.width if column.table is None else None
             shape = (None,) * lead + (width,) * column.rank
@@ -212,6 +254,8 @@ class FeatureEncoder(keras.layers.Layer):
         for field in sequence.fields:
             column = self.spec.resolved_field(sequence, field)
             encoded = EncodedColumn.from_column(self.spec, column, f"{sequence.name}/{field.name}")
+            if column.kind == "elapsed_time":
+                encoded = dataclasses.replace(encoded, of_pairs=True)
             if field.like is not None and self.spec.feature(field.like).role == "item":
                 alike.append((field.like, encoded))
             else:
@@ -260,36 +304,71 @@ class FeatureEncoder(keras.layers.Layer):
                 )
         return projections
 
-    def _encode(self, features, column, lead):
-        """Returns the vectors of a column with `lead` leading axes."""
-        values = _column(features, column.key, lead + column.rank)
+    def _encode(self, features, column, positions=None):
+        """Returns the vectors `(batch, width)` of a column; `(events, width)` with positions."""
+        values = self._flat(features, column.key, column.rank, positions)
         if column.table is None:
             values = tf.cast(values, self.compute_dtype)
             return values if column.rank else values[..., None]
         weights = None
         if column.weights is not None:
-            weights = _column(features, column.weights, lead + column.rank)
-        return self.tables[column.table](values, weights=weights, combine=column.rank > 0)
+            weights = self._flat(features, column.weights, column.rank, positions)
+        counted = {}
+        if positions is not None:
+            counted = {"counts": positions.event_weights, "batch": positions.batch}
+            if column.of_pairs:
+                counted["counts"] = positions.of_pairs.event_weights
+        return self.tables[column.table](
+            values, weights=weights, combine=column.rank > 0, **counted
+        )
+
+    def _flat(self, features, key, rank, positions):
+        """Returns a column with one leading axis."""
+        if positions is None or isinstance(positions, Windows):
+            return _column(features, key, 1 + rank)
+        return positions.take(_column(features, key, 2 + rank))
+
+    def _positions(self, name, features):
+        """Returns where the rows find the events of a sequence."""
+        first = features.get(f"{name}/first")
+        if first is None:
+            mask = tf.cast(_column(features, f"{name}/mask", 2), tf.bool)
+            return ValidPositions(mask, mask)
+        alike, added = self._events[name]
+        length = _column(features, f"{name}/length", 1)
+        num_events = tf.reduce_max(tf.concat([[0], first + length], axis=0))
+        for column in [*(column for _, column in alike), *added]:
+            if not column.of_pairs:
+                num_events = tf.shape(_column(features, column.key, 1 + column.rank))[0]
+                break
+        return Windows(first, length, num_events)
 
     def _history(self, name, features, vectors, item):
         alike, added = self._events[name]
-        parts = [self._encode(features, column, lead=2) for _, column in alike]
-        history = self._concat(parts, 0) if parts else 0.0
+        positions = self._positions(name, features)
+        parts = [self._encode(features, column, positions) for _, column in alike]
+        events, row_part = (self._concat(parts, 0) if parts else None), None
         for column in added:
-            history += self.projections[column.key](self._encode(features, column, lead=2))
+            part = self.projections[column.key](self._encode(features, column, positions))
+            if column.of_pairs:
+                row_part = part if row_part is None else row_part + part
+            else:
+                events = part if events is None else events + part
+        width = self.widths["histories"][name]
+        if events is None:
+            events = tf.zeros([positions.num_events, width], self.compute_dtype)
         if alike:
             target = self._concat([vectors[feature] for feature, _ in alike], 0)
         elif self.widths["item"]:
             target = self.projections[name](item)
         else:
-            target = tf.zeros_like(history[:, 0])
-        mask = tf.cast(_column(features, f"{name}/mask", 2), tf.bool)
+            target = tf.zeros([positions.batch, width], self.compute_dtype)
         ids = {
-            feature: (features[column.key], features[feature])
+            feature: (self._flat(features, column.key, column.rank, positions), features[feature])
             for feature, column in alike
             if column.table is not None
         }
-        return {"history": history, "mask": mask, "target": target, "ids": ids}
+        return EncodedHistory(events, positions, row_part, target, ids)
 
     def _concat(self, parts, batch):
         if not parts:

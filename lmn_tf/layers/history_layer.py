@@ -1,4 +1,4 @@
-"""Base class of layers that read padded histories."""
+"""Base class of layers that read histories."""
 
 from typing import Any
 
@@ -6,10 +6,12 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.keras_internals import keras_mask
+from lmn_tf.layers.base import check_axes
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 class HistoryLayer(keras.layers.Layer):
-    """A layer that maps a padded history to one output per row.
+    """A layer that maps a history to one output per row.
 
     The first input may carry a Keras mask, which `mask_of` returns. The output carries none, since
     it has no positions; a layer that keeps positions overrides `compute_mask`. `supports_jit` is
@@ -53,3 +55,29 @@ def mask_of(history: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
     True
     """
     return keras_mask(history) if mask is None else mask
+
+
+def positions_of(
+    history: tf.Tensor, mask: tf.Tensor | None, windows: ValidPositions | None
+) -> ValidPositions:
+    """Returns where the rows of a layer's call find their events.
+
+    Args:
+        history: Float tensor of shape `(batch, length, d)`, which may carry a Keras mask; or with
+            `windows` of shape `(events, d)`.
+        mask: Boolean tensor of shape `(batch, length)`, or `None`.
+        windows: `Windows` into the events, or `None`.
+
+    Raises:
+        ValueError: If `history` has another number of axes.
+
+    Example:
+
+    >>> positions_of(np.ones((2, 5, 8)), None, None).events(np.ones((2, 5, 8))).shape
+    TensorShape([10, 8])
+    """
+    if windows is None:
+        check_axes("history", history.shape)
+        return ValidPositions(mask_of(history, mask), history)
+    check_axes("history", history.shape, "(events, d)")
+    return windows

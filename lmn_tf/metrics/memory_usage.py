@@ -72,7 +72,7 @@ class MemoryUsage(keras.metrics.Metric):
             for _ in range(slots.shape.rank - mask.shape.rank):
                 mask = mask[..., tf.newaxis]
             # Not a product: the weights of padding may be NaN.
-            weights = tf.where(tf.broadcast_to(mask, tf.shape(weights)) > 0, weights, 0.0)
+            weights = tf.where(tf.broadcast_to(mask, tf.shape(weights)) > 0, weights * mask, 0.0)
         slots, weights = tf.reshape(slots, [-1]), tf.reshape(weights, [-1])
         reads = self.reads.value
         if isinstance(reads, tf.distribute.DistributedValues) or not hasattr(reads, "scatter_add"):

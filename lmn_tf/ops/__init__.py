@@ -19,9 +19,11 @@ from lmn_tf.ops.sequence.masked import (
     zero_padding,
 )
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.windows import Windows
 
 __all__ = [
     "ValidPositions",
+    "Windows",
     "distinct_ids",
     "is_compiling_with_xla",
     "key_balance",

@@ -176,7 +176,7 @@ class CTRModel(WithOptions, keras.Model):
         self.build()
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        groups = self.encoder(features)
+        groups = self.encoder.encode(features)
         return self.combine(groups, self.read_histories(groups, training=training), training)
 
     def combine(

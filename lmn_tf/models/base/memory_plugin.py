@@ -78,9 +78,9 @@ class MemoryPlugin(CTRModel):
     ) -> list[tf.Tensor]:
         parts = super().read_histories(groups, training=training)
         if self.options.memorize == "history":
-            for name, tensors in groups["histories"].items():
-                sequence = {"mask": tensors["mask"], "target": tensors["target"]}
-                parts.append(self._read(name, tensors["history"], groups, training, **sequence))
+            for name, history in groups["histories"].items():
+                sequence = {"mask": history.mask, "target": history.target}
+                parts.append(self._read(name, history.padded, groups, training, **sequence))
         return parts
 
     def interact(

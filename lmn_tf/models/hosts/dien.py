@@ -76,10 +76,10 @@ class DIEN(CTRModel):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         parts = []
-        for name, tensors in groups["histories"].items():
-            history, target, mask = tensors["history"], tensors["target"], tensors["mask"]
-            parts.append(self.evolutions[name](history, target, mask=mask, training=training))
+        for name, history in groups["histories"].items():
+            events, target, mask = history.padded, history.target, history.mask
+            parts.append(self.evolutions[name](events, target, mask=mask, training=training))
             if self.pool is not None:
-                pooled = self.pool(history, mask=mask)
+                pooled = self.pool(events, mask=mask)
                 parts += [pooled, pooled * target]
         return parts

@@ -74,16 +74,16 @@ class DIN(CTRModel):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         parts = []
-        for name, tensors in groups["histories"].items():
+        for name, history in groups["histories"].items():
             if self.options.attention:
                 parts.append(
                     self.attention_layers[name](
-                        tensors["history"],
-                        tensors["target"],
-                        mask=tensors["mask"],
+                        history.padded,
+                        history.target,
+                        mask=history.mask,
                         training=training,
                     )
                 )
             if self.pool is not None:
-                parts.append(self.pool(tensors["history"], mask=tensors["mask"]))
+                parts.append(self.pool(history.padded, mask=history.mask))
         return parts

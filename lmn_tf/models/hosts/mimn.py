@@ -76,9 +76,9 @@ class MIMN(CTRModel):
     ) -> list[tf.Tensor]:
         return [
             self.interests[name](
-                tensors["history"], tensors["target"], mask=tensors["mask"], training=training
+                history.padded, history.target, mask=history.mask, training=training
             )
-            for name, tensors in groups["histories"].items()
+            for name, history in groups["histories"].items()
         ]
 
     def initial_state(self, batch_size: int | tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:

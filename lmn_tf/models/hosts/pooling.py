@@ -53,6 +53,5 @@ class Pooling(CTRModel):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         return [
-            self.pool(history["history"], mask=history["mask"])
-            for history in groups["histories"].values()
+            self.pool(history.padded, mask=history.mask) for history in groups["histories"].values()
         ]

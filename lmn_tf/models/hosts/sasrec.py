@@ -78,9 +78,9 @@ class SASRec(CTRModel):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         parts = []
-        for name, tensors in groups["histories"].items():
+        for name, history in groups["histories"].items():
             state = self.history_encoders[name](
-                tensors["history"], mask=tensors["mask"], training=training
+                history.padded, mask=history.mask, training=training
             )
-            parts += [state, state * tensors["target"]]
+            parts += [state, state * history.target]
         return parts

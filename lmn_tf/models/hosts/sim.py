@@ -108,29 +108,25 @@ class SIM(LabelledLoss, DIN):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         histories = groups["histories"]
-        newest = {name: self._newest(tensors) for name, tensors in histories.items()}
+        length = self.options.short_length
+        newest = {name: history.newest(length) for name, history in histories.items()}
         parts = super().read_histories({**groups, "histories": newest}, training=training)
-        for name, tensors in histories.items():
-            scores, mask = self._search(name, tensors, groups)
+        for name, history in histories.items():
+            scores, mask = self._search(name, history, groups)
             positions, kept = top_positions(scores, mask, self.options.search_top_k)
-            found = take_positions(tensors["history"], positions)
-            parts.append(self.found_attention[name](found, tensors["target"], mask=kept))
+            found = take_positions(history.padded, positions)
+            parts.append(self.found_attention[name](found, history.target, mask=kept))
         return parts
 
-    def _newest(self, tensors):
-        mask, length = tensors["mask"], self.options.short_length
-        positions, kept = top_positions(tf.zeros_like(mask, tf.float32), mask, length)
-        return {**tensors, "history": take_positions(tensors["history"], positions), "mask": kept}
-
-    def _search(self, name, tensors, groups):
+    def _search(self, name, history, groups):
         """Returns the scores of a history's events, and the mask of those that may be found."""
-        mask = tensors["mask"]
+        mask = history.mask
         if self.options.search == "hard":
-            held = held_ids(*tensors["ids"][self.search_fields[name]])
+            held = held_ids(*history.padded_ids[self.search_fields[name]])
             mask = tf.logical_and(mask, tf.reduce_any(held, axis=-1))
             return tf.zeros_like(mask, tf.float32), mask
         logits, scores = self.searches[name](
-            tensors["history"], tensors["target"], mask=mask, return_scores=True
+            history.padded, history.target, mask=mask, return_scores=True
         )
         groups.setdefault("noted", {})[name] = logits
         return scores, mask

@@ -164,34 +164,34 @@ class UBR4CTR(LabelledLoss, CTRModel):
     ) -> list[tf.Tensor]:
         return [
             self.retrievals[name](
-                tensors["history"],
-                tensors["target"],
-                *self._search(name, tensors, groups, training),
-                mask=tensors["mask"],
+                history.padded,
+                history.target,
+                *self._search(name, history, groups, training),
+                mask=history.mask,
             )
-            for name, tensors in groups["histories"].items()
+            for name, history in groups["histories"].items()
         ]
 
-    def _search(self, name, tensors, groups, training):
+    def _search(self, name, history, groups, training):
         """Returns the parts of the events' scores, and the weight of each part."""
         if self.options.retrieval == "self_attention":
             # The events' vectors learn from the predictor alone.
-            history = tf.stop_gradient(tensors["history"])
-            attention = self.selectors[name](history, mask=tensors["mask"])
+            vectors = tf.stop_gradient(history.padded)
+            attention = self.selectors[name](vectors, mask=history.mask)
             return attention, tf.ones_like(attention[:, 0])
-        keep = self._keep(name, tensors, groups, training)
+        keep = self._keep(name, history, groups, training)
         matches = [
-            self.matches[f"{name}/{field}"](*ids, mask=tensors["mask"], training=training)
-            for field, ids in tensors["ids"].items()
+            self.matches[f"{name}/{field}"](*ids, mask=history.mask, training=training)
+            for field, ids in history.padded_ids.items()
         ]
         return tf.stack(matches, axis=-1), keep
 
-    def _keep(self, name, tensors, groups, training):
+    def _keep(self, name, history, groups, training):
         """Returns 1 for each field of the candidate to search for, else 0: `(batch, fields)`."""
         if self.options.field_selection == "all":
-            return tf.ones([tf.shape(tensors["target"])[0], len(tensors["ids"])])
+            return tf.ones([tf.shape(history.target)[0], len(history.padded_ids)])
         # The fields' vectors learn from the predictor alone.
-        fields = tf.stop_gradient(self._field_vectors(name, tensors["target"]))
+        fields = tf.stop_gradient(self._field_vectors(name, history.target))
         logits = tf.cast(self.selectors[name](fields), tf.float32)
         keep = self._choose(logits, training)
         if self.options.field_selection == "straight_through":

@@ -99,14 +99,14 @@ class IMN(CTRModel):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         parts = []
-        for entropy, (name, tensors) in zip(
+        for entropy, (name, history) in zip(
             self._entropies.metrics, groups["histories"].items(), strict=True
         ):
-            history, target = tensors["history"], tensors["target"]
+            events, target = history.padded, history.target
             if name in self.position_layers:
-                history = self.position_layers[name](history, mask=tensors["mask"])
+                events = self.position_layers[name](events, mask=history.mask)
             with self._watched(name, entropy, training):
-                parts.append(self.memories[name](history, target, mask=tensors["mask"]))
+                parts.append(self.memories[name](events, target, mask=history.mask))
         return parts
 
     def _watched(self, name, entropy, training):

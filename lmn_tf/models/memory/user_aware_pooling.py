@@ -68,7 +68,7 @@ class UserAwarePooling(DIN):
     ) -> list[tf.Tensor]:
         parts = super().read_histories(groups, training=training)
         user = groups["user"] if self.encoder.widths["user"] else None
-        for name, tensors in groups["histories"].items():
-            queries = self.queries[name](tensors["history"], user=user, mask=tensors["mask"])
-            parts.append(self.query_pool(queries, mask=tensors["mask"]))
+        for name, history in groups["histories"].items():
+            queries = self.queries[name](history.padded, user=user, mask=history.mask)
+            parts.append(self.query_pool(queries, mask=history.mask))
         return parts

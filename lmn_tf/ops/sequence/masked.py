@@ -106,23 +106,23 @@ def masked_moments(
 
     Args:
         inputs: Float tensor of shape `(..., d)`.
-        mask: Boolean tensor of shape `(...)`, true where valid. Defaults to
-            `None`, which means that every position is.
+        mask: Boolean tensor of shape `(...)`, true where valid; or float tensor,
+            how often each position counts. Defaults to `None`, which means once.
 
     Returns:
         Tuple `(count, mean, variance)` in float32: a scalar and two tensors of
         shape `(d,)`; all 0 when nothing is valid.
     """
-    inputs = zero_padding(tf.cast(inputs, tf.float32), mask)
+    weights = tf.ones(tf.shape(inputs)[:-1]) if mask is None else tf.cast(mask, tf.float32)
+    counts = None if mask is None else weights > 0
+    inputs = zero_padding(tf.cast(inputs, tf.float32), counts)
     axes = list(range(inputs.shape.rank - 1))
-    if mask is None:
-        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
-    else:
-        count = tf.reduce_sum(tf.cast(mask, tf.float32))
+    count = tf.reduce_sum(weights)
     divisor = tf.maximum(count, 1.0)
-    mean = tf.reduce_sum(inputs, axes) / divisor
-    deviation = zero_padding(inputs - mean, mask)
-    return count, mean, tf.reduce_sum(tf.square(deviation), axes) / divisor
+    weights = weights[..., None]
+    mean = tf.reduce_sum(inputs * weights, axes) / divisor
+    deviation = zero_padding(inputs - mean, counts)
+    return count, mean, tf.reduce_sum(tf.square(deviation) * weights, axes) / divisor
 
 
 def top_positions(

@@ -92,6 +92,10 @@ class ValidPositions:
     whose results are put back in place. `N` is known only at run time, so inside
     XLA the list holds all `B * L` positions, and `valid` marks those that count.
 
+    Each position is an event that one row sees; `Windows` has the same methods for events that many
+    rows share. Layers are written for both: they work on events while they can, and on pairs of a
+    row and an event of its window where they must.
+
     Args:
         mask: Boolean tensor of shape `(B, L)`, true where valid, or `None` when
             every position is.
@@ -146,6 +150,48 @@ class ValidPositions:
                 mask = tf.reshape(self.mask, tf.concat([shape[:2], tf.ones_like(shape[2:])], 0))
                 sequence = tf.where(mask, sequence, tf.zeros([], flat.dtype))
         return tf.ensure_shape(sequence, [*self._static, *flat.shape[1:]])
+
+    def events(self, history: tf.Tensor) -> tf.Tensor:
+        """Lists the events of a `(B, L, ...)` history as `(N, ...)`."""
+        return self.take(history)
+
+    def pairs(self, events: tf.Tensor) -> tf.Tensor:
+        """Takes the events `(N, ...)` of all pairs: here each event is one."""
+        return events
+
+    def of_events(self, per_row: tf.Tensor) -> tf.Tensor:
+        """Takes for each event its row of `(B, d)`, as `(N, d)`."""
+        return self.repeat(per_row)
+
+    @property
+    def of_pairs(self) -> ValidPositions:
+        """The positions of the pairs, of which each is an event of its own."""
+        return self
+
+    @property
+    def event_weights(self) -> tf.Tensor | None:
+        """How often each event counts in a mean over all pairs, float32 `(N,)`; `None` for once."""
+        return None if self.valid is None else tf.cast(self.valid, tf.float32)
+
+    @property
+    def num_events(self) -> tf.Tensor:
+        """Number of events that are listed, an int32 scalar."""
+        return tf.size(self._indices) if self.is_compact else self.batch * self.length
+
+    @property
+    def num_pairs(self) -> tf.Tensor:
+        """Number of valid positions of the batch, an int32 scalar."""
+        if self.mask is None:
+            return self.batch * self.length
+        return tf.reduce_sum(tf.cast(self.mask, tf.int32))
+
+    def event_sum(self, events: tf.Tensor) -> tf.Tensor:
+        """Sums `(N, d)` over the events of each row, as `(B, d)`."""
+        return self.row_sum(events)
+
+    def event_mean(self, events: tf.Tensor) -> tf.Tensor:
+        """Averages `(N, d)` over the events of each row; exactly 0 where there are none."""
+        return self._averaged(self.event_sum(events))
 
     def repeat(self, per_row: tf.Tensor) -> tf.Tensor:
         """Repeats `(B, d)` rows for each of their positions, as `(N, d)`."""
@@ -212,21 +258,24 @@ class ValidPositions:
 
     def row_mean(self, flat: tf.Tensor) -> tf.Tensor:
         """Averages `(N, d)` over the valid positions of each row; 0 where there are none."""
-        total = self.row_sum(flat)
+        return self._averaged(self.row_sum(flat))
+
+    def _averaged(self, total):
         if self.mask is None:
             count = tf.fill([self.batch, 1], tf.cast(self.length, tf.float32))
         else:
             count = tf.reduce_sum(tf.cast(self.mask, tf.float32), axis=1, keepdims=True)
         return total / tf.cast(tf.maximum(count, 1.0), total.dtype)
 
-    def mean(self, flat: tf.Tensor) -> tf.Tensor:
-        """Averages `(N,)` over the valid positions of the batch; 0 when there are none."""
-        if self.valid is not None:
-            count = tf.reduce_sum(tf.cast(self.valid, flat.dtype))
-            flat = tf.where(self.valid, flat, tf.zeros([], flat.dtype))
-        else:
-            count = tf.cast(tf.shape(flat)[0], flat.dtype)
-        return tf.reduce_sum(flat) / tf.maximum(count, 1.0)
+    def mean(self, events: tf.Tensor) -> tf.Tensor:
+        """Averages `(N,)` values of events over all pairs; 0 when there are none."""
+        weights = self.event_weights
+        if weights is None:
+            return tf.reduce_sum(events) / tf.cast(tf.maximum(tf.size(events), 1), events.dtype)
+        # Not a product: what no row sees may be NaN.
+        weights = tf.cast(weights, events.dtype)
+        seen = tf.where(weights > 0, events * weights, tf.zeros([], events.dtype))
+        return tf.reduce_sum(seen) / tf.maximum(tf.reduce_sum(weights), 1.0)
 
 
 def _flat(sequence):

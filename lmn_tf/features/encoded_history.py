@@ -1,0 +1,96 @@
+"""An encoded sequence of a batch."""
+
+import functools
+
+import tensorflow as tf
+
+from lmn_tf.ops.sequence.masked import take_positions, top_positions
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.windows import Windows
+
+
+class EncodedHistory:
+    """A sequence of a batch, encoded: its events once, and the windows of the rows into them.
+
+    Args:
+        events: Float tensor of shape `(events, d)`: what depends on the event alone.
+        event_windows: `Windows` of the rows into the events; or `ValidPositions` where the batch
+            came in its padded form.
+        row_part: Float tensor of shape `(pairs, d)`: what each row adds to the vector of an event,
+            such as the time that has passed; or `None`. Defaults to `None`.
+        target: Float tensor of shape `(batch, d)`: the candidate in the space of the events.
+            Defaults to `None`.
+        ids: Dictionary from an item feature to the pair of the events' ids `(events, ...)` and the
+            candidate's `(batch, ...)`. Defaults to `None`.
+
+    Attributes:
+        vectors: Float tensor of shape `(events, d)`: the events with all their fields. Where a
+            field depends on the row as well, each pair of a row and an event is one, `(pairs, d)`.
+        windows: The windows of the rows into `vectors`.
+
+    Example:
+
+    >>> from lmn_tf.ops import Windows
+    >>> events = tf.constant([[1.0], [2.0], [3.0]])
+    >>> history = EncodedHistory(events, Windows([0, 1], [2, 2], num_events=3))
+    >>> history.padded[:, :, 0].numpy().tolist()
+    [[1.0, 2.0], [2.0, 3.0]]
+    """
+
+    def __init__(
+        self,
+        events: tf.Tensor,
+        event_windows: ValidPositions,
+        row_part: tf.Tensor | None = None,
+        target: tf.Tensor | None = None,
+        ids: dict[str, tuple[tf.Tensor, tf.Tensor]] | None = None,
+    ) -> None:
+        self.events = events
+        self.event_windows = event_windows
+        self.target = target
+        self.ids = ids or {}
+        self._row_part = row_part
+
+    @functools.cached_property
+    def vectors(self) -> tf.Tensor:
+        """The events with all their fields."""
+        if self._row_part is None:
+            return self.events
+        return self.event_windows.pairs(self.events) + self._row_part
+
+    @functools.cached_property
+    def windows(self) -> ValidPositions:
+        """The windows of the rows into `vectors`."""
+        return self.event_windows if self._row_part is None else self.event_windows.of_pairs
+
+    @functools.cached_property
+    def padded(self) -> tf.Tensor:
+        """The events of each row in the padded form, `(batch, length, d)`; 0 at padding."""
+        return self.windows.put(self.windows.pairs(self.vectors))
+
+    @property
+    def mask(self) -> tf.Tensor:
+        """Boolean tensor of shape `(batch, length)`, true where `padded` is valid."""
+        return self.windows.mask
+
+    def newest(self, count: int) -> "EncodedHistory":
+        """Returns the history with at most `count` events of each row, the newest; without `ids`.
+
+        Args:
+            count: Integer.
+        """
+        if isinstance(self.windows, Windows):
+            return EncodedHistory(self.vectors, self.windows.newest(count), target=self.target)
+        positions, kept = top_positions(tf.zeros_like(self.mask, tf.float32), self.mask, count)
+        windows = ValidPositions(kept, kept)
+        events = windows.take(take_positions(self.padded, positions))
+        return EncodedHistory(events, windows, target=self.target)
+
+    @functools.cached_property
+    def padded_ids(self) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """`ids` with the events' ids in the padded form, `(batch, length, ...)`."""
+        windows = self.event_windows
+        return {
+            feature: (windows.put(windows.pairs(events)), candidate)
+            for feature, (events, candidate) in self.ids.items()
+        }
