@@ -73,6 +73,23 @@ class EncodedHistory:
         """Boolean tensor of shape `(batch, length)`, true where `padded` is valid."""
         return self.windows.mask
 
+    def __getitem__(self, key: str) -> tf.Tensor | dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Returns a part of `as_padded`."""
+        return self.as_padded()[key]
+
+    def as_padded(self) -> dict[str, tf.Tensor | dict[str, tuple[tf.Tensor, tf.Tensor]]]:
+        """Returns the padded form, as a call of `FeatureEncoder` does.
+
+        Returns:
+            Dictionary of `"history"`, `"mask"`, `"target"` and `"ids"`.
+        """
+        return {
+            "history": self.padded,
+            "mask": self.mask,
+            "target": self.target,
+            "ids": self.padded_ids,
+        }
+
     def newest(self, count: int) -> "EncodedHistory":
         """Returns the history with at most `count` events of each row, the newest; without `ids`.
 

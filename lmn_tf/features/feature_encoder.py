@@ -173,13 +173,7 @@ class FeatureEncoder(keras.layers.Layer):
     def call(self, features: dict[str, tf.Tensor]) -> dict[str, Any]:
         groups = self.encode(features)
         groups["histories"] = {
-            name: {
-                "history": history.padded,
-                "mask": history.mask,
-                "target": history.target,
-                "ids": history.padded_ids,
-            }
-            for name, history in groups["histories"].items()
+            name: history.as_padded() for name, history in groups["histories"].items()
         }
         return groups
 

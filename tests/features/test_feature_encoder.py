@@ -67,7 +67,9 @@ def test_the_history_is_of_the_candidates_kind():
     for name in ("item", "tags", "topics"):
         features[f"clicks/{name}"][:, 2] = features[name]
     clicks = encoder(features)["histories"]["clicks"]
-    np.testing.assert_allclose(clicks["history"][:, 2], clicks["target"], rtol=1e-6)
+    valid = features["clicks/mask"][:, 2]
+    assert valid.any()
+    np.testing.assert_allclose(clicks["history"].numpy()[valid, 2], clicks["target"].numpy()[valid], rtol=1e-6)
 
 
 def test_other_fields_are_projected_and_added():
@@ -77,7 +79,8 @@ def test_other_fields_are_projected_and_added():
     changed = {**features, "clicks/dwell": features["clicks/dwell"] + 1.0}
     after = encoder(changed)["histories"]["clicks"]["history"]
     kernel = encoder.projections["clicks/dwell"].kernel.numpy()
-    np.testing.assert_allclose(after - before, np.broadcast_to(kernel[0], before.shape), atol=1e-5)
+    want = features["clicks/mask"][..., None] * kernel[0]
+    np.testing.assert_allclose(after - before, want, atol=1e-5)
 
 
 def test_events_without_fields_like_items_are_as_wide_as_the_spec_says():

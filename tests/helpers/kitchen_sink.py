@@ -215,4 +215,4 @@ def read_with_and_without_memory(plugged, host, options, host_options):
         if "/head/" not in weight.path:
             weight.assign(taken[weight.path.split("/", 1)[1]])
     features = random_features(spec)
-    return tuple(one.read_histories(one.encoder(features)) for one in (model, alone))
+    return tuple(one.read_histories(one.encoder.encode(features)) for one in (model, alone))

@@ -51,7 +51,7 @@ def test_other_things_than_events_read_the_memory(memorize, tmp_path):
     model = make(spec, memorize=memorize, memory_dim=6, interaction="cross")
     features, labels = random_features(spec, rows=24), random_labels(24)
     assert list(model.memories) == [memorize]
-    assert len(model.read_histories(model.encoder(features))) == 1
+    assert len(model.read_histories(model.encoder.encode(features))) == 1
     model.compile(metrics=["auc"])
     before = [np.array(one) for one in model.memories[memorize].get_weights()]
     model.fit(features, labels, batch_size=8, verbose=0)

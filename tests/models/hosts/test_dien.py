@@ -17,7 +17,7 @@ SMALL = SMALL_OPTIONS["dien"]
 
 
 def interest(model, features):
-    return model.read_histories(model.encoder(features))[0].numpy()
+    return model.read_histories(model.encoder.encode(features))[0].numpy()
 
 
 def test_the_interest_follows_the_candidate_and_the_order():
@@ -35,7 +35,7 @@ def test_the_interest_follows_the_candidate_and_the_order():
 def test_an_empty_history_gives_0():
     model, features = DIEN(SPEC, add_pooling=True, **SMALL), random_features(SPEC)
     features["clicks/mask"][:2] = False
-    for part in model.read_histories(model.encoder(features)):
+    for part in model.read_histories(model.encoder.encode(features)):
         np.testing.assert_array_equal(part[:2], np.zeros_like(part[:2]))
 
 
@@ -56,7 +56,7 @@ def test_every_option_reaches_the_layer():
 def test_options(variant, attention):
     model = DIEN(SPEC, variant=variant, attention=attention, add_pooling=True, **SMALL)
     features = random_features(SPEC)
-    groups = model.encoder(features)
+    groups = model.encoder.encode(features)
     one, parts = groups["histories"]["clicks"], model.read_histories(groups)
     pooled = np.where(one["mask"][..., None], one["history"], 0).sum(axis=1)
     np.testing.assert_allclose(parts[1], pooled, rtol=1e-5, atol=1e-6)

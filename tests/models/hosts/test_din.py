@@ -18,9 +18,9 @@ def test_order_does_not_matter():
 
 def test_the_interest_follows_the_candidate():
     model, features = DIN(SPEC, **SMALL_ATTENTION), random_features(SPEC)
-    before = model.read_histories(model.encoder(features))[0]
+    before = model.read_histories(model.encoder.encode(features))[0]
     changed = {**features, "item": features["item"] % 40 + 1}
-    after = model.read_histories(model.encoder(changed))[0]
+    after = model.read_histories(model.encoder.encode(changed))[0]
     assert np.abs(after - before).max() > 0
 
 
@@ -29,7 +29,7 @@ def test_equal_events_give_that_event():
     for key, cells in features.items():
         if key.startswith("clicks/") and not key.endswith("mask"):
             cells[:] = cells[:, :1]
-    groups = model.encoder(features)
+    groups = model.encoder.encode(features)
     interest = model.read_histories(groups)[0]
     np.testing.assert_allclose(
         interest, groups["histories"]["clicks"]["history"][:, 0], rtol=1e-4, atol=1e-6
@@ -56,7 +56,7 @@ def test_options(weights, activation):
         **SMALL_ATTENTION,
     )
     features = random_features(SPEC)
-    assert len(model.read_histories(model.encoder(features))) == 2
+    assert len(model.read_histories(model.encoder.encode(features))) == 2
     assert np.isfinite(model(features)).all()
 
 
@@ -65,6 +65,6 @@ def test_each_sequence_has_its_own_attention():
     spec = kitchen_sink_spec(sequences=[*KITCHEN_SINK["sequences"], second])
     model, features = DIN(spec, **SMALL_ATTENTION), random_features(spec)
     model.build()
-    assert len(model.read_histories(model.encoder(features))) == 2
+    assert len(model.read_histories(model.encoder.encode(features))) == 2
     names = {weight.path.split("/")[1] for weight in model.weights}
     assert {"clicks_attention", "buys_attention"} <= names

@@ -93,10 +93,10 @@ def test_every_option_reaches_the_memory():
 def test_options_change_the_parts():
     features = random_features(SLIM)
     model = built(induction_top_k=0, utilization="none", static_keys=True)
-    part = model.read_histories(model.encoder(features))[0]
+    part = model.read_histories(model.encoder.encode(features))[0]
     assert part.shape[-1] == 3 * model.encoder.widths["histories"]["clicks"]
     features["clicks/mask"][:2] = False
-    part = built().read_histories(model.encoder(features))[0]
+    part = built().read_histories(model.encoder.encode(features))[0]
     np.testing.assert_array_equal(part[:2], np.zeros_like(part[:2]))
 
 

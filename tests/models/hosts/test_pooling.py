@@ -8,13 +8,13 @@ SPEC = kitchen_sink_spec()
 
 
 def read(model, features):
-    return model.read_histories(model.encoder(features))[0].numpy()
+    return model.read_histories(model.encoder.encode(features))[0].numpy()
 
 
 @pytest.mark.parametrize("pooling", ["mean", "sum"])
 def test_pools_valid_events_only(pooling):
     model, features = Pooling(SPEC, pooling=pooling, **SMALL), random_features(SPEC)
-    history = model.encoder(features)["histories"]["clicks"]["history"].numpy()
+    history = model.encoder.encode(features)["histories"]["clicks"]["history"].numpy()
     mask = features["clicks/mask"][..., None]
     want = (history * mask).sum(axis=1)
     if pooling == "mean":
@@ -36,5 +36,5 @@ def test_order_does_not_matter_and_nothing_is_zero():
 
 def test_the_mean_of_one_event_is_that_event():
     model, features = Pooling(SPEC, **SMALL), random_features(SPEC, length=1)
-    history = model.encoder(features)["histories"]["clicks"]["history"]
+    history = model.encoder.encode(features)["histories"]["clicks"]["history"]
     np.testing.assert_allclose(read(model, features), history[:, 0], rtol=1e-6)

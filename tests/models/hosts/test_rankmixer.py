@@ -22,7 +22,7 @@ def test_the_head_reads_the_mean_of_mixed_tokens():
     tokens = model.tokens(vector)
     assert tokens.shape == (6, 2, 8)
     want = model.blocks[0](tokens).numpy().mean(1)
-    groups = model.encoder(features)
+    groups = model.encoder.encode(features)
     np.testing.assert_allclose(model.interact(vector, groups), want, rtol=1e-5, atol=1e-6)
 
 
@@ -33,8 +33,8 @@ def test_histories_are_read_as_din_reads_them():
     din.encoder.set_weights(model.encoder.get_weights())
     din.attention_layers["clicks"].set_weights(model.attention_layers["clicks"].get_weights())
     for got, want in zip(
-        model.read_histories(model.encoder(features)),
-        din.read_histories(din.encoder(features)),
+        model.read_histories(model.encoder.encode(features)),
+        din.read_histories(din.encoder.encode(features)),
         strict=True,
     ):
         np.testing.assert_allclose(got, want, rtol=1e-6)

@@ -20,7 +20,7 @@ def make(**options):
 @pytest.mark.parametrize("pre_norm", [False, True])
 def test_the_head_reads_the_newest_state_and_its_product_with_the_candidate(pre_norm):
     model, features = make(pre_norm=pre_norm), random_features(SPEC)
-    groups = model.encoder(features)
+    groups = model.encoder.encode(features)
     one = groups["histories"]["clicks"]
     state, product = model.read_histories(groups)
     encoder = model.history_encoders["clicks"]
@@ -31,9 +31,9 @@ def test_the_head_reads_the_newest_state_and_its_product_with_the_candidate(pre_
 
 def test_the_state_does_not_depend_on_the_candidate():
     model, features = make(), random_features(SPEC)
-    before = model.read_histories(model.encoder(features))
+    before = model.read_histories(model.encoder.encode(features))
     changed = {**features, "item": features["item"] % 40 + 1}
-    after = model.read_histories(model.encoder(changed))
+    after = model.read_histories(model.encoder.encode(changed))
     np.testing.assert_array_equal(after[0], before[0])
     assert np.abs(after[1] - before[1]).max() > 0
 
@@ -41,10 +41,12 @@ def test_the_state_does_not_depend_on_the_candidate():
 def test_a_history_of_one_event():
     model, features = make(), random_features(SPEC)
     features["clicks/mask"][:, 1:] = False
-    state, _ = model.read_histories(model.encoder(features))
+    state, _ = model.read_histories(model.encoder.encode(features))
     assert np.isfinite(state).all() and np.abs(state).max() > 0
     features["clicks/mask"][:] = False
-    assert all((part.numpy() == 0).all() for part in model.read_histories(model.encoder(features)))
+    assert all(
+        (part.numpy() == 0).all() for part in model.read_histories(model.encoder.encode(features))
+    )
 
 
 def test_only_the_newest_events_are_read():
@@ -60,7 +62,7 @@ def test_each_sequence_has_its_own_encoder():
     clicks = SPEC.to_dict()["sequences"][0]
     spec = slim_spec(sequences=[clicks, {**clicks, "name": "buys"}])
     model = SASRec(spec, **SMALL)
-    assert len(model.read_histories(model.encoder(random_features(spec)))) == 4
+    assert len(model.read_histories(model.encoder.encode(random_features(spec)))) == 4
 
 
 def test_bad_options():

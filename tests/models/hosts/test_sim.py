@@ -26,14 +26,14 @@ def make(**options):
 
 
 def readings(model, features):
-    return [part.numpy() for part in model.read_histories(model.encoder(features))]
+    return [part.numpy() for part in model.read_histories(model.encoder.encode(features))]
 
 
 @pytest.mark.parametrize("search", ["soft", "hard"])
 def test_found_events_by_sorting(search):
     features = random_features(SPEC, rows=20, length=8)
     model = make(search=search, search_field="tags" if search == "hard" else None)
-    one = model.encoder(features)["histories"]["clicks"]
+    one = model.encoder.encode(features)["histories"]["clicks"]
     found = readings(model, features)[1]
     history, mask, target = (one[name].numpy() for name in ("history", "mask", "target"))
     attention = model.found_attention["clicks"]
@@ -67,7 +67,7 @@ def searched(model, features, history, target):
 def test_with_room_for_all_events_it_is_attention_on_the_whole_history():
     features = random_features(SPEC)
     model = make(search_top_k=30)
-    one = model.encoder(features)["histories"]["clicks"]
+    one = model.encoder.encode(features)["histories"]["clicks"]
     whole = model.found_attention["clicks"](one["history"], one["target"], mask=one["mask"])
     np.testing.assert_allclose(readings(model, features)[1], whole, rtol=1e-4, atol=1e-6)
 
@@ -144,7 +144,7 @@ def test_the_loss_is_the_weighted_sum_of_both():
     features, labels = random_features(SPEC), random_labels()
     model = make(search_loss_weight=0.5)
     model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
-    one = model.encoder(features)["histories"]["clicks"]
+    one = model.encoder.encode(features)["histories"]["clicks"]
     search = model.searches["clicks"]
     extra = search(one["history"], one["target"], mask=one["mask"]).numpy()
     logits = model(features, training=True).numpy()
@@ -169,7 +169,7 @@ def test_each_sequence_has_its_own_search():
     model = SIM(spec, **SMALL)
     model.compile(run_eagerly=True)
     assert np.isfinite(model.train_on_batch(random_features(spec), random_labels())).all()
-    assert len(model.read_histories(model.encoder(random_features(spec)))) == 4
+    assert len(model.read_histories(model.encoder.encode(random_features(spec)))) == 4
     names = {weight.path.split("/")[1] for weight in model.weights}
     assert {"clicks_search", "buys_search", "buys_found_attention"} <= names
 

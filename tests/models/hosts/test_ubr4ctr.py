@@ -38,7 +38,7 @@ def train(model, steps=3, rate=0.1, rows=6):
 
 def keeps(model, features, training=None):
     """Which of its fields each row searches by."""
-    groups = model.encoder(features)
+    groups = model.encoder.encode(features)
     return model._keep("clicks", groups["histories"]["clicks"], groups, training)
 
 
@@ -63,7 +63,7 @@ def test_of_one_field_that_is_kept_it_finds_what_hard_search_finds(field):
         seen[name] = found_events(one["clicks"])
     sim.encoder.set_weights(model.encoder.get_weights())
     for one in (model, sim):
-        one.read_histories(one.encoder(features))
+        one.read_histories(one.encoder.encode(features))
     np.testing.assert_array_equal(seen["ubr4ctr"](), seen["sim"]())
     assert (seen["sim"]() != 0).any()
 
@@ -87,7 +87,7 @@ def test_retrieval_by_sorting():
     model = make(field_selection="all", top_k=2)
     train(model)  # some ids are rarer than others
     features = random_features(SPEC, rows=40, length=9, seed=3)
-    groups = model.encoder(features)
+    groups = model.encoder.encode(features)
     one = groups["histories"]["clicks"]
     found = model.read_histories(groups)[0].numpy()
     retrieval = model.retrievals["clicks"]
@@ -115,10 +115,10 @@ def test_retrieval_by_sorting():
 def test_a_row_finds_only_its_own_events():
     # Histories hold earlier events of the user: what is not in the row cannot be found.
     model, features = make(field_selection="all"), random_features(SPEC, rows=8)
-    together = model.read_histories(model.encoder(features))[0].numpy()
+    together = model.read_histories(model.encoder.encode(features))[0].numpy()
     for row in range(8):
         alone = {key: value[row : row + 1] for key, value in features.items()}
-        found = model.read_histories(model.encoder(alone))[0].numpy()
+        found = model.read_histories(model.encoder.encode(alone))[0].numpy()
         np.testing.assert_allclose(found[0], together[row], rtol=1e-4, atol=1e-6)
 
 
@@ -128,7 +128,7 @@ def test_nothing_found_gives_zero(selection):
     for name in ("item", "tags"):
         features[name][:] = 0
     for training in (False, True):
-        found = model.read_histories(model.encoder(features), training=training)[0]
+        found = model.read_histories(model.encoder.encode(features), training=training)[0]
         assert (found.numpy() == 0).all()
         assert np.isfinite(model(features, training=training)).all()
 
@@ -151,7 +151,7 @@ def test_training_keeps_fields_by_their_probability():
     model, features = make(), random_features(SPEC, rows=1)
     many = {key: np.repeat(value, 1000, axis=0) for key, value in features.items()}
     model.selectors["clicks"].mlp.output_layer.bias.assign([-1.0])
-    groups = model.encoder(many)
+    groups = model.encoder.encode(many)
     kept = model._keep("clicks", groups["histories"]["clicks"], groups, True)
     logits, noted = groups["noted"]["clicks"]
     np.testing.assert_array_equal(kept, noted)
@@ -233,7 +233,7 @@ def test_the_selector_learns_which_field_pays():
     model.compile(keras.optimizers.Adam(0.01))
     data = tf.data.Dataset.from_tensor_slices((features, labels)).batch(100).repeat(40)
     model.fit(data, verbose=0)
-    groups = model.encoder(features)
+    groups = model.encoder.encode(features)
     model._keep("clicks", groups["histories"]["clicks"], groups, True)
     item, tag = tf.reduce_mean(tf.sigmoid(groups["noted"]["clicks"][0]), axis=0).numpy()
     assert item < 0.4 < 0.6 < tag
@@ -320,8 +320,10 @@ def test_self_attention_equals_the_literal_form(run_mode):
     features["clicks/mask"][3] = False
     model = attentive()
     model.set_weights([3 * weight for weight in model.get_weights()])  # far from uniform scores
-    want, found = literal_reading(model, model.encoder(features)["histories"]["clicks"], top_k=2)
-    read = run_mode(lambda columns: model.read_histories(model.encoder(columns))[0])
+    want, found = literal_reading(
+        model, model.encoder.encode(features)["histories"]["clicks"], top_k=2
+    )
+    read = run_mode(lambda columns: model.read_histories(model.encoder.encode(columns))[0])
     np.testing.assert_allclose(read(features), want, rtol=1e-3, atol=1e-5)
     assert (read(features).numpy()[3] == 0).all()
     newest = [set(np.flatnonzero(mask)[-2:]) for mask in features["clicks/mask"]]
@@ -356,7 +358,7 @@ def test_self_attention_learns_from_the_cross_entropy_and_leaves_the_events_alon
 
     of_selector, of_events = gradients()
     assert all(np.abs(one).max() > 0 for one in of_selector)
-    one = model.encoder(features)["histories"]["clicks"]
+    one = model.encoder.encode(features)["histories"]["clicks"]
     scores = model.selectors["clicks"](one["history"], mask=one["mask"])
     model.selectors["clicks"].call = lambda history, mask: tf.constant(scores.numpy())
     of_selector, alone = gradients()

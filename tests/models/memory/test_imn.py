@@ -74,9 +74,9 @@ def test_positions_are_those_of_valid_events(left):
 def test_the_interest_follows_the_candidate_even_without_a_history():
     model, features = make(), random_features(SPEC)
     features["clicks/mask"][:] = False
-    before = model.read_histories(model.encoder(features))[0]
+    before = model.read_histories(model.encoder.encode(features))[0]
     changed = {**features, "item": features["item"] % 40 + 1}
-    after = model.read_histories(model.encoder(changed))[0]
+    after = model.read_histories(model.encoder.encode(changed))[0]
     assert np.abs(after - before).max() > 1e-4
 
 

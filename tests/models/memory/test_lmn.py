@@ -26,7 +26,7 @@ def make(spec=SPEC, **options):
 
 
 def read_out(model, features):
-    return model.read_histories(model.encoder(features))[-1].numpy()
+    return model.read_histories(model.encoder.encode(features))[-1].numpy()
 
 
 def test_two_users_with_one_history_read_differently():
@@ -85,8 +85,8 @@ def test_the_interest_is_that_of_din():
     din.encoder.set_weights(model.encoder.get_weights())
     din.attention_layers["clicks"].set_weights(model.attention_layers["clicks"].get_weights())
     np.testing.assert_allclose(
-        model.read_histories(model.encoder(features))[0],
-        din.read_histories(din.encoder(features))[0],
+        model.read_histories(model.encoder.encode(features))[0],
+        din.read_histories(din.encoder.encode(features))[0],
         rtol=1e-6,
     )
 
@@ -102,7 +102,7 @@ def test_evaluate_tells_how_the_memory_was_used():
     batches, features = data()
     logs = model.evaluate(batches, verbose=0, return_dict=True)
     reads = np.zeros(36)
-    one = model.encoder(features)
+    one = model.encoder.encode(features)
     clicks = one["histories"]["clicks"]
     _, slots, weights = model.memories["clicks"].read(
         clicks["history"], user=one["user"], mask=clicks["mask"]

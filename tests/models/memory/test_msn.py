@@ -44,7 +44,7 @@ def test_memories_that_start_as_zero_leave_the_backbone_bit_identical():
 def test_the_mlp_host_is_one_block_on_all_features():
     model, features = make(**MLP), random_features(SLIM)
     assert model.tokens is None
-    groups = model.encoder(features)
+    groups = model.encoder.encode(features)
     parts = [groups[role] for role in ("user", "item", "context", "cross")]
     vector = tf.concat([*parts, *model.read_histories(groups)], axis=-1)
     [block] = model.blocks
@@ -89,7 +89,7 @@ def test_the_user_matters_to_user_aware_queries():
     features, slots = random_features(SLIM), []
     other = {**features, "user": features["user"] % 50 + 1}
     model = make(query_source="user_aware")
-    groups = [model.encoder(one) for one in (features, other)]
+    groups = [model.encoder.encode(one) for one in (features, other)]
     vector = tf.ones((6, model.tokens.kernel.shape[1] * 2))[:, : _width(model)]
     memory = model.blocks[0].memory
     for one in groups:

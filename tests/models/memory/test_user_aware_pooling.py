@@ -14,14 +14,14 @@ def test_pools_the_queries_of_lmn():
     lmn.build()
     lmn.encoder.set_weights(control.encoder.get_weights())
     lmn.memories["clicks"].user_aware_query.set_weights(control.queries["clicks"].get_weights())
-    groups = lmn.encoder(features)
+    groups = lmn.encoder.encode(features)
     clicks = groups["histories"]["clicks"]
     queries = lmn.memories["clicks"].user_aware_query(
         clicks["history"], user=groups["user"], mask=clicks["mask"]
     )
     mask = features["clicks/mask"][..., None]
     want = (queries.numpy() * mask).sum(axis=1) / mask.sum(axis=1)
-    got = control.read_histories(control.encoder(features))[-1]
+    got = control.read_histories(control.encoder.encode(features))[-1]
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
 
 

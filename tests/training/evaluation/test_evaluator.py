@@ -95,7 +95,7 @@ def test_memory_usage_is_that_of_the_reads():
     large = next(layer for layer in model.layers if hasattr(layer, "user_aware_query"))
     reads = np.zeros(large.memory_size)
     for features, _ in data:
-        groups = model.encoder(features)
+        groups = model.encoder.encode(features)
         history = groups["histories"]["history"]
         _, slots, weights = large.read(history["history"], groups["user"], history["mask"])
         valid = history["mask"].numpy()

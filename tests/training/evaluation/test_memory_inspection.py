@@ -33,7 +33,7 @@ def shares(found, feature):
 def test_slots_name_the_events_and_users_that_read_them(query_target):
     model, features, one = inspected("lmn", open_keys=5, query_target=query_target)
     layer = model.memories["clicks"]
-    groups = model.encoder(features)
+    groups = model.encoder.encode(features)
     history = groups["histories"]["clicks"]
     _, slots, weights = layer.read(history["history"], groups["user"], history["mask"])
     want, users = collections.Counter(), collections.Counter()
