@@ -163,20 +163,29 @@ def _texts(spec, features, labels, weights, row):
         return {}
     vocabularies = _vocabularies(spec)
     texts = {}
-    for name, values in features.items():
-        if name.endswith("/mask"):
-            texts[name] = f"{int(values[row].sum())} events"
-            continue
-        value = values[row]
-        mask = features.get(f"{name.split('/')[0]}/mask")
-        if mask is not None:
-            value = value[: int(mask[row].sum())]
-        texts[name] = _text(value, vocabularies.get(name))
+    for name, values in _row(spec, features, row).items():
+        if name.endswith("/length"):
+            texts[name] = f"{values} events"
+        elif not name.endswith("/first"):
+            texts[name] = _text(values, vocabularies.get(name))
     for index, label in enumerate(spec.labels):
         texts[f"label {label.name}"] = f"{labels[row, index]:g}"
     if weights is not None:
         texts["weight"] = f"{weights[row]:g}"
     return texts
+
+
+def _row(spec, features, row):
+    """Returns one row of a batch, of each sequence the events in its window."""
+    windows = {}
+    for sequence in spec.sequences:
+        first, lengths = (features[f"{sequence.name}/{part}"] for part in ("first", "length"))
+        for field in sequence.fields:
+            by_pair = spec.resolved_field(sequence, field).kind == "elapsed_time"
+            start = lengths[:row].sum() if by_pair else first[row]
+            key = f"{sequence.name}/{field.name}"
+            windows[key] = windows[f"{key}/weights"] = slice(start, start + lengths[row])
+    return {name: values[windows.get(name, row)] for name, values in features.items()}
 
 
 def _vocabularies(spec):

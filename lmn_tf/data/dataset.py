@@ -79,8 +79,13 @@ def make_dataset(
         - a numeric feature to float32 `(batch,)`, a vector to float32 `(batch, size)`,
         - a multi_value feature (or a cross with one) to int32 `(batch, values)`, 0 behind the
           last value, and `NAME/weights` to float32 of that shape,
-        - `SEQUENCE/mask` to bool `(batch, length)` and `SEQUENCE/FIELD` to `(batch, length)`, with
-          `values` or `size` behind it; oldest event first, padding on the right,
+        - `SEQUENCE/first` and `SEQUENCE/length` to int32 `(batch,)`: the history of row `r` is
+          `events[first[r] : first[r] + length[r]]` of each field, oldest event first; `first` never
+          decreases from row to row,
+        - `SEQUENCE/FIELD` to `(events,)`, with `values` or `size` behind it: the events of the
+          batch, each once for all rows in turn that see it,
+        - `SEQUENCE/FIELD` of kind elapsed_time, which depends on the row, to `(pairs,)`: the events
+          of the first row, those of the second and so on, `length.sum()` in all,
         - `group` to int64 `(batch,)` where the spec names a group column.
 
         Labels are float32 `(batch, labels)`, weights float32 `(batch,)`.
@@ -281,11 +286,11 @@ class _Iterations:
 
 
 def signature(reader: BatchReader) -> Any:
-    """Returns the element spec of a reader's batches: batch, length and values may vary."""
+    """Returns the element spec of a reader's batches: rows, events and values may vary."""
     spec, size = reader.spec, reader.batch_size if reader.drop_remainder else None
     features: dict[str, tf.TensorSpec] = {}
 
-    def put(name, column, *outer):
+    def put(name, column, rows):
         dtype = tf.int32 if column.has_ids else tf.float32
         inner = ()
         if column.kind == "vector":
@@ -295,16 +300,17 @@ def signature(reader: BatchReader) -> Any:
             and any(spec.feature(part).kind == "multi_value" for part in column.of)
         ):
             inner = (None,)
-        features[name] = tf.TensorSpec((size, *outer, *inner), dtype)
+        features[name] = tf.TensorSpec((rows, *inner), dtype)
         if column.weights is not None:
-            features[f"{name}/weights"] = tf.TensorSpec((size, *outer, *inner), tf.float32)
+            features[f"{name}/weights"] = tf.TensorSpec((rows, *inner), tf.float32)
 
     for column in spec.features:
-        put(column.name, column)
+        put(column.name, column, size)
     if spec.group is not None:
         features["group"] = tf.TensorSpec((size,), tf.int64)
     for sequence in reader.sequences:
-        features[f"{sequence.name}/mask"] = tf.TensorSpec((size, None), tf.bool)
+        for part in ("first", "length"):
+            features[f"{sequence.name}/{part}"] = tf.TensorSpec((size,), tf.int32)
         for field in sequence.fields:
             put(f"{sequence.name}/{field.name}", spec.resolved_field(sequence, field), None)
     if not reader.has_labels:

@@ -29,6 +29,8 @@ from lmn_tf.specs.yaml.section import (
 # A folder with one of these holds the learned files of its spec: it was written by `write_spec`,
 # or is a run or an export of a version without fingerprints.
 _OWN_FOLDER = (FINGERPRINT_FILE, "checkpoints", "saved_model")
+# What batches hold of a sequence beside its fields, in either form of a history.
+_OWN_KEYS = ("mask", "first", "length")
 
 
 @section
@@ -94,10 +96,11 @@ class Sequence:
                     ("fields", index, "name"),
                     f"names of fields must differ. Received: {field.name!r} twice",
                 )
-            if field.name == "mask":
+            if field.name in _OWN_KEYS:
                 raise Problem(
                     ("fields", index, "name"),
-                    "`name` must not be 'mask', which is the sequence's own. Received: name='mask'",
+                    f"`name` must not be {field.name!r}, which is the sequence's own. "
+                    f"Received: name={field.name!r}",
                 )
         return self
 

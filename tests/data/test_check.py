@@ -26,7 +26,7 @@ def test_data_that_fit(tmp_path, by_reference):
         vocabulary_text, number = texts["user"].split("→")
         assert vocabulary_text == row["user"] and int(number) >= 2
         assert texts["hour"] == str(row["hour"] + 2)
-        assert texts["history/mask"] == f"{min(len(row['h_item']), 12)} events"
+        assert texts["history/length"] == f"{min(len(row['h_item']), 12)} events"
         assert texts["label click"] == str(row["click"])
         assert float(texts["weight"]) == row["weight"]
 

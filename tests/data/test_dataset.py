@@ -55,7 +55,7 @@ def test_batches_are_those_of_the_reader_and_fit_the_element_spec(files, by_refe
         ):
             assert spec_.dtype == array.dtype
             assert spec_.shape.is_compatible_with(array.shape) and spec_.shape.rank == array.ndim
-    assert features["history/tags"].shape.as_list() == [None, None, None]
+    assert features["history/tags"].shape.as_list() == [None, None]
     assert features["look"].shape.as_list() == [None, 3]
     assert labels.shape.as_list() == [None, 2] and weights.shape.as_list() == [None]
 

@@ -16,6 +16,8 @@ def test_finds_fields():
     [
         ("name: action", "name: item", "names of fields must differ. Received: 'item' twice"),
         ("name: action", "name: mask", "`name` must not be 'mask'"),
+        ("name: action", "name: first", "`name` must not be 'first'"),
+        ("name: action", "name: length", "`name` must not be 'length'"),
         (
             "max_length: 50",
             "max_length: 0",

@@ -21,6 +21,19 @@ class Ragged:
     lengths: np.ndarray
     weights: np.ndarray | None = None
 
+    def padded(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns values and weights `(items, width)` of some items, zeros behind the last.
+
+        Args:
+            items: int64 array. Which items; the longest of them, at least 1, decides the width.
+        """
+        starts, lengths = self.starts.take(items), self.lengths.take(items)
+        width = max(int(lengths.max(initial=0)), 1)
+        mask = np.arange(width, dtype=np.int32) < lengths[:, None]
+        index = flat_index(starts, lengths)
+        values = _spread(self.values, index, mask)
+        return values, None if self.weights is None else _spread(self.weights, index, mask)
+
 
 def starts_of(lengths: np.ndarray) -> np.ndarray:
     """Returns where each list begins in the flat values: the exclusive running sum."""
@@ -37,44 +50,85 @@ def flat_index(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     >>> flat_index(np.array([5, 0]), np.array([2, 3])).tolist()
     [5, 6, 0, 1, 2]
     """
-    shift = starts - starts_of(lengths)
-    return np.repeat(shift, lengths) + np.arange(int(lengths.sum()))
-
-
-def padded_index(
-    starts: np.ndarray, lengths: np.ndarray, width: int, padding: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns flat positions `(..., width)`, `padding` beyond each length, and the mask.
-
-    Args:
-        starts: int64 array `(...)`.
-        lengths: Integer array `(...)`.
-        width: Integer. Number of positions.
-        padding: Integer. Flat position of the padding value.
-    """
-    steps = np.arange(width, dtype=np.int64)
-    mask = steps < lengths[..., None]
-    return np.where(mask, starts[..., None] + steps, padding), mask
+    index = np.repeat(starts - starts_of(lengths), lengths)
+    index += np.arange(len(index))
+    return index
 
 
 def join(parts: list) -> np.ndarray | Ragged:
-    """Returns the items of all parts as one, with one padding item (zero, empty) at the end.
+    """Returns the items of all parts as one.
 
     Args:
         parts: Non-empty list of arrays, or of `Ragged`, all of one kind.
     """
     first = parts[0]
-    if isinstance(first, Ragged):
-        lengths = np.concatenate([part.lengths for part in parts] + [[0]]).astype(np.int32)
-        weights = None
-        if first.weights is not None:
-            weights = join([_tight(part.weights, part) for part in parts])
-        values = join([_tight(part.values, part) for part in parts])
-        return Ragged(values, starts_of(lengths), lengths, weights)
-    end = np.zeros((1, *first.shape[1:]), first.dtype)
-    return np.concatenate([*parts, end])
+    if not isinstance(first, Ragged):
+        return np.concatenate(parts)
+    lengths = np.concatenate([part.lengths for part in parts])
+    values = np.concatenate([part.values for part in parts])
+    weights = None
+    if first.weights is not None:
+        weights = np.concatenate([part.weights for part in parts])
+    return Ragged(values, starts_of(lengths), lengths, weights)
 
 
-def _tight(values: np.ndarray, ragged: Ragged) -> np.ndarray:
-    """Returns the values without the padding item that an earlier `join` put at their end."""
-    return values[: int(ragged.lengths.sum())]
+def equal_items(items: np.ndarray | Ragged, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Returns whether the items `left[i]` and `right[i]` are equal, for each `i`.
+
+    Args:
+        items: Array `(items, ...)` or `Ragged`.
+        left: int64 array.
+        right: int64 array.
+
+    Example:
+
+    >>> equal_items(np.array([7, 8, 7]), np.array([0, 0]), np.array([1, 2])).tolist()
+    [False, True]
+    """
+    if not isinstance(items, Ragged):
+        equal = items.take(left, axis=0) == items.take(right, axis=0)
+        return equal.all(axis=tuple(range(1, equal.ndim)))
+    lengths = items.lengths.take(left)
+    equal = lengths == items.lengths.take(right)
+    for values in (items.values, items.weights):
+        if values is not None:
+            some = np.flatnonzero(equal)
+            starts = items.starts.take(left[some]), items.starts.take(right[some])
+            equal[some] = equal_lists(values, *starts, lengths[some])
+    return equal
+
+
+def equal_lists(
+    items: np.ndarray | Ragged, left: np.ndarray, right: np.ndarray, lengths: np.ndarray
+) -> np.ndarray:
+    """Returns whether the `lengths[i]` items from `left[i]` equal those from `right[i]`.
+
+    Args:
+        items: Array `(items, ...)` or `Ragged`.
+        left: int64 array.
+        right: int64 array.
+        lengths: Integer array.
+
+    Example:
+
+    >>> items = np.array([7, 8, 7, 8, 9])
+    >>> equal_lists(items, np.array([0, 1]), np.array([2, 3]), np.array([2, 2])).tolist()
+    [True, False]
+    """
+    equal = np.ones(len(lengths), bool)
+    some = np.flatnonzero(lengths)
+    # Lists that differ nearly always differ in their last item: the others are compared whole.
+    last = lengths[some] - 1
+    equal[some] = equal_items(items, left[some] + last, right[some] + last)
+    some = some[equal[some]]
+    if not len(some):
+        return equal
+    pair = flat_index(left[some], lengths[some]), flat_index(right[some], lengths[some])
+    equal[some] = np.logical_and.reduceat(equal_items(items, *pair), starts_of(lengths[some]))
+    return equal
+
+
+def _spread(values: np.ndarray, index: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    cells = np.zeros(mask.shape, values.dtype)
+    cells[mask] = values.take(index)
+    return cells

@@ -1,51 +1,24 @@
 """Blocks of encoded rows, from which batches are gathered."""
 
 import dataclasses
-import functools
 
 import numpy as np
 
 from lmn_tf.data.encoding.elapsed_time import elapsed_ids
-from lmn_tf.data.encoding.ragged import Ragged, join, padded_index
-
-
-@functools.cache
-def length_buckets(max_length: int) -> tuple[int, ...]:
-    """Returns the padded lengths that batches may have: 8, 12, 16, 24, 32, ... and `max_length`.
-
-    Powers of two and one and a half times them: padding adds at most a half to the longest
-    history, and a compiled function sees few shapes.
-
-    Args:
-        max_length: Integer. Longest history that a spec keeps.
-
-    Example:
-
-    >>> length_buckets(50)
-    (8, 12, 16, 24, 32, 48, 50)
-    """
-    lengths = []
-    power = 8
-    while power < max_length:
-        lengths += [power, power + power // 2]
-        power *= 2
-    return tuple(length for length in lengths if length < max_length) + (max_length,)
-
-
-def round_up(length: int, max_length: int) -> int:
-    """Returns the smallest bucket that holds `length`.
-
-    Example:
-
-    >>> round_up(13, 50)
-    16
-    """
-    return next(bucket for bucket in length_buckets(max_length) if bucket >= length)
+from lmn_tf.data.encoding.hashing import NO_GROUP
+from lmn_tf.data.encoding.ragged import (
+    Ragged,
+    equal_items,
+    equal_lists,
+    flat_index,
+    join,
+    starts_of,
+)
 
 
 @dataclasses.dataclass
 class Times:
-    """Event times of a history by reference, which become ids once the request time is known.
+    """Times of events, which become ids of the pairs of a row and an event of its history.
 
     Args:
         values: int64 microseconds, one an event.
@@ -63,55 +36,91 @@ class SequenceRows:
     """Histories: row `i` has the events `starts[i] : starts[i] + lengths[i]` of every field.
 
     Args:
-        max_length: Integer. Longest history.
         starts: int64 array `(rows,)`.
         lengths: int32 array `(rows,)`.
         fields: Mapping from field to its events: an array, a `Ragged` or `Times`.
-        request: int64 microseconds `(rows,)` where a field is `Times`, else `None`.
-        shared: Boolean. Whether the fields belong to all rows (histories by reference), and end
-            with a padding event.
+        request: int64 microseconds `(rows,)` where a field is `Times`. Defaults to `None`.
+        users: int64 array `(rows,)` that tells apart whose history a row reads, where the fields
+            are those of all users (histories by reference). Defaults to `None`: each row brings a
+            list of its own.
     """
 
-    max_length: int
     starts: np.ndarray
     lengths: np.ndarray
     fields: dict
     request: np.ndarray | None = None
-    shared: bool = False
+    users: np.ndarray | None = None
 
     @classmethod
     def join(cls, parts: list["SequenceRows"]) -> "SequenceRows":
-        """Returns the rows of all parts, the events ended by a padding event."""
+        """Returns the rows of all parts."""
         first = parts[0]
         lengths = np.concatenate([part.lengths for part in parts])
-        if first.shared:
-            request = None
-            if first.request is not None:
-                request = np.concatenate([part.request for part in parts])
+        request = users = None
+        if first.request is not None:
+            request = np.concatenate([part.request for part in parts])
+        if first.users is not None:
             starts = np.concatenate([part.starts for part in parts])
-            return cls(first.max_length, starts, lengths, first.fields, request, True)
-        counts = np.cumsum([0] + [int(part.lengths.sum()) for part in parts])
-        starts = [part.starts + count for part, count in zip(parts, counts, strict=False)]
-        fields = {name: join([part.fields[name] for part in parts]) for name in first.fields}
-        return cls(first.max_length, np.concatenate(starts), lengths, fields)
+            users = np.concatenate([part.users for part in parts])
+            return cls(starts, lengths, first.fields, request, users)
+        counts = starts_of(np.array([part.lengths.sum() for part in parts]))
+        starts = [part.starts + count for part, count in zip(parts, counts, strict=True)]
+        fields = {
+            name: _join_fields([part.fields[name] for part in parts]) for name in first.fields
+        }
+        return cls(np.concatenate(starts), lengths, fields, request)
 
-    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the mask and the padded fields of some rows, without the sequence's name."""
-        starts, lengths = self.starts[rows], self.lengths[rows]
-        width = round_up(int(lengths.max(initial=0)), self.max_length)
-        index, mask = padded_index(starts, lengths, width, _num_events(self.fields))
-        batch = {"mask": mask}
+    def batch(self, rows: np.ndarray, alike: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the windows of some rows and each event that one of them sees, once.
+
+        Rows that stand together share a run of events. Those by reference do when they read on in
+        one user's events, lists when they are equal.
+
+        Args:
+            rows: int64 array. Which rows, in the order of the batch.
+            alike: Boolean array. Whether a row may share events with the row before.
+
+        Returns:
+            Dictionary without the sequence's name: `first` and `length` `(rows,)`, fields
+            `(events, ...)`, and `(pairs,)` where their values depend on the row, too.
+        """
+        starts, lengths = self.starts.take(rows), self.lengths.take(rows)
+        if self.users is None:
+            joins = self._repeats(starts, lengths, alike)
+        else:
+            joins = _reads_on(starts, lengths, alike & _repeated(self.users.take(rows)))
+        heads = np.flatnonzero(~joins)
+        run = np.cumsum(~joins) - 1
+        pairs = starts
+        if self.users is None:
+            starts = starts[heads][run]
+        run_starts = starts[heads]
+        run_lengths = np.maximum.reduceat(starts + lengths, heads) - run_starts
+        first = starts + (starts_of(run_lengths) - run_starts)[run]
+        batch = {"first": first.astype(np.int32), "length": lengths}
+        events = flat_index(run_starts, run_lengths)
         for name, field in self.fields.items():
             if isinstance(field, Times):
-                times = field.values.take(index)
-                request = self.request[rows][:, None]
-                ids = elapsed_ids(request, times, field.unit, field.num_buckets)
-                batch[name] = ids * mask
-            elif isinstance(field, Ragged):
-                _put_lists(batch, name, field, field.starts.take(index), field.lengths.take(index))
+                batch[name] = self._elapsed(field, rows, pairs, lengths)
             else:
-                batch[name] = field.take(index, axis=0)
+                _put(batch, name, field, events)
         return batch
+
+    def _elapsed(self, times, rows, starts, lengths):
+        moments = times.values.take(flat_index(starts, lengths))
+        request = np.repeat(self.request.take(rows), lengths)
+        return elapsed_ids(request, moments, times.unit, times.num_buckets)
+
+    def _repeats(self, starts, lengths, alike):
+        """Returns whether each row's list of events equals that of the row before."""
+        rows = np.flatnonzero(alike & _repeated(lengths))
+        for field in self.fields.values():
+            if not isinstance(field, Times):
+                equal = equal_lists(field, starts[rows], starts[rows - 1], lengths[rows])
+                rows = rows[equal]
+        repeats = np.zeros(len(starts), bool)
+        repeats[rows] = True
+        return repeats
 
 
 @dataclasses.dataclass
@@ -123,12 +132,14 @@ class RowBlock:
         sequences: Mapping from sequence to its `SequenceRows`.
         labels: float32 array `(rows, labels)`, or `None`.
         weights: float32 array `(rows,)`, or `None`.
+        user_features: Names of the features of role user. Defaults to `()`.
     """
 
     features: dict
     sequences: dict
     labels: np.ndarray | None
     weights: np.ndarray | None
+    user_features: tuple[str, ...] = ()
 
     @classmethod
     def join(cls, parts: list["RowBlock"]) -> "RowBlock":
@@ -142,6 +153,7 @@ class RowBlock:
             },
             None if first.labels is None else np.concatenate([part.labels for part in parts]),
             None if first.weights is None else np.concatenate([part.weights for part in parts]),
+            first.user_features,
         )
 
     def batch(
@@ -154,28 +166,73 @@ class RowBlock:
         """
         features: dict[str, np.ndarray] = {}
         for name, values in self.features.items():
-            if isinstance(values, Ragged):
-                _put_lists(features, name, values, values.starts[rows], values.lengths[rows])
-            else:
-                features[name] = values.take(rows, axis=0)
+            _put(features, name, values, rows)
+        alike = self._alike(rows) if self.sequences else None
         for name, sequence in self.sequences.items():
-            for field, values in sequence.batch(rows).items():
+            for field, values in sequence.batch(rows, alike).items():
                 features[f"{name}/{field}"] = values
         labels = None if self.labels is None else self.labels.take(rows, axis=0)
         weights = None if self.weights is None else self.weights.take(rows)
         return features, labels, weights
 
+    def same_user(self) -> np.ndarray:
+        """Returns whether each row is of the same user as the row before.
 
-def _put_lists(batch, name, ragged, starts, lengths):
-    width = max(int(lengths.max(initial=0)), 1)
-    index, _ = padded_index(starts, lengths, width, len(ragged.values) - 1)
-    batch[name] = ragged.values.take(index)
-    if ragged.weights is not None:
-        batch[f"{name}/weights"] = ragged.weights.take(index)
+        Users are told apart by the first history by reference, otherwise by the group, otherwise by
+        the features of role user.
+        """
+        keys = [rows.users for rows in self.sequences.values() if rows.users is not None]
+        keys += [self.features["group"]] if "group" in self.features else []
+        if keys:
+            return _repeated(keys[0]) & (keys[0] != NO_GROUP)
+        first = next(iter(self.features.values()))
+        return self._alike(np.arange(len(first.lengths if isinstance(first, Ragged) else first)))
+
+    def _alike(self, rows):
+        """Returns whether each row has the same user features as the row before; the first not."""
+        alike = np.arange(len(rows)) > 0
+        for name in self.user_features:
+            alike[1:] &= equal_items(self.features[name], rows[1:], rows[:-1])
+        return alike
 
 
-def _num_events(fields) -> int:
-    field = next(iter(fields.values()))
-    if isinstance(field, Ragged):
-        return len(field.lengths) - 1
-    return len(field.values if isinstance(field, Times) else field) - 1
+def _reads_on(starts, lengths, same):
+    """Returns whether each window begins in the run of the row before, or at its end.
+
+    Args:
+        starts: int64 array `(rows,)`.
+        lengths: int32 array `(rows,)`.
+        same: Boolean array `(rows,)`. Whether a row may share events with the row before.
+    """
+    same = same.copy()
+    same[1:] &= starts[1:] >= starts[:-1]
+    ends = starts + lengths
+    # The running maximum of each stretch of rows: every stretch lies above those before it. Runs
+    # that end within a stretch ended before the row where the next one starts, and do not matter.
+    above = np.cumsum(~same) * (ends.max(initial=0) + 1)
+    latest = np.maximum.accumulate(ends + above) - above
+    same[1:] &= starts[1:] <= latest[:-1]
+    return same
+
+
+def _repeated(values):
+    """Returns whether each value equals the one before."""
+    repeated = np.zeros(len(values), bool)
+    repeated[1:] = values[1:] == values[:-1]
+    return repeated
+
+
+def _put(batch, name, values, items):
+    if not isinstance(values, Ragged):
+        batch[name] = values.take(items, axis=0)
+        return
+    batch[name], weights = values.padded(items)
+    if weights is not None:
+        batch[f"{name}/weights"] = weights
+
+
+def _join_fields(parts):
+    first = parts[0]
+    if isinstance(first, Times):
+        return dataclasses.replace(first, values=np.concatenate([part.values for part in parts]))
+    return join(parts)

@@ -19,7 +19,7 @@ from lmn_tf.data.encoding.elapsed_time import check_elapsed, elapsed_ids
 from lmn_tf.data.encoding.hashing import group_ids, splitmix64
 from lmn_tf.data.encoding.id_keys import as_keys
 from lmn_tf.data.encoding.ragged import Ragged, starts_of
-from lmn_tf.data.encoding.row_block import RowBlock, SequenceRows
+from lmn_tf.data.encoding.row_block import RowBlock, SequenceRows, Times
 from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -50,6 +50,9 @@ class TableEncoder:
             for column in spec.features
             if column.kind != "cross"
         }
+        self._user_features = tuple(
+            column.name for column in spec.features if column.role == "user"
+        )
         self._crosses = [column for column in spec.features if column.kind == "cross"]
         self._fields = {
             sequence.name: {
@@ -90,7 +93,7 @@ class TableEncoder:
             sequence.name: self._sequence(sequence, reader, request) for sequence in self.sequences
         }
         labels, weights = self._targets(reader)
-        return RowBlock(features, sequences, labels, weights)
+        return RowBlock(features, sequences, labels, weights, self._user_features)
 
     def _feature(self, encoder, reader, request):
         values, location = reader.column(encoder.data_column)
@@ -128,14 +131,13 @@ class TableEncoder:
             weights = self._event_weights(encoder, reader, all_lengths, index)
             encoded = encoder.encode(flat, events, weights)
             if encoder.kind == "elapsed_time":
-                moments = np.repeat(request, kept_lengths)
-                check_elapsed(moments, encoded, events)
-                column = encoder.column
-                encoded = elapsed_ids(moments, encoded, column.unit, column.num_buckets)
+                check_elapsed(np.repeat(request, kept_lengths), encoded, events)
+                encoded = Times(encoded, encoder.column.unit, encoder.column.num_buckets)
             fields[name] = encoded
-        return SequenceRows(
-            sequence.max_length, starts_of(kept_lengths), kept_lengths.astype(np.int32), fields
-        )
+        if not any(isinstance(field, Times) for field in fields.values()):
+            request = None
+        lengths = kept_lengths.astype(np.int32)
+        return SequenceRows(starts_of(kept_lengths), lengths, fields, request)
 
     def _event_weights(self, encoder, reader, lengths, index):
         if encoder.column.weights is None:

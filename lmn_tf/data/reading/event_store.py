@@ -10,6 +10,8 @@ import pyarrow as pa
 from lmn_tf.data.encoding.arrow_values import MISSING_TIME
 from lmn_tf.data.encoding.column_encoder import ColumnEncoder
 from lmn_tf.data.encoding.elapsed_time import check_elapsed
+from lmn_tf.data.encoding.hashing import NO_GROUP, group_ids
+from lmn_tf.data.encoding.id_keys import as_keys
 from lmn_tf.data.encoding.ragged import Ragged, starts_of
 from lmn_tf.data.encoding.row_block import SequenceRows, Times
 from lmn_tf.data.encoding.source_location import SourceLocation
@@ -42,11 +44,13 @@ class DiskArray:
         self._file.close()
 
     def finish(self) -> np.ndarray:
-        """Returns all values and one zero item, the padding, behind them."""
-        self.append(np.zeros((1, *self._shape), self._dtype))
+        """Returns all values."""
         self.close()
         shape = (self._rows, *self._shape)
-        mapped = np.memmap(self._path, dtype=self._dtype, mode="r", shape=shape)
+        if 0 in shape:  # an empty file cannot be mapped
+            mapped = np.zeros(shape, self._dtype)
+        else:
+            mapped = np.memmap(self._path, dtype=self._dtype, mode="r", shape=shape)
         os.unlink(self._path)  # the map keeps the space until it is dropped
         return np.asarray(mapped)
 
@@ -101,21 +105,25 @@ class EventStore:
         first, available = self.file.find(*users)
         precede = self.file.checked_counts(counts, users, available)
         for clock in self._clocks:
-            times = self.fields[clock].values
-            last = np.where(precede > 0, first + precede - 1, len(times) - 1)
-            newest = np.where(precede > 0, times.take(last), MISSING_TIME)
+            last = np.maximum(first + precede - 1, 0)
+            newest = np.where(precede > 0, self.fields[clock].values.take(last), MISSING_TIME)
             check_elapsed(request, newest, counts[1])
+        owners = self._owners(users, first, available)
         lengths = np.minimum(precede, sequence.max_length)
         if sequence.keep == "newest":
             first = first + precede - lengths
-        return SequenceRows(
-            sequence.max_length,
-            first,
-            lengths.astype(np.int32),
-            self.fields,
-            request if self._clocks else None,
-            shared=True,
-        )
+        request = request if self._clocks else None
+        return SequenceRows(first, lengths.astype(np.int32), self.fields, request, owners)
+
+    def _owners(self, users, first, available):
+        """Returns a number for each user: its first event, or a hash below 0 where it has none."""
+        unknown = np.flatnonzero(available == 0)
+        if not len(unknown):
+            return first
+        owners = first.copy()
+        keys = as_keys(users[0].take(pa.array(unknown)), users[1])
+        owners[unknown] = group_ids(keys) | NO_GROUP
+        return owners
 
     def _encode_all(self, scratch, columns):
         writers = {name: _FieldWriter(os.path.join(scratch, name)) for name in self._encoders}

@@ -1,9 +1,12 @@
+"""Windows and events of batches, against loops over rows in plain Python."""
+
 import numpy as np
 import pytest
 
 from lmn_tf.data.encoding.arrow_values import MISSING_TIME
-from lmn_tf.data.encoding.ragged import Ragged, join, starts_of
-from lmn_tf.data.encoding.row_block import RowBlock, SequenceRows, Times, length_buckets, round_up
+from lmn_tf.data.encoding.hashing import NO_GROUP
+from lmn_tf.data.encoding.ragged import Ragged, starts_of
+from lmn_tf.data.encoding.row_block import RowBlock, SequenceRows, Times
 
 
 def lists(*items):
@@ -19,7 +22,7 @@ def block(first):
         "tags": lists([first], [first, 9]),
         "look": np.full((2, 3), first, np.float32),
     }
-    history = SequenceRows(20, starts_of(lengths), lengths, fields)
+    history = SequenceRows(starts_of(lengths), lengths, fields)
     features = {"x": np.array([first, 0], np.int32), "m": lists([], [first])}
     return RowBlock(features, {"h": history}, np.ones((2, 1), np.float32), np.ones(2, np.float32))
 
@@ -29,55 +32,142 @@ def test_a_batch_is_gathered_from_joined_blocks():
     features, labels, weights = joined.batch(np.array([2, 1, 0]))
     assert features["x"].tolist() == [7, 0, 5]
     assert features["m"].tolist() == [[0], [5], [0]]
-    assert features["h/mask"].sum(1).tolist() == [2, 0, 2]
-    assert features["h/item"][:, :3].tolist() == [[7, 8, 0], [0, 0, 0], [5, 6, 0]]
-    assert features["h/tags"][0, :3].tolist() == [[7, 0], [7, 9], [0, 0]]
-    assert features["h/look"][0, :3, 0].tolist() == [7, 7, 0]
+    assert features["h/first"].tolist() == [0, 2, 2]
+    assert features["h/length"].tolist() == [2, 0, 2]
+    assert features["h/item"].tolist() == [7, 8, 5, 6]
+    assert features["h/tags"].tolist() == [[7, 0], [7, 9], [5, 0], [5, 9]]
+    assert features["h/look"][:, 0].tolist() == [7, 7, 5, 5]
     assert labels.shape == (3, 1) and weights.shape == (3,)
-    assert features["h/item"].shape == (3, 8) and features["h/tags"].shape == (3, 8, 2)
+    assert features["h/first"].dtype == features["h/length"].dtype == np.int32
 
 
-def test_rows_without_any_value_still_have_a_width():
-    features, _, _ = RowBlock.join([block(5)]).batch(np.array([1]))
-    assert features["h/item"].shape == (1, 8) and features["h/tags"].shape == (1, 8, 1)
-    assert not features["h/mask"].any() and not features["h/tags"].any()
+def test_a_batch_without_any_event():
+    features, _, _ = RowBlock.join([block(5)]).batch(np.array([1, 1]))
+    assert features["h/first"].tolist() == features["h/length"].tolist() == [0, 0]
+    assert features["h/item"].shape == (0,) and features["h/look"].shape == (0, 3)
+    assert features["h/tags"].shape == (0, 1)
 
 
-def test_shared_events_get_their_elapsed_time_from_the_request():
-    times = np.array([1, 2, 3, MISSING_TIME, 0]) * np.int64(1)
-    times[:3] *= 1_000_000
-    fields = {"item": np.array([11, 12, 13, 14, 0], np.int32), "t": Times(times, "second", 8)}
+def test_a_batch_without_any_row():
+    features, labels, _ = RowBlock.join([block(5)]).batch(np.array([], int))
+    assert features["h/first"].shape == features["h/item"].shape == (0,)
+    assert len(labels) == 0
 
-    def rows(start, length, request):
-        return SequenceRows(
-            4, np.array([start]), np.array([length]), fields, np.array([request * 1_000_000]), True
-        )
 
-    joined = SequenceRows.join([rows(0, 3, 5), rows(2, 2, 3)])
-    batch = joined.batch(np.array([1, 0]))
-    assert batch["item"].tolist() == [[13, 14, 0, 0], [11, 12, 13, 0]]
-    assert batch["t"].tolist() == [[2, 1, 0, 0], [5, 4, 4, 0]]
+def by_reference(starts, lengths, users, fields=None, request=None):
+    fields = {"item": np.arange(100, dtype=np.int32)} if fields is None else fields
+    lengths, request = np.array(lengths, np.int32), request and np.array(request) * 1_000_000
+    return SequenceRows(np.array(starts), lengths, fields, request, np.array(users))
+
+
+def test_elapsed_time_belongs_to_pairs():
+    times = np.array([1_000_000, 2_000_000, 3_000_000, MISSING_TIME])
+    fields = {"item": np.array([11, 12, 13, 14], np.int32), "t": Times(times, "second", 8)}
+    parts = [by_reference([0], [3], [0], fields, [5]), by_reference([1], [3], [0], fields, [6])]
+    joined = SequenceRows.join(parts)
+    batch = joined.batch(np.array([0, 1]), np.array([False, True]))
+    assert batch["first"].tolist() == [0, 1] and batch["item"].tolist() == [11, 12, 13, 14]
+    assert batch["t"].tolist() == [5, 4, 4, 5, 4, 1]
     assert joined.fields["item"] is fields["item"]
 
 
-def test_shared_events_without_times_need_no_request():
-    fields = {"tags": join([lists([1], [2, 3])])}
-    rows = SequenceRows(4, np.array([0]), np.array([2]), fields, shared=True)
-    batch = SequenceRows.join([rows, rows]).batch(np.array([1]))
-    assert batch["tags"].tolist() == [[[1, 0], [2, 3], [0, 0], [0, 0]]]
+def test_equal_lists_share_events_but_not_elapsed_time():
+    def part(second):
+        times = Times(np.array([0, second]) * 1_000_000, "second", 8)
+        fields = {"t": times, "item": np.array([3, 4], np.int32)}
+        return SequenceRows(np.array([0]), np.array([2], np.int32), fields, np.array([9_000_000]))
+
+    batch = SequenceRows.join([part(8), part(9)]).batch(np.array([0, 1]), np.array([False, True]))
+    assert batch["first"].tolist() == [0, 0] and batch["item"].tolist() == [3, 4]
+    assert batch["t"].tolist() == [6, 3, 6, 2]
 
 
-def test_powers_of_two_and_one_and_a_half_times_them():
-    assert length_buckets(200) == (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 200)
-    assert length_buckets(24) == (8, 12, 16, 24)
-    assert length_buckets(13) == (8, 12, 13)
-    assert length_buckets(8) == (8,)
-    assert length_buckets(5) == (5,)
+@pytest.mark.parametrize(
+    "starts, lengths, users, first, events",
+    [
+        # The next window, one that begins where the run ends, and one beyond it.
+        ([4, 5, 8, 12], [3, 3, 2, 1], [0, 0, 0, 0], [0, 1, 4, 6], [4, 5, 6, 7, 8, 9, 12]),
+        # A window of earlier events begins a run of its own.
+        ([4, 3], [2, 2], [0, 0], [0, 2], [4, 5, 3, 4]),
+        # A run ends where its longest window does.
+        ([0, 0, 3, 4], [4, 1, 1, 1], [0, 0, 0, 0], [0, 0, 3, 4], [0, 1, 2, 3, 4]),
+        # Another user's events are not read on, though they lie behind.
+        ([4, 6], [2, 2], [0, 6], [0, 2], [4, 5, 6, 7]),
+        # Empty histories: before the first event, within a run, of another user.
+        ([4, 4, 4, 0], [0, 2, 0, 0], [4, 4, 4, 0], [0, 0, 0, 2], [4, 5]),
+    ],
+)
+def test_runs_by_reference(starts, lengths, users, first, events):
+    rows = by_reference(starts, lengths, users)
+    batch = rows.batch(np.arange(len(starts)), np.arange(len(starts)) > 0)
+    assert batch["first"].tolist() == first and batch["item"].tolist() == events
 
 
-@pytest.mark.parametrize("max_length", [1, 7, 8, 9, 100, 1000])
-def test_rounding_up_wastes_at_most_a_half(max_length):
-    for length in range(max_length + 1):
-        width = round_up(length, max_length)
-        assert length <= width <= max_length
-        assert width <= max(8, 1.5 * length)
+def twin(rows, chosen, alike):
+    """Runs of events, row after row."""
+    first, events, run = [], [], None
+    for number, row in enumerate(chosen):
+        start, end = int(rows.starts[row]), int(rows.starts[row] + rows.lengths[row])
+        previous = chosen[number - 1]
+        joins = (
+            number > 0
+            and alike[number]
+            and rows.users[row] == rows.users[previous]
+            and rows.starts[previous] <= start <= run[-1]
+        )
+        if not joins:
+            run = [start, start]  # where it begins in the store, and where it ends
+            offset = len(events) - start
+        first.append(start + offset)
+        events += range(run[-1], end)
+        run.append(max(run[-1], end))
+    return first, events
+
+
+def test_random_runs_agree_with_a_loop_over_rows():
+    rng = np.random.default_rng(0)
+    shared = 0
+    for _ in range(200):
+        users = np.sort(rng.integers(0, 4, 30)) * 25
+        starts = users + rng.integers(0, 12, 30)
+        order = np.lexsort((starts, users)) if rng.random() < 0.7 else np.arange(30)
+        rows = by_reference(starts[order], rng.integers(0, 8, 30), users[order])
+        chosen = np.arange(30) if rng.random() < 0.5 else rng.permutation(30)
+        alike = (rng.random(30) < 0.9) & (np.arange(30) > 0)
+        batch = rows.batch(chosen, alike)
+        first, events = twin(rows, chosen, alike)
+        assert batch["first"].tolist() == first and batch["item"].tolist() == events
+        assert (np.diff(batch["first"]) >= 0).all()
+        shared += int(batch["length"].sum()) - len(events)
+    assert shared > 2_000
+
+
+def of_users(users, looks, **options):
+    features = {
+        "user": np.array(users, np.int32),
+        "looks": lists(*looks),
+        "group": np.array([4, 4, 4, NO_GROUP, NO_GROUP]),
+    }
+    for name in options.pop("without", ()):
+        del features[name]
+    return RowBlock(features, {}, None, None, ("user", "looks"), **options)
+
+
+def test_rows_share_only_where_every_user_feature_is_equal():
+    rows = of_users([1, 1, 1, 2, 2], [[7], [7], [8], [8], [8]])
+    rows.sequences["h"] = by_reference([0, 0, 0, 0, 0], [2, 2, 2, 2, 2], [0] * 5)
+    features, _, _ = rows.batch(np.arange(5))
+    assert features["h/first"].tolist() == [0, 0, 2, 4, 4]
+    rows.user_features = ()
+    assert rows.batch(np.arange(5))[0]["h/first"].tolist() == [0] * 5
+
+
+def test_what_tells_users_apart():
+    rows = of_users([1, 1, 1, 2, 2], [[7], [7], [8], [8], [8]])
+    assert rows.same_user().tolist() == [False, True, True, False, False]
+    rows = of_users([1, 1, 1, 2, 2], [[7], [7], [8], [8], [8]], without=["group"])
+    assert rows.same_user().tolist() == [False, True, False, False, True]
+    rows = of_users([1, 1, 1, 2, 2], [[7], [7], [8], [8], [8]])
+    rows.sequences["lists"] = SequenceRows(np.zeros(5, int), np.zeros(5, np.int32), {})
+    rows.sequences["h"] = by_reference([0] * 5, [0] * 5, [5, 6, 6, 7, NO_GROUP])
+    assert rows.same_user().tolist() == [False, False, True, False, False]

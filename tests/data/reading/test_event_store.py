@@ -3,6 +3,7 @@ import pyarrow as pa
 import pytest
 from small_shop import shop_dict, write_events
 
+from lmn_tf.data.encoding.hashing import NO_GROUP
 from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.reading.event_store import DiskArray, EventStore
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -39,12 +40,12 @@ def rows_of(store, spec, users, counts, times):
     return store.rows(spec.sequences[0], users, counts, request)
 
 
-def test_events_are_encoded_once_with_a_padding_event_behind(tmp_path):
+def test_events_are_encoded_once(tmp_path):
     fields = store_of(tmp_path).fields
-    assert fields["item"].tolist() == [2, 3, 4, 5, 0]
-    assert fields["elapsed"].values.tolist() == [1_000_000, 2_000_000, 4_000_000, 3_000_000, 0]
-    assert fields["tags"].lengths.tolist() == [1, 0, 1, 3, 0]
-    assert fields["tags"].values.tolist() == [2, 2, 4, 4, 4, 0]
+    assert fields["item"].tolist() == [2, 3, 4, 5]
+    assert fields["elapsed"].values.tolist() == [1_000_000, 2_000_000, 4_000_000, 3_000_000]
+    assert fields["tags"].lengths.tolist() == [1, 0, 1, 3]
+    assert fields["tags"].values.tolist() == [2, 2, 4, 4, 4]
     assert {path.name for path in tmp_path.iterdir()} == {"events.arrow"}
 
 
@@ -53,7 +54,15 @@ def test_rows_hold_the_events_before_them(tmp_path, keep, first):
     spec = spec_of(keep)
     rows = rows_of(store_of(tmp_path, spec), spec, ["a", "a", "x", "b"], [3, 1, 0, 1], [9] * 4)
     assert rows.starts.tolist() == first
-    assert rows.lengths.tolist() == [2, 1, 0, 1] and rows.shared
+    assert rows.lengths.tolist() == [2, 1, 0, 1]
+
+
+def test_users_are_told_apart_by_their_first_event_or_below_zero_without_any(tmp_path):
+    spec, users = spec_of(), ["a", "x", "b", "y", "x", None, "a"]
+    store = store_of(tmp_path, spec)
+    a, x, b, y, again, none, last = rows_of(store, spec, users, [1] + [0] * 6, [9] * 7).users
+    assert (a, b, last) == (0, 3, 0) and none == NO_GROUP
+    assert x == again != y and max(x, y) < 0 and NO_GROUP not in (x, y)
 
 
 def test_an_event_after_the_request_is_a_leak(tmp_path):
@@ -91,19 +100,21 @@ def test_a_value_that_the_spec_refuses(tmp_path):
         store_of(tmp_path, events=events)
 
 
-def test_parts_come_back_as_one_with_a_zero_item_behind(tmp_path):
+def test_parts_come_back_as_one(tmp_path):
     array = DiskArray(str(tmp_path / "a"))
     array.append(np.array([[1, 2], [3, 4]], np.float32))
     array.append(np.array([[5, 6]], np.float32))
     values = array.finish()
-    assert values.tolist() == [[1, 2], [3, 4], [5, 6], [0, 0]] and values.dtype == np.float32
+    assert values.tolist() == [[1, 2], [3, 4], [5, 6]] and values.dtype == np.float32
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_but_the_zero_item(tmp_path):
+def test_nothing_comes_back_as_nothing(tmp_path):
     array = DiskArray(str(tmp_path / "a"))
-    array.append(np.zeros(0, np.int32))
-    assert array.finish().tolist() == [0]
+    array.append(np.zeros((0, 3), np.float32))
+    values = array.finish()
+    assert values.shape == (0, 3) and values.dtype == np.float32
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_close_without_finishing(tmp_path):
