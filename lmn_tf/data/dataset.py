@@ -36,6 +36,7 @@ def make_dataset(
     histories: bool = True,
     delimiter: str | None = None,
     learn: bool | None = None,
+    rows_per_group: int = 1,
 ) -> tf.data.Dataset:
     """Returns a dataset of encoded batches from Parquet, CSV or TFRecord files.
 
@@ -43,6 +44,18 @@ def make_dataset(
     the shuffled one, before any other. A dataset that is not shuffled, as for evaluation, reads
     the learned files beside its data, and raises an error if they are incomplete, since ids learned
     from other data are not those that a model was trained with.
+
+    Rows of one user that stand together in a batch share the events of their histories, which are
+    then read, embedded and computed on once. Files usually hold a user's rows together, so
+    unshuffled batches share without more ado; `rows_per_group` keeps up to so many of them together
+    in a shuffled epoch, too. It pays where histories are long and lie in an events file (lists in
+    the rows share only where they are equal), the rows of a user follow each other in time, and a
+    batch holds many groups. It makes the rows of a batch less independent: where a batch holds few
+    groups, gradients are noisier and batch normalization sees few users. With 64 groups of 16 rows
+    no loss of AUC was seen on MovieLens 1M. Where a spec's rows are sorted otherwise, or where a
+    user has a few rows only, leave it at 1. Users are told apart by the first history by reference,
+    otherwise by `group`, otherwise by the features of role user; a group does not cross the units
+    (row groups of Parquet, files) or the windows of `shuffle_buffer` rows in which data are read.
 
     Batches depend on (seed, epoch) only. Each new iteration over a shuffled dataset continues with
     the next epochs, like `tf.data`'s own shuffle, unless `start` is a function.
@@ -70,6 +83,9 @@ def make_dataset(
             ends in `.tsv` and a comma in others.
         learn: Boolean. Whether these are training data to learn from. Defaults to `None`: the value
             of `shuffle`.
+        rows_per_group: Integer. How many consecutive rows of one user at most stay together, in
+            the order of the file, when rows are shuffled: groups are then shuffled instead of rows.
+            Defaults to `1`.
 
     Returns:
         `tf.data.Dataset` of `(features, labels)`, or `(features, labels, weights)` where the spec
@@ -113,6 +129,7 @@ def make_dataset(
         limit=limit,
         labels=labels,
         histories=histories,
+        rows_per_group=rows_per_group,
     )
     dataset = reader_dataset(reader, epochs=epochs, start=start, prefetch=prefetch)
     dataset.spec_fingerprint = fingerprint(spec)

@@ -232,6 +232,7 @@ class Trainer:
             shuffle=True,
             seed=self.pipeline.train.seed,
             shuffle_buffer=data.shuffle_buffer,
+            rows_per_group=data.rows_per_group,
             limit=data.train_rows,
             histories=self._reads_histories,
         )
@@ -239,13 +240,9 @@ class Trainer:
     def _dataset(self, files):
         if files is None:
             return None
-        data = self.pipeline.data
+        data, histories = self.pipeline.data, self._reads_histories
         return make_dataset(
-            self.spec,
-            files,
-            batch_size=data.eval_batch_size,
-            limit=data.eval_rows,
-            histories=self._reads_histories,
+            self.spec, files, data.eval_batch_size, limit=data.eval_rows, histories=histories
         )
 
     @property

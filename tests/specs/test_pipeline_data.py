@@ -7,12 +7,15 @@ from lmn_tf.specs.pipeline_spec import PipelineData
 def test_defaults():
     data = PipelineData(train="a-*.parquet")
     assert (data.batch_size, data.eval_batch_size, data.shuffle_buffer) == (512, 4096, 100_000)
+    assert data.rows_per_group == 1
 
 
 @pytest.mark.parametrize(
     "old, new, message",
     [
         ("train_rows: 900", "train_rows: 0", "`data.train_rows` must be at least 1"),
+        ("rows_per_group: 8", "rows_per_group: 0", "`data.rows_per_group` must be at least 1"),
+        ("rows_per_group: 8", "rows_per_group: 2.5", "`data.rows_per_group` must be an integer"),
         ("train_rows: 900", "delimiter: '::'", "`data.delimiter` must be one ASCII character"),
         ("batch_size: 128", "batch_size: 1.5", "`data.batch_size` must be an integer"),
         ("valid: data", "validation: data", "Did you mean `valid`?"),

@@ -8,7 +8,8 @@ from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.data.encoding.table_encoder import TableEncoder
 from lmn_tf.data.formats import Unit, match_files, open_files
 from lmn_tf.data.reading.event_store import EventStore
-from lmn_tf.data.reading.unit_order import UnitOrder
+from lmn_tf.data.reading.unit_order import UnitOrder, group_starts
+from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 _READ_ROWS = 8_192
@@ -31,6 +32,9 @@ class BatchReader:
         shuffle: Boolean. Defaults to `False`.
         seed: Integer or `None`. Seed of the order. Defaults to `None`: 0.
         shuffle_buffer: Integer. Rows that are shuffled at once. Defaults to `100_000`.
+        rows_per_group: Integer. How many consecutive rows of one user at most stay together, in
+            the order of the file, when rows are shuffled: groups are then shuffled instead. See
+            `make_dataset`. Defaults to `1`.
         shard: Pair `(index, count)`: this reader's part of the rows. Units are dealt out where
             there are as many as workers, else the rows of each unit are cut into `count` parts.
             Over all shards every row comes exactly once. Defaults to `(0, 1)`.
@@ -41,8 +45,8 @@ class BatchReader:
             need not exist. Defaults to `True`.
 
     Raises:
-        UserError: No file matches, a file or a column is missing or broken, or something is still
-            to be learned.
+        UserError: No file matches, a file or a column is missing or broken, something is still to
+            be learned, or nothing tells users apart whose rows shall stay together.
     """
 
     def __init__(
@@ -58,14 +62,22 @@ class BatchReader:
         limit: int | None = None,
         labels: bool = True,
         histories: bool = True,
+        rows_per_group: int = 1,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
+        if rows_per_group < 1:
+            raise ValueError(
+                f"`rows_per_group` must be at least 1. Received: rows_per_group={rows_per_group}"
+            )
         self.spec = spec
         self.batch_size = batch_size
+        self.rows_per_group = rows_per_group
         self.drop_remainder = drop_remainder
         self.has_labels = labels
         self.sequences = spec.sequences if histories else ()
+        if rows_per_group > 1:
+            self._check_users()
         self.is_sharded = shard[1] > 1
         self.columns = spec.columns(labels=labels, histories=histories)
         units = open_spec_files(spec, files)
@@ -82,7 +94,7 @@ class BatchReader:
         # Windows hold whole batches, so no batch needs rows of two windows.
         self._window = max(-(-window // batch_size), 1) * batch_size
         self._order = UnitOrder(units, shuffle, seed or 0, self._window, shard, limit)
-        self._kept: RowBlock | None = None
+        self._kept: tuple | None = None
 
     @property
     def num_rows(self) -> int:
@@ -116,39 +128,73 @@ class BatchReader:
                 yield block.batch(batch_rows)
             skip = 0
 
+    def _check_users(self):
+        """Raises a `UserError` where nothing that is read tells users apart."""
+        by_reference = any(sequence.events is not None for sequence in self.sequences)
+        users = any(feature.role == "user" for feature in self.spec.features)
+        if not (by_reference or users or self.spec.group is not None):
+            raise UserError(
+                "`rows_per_group` must be 1 where nothing that is read tells users apart: neither "
+                "a history by reference nor `group` nor a feature of role user. "
+                f"Received: rows_per_group={self.rows_per_group}"
+            )
+
     def _windows(self, epoch, first):
         """Yields blocks and the order of their rows, one block ahead of the reader."""
         if not self.num_rows:
             return
         if self._order.is_one_window:
             if self._kept is None:
-                self._kept = next(self._blocks(epoch, 0))[1]
+                self._kept = next(self._blocks(epoch, 0))[1:]
             if first == 0:
-                yield self._kept, self._order.row_order(epoch, 0, self.num_rows)
+                block, *window = self._kept
+                yield block, self._order.row_order(epoch, 0, *window)
             return
         blocks = self._blocks(epoch, first)
         with ThreadPoolExecutor(1, "lmn_tf_reader") as pool:
             following = pool.submit(next, blocks, None)
-            while (window_rows := following.result()) is not None:
+            while (current := following.result()) is not None:
                 following = pool.submit(next, blocks, None)
-                window, block, rows = window_rows
-                yield block, self._order.row_order(epoch, window, rows)
+                number, block, *window = current
+                yield block, self._order.row_order(epoch, number, *window)
 
     def _blocks(self, epoch, first):
-        """Yields the number, the encoded block and the row count of each window from `first`."""
-        parts, rows, window = [], 0, first
+        """Yields number, encoded block, row count and groups of each window from `first`."""
+        window = _Window()
         for unit, table, row in self._order.tables(epoch, first * self._window, self.columns):
             start = 0
             while start < table.num_rows:
-                piece = table.slice(start, self._window - rows)
-                parts.append(self._encoder.encode(piece, unit.path, row + start))
-                rows += piece.num_rows
-                start += piece.num_rows
-                if rows == self._window:
-                    yield window, RowBlock.join(parts), rows
-                    parts, rows, window = [], 0, window + 1
-        if rows:
-            yield window, RowBlock.join(parts), rows
+                piece = table.slice(start, self._window - window.rows)
+                window.add(self._encoder.encode(piece, unit.path, row + start), unit, len(piece))
+                start += len(piece)
+                if window.rows == self._window:
+                    yield first, *self._finished(window)
+                    window, first = _Window(), first + 1
+        if window.rows:
+            yield first, *self._finished(window)
+
+    def _finished(self, window):
+        block, groups = RowBlock.join(window.parts), None
+        if self._order.shuffle and self.rows_per_group > 1:
+            together = block.same_user()
+            together[window.unit_starts] = False
+            groups = group_starts(together, self.rows_per_group)
+        return block, window.rows, groups
+
+
+class _Window:
+    """Encoded rows that are shuffled together, and where those of each unit begin."""
+
+    def __init__(self):
+        self.parts, self.unit_starts, self.rows = [], [], 0
+        self._unit = None
+
+    def add(self, part, unit, rows):
+        if unit is not self._unit:
+            self.unit_starts.append(self.rows)
+        self._unit = unit
+        self.parts.append(part)
+        self.rows += rows
 
 
 def open_spec_files(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from lmn_tf.data.encoding.ragged import flat_index
 from lmn_tf.data.formats import Unit
 
 
@@ -68,11 +69,25 @@ class UnitOrder:
         """Whether all rows fit into one window, which is then kept."""
         return self.num_rows <= self._window
 
-    def row_order(self, epoch: int, window: int, rows: int) -> np.ndarray:
-        """Returns the order of the `rows` rows of a window."""
+    def row_order(
+        self, epoch: int, window: int, rows: int, groups: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Returns the order of the `rows` rows of a window.
+
+        Args:
+            epoch: Integer.
+            window: Integer. Number of the window in the epoch.
+            rows: Integer.
+            groups: int64 array. Where each group of rows that stay together begins. Defaults to
+                `None`: each row is a group.
+        """
         if not self.shuffle:
             return np.arange(rows)
-        return self._random(epoch, window + 1).permutation(rows)
+        random = self._random(epoch, window + 1)
+        if groups is None:
+            return random.permutation(rows)
+        order = random.permutation(len(groups))
+        return flat_index(groups[order], np.diff(groups, append=rows)[order])
 
     def tables(
         self, epoch: int, skip: int, columns: Sequence[str]
@@ -96,6 +111,23 @@ class UnitOrder:
 
     def _random(self, epoch, purpose):
         return np.random.default_rng([*self._entropy, epoch, purpose])
+
+
+def group_starts(together: np.ndarray, most: int) -> np.ndarray:
+    """Returns where each group begins: runs of rows of one user, cut after every `most` rows.
+
+    Args:
+        together: Boolean array `(rows,)`. Whether a row is of the same user as the row before.
+        most: Integer. Rows of the largest group.
+
+    Example:
+
+    >>> group_starts(np.array([False, True, True, False, True]), 2).tolist()
+    [0, 2, 3]
+    """
+    row = np.arange(len(together))
+    in_run = row - np.maximum.accumulate(np.where(together, 0, row))
+    return np.flatnonzero(in_run % most == 0)
 
 
 def _rows(part) -> int:
