@@ -69,7 +69,9 @@ def test_the_history_is_of_the_candidates_kind():
     clicks = encoder(features)["histories"]["clicks"]
     valid = features["clicks/mask"][:, 2]
     assert valid.any()
-    np.testing.assert_allclose(clicks["history"].numpy()[valid, 2], clicks["target"].numpy()[valid], rtol=1e-6)
+    np.testing.assert_allclose(
+        clicks["history"].numpy()[valid, 2], clicks["target"].numpy()[valid], rtol=1e-6
+    )
 
 
 def test_other_fields_are_projected_and_added():
