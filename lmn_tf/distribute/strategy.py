@@ -1,5 +1,6 @@
 """Strategies for several devices of one machine, and datasets that are not distributed."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -31,15 +32,14 @@ class LocalDataset:
 def distribute_shares(
     strategy: tf.distribute.Strategy,
     dataset: tf.data.Dataset,
-    share: Callable[[Any, tf.Tensor], Any],
+    share: Callable[[Any, int], Any],
 ) -> tf.distribute.DistributedDataset:
     """Distributes a dataset whose batches cannot be cut along the first axis of each array.
 
     Args:
         strategy: `tf.distribute.MirroredStrategy`.
         dataset: `tf.data.Dataset` of batches.
-        share: Function from a batch and the number of a replica, an int64 scalar, to the part that
-            this replica gets.
+        share: Function from a batch and the number of a replica to the part that it gets.
 
     Returns:
         Iterable of batches, each with a share for every replica.
@@ -56,10 +56,14 @@ def distribute_shares(
 
     def shares(*parts):
         batch = parts if is_tuple else parts[0]
-        return tf.data.Dataset.range(replicas).map(lambda replica: share(batch, replica))
+        return tuple(share(batch, replica) for replica in range(replicas))
+
+    def one_by_one(*parts):
+        each = [tf.data.Dataset.from_tensors(part) for part in parts]
+        return functools.reduce(tf.data.Dataset.concatenate, each)
 
     # As TensorFlow does where it cuts batches itself: the shares of one batch lie ready.
-    shared = dataset.flat_map(shares).prefetch(replicas)
+    shared = dataset.map(shares).flat_map(one_by_one).prefetch(replicas)
     return strategy.distribute_datasets_from_function(lambda context: shared)
 
 

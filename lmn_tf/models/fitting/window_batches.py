@@ -108,7 +108,7 @@ class WindowBatches:
         return tf.shape(one)[0]
 
     def kept(self, features: Any, keep: tf.Tensor) -> Any:
-        """Returns some of the rows; of events between those that they see, others may stay.
+        """Returns some of the rows, with the events that any of them sees.
 
         Args:
             features: Dictionary or other nesting of tensors.
@@ -119,9 +119,10 @@ class WindowBatches:
             features,
             rows=lambda part: tf.gather(part, places),
             pairs=lambda part, length: tf.boolean_mask(part, tf.repeat(keep, length)),
+            closed_up=_seen,
         )
 
-    def share(self, batch: Any, replica: tf.Tensor, replicas: int) -> Any:
+    def share(self, batch: Any, replica: int, replicas: int) -> Any:
         """Returns the part of a batch that a replica takes, with the events that its rows see.
 
         Rows are dealt as TensorFlow deals them: each replica takes as many of those that are left
@@ -129,13 +130,13 @@ class WindowBatches:
 
         Args:
             batch: Features, or a tuple of features, labels and weights.
-            replica: Integer scalar. Which replica.
+            replica: Integer. Which replica.
             replicas: Integer. How many there are.
         """
         features, *others = batch if isinstance(batch, tuple) else (batch,)
         rows = self.rows(features)
         size = -(-rows // replicas)
-        start = tf.minimum(size * tf.cast(replica, rows.dtype), rows)
+        start = tf.minimum(size * replica, rows)
         stop = tf.minimum(start + size, rows)
 
         def pairs_of(part, length):
@@ -145,7 +146,7 @@ class WindowBatches:
         def rows_of(part):
             return None if part is None else part[start:stop]
 
-        features = self._chosen(features, rows_of, pairs_of)
+        features = self._chosen(features, rows_of, pairs_of, closed_up=_between)
         others = tf.nest.map_structure(rows_of, tuple(others))
         return (features, *others) if isinstance(batch, tuple) else features
 
@@ -174,8 +175,11 @@ class WindowBatches:
                         result[key] = _padded(features[key], starts[:, None] + steps, mask)
         return result
 
-    def _chosen(self, features, rows, pairs):
-        """The features of some rows: `rows` and `pairs` take them from such columns."""
+    def _chosen(self, features, rows, pairs, closed_up):
+        """The features of some rows: `rows` and `pairs` take them from such columns.
+
+        Of the windows left, `closed_up` returns the new `first` and what takes the events.
+        """
         windows = self.found(features)
         if not windows:
             return tf.nest.map_structure(rows, features)
@@ -183,12 +187,11 @@ class WindowBatches:
         result = {key: rows(part) for key, part in features.items() if key not in others}
         for columns in windows:
             first, length = rows(features[columns.first]), rows(features[columns.length])
-            start = tf.reduce_sum(first[:1])  # 0 where there is no row
-            stop = tf.maximum(tf.reduce_max(first + length), start)
-            result[columns.first], result[columns.length] = first - start, length
+            result[columns.first], events = closed_up(first, length)
+            result[columns.length] = length
             for key in columns.events:
                 if key in features:
-                    result[key] = features[key][start:stop]
+                    result[key] = events(features[key])
             for key in columns.pairs:
                 if key in features:
                     result[key] = pairs(features[key], features[columns.length])
@@ -228,6 +231,24 @@ def mapped(dataset: tf.data.Dataset, function: Callable[[Any], Any]) -> tf.data.
     if isinstance(dataset.element_spec, tuple):
         return dataset.map(lambda features, *others: (function(features), *others))
     return dataset.map(function)
+
+
+def _between(first, length):
+    """Closes up to the events from the first to the last one that is seen: a slice of them."""
+    start = tf.reduce_sum(first[:1])  # 0 where there is no row
+    stop = tf.maximum(tf.reduce_max(first + length), start)
+    return first - start, lambda part: part[start:stop]
+
+
+def _seen(first, length):
+    """Closes up to the events that are seen."""
+    ends = first + length
+    changes = tf.concat([tf.ones_like(first), -tf.ones_like(first)], axis=0)
+    places = tf.concat([first, ends], axis=0)
+    count = tf.maximum(tf.reduce_max(ends), 0)
+    seen = tf.cumsum(tf.math.unsorted_segment_sum(changes, places, count + 1))[:-1] > 0
+    before = tf.pad(tf.cumsum(tf.cast(seen, tf.int32)), [[1, 0]])
+    return tf.gather(before, first), lambda part: tf.boolean_mask(part[:count], seen)
 
 
 def _width(length, max_length):

@@ -91,6 +91,13 @@ def test_kept_rows_keep_their_windows(keep):
     found = BATCHES.kept(tensors(features), tf.constant(keep))
     check_self_contained(found)
     check_rows(found, features, np.array(keep))
+    first, length = found["clicks/first"].numpy(), found["clicks/length"].numpy()
+    seen = {
+        event
+        for start, count in zip(first, length, strict=True)
+        for event in range(start, start + count)
+    }
+    assert len(seen) == len(found["clicks/item"])
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
@@ -100,7 +107,7 @@ def test_shares_are_those_of_a_slow_twin(rows, count):
     batch = tensors(features), tf.constant(labels), None
     size = -(-rows // count)
     for replica in range(count):
-        found, found_labels, nothing = BATCHES.share(batch, tf.constant(replica), count)
+        found, found_labels, nothing = BATCHES.share(batch, replica, count)
         check_self_contained(found)
         part = slice(replica * size, (replica + 1) * size)
         check_rows(found, features, part)
@@ -117,7 +124,7 @@ def test_replicas_get_as_many_rows_as_tensorflow_gives_them(rows):
     dataset = dataset.concatenate(dataset)  # whose size of batches TensorFlow does not look up
     for batch in strategy.experimental_distribute_dataset(dataset):
         parts = strategy.experimental_local_results(batch)
-        wanted = [BATCHES.share(tf.range(rows), tf.constant(index), 3) for index in range(3)]
+        wanted = [BATCHES.share(tf.range(rows), index, 3) for index in range(3)]
         assert [part.numpy().tolist() for part in parts] == [
             part.numpy().tolist() for part in wanted
         ]
@@ -125,7 +132,7 @@ def test_replicas_get_as_many_rows_as_tensorflow_gives_them(rows):
 
 def test_features_alone_are_a_batch():
     features = random_windows(SPEC, rows=4)
-    found = BATCHES.share(tensors(features), tf.constant(1), 2)
+    found = BATCHES.share(tensors(features), 1, 2)
     check_rows(found, features, slice(2, 4))
 
 
@@ -167,7 +174,7 @@ def test_graphs_know_all_but_rows_events_and_pairs():
     features = random_windows(SPEC, rows=5)
     specs = {key: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for key, v in features.items()}
     dataset = tf.data.Dataset.from_generator(lambda: [features], output_signature=specs)
-    shares = dataset.map(lambda batch: BATCHES.share(batch, tf.constant(0), 2))
+    shares = dataset.map(lambda batch: BATCHES.share(batch, 0, 2))
     assert shares.element_spec == specs
     kept = dataset.map(lambda batch: BATCHES.kept(batch, tf.ones(5, tf.bool)))
     assert kept.element_spec == specs
