@@ -2,11 +2,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import SMALL, random_labels, slim_spec
+from kitchen_sink import SMALL, SMALL_MEMORY, random_labels, slim_spec
 from replicas import replicas
 from window_batch import random_windows
 
-from lmn_tf.models import Pooling
+from lmn_tf.models import LMN, Pooling
 from lmn_tf.models.fitting.distributed_windows import DistributedWindows
 
 SPEC = slim_spec()
@@ -20,7 +20,7 @@ class Windowed(Pooling):
 
     def call(self, features, training=None):
         TRACED.append(sorted(features))
-        return super().call(self.fit_driver.batches.padded(features), training=training)
+        return super().call(features, training=training)
 
 
 def batches(weighted=False, labels=True):
@@ -38,11 +38,11 @@ def dataset(**which):
     return made.apply(tf.data.experimental.assert_cardinality(len(ROWS)))
 
 
-def model_on(count, metrics=("auc", "gauc"), **arguments):
+def model_on(count, metrics=("auc", "gauc"), make=Windowed, options=SMALL, **arguments):
     keras.utils.set_random_seed(1)
     strategy = replicas(count) if count > 1 else tf.distribute.get_strategy()
     with strategy.scope():
-        model = Windowed(SPEC, **SMALL)
+        model = make(SPEC, **options)
         model.compile(keras.optimizers.SGD(0.5), metrics=list(metrics), **arguments)
         model.build()
     return model
@@ -68,6 +68,17 @@ def test_replicas_train_as_one_device(weighted):
     predicted = [one_of.predict(dataset(labels=False), verbose=0) for one_of in (one, two)]
     assert len(predicted[1]) == sum(ROWS)
     np.testing.assert_allclose(predicted[1], predicted[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_memory_trains_as_on_one_device():
+    options = {**SMALL_MEMORY, "key_balance_weight": 0.1}
+    (one, wanted), (two, found) = (
+        fitted(count, True, make=LMN, options=options) for count in (1, 2)
+    )
+    np.testing.assert_allclose(found["loss"], wanted["loss"], rtol=1e-4)
+    for value, other in zip(two.get_weights(), one.get_weights(), strict=True):
+        np.testing.assert_allclose(value, other, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
