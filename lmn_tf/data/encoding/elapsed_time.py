@@ -5,7 +5,7 @@ import numpy as np
 from lmn_tf.data.encoding.arrow_values import MISSING_TIME
 from lmn_tf.data.encoding.source_location import SourceLocation
 
-_BLOCK = 1 << 15
+_BLOCK = 1 << 14
 
 MICROSECONDS = {
     "second": 1_000_000,
@@ -44,10 +44,13 @@ def elapsed_ids(request: np.ndarray, event: np.ndarray, unit: str, num_buckets: 
         elapsed = np.subtract(request, event).astype(np.float64)
     elapsed /= MICROSECONDS[unit]
     # The exponent bits of a float64 are exact at the powers of two, where a logarithm is not.
-    ids = (elapsed.view(np.int64) >> 52) - 1020
-    np.clip(ids, 2, num_buckets + 1, out=ids)
-    ids = ids.astype(np.int32)
-    missing = (event == MISSING_TIME) | (request == MISSING_TIME)
+    bits = elapsed.view(np.int64)
+    bits >>= 52
+    bits -= 1020
+    np.clip(bits, 2, num_buckets + 1, out=bits)
+    ids = bits.astype(np.int32)
+    missing = event == MISSING_TIME
+    missing |= request == MISSING_TIME
     if missing.any():
         ids[missing] = 1
     return ids

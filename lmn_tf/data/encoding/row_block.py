@@ -15,10 +15,12 @@ from lmn_tf.data.encoding.ragged import (
     starts_of,
 )
 
+_BLOCK = 1 << 14
+
 
 @dataclasses.dataclass
 class Times:
-    """Times of events, which become ids of the pairs of a row and an event of its history.
+    """Times of events that rows share: ids of pairs, once the request time of a row is known.
 
     Args:
         values: int64 microseconds, one an event.
@@ -30,6 +32,37 @@ class Times:
     unit: str
     num_buckets: int
 
+    def elapsed(self, request: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Returns the ids of all pairs, row after row.
+
+        Args:
+            request: int64 microseconds `(rows,)`.
+            starts: int64 array `(rows,)`. The first event of each row.
+            lengths: int32 array `(rows,)`. How many events each row has.
+        """
+        ids = np.empty(int(lengths.sum()), np.int32)
+        step, done = max(_BLOCK // max(int(lengths.max(initial=0)), 1), 1), 0
+        # A few rows at a time: the intermediate arrays stay in the processor's cache.
+        for row in range(0, len(lengths), step):
+            part = slice(row, row + step)
+            times = self.values.take(flat_index(starts[part], lengths[part]))
+            moments = np.repeat(request[part], lengths[part])
+            some = elapsed_ids(moments, times, self.unit, self.num_buckets)
+            ids[done : done + len(some)] = some
+            done += len(some)
+        return ids
+
+
+@dataclasses.dataclass
+class Pairs:
+    """Ids of the pairs of a row and an event of the list that it brings.
+
+    Args:
+        values: int32 array, one an event.
+    """
+
+    values: np.ndarray
+
 
 @dataclasses.dataclass
 class SequenceRows:
@@ -38,7 +71,8 @@ class SequenceRows:
     Args:
         starts: int64 array `(rows,)`.
         lengths: int32 array `(rows,)`.
-        fields: Mapping from field to its events: an array, a `Ragged` or `Times`.
+        fields: Mapping from field to its events: an array or a `Ragged`, and `Times` or `Pairs`
+            where the values depend on the row.
         request: int64 microseconds `(rows,)` where a field is `Times`. Defaults to `None`.
         users: int64 array `(rows,)` that tells apart whose history a row reads, where the fields
             are those of all users (histories by reference). Defaults to `None`: each row brings a
@@ -56,10 +90,10 @@ class SequenceRows:
         """Returns the rows of all parts."""
         first = parts[0]
         lengths = np.concatenate([part.lengths for part in parts])
-        request = users = None
-        if first.request is not None:
-            request = np.concatenate([part.request for part in parts])
         if first.users is not None:
+            request = None
+            if first.request is not None:
+                request = np.concatenate([part.request for part in parts])
             starts = np.concatenate([part.starts for part in parts])
             users = np.concatenate([part.users for part in parts])
             return cls(starts, lengths, first.fields, request, users)
@@ -68,7 +102,7 @@ class SequenceRows:
         fields = {
             name: _join_fields([part.fields[name] for part in parts]) for name in first.fields
         }
-        return cls(np.concatenate(starts), lengths, fields, request)
+        return cls(np.concatenate(starts), lengths, fields)
 
     def batch(self, rows: np.ndarray, alike: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the windows of some rows and each event that one of them sees, once.
@@ -101,21 +135,18 @@ class SequenceRows:
         events = flat_index(run_starts, run_lengths)
         for name, field in self.fields.items():
             if isinstance(field, Times):
-                batch[name] = self._elapsed(field, rows, pairs, lengths)
+                batch[name] = field.elapsed(self.request.take(rows), pairs, lengths)
+            elif isinstance(field, Pairs):
+                batch[name] = field.values.take(flat_index(pairs, lengths))
             else:
                 _put(batch, name, field, events)
         return batch
-
-    def _elapsed(self, times, rows, starts, lengths):
-        moments = times.values.take(flat_index(starts, lengths))
-        request = np.repeat(self.request.take(rows), lengths)
-        return elapsed_ids(request, moments, times.unit, times.num_buckets)
 
     def _repeats(self, starts, lengths, alike):
         """Returns whether each row's list of events equals that of the row before."""
         rows = np.flatnonzero(alike & _repeated(lengths))
         for field in self.fields.values():
-            if not isinstance(field, Times):
+            if not isinstance(field, Pairs):
                 equal = equal_lists(field, starts[rows], starts[rows - 1], lengths[rows])
                 rows = rows[equal]
         repeats = np.zeros(len(starts), bool)
@@ -232,7 +263,6 @@ def _put(batch, name, values, items):
 
 
 def _join_fields(parts):
-    first = parts[0]
-    if isinstance(first, Times):
-        return dataclasses.replace(first, values=np.concatenate([part.values for part in parts]))
+    if isinstance(parts[0], Pairs):
+        return Pairs(np.concatenate([part.values for part in parts]))
     return join(parts)

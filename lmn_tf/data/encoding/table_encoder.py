@@ -19,7 +19,7 @@ from lmn_tf.data.encoding.elapsed_time import check_elapsed, elapsed_ids
 from lmn_tf.data.encoding.hashing import group_ids, splitmix64
 from lmn_tf.data.encoding.id_keys import as_keys
 from lmn_tf.data.encoding.ragged import Ragged, starts_of
-from lmn_tf.data.encoding.row_block import RowBlock, SequenceRows, Times
+from lmn_tf.data.encoding.row_block import Pairs, RowBlock, SequenceRows
 from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -131,13 +131,12 @@ class TableEncoder:
             weights = self._event_weights(encoder, reader, all_lengths, index)
             encoded = encoder.encode(flat, events, weights)
             if encoder.kind == "elapsed_time":
-                check_elapsed(np.repeat(request, kept_lengths), encoded, events)
-                encoded = Times(encoded, encoder.column.unit, encoder.column.num_buckets)
+                moments = np.repeat(request, kept_lengths)
+                check_elapsed(moments, encoded, events)
+                column = encoder.column
+                encoded = Pairs(elapsed_ids(moments, encoded, column.unit, column.num_buckets))
             fields[name] = encoded
-        if not any(isinstance(field, Times) for field in fields.values()):
-            request = None
-        lengths = kept_lengths.astype(np.int32)
-        return SequenceRows(starts_of(kept_lengths), lengths, fields, request)
+        return SequenceRows(starts_of(kept_lengths), kept_lengths.astype(np.int32), fields)
 
     def _event_weights(self, encoder, reader, lengths, index):
         if encoder.column.weights is None:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from lmn_tf.data.encoding.arrow_values import MISSING_TIME
+from lmn_tf.data.encoding.elapsed_time import elapsed_ids
 from lmn_tf.data.encoding.hashing import NO_GROUP
 from lmn_tf.data.encoding.ragged import Ragged, starts_of
-from lmn_tf.data.encoding.row_block import RowBlock, SequenceRows, Times
+from lmn_tf.data.encoding.row_block import Pairs, RowBlock, SequenceRows, Times
 
 
 def lists(*items):
@@ -71,13 +72,24 @@ def test_elapsed_time_belongs_to_pairs():
     assert joined.fields["item"] is fields["item"]
 
 
-def test_equal_lists_share_events_but_not_elapsed_time():
-    def part(second):
-        times = Times(np.array([0, second]) * 1_000_000, "second", 8)
-        fields = {"t": times, "item": np.array([3, 4], np.int32)}
-        return SequenceRows(np.array([0]), np.array([2], np.int32), fields, np.array([9_000_000]))
+def test_elapsed_times_of_many_pairs_are_those_of_each_row():
+    rng = np.random.default_rng(1)
+    times = Times(np.sort(rng.integers(0, 10**9, 4_000)), "second", 32)
+    starts, lengths = rng.integers(0, 3_000, 200), rng.integers(0, 900, 200).astype(np.int32)
+    request = rng.integers(10**9, 10**11, 200)
+    wanted = []
+    for row, start in enumerate(starts):
+        past = times.values[start : start + lengths[row]]
+        wanted.append(elapsed_ids(request[row], past, "second", 32))
+    np.testing.assert_array_equal(times.elapsed(request, starts, lengths), np.concatenate(wanted))
 
-    batch = SequenceRows.join([part(8), part(9)]).batch(np.array([0, 1]), np.array([False, True]))
+
+def test_equal_lists_share_events_but_not_elapsed_time():
+    def part(elapsed):
+        fields = {"t": Pairs(np.array([6, elapsed], np.int32)), "item": np.array([3, 4], np.int32)}
+        return SequenceRows(np.array([0]), np.array([2], np.int32), fields)
+
+    batch = SequenceRows.join([part(3), part(2)]).batch(np.array([0, 1]), np.array([False, True]))
     assert batch["first"].tolist() == [0, 0] and batch["item"].tolist() == [3, 4]
     assert batch["t"].tolist() == [6, 3, 6, 2]
 
