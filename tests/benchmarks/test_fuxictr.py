@@ -41,9 +41,9 @@ def test_both_read_the_same_rows(movielens, tmp_path):
     # The newest 8 of the user's events before the row, as FuxiCTR's loader cuts them.
     pairs = zip(rows["user_index"], rows["seq_len"], strict=True)
     kept = [users["full_item_seq"][user][:count][-8:] for user, count in pairs]
-    lengths = np.count_nonzero(features["history/mask"], axis=1)
-    for one, found, length in zip(kept, features["history/movie_id"].numpy(), lengths, strict=True):
-        assert found[:length].tolist() == one
+    windows = zip(features["history/first"], features["history/length"], strict=True)
+    for one, (first, length) in zip(kept, windows, strict=True):
+        assert features["history/movie_id"][first : first + length].numpy().tolist() == one
 
 
 def test_limited_rows(movielens, tmp_path):
