@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from lmn_tf.data.encoding.id_names import IdNames
 from lmn_tf.metrics.memory_usage import usage_statistics
+from lmn_tf.models.fitting.window_batches import WindowBatches
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.evaluation.memory_reads import memory_names
@@ -166,6 +167,7 @@ class _Readers:
     """Ids of the user and item features behind each query of a memory."""
 
     def __init__(self, model, memory, spec):
+        self._batches = WindowBatches.from_spec(spec)
         self._sequence = next(
             (
                 sequence
@@ -194,6 +196,8 @@ class _Readers:
 
     def ids(self, features, count) -> dict:
         """Returns the ids of all queries by feature, -1 for none."""
+        # Queries are those of each row's events, one row after the other.
+        features = self._batches.padded(features)
         rows, events = self._positions(features, count)
         ids_of_items = {}
         for name, key in self._items.items():
@@ -207,7 +211,7 @@ class _Readers:
     def _positions(self, features, count):
         """Returns the row of each query, and the position of each event in its history."""
         if self._sequence is None:
-            batch = len(next(iter(features.values())))
+            batch = int(self._batches.rows(features))
             return np.arange(count) // max(count // batch, 1), ()
         mask = np.asarray(features[f"{self._sequence.name}/mask"])
         rows, events = np.nonzero(mask)

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, slim_spec
+from padded_batch import padded
+from window_batch import random_windows
 
 from lmn_tf.metrics.figures import slot_figures
 from lmn_tf.metrics.memory_usage import usage_statistics
@@ -23,6 +25,24 @@ def inspected(name, **options):
     data = tf.data.Dataset.from_tensor_slices((features, random_labels(30))).batch(8)
     [one] = inspect_memories(Evaluator(model), SPEC, data, top=5, readers=50)
     return model, features, one
+
+
+def test_windows_name_the_readers_of_their_padded_form():
+    keras.utils.set_random_seed(1)
+    model = registry.build("lmn", SPEC, SMALL_OPTIONS["lmn"])
+    model.build()
+    features, labels = random_windows(SPEC, rows=9), random_labels(9)
+    found, wanted = (
+        inspect_memories(
+            Evaluator(model), SPEC, tf.data.Dataset.from_tensors((form, labels)), top=3, readers=5
+        )[0]
+        for form in (features, padded(features, SPEC.sequences))
+    )
+    assert found.queries == wanted.queries == features["clicks/length"].sum()
+    np.testing.assert_allclose(found.reads, wanted.reads, rtol=1e-5)
+    for one, other in zip(found.slots, wanted.slots, strict=True):
+        for feature in ("item", "user"):
+            assert shares(one, feature) == pytest.approx(shares(other, feature), rel=1e-4)
 
 
 def shares(found, feature):
