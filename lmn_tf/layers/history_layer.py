@@ -57,10 +57,10 @@ def mask_of(history: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | None:
     return keras_mask(history) if mask is None else mask
 
 
-def positions_of(
+def events_of(
     history: tf.Tensor, mask: tf.Tensor | None, windows: ValidPositions | None
-) -> ValidPositions:
-    """Returns where the rows of a layer's call find their events.
+) -> tuple[tf.Tensor, ValidPositions]:
+    """Returns the events of a layer's call, and where the rows find theirs.
 
     Args:
         history: Float tensor of shape `(batch, length, d)`, which may carry a Keras mask; or with
@@ -68,16 +68,21 @@ def positions_of(
         mask: Boolean tensor of shape `(batch, length)`, or `None`.
         windows: `Windows` into the events, or `None`.
 
+    Returns:
+        Pair of a tensor of shape `(events, d)`, and `Windows` or `ValidPositions`.
+
     Raises:
         ValueError: If `history` has another number of axes.
 
     Example:
 
-    >>> positions_of(np.ones((2, 5, 8)), None, None).events(np.ones((2, 5, 8))).shape
-    TensorShape([10, 8])
+    >>> events, positions = events_of(np.ones((2, 5, 8)), None, None)
+    >>> events.shape, positions.event_sum(events).shape
+    (TensorShape([10, 8]), TensorShape([2, 8]))
     """
-    if windows is None:
-        check_axes("history", history.shape)
-        return ValidPositions(mask_of(history, mask), history)
-    check_axes("history", history.shape, "(events, d)")
-    return windows
+    if windows is not None:
+        check_axes("history", history.shape, "(events, d)")
+        return history, windows
+    check_axes("history", history.shape)
+    positions = ValidPositions(mask_of(history, mask), history)
+    return positions.take(history), positions

@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+from padded_batch import padded
 
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -155,6 +156,41 @@ def random_features(spec, rows=6, length=5, values=3, seed=0):
                     features[name] = (cells * kept).astype(cells.dtype)
     features["group"] = rng.integers(0, 3, rows)
     return features
+
+
+def shared_features(spec, runs=((0, 3, 3), (2, 4, 5, 5), (0,), (1,)), values=3, max_length=3):
+    """Returns the same rows twice: with histories of events and windows, and padded.
+
+    Args:
+        spec: `FeatureSpec`.
+        runs: For each user how many events precede each of the rows.
+        values: Integer. Longest list of values.
+        max_length: Integer. Longest history of a row, its newest events.
+    """
+    rng = np.random.default_rng(1)
+    counts = np.array([count for run in runs for count in run])
+    users = np.repeat(np.arange(len(runs)), [len(run) for run in runs])
+    features = {}
+    for feature in spec.features:
+        _add(features, spec, feature, feature.name, (len(counts),), values, rng)
+        if feature.role == "user":
+            first_rows = np.searchsorted(users, users)
+            features[feature.name] = features[feature.name][first_rows]
+    features["group"] = users
+    lengths = np.minimum(counts, max_length)
+    for sequence in spec.sequences:
+        first, events = [], 0
+        for run in runs:
+            begin = min(max(count - max_length, 0) for count in run)
+            first += [events + max(count - max_length, 0) - begin for count in run]
+            events += max(run) - begin
+        features[f"{sequence.name}/first"] = np.array(first, "int32")
+        features[f"{sequence.name}/length"] = lengths.astype("int32")
+        for field in sequence.fields:
+            column, key = spec.resolved_field(sequence, field), f"{sequence.name}/{field.name}"
+            count = int(lengths.sum()) if column.kind == "elapsed_time" else events
+            _add(features, spec, column, key, (count,), values, rng)
+    return features, padded(features, spec.sequences)
 
 
 def _add(features, spec, column, key, shape, values, rng):

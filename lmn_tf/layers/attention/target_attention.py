@@ -6,10 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.layers.base import check_axes, check_choice, check_hidden_units
+from lmn_tf.layers.base import check_choice, check_hidden_units
 from lmn_tf.layers.core.dice import Dice
 from lmn_tf.layers.core.mlp import make_activation
-from lmn_tf.layers.history_layer import HistoryLayer, mask_of
+from lmn_tf.layers.history_layer import HistoryLayer, events_of
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
@@ -79,7 +79,6 @@ class TargetAttention(HistoryLayer):
     def build(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
     ) -> None:
-        check_axes("history", history_shape)
         width = history_shape[-1]
         if target_shape[-1] != width:
             raise ValueError(
@@ -107,10 +106,10 @@ class TargetAttention(HistoryLayer):
         target: tf.Tensor,
         mask: tf.Tensor | None = None,
         training: bool | None = None,
+        windows: ValidPositions | None = None,
     ) -> tf.Tensor:
-        mask = mask_of(history, mask)
-        positions = ValidPositions(mask, history)
-        items = positions.take(history)  # (N, d): the valid positions
+        events, positions = events_of(history, mask, windows)
+        items = positions.pairs(events)  # (N, d): the valid pairs
         weights = self._weights(items, target, positions, training)  # (N,)
         return positions.row_sum(weights[:, None] * items)
 
@@ -122,8 +121,7 @@ class TargetAttention(HistoryLayer):
         training: bool | None = None,
     ) -> tf.Tensor:
         """Weights of the behaviors, of shape `(batch, length)`; 0 at padding."""
-        positions = ValidPositions(mask_of(history, mask), history)
-        items = positions.take(history)  # (N, d)
+        items, positions = events_of(history, mask, windows=None)
         return positions.put(self._weights(items, target, positions, training))
 
     def _weights(self, items, target, positions, training):

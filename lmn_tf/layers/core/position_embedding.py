@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
 from lmn_tf.ops.sequence.masked import zero_padding
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -30,6 +31,7 @@ class PositionEmbedding(keras.layers.Layer):
     Call arguments:
         inputs: Float tensor of shape `(batch, length, d)`, oldest first.
         mask: Optional boolean tensor of shape `(batch, length)`, true where valid.
+        windows: Optional `Windows`, with which `inputs` are its pairs `(pairs, d)`.
 
     Returns:
         Float tensor like `inputs`.
@@ -65,7 +67,6 @@ class PositionEmbedding(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
-        check_axes("inputs", inputs_shape)
         if self.encoding == "learned":
             self.embeddings = self.add_weight(
                 shape=(self.max_length, inputs_shape[-1]),
@@ -76,9 +77,18 @@ class PositionEmbedding(keras.layers.Layer):
             self._waves = _waves(self.max_length, inputs_shape[-1])
         self.built = True
 
-    def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self,
+        inputs: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        windows: ValidPositions | None = None,
+    ) -> tf.Tensor:
+        axes = "(batch, length, d)" if windows is None else "(pairs, d)"
+        check_axes("inputs", inputs.shape, axes)
         table = self.embeddings if self.encoding == "learned" else self._waves
         table = tf.cast(tf.convert_to_tensor(table), inputs.dtype)  # (max_length, d)
+        if windows is not None:
+            return inputs + _rows_of(table, self._clip(windows.newer))
         if mask is None:
             length = tf.shape(inputs)[1]
             return inputs + tf.gather(table, self._clip(tf.range(length - 1, -1, -1)))

@@ -1,4 +1,4 @@
-"""Pooling of padded sequences."""
+"""Pooling of sequences."""
 
 from typing import Any
 
@@ -7,11 +7,12 @@ import tensorflow as tf
 
 from lmn_tf.layers.base import check_choice
 from lmn_tf.ops.sequence.masked import masked_mean, masked_sum
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SequencePooling(keras.layers.Layer):
-    """Pools a padded sequence over its valid positions.
+    """Pools a sequence over its valid positions.
 
     Computes `sum(mask * x) / max(sum(mask), 1)`, or the sum alone. A row
     without valid positions gives exactly 0.
@@ -21,9 +22,11 @@ class SequencePooling(keras.layers.Layer):
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
-        inputs: Float tensor of shape `(batch, length, d)`.
+        inputs: Float tensor of shape `(batch, length, d)`; or `(events, d)` with
+            `windows`.
         mask: Optional boolean tensor of shape `(batch, length)`, true where
             valid.
+        windows: Optional `Windows` of the rows into events that they share.
 
     Returns:
         Float tensor of shape `(batch, d)`.
@@ -47,7 +50,15 @@ class SequencePooling(keras.layers.Layer):
         self.pooling = pooling
         self.supports_masking = True
 
-    def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self,
+        inputs: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        windows: ValidPositions | None = None,
+    ) -> tf.Tensor:
+        if windows is not None:
+            is_mean = self.pooling == "mean"
+            return windows.event_mean(inputs) if is_mean else windows.event_sum(inputs)
         pool = masked_mean if self.pooling == "mean" else masked_sum
         return pool(inputs, mask)
 

@@ -7,10 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.layers.base import check_axes
-from lmn_tf.layers.history_layer import HistoryLayer, mask_of
+from lmn_tf.layers.history_layer import HistoryLayer, events_of
 from lmn_tf.layers.memory.multi_way_attention import MultiWayAttention
-from lmn_tf.ops.sequence.masked import masked_mean
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
@@ -50,10 +48,11 @@ class IterativeMemory(HistoryLayer):
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
-        history: Float tensor of shape `(batch, length, d)`.
+        history: Float tensor of shape `(batch, length, d)`; or `(events, d)` with `windows`.
         target: Float tensor of shape `(batch, d)`.
         mask: Optional boolean tensor of shape `(batch, length)`, true where valid. Defaults to
             the Keras mask of `history`.
+        windows: Optional `Windows` of the rows into events that they share.
 
     Returns:
         Float tensor of shape `(batch, d)`.
@@ -122,7 +121,6 @@ class IterativeMemory(HistoryLayer):
     def build(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
     ) -> None:
-        check_axes("history", history_shape)
         width = history_shape[-1]
         if target_shape[-1] != width:
             raise ValueError(
@@ -150,13 +148,16 @@ class IterativeMemory(HistoryLayer):
         return cell
 
     def call(
-        self, history: tf.Tensor, target: tf.Tensor, mask: tf.Tensor | None = None
+        self,
+        history: tf.Tensor,
+        target: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        windows: ValidPositions | None = None,
     ) -> tf.Tensor:
-        mask = mask_of(history, mask)
+        events, positions = events_of(history, mask, windows)
         if not self.attention:
-            return masked_mean(history, mask)
-        positions = ValidPositions(mask, history)
-        items = positions.take(history)  # (N, d): the valid positions
+            return positions.event_mean(events)
+        items = positions.pairs(events)  # (N, d): the valid pairs
         target = tf.cast(target, items.dtype)
         return self._enhance(self._walk(items, target, positions), target)
 

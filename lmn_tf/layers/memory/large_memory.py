@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.attention.target_attention import TargetAttention
-from lmn_tf.layers.base import RunningMean, add_replicated_loss, check_axes, check_choice
-from lmn_tf.layers.history_layer import HistoryLayer, mask_of
+from lmn_tf.layers.base import RunningMean, add_replicated_loss, check_choice
+from lmn_tf.layers.history_layer import HistoryLayer, events_of
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.layers.memory.user_aware_query import UserAwareQuery
 from lmn_tf.ops.losses import smooth_l1
@@ -97,10 +97,13 @@ class LargeMemory(HistoryLayer):
             layer arguments, such as `name` and `dtype`.
 
     Call arguments:
-        history: Float tensor of shape `(batch, length, d)`.
+        history: Float tensor of shape `(batch, length, d)`; or `(events, d)` with
+            `windows`.
         user: Optional float tensor of shape `(batch, du)`.
         mask: Optional boolean tensor of shape `(batch, length)`, true where
             valid. Defaults to the Keras mask of `history`.
+        windows: Optional `Windows` of the rows into events that they share. Each
+            event reads once, as a query of the user of the rows that see it.
         target: Float tensor of shape `(batch, d)`, required by
             `pooling="target_attention"` and `query_target`.
         training: Boolean. Whether to use query statistics of the batch.
@@ -178,7 +181,6 @@ class LargeMemory(HistoryLayer):
         user_shape: tuple[int | None, ...] | None = None,
         target_shape: tuple[int | None, ...] | None = None,
     ) -> None:
-        check_axes("history", history_shape)
         width = history_shape[-1]
         if self._needs_target and target_shape is not None and target_shape[-1] != width:
             raise ValueError(
@@ -202,55 +204,49 @@ class LargeMemory(HistoryLayer):
         mask: tf.Tensor | None = None,
         target: tf.Tensor | None = None,
         training: bool | None = None,
+        windows: ValidPositions | None = None,
     ) -> tf.Tensor:
         if self._needs_target and target is None:
             raise ValueError(
                 "`target` must be given for `pooling='target_attention'` and `query_target`. "
                 "Received: target=None"
             )
-        positions = self._positions(history, mask)
-        items = positions.take(history)  # (N, d): the valid positions
-        queries = self.user_aware_query.query(items, user, positions)  # (N, d)
-        history_size = tf.shape(queries)[0]
-        inputs, valid = queries, positions.valid
+        events, positions = events_of(history, mask, windows)
+        queries = self.user_aware_query.query(events, user, positions)  # (E, d)
+        num_events = tf.shape(queries)[0]
+        inputs, counts = queries, positions.event_weights
         if self.query_target:
             candidates = self.user_aware_query.query_rows(tf.cast(target, queries.dtype), user)
-            inputs = tf.concat([queries, candidates], axis=0)  # (N + batch, d)
-            if valid is not None:
-                valid = tf.concat([valid, tf.ones([tf.shape(candidates)[0]], tf.bool)], axis=0)
-        reading = self.memory.read(inputs, valid, training)
-        read_out = reading.read_out[:history_size]  # (N, d)
+            inputs = tf.concat([queries, candidates], axis=0)  # (E + batch, d)
+            if counts is not None:
+                counts = tf.concat([counts, tf.ones([tf.shape(candidates)[0]])], axis=0)
+        reading = self.memory.read(inputs, counts, training)
+        read_out = reading.read_out[:num_events]  # (E, d)
         self._add_memory_loss(queries, read_out, reading, positions, training)
         pooled = self._pool(read_out, positions, target, training)  # (batch, d), if pooled
         if self.query_target:
-            pooled = tf.concat([pooled, reading.read_out[history_size:]], axis=-1)  # (batch, 2 * d)
+            pooled = tf.concat([pooled, reading.read_out[num_events:]], axis=-1)  # (batch, 2 * d)
         return pooled
-
-    def _positions(self, history, mask):
-        return ValidPositions(mask_of(history, mask), history)
 
     def _pool(self, read_out, positions, target, training):
         if self.pooling == "mean":
-            return positions.row_mean(read_out)
+            return positions.event_mean(read_out)
         if self.pooling == "sum":
-            return positions.row_sum(read_out)
-        sequence = positions.put(read_out)  # (batch, length, d)
+            return positions.event_sum(read_out)
         if self.pooling == "none":
-            return sequence
-        return self.attention(sequence, target, mask=positions.mask, training=training)
+            return positions.put(positions.pairs(read_out))  # (batch, length, d)
+        return self.attention(read_out, target, windows=positions, training=training)
 
     def _add_memory_loss(self, queries, read_out, reading, positions, training):
-        count = tf.shape(queries)[0]
         if self.stop_gradient == "memory_only":
-            read_out = self.memory.read_again(reading)[:count]
+            read_out = self.memory.read_again(reading)[: tf.shape(queries)[0]]
         queries, read_out = tf.cast(queries, tf.float32), tf.cast(read_out, tf.float32)
         loss_target = queries if self.stop_gradient == "none" else tf.stop_gradient(queries)
-        distance = smooth_l1(loss_target, read_out, self.smooth_l1_beta)  # (N, d)
+        distance = smooth_l1(loss_target, read_out, self.smooth_l1_beta)  # (E, d)
         loss = positions.mean(tf.reduce_mean(distance, axis=-1))
         if self.memory_loss_weight:
-            valid = positions.valid
-            mean_of = count if valid is None else tf.reduce_sum(tf.cast(valid, tf.int32))
-            add_replicated_loss(self, self.memory_loss_weight * loss, count=mean_of)
+            weighted = self.memory_loss_weight * loss
+            add_replicated_loss(self, weighted, count=positions.num_pairs)
         if training:
             self.memory_loss_tracker.update_state(loss)
             self.query_norm_tracker.update_state(positions.mean(tf.norm(queries, axis=-1)))
@@ -272,9 +268,9 @@ class LargeMemory(HistoryLayer):
             read-out and the weights are 0 and the slots -1.
         """
         history = tf.cast(history, self.compute_dtype)
-        positions = self._positions(history, mask)
-        queries = self.user_aware_query.query(positions.take(history), user, positions)
-        reading = self.memory.read(queries, positions.valid, training=False)
+        events, positions = events_of(history, mask, windows=None)
+        queries = self.user_aware_query.query(events, user, positions)
+        reading = self.memory.read(queries, positions.event_weights, training=False)
         return (
             positions.put(reading.read_out),
             positions.put(reading.slots + 1) - 1,

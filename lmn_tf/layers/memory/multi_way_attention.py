@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
-from lmn_tf.layers.history_layer import HistoryLayer, mask_of
+from lmn_tf.layers.base import check_choice, check_positive_integer
+from lmn_tf.layers.history_layer import HistoryLayer, events_of
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
@@ -95,7 +95,6 @@ class MultiWayAttention(HistoryLayer):
         target_shape: tuple[int | None, ...],
         memory_shape: tuple[int | None, ...],
     ) -> None:
-        check_axes("history", history_shape)
         width = history_shape[-1]
         for name, shape in (("target", target_shape), ("memory", memory_shape)):
             if shape[-1] != width:
@@ -123,9 +122,7 @@ class MultiWayAttention(HistoryLayer):
         memory: tf.Tensor,
         mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        mask = mask_of(history, mask)
-        positions = ValidPositions(mask, history)
-        items = positions.take(history)  # (N, d): the valid positions
+        items, positions = events_of(history, mask, windows=None)  # (N, d)
         weights = self.prepare(items, target, positions)(memory)  # (N,)
         return positions.row_sum(tf.cast(weights, items.dtype)[:, None] * items)
 

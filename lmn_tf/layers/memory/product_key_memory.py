@@ -275,9 +275,9 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
 
         Args:
             inputs: Float tensor of shape `(N, d)`.
-            mask: Optional boolean tensor of shape `(N,)`. Inputs whose mask is
-                false do not enter the query statistics; their read-out is
-                undefined.
+            mask: Optional tensor of shape `(N,)`: boolean, or float that is how
+                often an input counts. Inputs that do not count do not enter the
+                query statistics; their read-out is undefined.
             training: Boolean. Whether to use query statistics of the batch.
 
         Returns:

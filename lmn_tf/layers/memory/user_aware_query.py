@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.base import check_choice, check_hidden_units
-from lmn_tf.layers.history_layer import HistoryLayer, mask_of
+from lmn_tf.layers.history_layer import HistoryLayer, events_of
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
@@ -32,13 +32,15 @@ class UserAwareQuery(HistoryLayer):
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
-        inputs: Float tensor of shape `(batch, length, d)`.
+        inputs: Float tensor of shape `(batch, length, d)`; or `(events, d)` with
+            `windows`.
         user: Optional float tensor of shape `(batch, du)`.
         mask: Optional boolean tensor of shape `(batch, length)`, true where
             valid.
+        windows: Optional `Windows` of the rows into events that they share.
 
     Returns:
-        Float tensor of shape `(batch, length, d)`.
+        Float tensor like `inputs`.
 
     Raises:
         ValueError: If `merge` is unknown or does not fit the widths.
@@ -93,11 +95,15 @@ class UserAwareQuery(HistoryLayer):
             self.dense_layers.append(dense)
 
     def call(
-        self, inputs: tf.Tensor, user: tf.Tensor | None = None, mask: tf.Tensor | None = None
+        self,
+        inputs: tf.Tensor,
+        user: tf.Tensor | None = None,
+        mask: tf.Tensor | None = None,
+        windows: ValidPositions | None = None,
     ) -> tf.Tensor:
-        mask = mask_of(inputs, mask)
-        positions = ValidPositions(mask, inputs)
-        return positions.put(self.query(positions.take(inputs), user, positions))
+        events, positions = events_of(inputs, mask, windows)
+        queries = self.query(events, user, positions)
+        return positions.put(queries) if windows is None else queries
 
     def query(
         self, behaviours: tf.Tensor, user: tf.Tensor | None, positions: ValidPositions
@@ -105,14 +111,14 @@ class UserAwareQuery(HistoryLayer):
         """Computes the queries of the valid positions.
 
         Args:
-            behaviours: Float tensor of shape `(N, d)`: the valid behaviors.
+            behaviours: Float tensor of shape `(E, d)`: the valid behaviors, each once.
             user: Float tensor of shape `(batch, du)` or `None`.
-            positions: The `ValidPositions` that the behaviors were taken from.
+            positions: `ValidPositions` or `Windows` of the rows into them.
 
         Returns:
-            Float tensor of shape `(N, d)`.
+            Float tensor of shape `(E, d)`.
         """
-        x = tf.matmul(behaviours, self.kernel[: behaviours.shape[-1]])  # (N, units)
+        x = tf.matmul(behaviours, self.kernel[: behaviours.shape[-1]])  # (E, units)
         if user is None:
             return self._upper_layers(x + self.bias)
         # The bias is added per row: this takes fewer additions, and TensorFlow 2.21 would fuse

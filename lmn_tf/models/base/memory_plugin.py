@@ -79,8 +79,8 @@ class MemoryPlugin(CTRModel):
         parts = super().read_histories(groups, training=training)
         if self.options.memorize == "history":
             for name, history in groups["histories"].items():
-                sequence = {"mask": history.mask, "target": history.target}
-                parts.append(self._read(name, history.padded, groups, training, **sequence))
+                sequence = {"windows": history.windows, "target": history.target}
+                parts.append(self._read(name, history.vectors, groups, training, **sequence))
         return parts
 
     def interact(

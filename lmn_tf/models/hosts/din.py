@@ -78,12 +78,12 @@ class DIN(CTRModel):
             if self.options.attention:
                 parts.append(
                     self.attention_layers[name](
-                        history.padded,
+                        history.vectors,
                         history.target,
-                        mask=history.mask,
+                        windows=history.windows,
                         training=training,
                     )
                 )
             if self.pool is not None:
-                parts.append(self.pool(history.padded, mask=history.mask))
+                parts.append(self.pool(history.vectors, windows=history.windows))
         return parts

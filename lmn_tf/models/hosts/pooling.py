@@ -53,5 +53,6 @@ class Pooling(CTRModel):
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
         return [
-            self.pool(history.padded, mask=history.mask) for history in groups["histories"].values()
+            self.pool(history.vectors, windows=history.windows)
+            for history in groups["histories"].values()
         ]

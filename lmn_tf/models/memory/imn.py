@@ -102,11 +102,12 @@ class IMN(CTRModel):
         for entropy, (name, history) in zip(
             self._entropies.metrics, groups["histories"].items(), strict=True
         ):
-            events, target = history.padded, history.target
-            if name in self.position_layers:
-                events = self.position_layers[name](events, mask=history.mask)
+            events, windows = history.vectors, history.windows
+            if name in self.position_layers:  # the position belongs to the pair
+                events, windows = windows.pairs(events), windows.of_pairs
+                events = self.position_layers[name](events, windows=windows)
             with self._watched(name, entropy, training):
-                parts.append(self.memories[name](events, target, mask=history.mask))
+                parts.append(self.memories[name](events, history.target, windows=windows))
         return parts
 
     def _watched(self, name, entropy, training):

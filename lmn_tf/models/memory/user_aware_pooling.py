@@ -69,6 +69,6 @@ class UserAwarePooling(DIN):
         parts = super().read_histories(groups, training=training)
         user = groups["user"] if self.encoder.widths["user"] else None
         for name, history in groups["histories"].items():
-            queries = self.queries[name](history.padded, user=user, mask=history.mask)
-            parts.append(self.query_pool(queries, mask=history.mask))
+            queries = self.queries[name](history.vectors, user=user, windows=history.windows)
+            parts.append(self.query_pool(queries, windows=history.windows))
         return parts

@@ -151,10 +151,6 @@ class ValidPositions:
                 sequence = tf.where(mask, sequence, tf.zeros([], flat.dtype))
         return tf.ensure_shape(sequence, [*self._static, *flat.shape[1:]])
 
-    def events(self, history: tf.Tensor) -> tf.Tensor:
-        """Lists the events of a `(B, L, ...)` history as `(N, ...)`."""
-        return self.take(history)
-
     def pairs(self, events: tf.Tensor) -> tf.Tensor:
         """Takes the events `(N, ...)` of all pairs: here each event is one."""
         return events
@@ -167,6 +163,15 @@ class ValidPositions:
     def of_pairs(self) -> ValidPositions:
         """The positions of the pairs, of which each is an event of its own."""
         return self
+
+    @property
+    def newer(self) -> tf.Tensor:
+        """How many newer events the row of each pair has, int32 `(N,)`."""
+        if self.mask is None:
+            steps = tf.range(self.length - 1, -1, -1)
+            return tf.tile(steps, [self.batch])
+        valid = tf.cast(self.mask, tf.int32)
+        return self.take(tf.cumsum(valid, axis=1, exclusive=True, reverse=True))
 
     @property
     def event_weights(self) -> tf.Tensor | None:

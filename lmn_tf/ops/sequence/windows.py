@@ -12,8 +12,12 @@ class Windows(ValidPositions):
 
     Rows of one user share a run of events: what depends on an event alone is computed once for each
     of the `E` events, and a row sees the window `first : first + length` of it. What depends on the
-    row as well is computed for the `P` pairs of a row and an event of its window, row by row. Runs
-    lie one behind the other, in the order of the rows: `first` never decreases.
+    row as well is computed for the `P` pairs of a row and an event of its window, row by row.
+
+    Runs lie one behind the other in the order of the rows, and rows of a run in the order of time:
+    neither the beginnings nor the ends of the windows ever decrease. So the rows that see an event
+    are neighbors, too, and sums over either are differences of running sums, with nothing to be
+    scattered.
 
     The pairs are the valid positions of the batch in its padded form `(B, L)`, so all that
     `ValidPositions` does with those can be done with pairs.
@@ -43,15 +47,18 @@ class Windows(ValidPositions):
         longest = tf.maximum(tf.reduce_max(self.lengths), 1)
         mask = tf.sequence_mask(self.lengths, longest)  # (B, L)
         super().__init__(mask, mask)
-        rows = tf.range(self.batch)
-        # The row of each event, and each pair's row and event.
+        self._last = self.first + self.lengths
+        # The rows that see each event: `first_row : last_row`.
         events = tf.range(self._num_events)
-        self._owner = tf.searchsorted(self.first, events, side="right") - 1
-        self._rows = tf.repeat(rows, self.lengths)
-        starts = tf.cumsum(self.lengths, exclusive=True)
-        self._events = tf.range(tf.size(self._rows)) + tf.repeat(self.first - starts, self.lengths)
-        ones = tf.ones([self.batch, 1], tf.int32)
-        self._seen = tf.cast(self._spread_rows(ones)[:, 0], tf.float32)
+        self._last_row = tf.searchsorted(self.first, events, side="right")
+        first_row = tf.searchsorted(self._last, events, side="right")
+        self._first_row = tf.minimum(first_row, self._last_row)
+        self._owner = self._last_row  # one too high: row 0 is for events without rows
+        # The event of each pair, in the order of the rows.
+        self._rows = tf.repeat(tf.range(self.batch), self.lengths)
+        self._starts = tf.cumsum(self.lengths, exclusive=True)
+        shift = tf.repeat(self.first - self._starts, self.lengths)
+        self._events = tf.range(tf.size(self._rows)) + shift
 
     def newest(self, count: int) -> Windows:
         """Returns the windows of at most `count` events, the newest of each row.
@@ -60,13 +67,9 @@ class Windows(ValidPositions):
             count: Integer.
         """
         lengths = tf.minimum(self.lengths, count)
-        newest = Windows(self.first + self.lengths - lengths, lengths, self._num_events)
-        newest._owner = self._owner  # the new windows may begin in another order
+        newest = Windows(self._last - lengths, lengths, self._num_events)
+        newest._owner = self._owner  # an event before all new windows keeps its row
         return newest
-
-    def events(self, history: tf.Tensor) -> tf.Tensor:
-        """Returns the events `(E, ...)`, which are listed already."""
-        return tf.convert_to_tensor(history)
 
     def pairs(self, events: tf.Tensor) -> tf.Tensor:
         """Takes the events `(E, ...)` of all pairs, as `(P, ...)`."""
@@ -92,7 +95,7 @@ class Windows(ValidPositions):
     @property
     def event_weights(self) -> tf.Tensor:
         """How many rows see each event, float32 `(E,)`: its weight in a mean over all pairs."""
-        return self._seen
+        return tf.cast(self._last_row - self._first_row, tf.float32)
 
     @property
     def num_events(self) -> tf.Tensor:
@@ -109,7 +112,14 @@ class Windows(ValidPositions):
         @tf.custom_gradient
         def paired(events):
             def gradient(upstream):
-                return tf.math.unsorted_segment_sum(upstream, self._events, self._num_events)
+                # The pairs in the order of their events: TensorFlow sums those on all cores.
+                counts = self._last_row - self._first_row
+                event = tf.repeat(tf.range(self._num_events), counts)
+                before = tf.cumsum(counts, exclusive=True)
+                row = tf.range(tf.size(event)) + tf.repeat(self._first_row - before, counts)
+                pair = tf.gather(self._starts - self.first, row) + event
+                total = tf.math.segment_sum(tf.gather(upstream, pair), event)
+                return _fill_up(total, self._num_events)
 
             return tf.gather(events, self._events), gradient
 
@@ -121,10 +131,9 @@ class Windows(ValidPositions):
         def owned(per_row):
             def gradient(upstream):
                 total = tf.math.segment_sum(upstream, self._owner)
-                missing = self.batch - tf.shape(total)[0]
-                return tf.pad(total, [[0, missing], [0, 0]])
+                return _fill_up(total, self.batch + 1)[1:]
 
-            return tf.gather(per_row, self._owner), gradient
+            return tf.gather(tf.pad(per_row, [[1, 0], [0, 0]]), self._owner), gradient
 
         return owned
 
@@ -132,9 +141,7 @@ class Windows(ValidPositions):
     def _windowed(self):
         @tf.custom_gradient
         def windowed(events):
-            sums = tf.cumsum(tf.cast(tf.pad(events, [[1, 0], [0, 0]]), tf.float64))  # (E + 1, d)
-            total = tf.gather(sums, self.first + self.lengths) - tf.gather(sums, self.first)
-            return tf.cast(total, events.dtype), self._spread
+            return _sums(events, self.first, self._last), self._spread
 
         return windowed
 
@@ -142,14 +149,18 @@ class Windows(ValidPositions):
     def _spread(self):
         @tf.custom_gradient
         def spread(per_row):
-            wide = self._spread_rows(tf.cast(per_row, tf.float64))
-            return tf.cast(wide, per_row.dtype), self._windowed
+            return _sums(per_row, self._first_row, self._last_row), self._windowed
 
         return spread
 
-    def _spread_rows(self, per_row):
-        """Sums for each event what the rows hold that see it: `(B, d)` to `(E, d)`."""
-        edges = tf.concat([self.first, self.first + self.lengths], axis=0)
-        steps = tf.concat([per_row, -per_row], axis=0)
-        changes = tf.math.unsorted_segment_sum(steps, edges, self._num_events + 1)
-        return tf.cumsum(changes)[:-1]
+
+def _sums(values, first, last):
+    """Sums of `values[first : last]`, along the first axis."""
+    sums = tf.cumsum(tf.cast(tf.pad(values, [[1, 0], [0, 0]]), tf.float64))
+    return tf.cast(tf.gather(sums, last) - tf.gather(sums, first), values.dtype)
+
+
+def _fill_up(total, count):
+    """Zeros for the last segments, which may have no member."""
+    missing = count - tf.shape(total)[0]
+    return tf.pad(total, [[0, missing]] + [[0, 0]] * (total.shape.rank - 1))

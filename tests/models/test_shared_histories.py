@@ -1,0 +1,75 @@
+"""Rows that share their events are worth as much as rows that have their own, padded."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from kitchen_sink import SMALL_OPTIONS, kitchen_sink_spec, random_labels, shared_features, slim_spec
+
+from lmn_tf.models import registry
+from lmn_tf.optimizers import default
+
+MODELS = [name for name in registry.names() if registry.model_class(name).reads_histories]
+# Options that change what is read, or how.
+VARIANTS = [
+    ("din", {"attention_activation": "dice", "attention_weights": "raw", "add_pooling": True}),
+    ("dien", {"variant": "aigru", "attention": "mlp", "add_pooling": True}),
+    ("dien", {"variant": "released"}),
+    ("mimn", {"induction_top_k": 0, "utilization": "released"}),
+    ("mimn", {"num_write_heads": 2, "num_read_heads": 2}),
+    ("lmn", {"memory_pooling": "target_attention", "query_target": True}),
+    ("lmn", {"memory_pooling": "sum", "stop_gradient": "memory_only", "key_balance_weight": 0.1}),
+    ("lmn", {"query_norm": "none", "user_merge": "concat", "num_heads": 2}),
+    ("imn", {"positions": "none", "attention_weights": "softmax"}),
+    ("imn", {"positions": "sinusoidal", "normalize": "length", "cross": "delayed"}),
+    ("imn", {"attention": False}),
+    ("ubr4ctr", {"retrieval": "self_attention"}),
+    ("sim", {"search": "hard"}),
+]
+CASES = [(name, {}) for name in MODELS] + VARIANTS
+
+
+def twins(name, options, spec):
+    """Two models of the same weights."""
+    models = []
+    for _ in range(2):
+        keras.utils.set_random_seed(3)
+        model = registry.build(name, spec, {**SMALL_OPTIONS[name], **options})
+        model.compile(optimizer=default())
+        model.build()
+        models.append(model)
+    for one, other in zip(models[0].weights, models[1].weights, strict=True):
+        other.assign(one)
+    return models
+
+
+@pytest.mark.parametrize("spec", [kitchen_sink_spec, slim_spec])
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_steps_on_shared_events_are_those_on_padded_histories(name, options, spec):
+    table = {"dim": 6, "regularizer": 0.01}
+    spec = spec()
+    assert "item" in spec.tables
+    spec = type(spec).from_dict(
+        {**spec.to_dict(), "tables": {**spec.to_dict()["tables"], "item": table}}
+    )
+    shared, padded = shared_features(spec)
+    labels = random_labels(len(padded["group"]))
+    model, twin = twins(name, options, spec)
+    np.testing.assert_allclose(model(shared), twin(padded), rtol=1e-5, atol=1e-6)
+    for _ in range(3):
+        keras.utils.set_random_seed(5)
+        got = model.train_on_batch(shared, labels, return_dict=True)
+        keras.utils.set_random_seed(5)
+        want = twin.train_on_batch(padded, labels, return_dict=True)
+        np.testing.assert_allclose(got["loss"], want["loss"], rtol=1e-5)
+        assert got.keys() == want.keys()
+        for key in got:
+            np.testing.assert_allclose(got[key], want[key], rtol=1e-4, atol=1e-6)
+    for weight, other in zip(model.weights, twin.weights, strict=True):
+        np.testing.assert_allclose(weight, other, rtol=1e-4, atol=2e-5, err_msg=weight.path)
+    got, want = (
+        one.evaluate(tf.data.Dataset.from_tensors((features, labels)), verbose=0, return_dict=True)
+        for one, features in ((model, shared), (twin, padded))
+    )
+    for key in got:
+        np.testing.assert_allclose(got[key], want[key], rtol=1e-4, atol=1e-5)
