@@ -7,7 +7,6 @@ import tensorflow as tf
 from kitchen_sink import SMALL_OPTIONS, kitchen_sink_spec, random_labels, shared_features, slim_spec
 
 from lmn_tf.models import registry
-from lmn_tf.optimizers import default
 
 MODELS = [name for name in registry.names() if registry.model_class(name).reads_histories]
 # Options that change what is read, or how.
@@ -35,7 +34,8 @@ def twins(name, options, spec):
     for _ in range(2):
         keras.utils.set_random_seed(3)
         model = registry.build(name, spec, {**SMALL_OPTIONS[name], **options})
-        model.compile(optimizer=default())
+        # Not Adam, which makes steps of what is rounding where a gradient is 0.
+        model.compile(optimizer=keras.optimizers.SGD(0.5), run_eagerly=True)
         model.build()
         models.append(model)
     for one, other in zip(models[0].weights, models[1].weights, strict=True):
@@ -46,17 +46,13 @@ def twins(name, options, spec):
 @pytest.mark.parametrize("spec", [kitchen_sink_spec, slim_spec])
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_steps_on_shared_events_are_those_on_padded_histories(name, options, spec):
-    table = {"dim": 6, "regularizer": 0.01}
-    spec = spec()
-    assert "item" in spec.tables
-    spec = type(spec).from_dict(
-        {**spec.to_dict(), "tables": {**spec.to_dict()["tables"], "item": table}}
-    )
+    tables = spec().to_dict()["tables"]
+    spec = spec(tables={**tables, "item": {"dim": 6, "regularizer": 0.01}})
     shared, padded = shared_features(spec)
     labels = random_labels(len(padded["group"]))
     model, twin = twins(name, options, spec)
     np.testing.assert_allclose(model(shared), twin(padded), rtol=1e-5, atol=1e-6)
-    for _ in range(3):
+    for _ in range(2):
         keras.utils.set_random_seed(5)
         got = model.train_on_batch(shared, labels, return_dict=True)
         keras.utils.set_random_seed(5)
@@ -67,9 +63,7 @@ def test_steps_on_shared_events_are_those_on_padded_histories(name, options, spe
             np.testing.assert_allclose(got[key], want[key], rtol=1e-4, atol=1e-6)
     for weight, other in zip(model.weights, twin.weights, strict=True):
         np.testing.assert_allclose(weight, other, rtol=1e-4, atol=2e-5, err_msg=weight.path)
-    got, want = (
-        one.evaluate(tf.data.Dataset.from_tensors((features, labels)), verbose=0, return_dict=True)
-        for one, features in ((model, shared), (twin, padded))
-    )
-    for key in got:
+    got = model.test_on_batch(shared, labels, return_dict=True)
+    want = twin.test_on_batch(padded, labels, return_dict=True)
+    for key in want:
         np.testing.assert_allclose(got[key], want[key], rtol=1e-4, atol=1e-5)
