@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from kitchen_sink import SMALL_OPTIONS, kitchen_sink_spec, random_labels, shared_features, slim_spec
 
 from lmn_tf.models import registry
