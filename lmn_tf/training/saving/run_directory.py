@@ -217,9 +217,12 @@ class RunDirectory:
 
     def check_same(self, pipeline: PipelineSpec, spec: FeatureSpec) -> None:
         """Raises a `UserError` if a pipeline or spec differs from those of the run."""
-        self._compare(self.pipeline_file, resolved_pipeline(pipeline))
+        # As it reads now: options that came later have their defaults.
+        begun = resolved_pipeline(self.load_pipeline())
+        _compare(self.pipeline_file, begun, resolved_pipeline(pipeline))
         document, vocabularies = resolved_spec(spec)
-        self._compare(self.feature_spec_file, document)
+        begun, _ = strict_yaml.load(self.feature_spec_file)
+        _compare(self.feature_spec_file, begun, document)
         for path, source in vocabularies.items():
             stored = self.path / path
             # The run uses its own copy. The source may be missing, but must not differ.
@@ -352,20 +355,6 @@ class RunDirectory:
         check_finite(keyed_variables(model), str(self.model_file))
         return model
 
-    def _compare(self, file: Path, document: dict) -> None:
-        before = _flat(strict_yaml.load(file)[0])
-        now = _flat(document)
-        for key in sorted(before.keys() | now.keys()):
-            # A run may continue on another number of devices.
-            is_free = key in _FREE_KEYS or key.startswith("distribute.")
-            if is_free or before.get(key) == now.get(key):
-                continue
-            raise UserError(
-                f"`{key}` must stay as in the run to be continued, {short(before.get(key))} in "
-                f"{file}. Received: {key}={short(now.get(key))}. Take it back, or start a new run "
-                "with another --run-dir."
-            )
-
 
 def resolved_pipeline(pipeline: PipelineSpec) -> dict:
     """Returns a pipeline as plain values with absolute paths."""
@@ -381,6 +370,21 @@ def resolved_pipeline(pipeline: PipelineSpec) -> dict:
     document["feature_spec"] = "feature_spec.yaml"
     document["run_dir"] = os.path.abspath(document["run_dir"])
     return document
+
+
+def _compare(file: Path, begun: dict, document: dict) -> None:
+    """Raises a `UserError` if a document differs from that of the run, which is in `file`."""
+    before, now = _flat(begun), _flat(document)
+    for key in sorted(before.keys() | now.keys()):
+        # A run may continue on another number of devices.
+        is_free = key in _FREE_KEYS or key.startswith("distribute.")
+        if is_free or before.get(key) == now.get(key):
+            continue
+        raise UserError(
+            f"`{key}` must stay as in the run to be continued, {short(before.get(key))} in "
+            f"{file}. Received: {key}={short(now.get(key))}. Take it back, or start a new run "
+            "with another --run-dir."
+        )
 
 
 def _flat(value, path: str = "") -> dict:

@@ -80,6 +80,19 @@ def test_same_pipeline_may_go_on(started, tmp_path):
     directory.check_same(pipeline(tmp_path / "moved", checkpoint_steps=99), spec)
 
 
+def test_a_run_that_is_older_than_an_option_may_go_on_with_its_default(started, tmp_path):
+    directory, spec = started
+    kept = yaml.safe_load(directory.pipeline_file.read_text())
+    assert kept["data"].pop("rows_per_group") == 1
+    directory.pipeline_file.write_text(yaml.dump(kept))
+    directory.check_same(pipeline(tmp_path / "run"), spec)
+    changed = pipeline(tmp_path / "run").with_overrides(["data.rows_per_group=4"])
+    with pytest.raises(
+        UserError, match="`data.rows_per_group` must stay .* 1 in .*rows_per_group=4"
+    ):
+        directory.check_same(changed, spec)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
