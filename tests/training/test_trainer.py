@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_run import ROOT, document, market, pipeline, trained_run
 
+from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.models import registry
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -49,6 +50,22 @@ def test_the_saved_model_scores_as_the_metrics_say():
     found = Evaluator(directory.load_model(), ("click",), True).evaluate(data)
     for key in ("auc", "gauc", "logloss"):
         assert found[key] == pytest.approx(metrics["test"][key], abs=1e-5)
+
+
+def test_only_training_rows_are_grouped(tmp_path, monkeypatch):
+    made = []
+
+    class Reader(BatchReader):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            made.append((self.batch_size, self.rows_per_group))
+
+    for module in ("lmn_tf.training.trainer", "lmn_tf.data.dataset"):
+        monkeypatch.setattr(f"{module}.BatchReader", Reader)
+    plain = document(tmp_path / "run", max_steps=1, epochs=1)
+    plain["data"] |= {"rows_per_group": 4, "eval_batch_size": 512}
+    Trainer(PipelineSpec.from_dict(plain), stream=io.StringIO()).train()
+    assert sorted(set(made)) == [(256, 4), (512, 1)]
 
 
 def test_resuming_a_finished_run_gives_its_metrics():
