@@ -228,7 +228,10 @@ class RowBlock:
 
 
 def _reads_on(starts, lengths, same):
-    """Returns whether each window begins in the run of the row before, or at its end.
+    """Returns whether each window goes on from that of the row before, without a gap.
+
+    Neither the beginnings nor the ends of the windows of a run ever decrease, so that the rows that
+    see an event are neighbors.
 
     Args:
         starts: int64 array `(rows,)`.
@@ -236,13 +239,8 @@ def _reads_on(starts, lengths, same):
         same: Boolean array `(rows,)`. Whether a row may share events with the row before.
     """
     same = same.copy()
-    same[1:] &= starts[1:] >= starts[:-1]
     ends = starts + lengths
-    # The running maximum of each stretch of rows: every stretch lies above those before it. Runs
-    # that end within a stretch ended before the row where the next one starts, and do not matter.
-    above = np.cumsum(~same) * (ends.max(initial=0) + 1)
-    latest = np.maximum.accumulate(ends + above) - above
-    same[1:] &= starts[1:] <= latest[:-1]
+    same[1:] &= (starts[1:] >= starts[:-1]) & (starts[1:] <= ends[:-1]) & (ends[1:] >= ends[:-1])
     return same
 
 

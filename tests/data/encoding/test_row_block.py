@@ -101,12 +101,12 @@ def test_equal_lists_share_events_but_not_elapsed_time():
         ([4, 5, 8, 12], [3, 3, 2, 1], [0, 0, 0, 0], [0, 1, 4, 6], [4, 5, 6, 7, 8, 9, 12]),
         # A window of earlier events begins a run of its own.
         ([4, 3], [2, 2], [0, 0], [0, 2], [4, 5, 3, 4]),
-        # A run ends where its longest window does.
-        ([0, 0, 3, 4], [4, 1, 1, 1], [0, 0, 0, 0], [0, 0, 3, 4], [0, 1, 2, 3, 4]),
+        # So does one that ends earlier.
+        ([0, 0, 3, 4], [4, 1, 1, 1], [0, 0, 0, 0], [0, 4, 5, 6], [0, 1, 2, 3, 0, 3, 4]),
         # Another user's events are not read on, though they lie behind.
         ([4, 6], [2, 2], [0, 6], [0, 2], [4, 5, 6, 7]),
-        # Empty histories: before the first event, within a run, of another user.
-        ([4, 4, 4, 0], [0, 2, 0, 0], [4, 4, 4, 0], [0, 0, 0, 2], [4, 5]),
+        # Empty histories: before the first event, after the last one, of another user.
+        ([4, 4, 4, 0], [0, 2, 0, 0], [4, 4, 4, 0], [0, 0, 2, 2], [4, 5]),
     ],
 )
 def test_runs_by_reference(starts, lengths, users, first, events):
@@ -125,7 +125,7 @@ def twin(rows, chosen, alike):
             number > 0
             and alike[number]
             and rows.users[row] == rows.users[previous]
-            and rows.starts[previous] <= start <= run[-1]
+            and rows.starts[previous] <= start <= run[-1] <= end
         )
         if not joins:
             run = [start, start]  # where it begins in the store, and where it ends

@@ -80,7 +80,7 @@ def windows(rows, layout, items, age):
         user = (row["user"], row["age"] if age else None)
         joins = before is not None and user == before["user"]
         if by_reference:
-            joins = joins and before["start"] <= start <= before["run_end"]
+            joins = joins and before["start"] <= start <= before["run_end"] <= end
         else:
             joins = joins and encoded == before["encoded"]
         if not joins:
