@@ -35,6 +35,7 @@ def check_parity(
     served: Callable[[dict[str, tf.Tensor]], np.ndarray],
     dataset: Iterable[dict[str, tf.Tensor]],
     tolerance: float,
+    padded: bool = True,
 ) -> dict:
     """Compares an export with the live model.
 
@@ -44,6 +45,8 @@ def check_parity(
             `(batch, labels)`.
         dataset: Batches of features.
         tolerance: Largest difference of two probabilities that counts as none.
+        padded: Boolean. Whether both take histories in their padded form, else as windows into
+            events. Defaults to `True`.
 
     Returns:
         Dictionary of `rows`, `largest_difference` and `mean_difference` (of probabilities, from
@@ -54,7 +57,7 @@ def check_parity(
         ExportError: When the two differ, the model's probabilities are not finite, or there are no
             rows.
     """
-    signature = model.encoder.signature()
+    signature = model.encoder.signature(padded)
 
     @tf.function(input_signature=[signature])
     def plain(features):
@@ -62,6 +65,8 @@ def check_parity(
 
     served_probabilities, live, same = [], [], []
     for features in dataset:
+        if padded:
+            features = model.fit_driver.batches.padded(features)
         features = {key: features[key] for key in signature}
         served_probabilities.append(served(features))
         live.append(_probabilities(model, features).numpy())

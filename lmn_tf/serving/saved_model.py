@@ -24,6 +24,8 @@ from lmn_tf.specs.learned.spec_folder import write_spec
 
 MODEL_FOLDER = "saved_model"
 REPORT_FILE = "parity.json"
+PADDED = "serving_default"
+WINDOWS = "serving_windows"
 
 
 def export(
@@ -36,13 +38,16 @@ def export(
 ) -> dict:
     """Exports a model as a SavedModel, reloads it and compares both on real rows.
 
-    The folder gets `saved_model/` (signature `serving_default`: one input for each encoded
-    feature of the spec that the model reads, so no histories for a model without, `/` in its name
-    written `__`; for each label a probability and a logit,
-    `LABEL` and `LABEL_logit`), the resolved `feature_spec.yaml` with `vocabularies/` and
+    The folder gets `saved_model/`, the resolved `feature_spec.yaml` with `vocabularies/` and
     `statistics.json`, `fingerprints.json` and `parity.json`. Each variable is stored once, which
-    is checked by size.
-    The folder appears only when the reloaded model agrees; otherwise nothing is left behind.
+    is checked by size. The folder appears only when the reloaded model agrees; otherwise nothing
+    is left behind.
+
+    The SavedModel has the signature `serving_default`: one input for each encoded feature of the
+    spec that the model reads, `/` in its name written `__`; for each label a probability and a
+    logit, `LABEL` and `LABEL_logit`. Histories are padded, with a mask. A model that reads
+    histories also has `serving_windows`, which takes them as `make_dataset` yields them: events,
+    which rows may share, and the windows of the rows into them. Its outputs are the same.
 
     A SavedModel is a program: whoever loads one, with `tf.saved_model.load` or `Scorer`, runs its
     graph, which may read, write and send files. Load only what comes from whom you trust.
@@ -84,11 +89,20 @@ def export(
             labels=False,
             histories=model.reads_histories,
         )
+        figures = {
+            name: check_parity(
+                model,
+                served_probabilities(model, partial / MODEL_FOLDER, name),
+                dataset,
+                tolerance,
+                padded=name == PADDED,
+            )
+            for name in _signatures(model)
+        }
         report = {
             **check_size(model, partial / MODEL_FOLDER),
-            **check_parity(
-                model, served_probabilities(model, partial / MODEL_FOLDER), dataset, tolerance
-            ),
+            **figures.pop(PADDED),
+            **figures,
             "tensorflow": tf.__version__,
         }
         atomic_files.write_json(partial / REPORT_FILE, report)
@@ -105,7 +119,24 @@ def save(model: keras.Model, folder: str | os.PathLike) -> None:
         model: A built model of this package.
         folder: Where to write.
     """
-    names = {input_name(key): key for key in model.encoder.signature()}
+    module = tf.Module()
+    module.model_variables = [variable.value for variable in model.variables]
+    with plain_kernels(), _folded_keys(model):
+        traced = {name: _traced(model, inputs) for name, inputs in _signatures(model).items()}
+    tf.saved_model.save(module, str(folder), signatures=traced)
+
+
+def _signatures(model):
+    """Returns the features that each signature takes."""
+    signatures = {PADDED: model.encoder.signature()}
+    if model.reads_histories:
+        signatures[WINDOWS] = model.encoder.signature(padded=False)
+    return signatures
+
+
+def _traced(model, signature):
+    """Returns the function from the inputs of a signature to its outputs."""
+    names = {input_name(key): key for key in signature}
     labels = [label.name for label in model.spec.labels]
 
     @tf.function
@@ -117,15 +148,11 @@ def save(model: keras.Model, folder: str | os.PathLike) -> None:
             outputs[f"{label}_logit"] = logits[:, index]
         return outputs
 
-    signature = {
+    inputs = {
         input_name(key): tf.TensorSpec(tensor_spec.shape, tensor_spec.dtype, input_name(key))
-        for key, tensor_spec in model.encoder.signature().items()
+        for key, tensor_spec in signature.items()
     }
-    module = tf.Module()
-    module.model_variables = [variable.value for variable in model.variables]
-    with plain_kernels(), _folded_keys(model):
-        concrete = serve.get_concrete_function(**signature)
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": concrete})
+    return serve.get_concrete_function(**inputs)
 
 
 @contextlib.contextmanager
@@ -148,8 +175,7 @@ def load(folder: str | os.PathLike) -> Any:
         folder: The SavedModel.
 
     Returns:
-        The loaded object, which owns the variables; its function is
-        `signatures["serving_default"]`.
+        The loaded object, which owns the variables; its functions are in `signatures`.
     """
     logger = logging.getLogger("absl")
     before = logger.level
@@ -161,19 +187,20 @@ def load(folder: str | os.PathLike) -> Any:
 
 
 def served_probabilities(
-    model: keras.Model, folder: str | os.PathLike
+    model: keras.Model, folder: str | os.PathLike, signature: str = PADDED
 ) -> Callable[[dict[str, tf.Tensor]], np.ndarray]:
     """Returns a function from features to the probabilities that a SavedModel gives.
 
     Args:
         model: The model that was saved.
         folder: The SavedModel.
+        signature: String. Which signature. Defaults to `"serving_default"`.
     """
     loaded = load(folder)  # The function below holds it, and it the variables.
     labels = [label.name for label in model.spec.labels]
 
     def served(features: dict[str, tf.Tensor]) -> np.ndarray:
-        serve = loaded.signatures["serving_default"]
+        serve = loaded.signatures[signature]
         outputs = serve(**{input_name(key): value for key, value in features.items()})
         return tf.stack([outputs[label] for label in labels], axis=1).numpy()
 

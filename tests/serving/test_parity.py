@@ -12,6 +12,8 @@ from lmn_tf.specs.errors import UserError
 
 ROWS = 40
 DATASET = [{"x": np.arange(start, start + 10, dtype=np.float32)} for start in range(0, ROWS, 10)]
+# What a model's driver tells of its batches: here histories are as they are.
+DRIVER = types.SimpleNamespace(batches=types.SimpleNamespace(padded=lambda features: features))
 
 
 class Model:
@@ -20,7 +22,10 @@ class Model:
     spec = types.SimpleNamespace(
         labels=[types.SimpleNamespace(name="click"), types.SimpleNamespace(name="buy")]
     )
-    encoder = types.SimpleNamespace(signature=lambda: {"x": tf.TensorSpec([None], tf.float32)})
+    encoder = types.SimpleNamespace(
+        signature=lambda padded: {"x": tf.TensorSpec([None], tf.float32)}
+    )
+    fit_driver = DRIVER
 
     def __init__(self, turned=(), step=0.01):
         self.turned = tf.constant(turned, tf.float32)
@@ -113,7 +118,10 @@ class MemoryModel:
     """A model of a memory alone. Two row keys fit every query equally well, up to rounding."""
 
     spec = types.SimpleNamespace(labels=[types.SimpleNamespace(name="click")])
-    encoder = types.SimpleNamespace(signature=lambda: {"x": tf.TensorSpec([None, 32], tf.float32)})
+    encoder = types.SimpleNamespace(
+        signature=lambda padded: {"x": tf.TensorSpec([None, 32], tf.float32)}
+    )
+    fit_driver = DRIVER
     twins = 6, 7
 
     def __init__(self):

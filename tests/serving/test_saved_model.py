@@ -3,10 +3,13 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from padded_batch import padded
 from tiny_run import exported, market, trained_run
+from window_batch import random_windows
 
 import lmn_tf
 from lmn_tf.data.dataset import make_dataset
+from lmn_tf.models import registry
 from lmn_tf.serving import saved_model as module
 from lmn_tf.serving.saved_model import ExportError, export, input_name
 from lmn_tf.specs.errors import UserError
@@ -34,28 +37,72 @@ def test_what_an_export_holds(run):
     }
     report = json.loads((exported() / "parity.json").read_text())
     assert report["rows"] > 100 and report["largest_difference"] <= report["tolerance"] == 1e-5
+    windows = report["serving_windows"]
+    assert windows["rows"] == report["rows"] and windows["largest_difference"] <= 1e-5
     model, spec = run
     assert report["variables"] == len(model.variables)
     assert load_spec(exported()) == spec and load_spec(exported()).assets == spec.assets
 
 
-def test_signature_is_that_of_the_feature_spec(run):
+@pytest.mark.parametrize("name", ["serving_default", "serving_windows"])
+def test_signatures_are_those_of_the_feature_spec(run, name):
     model, _ = run
-    serve = tf.saved_model.load(str(exported() / "saved_model")).signatures["serving_default"]
+    serve = tf.saved_model.load(str(exported() / "saved_model")).signatures[name]
     inputs = serve.structured_input_signature[1]
-    assert set(inputs) == {input_name(key) for key in model.encoder.signature()}
+    padded = name == "serving_default"
+    assert set(inputs) == {input_name(key) for key in model.encoder.signature(padded)}
     assert inputs["history__item_id"].dtype == tf.int32
+    assert inputs["history__item_id"].shape.rank == 1 + padded
+    assert ("history__mask" in inputs) is padded and ("history__first" in inputs) is not padded
     assert set(serve.structured_outputs) == {"click", "click_logit"}
 
 
-def test_scores_and_logits_of_the_export(run):
+def test_a_model_without_histories_has_the_default_signature_alone(run, tmp_path):
+    _, spec = run
+    model = registry.build("dnn", spec, {"hidden_units": (4,)})
+    model.build()
+    export(model, spec, tmp_path, FILES, rows=20)
+    assert list(tf.saved_model.load(str(tmp_path / "saved_model")).signatures) == [
+        "serving_default"
+    ]
+    assert "serving_windows" not in json.loads((tmp_path / "parity.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["serving_default", "serving_windows"])
+def test_scores_and_logits_of_the_export(run, name):
     model, spec = run
-    serve = tf.saved_model.load(str(exported() / "saved_model")).signatures["serving_default"]
+    serve = tf.saved_model.load(str(exported() / "saved_model")).signatures[name]
     features = next(iter(make_dataset(spec, FILES, batch_size=50)))[0]
-    outputs = serve(**{input_name(key): features[key] for key in model.encoder.signature()})
     want = model(features, training=False).numpy()[:, 0]
+    if name == "serving_default":
+        features = padded(features, spec.sequences)
+    inputs = {input_name(key): tf.convert_to_tensor(features[key]) for key in features}
+    outputs = serve(**{key: inputs[key] for key in serve.structured_input_signature[1]})
     np.testing.assert_allclose(outputs["click_logit"], want, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(outputs["click"], 1 / (1 + np.exp(-want)), atol=1e-5)
+
+
+def test_rows_of_a_user_may_share_events(run):
+    model, spec = run
+    features = random_windows(spec, rows=9)
+    serve = tf.saved_model.load(str(exported() / "saved_model")).signatures["serving_windows"]
+    keys = model.encoder.signature(padded=False)
+    outputs = serve(**{input_name(key): tf.convert_to_tensor(features[key]) for key in keys})
+    want = model(padded(features, spec.sequences), training=False).numpy()[:, 0]
+    np.testing.assert_allclose(outputs["click_logit"], want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "serving_windows"])
+def test_each_signature_is_compared(run, tmp_path, monkeypatch, signature):
+    served_probabilities = module.served_probabilities
+
+    def wrong(model, folder, name):
+        served = served_probabilities(model, folder, name)
+        return lambda features: served(features) + (0.1 if name == signature else 0.0)
+
+    monkeypatch.setattr(module, "served_probabilities", wrong)
+    with pytest.raises(ExportError, match="like the model, within 1e-05. Received: a .* 20 of 20"):
+        export(*run, tmp_path / "out", FILES, rows=20)
 
 
 def test_each_variable_is_stored_once(run):
