@@ -84,17 +84,17 @@ def inspect_memories(
     names = memory_names(evaluator.memories)
     inspections = [_start(*pair) for pair in zip(names, evaluator.memories, strict=True)]
     for _, reads in evaluator.reads(dataset):
-        for inspection, (slots, weights, mask) in zip(inspections, reads, strict=True):
-            slots, weights = _counted(slots, weights, mask)
+        for inspection, (slots, weights, counts) in zip(inspections, reads, strict=True):
+            slots, weights = _counted(slots, weights, counts)
             np.add.at(inspection.reads, slots.reshape(-1), weights.reshape(-1))
-            inspection.queries += int(np.count_nonzero(weights[:, 0, 0] > 0))
+            inspection.queries += len(slots) if counts is None else int(np.sum(counts))
     watches = [
         _SlotWatch(inspection.reads, top, _Readers(evaluator.model, memory, spec))
         for inspection, memory in zip(inspections, evaluator.memories, strict=True)
     ]
     for features, reads in evaluator.reads(dataset):
-        for watch, read in zip(watches, reads, strict=True):
-            watch.take(features, *_counted(*read))
+        for watch, (slots, weights, counts) in zip(watches, reads, strict=True):
+            watch.take(features, *_counted(slots, weights, counts), shared=counts is not None)
     for inspection, watch in zip(inspections, watches, strict=True):
         inspection.slots = watch.slots(inspection, readers)
     return inspections
@@ -109,11 +109,13 @@ def _start(name, memory) -> MemoryInspection:
     return MemoryInspection(name, memory.num_keys, opened, np.zeros(memory.memory_size), norms)
 
 
-def _counted(slots, weights, mask):
-    """Returns slots and weights as arrays, with weight 0 at padding."""
+def _counted(slots, weights, counts):
+    """Returns slots and weights as arrays, the weights times how often each query counts."""
     slots, weights = np.asarray(slots), np.asarray(weights).astype("float64")
-    if mask is not None:
-        weights = np.where(np.asarray(mask)[:, None, None], weights, 0.0)
+    if counts is not None:
+        counts = np.asarray(counts)[:, None, None]
+        # Not a product alone: what does not count may be no number.
+        weights = np.where(counts > 0, weights, 0.0) * counts
     return slots, weights
 
 
@@ -128,11 +130,11 @@ class _SlotWatch:
         self._readers = readers
         self._weights = [collections.defaultdict(collections.Counter) for _ in self._slots]
 
-    def take(self, features, slots, weights):
+    def take(self, features, slots, weights, shared):
         index = self._watched_index[slots]
         query, head, rank = np.nonzero((index >= 0) & (weights > 0))  # of (rows, heads, top_k)
         index, weights = index[query, head, rank], weights[query, head, rank]
-        for name, ids in self._readers.ids(features, len(slots)).items():
+        for name, ids in self._readers.ids(features, len(slots), shared).items():
             pairs = np.stack([index, ids[query]])
             distinct, which = np.unique(pairs[:, pairs[1] >= 0], axis=1, return_inverse=True)
             sums = np.bincount(which.reshape(-1), weights[pairs[1] >= 0], distinct.shape[1])
@@ -194,28 +196,44 @@ class _Readers:
             feature.name: IdNames(spec, feature) for feature in plain if feature.name in names
         }
 
-    def ids(self, features, count) -> dict:
-        """Returns the ids of all queries by feature, -1 for none."""
-        # Queries are those of each row's events, one row after the other.
-        features = self._batches.padded(features)
-        rows, events = self._positions(features, count)
-        ids_of_items = {}
-        for name, key in self._items.items():
-            cells = np.asarray(features[key])
-            ids = cells[rows[: len(events)], events] if self._sequence is not None else cells[rows]
-            ids_of_items[name] = np.concatenate([ids, np.full(count - len(ids), -1)])
-            if self._sequence is not None and count > len(ids):  # candidates are queries, too
-                ids_of_items[name][len(ids) :] = np.asarray(features[name])[rows[len(ids) :]]
-        return ids_of_items | {name: np.asarray(features[name])[rows] for name in self._users}
+    def ids(self, features, count, shared) -> dict:
+        """Returns the ids of all queries by feature, -1 for none.
 
-    def _positions(self, features, count):
-        """Returns the row of each query, and the position of each event in its history."""
+        Args:
+            features: Dictionary of a batch.
+            count: Integer. Number of queries.
+            shared: Boolean. Whether events are queries once for all rows that see them, else once
+                for each.
+        """
         if self._sequence is None:
             batch = int(self._batches.rows(features))
-            return np.arange(count) // max(count // batch, 1), ()
-        mask = np.asarray(features[f"{self._sequence.name}/mask"])
-        rows, events = np.nonzero(mask)
-        return np.concatenate([rows, np.arange(count - len(rows))]), events
+            rows = np.arange(count) // max(count // batch, 1)
+            items = {name: np.asarray(features[name])[rows] for name in self._items}
+        else:
+            rows, events = (self._events if shared else self._pairs)(features)
+            # Behind the events may be the candidates.
+            candidates = np.arange(count - len(rows))
+            rows = np.concatenate([rows, candidates])
+            items = {
+                name: np.concatenate([events(key), np.asarray(features[name])[candidates]])
+                for name, key in self._items.items()
+            }
+        return items | {name: np.asarray(features[name])[rows] for name in self._users}
+
+    def _events(self, features):
+        """Returns a row that may see each event, and what takes the events' ids."""
+        first = np.asarray(features[f"{self._sequence.name}/first"])
+        length = np.asarray(features[f"{self._sequence.name}/length"])
+        counts = [len(features[key]) for key in self._items.values()]
+        events = np.arange(max([np.max(first + length, initial=0), *counts]))
+        rows = np.searchsorted(first, events, side="right") - 1
+        return rows, lambda key: np.asarray(features[key])
+
+    def _pairs(self, features):
+        """Returns the row of each pair of a row and an event, and what takes the events' ids."""
+        padded = self._batches.padded(features)
+        rows, steps = np.nonzero(np.asarray(padded[f"{self._sequence.name}/mask"]))
+        return rows, lambda key: np.asarray(padded[key])[rows, steps]
 
 
 def _layer(model, sequence):

@@ -4,9 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, slim_spec
-from padded_batch import padded
-from window_batch import random_windows
+from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, shared_features, slim_spec
 
 from lmn_tf.metrics.figures import slot_figures
 from lmn_tf.metrics.memory_usage import usage_statistics
@@ -27,21 +25,37 @@ def inspected(name, **options):
     return model, features, one
 
 
-def test_windows_name_the_readers_of_their_padded_form():
+def events_alone():
+    """The spec without elapsed time and users: equal events are equal queries, made once."""
+    data = SPEC.to_dict()
+    data["features"] = [one for one in data["features"] if one["role"] != "user"]
+    for sequence in data["sequences"]:
+        fields = sequence["fields"]
+        sequence["fields"] = [one for one in fields if one.get("kind") != "elapsed_time"]
+    return type(SPEC).from_dict(data)
+
+
+@pytest.mark.parametrize("query_target", [False, True])
+@pytest.mark.parametrize("spec", [SPEC, events_alone()], ids=["pairs", "events"])
+def test_windows_name_the_readers_of_their_padded_form(spec, query_target):
     keras.utils.set_random_seed(1)
-    model = registry.build("lmn", SPEC, SMALL_OPTIONS["lmn"])
+    model = registry.build("lmn", spec, {**SMALL_OPTIONS["lmn"], "query_target": query_target})
     model.build()
-    features, labels = random_windows(SPEC, rows=9), random_labels(9)
+    features, twin = shared_features(spec)
+    labels = random_labels(9)
     found, wanted = (
         inspect_memories(
-            Evaluator(model), SPEC, tf.data.Dataset.from_tensors((form, labels)), top=3, readers=5
+            Evaluator(model), spec, tf.data.Dataset.from_tensors((form, labels)), top=3, readers=5
         )[0]
-        for form in (features, padded(features, SPEC.sequences))
+        for form in (features, twin)
     )
-    assert found.queries == wanted.queries == features["clicks/length"].sum()
+    pairs = features["clicks/length"].sum()
+    assert len(features["clicks/item"]) < pairs
+    assert found.queries == wanted.queries == pairs + (9 if query_target else 0)
     np.testing.assert_allclose(found.reads, wanted.reads, rtol=1e-5)
+    names = [feature.name for feature in spec.features if feature.name in ("item", "user")]
     for one, other in zip(found.slots, wanted.slots, strict=True):
-        for feature in ("item", "user"):
+        for feature in names:
             assert shares(one, feature) == pytest.approx(shares(other, feature), rel=1e-4)
 
 
