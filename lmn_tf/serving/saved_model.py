@@ -187,14 +187,14 @@ def load(folder: str | os.PathLike) -> Any:
 
 
 def served_probabilities(
-    model: keras.Model, folder: str | os.PathLike, signature: str = PADDED
+    model: keras.Model, folder: str | os.PathLike, signature: str
 ) -> Callable[[dict[str, tf.Tensor]], np.ndarray]:
     """Returns a function from features to the probabilities that a SavedModel gives.
 
     Args:
         model: The model that was saved.
         folder: The SavedModel.
-        signature: String. Which signature. Defaults to `"serving_default"`.
+        signature: String. Name of a signature.
     """
     loaded = load(folder)  # The function below holds it, and it the variables.
     labels = [label.name for label in model.spec.labels]
