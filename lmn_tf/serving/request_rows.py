@@ -64,7 +64,9 @@ def _text(value, location):
     return as_texts(as_keys(single, location)).to_pylist()[0]
 
 
-def as_table(rows: Any, columns: tuple[str, ...], ids: Collection[str]) -> pa.Table:
+def as_table(
+    rows: Any, columns: tuple[str, ...], ids: Collection[str], argument: str = "rows"
+) -> pa.Table:
     """Converts rows in any of the forms that `Scorer.score` accepts to a table.
 
     Columns that are not read are dropped without a check.
@@ -74,6 +76,7 @@ def as_table(rows: Any, columns: tuple[str, ...], ids: Collection[str]) -> pa.Ta
             column; None stands for a missing value. No rows at all need no columns.
         columns: Tuple of strings. The columns to take.
         ids: Set of strings. Those of them that hold ids.
+        argument: String. What messages call the rows. Defaults to `"rows"`.
 
     Returns:
         `pyarrow.Table` with `columns`, in that order.
@@ -88,39 +91,41 @@ def as_table(rows: Any, columns: tuple[str, ...], ids: Collection[str]) -> pa.Ta
     {'a': [1, None]}
     """
     if isinstance(rows, list):
-        _check_rows(rows, columns)
+        _check_rows(rows, columns, argument)
         rows = {name: [row[name] for row in rows] for name in columns}
     if hasattr(rows, "items"):  # Data frames have them, too.
-        _check_names(list(rows), columns)
-        return _joined({name: _column(name, rows[name], ids) for name in columns})
+        _check_names(list(rows), columns, argument)
+        taken = {name: _column(name, rows[name], ids, argument) for name in columns}
+        return _joined(taken, argument)
     if not isinstance(rows, pa.Table):
-        raise _no_table(rows)
-    _check_names(rows.column_names, columns)
+        raise _no_table(rows, argument)
+    _check_names(rows.column_names, columns, argument)
     return rows.select(columns)
 
 
-def _check_rows(rows, columns):
+def _check_rows(rows, columns, argument):
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
-            raise _no_table(rows, f": row {number} is {short(row)}")
+            raise _no_table(rows, argument, f": row {number} is {short(row)}")
         for name in columns:
             if name not in row:
                 near = _near(name, row, columns)
                 raise UserError(
-                    f"`rows` must have the column `{name}` in each row, None where there is no "
-                    f"value. Received: row {number} without it.{near}"
+                    f"`{argument}` must have the column `{name}` in each row, None where there is "
+                    f"no value. Received: row {number} without it.{near}"
                 )
 
 
-def _check_names(names, columns):
+def _check_names(names, columns, argument):
     for name in columns:
         count = names.count(name)
         if not count:
             near = _near(name, names, columns)
-            raise UserError(f"`rows` must have the column `{name}`.{near}")
+            raise UserError(f"`{argument}` must have the column `{name}`.{near}")
         if count > 1:
             raise UserError(
-                f"`rows` must have the column `{name}` once. Received: {count} columns of that name"
+                f"`{argument}` must have the column `{name}` once. "
+                f"Received: {count} columns of that name"
             )
 
 
@@ -129,34 +134,38 @@ def _near(name, given, columns):
     return "" if near is None else f" Did you mean `{near}`?"
 
 
-def _column(name, values, ids):
+def _column(name, values, ids, argument):
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
     if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
-        raise UserError(f"column `{name}` of `rows` must be a list. Received: {short(values)}")
+        raise UserError(
+            f"column `{name}` of `{argument}` must be a list. Received: {short(values)}"
+        )
     if name in ids:
-        return id_array(values, "rows", name)
+        return id_array(values, argument, name)
     try:
         return pa.array(values)
     except _UNFIT as error:
         raise UserError(
-            f"column `{name}` must hold values of one type. Received: {error}", file="rows"
+            f"column `{name}` must hold values of one type. Received: {error}", file=argument
         ) from error
 
 
-def _joined(columns):
+def _joined(columns, argument):
     lengths = {name: len(values) for name, values in columns.items()}
     shortest, longest = min(lengths, key=lengths.get), max(lengths, key=lengths.get)
     if lengths[shortest] != lengths[longest]:
         raise UserError(
-            f"`rows` must have columns of one length. Received: {lengths[longest]} values in "
+            f"`{argument}` must have columns of one length. Received: {lengths[longest]} values in "
             f"`{longest}`, {lengths[shortest]} in `{shortest}`"
         )
     return pa.table(columns)
 
 
-def _no_table(rows, details=""):
+def _no_table(rows, argument, details=""):
+    forms = ["a list of dicts", "a dict of columns", "a pyarrow.Table"]
+    forms += ["the glob of data files"] if argument == "rows" else []
     return UserError(
-        "`rows` must be a list of dicts, a dict of columns, a pyarrow.Table or the glob of data "
-        f"files. Received: {type(rows).__name__}{details}"
+        f"`{argument}` must be {', '.join(forms[:-1])} or {forms[-1]}. "
+        f"Received: {type(rows).__name__}{details}"
     )

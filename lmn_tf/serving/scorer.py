@@ -1,5 +1,6 @@
 """Scorer of raw rows with an exported model."""
 
+import functools
 import os
 import pathlib
 from typing import Any
@@ -12,14 +13,20 @@ from lmn_tf.data.dataset import make_dataset
 from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.data.encoding.table_encoder import TableEncoder
 from lmn_tf.data.reading.event_store import EventStore
+from lmn_tf.models.fitting.window_batches import WindowBatches
+from lmn_tf.serving.candidate_rows import candidate_tables
 from lmn_tf.serving.request_rows import as_table
-from lmn_tf.serving.saved_model import MODEL_FOLDER, input_name, load
+from lmn_tf.serving.saved_model import MODEL_FOLDER, PADDED, WINDOWS, input_name, load
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.learned.spec_folder import load_spec
 
 
 class Scorer:
     """Computes click probabilities of raw rows, which are encoded by the same code as in training.
+
+    Rows of one user that stand together share the events of their histories: what the model makes
+    of an event alone is computed once. So keep the rows of a user together, or pass one user and
+    many candidates to `score_candidates`, which also reads and encodes the history only once.
 
     A SavedModel is a program: TensorFlow runs its graph, which may read, write and send files as
     the user who scores. Load only exports from sources that you trust. The feature spec of an
@@ -57,13 +64,17 @@ class Scorer:
         self.events_dir = events_dir
         # The loaded model must live as long as its function: it owns the variables.
         self._model = load(folder / MODEL_FOLDER)
-        self._serve = self._model.signatures["serving_default"]
+        signatures = self._model.signatures
+        # Exports of earlier versions take histories in their padded form alone.
+        self._pads = WINDOWS not in signatures
+        self._serve = signatures[PADDED if self._pads else WINDOWS]
         self._inputs = set(self._serve.structured_input_signature[1])
         # A model that reads no histories was exported without these inputs.
+        part = "mask" if self._pads else "length"
         self._histories = any(
-            input_name(f"{sequence.name}/mask") in self._inputs for sequence in self.spec.sequences
+            input_name(f"{sequence.name}/{part}") in self._inputs
+            for sequence in self.spec.sequences
         )
-        self._encoder = None
 
     def score(self, rows: Any) -> dict[str, np.ndarray]:
         """Scores rows.
@@ -91,9 +102,44 @@ class Scorer:
         else:
             columns = self.spec.columns(labels=False, histories=self._histories)
             batches = self._encode(as_table(rows, columns, self.spec.id_columns()))
+        return self._score(batches)
+
+    def score_candidates(self, user: Any, candidates: Any) -> dict[str, np.ndarray]:
+        """Scores many candidates for one user.
+
+        The scores are those of `score` for rows that repeat the user's columns, but the history is
+        read and encoded once, and rows share its events.
+
+        Args:
+            user: Dictionary of a row: the user's columns, those of the histories, the request time,
+                and any others that the candidates have in common.
+            candidates: A list of dicts, a dict of columns or a `pyarrow.Table` with all other
+                columns of the feature spec. Further columns are ignored.
+
+        Returns:
+            For each label its probabilities: float32, shape `(candidates,)`, in their order.
+
+        Raises:
+            UserError: When a column is missing, given on both sides or on the wrong one, or a value
+                breaks a rule of the spec.
+
+        Example:
+
+        >>> user = {"user_id": 7, "history_item_id": [1, 2]}
+        >>> scorer.score_candidates(user, [{"item_id": 3}, {"item_id": 4}])  # doctest: +SKIP
+        {'click': array([0.31, 0.12], dtype=float32)}
+        """
+        if isinstance(candidates, list) and not candidates:
+            return self._score([])
+        tables = candidate_tables(user, candidates, self.spec, self._histories)
+        return self._score(self._encode_candidates(*tables))
+
+    def _score(self, batches):
         names = [label.name for label in self.spec.labels]
         scores = {name: [np.empty(0, np.float32)] for name in names}
         for features in batches:
+            if self._pads:
+                features = self._padding.padded(features)
             inputs = {input_name(key): value for key, value in features.items()}
             outputs = self._serve(
                 **{key: tf.convert_to_tensor(inputs[key]) for key in self._inputs}
@@ -103,14 +149,29 @@ class Scorer:
         return {name: np.concatenate(parts) for name, parts in scores.items()}
 
     def _encode(self, table: pa.Table):
-        if self._encoder is None:
-            self._encoder = TableEncoder(
-                self.spec, self._stores(), labels=False, histories=self._histories
-            )
         for start in range(0, table.num_rows, self.batch_size):
             piece = table.slice(start, self.batch_size)
             block = RowBlock.join([self._encoder.encode(piece, "rows", start)])
             yield block.batch(np.arange(piece.num_rows))[0]
+
+    def _encode_candidates(self, rows: pa.Table, user: pa.Table):
+        if not rows.num_rows:
+            return
+        block = self._encoder.encode_features(rows, "candidates", 0)
+        block.sequences = self._encoder.encode_histories(user, "user")
+        block = RowBlock.join([block])
+        for name, history in block.sequences.items():
+            block.sequences[name] = history.repeated(rows.num_rows)
+        for start in range(0, rows.num_rows, self.batch_size):
+            yield block.batch(np.arange(start, min(start + self.batch_size, rows.num_rows)))[0]
+
+    @functools.cached_property
+    def _encoder(self):
+        return TableEncoder(self.spec, self._stores(), labels=False, histories=self._histories)
+
+    @functools.cached_property
+    def _padding(self):
+        return WindowBatches.from_spec(self.spec)
 
     def _stores(self) -> dict:
         sequences = self.spec.sequences if self._histories else ()

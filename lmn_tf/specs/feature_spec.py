@@ -289,7 +289,13 @@ class FeatureSpec(Document):
             names += [self.weight, *(label.data_column for label in self.labels)]
         for feature in self.features:
             names += [None if feature.kind == "cross" else feature.data_column, feature.weights]
-        for sequence in self.sequences if histories else ():
+        names += self.history_columns() if histories else ()
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+    def history_columns(self) -> tuple[str, ...]:
+        """Returns the distinct names of the data columns that the sequences are read from."""
+        names = []
+        for sequence in self.sequences:
             if sequence.events is not None:
                 names += [sequence.events.user, sequence.events.count]
                 continue

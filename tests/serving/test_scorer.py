@@ -4,15 +4,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from small_shop import shop_rows, shop_spec, write_events, write_parquet
 from tiny_run import exported, market, trained_run
 
 from lmn_tf.data.dataset import make_dataset
+from lmn_tf.models import registry
+from lmn_tf.serving import scorer as module
+from lmn_tf.serving.saved_model import MODEL_FOLDER, save
 from lmn_tf.serving.scorer import Scorer
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.learned.spec_folder import write_spec
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.saving.run_directory import RunDirectory
 
 FILES = f"{market()}/test-*.parquet"
+OF_ITEM = ("item", "tags", "tag_weights", "price", "look")  # of the shop
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +140,92 @@ def test_histories_by_reference_need_their_events(tmp_path, table):
     vars(scorer.spec.assets).update(vars(assets))
     with pytest.raises(UserError, match="`events_dir` must be given: the history `history`"):
         scorer.score(table.append_column("event_count", table["hour"]))
+
+
+def test_an_export_without_windows_scores_padded_histories(table, want, monkeypatch):
+    monkeypatch.setattr(module, "WINDOWS", "serving_elsewhere")  # as before there were any
+    scorer = Scorer(exported())
+    np.testing.assert_allclose(scorer.score(table)["click"], want, atol=1e-5)
+    user, candidates = sides(table.slice(4, 1).to_pylist()[0], table.slice(0, 9).to_pylist())
+    found = scorer.score_candidates(user, candidates)["click"]
+    np.testing.assert_allclose(found, scorer.score(joined(user, candidates))["click"], atol=1e-6)
+
+
+def sides(row, rows, of_item=("item_id", "category", "price")):
+    """The columns of the user of a row, and those of the items of many."""
+    user = {name: row[name] for name in row if name not in of_item}
+    return user, [{name: other[name] for name in of_item if name in other} for other in rows]
+
+
+def joined(user, candidates):
+    return [{**user, **candidate} for candidate in candidates]
+
+
+def test_candidates_score_as_rows_that_repeat_the_user(scorer, table):
+    for at in (0, 7):
+        row, rows = table.slice(at, 1).to_pylist()[0], table.slice(0, 150).to_pylist()
+        user, candidates = sides(row, rows)
+        want = scorer.score(joined(user, candidates))["click"]
+        found = scorer.score_candidates(user, candidates)
+        assert list(found) == ["click"] and found["click"].dtype == np.float32
+        np.testing.assert_allclose(found["click"], want, atol=1e-6)
+        columns = {name: [one[name] for one in candidates] for name in candidates[0]}
+        found = scorer.score_candidates(user, columns)
+        np.testing.assert_allclose(found["click"], want, atol=1e-6)
+
+
+def test_no_candidates_give_no_scores(scorer, table):
+    user, _ = sides(table.slice(0, 1).to_pylist()[0], [])
+    for none in ([], {"item_id": [], "category": [], "price": []}):
+        assert scorer.score_candidates(user, none)["click"].shape == (0,)
+
+
+def test_a_broken_value_is_told_with_its_side(scorer, table):
+    user, candidates = sides(table.slice(0, 1).to_pylist()[0], table.slice(0, 3).to_pylist())
+    wrong = [*candidates[:2], {**candidates[2], "price": "dear"}]
+    with pytest.raises(UserError, match="candidates: column `price`"):
+        scorer.score_candidates(user, wrong)
+    user["history_time"] = [user["time"] + 60] * len(user["history_time"])
+    with pytest.raises(UserError, match="user: column `history_time`, row 1: an event must not be"):
+        scorer.score_candidates(user, candidates)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["inline", "by reference"])
+def shop(request, tmp_path_factory):
+    """A scorer of an untrained model of the shop, and its rows."""
+    folder = tmp_path_factory.mktemp("shop")
+    rows, events = shop_rows()
+    write_events(folder, events)
+    spec = shop_spec(by_reference=request.param)
+    make_dataset(spec, write_parquet(folder, rows), batch_size=10, learn=True)
+    model = registry.build("din", spec, {"hidden_units": (4,), "attention_units": (4,)})
+    model.build()
+    write_spec(spec, folder / "export")
+    save(model, folder / "export" / MODEL_FOLDER)
+    return Scorer(folder / "export", events_dir=folder), rows
+
+
+def test_histories_of_every_kind_are_shared_by_candidates(shop):
+    scorer, rows = shop
+    served, events = scorer._serve, []
+
+    def counting(**inputs):
+        events.append(len(inputs["history__item"]))
+        return served(**inputs)
+
+    for row in rows[:3]:
+        user, candidates = sides(row, rows[:20], OF_ITEM)
+        want = scorer.score(joined(user, candidates))
+        scorer._serve = counting
+        found = scorer.score_candidates(user, candidates)
+        scorer._serve = served
+        assert events.pop() == min(row["count"], 12)
+        for label in ("click", "buy"):
+            np.testing.assert_allclose(found[label], want[label], atol=1e-6)
+
+
+def test_rows_of_a_user_share_events(shop):
+    scorer, rows = shop
+    rows = sorted(rows, key=lambda row: (row["user"], row["age"] or 0, row["time"]))
+    single = [scorer.score([row])["click"][0] for row in rows[:12]]
+    np.testing.assert_allclose(scorer.score(rows[:12])["click"], single, atol=1e-6)

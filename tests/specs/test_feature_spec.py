@@ -97,6 +97,7 @@ def test_columns_of_what_is_read(spec):
     histories = set(spec.columns()) - set(spec.columns(histories=False))
     assert {"num_events", "search_words"} <= histories
     assert not histories & {"session", "time", "last_visit", "tag_weights", *left_out}
+    assert histories <= {*spec.history_columns()} <= {*spec.columns()}
 
 
 def test_tables(spec):

@@ -104,6 +104,20 @@ class SequenceRows:
         }
         return cls(np.concatenate(starts), lengths, fields)
 
+    def repeated(self, count: int) -> "SequenceRows":
+        """Returns rows that all share the events of the only row.
+
+        Args:
+            count: Integer. How many rows.
+        """
+        return SequenceRows(
+            np.repeat(self.starts, count),
+            np.repeat(self.lengths, count),
+            self.fields,
+            None if self.request is None else np.repeat(self.request, count),
+            users=np.zeros(count, np.int64),
+        )
+
     def batch(self, rows: np.ndarray, alike: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the windows of some rows and each event that one of them sees, once.
 

@@ -75,10 +75,37 @@ class TableEncoder:
             UserError: A value breaks a rule of the spec.
         """
         reader = _Columns(table, file, first_row)
-        request = None
-        if self.spec.request_time is not None:
-            unit = self.spec.time_unit or "second"
-            request = as_times(*reader.column(self.spec.request_time), unit)
+        request = self._request(reader)
+        return self._block(reader, request, self._histories(reader, request))
+
+    def encode_features(self, table: pa.Table, file: str, first_row: int) -> RowBlock:
+        """Returns the encoded rows of a table without their histories.
+
+        Args:
+            table: Arrow table with the columns of the spec, but for those of sequences.
+            file: Path it comes from.
+            first_row: Rows of the file before the table.
+
+        Raises:
+            UserError: A value breaks a rule of the spec.
+        """
+        reader = _Columns(table, file, first_row)
+        return self._block(reader, self._request(reader), {})
+
+    def encode_histories(self, table: pa.Table, file: str) -> dict[str, SequenceRows]:
+        """Returns the encoded histories of a table alone, by sequence.
+
+        Args:
+            table: Arrow table with the columns of the sequences, and the request time.
+            file: Path it comes from.
+
+        Raises:
+            UserError: A value breaks a rule of the spec.
+        """
+        reader = _Columns(table, file, first_row=0)
+        return self._histories(reader, self._request(reader))
+
+    def _block(self, reader, request, sequences):
         features = {}
         for column in self.spec.features:
             if column.kind != "cross":
@@ -89,11 +116,19 @@ class TableEncoder:
         if self.spec.group is not None:
             values, location = reader.column(self.spec.group)
             features["group"] = group_ids(as_keys(values, location))
-        sequences = {
-            sequence.name: self._sequence(sequence, reader, request) for sequence in self.sequences
-        }
         labels, weights = self._targets(reader)
         return RowBlock(features, sequences, labels, weights, self._user_features)
+
+    def _histories(self, reader, request):
+        return {
+            sequence.name: self._sequence(sequence, reader, request) for sequence in self.sequences
+        }
+
+    def _request(self, reader):
+        if self.spec.request_time is None:
+            return None
+        unit = self.spec.time_unit or "second"
+        return as_times(*reader.column(self.spec.request_time), unit)
 
     def _feature(self, encoder, reader, request):
         values, location = reader.column(encoder.data_column)

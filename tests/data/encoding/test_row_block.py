@@ -84,6 +84,21 @@ def test_elapsed_times_of_many_pairs_are_those_of_each_row():
     np.testing.assert_array_equal(times.elapsed(request, starts, lengths), np.concatenate(wanted))
 
 
+@pytest.mark.parametrize("users", [None, [3]])
+def test_rows_that_repeat_one_share_its_events(users):
+    times = Times(np.array([1_000_000, 2_000_000, 3_000_000]), "second", 8)
+    fields = {"item": np.array([11, 12, 13], np.int32)}
+    fields["t"] = Pairs(np.array([5, 4, 3], np.int32)) if users is None else times
+    request = None if users is None else np.array([6_000_000])
+    starts, lengths = np.array([1]), np.array([2], np.int32)
+    history = SequenceRows(starts, lengths, fields, request, users and np.array(users))
+    batch = history.repeated(3).batch(np.arange(1, 3), np.array([False, True]))
+    assert batch["first"].tolist() == [0, 0] and batch["length"].tolist() == [2, 2]
+    assert batch["item"].tolist() == [12, 13]
+    alone = history.batch(np.array([0]), np.array([False]))
+    assert batch["t"].tolist() == alone["t"].tolist() * 2 and len(alone["t"]) == 2
+
+
 def test_equal_lists_share_events_but_not_elapsed_time():
     def part(elapsed):
         fields = {"t": Pairs(np.array([6, elapsed], np.int32)), "item": np.array([3, 4], np.int32)}

@@ -30,6 +30,21 @@ def test_group_is_a_hash():
     assert encode().features["group"].tolist() == wanted.tolist()
 
 
+def test_features_and_histories_may_be_encoded_apart():
+    spec = FeatureSpec.from_dict(shop_dict())
+    spec.assets.vocabularies.update(item=list(range(45)), user=[f"u{i}" for i in range(15)])
+    encoder, table = TableEncoder(spec, {}, labels=False), pa.Table.from_pylist(ROWS)
+    whole = encoder.encode(table, "a.parquet", 0)
+    plain = table.select(spec.columns(labels=False, histories=False))
+    features = encoder.encode_features(plain, "a.parquet", 0)
+    histories = encoder.encode_histories(table.select(["time", *spec.history_columns()]), "b")
+    assert features.sequences == {} and features.features.keys() == whole.features.keys()
+    np.testing.assert_array_equal(features.features["item"], whole.features["item"])
+    found, wanted = histories["history"], whole.sequences["history"]
+    np.testing.assert_array_equal(found.lengths, wanted.lengths)
+    np.testing.assert_array_equal(found.fields["elapsed"].values, wanted.fields["elapsed"].values)
+
+
 def test_a_row_without_a_user_is_in_no_group():
     groups = encode({"user": None}).features["group"]
     assert groups[3] == NO_GROUP and (np.delete(groups, 3) != NO_GROUP).all()
