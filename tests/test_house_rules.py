@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from padded_batch import padded
 
 from lmn_tf.keras_internals import HOOKS
 
@@ -469,8 +468,7 @@ def market(tmp_path_factory):
     spec = lmn_tf.FeatureSpec.load(ROOT / "feature_specs" / "synthetic.yaml")
     batches = lmn_tf.make_dataset(spec, str(folder / "train-*.parquet"), batch_size=2, learn=True)
     features, labels = next(iter(batches))
-    # In the padded form, as callers with arrays of their own have it.
-    return {"spec": spec, "features": padded(features, spec.sequences), "labels": labels}
+    return {"spec": spec, "features": features, "labels": labels}
 
 
 @each([path for path in FILES if ">>>" in path.read_text(encoding="utf-8")])

@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from kitchen_sink import SMALL_OPTIONS, kitchen_sink_spec, random_labels, shared_features, slim_spec
 
+from lmn_tf.layers import NextBehaviourLoss
 from lmn_tf.models import registry
 
 MODELS = [name for name in registry.names() if registry.model_class(name).reads_histories]
@@ -14,7 +16,7 @@ VARIANTS = [
     ("dien", {"variant": "aigru", "attention": "mlp", "add_pooling": True}),
     ("dien", {"variant": "released"}),
     ("mimn", {"induction_top_k": 0, "utilization": "released"}),
-    ("mimn", {"num_write_heads": 2, "num_read_heads": 2}),
+    ("mimn", {"num_write_heads": 2, "num_read_heads": 2, "auxiliary_weight": 0.5}),
     ("lmn", {"memory_pooling": "target_attention", "query_target": True}),
     ("lmn", {"memory_pooling": "sum", "stop_gradient": "memory_only", "key_balance_weight": 0.1}),
     ("lmn", {"query_norm": "none", "user_merge": "concat", "num_heads": 2}),
@@ -40,6 +42,17 @@ def twins(name, options, spec):
     for one, other in zip(models[0].weights, models[1].weights, strict=True):
         other.assign(one)
     return models
+
+
+@pytest.fixture(autouse=True)
+def negatives(monkeypatch):
+    """Has the first event of the batch be all negatives: what is drawn depends on the form."""
+
+    def first(layer, mask, counts=None):
+        drawn = tf.fill(tf.shape(mask), tf.argmax(tf.reshape(mask, [-1])))
+        return drawn, tf.ones(tf.shape(mask)[:1], bool)
+
+    monkeypatch.setattr(NextBehaviourLoss, "_draw", first)
 
 
 # Fields of a row, as elapsed times are, make an event of each pair: fewer ways are enough there.

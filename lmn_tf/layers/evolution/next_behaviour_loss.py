@@ -48,6 +48,10 @@ class NextBehaviourLoss(HistoryLayer):
         mask: Optional boolean tensor of shape `(batch, length)`, true where
             valid. Defaults to the Keras mask of `states`.
         training: Boolean. Whether to add the loss.
+        counts: Optional float tensor of shape `(batch, length)`: how many rows share
+            each step, where a row stands for several that begin alike. A step counts
+            as often in the mean and among the negatives, which are drawn from those
+            that share no step with the row. Defaults to 1.
 
     Returns:
         `states`.
@@ -112,16 +116,21 @@ class NextBehaviourLoss(HistoryLayer):
         history: tf.Tensor,
         mask: tf.Tensor | None = None,
         training: bool | None = None,
+        counts: tf.Tensor | None = None,
     ) -> tf.Tensor:
         mask = mask_of(states, mask)
         if training:
-            loss, pairs = self._loss_and_pairs(states, history, mask)
+            loss, pairs = self._loss_and_pairs(states, history, mask, counts)
             add_replicated_loss(self, self.weight * loss, count=pairs)
             self.loss_tracker.update_state(loss)
         return states
 
     def loss(
-        self, states: tf.Tensor, history: tf.Tensor, mask: tf.Tensor | None = None
+        self,
+        states: tf.Tensor,
+        history: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        counts: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Computes the loss without its weight; each call draws new negatives.
 
@@ -129,49 +138,52 @@ class NextBehaviourLoss(HistoryLayer):
             states: Float tensor of shape `(batch, length, units)`.
             history: Float tensor of shape `(batch, length, d)`.
             mask: Optional boolean tensor of shape `(batch, length)`. Defaults to `None`.
+            counts: Optional float tensor of shape `(batch, length)`. Defaults to `None`.
 
         Returns:
             Float32 scalar.
         """
-        return self._loss_and_pairs(states, history, mask)[0]
+        return self._loss_and_pairs(states, history, mask, counts)[0]
 
-    def _loss_and_pairs(self, states, history, mask):
+    def _loss_and_pairs(self, states, history, mask, counts):
         """Returns the loss, and the number of pairs that it is a mean of."""
         if mask is None:
             mask = tf.ones(tf.shape(history)[:2], bool)
         mask = tf.cast(mask, bool)
         history = zero_padding(tf.cast(history, self.compute_dtype), mask)
-        negatives, is_drawn = self._draw(mask)
+        negatives, is_drawn = self._draw(mask, counts)
         pairs = ValidPositions(mask[:, 1:] & mask[:, :-1] & is_drawn[:, None], states[:, 1:])
         state = pairs.take(tf.cast(states, self.compute_dtype)[:, :-1])  # (pairs, units)
         flat = tf.reshape(history, [-1, history.shape[-1]])  # (batch * length, d)
         negative = tf.gather(flat, pairs.take(negatives[:, 1:, None])[:, 0])  # (pairs, d)
         positive = pairs.take(history[:, 1:])  # (pairs, d)
-        positive_loss = tf.nn.softplus(-self._logits(state, positive, pairs))  # (pairs,)
-        negative_loss = tf.nn.softplus(self._logits(state, negative, pairs))
-        loss = pairs.mean(positive_loss + negative_loss)
-        return loss, tf.reduce_sum(tf.cast(pairs.mask, tf.int32))
+        weights = pairs.valid
+        if counts is not None:
+            weights = pairs.take(tf.where(pairs.mask, counts[:, 1:], 0.0)[..., None])[:, 0]
+        positive_loss = tf.nn.softplus(-self._logits(state, positive, weights))  # (pairs,)
+        negative_loss = tf.nn.softplus(self._logits(state, negative, weights))
+        loss = positive_loss + negative_loss
+        if counts is None:
+            return pairs.mean(loss), tf.reduce_sum(tf.cast(pairs.mask, tf.int32))
+        total = tf.reduce_sum(weights)
+        return tf.reduce_sum(weights * loss) / tf.maximum(total, 1.0), total
 
-    def _logits(self, state, behaviour, pairs):
+    def _logits(self, state, behaviour, weights):
         if self.mlp is None:
             logits = tf.reduce_sum(state * behaviour, axis=-1)
         else:
             inputs = tf.concat([state, behaviour], axis=-1)
-            logits = self.mlp(inputs, mask=pairs.valid, training=True)[:, 0]
+            logits = self.mlp(inputs, mask=weights, training=True)[:, 0]
         return tf.cast(logits, tf.float32)
 
-    def _draw(self, mask):
+    def _draw(self, mask, counts=None):
         """Draws a valid position of another row for each position.
 
         Returns:
             Tuple of flat indices, `(B, L)`, and whether a row has any to draw from, `(B,)`.
         """
-        size = tf.size(mask)
-        flat = tf.reshape(mask, [-1])
-        rank = tf.cumsum(tf.cast(flat, tf.int32), exclusive=True)  # (B * L,)
-        # The valid positions in order; invalid ones go to an extra last row.
-        valid = tf.scatter_nd(tf.where(flat, rank, size)[:, None], tf.range(size), [size + 1])
-        counts = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)  # (B,)
+        in_row = tf.cumsum(tf.cast(mask, tf.int64), axis=1, exclusive=True)  # (B, L)
+        listed, counts = _listed(mask, counts)
         total = tf.reduce_sum(counts)
         # The candidates of a row are the valid positions of all other rows, from its end on.
         starts, candidates = tf.cumsum(counts, exclusive=True), total - counts  # (B,) each
@@ -183,10 +195,9 @@ class NextBehaviourLoss(HistoryLayer):
             tf.cast(per_row, tf.int64)[:, None]
             for per_row in (first, stride, candidates, starts + counts)
         )  # (B, 1) each
-        in_row = tf.cast(tf.reshape(rank, tf.shape(mask)) - starts[:, None], tf.int64)  # (B, L)
         walk = (first + in_row * stride) % tf.maximum(candidates, 1)
         drawn = (ends + walk) % tf.cast(tf.maximum(total, 1), tf.int64)
-        return tf.gather(valid, drawn), candidates[:, 0] > 0
+        return tf.gather(listed, drawn), candidates[:, 0] > 0
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
@@ -216,6 +227,24 @@ class NextBehaviourLoss(HistoryLayer):
             "weight": self.weight,
             "seed": self.seed,
         }
+
+
+def _listed(mask, counts):
+    """Lists the valid positions, each as often as it counts.
+
+    Returns:
+        Tuple of flat indices, at least one, and how many of them each row has, `(B,)`.
+    """
+    size = tf.size(mask)
+    if counts is not None:
+        counts = tf.where(mask, tf.cast(counts, tf.int32), 0)
+        listed = tf.repeat(tf.range(size), tf.reshape(counts, [-1]))
+        return tf.pad(listed, [[0, 1]]), tf.reduce_sum(counts, axis=1)
+    flat = tf.reshape(mask, [-1])
+    rank = tf.cumsum(tf.cast(flat, tf.int32), exclusive=True)  # (B * L,)
+    # The number of valid positions is not known to XLA; invalid ones go to an extra last element.
+    listed = tf.scatter_nd(tf.where(flat, rank, size)[:, None], tf.range(size), [size + 1])
+    return listed, tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
 
 
 def _random_below(bound, uniform):

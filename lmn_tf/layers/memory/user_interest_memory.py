@@ -17,9 +17,11 @@ from lmn_tf.layers.base import (
 )
 from lmn_tf.layers.evolution.next_behaviour_loss import NextBehaviourLoss
 from lmn_tf.layers.history_layer import HistoryLayer, mask_of
+from lmn_tf.ops.sequence.chains import Chains
 from lmn_tf.ops.sequence.interest_memory_step import InterestMemorySettings, interest_memory_step
 from lmn_tf.ops.sequence.masked import masked_sum, row_mean, zero_padding
 from lmn_tf.ops.sequence.recurrence import recurrence
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 _LIMIT = 20.0
 # Entries of a state that do not belong to the cell.
@@ -94,11 +96,15 @@ class UserInterestMemory(HistoryLayer):
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
-        history: Float tensor of shape `(batch, length, d)`.
+        history: Float tensor of shape `(batch, length, d)`; with `windows`
+            `(events, d)`.
         target: Float tensor of shape `(batch, d)`.
         mask: Optional boolean tensor of shape `(batch, length)`, true where
             valid. Defaults to the Keras mask of `history`.
         training: Boolean. Whether to add the auxiliary loss.
+        windows: Optional `Windows` of the rows into the events. Rows whose windows
+            begin with the same event share one memory, which each reads as of its
+            own last event: exactly what it would have written by itself.
 
     Returns:
         Float tensor of shape `(batch, 4 * d)`, or `(batch, 3 * d)` without
@@ -177,7 +183,6 @@ class UserInterestMemory(HistoryLayer):
         history_shape: tuple[int | None, ...],
         target_shape: tuple[int | None, ...] | None = None,
     ) -> None:
-        check_axes("history", history_shape)
         width = history_shape[-1]
         units = width if self.units is None else self.units
         read, slots = self.num_read_heads * width, (self.num_slots, width)
@@ -213,11 +218,19 @@ class UserInterestMemory(HistoryLayer):
         target: tf.Tensor,
         mask: tf.Tensor | None = None,
         training: bool | None = None,
+        windows: ValidPositions | None = None,
     ) -> tf.Tensor:
-        mask = mask_of(history, mask)
-        start = self.initial_state(tf.shape(history)[0])
-        state, states = self._run(start, history, mask)
-        self._add_losses(state, states, history, mask, training)
+        check_axes("history", history.shape, *(() if windows is None else ("(events, d)",)))
+        if windows is None:
+            mask, counts = mask_of(history, mask), None
+            start = self.initial_state(tf.shape(history)[0])
+            state, states = self._run(start, history, mask)
+        else:
+            events, chains = history, Chains(windows, is_compiled=True)
+            history, mask, counts = chains.padded(events), chains.mask, chains.counts
+            _, states = self._run(self.initial_state(tf.shape(history)[0]), history, mask)
+            state = self._state_of_rows(chains, states, events, windows)
+        self._add_losses(state, states, history, mask, counts, training)
         return self.read(state, target)
 
     def initial_state(self, batch_size: int) -> dict[str, tf.Tensor]:
@@ -320,6 +333,15 @@ class UserInterestMemory(HistoryLayer):
         last["count"] = state["count"] + masked_sum(tf.ones_like(history[..., :1]), mask)
         return last, states
 
+    def _state_of_rows(self, chains, states, events, windows):
+        """Returns the state of each row after its last event, of the states of its chain."""
+        initial = self.initial_state(windows.batch)
+        state = {name: chains.last(steps, initial[name]) for name, steps in states.items()}
+        events = tf.cast(events, self.initial_memory.dtype)
+        state["behaviours"] = windows.event_sum(events)
+        state["count"] = windows.event_sum(tf.ones_like(events[:, :1]))
+        return state
+
     def _projected(self, behaviours):
         """Projects the behaviors of all steps at once; this does not depend on the state."""
         width = self.initial_memory.shape[-1]
@@ -372,7 +394,7 @@ class UserInterestMemory(HistoryLayer):
         output = tf.tensordot(inputs, self.output_kernel, 1) + self.output_bias
         return tf.clip_by_value(output, -_LIMIT, _LIMIT)
 
-    def _add_losses(self, state, states, history, mask, training):
+    def _add_losses(self, state, states, history, mask, counts, training):
         if self.utilization != "none":
             writes = state["writes"]
             deviation = tf.square(writes - tf.reduce_mean(writes, axis=1, keepdims=True))
@@ -386,7 +408,7 @@ class UserInterestMemory(HistoryLayer):
                 self.utilization_loss_tracker.update_state(spread)
         if self.auxiliary_loss is not None:
             outputs = tf.transpose(self._output(states), [1, 0, 2])
-            self.auxiliary_loss(outputs, history, mask=mask, training=training)
+            self.auxiliary_loss(outputs, history, mask=mask, training=training, counts=counts)
 
     def compute_output_shape(
         self,

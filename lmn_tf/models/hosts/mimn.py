@@ -22,6 +22,10 @@ class MIMN(CTRModel):
     use, and channels that follow interests over time. What it returns for a user without behaviours
     is 0.
 
+    Rows whose windows begin with the same event share one memory, which is written once; each row
+    reads it as it was after its own last event, exactly. Rows whose histories were cut to their
+    newest events begin elsewhere, and have memories of their own.
+
     For serving, what the memory knows of users is a state that no candidate has a part in: `step`
     takes new behaviours into it, one or many, and `score` reads it for candidates. Together they
     give what calling the model on whole histories gives. Events must then hold nothing that changes
@@ -76,7 +80,7 @@ class MIMN(CTRModel):
     ) -> list[tf.Tensor]:
         return [
             self.interests[name](
-                history.padded, history.target, mask=history.mask, training=training
+                history.vectors, history.target, training=training, windows=history.windows
             )
             for name, history in groups["histories"].items()
         ]
@@ -102,7 +106,7 @@ class MIMN(CTRModel):
         Args:
             state: What `initial_state` or `step` returned.
             events: Dictionary of columns. For each sequence with new events the columns that
-                `make_dataset` yields for it, its mask included; others are not read.
+                `make_dataset` yields for it, or those of its padded form; others are not read.
 
         Returns:
             Dictionary like `state`.
@@ -110,20 +114,25 @@ class MIMN(CTRModel):
         Raises:
             UserError: If `events` holds no sequence.
         """
-        given = [name for name in self.interests if f"{name}/mask" in events]
+        given = {
+            name: events[key]
+            for name in self.interests
+            for key in (f"{name}/mask", f"{name}/first")
+            if key in events
+        }
         if not given:
             raise UserError(
                 f"`events` must hold the columns of a sequence: {', '.join(self.interests)}. "
                 f"Received: keys={sorted(events)}"
             )
         wanted = tuple(f"{name}/" for name in given)
-        groups = self.encoder(self._filled(events, lambda key: key.startswith(wanted)))
+        batch = tf.shape(next(iter(given.values())))[0]
+        groups = self._encode(events, batch, lambda key: key.startswith(wanted))
         state = dict(state)
         for name in given:
-            tensors = groups["histories"][name]
-            state[name] = self.interests[name].advance(
-                state[name], tensors["history"], tensors["mask"]
-            )
+            # Each row has a state of its own to begin with.
+            history = groups["histories"][name]
+            state[name] = self.interests[name].advance(state[name], history.padded, history.mask)
         return state
 
     def score(
@@ -139,20 +148,21 @@ class MIMN(CTRModel):
             Float32 logits of shape `(batch, labels)`.
         """
         sequences = tuple(f"{name}/" for name in self.interests)
-        groups = self.encoder(self._filled(features, lambda key: not key.startswith(sequences)))
+        batch = tf.shape(next(iter(state.values()))["count"])[0]
+        groups = self._encode(features, batch, lambda key: not key.startswith(sequences))
         read = [
-            self.interests[name].read(state[name], tensors["target"])
-            for name, tensors in groups["histories"].items()
+            self.interests[name].read(state[name], history.target)
+            for name, history in groups["histories"].items()
         ]
         return self.combine(groups, read)
 
-    def _filled(self, columns, is_wanted):
-        """The columns that are wanted, and padding in place of all others."""
-        signature = self.encoder.signature()
-        filled = {key: columns[key] for key in signature if is_wanted(key) and key in columns}
-        batch = tf.shape(next(iter(filled.values())))[0]
-        for key, like in signature.items():
+    def _encode(self, columns, batch, is_wanted):
+        """Encodes the columns that are wanted, with padding in place of all others."""
+        padded = self.encoder.signature()
+        known = {*padded, *self.encoder.signature(padded=False)}
+        filled = {key: columns[key] for key in known if is_wanted(key) and key in columns}
+        for key, like in padded.items():
             if not is_wanted(key):
                 sizes = [size or 1 for size in like.shape[1:]]
                 filled[key] = tf.zeros([batch, *sizes], like.dtype)
-        return filled
+        return self.encoder.encode(filled)

@@ -80,6 +80,47 @@ def test_each_other_behaviour_is_drawn_as_often():
     assert np.abs(seen[MASK & (np.arange(4) != 2)[:, None]] - expected).max() < 0.15 * expected
 
 
+# Chains that rows share: two rows of 2 and 6 events, one of 1, three of 4, 4 and 3.
+COUNTS = np.float32([[2, 2, 1, 1, 1, 1], [1, 0, 0, 0, 0, 0], [3, 3, 3, 2, 0, 0]])
+ROWS = [(0, 2), (0, 6), (1, 1), (2, 3), (2, 4), (2, 4)]  # of each row its chain and length
+
+
+def test_counted_steps_are_worth_the_rows_that_share_them(run_mode, monkeypatch):
+    chains, lengths = (np.array(part) for part in zip(*ROWS, strict=True))
+    mask = np.arange(6) < lengths[:, None]
+    np.testing.assert_array_equal([mask[chains == chain].sum(0) for chain in range(3)], COUNTS)
+    layer = built()
+
+    def loss(states, history, negatives, *arguments):
+        drawn = tf.constant(negatives), tf.ones([len(negatives)], bool)
+        monkeypatch.setattr(layer, "_draw", lambda *_: drawn)
+        with tf.GradientTape() as tape:
+            value, pairs = layer._loss_and_pairs(states, history, *arguments)
+        return value, pairs, *tape.gradient(value, layer.trainable_variables)
+
+    # Each step has its own negative, the same for all rows that share it.
+    negatives = np.random.default_rng(0).integers(0, 6, (3, 6))
+    got = run_mode(lambda s, h: loss(s, h, negatives, COUNTS > 0, COUNTS))(STATES[:3], HISTORY[:3])
+    # In the padded form they are in row 1, which has all events of its chain.
+    negatives = 6 + negatives[chains]
+    want = run_mode(lambda s, h: loss(s, h, negatives, mask, None))(STATES[chains], HISTORY[chains])
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_negatives_are_drawn_as_often_as_rows_see_them():
+    layer, counts = built(), np.zeros(18)
+    draw = tf.function(layer._draw)
+    for _ in range(1500):
+        drawn, is_drawn = draw(tf.constant(COUNTS > 0), tf.constant(COUNTS))
+        assert is_drawn.numpy().all()
+        counts += np.bincount(drawn.numpy()[2, :4], minlength=18)
+    seen, others = counts.reshape(3, 6), np.where(np.arange(3)[:, None] < 2, COUNTS, 0)
+    expected = 1500 * 4 * others / others.sum()
+    np.testing.assert_array_equal(seen > 0, others > 0)
+    assert (np.abs(seen - expected) <= 0.15 * expected).all()
+
+
 def test_padding_changes_nothing(run_mode):
     states, history = np.full((2, 4, 9, 3), np.nan, "float32")
     mask = np.zeros((4, 9), bool)

@@ -146,7 +146,7 @@ def test_only_the_most_read_channels_move():
 def test_oracle_of_the_utilization_loss(utilization, spread):
     layer = built(utilization=utilization, utilization_weight=0.5)
     states = {"writes": tf.constant([[3.0, 1.0, 0.0, 0.0]] * 2)}
-    layer._add_losses(states, None, None, None, training=True)
+    layer._add_losses(states, None, None, None, None, training=True)
     np.testing.assert_allclose(layer.losses, [0.5 * spread])
     np.testing.assert_allclose(layer.utilization_loss_tracker.result(), spread)
 

@@ -7,6 +7,7 @@ from kitchen_sink import (
     kitchen_sink_spec,
     random_features,
     repadded,
+    shared_features,
     slim_spec,
 )
 from passed_options import check_passed
@@ -40,6 +41,14 @@ def test_steps_give_what_the_whole_history_gives(options):
             state = model.step(state, events_of(features, start, stop))
         candidates = {key: one for key, one in features.items() if not key.startswith("clicks/")}
         np.testing.assert_allclose(model.score(state, candidates), want, rtol=1e-4, atol=1e-5)
+
+
+def test_steps_take_events_and_windows():
+    model, (features, padded) = built(), shared_features(SLIM)
+    state = model.step(model.initial_state(9), features)
+    twin = model.step(model.initial_state(9), padded)
+    tf.nest.map_structure(np.testing.assert_array_equal, state, twin)
+    np.testing.assert_allclose(model.score(state, features), model(features), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
