@@ -158,6 +158,24 @@ def test_models(run_quick):
 
 
 @pytest.mark.slow
+def test_serving(run_quick):
+    result = run_quick("serving")
+    check(result)
+    requests, scoring = result["cases"]
+    assert [row["contender"] for row in requests["contenders"]] == [
+        f"{name}, {form}" for form in ("shared", "padded") for name in ("din", "lmn", "pooling")
+    ]
+    for row in requests["contenders"]:
+        facts = row["facts"]
+        assert 0 < facts["p50 ms"] <= facts["p99 ms"] and facts["requests"] > 0
+    assert requests["contenders"][1]["target"]["at_most"] == 1.1
+    ways = [row["contender"] for row in scoring["contenders"]]
+    assert ways == ["row by row", "in one call", "score_candidates"]
+    assert [row["examples"] for row in scoring["contenders"]] == [6, 6, 6]
+    assert scoring["contenders"][2]["target"]["at_least"] == 2.0
+
+
+@pytest.mark.slow
 def test_input(run_quick):
     result = run_quick("input")
     check(result)

@@ -1,0 +1,182 @@
+"""What one user with many candidates costs an exported model, with its history shared and padded.
+
+First the model alone, on encoded features: a request is one user and 100 or 1,000 candidates, whose
+rows share the user's events (signature `serving_windows`) or have a padded copy of them each
+(`serving_default`). p50 and p99 are of all requests but the first two, which warm up.
+
+Then from raw columns to probabilities: `Scorer.score_candidates` against `score`, row by row and in
+one call. Events 32 wide, histories by reference, the options that each model has by default.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from timer import Benchmark, Contender, Work
+from workload import compiled_model, spec_of, write_log
+
+QUICK = {"num_keys": 10, "top_k": 4}
+OF_ITEM = ("item_id", "category", "price")
+# What the others are held against first.
+MODELS = ("din", "lmn", "pooling")
+AT_MOST = {"lmn": 1.1}
+# How many times faster than row by row `score_candidates` shall be.
+AT_LEAST = {"din": 2.0, "lmn": 2.0, "pooling": 10.0}
+# Padded copies of more events take gigabytes.
+MOST_PADDED = 200_000
+ROWS_A_STEP = 20  # row by row
+
+
+def build_request(folder, name, length, candidates, form, options):
+    """Requests to a signature of an exported model."""
+    import numpy as np
+    import tensorflow as tf
+
+    import lmn_tf
+    from lmn_tf.serving.saved_model import MODEL_FOLDER, input_name, load
+
+    exported = Path(folder) / f"{name}-{form}"
+    model = _export(folder, name, length, exported, options)
+    loaded = load(exported / MODEL_FOLDER)
+    files = str(Path(folder) / "request.parquet")
+    dataset = lmn_tf.make_dataset(model.spec, files, batch_size=candidates, labels=False)
+    features = next(iter(dataset))
+    if form == "padded":
+        features = model.fit_driver.batches.padded(features)
+    serve = loaded.signatures["serving_default" if form == "padded" else "serving_windows"]
+    inputs = {input_name(key): tf.constant(value) for key, value in features.items()}
+    inputs = {key: inputs[key] for key in serve.structured_input_signature[1]}
+    seconds = []
+
+    def step(owner=loaded):  # it owns the variables
+        started = time.perf_counter()
+        serve(**inputs)["click"].numpy()
+        seconds.append(time.perf_counter() - started)
+
+    def percentiles():
+        p50, p99 = np.percentile(seconds[2:], [50, 99])
+        return {"p50 ms": 1e3 * p50, "p99 ms": 1e3 * p99, "requests": len(seconds) - 2}
+
+    return Work(step, examples=candidates, finish=percentiles)
+
+
+def build_scoring(folder, name, length, way, options):
+    """Candidates of one user, from raw columns to probabilities."""
+    import pyarrow.parquet as pq
+
+    from lmn_tf.serving import Scorer
+
+    exported = Path(folder) / f"{name}-{way}"
+    _export(folder, name, length, exported, options)
+    scorer = Scorer(exported, events_dir=folder)
+    rows = pq.read_table(Path(folder) / "request.parquet").to_pylist()
+    if way == "row by row":
+        some = rows[:ROWS_A_STEP]
+        return Work(lambda: [scorer.score([row]) for row in some], examples=len(some))
+    if way == "in one call":
+        return Work(lambda: scorer.score(rows), examples=len(rows))
+    user = {key: value for key, value in rows[0].items() if key not in OF_ITEM}
+    candidates = [{key: row[key] for key in OF_ITEM} for row in rows]
+    return Work(lambda: scorer.score_candidates(user, candidates), examples=len(rows))
+
+
+def _export(folder, name, length, exported, options):
+    """Exports a model that is not trained, and returns it."""
+    import lmn_tf
+    from lmn_tf.serving.saved_model import MODEL_FOLDER, save
+    from lmn_tf.specs.learned.spec_folder import write_spec
+
+    spec = spec_of(length)
+    lmn_tf.make_dataset(spec, str(Path(folder) / "train-*.parquet"), batch_size=1, learn=True)
+    model = compiled_model(name, spec, **options)
+    write_spec(spec, exported)
+    save(model, exported / MODEL_FOLDER)
+    return model
+
+
+def write_request(folder, candidates):
+    """Writes `request.parquet`: the candidates of the first user of a log."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(Path(folder) / "train-0.parquet").slice(0, candidates).to_pylist()
+    user = {key: value for key, value in rows[0].items() if key not in OF_ITEM}
+    table = pa.Table.from_pylist([{**row, **user} for row in rows])
+    pq.write_table(table, Path(folder) / "request.parquet")
+
+
+def main(argv=None):
+    benchmark = Benchmark(__file__, __doc__, argv)
+    # No TensorFlow in this process.
+    from lmn_tf.models import registry
+
+    options = {name: _options(registry, name, benchmark.quick) for name in MODELS}
+    lengths, many, last = ((8,), (6,), (6, 8))
+    if not benchmark.quick:
+        lengths, many, last = (50, 200, 1_000), (100, 1_000), (500, 1_000)
+    for length in lengths:
+        for candidates in many:
+            _compare_requests(benchmark, options, length, candidates)
+    _compare_scoring(benchmark, options, *last)
+    return benchmark.finish()
+
+
+def _compare_requests(benchmark, options, length, candidates):
+    case = f"{candidates:,} candidates, histories of {length:,}"
+    forms = ("shared", "padded") if length * candidates <= MOST_PADDED else ("shared",)
+    with tempfile.TemporaryDirectory() as folder:
+        _write(folder, length, candidates)
+        common = {"folder": folder, "length": length, "candidates": candidates}
+        benchmark.compare(
+            case,
+            *(
+                Contender(
+                    f"{name}, {form}",
+                    build_request,
+                    {**common, "name": name, "form": form, "options": options[name]},
+                    at_most=AT_MOST.get(name) if form == "shared" else None,
+                )
+                for form in forms
+                for name in MODELS
+            ),
+            ratio="time",
+            seconds=None if benchmark.quick else 2.0,
+        )
+    if len(forms) < 2:
+        why = f"{length * candidates:,} padded events take gigabytes"
+        benchmark.leave_out(case, "padded", why)
+
+
+def _compare_scoring(benchmark, options, candidates, length):
+    with tempfile.TemporaryDirectory() as folder:
+        _write(folder, length, candidates)
+        for name in MODELS[:1] if benchmark.quick else MODELS:
+            arguments = {"folder": folder, "name": name, "length": length, "options": options[name]}
+            benchmark.compare(
+                f"{name}: {candidates:,} candidates from raw columns, history of {length:,}",
+                *(
+                    Contender(
+                        way,
+                        build_scoring,
+                        {**arguments, "way": way},
+                        at_least=AT_LEAST[name] if way == "score_candidates" else None,
+                    )
+                    for way in ("row by row", "in one call", "score_candidates")
+                ),
+                rounds=5,
+            )
+
+
+def _write(folder, length, candidates):
+    write_log(folder, rows=max(candidates, 2_000), length=length)
+    write_request(folder, candidates)
+
+
+def _options(registry, name, quick):
+    known = registry.options(name) if quick else {}
+    return {option: value for option, value in QUICK.items() if option in known}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
