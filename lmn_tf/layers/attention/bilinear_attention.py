@@ -8,6 +8,7 @@ import tensorflow as tf
 from lmn_tf.layers.base import check_axes
 from lmn_tf.layers.history_layer import mask_of
 from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -46,7 +47,6 @@ class BilinearAttention(keras.layers.Layer):
     def build(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
     ) -> None:
-        check_axes("history", history_shape)
         self.kernel = self.add_weight(
             shape=(history_shape[-1], target_shape[-1]),
             initializer="glorot_uniform",
@@ -66,10 +66,18 @@ class BilinearAttention(keras.layers.Layer):
         target: tf.Tensor,
         mask: tf.Tensor | None = None,
         training: bool | None = None,
+        windows: ValidPositions | None = None,
     ) -> tf.Tensor:
-        """Weights of the behaviors, of shape `(batch, length)`; 0 at padding."""
-        mask = mask_of(history, mask)
+        """Weights of the behaviors, of shape `(batch, length)`; 0 at padding.
+
+        With `windows` into a history of shape `(events, d)`, of shape `(pairs,)`.
+        """
         key = tf.matmul(target, self.kernel, transpose_b=True)  # (batch, d)
+        if windows is not None:
+            scores = tf.reduce_sum(windows.pairs(history) * windows.repeat(key), axis=-1)
+            return windows.row_softmax(scores)
+        check_axes("history", history.shape)
+        mask = mask_of(history, mask)
         history = zero_padding(history, mask)
         return masked_softmax(tf.squeeze(tf.matmul(history, key[..., None]), axis=-1), mask)
 

@@ -119,10 +119,15 @@ class TargetAttention(HistoryLayer):
         target: tf.Tensor,
         mask: tf.Tensor | None = None,
         training: bool | None = None,
+        windows: ValidPositions | None = None,
     ) -> tf.Tensor:
-        """Weights of the behaviors, of shape `(batch, length)`; 0 at padding."""
-        items, positions = events_of(history, mask, windows=None)
-        return positions.put(self._weights(items, target, positions, training))
+        """Weights of the behaviors, of shape `(batch, length)`; 0 at padding.
+
+        With `windows` into a history of shape `(events, d)`, of shape `(pairs,)`.
+        """
+        events, positions = events_of(history, mask, windows)
+        weights = self._weights(positions.pairs(events), target, positions, training)
+        return positions.put(weights) if windows is None else weights
 
     def _weights(self, items, target, positions, training):
         """Weights of the items, `(N,)`."""

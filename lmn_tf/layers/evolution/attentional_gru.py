@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
-from lmn_tf.layers.history_layer import HistoryLayer, mask_of
+from lmn_tf.layers.base import check_choice, check_positive_integer
+from lmn_tf.layers.history_layer import HistoryLayer, events_of
 from lmn_tf.ops.sequence.gated_recurrence import gated_recurrence
 from lmn_tf.ops.sequence.valid_positions import StepOrder, ValidPositions
 
@@ -48,15 +48,17 @@ class AttentionalGRU(HistoryLayer):
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
-        history: Float tensor of shape `(batch, length, d)`.
-        weights: Optional float tensor of shape `(batch, length)`. Defaults to
-            ones.
+        history: Float tensor of shape `(batch, length, d)`; with `windows`
+            `(events, d)`.
+        weights: Optional float tensor of shape `(batch, length)`; with `windows`
+            `(pairs,)`. Defaults to ones.
         mask: Optional boolean tensor of shape `(batch, length)`, true where
             valid. Defaults to the Keras mask of `history`.
+        windows: Optional `Windows` of the rows into the events.
 
     Returns:
-        Float tensor of shape `(batch, units)`, or `(batch, length, units)` with
-        `return_sequences`.
+        Float tensor of shape `(batch, units)`; with `return_sequences` `(batch,
+        length, units)`, or `(pairs, units)` where `windows` are given.
 
     Raises:
         ValueError: If `units` is not a positive integer or `variant` unknown.
@@ -88,7 +90,6 @@ class AttentionalGRU(HistoryLayer):
         self.return_sequences = return_sequences
 
     def build(self, history_shape: tuple[int | None, ...]) -> None:
-        check_axes("history", history_shape)
         units = self._width(history_shape)
         self.kernel = self.add_weight(
             shape=(history_shape[-1], 3 * units), initializer="glorot_uniform", name="kernel"
@@ -104,20 +105,23 @@ class AttentionalGRU(HistoryLayer):
         )
 
     def call(
-        self, history: tf.Tensor, weights: tf.Tensor | None = None, mask: tf.Tensor | None = None
+        self,
+        history: tf.Tensor,
+        weights: tf.Tensor | None = None,
+        mask: tf.Tensor | None = None,
+        windows: ValidPositions | None = None,
     ) -> tf.Tensor:
-        mask = mask_of(history, mask)
-
-        positions = ValidPositions(mask, history)
+        events, positions = events_of(history, mask, windows)
         order = StepOrder(positions)
         bias = tf.convert_to_tensor(self.bias)
-        steps = order.take(positions.take(history))  # (N, d), ordered by step
+        steps = order.take(positions.pairs(events))  # (N, d), ordered by step
         inputs = tf.cast(tf.matmul(steps, self.kernel), bias.dtype)  # (N, 3 * units)
         attention = valid = tf.ones([tf.shape(inputs)[0], 1], bias.dtype)  # (N, 1)
         if positions.valid is not None:
             attention = valid = order.take(tf.cast(positions.valid[:, None], bias.dtype))
         if weights is not None:
-            weights = positions.take(tf.convert_to_tensor(weights)[..., None])
+            weights = tf.convert_to_tensor(weights)[..., None]
+            weights = positions.take(weights) if windows is None else weights
             attention = tf.cast(order.take(weights), bias.dtype)
         if self.variant == "aigru":
             inputs *= attention
@@ -126,7 +130,9 @@ class AttentionalGRU(HistoryLayer):
             inputs + bias[0], self.recurrent_kernel, bias[1], base, scale, order.rows
         )  # (N, units)
         if self.return_sequences:
-            return tf.cast(positions.put(order.put(states)), self.compute_dtype)
+            states = order.put(states)
+            states = positions.put(states) if windows is None else states
+            return tf.cast(states, self.compute_dtype)
         return tf.cast(order.last(states), self.compute_dtype)
 
     def _update(self, attention, valid):

@@ -12,6 +12,8 @@ from lmn_tf.layers.base import check_axes, check_choice, check_hidden_units
 from lmn_tf.layers.evolution.attentional_gru import AttentionalGRU
 from lmn_tf.layers.evolution.next_behaviour_loss import NextBehaviourLoss
 from lmn_tf.layers.history_layer import HistoryLayer, mask_of
+from lmn_tf.ops.sequence.chains import Chains
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -40,11 +42,16 @@ class InterestEvolution(HistoryLayer):
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
-        history: Float tensor of shape `(batch, length, d)`.
+        history: Float tensor of shape `(batch, length, d)`; with `windows`
+            `(events, d)`.
         target: Float tensor of shape `(batch, d)`.
         mask: Optional boolean tensor of shape `(batch, length)`, true where
             valid. Defaults to the Keras mask of `history`.
         training: Boolean. Whether to add the auxiliary loss.
+        windows: Optional `Windows` of the rows into the events. Rows whose windows
+            begin with the same event share their interests, exactly. In the
+            auxiliary loss each step counts as often as rows see it, with one
+            negative for all of them.
 
     Returns:
         Float tensor of shape `(batch, d)`.
@@ -106,7 +113,6 @@ class InterestEvolution(HistoryLayer):
     def build(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]
     ) -> None:
-        check_axes("history", history_shape)
         self.extractor.build(history_shape)
         self.attention_layer.build(history_shape, target_shape)
         self.evolution.build(history_shape)
@@ -119,7 +125,11 @@ class InterestEvolution(HistoryLayer):
         target: tf.Tensor,
         mask: tf.Tensor | None = None,
         training: bool | None = None,
+        windows: ValidPositions | None = None,
     ) -> tf.Tensor:
+        if windows is not None:
+            return self._evolved(history, target, training, Chains(windows))
+        check_axes("history", history.shape)
         mask = mask_of(history, mask)
         interests = self.extractor(history, mask=mask)  # (batch, length, d)
         if self.auxiliary_loss is not None:
@@ -128,6 +138,21 @@ class InterestEvolution(HistoryLayer):
             interests, tf.cast(target, interests.dtype), mask=mask, training=training
         )  # (batch, length)
         return self.evolution(interests, weights=weights, mask=mask)
+
+    def _evolved(self, events, target, training, chains):
+        """Extracts interests once for the rows that share them, and evolves them for each row."""
+        interests = self.extractor(events, windows=chains.windows)  # (steps of all chains, d)
+        if self.auxiliary_loss is not None and training:
+            states, history = chains.windows.put(interests), chains.padded(events)
+            self.auxiliary_loss(
+                states, history, mask=chains.mask, training=training, counts=chains.counts
+            )
+        # Whatever sees the candidate is of a row.
+        interests, positions = chains.rows.pairs(interests), chains.rows.of_pairs
+        weights = self.attention_layer.attention_weights(
+            interests, tf.cast(target, interests.dtype), training=training, windows=positions
+        )  # (pairs,)
+        return self.evolution(interests, weights=weights, windows=positions)
 
     def compute_output_shape(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]

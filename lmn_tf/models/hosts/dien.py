@@ -26,6 +26,10 @@ class DIEN(CTRModel):
     mean over events that have a next one, where the released code counts padding, too. The units
     are Keras' GRU, and elapsed time is added to every event (our choices).
 
+    Rows whose windows begin with the same event share their interests `h_t` and, in the auxiliary
+    loss, the negatives, each counted as often as rows see it. Rows whose histories were cut to
+    their newest events begin elsewhere, and share nothing. Attention and evolution are of each row.
+
     Args:
         spec: `FeatureSpec` whose vocabularies are known.
         **options: Options of `DIENOptions`, and base model arguments such as `name`.
@@ -77,9 +81,10 @@ class DIEN(CTRModel):
     ) -> list[tf.Tensor]:
         parts = []
         for name, history in groups["histories"].items():
-            events, target, mask = history.padded, history.target, history.mask
-            parts.append(self.evolutions[name](events, target, mask=mask, training=training))
+            events, target, windows = history.vectors, history.target, history.windows
+            evolution = self.evolutions[name]
+            parts.append(evolution(events, target, training=training, windows=windows))
             if self.pool is not None:
-                pooled = self.pool(events, mask=mask)
+                pooled = self.pool(events, windows=windows)
                 parts += [pooled, pooled * target]
         return parts

@@ -97,7 +97,7 @@ class Chains:
         if not self._is_rounded:
             return padded
         sizes = tf.shape(padded)[:2]
-        missing = tf.stack([_rounded_up(sizes[0], 4), _rounded_up(sizes[1], 8)]) - sizes
+        missing = tf.stack([_rounded_up(sizes[0], 4), _rounded_up(sizes[1], 16)]) - sizes
         ends = tf.stack([tf.zeros_like(missing), missing], axis=1)
         return tf.pad(padded, tf.pad(ends, [[0, padded.shape.rank - 2], [0, 0]]))
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 from check_layer import check_layer
 
 from lmn_tf.layers import AttentionalGRU
+from lmn_tf.ops import Windows
 
 MASK = np.arange(6) < np.array([[0], [1], [4], [6]])
 VARIANTS = ("augru", "released", "agru", "aigru")
@@ -24,6 +25,24 @@ def built(variant="augru", **arguments):
     layer(HISTORY)
     layer.set_weights([example(*weight.shape, seed=3) for weight in layer.weights])
     return layer
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("weights", [WEIGHTS, None])
+def test_windows_are_worth_padded_histories(variant, weights):
+    # Row 1 sees events that row 0 sees, too; row 2 sees none.
+    events, windows = example(7, 3), Windows([0, 1, 6, 6], [4, 5, 0, 1], 7)
+    history, mask = windows.put(windows.pairs(events)), windows.mask
+    listed = None
+    if weights is not None:
+        weights = weights[:, : history.shape[1]]
+        listed = windows.take(weights[..., None])[:, 0]
+    for returns in (False, True):
+        layer = built(variant, return_sequences=returns)
+        got = layer(events, weights=listed, windows=windows)
+        want = layer(history, weights=weights, mask=mask)
+        want = windows.take(want) if returns else want
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

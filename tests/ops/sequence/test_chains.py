@@ -122,7 +122,7 @@ def test_padded_rows_are_chains_of_their_own():
 
 
 @pytest.mark.parametrize(
-    ("rows", "length", "shape"), [(3, 5, (3, 5)), (65, 17, (80, 18)), (64, 200, (64, 208))]
+    ("rows", "length", "shape"), [(3, 5, (3, 5)), (65, 33, (80, 34)), (64, 200, (64, 200))]
 )
 def test_compiled_recurrences_see_few_shapes(rows, length, shape):
     windows = Windows(np.arange(rows) * length, [length] * rows, rows * length)
