@@ -2,7 +2,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, slim_spec
+from kitchen_sink import (
+    SMALL_OPTIONS,
+    random_features,
+    random_labels,
+    shared_features,
+    slim_spec,
+    timeless_spec,
+)
 from sklearn import metrics as reference
 from tiny_run import market, trained_run
 
@@ -138,3 +145,17 @@ def test_logits_that_are_not_finite_are_refused_with_their_row():
     batches = tf.data.Dataset.from_tensor_slices(({"x": x}, np.zeros_like(x))).batch(3)
     with pytest.raises(UserError, match="logits of the model must be finite. Received: inf for"):
         list(Evaluator(Itself()).predict(batches))
+
+
+@pytest.mark.parametrize("spec", [slim_spec(), timeless_spec()], ids=["pairs", "events"])
+def test_figures_on_shared_events_are_those_on_padded_histories(spec):
+    model = registry.build("lmn", spec, SMALL_OPTIONS["lmn"])
+    model.build()
+    labels = random_labels(9)
+    found, wanted = (
+        Evaluator(model, ("click",)).evaluate(tf.data.Dataset.from_tensors((form, labels)))
+        for form in shared_features(spec)
+    )
+    found, wanted = ({**one.pop("memory"), **one} for one in (found, wanted))
+    assert found.pop("examples_per_second") > 0 < wanted.pop("examples_per_second")
+    assert found == pytest.approx(wanted, rel=1e-4)

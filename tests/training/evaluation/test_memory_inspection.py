@@ -4,7 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, shared_features, slim_spec
+from kitchen_sink import (
+    SMALL_OPTIONS,
+    random_features,
+    random_labels,
+    shared_features,
+    slim_spec,
+    timeless_spec,
+)
 
 from lmn_tf.metrics.figures import slot_figures
 from lmn_tf.metrics.memory_usage import usage_statistics
@@ -25,18 +32,8 @@ def inspected(name, **options):
     return model, features, one
 
 
-def events_alone():
-    """The spec without elapsed time and users: equal events are equal queries, made once."""
-    data = SPEC.to_dict()
-    data["features"] = [one for one in data["features"] if one["role"] != "user"]
-    for sequence in data["sequences"]:
-        fields = sequence["fields"]
-        sequence["fields"] = [one for one in fields if one.get("kind") != "elapsed_time"]
-    return type(SPEC).from_dict(data)
-
-
 @pytest.mark.parametrize("query_target", [False, True])
-@pytest.mark.parametrize("spec", [SPEC, events_alone()], ids=["pairs", "events"])
+@pytest.mark.parametrize("spec", [SPEC, timeless_spec()], ids=["pairs", "events"])
 def test_windows_name_the_readers_of_their_padded_form(spec, query_target):
     keras.utils.set_random_seed(1)
     model = registry.build("lmn", spec, {**SMALL_OPTIONS["lmn"], "query_target": query_target})
