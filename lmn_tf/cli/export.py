@@ -43,10 +43,12 @@ def export(
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return
-    rounded = report["rows_rounded"]
+    signatures = [report, report.get("serving_windows", report)]
+    rounded = max(figures["rows_rounded"] for figures in signatures)
+    largest = max(figures["largest_difference"] for figures in signatures)
     click.echo(
         f"Exported to {out_dir}: {report['stored_bytes']:,} bytes, {report['variables']} variables "
         f"stored once. On {report['rows']:,} rows the reloaded model differs by at most "
-        f"{report['largest_difference']:.2g}."
+        f"{largest:.2g}."
         + (f" In {rounded:,} of them rounding broke a tie another way." if rounded else "")
     )

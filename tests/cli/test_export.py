@@ -10,7 +10,10 @@ def test_exports_and_compares(tmp_path, capsys):
     assert main(["export", str(trained_run()), str(out), "--rows", "50"]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"Exported to {out}: ") and "On 50 rows" in said
-    assert json.loads((out / "parity.json").read_text())["rows"] == 50
+    report = json.loads((out / "parity.json").read_text())
+    assert report["rows"] == report["serving_windows"]["rows"] == 50
+    figures = (report["largest_difference"], report["serving_windows"]["largest_difference"])
+    assert f"differs by at most {max(figures):.2g}." in said
 
 
 def test_report_as_json(tmp_path, capsys):
