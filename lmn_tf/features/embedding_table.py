@@ -219,6 +219,7 @@ class _Lookups:
     def __init__(self, ids, combine, counts, batch):
         self.times = tf.cast(tf.not_equal(ids, 0), tf.float32)
         if counts is not None:
+            counts = tf.cast(counts, tf.float32)
             self.times *= counts[..., None] if combine else counts
         self.batch = tf.shape(ids)[0] if batch is None else batch
 

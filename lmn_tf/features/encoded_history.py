@@ -63,6 +63,16 @@ class EncodedHistory:
         """The windows of the rows into `vectors`."""
         return self.event_windows if self._row_part is None else self.event_windows.of_pairs
 
+    def of_fields(self, fields: str) -> tuple[tf.Tensor, ValidPositions]:
+        """Returns the events with some of their fields, and the windows of the rows into them.
+
+        Args:
+            fields: `"event"`, those that depend on the event alone; or `"all"`.
+        """
+        if fields == "event":
+            return self.events, self.event_windows
+        return self.vectors, self.windows
+
     @functools.cached_property
     def padded(self) -> tf.Tensor:
         """The events of each row in the padded form, `(batch, length, d)`; 0 at padding."""

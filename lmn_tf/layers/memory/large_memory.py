@@ -219,7 +219,8 @@ class LargeMemory(HistoryLayer):
             candidates = self.user_aware_query.query_rows(tf.cast(target, queries.dtype), user)
             inputs = tf.concat([queries, candidates], axis=0)  # (E + batch, d)
             if counts is not None:
-                counts = tf.concat([counts, tf.ones([tf.shape(candidates)[0]])], axis=0)
+                ones = tf.ones([tf.shape(candidates)[0]], counts.dtype)
+                counts = tf.concat([counts, ones], axis=0)
         reading = self.memory.read(inputs, counts, training)
         read_out = reading.read_out[:num_events]  # (E, d)
         self._add_memory_loss(queries, read_out, reading, positions, training)

@@ -124,7 +124,7 @@ class UserAwareQuery(HistoryLayer):
         # The bias is added per row: this takes fewer additions, and TensorFlow 2.21 would fuse
         # product, bias, sum and ReLU into an operation without a name, with a warning.
         constant = self._user_part(user, behaviours.shape[-1]) + self.bias  # (batch, units)
-        return self._upper_layers(x + positions.repeat(constant))
+        return self._upper_layers(x + positions.of_events(constant))
 
     def query_rows(self, items: tf.Tensor, user: tf.Tensor | None) -> tf.Tensor:
         """Computes one query per row, from items `(batch, d)` and users `(batch, du)` or `None`."""

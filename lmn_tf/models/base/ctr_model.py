@@ -477,4 +477,4 @@ class CTRModel(WithOptions, keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "CTRModel":
-        return cls(**config)
+        return cls(**{**cls.Options.all_implied(), **config})

@@ -21,7 +21,9 @@ class MemoryPlugin(CTRModel):
     memory holds, and what reads it, is told by `memorize`:
 
     - `"history"`, as in the paper: each event of each history reads, user-aware; the pooled
-      read-outs join what the head reads. Each sequence has a memory of its own.
+      read-outs join what the head reads. Each sequence has a memory of its own. By default queries
+      are made of the fields of the event alone, without the time that has passed since: rows of a
+      user share the reads of their events.
     - `"cross"`: the vector that the head reads (all groups, what the host read of the histories,
       and their interactions) reads, projected to `memory_dim`; the read-out joins it.
     - `"hidden"`: the head's last shared hidden layer reads, projected likewise; the read-out joins
@@ -79,8 +81,9 @@ class MemoryPlugin(CTRModel):
         parts = super().read_histories(groups, training=training)
         if self.options.memorize == "history":
             for name, history in groups["histories"].items():
-                sequence = {"windows": history.windows, "target": history.target}
-                parts.append(self._read(name, history.vectors, groups, training, **sequence))
+                events, windows = history.of_fields(self.options.memory_fields)
+                sequence = {"windows": windows, "target": history.target}
+                parts.append(self._read(name, events, groups, training, **sequence))
         return parts
 
     def interact(

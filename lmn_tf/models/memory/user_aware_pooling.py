@@ -69,6 +69,7 @@ class UserAwarePooling(DIN):
         parts = super().read_histories(groups, training=training)
         user = groups["user"] if self.encoder.widths["user"] else None
         for name, history in groups["histories"].items():
-            queries = self.queries[name](history.vectors, user=user, windows=history.windows)
-            parts.append(self.query_pool(queries, windows=history.windows))
+            events, windows = history.of_fields(self.options.memory_fields)
+            queries = self.queries[name](events, user=user, windows=windows)
+            parts.append(self.query_pool(queries, windows=windows))
         return parts

@@ -11,6 +11,7 @@ from lmn_tf.models.options.histories import (
     UBR4CTROptions,
 )
 from lmn_tf.models.options.memory import (
+    EventQueryOptions,
     LargeMemoryOptions,
     LMNMIMNOptions,
     LMNOptions,
@@ -37,6 +38,7 @@ __all__ = [
     "LMNMIMNOptions",
     "LMNOptions",
     "LMNSIMOptions",
+    "EventQueryOptions",
     "LargeMemoryOptions",
     "MIMNOptions",
     "MSNOptions",

@@ -91,7 +91,19 @@ class LargeMemoryOptions(ProductKeyMemoryOptions, UserAwareQueryOptions):
     query_target: Flag = option(False, "Whether the candidate reads the memory, too.")
 
 
-class MemoryPluginOptions(LargeMemoryOptions, CTRModelOptions):
+class EventQueryOptions(Options):
+    """Options of the models whose events are queries, LMN and its control."""
+
+    implied = {"memory_fields": "all"}
+
+    memory_fields: Literal["event", "all"] = option(
+        "event",
+        "Which fields of a history make queries: those that depend on the event alone, so that "
+        "equal events are equal queries and rows share them, or also elapsed time.",
+    )
+
+
+class MemoryPluginOptions(LargeMemoryOptions, EventQueryOptions, CTRModelOptions):
     """Options of `MemoryPlugin`."""
 
     memorize: Literal["history", "cross", "hidden"] = option(
@@ -136,7 +148,7 @@ class LMNMIMNOptions(MemoryPluginOptions, MIMNOptions):
     """Options of `LMNMIMN`."""
 
 
-class UserAwarePoolingOptions(UserAwareQueryOptions, DINOptions):
+class UserAwarePoolingOptions(UserAwareQueryOptions, EventQueryOptions, DINOptions):
     """Options of `UserAwarePooling`."""
 
     memory_pooling: Literal["mean", "sum"] = option("mean", "How the queries are pooled.")

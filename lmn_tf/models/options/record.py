@@ -98,7 +98,8 @@ class Options(pydantic.BaseModel):
     A record `NameOptions` declares the options of the class `Name`, and derives from those of the
     classes that `Name` derives from. Constructors and configs of models, checks of pipelines, the
     JSON Schema and the models page read it. `check` holds the rules between several options,
-    `retired` the options of earlier versions with the only value that they may still have, and
+    `retired` the options of earlier versions with the only value that they may still have,
+    `implied` the values of options in models that were saved before these were options, and
     `may_grow` the names of those that a warm start may change.
 
     Example:
@@ -117,6 +118,7 @@ class Options(pydantic.BaseModel):
     )
 
     retired: ClassVar[dict] = {}
+    implied: ClassVar[dict] = {}
     may_grow: ClassVar[tuple] = ()
 
     def check(self) -> None:
@@ -220,10 +222,19 @@ class Options(pydantic.BaseModel):
     @classmethod
     def all_retired(cls) -> dict[str, Any]:
         """Returns the options of earlier versions with their values, those of bases too."""
-        retired = {}
+        return cls._of_bases("retired")
+
+    @classmethod
+    def all_implied(cls) -> dict[str, Any]:
+        """Returns the values of options in models that were saved before these were options."""
+        return cls._of_bases("implied")
+
+    @classmethod
+    def _of_bases(cls, attribute):
+        values = {}
         for record in reversed(cls.__mro__):
-            retired |= vars(record).get("retired", {})
-        return retired
+            values |= vars(record).get(attribute, {})
+        return values
 
     @classmethod
     def _kept(cls, values):

@@ -48,7 +48,8 @@ def key_balance(
     if mask is not None:
         counted = tf.cast(mask, tf.float32)
         # Not a product: the scores of padding may be NaN.
-        probabilities = tf.where(counted[:, None, None] > 0, probabilities, 0.0)
+        weighted = probabilities * counted[:, None, None]
+        probabilities = tf.where(counted[:, None, None] > 0, weighted, 0.0)
     total = total or tf.identity
     count = tf.maximum(total(tf.reduce_sum(counted)), 1.0)
     segments = ids + num_keys * tf.range(heads, dtype=ids.dtype)[:, None]  # (N, H, k)

@@ -107,22 +107,36 @@ def masked_moments(
     Args:
         inputs: Float tensor of shape `(..., d)`.
         mask: Boolean tensor of shape `(...)`, true where valid; or float tensor,
-            how often each position counts. Defaults to `None`, which means once.
+            how often each position counts, of which all must be finite. Defaults
+            to `None`, which means once.
 
     Returns:
         Tuple `(count, mean, variance)` in float32: a scalar and two tensors of
         shape `(d,)`; all 0 when nothing is valid.
     """
-    weights = tf.ones(tf.shape(inputs)[:-1]) if mask is None else tf.cast(mask, tf.float32)
-    counts = None if mask is None else weights > 0
-    inputs = zero_padding(tf.cast(inputs, tf.float32), counts)
+    inputs = tf.cast(inputs, tf.float32)
+    if mask is not None and tf.as_dtype(mask.dtype).is_floating:
+        return _weighted_moments(inputs, mask)
+    inputs = zero_padding(inputs, mask)
     axes = list(range(inputs.shape.rank - 1))
+    if mask is None:
+        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
+    else:
+        count = tf.reduce_sum(tf.cast(mask, tf.float32))
+    divisor = tf.maximum(count, 1.0)
+    mean = tf.reduce_sum(inputs, axes) / divisor
+    deviation = zero_padding(inputs - mean, mask)
+    return count, mean, tf.reduce_sum(tf.square(deviation), axes) / divisor
+
+
+def _weighted_moments(inputs, weights):
+    # Products read the inputs on all cores.
+    inputs = tf.reshape(inputs, [-1, inputs.shape[-1]])
+    weights = tf.cast(tf.reshape(weights, [1, -1]), tf.float32)
     count = tf.reduce_sum(weights)
     divisor = tf.maximum(count, 1.0)
-    weights = weights[..., None]
-    mean = tf.reduce_sum(inputs * weights, axes) / divisor
-    deviation = zero_padding(inputs - mean, counts)
-    return count, mean, tf.reduce_sum(tf.square(deviation) * weights, axes) / divisor
+    mean = tf.matmul(weights, inputs)[0] / divisor
+    return count, mean, tf.matmul(weights, tf.square(inputs - mean))[0] / divisor
 
 
 def top_positions(

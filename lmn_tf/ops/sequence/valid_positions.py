@@ -175,8 +175,12 @@ class ValidPositions:
 
     @property
     def event_weights(self) -> tf.Tensor | None:
-        """How often each event counts in a mean over all pairs, float32 `(N,)`; `None` for once."""
-        return None if self.valid is None else tf.cast(self.valid, tf.float32)
+        """How often each event counts in a mean over all pairs, `(N,)`.
+
+        Boolean where padding is listed, whose content may be NaN; float32 where rows share events;
+        or `None`, where each counts once.
+        """
+        return self.valid
 
     @property
     def num_events(self) -> tf.Tensor:

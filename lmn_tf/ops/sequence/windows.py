@@ -59,6 +59,9 @@ class Windows(ValidPositions):
         self._starts = tf.cumsum(self.lengths, exclusive=True)
         shift = tf.repeat(self.first - self._starts, self.lengths)
         self._events = tf.range(tf.size(self._rows)) + shift
+        # Where no event is shared, pairs are events, and sums of rows are cheaper than differences.
+        alone = tf.equal(tf.size(self._rows), self._num_events)
+        self._is_alone = alone & tf.reduce_all(tf.equal(self.first, self._starts))
 
     def newest(self, count: int) -> Windows:
         """Returns the windows of at most `count` events, the newest of each row.
@@ -112,26 +115,30 @@ class Windows(ValidPositions):
         @tf.custom_gradient
         def paired(events):
             def gradient(upstream):
-                # The pairs in the order of their events: TensorFlow sums those on all cores.
-                counts = self._last_row - self._first_row
-                event = tf.repeat(tf.range(self._num_events), counts)
-                before = tf.cumsum(counts, exclusive=True)
-                row = tf.range(tf.size(event)) + tf.repeat(self._first_row - before, counts)
-                pair = tf.gather(self._starts - self.first, row) + event
-                total = tf.math.segment_sum(tf.gather(upstream, pair), event)
-                return _fill_up(total, self._num_events)
+                return self._either(lambda: upstream, lambda: self._summed_by_event(upstream))
 
-            return tf.gather(events, self._events), gradient
+            return self._either(lambda: events, lambda: tf.gather(events, self._events)), gradient
 
         return paired
+
+    def _summed_by_event(self, pairs):
+        # In the order of the events: a sum of sorted segments takes half the time of others.
+        counts = self._last_row - self._first_row
+        event = tf.repeat(tf.range(self._num_events), counts)
+        before = tf.cumsum(counts, exclusive=True)
+        row = tf.range(tf.size(event)) + tf.repeat(self._first_row - before, counts)
+        pair = tf.gather(self._starts - self.first, row) + event
+        return _segment_sum(tf.gather(pairs, pair), event, self._num_events)
+
+    def _either(self, if_alone, if_shared):
+        return tf.cond(self._is_alone, if_alone, if_shared)
 
     @property
     def _owned(self):
         @tf.custom_gradient
         def owned(per_row):
             def gradient(upstream):
-                total = tf.math.segment_sum(upstream, self._owner)
-                return _fill_up(total, self.batch + 1)[1:]
+                return _segment_sum(upstream, self._owner, self.batch + 1)[1:]
 
             return tf.gather(tf.pad(per_row, [[1, 0], [0, 0]]), self._owner), gradient
 
@@ -141,7 +148,11 @@ class Windows(ValidPositions):
     def _windowed(self):
         @tf.custom_gradient
         def windowed(events):
-            return _sums(events, self.first, self._last), self._spread
+            total = self._either(
+                lambda: _segment_sum(events, self._rows, self.batch),
+                lambda: _window_sums(events, self.first, self._last),
+            )
+            return total, self._spread
 
         return windowed
 
@@ -149,18 +160,25 @@ class Windows(ValidPositions):
     def _spread(self):
         @tf.custom_gradient
         def spread(per_row):
-            return _sums(per_row, self._first_row, self._last_row), self._windowed
+            total = self._either(
+                lambda: tf.gather(per_row, self._rows),
+                lambda: _window_sums(per_row, self._first_row, self._last_row),
+            )
+            return total, self._windowed
 
         return spread
 
 
-def _sums(values, first, last):
+def _window_sums(values, first, last):
     """Sums of `values[first : last]`, along the first axis."""
     sums = tf.cumsum(tf.cast(tf.pad(values, [[1, 0], [0, 0]]), tf.float64))
     return tf.cast(tf.gather(sums, last) - tf.gather(sums, first), values.dtype)
 
 
-def _fill_up(total, count):
-    """Zeros for the last segments, which may have no member."""
+def _segment_sum(values, segments, count):
+    """Sums of sorted segments, of which the last may have no member."""
+    wide = tf.cast(values, tf.float32) if values.dtype.size == 2 else values
+    total = tf.math.segment_sum(wide, segments)
     missing = count - tf.shape(total)[0]
-    return tf.pad(total, [[0, missing]] + [[0, 0]] * (total.shape.rank - 1))
+    total = tf.pad(total, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
+    return tf.cast(total, values.dtype)

@@ -84,3 +84,21 @@ def test_mistakes_are_told():
         make(memorize="cross", query_target=True)
     with pytest.raises(UserError, match="memory_pooling='target_attention'"):
         make(memorize="cross", memory_pooling="target_attention")
+
+
+@pytest.mark.parametrize("fields", ["event", "all"])
+def test_queries_are_of_the_fields_that_are_asked_for(fields):
+    features = random_features(SPEC)
+    later = {**features, "clicks/elapsed": features["clicks/elapsed"] % 20 + 1}
+    model = make(memory_fields=fields)
+    before, after = (
+        model.read_histories(model.encoder.encode(one))[-1].numpy() for one in (features, later)
+    )
+    assert np.array_equal(before, after) == (fields == "event")
+
+
+def test_models_saved_before_memory_fields_read_all_of_them():
+    config = make().get_config()
+    assert LMN.from_config(dict(config)).options.memory_fields == "event"
+    del config["memory_fields"]
+    assert LMN.from_config(config).options.memory_fields == "all"

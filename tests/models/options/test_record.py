@@ -87,6 +87,17 @@ def test_retired_options_may_have_their_last_value():
     assert "scale" not in HeirOptions.described()
 
 
+def test_implied_values_are_those_of_all_bases():
+    class EldestOptions(HeirOptions):
+        implied: ClassVar[dict] = {"width": 4}
+
+    class YoungestOptions(EldestOptions):
+        implied: ClassVar[dict] = {"mode": "mean"}
+
+    assert YoungestOptions.all_implied() == {"width": 4, "mode": "mean"}
+    assert HeirOptions.all_implied() == {}
+
+
 def test_the_schema_knows_each_option():
     schema = HeirOptions.json_schema()
     assert set(schema["properties"]) == {"units", "width", "mode"}

@@ -185,3 +185,11 @@ def test_lists(run_mode):
 
 def test_kinds_of_integers_may_differ():
     assert held_ids(np.array([[7]], "int64"), np.array([7], "int32")).numpy().all()
+
+
+def test_weighted_moments_are_those_of_repeated_positions(run_mode):
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    times = [2, 0, 1, 3]
+    got = run_mode(masked_moments)(x, np.array(times, "float32"))
+    for value, want in zip(got, masked_moments(np.repeat(x, times, axis=0)), strict=True):
+        np.testing.assert_allclose(value, want, rtol=1e-5)
