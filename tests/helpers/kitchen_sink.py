@@ -135,16 +135,6 @@ def slim_spec(**changes):
     )
 
 
-def timeless_spec():
-    """The slim spec without elapsed time and users: equal events are equal queries, made once."""
-    spec = slim_spec().to_dict()
-    spec["features"] = [one for one in spec["features"] if one["role"] != "user"]
-    for sequence in spec["sequences"]:
-        fields = sequence["fields"]
-        sequence["fields"] = [one for one in fields if one.get("kind") != "elapsed_time"]
-    return FeatureSpec.from_dict(spec)
-
-
 def random_features(spec, rows=6, length=5, values=3, seed=0):
     """Returns the features dictionary of random rows, padded on the right."""
     rng = np.random.default_rng(seed)

@@ -8,7 +8,6 @@ from kitchen_sink import (
     random_labels,
     shared_features,
     slim_spec,
-    timeless_spec,
 )
 from sklearn import metrics as reference
 from tiny_run import market, trained_run
@@ -147,9 +146,10 @@ def test_logits_that_are_not_finite_are_refused_with_their_row():
         list(Evaluator(Itself()).predict(batches))
 
 
-@pytest.mark.parametrize("spec", [slim_spec(), timeless_spec()], ids=["pairs", "events"])
-def test_figures_on_shared_events_are_those_on_padded_histories(spec):
-    model = registry.build("lmn", spec, SMALL_OPTIONS["lmn"])
+@pytest.mark.parametrize("memory_fields", ["all", "event"])
+def test_figures_on_shared_events_are_those_on_padded_histories(memory_fields):
+    spec = slim_spec()
+    model = registry.build("lmn", spec, {**SMALL_OPTIONS["lmn"], "memory_fields": memory_fields})
     model.build()
     labels = random_labels(9)
     found, wanted = (

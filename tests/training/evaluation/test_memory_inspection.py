@@ -10,7 +10,6 @@ from kitchen_sink import (
     random_labels,
     shared_features,
     slim_spec,
-    timeless_spec,
 )
 
 from lmn_tf.metrics.figures import slot_figures
@@ -33,16 +32,17 @@ def inspected(name, **options):
 
 
 @pytest.mark.parametrize("query_target", [False, True])
-@pytest.mark.parametrize("spec", [SPEC, timeless_spec()], ids=["pairs", "events"])
-def test_windows_name_the_readers_of_their_padded_form(spec, query_target):
+@pytest.mark.parametrize("memory_fields", ["all", "event"])
+def test_windows_name_the_readers_of_their_padded_form(memory_fields, query_target):
     keras.utils.set_random_seed(1)
-    model = registry.build("lmn", spec, {**SMALL_OPTIONS["lmn"], "query_target": query_target})
+    options = {"memory_fields": memory_fields, "query_target": query_target}
+    model = registry.build("lmn", SPEC, {**SMALL_OPTIONS["lmn"], **options})
     model.build()
-    features, twin = shared_features(spec)
+    features, twin = shared_features(SPEC)
     labels = random_labels(9)
     found, wanted = (
         inspect_memories(
-            Evaluator(model), spec, tf.data.Dataset.from_tensors((form, labels)), top=3, readers=5
+            Evaluator(model), SPEC, tf.data.Dataset.from_tensors((form, labels)), top=3, readers=5
         )[0]
         for form in (features, twin)
     )
@@ -50,9 +50,8 @@ def test_windows_name_the_readers_of_their_padded_form(spec, query_target):
     assert len(features["clicks/item"]) < pairs
     assert found.queries == wanted.queries == pairs + (9 if query_target else 0)
     np.testing.assert_allclose(found.reads, wanted.reads, rtol=1e-5)
-    names = [feature.name for feature in spec.features if feature.name in ("item", "user")]
     for one, other in zip(found.slots, wanted.slots, strict=True):
-        for feature in names:
+        for feature in ("item", "user"):
             assert shares(one, feature) == pytest.approx(shares(other, feature), rel=1e-4)
 
 
@@ -62,7 +61,8 @@ def shares(found, feature):
 
 @pytest.mark.parametrize("query_target", [False, True])
 def test_slots_name_the_events_and_users_that_read_them(query_target):
-    model, features, one = inspected("lmn", open_keys=5, query_target=query_target)
+    options = {"open_keys": 5, "query_target": query_target, "memory_fields": "all"}
+    model, features, one = inspected("lmn", **options)
     layer = model.memories["clicks"]
     groups = model.encoder.encode(features)
     history = groups["histories"]["clicks"]
