@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from kitchen_sink import (
-    KITCHEN_SINK,
     SMALL_OPTIONS,
     kitchen_sink_spec,
     random_labels,
     shared_features,
-    slim_spec,
+    timeless_spec,
 )
 
 from lmn_tf.layers import NextBehaviourLoss
@@ -63,14 +62,8 @@ def negatives(monkeypatch):
     monkeypatch.setattr(NextBehaviourLoss, "_draw", first)
 
 
-def event_spec(**changes):
-    """A spec whose histories have no field that depends on the row."""
-    clicks = KITCHEN_SINK["sequences"][0]
-    return slim_spec(sequences=[{**clicks, "fields": clicks["fields"][:2]}], **changes)
-
-
 # Fields of a row, as elapsed times are, make an event of each pair: fewer ways are enough there.
-SPECS = [(event_spec, *case) for case in CASES]
+SPECS = [(timeless_spec, *case) for case in CASES]
 SPECS += [(kitchen_sink_spec, name, {}) for name in ("din", "lmn", "mimn", "sim")]
 OTHERS = [(kitchen_sink_spec, *case) for case in CASES if (kitchen_sink_spec, *case) not in SPECS]
 

@@ -13,6 +13,7 @@ from sklearn import metrics as reference
 from tiny_run import market, trained_run
 
 from lmn_tf.data.dataset import make_dataset
+from lmn_tf.features.encoded_history import EncodedHistory
 from lmn_tf.models import registry
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.evaluation.evaluator import Evaluator
@@ -103,6 +104,7 @@ def test_memory_usage_is_that_of_the_reads():
     for features, _ in data:
         groups = model.encoder.encode(features)
         history = groups["histories"]["history"]
+        history = EncodedHistory(history.events, history.event_windows)  # as queries are made
         _, slots, weights = large.read(history["history"], groups["user"], history["mask"])
         valid = history["mask"].numpy()
         np.add.at(reads, slots.numpy()[valid].ravel(), weights.numpy()[valid].ravel())
