@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from kitchen_sink import shared_features
 from padded_batch import padded
 from tiny_run import exported, market, trained_run
-from window_batch import random_windows
 
 import lmn_tf
 from lmn_tf.data.dataset import make_dataset
@@ -84,11 +84,11 @@ def test_scores_and_logits_of_the_export(run, name):
 
 def test_rows_of_a_user_may_share_events(run):
     model, spec = run
-    features = random_windows(spec, rows=9)
+    features, twin = shared_features(spec)
     serve = tf.saved_model.load(str(exported() / "saved_model")).signatures["serving_windows"]
     keys = model.encoder.signature(padded=False)
     outputs = serve(**{input_name(key): tf.convert_to_tensor(features[key]) for key in keys})
-    want = model(padded(features, spec.sequences), training=False).numpy()[:, 0]
+    want = model(twin, training=False).numpy()[:, 0]
     np.testing.assert_allclose(outputs["click_logit"], want, rtol=1e-4, atol=1e-5)
 
 
