@@ -2,11 +2,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import SMALL, SMALL_MEMORY, random_labels, slim_spec
+from kitchen_sink import SMALL, SMALL_MEMORY, SMALL_OPTIONS, random_labels, slim_spec
 from replicas import replicas
 from window_batch import random_windows
 
-from lmn_tf.models import LMN, Pooling
+from lmn_tf.models import DIEN, LMN, MIMN, Pooling
 from lmn_tf.models.fitting.distributed_windows import DistributedWindows
 
 SPEC = slim_spec()
@@ -71,10 +71,17 @@ def test_replicas_train_as_one_device(weighted):
 
 
 @pytest.mark.slow
-def test_a_memory_trains_as_on_one_device():
-    options = {**SMALL_MEMORY, "key_balance_weight": 0.1}
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (LMN, {**SMALL_MEMORY, "key_balance_weight": 0.1}),
+        (MIMN, {**SMALL_OPTIONS["mimn"], "utilization_weight": 0.1}),
+        (DIEN, {**SMALL_OPTIONS["dien"], "auxiliary_weight": 0.0}),  # whose draws are a device's
+    ],
+)
+def test_what_rows_share_trains_as_on_one_device(make, options):
     (one, wanted), (two, found) = (
-        fitted(count, True, make=LMN, options=options) for count in (1, 2)
+        fitted(count, True, make=make, options=options) for count in (1, 2)
     )
     np.testing.assert_allclose(found["loss"], wanted["loss"], rtol=1e-4)
     for value, other in zip(two.get_weights(), one.get_weights(), strict=True):
