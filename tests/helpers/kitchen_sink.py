@@ -135,6 +135,12 @@ def slim_spec(**changes):
     )
 
 
+def timeless_spec(**changes):
+    """Returns the slim spec without elapsed time: all fields of an event depend on it alone."""
+    clicks = KITCHEN_SINK["sequences"][0]
+    return slim_spec(sequences=[{**clicks, "fields": clicks["fields"][:2]}], **changes)
+
+
 def random_features(spec, rows=6, length=5, values=3, seed=0):
     """Returns the features dictionary of random rows, padded on the right."""
     rng = np.random.default_rng(seed)
