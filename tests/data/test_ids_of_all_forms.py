@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from id_forms import FILES, TEXTS, TYPES, integer, python_ids
+from padded_batch import padded
 
 from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.data.encoding.source_location import SourceLocation
@@ -116,6 +117,7 @@ def places(vocabulary):
 
 def check(batch, spec, texts, lists):
     """Asserts that each text got the id that its text has, by every lookup."""
+    batch = padded(batch, spec.sequences)
     known, tags = (places(spec.assets.vocabularies[name]) for name in ("learned", "tags"))
     listed = places(LISTED)
     for row, (text, one) in enumerate(zip(texts, lists, strict=True)):

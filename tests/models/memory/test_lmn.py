@@ -11,6 +11,7 @@ from kitchen_sink import (
     slim_spec,
 )
 
+from lmn_tf.features.encoded_history import EncodedHistory
 from lmn_tf.metrics import usage_statistics
 from lmn_tf.models import LMN
 
@@ -104,6 +105,7 @@ def test_evaluate_tells_how_the_memory_was_used():
     reads = np.zeros(36)
     one = model.encoder.encode(features)
     clicks = one["histories"]["clicks"]
+    clicks = EncodedHistory(clicks.events, clicks.event_windows)  # as queries are made
     _, slots, weights = model.memories["clicks"].read(
         clicks["history"], user=one["user"], mask=clicks["mask"]
     )
