@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from kitchen_sink import SMALL_ATTENTION, SMALL_MEMORY, kitchen_sink_spec, random_features
 
+from lmn_tf.features.encoded_history import EncodedHistory
 from lmn_tf.models import LMN, UserAwarePooling
 
 SPEC = kitchen_sink_spec()
@@ -16,6 +17,7 @@ def test_pools_the_queries_of_lmn():
     lmn.memories["clicks"].user_aware_query.set_weights(control.queries["clicks"].get_weights())
     groups = lmn.encoder.encode(features)
     clicks = groups["histories"]["clicks"]
+    clicks = EncodedHistory(clicks.events, clicks.event_windows)  # as queries are made
     queries = lmn.memories["clicks"].user_aware_query(
         clicks["history"], user=groups["user"], mask=clicks["mask"]
     )
