@@ -158,6 +158,16 @@ def test_models(run_quick):
 
 
 @pytest.mark.slow
+def test_shared_histories(run_quick):
+    result = run_quick("shared_histories")
+    check(result)
+    [pooling, memory] = result["cases"]
+    assert [row["contender"] for row in pooling["contenders"]] == ["1 row a user", "16 rows a user"]
+    assert [row["contender"] for row in memory["contenders"]] == ["din", "lmn"]
+    assert memory["contenders"][1]["target"]["at_most"] == 1.5
+
+
+@pytest.mark.slow
 def test_serving(run_quick):
     result = run_quick("serving")
     check(result)

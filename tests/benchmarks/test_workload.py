@@ -18,6 +18,13 @@ def batch(folder, inline, **options):
     return features, labels
 
 
+def test_rows_of_a_user_share_all_but_the_newest_events(tmp_path):
+    features, _ = batch(tmp_path, inline=False, rows_per_user=4)
+    assert features["history/length"].tolist() == [3, 4, 5, 6] * 10
+    assert features["history/first"].tolist() == np.repeat(np.arange(0, 60, 6), 4).tolist()
+    assert features["history/item_id"].shape == (60,)
+
+
 @pytest.mark.parametrize("shortest, lengths", [(None, {6}), (0, {0, 1, 2, 3, 4, 5, 6})])
 def test_histories_by_reference_and_inline_are_the_same(tmp_path, shortest, lengths):
     found = []

@@ -6,12 +6,13 @@ ITEMS, CATEGORIES = 20_000, 200
 _START = 1_700_000_000
 
 
-def spec_of(length, inline=False):
+def spec_of(length, inline=False, elapsed=True):
     """The feature spec of a log: histories 32 wide, by reference or as lists in each row.
 
     Args:
         length: Integer. Longest history.
         inline: Boolean. Defaults to `False`: by reference.
+        elapsed: Boolean. Whether events have the time to the request. Defaults to `True`.
 
     Returns:
         A `FeatureSpec` whose vocabularies are to be learned.
@@ -21,7 +22,8 @@ def spec_of(length, inline=False):
     history = {"name": "history", "max_length": length, "fields": []}
     for name in ("item_id", "category"):
         history["fields"].append({"name": name, "like": name})
-    history["fields"].append({"name": "elapsed", "column": "time", "kind": "elapsed_time"})
+    if elapsed:
+        history["fields"].append({"name": "elapsed", "column": "time", "kind": "elapsed_time"})
     if inline:
         for field in history["fields"]:
             field["column"] = f"history_{field.get('column', field['name'])}"
@@ -47,7 +49,7 @@ def spec_of(length, inline=False):
     )
 
 
-def write_log(folder, rows, length, shortest=None, inline=False):
+def write_log(folder, rows, length, shortest=None, inline=False, rows_per_user=None):
     """Writes `train-0.parquet` and, by reference, `events.arrow`.
 
     Args:
@@ -57,19 +59,25 @@ def write_log(folder, rows, length, shortest=None, inline=False):
         shortest: Integer. Shortest history; rows are then in the order of their histories'
             lengths. Defaults to `None`: all have the same length.
         inline: Boolean. Whether each row holds its history. Defaults to `False`.
+        rows_per_user: Integer. Rows of each user, whose histories grow by one event from row to
+            row, the last one to `length`. Defaults to `None`: users and histories are random.
     """
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet
 
     random = np.random.default_rng(1)
-    users = max(rows // 20, 1)
+    users = max(rows // (rows_per_user or 20), 1)
     # A user has twice the events of a history: so histories of its rows differ.
     past = 2 * length
     items = (random.random((users, past)) ** 2 * ITEMS).astype(np.int64)
     times = _START + np.sort(random.integers(0, 10**6, (users, past)), axis=1)
     user = np.sort(random.integers(users, size=rows))
-    if shortest is None:
+    if rows_per_user is not None:
+        user = np.repeat(np.arange(users), rows_per_user)
+        rows = len(user)
+        count = length - rows_per_user + 1 + np.tile(np.arange(rows_per_user), users)
+    elif shortest is None:
         count = random.integers(length, past + 1, size=rows)
     else:
         count = np.sort(random.integers(shortest, length + 1, size=rows))
