@@ -12,11 +12,10 @@ import time
 from pathlib import Path
 
 from timer import Benchmark, Contender, Work
-from workload import compiled_model, spec_of, training_steps, write_log
+from workload import compiled_model, options_of, spec_of, training_steps, write_log
 
 # What others are held against, first.
 BASE = "din"
-QUICK = {"num_keys": 10, "top_k": 4}
 PASSES = 9
 
 
@@ -70,7 +69,7 @@ def main(argv=None):
                     Contender(
                         name,
                         build,
-                        {**common, "name": name, "options": _options(registry, name, quick)},
+                        {**common, "name": name, "options": options_of(name, quick)},
                     )
                     for name in names
                 ),
@@ -79,11 +78,6 @@ def main(argv=None):
             )
         _relate(found)
     return benchmark.finish()
-
-
-def _options(registry, name, quick):
-    known = registry.options(name) if quick else {}
-    return {option: value for option, value in QUICK.items() if option in known}
 
 
 def _relate(found):

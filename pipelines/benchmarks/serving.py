@@ -14,9 +14,8 @@ import time
 from pathlib import Path
 
 from timer import Benchmark, Contender, Work
-from workload import compiled_model, spec_of, write_log
+from workload import compiled_model, options_of, spec_of, write_log
 
-QUICK = {"num_keys": 10, "top_k": 4}
 OF_ITEM = ("item_id", "category", "price")
 # What the others are held against first.
 MODELS = ("din", "lmn", "pooling")
@@ -108,10 +107,7 @@ def write_request(folder, candidates):
 
 def main(argv=None):
     benchmark = Benchmark(__file__, __doc__, argv)
-    # No TensorFlow in this process.
-    from lmn_tf.models import registry
-
-    options = {name: _options(registry, name, benchmark.quick) for name in MODELS}
+    options = {name: options_of(name, benchmark.quick) for name in MODELS}
     lengths, many, last = ((8,), (6,), (6, 8))
     if not benchmark.quick:
         lengths, many, last = (50, 200, 1_000), (100, 1_000), (500, 1_000)
@@ -171,11 +167,6 @@ def _compare_scoring(benchmark, options, candidates, length):
 def _write(folder, length, candidates):
     write_log(folder, rows=max(candidates, 2_000), length=length)
     write_request(folder, candidates)
-
-
-def _options(registry, name, quick):
-    known = registry.options(name) if quick else {}
-    return {option: value for option, value in QUICK.items() if option in known}
 
 
 if __name__ == "__main__":

@@ -11,9 +11,8 @@ import tempfile
 from pathlib import Path
 
 from timer import Benchmark, Contender, Work
-from workload import compiled_model, spec_of, training_steps, write_log
+from workload import compiled_model, options_of, spec_of, training_steps, write_log
 
-QUICK = {"num_keys": 10, "top_k": 4}
 ROWS_PER_USER = 16
 # How many times faster a model shall be with 16 rows a user.
 AT_LEAST = {"lmn": 6.0, "pooling": 2.0, "din": 1.5, "imn": 1.5, "mimn": 3.0, "dien": 2.0}
@@ -33,9 +32,6 @@ def build(folder, name, length, batch, options):
 
 def main(argv=None):
     benchmark = Benchmark(__file__, __doc__, argv)
-    # No TensorFlow in this process.
-    from lmn_tf.models import registry
-
     quick = benchmark.quick
     sizes = ((32, 20),) if quick else ((1_024, 50), (1_024, 200), (256, 1_000))
     for batch, length in sizes:
@@ -44,7 +40,7 @@ def main(argv=None):
             write_log(shared, rows=2 * batch, length=length, rows_per_user=ROWS_PER_USER)
             common = {"length": length, "batch": batch}
             for name in ("pooling",) if quick else AT_LEAST:
-                given = {**common, "name": name, "options": _options(registry, name, quick)}
+                given = {**common, "name": name, "options": options_of(name, quick)}
                 benchmark.compare(
                     f"{name}, histories of {length:,}",
                     Contender("1 row a user", build, {**given, "folder": alone}),
@@ -65,7 +61,7 @@ def main(argv=None):
                         {
                             **common,
                             "name": name,
-                            "options": _options(registry, name, quick),
+                            "options": options_of(name, quick),
                             "folder": shared,
                         },
                         at_most=LMN_AGAINST_DIN if name == "lmn" else None,
@@ -76,11 +72,6 @@ def main(argv=None):
                 ratio="time",
             )
     return benchmark.finish()
-
-
-def _options(registry, name, quick):
-    known = registry.options(name) if quick else {}
-    return {option: value for option, value in QUICK.items() if option in known}
 
 
 if __name__ == "__main__":

@@ -257,11 +257,7 @@ class ValidPositions:
     def _summed(self):
         @tf.custom_gradient
         def summed(flat):
-            wide = tf.cast(flat, tf.float32) if flat.dtype.size == 2 else flat  # long histories
-            total = tf.math.segment_sum(wide, self._rows)
-            # The last rows may have no positions.
-            missing = self.batch - tf.shape(total)[0]
-            return tf.cast(tf.pad(total, [[0, missing], [0, 0]]), flat.dtype), self._repeated
+            return segment_sum(flat, self._rows, self.batch), self._repeated
 
         return summed
 
@@ -285,6 +281,24 @@ class ValidPositions:
         weights = tf.cast(weights, events.dtype)
         seen = tf.where(weights > 0, events * weights, tf.zeros([], events.dtype))
         return tf.reduce_sum(seen) / tf.maximum(tf.reduce_sum(weights), 1.0)
+
+
+def segment_sum(values: tf.Tensor, segments: tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:
+    """Sums sorted segments, in float32 where values are half precision.
+
+    Args:
+        values: Float tensor of shape `(N, ...)`.
+        segments: Integer tensor of shape `(N,)`, not decreasing.
+        count: Integer, or scalar integer tensor. Number of segments; the last ones may be empty.
+
+    Returns:
+        Tensor of shape `(count, ...)`.
+    """
+    wide = tf.cast(values, tf.float32) if values.dtype.size == 2 else values  # long histories
+    total = tf.math.segment_sum(wide, segments)
+    missing = count - tf.shape(total)[0]
+    total = tf.pad(total, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
+    return tf.cast(total, values.dtype)
 
 
 def _flat(sequence):

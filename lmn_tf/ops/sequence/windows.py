@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from lmn_tf.ops.sequence.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.valid_positions import ValidPositions, segment_sum
 
 
 class Windows(ValidPositions):
@@ -128,7 +128,7 @@ class Windows(ValidPositions):
         before = tf.cumsum(counts, exclusive=True)
         row = tf.range(tf.size(event)) + tf.repeat(self._first_row - before, counts)
         pair = tf.gather(self._starts - self.first, row) + event
-        return _segment_sum(tf.gather(pairs, pair), event, self._num_events)
+        return segment_sum(tf.gather(pairs, pair), event, self._num_events)
 
     def _either(self, if_alone, if_shared):
         return tf.cond(self._is_alone, if_alone, if_shared)
@@ -138,7 +138,7 @@ class Windows(ValidPositions):
         @tf.custom_gradient
         def owned(per_row):
             def gradient(upstream):
-                return _segment_sum(upstream, self._owner, self.batch + 1)[1:]
+                return segment_sum(upstream, self._owner, self.batch + 1)[1:]
 
             return tf.gather(tf.pad(per_row, [[1, 0], [0, 0]]), self._owner), gradient
 
@@ -149,7 +149,7 @@ class Windows(ValidPositions):
         @tf.custom_gradient
         def windowed(events):
             total = self._either(
-                lambda: _segment_sum(events, self._rows, self.batch),
+                lambda: segment_sum(events, self._rows, self.batch),
                 lambda: _window_sums(events, self.first, self._last),
             )
             return total, self._spread
@@ -173,12 +173,3 @@ def _window_sums(values, first, last):
     """Sums of `values[first : last]`, along the first axis."""
     sums = tf.cumsum(tf.cast(tf.pad(values, [[1, 0], [0, 0]]), tf.float64))
     return tf.cast(tf.gather(sums, last) - tf.gather(sums, first), values.dtype)
-
-
-def _segment_sum(values, segments, count):
-    """Sums of sorted segments, of which the last may have no member."""
-    wide = tf.cast(values, tf.float32) if values.dtype.size == 2 else values
-    total = tf.math.segment_sum(wide, segments)
-    missing = count - tf.shape(total)[0]
-    total = tf.pad(total, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
-    return tf.cast(total, values.dtype)

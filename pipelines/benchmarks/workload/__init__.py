@@ -3,13 +3,14 @@
 from workload.auc import auc
 from workload.click_log import spec_of, write_log
 from workload.movielens import GENRES, movielens_spec, write_for_fuxictr, write_tiny_movielens
-from workload.training import compiled_model, training_steps
+from workload.training import compiled_model, options_of, training_steps
 
 __all__ = [
     "GENRES",
     "auc",
     "compiled_model",
     "movielens_spec",
+    "options_of",
     "spec_of",
     "training_steps",
     "write_for_fuxictr",

@@ -1,6 +1,21 @@
 """Models on the click log, and the step that `fit` takes for each batch."""
 
 _HEAD = {"hidden_units": (200, 80)}
+_QUICK = {"num_keys": 10, "top_k": 4}
+
+
+def options_of(name, quick):
+    """The options of a model in a benchmark: its defaults, and with `quick` a tiny memory.
+
+    Args:
+        name: String. A model of the registry.
+        quick: Boolean. Whether sizes are tiny.
+    """
+    # No TensorFlow in the process that asks.
+    from lmn_tf.models import registry
+
+    known = registry.options(name) if quick else {}
+    return {option: value for option, value in _QUICK.items() if option in known}
 
 
 def compiled_model(name, spec, **options):
