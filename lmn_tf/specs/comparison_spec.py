@@ -1,5 +1,6 @@
 """Spec of a comparison: several models on one dataset."""
 
+import dataclasses
 import pathlib
 import random
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from lmn_tf.specs.pipeline_spec import PipelineSpec, check_model
 from lmn_tf.specs.yaml import overrides
 from lmn_tf.specs.yaml.document import Document
 from lmn_tf.specs.yaml.section import (
+    Count,
     Options,
     PathText,
     Positive,
@@ -25,6 +27,23 @@ from lmn_tf.specs.yaml.section import (
 )
 
 Seed = Annotated[int, pydantic.Field(strict=True, ge=0, le=2**32 - 1)]
+
+
+@section
+class TrainingBatches:
+    """How the batches of a row of the table are made, where that differs from the pipeline.
+
+    All rows are trained and tested on the same data, so nothing else of `data` may differ.
+
+    Args:
+        batch_size: Integer. As of the pipeline's `data`. Defaults to `None`: the pipeline's.
+        rows_per_group: Integer. Likewise. Defaults to `None`: the pipeline's.
+        shuffle_buffer: Integer. Likewise. Defaults to `None`: the pipeline's.
+    """
+
+    batch_size: Count | None = None
+    rows_per_group: Positive | None = None
+    shuffle_buffer: Positive | None = None
 
 
 @section
@@ -43,6 +62,7 @@ class ComparisonModel:
     label: Text
     model: Options
     train: Options = pydantic.Field(default_factory=dict)
+    data: TrainingBatches = TrainingBatches()
     grid: Grid = pydantic.Field(default_factory=dict)
 
 
@@ -199,6 +219,8 @@ class ComparisonSpec(Document):
         data = base.to_dict()
         data["model"] = dict(self.models[index].model)
         data["train"] = overrides.merge(data["train"], self.models[index].train, ("train",))
+        batches = dataclasses.asdict(self.models[index].data)
+        data["data"].update((key, value) for key, value in batches.items() if value is not None)
         if seed is not None:
             data["train"]["seed"] = seed
         try:

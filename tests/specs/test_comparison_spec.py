@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from spec_edits import COMPARISON, check_refused
 
@@ -16,6 +18,7 @@ def test_round_trip(spec):
         "label": "DNN",
         "model": {"name": "dnn"},
         "train": {},
+        "data": {},
         "grid": {},
     }
     assert spec.to_dict()["search"]["monitor"] == "logloss"
@@ -39,6 +42,15 @@ def test_each_run_is_the_pipeline_with_its_own_model(spec):
     assert spec.run_pipeline("DNN", base=base).train == base.train
     with pytest.raises(KeyError, match="`LNM` must be a model's label. Did you mean `LMN`?"):
         spec.run_pipeline("LNM")
+
+
+def test_batches_may_differ_from_row_to_row(spec):
+    plain = spec.to_dict()
+    plain["models"][1]["data"] = {"rows_per_group": 16}
+    spec = ComparisonSpec.from_dict(plain, base_dir=COMPARISON.parent)
+    base = spec.load_pipeline().data
+    assert spec.run_pipeline("DNN").data == base and base.rows_per_group == 1
+    assert spec.run_pipeline("DIN").data == dataclasses.replace(base, rows_per_group=16)
 
 
 def test_a_configuration_is_written_over_the_model_and_its_training(spec):
@@ -75,6 +87,12 @@ def test_bad_training_values_are_told_with_their_line(tmp_path):
         ("[1, 2, 3]", "[]", "`seeds` must be a list of 1 or more."),
         ("[1, 2, 3]", "[-1]", "`seeds[0]` must be at least 0. Received: seeds=-1"),
         ("base: DIN", "base: DINN", "`base` must be a model's label. Received: base='DINN'. Did"),
+        ("train: {epochs: 2,", "data: {valid: x}, train: {epochs: 2,", "unknown key `valid`"),
+        (
+            "train: {epochs: 2,",
+            "data: {batch_size: 0}, train: {epochs: 2,",
+            "`models[1].data.batch_size` must be at least 1",
+        ),
         ("search:", "serch:", "unknown key `serch`. Did you mean `search`?"),
         ("{name: lmn, num", "{num", "`name` must be given in `model`. Received: nothing"),
     ],
