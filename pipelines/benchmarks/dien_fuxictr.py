@@ -1,14 +1,14 @@
-"""DIEN on MovieLens 1M against FuxiCTR's DIEN: examples a second, and the test AUC of one epoch.
+"""DIEN and FuxiCTR's DIEN on MovieLens 1M: examples per second, and the test AUC of one epoch.
 
-With the layer widths and the attention of FuxiCTR, whose DIEN has no auxiliary loss; what else is
-the same, and how it is timed, stands in `workload/fuxictr_race.py`.
+Layer widths and attention are those of FuxiCTR, whose DIEN has no auxiliary loss. For the other
+settings and the measurement see `workload/fuxictr_race.py`.
 """
 
 import sys
 
 from workload.fuxictr_race import build_fuxictr, build_ours, race  # noqa: F401
 
-# Our options, FuxiCTR's. FuxiCTR normalises each hidden layer, lmn_tf what the head reads.
+# Options of lmn_tf and of FuxiCTR. FuxiCTR normalizes each hidden layer, lmn_tf the head's input.
 SETTINGS = {
     "as FuxiCTR sets it up": (
         {"hidden_units": (200, 80), "activation": "relu", "auxiliary_weight": 0.0},

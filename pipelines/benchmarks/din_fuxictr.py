@@ -1,14 +1,14 @@
-"""DIN on MovieLens 1M against FuxiCTR's DIN: examples a second, and the test AUC of one epoch.
+"""DIN and FuxiCTR's DIN on MovieLens 1M: examples per second, and the test AUC of one epoch.
 
-With the same layer widths, once as FuxiCTR sets up its DIN and once as `lmn_tf` does; what else is
-the same, and how it is timed, stands in `workload/fuxictr_race.py`.
+Layer widths are equal: in one case those of FuxiCTR's DIN, in another those of `lmn_tf`. For the
+other settings and the measurement see `workload/fuxictr_race.py`.
 """
 
 import sys
 
 from workload.fuxictr_race import build_fuxictr, build_ours, race  # noqa: F401
 
-# Options of either package: heads, attention units, what makes the weights.
+# Options of lmn_tf and of FuxiCTR: head, attention units, attention weights.
 SETTINGS = {
     "as FuxiCTR sets it up": (
         {
@@ -26,7 +26,7 @@ SETTINGS = {
             "attention_hidden_activations": "Dice",
         },
     ),
-    # FuxiCTR normalises what each hidden layer makes, lmn_tf what the head reads.
+    # FuxiCTR normalizes the output of each hidden layer, lmn_tf the head's input.
     "as lmn_tf sets it up": (
         {},
         {

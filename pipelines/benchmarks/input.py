@@ -1,9 +1,9 @@
-"""Whether the input keeps up: rows a second that are read, against those that training consumes.
+"""Throughput of the input: rows per second that are read, and that training consumes.
 
-`BatchReader` decodes Parquet and gathers histories into NumPy batches of 512, shuffled;
-`make_dataset` hands them to TensorFlow. Histories lie in a file of events (by reference) or in each
-row (inline). Training steps run on batches that are kept in memory: what they would take if the
-input cost nothing. The ratio is of rows a second, against LMN.
+`BatchReader` decodes Parquet and gathers histories into shuffled NumPy batches of 512;
+`make_dataset` converts them to TensorFlow. Histories are in a file of events (by reference) or in
+each row (inline). Training steps use batches in memory, as if reading took no time. Ratios of rows
+per second are relative to LMN.
 """
 
 import sys
@@ -63,9 +63,9 @@ def contenders(folders, length, batch, shuffle_buffer, memory):
         arguments = {"model": model, "options": options, **train}
         yield Contender(f"train {model.upper()}", build_training, arguments)
     for tensors, title in ((False, "BatchReader"), (True, "make_dataset")):
-        for name, place in folders.items():
+        for name, log_folder in folders.items():
             arguments = {
-                "folder": place,
+                "folder": log_folder,
                 "length": length,
                 "inline": name == "inline",
                 "batch": batch,
@@ -84,10 +84,10 @@ def main(argv=None):
     for length in lengths:
         with tempfile.TemporaryDirectory() as folder:
             folders = {name: str(Path(folder) / name) for name in LAYOUTS}
-            for name, place in folders.items():
-                Path(place).mkdir()
-                write_log(place, rows, length, inline=name == "inline")
-            # A window smaller than the data: each pass decodes all of them again.
+            for name, log_folder in folders.items():
+                Path(log_folder).mkdir()
+                write_log(log_folder, rows, length, inline=name == "inline")
+            # The shuffle buffer is smaller than the data, so that each pass decodes all of them.
             benchmark.compare(
                 f"histories of {length:,}, batches of {batch}",
                 *contenders(folders, length, batch, rows // 3, memory),

@@ -1,9 +1,9 @@
 """The largest memory that trains on this machine when its rows are split over four devices.
 
-Training steps of LMN whose memory values (32 wide, trained by row-wise Adagrad) lie on four parts
-of the CPU, a quarter of the rows on each; batch 64, histories of 50. Each size is tried alone, in a
-process of its own, until one does not fit: it is left out when less memory is free than it will
-take, as told from the sizes before. So nothing else should want memory meanwhile.
+Training steps of LMN with memory values of width 32, trained by row-wise Adagrad, on four logical
+devices of the CPU, each with a quarter of the rows; batch 64, histories of 50. Each size is tried
+in a separate process, until one does not fit: it is left out if it would take more memory than is
+free, estimated from the smaller sizes. No other process should allocate memory meanwhile.
 """
 
 import os
@@ -15,7 +15,7 @@ from timer import Benchmark, Contender, Work
 from workload import compiled_model, spec_of, training_steps, write_log
 
 GIB = 2**30
-RESERVE = GIB // 2  # of the free memory, for what other processes come to want
+RESERVE = GIB // 2  # of the free memory, left to other processes
 
 
 def build(folder, num_keys, devices, top_k, batch, length):
@@ -36,12 +36,12 @@ def build(folder, num_keys, devices, top_k, batch, length):
 
 
 def gib_held(model, devices):
-    """Counts what the variables of a model take: of split rows on one device, and of all."""
+    """Sizes of a model's variables: of split rows and in all on one device, and on all devices."""
     from lmn_tf.distribute.tables.sharded_table import ShardedTable
 
     variables = [*model.variables, *model.metrics_variables, *model.optimizer.variables]
     rows = rest = whole = 0
-    for variable in {id(one): one for one in variables}.values():
+    for variable in {id(variable): variable for variable in variables}.values():
         if isinstance(variable, ShardedTable):
             rows += size_of(variable.shards[0])
             whole += size_of(variable)
@@ -64,25 +64,25 @@ def size_of(variable):
     return math.prod(variable.shape) * tf.as_dtype(variable.dtype).size
 
 
-def foretold(tried, slots):
-    """What a process will take at its peak, in GiB, told from smaller sizes.
+def estimated_peak(rows, slots):
+    """Estimates the peak memory of a process, in GiB, from smaller sizes.
 
     Args:
-        tried: List of rows of the table, from small to large.
-        slots: Integer.
+        rows: List of rows of the table, from small to large.
+        slots: Integer. Number of slots.
     """
-    # Within this process, as in tests, the peak is not known: then what variables take counts.
-    sizes = [(row["facts"]["slots"], row.get("peak_mib", 0) / 1024) for row in tried]
+    # Within this process, as in tests, the peak is unknown, and the size of the variables is used.
+    sizes = [(row["facts"]["slots"], row.get("peak_mib", 0) / 1024) for row in rows]
     last, peak = sizes[-1]
-    a_slot = tried[-1]["facts"]["GiB of all devices"] / last
+    gib_per_slot = rows[-1]["facts"]["GiB of all devices"] / last
     if len(sizes) > 1:
         before, lower = sizes[-2]
-        a_slot = max(a_slot, (peak - lower) / (last - before))
-    return peak + a_slot * (slots - last)
+        gib_per_slot = max(gib_per_slot, (peak - lower) / (last - before))
+    return peak + gib_per_slot * (slots - last)
 
 
 def free_bytes():
-    """Memory that processes can still take without others being put aside."""
+    """Memory that can be allocated without swapping."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if "MemAvailable" in line) * 1024
@@ -96,30 +96,30 @@ def main(argv=None):
     sizes = {"devices": 4, "top_k": 32, "batch": 64, "length": 50}
     if benchmark.quick:
         keys, sizes = (10, 20, 10**6), {"devices": 2, "top_k": 4, "batch": 16, "length": 8}
-    tried = []
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         write_log(folder, rows=8 * sizes["batch"], length=sizes["length"])
         for key in keys:
             case, label = f"√n {key:,}", f"{sizes['devices']} devices"
             free = (free_bytes() - RESERVE) / GIB
-            if tried and foretold(tried, key**2) > free:
-                takes = f"{foretold(tried, key**2):,.1f} GiB at its peak"
+            if rows and estimated_peak(rows, key**2) > free:
+                takes = f"{estimated_peak(rows, key**2):,.1f} GiB at its peak"
                 benchmark.leave_out(case, label, f"would take {takes}; {free:.1f} GiB are free")
                 break
             arguments = {"folder": folder, "num_keys": key, **sizes}
-            found = benchmark.compare(case, Contender(label, build, arguments))
-            if found and "failed" in found["contenders"][0]:
+            result = benchmark.compare(case, Contender(label, build, arguments))
+            if result and "failed" in result["contenders"][0]:
                 break
-            tried += found["contenders"] if found else []
-    tell(benchmark, tried)
+            rows += result["contenders"] if result else []
+    add_note(benchmark, rows)
     return benchmark.finish()
 
 
-def tell(benchmark, tried):
-    """Notes the largest that trained."""
-    if not tried:
+def add_note(benchmark, rows):
+    """Adds a note on the largest memory that was trained."""
+    if not rows:
         return
-    row = tried[-1]
+    row = rows[-1]
     facts, total = row["facts"], os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
     text = f"The largest that trained has {facts['slots']:,} slots"
     if "peak_mib" in row:

@@ -1,8 +1,8 @@
-"""What a training step of LMN costs as its memory grows from thousands to millions of slots.
+"""Time of a training step of LMN with thousands to millions of slots.
 
-One step of `fit` on batches that are kept in memory: batch 512, histories of 50, memory values 32
-wide, 32 slots a read. The cost should hardly grow with the memory, and less than the number of keys
-on an axis, since every query scores all of them.
+One step of `fit` on batches in memory: batch 512, histories of 50, memory values of width 32, 32
+slots per read. The time should hardly grow with the memory, and slower than the number of keys of
+an axis, since every query scores all of them.
 """
 
 import math
@@ -14,7 +14,7 @@ from pathlib import Path
 from timer import Benchmark, Contender, Work
 from workload import compiled_model, spec_of, training_steps, write_log
 
-GIB = 12  # memory within which the largest must train
+GIB = 12  # limit for training the largest size
 
 
 def build(folder, num_keys, top_k, batch, length):
@@ -30,19 +30,19 @@ def build(folder, num_keys, top_k, batch, length):
 
 
 def growth(rows, keys):
-    """The exponent of the number of keys with which the time grew: a straight line in logs."""
+    """Exponent of the time as a power of the number of keys, by linear regression of logarithms."""
     times = [math.log(row["seconds"]["median"]) for row in rows]
     return statistics.linear_regression([math.log(key) for key in keys], times).slope
 
 
-def tell(benchmark, found, keys):
-    """Notes how time and memory grew."""
-    rows = found["contenders"]
-    found["growth"] = {}
+def add_notes(benchmark, result, keys):
+    """Adds notes on the growth of time and memory."""
+    rows = result["contenders"]
+    result["growth"] = {}
     for which, first in (("all sizes", 0), (f"√n {keys[-3]:,} and more", len(keys) - 3)):
         if first < 0 or any("seconds" not in row for row in rows[first:]):
             continue
-        exponent = found["growth"][which] = growth(rows[first:], keys[first:])
+        exponent = result["growth"][which] = growth(rows[first:], keys[first:])
         met = "met" if exponent < 1 else "missed"
         benchmark.note(f"Over {which} the time grew as (√n)^{exponent:.2f}; target < 1: {met}.")
     peak = rows[-1].get("peak_mib")
@@ -55,12 +55,12 @@ def main(argv=None):
     benchmark = Benchmark(__file__, __doc__, argv)
     quick = benchmark.quick
     sizes = {"top_k": 32, "batch": 512, "length": 50}
-    keys = (100, 50, 300, 1_000, 2_048, 4_096)  # the first is what others are held against
+    keys = (100, 50, 300, 1_000, 2_048, 4_096)  # others are compared with the first
     if quick:
         sizes, keys = {"top_k": 4, "batch": 16, "length": 8}, (10, 20, 30)
     with tempfile.TemporaryDirectory() as folder:
         write_log(folder, rows=8 * sizes["batch"], length=sizes["length"])
-        found = benchmark.compare(
+        result = benchmark.compare(
             f"LMN, batch {sizes['batch']}, history {sizes['length']}",
             *(
                 Contender(
@@ -73,8 +73,8 @@ def main(argv=None):
             ),
             ratio="time",
         )
-    if found:
-        tell(benchmark, found, keys)
+    if result:
+        add_notes(benchmark, result, keys)
     return benchmark.finish()
 
 

@@ -1,8 +1,8 @@
-"""What a training step and a forward pass of every model cost, against DIN, as histories grow.
+"""Time of a training step and a forward pass of each model, with short and long histories.
 
-Batches are kept in memory: of 256 rows, at 1,000 events of 64, so that all models fit beside each
-other; events 32 wide, the options that each model has by default. Training steps are taken in
-turns; after the last turn each model scores the same batches (median of nine passes).
+Batches are in memory and have 256 rows, or 64 with histories of 1,000, so that all models fit into
+memory together. Events have a width of 32; models have their default options. Models take turns in
+training steps; after the last turn, each model scores the same batches (median of nine passes).
 """
 
 import statistics
@@ -14,13 +14,13 @@ from pathlib import Path
 from timer import Benchmark, Contender, Work
 from workload import compiled_model, options_of, spec_of, training_steps, write_log
 
-# What others are held against, first.
+# The others are compared with this model.
 BASE = "din"
 PASSES = 9
 
 
 def build(folder, name, length, batch, options):
-    """A training step of one model, and then its forward passes."""
+    """A training step of one model, followed by forward passes."""
     import lmn_tf
 
     spec = spec_of(length)
@@ -63,7 +63,7 @@ def main(argv=None):
         with tempfile.TemporaryDirectory() as folder:
             write_log(folder, rows=2 * batch, length=length)
             common = {"folder": folder, "length": length, "batch": batch}
-            found = benchmark.compare(
+            result = benchmark.compare(
                 f"histories of {length:,}",
                 *(
                     Contender(
@@ -76,13 +76,13 @@ def main(argv=None):
                 rounds=3,
                 ratio="time",
             )
-        _relate(found)
+        _add_ratios(result)
     return benchmark.finish()
 
 
-def _relate(found):
-    """Puts each model's forward pass beside DIN's."""
-    rows = {row["contender"]: row.get("facts", {}) for row in (found or {}).get("contenders", ())}
+def _add_ratios(result):
+    """Adds the ratio of each model's forward pass to that of DIN."""
+    rows = {row["contender"]: row.get("facts", {}) for row in (result or {}).get("contenders", ())}
     base = rows.get(BASE, {}).get("forward ms")
     for facts in rows.values():
         if base and "forward ms" in facts:

@@ -1,8 +1,8 @@
-"""What the ops save: each against a plain TensorFlow twin, as a graph and under XLA.
+"""Time and memory of each op and of a plain TensorFlow twin, as a graph and under XLA.
 
-The twins are what one would write first: the full k x k grid of candidates, gather and einsum,
-`tf.unique` and `unsorted_segment_sum`. Outputs are compared before anything is timed. The last
-cases are about memory: their peak matters, not their time.
+The twins are the simplest implementations: the full k x k grid of candidates, gather and einsum,
+`tf.unique` and `unsorted_segment_sum`. Outputs are compared before the timing. The last cases
+measure peak memory rather than time.
 """
 
 import contextlib
@@ -11,11 +11,11 @@ from unittest import mock
 
 from timer import Benchmark, Contender, Work, cores
 
-LEAST = 1e-5  # float32 sums in another order
+TOLERANCE = 1e-5  # float32 sums in another order
 
 
 def build_search(twin, compiled, num_keys, k, queries, part=None):
-    """Two-stage search by `product_key_top_k`, or a part of it, or over the k x k candidates."""
+    """Two-stage search: `product_key_top_k`, a part of it, or its twin with k x k candidates."""
     import numpy as np
     import tensorflow as tf
 
@@ -38,17 +38,17 @@ def build_search(twin, compiled, num_keys, k, queries, part=None):
         best_columns, column_ids = tf.math.top_k(columns, k)
         sums = tf.reshape(best_rows[:, :, None] + best_columns[:, None, :], [-1, k * k])
         slots = tf.reshape(row_ids[:, :, None] * num_keys + column_ids[:, None, :], [-1, k * k])
-        scores, places = tf.math.top_k(sums, k)
-        return scores, tf.gather(slots, places, batch_dims=1)
+        scores, indices = tf.math.top_k(sums, k)
+        return scores, tf.gather(slots, indices, batch_dims=1)
 
     search = full_grid if twin else search_part
     run = tf.function(lambda rows, columns: search(rows, columns, k), jit_compile=compiled)
     inputs = [_normal(seed, queries, num_keys) for seed in (1, 2)]
-    return _work(run, inputs, lambda found: found[0])
+    return _work(run, inputs, lambda results: results[0])
 
 
 def build_scored_search(kind, compiled, num_keys, dim, k, queries):
-    """Scores of queries and keys, search, and the gradient back to both."""
+    """Scores of queries and keys, search, and the gradients of both."""
     import tensorflow as tf
 
     from lmn_tf.ops import product_key_search, product_key_top_k
@@ -76,11 +76,11 @@ def build_scored_search(kind, compiled, num_keys, dim, k, queries):
     inputs = [_normal(0, queries, k)]
     inputs += [_normal(seed, queries, dim) for seed in (1, 2)]
     inputs += [_normal(seed, num_keys, dim) for seed in (3, 4)]
-    return _work(run, inputs, lambda found: found[0])
+    return _work(run, inputs, lambda results: results[0])
 
 
 def build_gather(twin, compiled, size, dim, k, queries, backward, plain=False):
-    """Weighted sum of rows by `weighted_gather`, or by gather and einsum."""
+    """Weighted sum of rows: `weighted_gather`, or gather and einsum."""
     import tensorflow as tf
 
     from lmn_tf.ops import merge_duplicates, plain_kernels, weighted_gather
@@ -101,14 +101,14 @@ def build_gather(twin, compiled, size, dim, k, queries, backward, plain=False):
     def forward_and_backward(slots, weights, upstream):
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            found = read(table, slots, weights)
-        return found, *tape.gradient(found, [table, weights], output_gradients=upstream)
+            output = read(table, slots, weights)
+        return output, *tape.gradient(output, [table, weights], output_gradients=upstream)
 
     @tf.function
     def merged(slots, weights, upstream):
-        """With one gradient for each row that was read, as the optimizer needs it."""
-        found = compute(slots, weights, upstream)
-        return found[0], merge_duplicates(found[1].indices, found[1].values), found[2]
+        """Merges the gradients of equal rows, as the optimizer needs it."""
+        output, of_table, of_weights = compute(slots, weights, upstream)
+        return output, merge_duplicates(of_table.indices, of_table.values), of_weights
 
     compute = forward_and_backward if backward else forward
     if compiled:
@@ -116,7 +116,7 @@ def build_gather(twin, compiled, size, dim, k, queries, backward, plain=False):
     run = merged if backward else tf.function(compute)
     slots = tf.random.stateless_uniform([queries, k], [0, 2], 0, size, tf.int32)
     inputs = [slots, tf.nn.softmax(_normal(3, queries, k)), _normal(4, queries, dim)]
-    return _work(run, inputs, lambda found: found[2] if backward else found)
+    return _work(run, inputs, lambda results: results[2] if backward else results)
 
 
 def build_merge(twin, hits, size, dim):
@@ -126,14 +126,14 @@ def build_merge(twin, hits, size, dim):
     from lmn_tf.ops import merge_duplicates
 
     def unique_and_segment_sum(ids, rows):
-        unique, places = tf.unique(ids)
-        return unique, tf.math.unsorted_segment_sum(rows, places, tf.size(unique))
+        unique, indices = tf.unique(ids)
+        return unique, tf.math.unsorted_segment_sum(rows, indices, tf.size(unique))
 
     run = tf.function(unique_and_segment_sum if twin else merge_duplicates)
-    # Squared: some slots are read often, as it is in a trained memory.
+    # The square makes some slots frequent, as in a trained memory.
     shares = tf.random.stateless_uniform([hits], [0, 5]) ** 2
     ids = tf.cast(shares * size, tf.int32)
-    return _work(run, [ids, _normal(6, hits, dim)], lambda found: _by_id(*found))
+    return _work(run, [ids, _normal(6, hits, dim)], lambda merged: _by_id(*merged))
 
 
 def build_torch_search(num_keys, k, queries):
@@ -149,8 +149,8 @@ def build_torch_search(num_keys, k, queries):
         best_columns, column_ids = columns.topk(k)
         sums = (best_rows[:, :, None] + best_columns[:, None, :]).view(-1, k * k)
         slots = (row_ids[:, :, None] * num_keys + column_ids[:, None, :]).view(-1, k * k)
-        scores, places = sums.topk(k)
-        return scores, slots.gather(1, places)
+        scores, indices = sums.topk(k)
+        return scores, slots.gather(1, indices)
 
     return Work(search, output=lambda: search()[0].numpy())
 
@@ -170,7 +170,7 @@ def _by_id(ids, rows):
 def _work(run, inputs, shown):
     import tensorflow as tf
 
-    inputs = [tf.convert_to_tensor(one) for one in inputs]
+    inputs = [tf.convert_to_tensor(value) for value in inputs]
 
     def step():
         run(*inputs)
@@ -183,11 +183,11 @@ def contenders(build, compiled=(False, True), **arguments):
     """The twin and the op, as a graph and under XLA."""
     return [
         Contender(
-            f"{'twin' if twin else 'lmn_tf'}, {'XLA' if one else 'graph'}",
+            f"{'twin' if twin else 'lmn_tf'}, {'XLA' if is_compiled else 'graph'}",
             build,
-            {"twin": twin, "compiled": one, **arguments},
+            {"twin": twin, "compiled": is_compiled, **arguments},
         )
-        for one in compiled
+        for is_compiled in compiled
         for twin in (True, False)
     ]
 
@@ -199,9 +199,9 @@ def main(argv=None):
     widths = (8,) if quick else (32, 64)
     for num_keys in (20,) if quick else (300, 1_000):
         size = num_keys**2
-        found = contenders(build_search, num_keys=num_keys, k=k, queries=queries)
+        cases = contenders(build_search, num_keys=num_keys, k=k, queries=queries)
         sizes = {"num_keys": num_keys, "k": k, "queries": queries}
-        found += [
+        cases += [
             Contender(
                 f"{part} alone, graph",
                 build_search,
@@ -209,12 +209,12 @@ def main(argv=None):
             )
             for part in ("pruning", "counting")
         ]
-        found.append(Contender("torch", build_torch_search, sizes, needs=("torch",)))
+        cases.append(Contender("torch", build_torch_search, sizes, needs=("torch",)))
         title = f"√n {num_keys:,}, k {k}, {queries:,} queries"
-        benchmark.compare(f"search, {title}", *found, agree=LEAST)
+        benchmark.compare(f"search, {title}", *cases, agree=TOLERANCE)
         for dim in widths:
             sizes = {"num_keys": num_keys, "dim": dim, "k": k, "queries": queries}
-            found = [
+            cases = [
                 Contender(
                     f"{kind}, {'XLA' if compiled else 'graph'}",
                     build_scored_search,
@@ -224,20 +224,20 @@ def main(argv=None):
                 for compiled in (False, True)
             ]
             title_d = f"scores + search, forward + backward, {title}, d {dim}"
-            benchmark.compare(title_d, *found, agree=LEAST)
+            benchmark.compare(title_d, *cases, agree=TOLERANCE)
             for backward in (False, True):
-                found = contenders(
+                cases = contenders(
                     build_gather, size=size, dim=dim, k=k, queries=queries, backward=backward
                 )
                 kind = "read-out, forward + backward + merge" if backward else "read-out, forward"
-                benchmark.compare(f"{kind}, {title}, d {dim}", *found, agree=LEAST)
+                benchmark.compare(f"{kind}, {title}, d {dim}", *cases, agree=TOLERANCE)
             hits = queries * k
             merge = {"hits": hits, "size": size, "dim": dim}
             benchmark.compare(
                 f"merge, {hits:,} hits of {size:,} rows, d {dim}",
                 Contender("twin", build_merge, {"twin": True, **merge}),
                 Contender("lmn_tf", build_merge, {"twin": False, **merge}),
-                agree=LEAST,
+                agree=TOLERANCE,
             )
     large = {"size": 400, "dim": 8, "k": 8, "queries": 512}
     if not quick:
@@ -245,16 +245,17 @@ def main(argv=None):
     for backward in (False, True):
         kind = "forward + backward + merge" if backward else "forward"
         title = f"memory of the read-out, {kind}, {large['queries']:,} queries, k {large['k']}"
-        found = contenders(build_gather, backward=backward, **large)
-        if backward:  # the others read the same way without a gradient
+        cases = contenders(build_gather, backward=backward, **large)
+        if backward:  # without a gradient, the plain kernels are used anyway
             plain = {"twin": False, "compiled": False, "plain": True, "backward": True, **large}
-            found.insert(2, Contender("lmn_tf, graph of plain kernels", build_gather, plain))
-        benchmark.compare(f"{title}, d {large['dim']}", *found, rounds=1 if quick else 3)
+            cases.insert(2, Contender("lmn_tf, graph of plain kernels", build_gather, plain))
+        benchmark.compare(f"{title}, d {large['dim']}", *cases, rounds=1 if quick else 3)
     benchmark.note(
-        "A search is pruning, which leaves out pairs of ranks that can not win, and counting, "
-        "which filters each axis by a bound from maxima of groups; each is timed alone too."
+        "The search consists of pruning, which leaves out pairs of ranks that cannot be among the "
+        "best, and counting, which filters each axis by a bound from maxima of groups; each is "
+        "also timed alone."
     )
-    benchmark.note("Plain kernels are those that GPUs have too; here they ran on the CPU.")
+    benchmark.note("Plain kernels are those that also exist for GPUs; here they ran on the CPU.")
     benchmark.note("`search` returns scores and slots; its twin breaks ties in another order.")
     return benchmark.finish()
 

@@ -1,12 +1,12 @@
-"""What training on parameter servers costs on one machine, from one worker to two, and what idles.
+"""Speed and idle time of training on parameter servers on one machine, with one worker and two.
 
-Training steps of LMN, tables on one server or row-wise on two, against `fit` in one process on the
-same batches in memory. Workers and servers are processes of this machine and share its cores: two
-workers can fill the gaps that one leaves, in which it waits for rows and for the coordinator, and
-no more. How much that is tells the idle share: the part of the time that a worker spends outside of
-steps. What a step takes of the processor is told for the coordinator, all workers and all servers.
-On machines of their own, steps a second grow with workers until the coordinator, which hands out
-batches, or a server is busy all the time.
+Training steps of LMN, with tables on one server or split row-wise over two, compared with `fit` in
+one process on the same batches in memory. Workers and servers are processes of this machine and
+share its cores: a second worker can only use the time in which the first waits for rows and for the
+coordinator. This is the idle share: the part of the time that a worker is not in a step. Processor
+time per step is shown for the coordinator, all workers and all servers. On separate machines, steps
+per second grow with the number of workers until the coordinator, which distributes the batches, or
+a server is busy all the time.
 """
 
 import atexit
@@ -20,7 +20,7 @@ from timer import Benchmark, Contender, Work, cores
 from timer.machine import cpu_seconds
 from workload import compiled_model, spec_of, training_steps, write_log
 
-STEPS = 8  # of one measured turn: enough to fill all workers
+STEPS = 8  # per turn, enough to keep all workers busy
 
 
 def options_of(memory, placement="replicated"):
@@ -29,7 +29,7 @@ def options_of(memory, placement="replicated"):
 
 
 def build_alone(folder, length, batch, memory):
-    """Steps of one process, as plain Keras takes them."""
+    """Steps in one process, as in plain Keras."""
     spec, dataset = data(folder, length, batch)
     step = training_steps(compiled_model("lmn", spec, **options_of(memory)), dataset, 4)
 
@@ -53,7 +53,7 @@ def build_cluster(folder, length, batch, memory, workers, servers, placement):
         model = compiled_model("lmn", spec, **options_of(memory, placement))
     model._maybe_symbolic_build()
     step = training_steps(model, dataset, 4)
-    for _ in range(2 * workers):  # all workers have traced it then
+    for _ in range(2 * workers):  # until all workers have traced it
         step()
     model.fit_driver.finish_steps()
     coordination, seconds = model.fit_driver.coordination, []
@@ -84,13 +84,13 @@ def build_cluster(folder, length, batch, memory, workers, servers, placement):
 
 
 def end(local):
-    """Ends all servers, and the process they were forked from: else its time counts as others'."""
+    """Stops all servers and their fork server, whose time would count as that of others."""
     local.stop()
     multiprocessing.forkserver._forkserver._stop()
 
 
 def processor_seconds(local, workers, servers):
-    """What each part of the cluster has taken of the processor so far."""
+    """Processor time of each part of the cluster so far."""
     return {
         "coordinator": cpu_seconds(os.getpid()),
         "worker": sum(cpu_seconds(local.pid("worker", index)) for index in range(workers)),
@@ -99,7 +99,7 @@ def processor_seconds(local, workers, servers):
 
 
 def data(folder, length, batch):
-    """The spec, learned, and batches."""
+    """The spec with its vocabularies, and batches."""
     import lmn_tf
 
     spec = spec_of(length)
@@ -123,7 +123,7 @@ def main(argv=None):
             )
             for workers in (1, 2)
         ]
-        found = benchmark.compare(
+        result = benchmark.compare(
             f"LMN, batches of {sizes['batch']}, histories of {sizes['length']}, "
             f"√n {sizes['memory']['num_keys']}",
             Contender("one process", build_alone, common),
@@ -136,13 +136,13 @@ def main(argv=None):
                 for title, workers, servers, placement in clusters
             ),
         )
-    tell(benchmark, found)
+    add_notes(benchmark, result)
     return benchmark.finish()
 
 
-def tell(benchmark, found):
-    """Notes what the second worker gives, and what bounds it."""
-    rows = {row["contender"]: row for row in (found or {}).get("contenders", [])}
+def add_notes(benchmark, result):
+    """Adds notes on the speed with a second worker, and on idle time."""
+    rows = {row["contender"]: row for row in (result or {}).get("contenders", [])}
     for words in ("1 server", "rows on 2 servers"):
         one, two = rows.get(f"1 worker, {words}"), rows.get(f"2 workers, {words}")
         if one and two and "skipped" not in one and "skipped" not in two:

@@ -1,23 +1,23 @@
-"""Whether the product-key memory layer is faster than what a PyTorch user would write.
+"""Speed of the product-key memory layer, compared with the usual implementation in PyTorch.
 
-Both sides: query projection, two-stage search, softmax, weighted read-out; a step adds the gradient
-of everything (inputs included), Adam for the projection and the keys, and a sparse update of the
-values. PyTorch: `topk` twice, k x k candidates, `embedding_bag(sparse=True)` with weights, fused
-Adam, Adagrad or SparseAdam for the values. Weights are equal, and outputs and gradients are
-compared on the first queries before anything is timed. On the CPU.
+Both compute the query projection, two-stage search, softmax and weighted read-out. A training step
+adds the gradients of all weights and of the inputs, Adam for the projection and the keys, and a
+sparse update of the values. PyTorch: `topk` twice, k x k candidates, `embedding_bag(sparse=True)`
+with weights, fused Adam, and Adagrad or SparseAdam for the values. Weights are equal, and outputs
+and gradients of the first queries are compared before the timing. All run on the CPU.
 """
 
 import sys
 
 from timer import Benchmark, Contender, Work, cores
 
-AGREE = 1e-4  # the largest difference that float32 sums in another order may make
-SHOWN = 64  # queries whose outputs and gradients are compared
+TOLERANCE = 1e-4  # float32 sums in another order
+COMPARED = 64  # queries whose outputs and gradients are compared
 CPU = {"CUDA_VISIBLE_DEVICES": ""}
 
 
 def build_ours(num_keys, dim, k, queries, optimizer=None):
-    """`ProductKeyMemory`; forward only without `optimizer`, the rule of the values."""
+    """`ProductKeyMemory`; a forward pass only without `optimizer`, that of the values."""
     import keras
     import tensorflow as tf
 
@@ -37,7 +37,7 @@ def build_ours(num_keys, dim, k, queries, optimizer=None):
         rule = getattr(lmn_tf.optimizers, optimizer)(0.01)
         rule = lmn_tf.optimizers.GroupOptimizer(keras.optimizers.Adam(0.001), rule)
         rule.build(variables)
-    inputs, upstream = (tf.constant(one) for one in _inputs(queries, dim))
+    inputs, upstream = (tf.constant(array) for array in _inputs(queries, dim))
 
     @tf.function(reduce_retracing=True)
     def forward(inputs):
@@ -51,13 +51,13 @@ def build_ours(num_keys, dim, k, queries, optimizer=None):
 
     @tf.function
     def train(inputs, upstream):
-        found = gradients(inputs, upstream)
-        rule.apply(found[1:], variables)
-        return found[0]
+        of_inputs, *of_variables = gradients(inputs, upstream)
+        rule.apply(of_variables, variables)
+        return of_inputs
 
     def output():
-        found = tf.function(gradients)(inputs[:SHOWN], upstream[:SHOWN])
-        return _shown(forward(inputs[:SHOWN]).numpy(), found[0].numpy())
+        of_inputs, *_ = tf.function(gradients)(inputs[:COMPARED], upstream[:COMPARED])
+        return _scaled(forward(inputs[:COMPARED]).numpy(), of_inputs.numpy())
 
     step = (lambda: forward(inputs)) if rule is None else (lambda: train(inputs, upstream))
     return Work(step, examples=queries, output=output)
@@ -69,7 +69,7 @@ def build_torch(num_keys, dim, k, queries, optimizer=None):
     import torch.nn.functional as F
 
     torch.set_num_threads(cores())
-    # They cost time and are off by default; said in words, PyTorch does not warn of it.
+    # Off by default; PyTorch warns unless they are disabled explicitly.
     torch.sparse.check_sparse_tensor_invariants.disable()
     given = {key: torch.from_numpy(value) for key, value in _weights(num_keys, dim).items()}
     projection = torch.nn.Linear(dim, 2 * dim)
@@ -80,7 +80,7 @@ def build_torch(num_keys, dim, k, queries, optimizer=None):
     row_keys = torch.nn.Parameter(given["row_keys"])
     column_keys = torch.nn.Parameter(given["column_keys"])
     values = torch.nn.Parameter(given["values"].clone())
-    inputs, upstream = (torch.from_numpy(one) for one in _inputs(queries, dim))
+    inputs, upstream = (torch.from_numpy(array) for array in _inputs(queries, dim))
     inputs.requires_grad_(optimizer is not None)
 
     def layer(inputs):
@@ -89,9 +89,9 @@ def build_torch(num_keys, dim, k, queries, optimizer=None):
         best_columns, column_ids = (columns @ column_keys.T).topk(k)
         sums = (best_rows[:, :, None] + best_columns[:, None, :]).view(-1, k * k)
         slots = (row_ids[:, :, None] * num_keys + column_ids[:, None, :]).view(-1, k * k)
-        scores, places = sums.topk(k)
+        scores, indices = sums.topk(k)
         weights = scores.softmax(dim=1)
-        slots = slots.gather(1, places)
+        slots = slots.gather(1, indices)
         return F.embedding_bag(slots, values, mode="sum", per_sample_weights=weights, sparse=True)
 
     def forward():
@@ -113,10 +113,10 @@ def build_torch(num_keys, dim, k, queries, optimizer=None):
             rule.step()
 
     def output():
-        few = inputs[:SHOWN].detach().clone().requires_grad_()
-        found = layer(few)
-        (few_gradient,) = torch.autograd.grad((found * upstream[:SHOWN]).sum(), few)
-        return _shown(found.detach().numpy(), few_gradient.numpy())
+        first = inputs[:COMPARED].detach().clone().requires_grad_()
+        outputs = layer(first)
+        (gradient,) = torch.autograd.grad((outputs * upstream[:COMPARED]).sum(), first)
+        return _scaled(outputs.detach().numpy(), gradient.numpy())
 
     return Work(forward if optimizer is None else train, examples=queries, output=output)
 
@@ -145,8 +145,8 @@ def _inputs(queries, dim):
     return [random.standard_normal((queries, dim), np.float32) for _ in range(2)]
 
 
-def _shown(output, gradient):
-    """Output and gradient of the inputs, scaled so that neither hides the other."""
+def _scaled(output, gradient):
+    """Output and gradient of the inputs, scaled to the same range."""
     import numpy as np
 
     return np.stack([output / np.abs(output).max(), gradient / np.abs(gradient).max()])
@@ -176,19 +176,20 @@ def main(argv=None):
             arguments = {**sizes, "optimizer": rule}
             return Contender(label, build_ours, arguments, at_least=target, environment=CPU)
 
-        benchmark.compare(f"forward, {title}", torch(), ours(1.0), agree=AGREE)
+        benchmark.compare(f"forward, {title}", torch(), ours(1.0), agree=TOLERANCE)
         benchmark.compare(
             f"step, {title}",
             torch("Adagrad"),
             ours(1.5, "RowWiseAdagrad"),
             ours(1.5, "SparseAdagrad"),
-            agree=AGREE,
+            agree=TOLERANCE,
         )
         benchmark.compare(
-            f"step, {title}", torch("SparseAdam"), ours(1.5, "RowWiseAdam"), agree=AGREE
+            f"step, {title}", torch("SparseAdam"), ours(1.5, "RowWiseAdam"), agree=TOLERANCE
         )
     benchmark.note(
-        f"Outputs and gradients of the inputs, on the first {SHOWN} queries, agree within {AGREE}."
+        f"Outputs and gradients of the inputs agree within {TOLERANCE} on the first {COMPARED} "
+        "queries."
     )
     return benchmark.finish()
 

@@ -1,7 +1,7 @@
-"""How often the training step is traced in an epoch whose histories have all lengths.
+"""Number of traces of the training step in an epoch with histories of all lengths.
 
-Batches hold events and windows of rows, so their shapes are left open and the step is traced once
-or twice, whatever the lengths. Every trace costs seconds, every further epoch none.
+Batches contain events and windows of rows. Their shapes are unknown in the graph, so that the step
+is traced at most twice for all lengths. Each trace takes seconds; later epochs need none.
 """
 
 import sys
@@ -22,24 +22,24 @@ def build(folder, length, batch, model, options):
     files = str(Path(folder) / "train-*.parquet")
     dataset = lmn_tf.make_dataset(spec, files, batch_size=batch, learn=True)
     seen = {features["history/item_id"].shape[0] for features, _ in dataset}
-    made = compiled_model(model, spec, **options)
-    traces, after = [], []
-    train_step = made.train_step
+    network = compiled_model(model, spec, **options)
+    traces, traces_by_epoch = [], []
+    train_step = network.train_step
 
     def counted(data):
         traces.append(data)
         return train_step(data)
 
-    made.train_step = counted  # runs while TensorFlow traces, and only then
+    network.train_step = counted  # called during tracing only
 
     def epoch():
-        made.fit(dataset, epochs=1, verbose=0)
-        after.append(len(traces))
+        network.fit(dataset, epochs=1, verbose=0)
+        traces_by_epoch.append(len(traces))
 
     def figures():
         return {
-            "traces, first epoch": after[0],
-            "traces, further epochs": after[-1] - after[0],
+            "traces, first epoch": traces_by_epoch[0],
+            "traces, further epochs": traces_by_epoch[-1] - traces_by_epoch[0],
             "batches": int(dataset.cardinality()),
             "numbers of events seen": len(seen),
         }
@@ -55,14 +55,14 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         write_log(folder, rows, length, shortest=0)
         sizes = {"folder": folder, "length": length, "batch": batch}
-        found = benchmark.compare(
+        result = benchmark.compare(
             f"an epoch, histories of 0 to {length}, batch {batch}",
             Contender("LMN", build, {"model": "lmn", "options": memory, **sizes}),
             Contender("DIN", build, {"model": "din", "options": {}, **sizes}),
             rounds=1,
             seconds=1e-9,
         )
-    for row in found["contenders"] if found else ():
+    for row in result["contenders"] if result else ():
         if "facts" in row:
             traces = row["facts"]["traces, first epoch"]
             met = "met" if traces <= MOST_TRACES else "missed"

@@ -1,9 +1,9 @@
-"""What a step of training an embedding table costs under each optimizer, and how it grows.
+"""Time of a training step of an embedding table with each optimizer, by size of the table.
 
-The model: an embedding, its mean, a dense unit; what is timed is the function that `fit` calls for
-each batch. The optimizers of Keras touch every row of the table, the row-wise ones only the rows
-that the batch has read. All look ids up in this package's `EmbeddingTable`; the table of
-`keras.layers.Embedding` is copied as a whole at each step, which a case of its own shows.
+The model is an embedding, its mean and a dense unit; the benchmark times the function that `fit`
+calls for each batch. The optimizers of Keras update every row of the table, the row-wise ones only
+the rows that the batch has read. All use the `EmbeddingTable` of this package;
+`keras.layers.Embedding` copies the whole table in each step, which a separate case shows.
 """
 
 import sys
@@ -21,10 +21,10 @@ def build(optimizer, rows, dim, batch, length, keras_embedding=False):
 
     import lmn_tf.features
 
-    place = keras.optimizers if optimizer in ("Adam", "Adagrad") else lmn_tf.optimizers
+    module = keras.optimizers if optimizer in ("Adam", "Adagrad") else lmn_tf.optimizers
 
     class Mean(keras.Model):
-        """The mean of the rows of some ids, and a dense unit."""
+        """Mean of embeddings, and a dense unit."""
 
         def __init__(self):
             super().__init__()
@@ -35,8 +35,8 @@ def build(optimizer, rows, dim, batch, length, keras_embedding=False):
             return self.dense(tf.reduce_mean(self.table(ids), axis=1))
 
     model = Mean()
-    # As plain Keras users would: one optimizer for all variables.
-    model.compile(getattr(place, optimizer)(0.01), loss="mse", jit_compile=False)
+    # One optimizer for all variables, as in plain Keras.
+    model.compile(getattr(module, optimizer)(0.01), loss="mse", jit_compile=False)
     random = np.random.default_rng(1)
     ids = random.integers(rows, size=(8, batch, length), dtype=np.int32)
     targets = random.standard_normal((8, batch, 1), np.float32)

@@ -1,11 +1,12 @@
-"""What one user with many candidates costs an exported model, with its history shared and padded.
+"""Time of an exported model for one user with many candidates, with shared and padded histories.
 
-First the model alone, on encoded features: a request is one user and 100 or 1,000 candidates, whose
-rows share the user's events (signature `serving_windows`) or have a padded copy of them each
-(`serving_default`). p50 and p99 are of all requests but the first two, which warm up.
+First the model alone, on encoded features: a request has one user and 100 or 1,000 candidates. Its
+rows share the user's events (signature `serving_windows`), or each has a padded copy of them
+(`serving_default`). p50 and p99 are computed without the first two requests.
 
-Then from raw columns to probabilities: `Scorer.score_candidates` against `score`, row by row and in
-one call. Events 32 wide, histories by reference, the options that each model has by default.
+Then from raw columns to probabilities: `Scorer.score_candidates` compared with `score`, called for
+each row and once for all rows. Events have a width of 32, histories are by reference, and models
+have their default options.
 """
 
 import sys
@@ -16,15 +17,15 @@ from pathlib import Path
 from timer import Benchmark, Contender, Work
 from workload import compiled_model, options_of, spec_of, write_log
 
-OF_ITEM = ("item_id", "category", "price")
-# What the others are held against first.
+ITEM_COLUMNS = ("item_id", "category", "price")
+# The others are compared with the first model.
 MODELS = ("din", "lmn", "pooling")
 AT_MOST = {"lmn": 1.1}
-# How many times faster than row by row `score_candidates` shall be.
+# Targets for the speed of `score_candidates`, relative to scoring row by row.
 AT_LEAST = {"din": 2.0, "lmn": 2.0, "pooling": 10.0}
 # Padded copies of more events take gigabytes.
-MOST_PADDED = 200_000
-ROWS_A_STEP = 20  # row by row
+MAX_PADDED = 200_000
+ROWS_PER_STEP = 20  # when scoring row by row
 
 
 def build_request(folder, name, length, candidates, form, options):
@@ -60,28 +61,28 @@ def build_request(folder, name, length, candidates, form, options):
     return Work(step, examples=candidates, finish=percentiles)
 
 
-def build_scoring(folder, name, length, way, options):
+def build_scoring(folder, name, length, method, options):
     """Candidates of one user, from raw columns to probabilities."""
     import pyarrow.parquet as pq
 
     from lmn_tf.serving import Scorer
 
-    exported = Path(folder) / f"{name}-{way}"
+    exported = Path(folder) / f"{name}-{method}"
     _export(folder, name, length, exported, options)
     scorer = Scorer(exported, events_dir=folder)
     rows = pq.read_table(Path(folder) / "request.parquet").to_pylist()
-    if way == "row by row":
-        some = rows[:ROWS_A_STEP]
-        return Work(lambda: [scorer.score([row]) for row in some], examples=len(some))
-    if way == "in one call":
+    if method == "row by row":
+        first = rows[:ROWS_PER_STEP]
+        return Work(lambda: [scorer.score([row]) for row in first], examples=len(first))
+    if method == "in one call":
         return Work(lambda: scorer.score(rows), examples=len(rows))
-    user = {key: value for key, value in rows[0].items() if key not in OF_ITEM}
-    candidates = [{key: row[key] for key in OF_ITEM} for row in rows]
+    user = {key: value for key, value in rows[0].items() if key not in ITEM_COLUMNS}
+    candidates = [{key: row[key] for key in ITEM_COLUMNS} for row in rows]
     return Work(lambda: scorer.score_candidates(user, candidates), examples=len(rows))
 
 
 def _export(folder, name, length, exported, options):
-    """Exports a model that is not trained, and returns it."""
+    """Exports an untrained model and returns it."""
     import lmn_tf
     from lmn_tf.serving.saved_model import MODEL_FOLDER, save
     from lmn_tf.specs.learned.spec_folder import write_spec
@@ -100,7 +101,7 @@ def write_request(folder, candidates):
     import pyarrow.parquet as pq
 
     rows = pq.read_table(Path(folder) / "train-0.parquet").slice(0, candidates).to_pylist()
-    user = {key: value for key, value in rows[0].items() if key not in OF_ITEM}
+    user = {key: value for key, value in rows[0].items() if key not in ITEM_COLUMNS}
     table = pa.Table.from_pylist([{**row, **user} for row in rows])
     pq.write_table(table, Path(folder) / "request.parquet")
 
@@ -120,7 +121,7 @@ def main(argv=None):
 
 def _compare_requests(benchmark, options, length, candidates):
     case = f"{candidates:,} candidates, histories of {length:,}"
-    forms = ("shared", "padded") if length * candidates <= MOST_PADDED else ("shared",)
+    forms = ("shared", "padded") if length * candidates <= MAX_PADDED else ("shared",)
     with tempfile.TemporaryDirectory() as folder:
         _write(folder, length, candidates)
         common = {"folder": folder, "length": length, "candidates": candidates}
@@ -153,12 +154,12 @@ def _compare_scoring(benchmark, options, candidates, length):
                 f"{name}: {candidates:,} candidates from raw columns, history of {length:,}",
                 *(
                     Contender(
-                        way,
+                        method,
                         build_scoring,
-                        {**arguments, "way": way},
-                        at_least=AT_LEAST[name] if way == "score_candidates" else None,
+                        {**arguments, "method": method},
+                        at_least=AT_LEAST[name] if method == "score_candidates" else None,
                     )
-                    for way in ("row by row", "in one call", "score_candidates")
+                    for method in ("row by row", "in one call", "score_candidates")
                 ),
                 rounds=5,
             )

@@ -1,9 +1,9 @@
-"""What a table that is split over devices saves each of them, sends, and takes in time.
+"""Memory, communication and time of a table that is split over devices.
 
-A step reads weighted sums of 32 rows a query from a table of a million rows (d 32 and 64), forward
-and backward, and updates the rows that were read with row-wise Adagrad. Devices are parts of one
-CPU, which share its cores: memory and bytes are what they would be on GPUs, and times only tell
-what routing costs on top of the same work, not what devices gain. Bytes are counted in an eager
+A step reads weighted sums of 32 rows per query of a table of a million rows (d 32 and 64), forward
+and backward, and updates the rows that were read with row-wise Adagrad. Devices are logical devices
+of one CPU and share its cores: memory and bytes are as on GPUs, whereas times only show the cost of
+routing in addition to the same work, not the speed-up by devices. Bytes are counted in an eager
 step; the target is a third of the bytes of sending rows at d 32, and a fifth at d 64.
 """
 
@@ -20,7 +20,7 @@ LABELS = {
 
 
 def build(kind, devices, rows, dim, queries, hits):
-    """A step of reading and training a table."""
+    """A step that reads and trains a table."""
     import numpy as np
     import tensorflow as tf
 
@@ -36,12 +36,13 @@ def build(kind, devices, rows, dim, queries, hits):
     weights = random.random((count, queries // count, hits), np.float32)
 
     def on_replica():
-        own = replica_id()
-        given = tf.constant(weights[own])
+        replica = replica_id()
+        replica_weights = tf.constant(weights[replica])
         with tf.GradientTape() as tape:
-            tape.watch(given)
-            loss = tf.reduce_sum(tf.square(read(table, tf.constant(ids[own]), given)))
-        of_table, of_weights = tape.gradient(loss, [table, given])
+            tape.watch(replica_weights)
+            sums = read(table, tf.constant(ids[replica]), replica_weights)
+            loss = tf.reduce_sum(tf.square(sums))
+        of_table, of_weights = tape.gradient(loss, [table, replica_weights])
         optimizer.apply([of_table], [table])
         return tf.reduce_sum(of_weights)
 
@@ -54,7 +55,9 @@ def build(kind, devices, rows, dim, queries, hits):
         run()
         tf.test.experimental.sync_devices()
 
-    facts = {"MiB a device": round(bytes_a_device([table, *optimizer.variables], count) / 2**20, 3)}
+    facts = {
+        "MiB a device": round(bytes_per_device([table, *optimizer.variables], count) / 2**20, 3)
+    }
     if sent:
         facts["MiB sent a step"] = round(sum(sent) / 2**20, 3)
         facts["bytes a query"] = round(sum(sent) / (count * ids.shape[1]))
@@ -62,7 +65,7 @@ def build(kind, devices, rows, dim, queries, hits):
 
 
 def make_table(kind, strategy, rows, dim):
-    """The table, and the optimizer that trains it."""
+    """The table and its optimizer."""
     import keras
 
     from lmn_tf.distribute.tables.sharded_table import ShardedTable
@@ -80,22 +83,22 @@ def make_table(kind, strategy, rows, dim):
 
 
 def read(table, ids, weights):
-    """Weighted sums of rows of any of the tables."""
+    """Weighted sums of rows of a table of any kind."""
     from lmn_tf.distribute.tables.placement import read_weighted_sum
 
     return read_weighted_sum(table, ids, weights)
 
 
-def bytes_a_device(variables, devices):
-    """What the first, fullest device holds of some variables."""
+def bytes_per_device(variables, devices):
+    """Size of the variables on the first device, which has the most rows."""
     import numpy as np
 
     from lmn_tf.distribute.tables.sharded_table import ShardedTable
 
     total = 0
     for variable in variables:
-        held = variable.shards[0] if isinstance(variable, ShardedTable) else variable
-        total += int(np.prod(held.shape)) * 4
+        local = variable.shards[0] if isinstance(variable, ShardedTable) else variable
+        total += int(np.prod(local.shape)) * 4
     return total
 
 
@@ -105,7 +108,7 @@ def main(argv=None):
     if benchmark.quick:
         sizes = {"devices": 2, "rows": 1_000, "queries": 16, "hits": 8}
     for dim, target in ((32, 3), (64, 5)):
-        found = benchmark.compare(
+        result = benchmark.compare(
             f"{sizes['rows']:,} x {dim}, {sizes['queries']:,} queries x {sizes['hits']} rows, "
             f"{sizes['devices']} devices",
             *(
@@ -114,14 +117,14 @@ def main(argv=None):
             ),
             ratio="time",
         )
-        tell(benchmark, found, dim, target)
+        add_note(benchmark, result, dim, target)
     return benchmark.finish()
 
 
-def tell(benchmark, found, dim, target):
-    """Notes how much less the sums send."""
-    facts = [row.get("facts", {}) for row in (found or {}).get("contenders", [])]
-    sent = [one["bytes a query"] for one in facts if "bytes a query" in one]
+def add_note(benchmark, result, dim, target):
+    """Adds a note on the ratio of bytes between rows and sums."""
+    facts = [row.get("facts", {}) for row in (result or {}).get("contenders", [])]
+    sent = [fact["bytes a query"] for fact in facts if "bytes a query" in fact]
     if len(sent) == 2:
         times = sent[0] / sent[1]
         met = "" if benchmark.quick else f": {'met' if times >= target else 'missed'}"

@@ -1,9 +1,9 @@
-"""What a training step takes when rows share the events of their histories.
+"""Time of a training step if rows share the events of their histories.
 
-Batches of 1,024 rows (256 at 1,000 events) are kept in memory, events 32 wide, without elapsed
-time, the options that each model has by default. In one batch each row is of another user, in the
-other one users have 16 rows each, as `rows_per_group: 16` makes them: of each user the newest rows,
-whose histories grow by one event from row to row up to the given length. Steps are taken in turns.
+Batches are in memory and have 1,024 rows (256 with histories of 1,000). Events have a width of 32
+and no elapsed time; models have their default options. In one kind of batches, each row belongs to
+another user; in the other, users have 16 rows each, as with `rows_per_group: 16`: the newest rows
+of each user, whose histories grow by one event per row up to the given length.
 """
 
 import sys
@@ -14,7 +14,7 @@ from timer import Benchmark, Contender, Work
 from workload import compiled_model, options_of, spec_of, training_steps, write_log
 
 ROWS_PER_USER = 16
-# How many times faster a model shall be with 16 rows a user.
+# Targets for the speed with 16 rows per user, relative to one.
 AT_LEAST = {"lmn": 6.0, "pooling": 2.0, "din": 1.5, "imn": 1.5, "mimn": 3.0, "dien": 2.0}
 LMN_AGAINST_DIN = 1.5
 

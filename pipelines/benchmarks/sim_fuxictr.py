@@ -1,16 +1,16 @@
-"""SIM on MovieLens 1M against FuxiCTR's SIM: examples a second, and the test AUC of one epoch.
+"""SIM and FuxiCTR's SIM on MovieLens 1M: examples per second, and the test AUC of one epoch.
 
-Soft search for 50 of 100 movies, both stages trained at once with equal weights. FuxiCTR reads the
-newest 50 with multi-head attention, whose mask is one event off, `lmn_tf` with DIN's; what else is
-the same, and how it is timed, stands in `workload/fuxictr_race.py`. FuxiCTR's fails on a batch
-without a history of 50, as those of `--quick` are.
+Soft search for 50 of 100 movies; both stages are trained together with equal weights. FuxiCTR reads
+the newest 50 by multi-head attention, whose mask is off by one event, `lmn_tf` by the attention of
+DIN. For the other settings and the measurement see `workload/fuxictr_race.py`. FuxiCTR fails on
+batches without a history of 50, such as those of `--quick`.
 """
 
 import sys
 
 from workload.fuxictr_race import build_fuxictr, build_ours, race  # noqa: F401
 
-# Our options, FuxiCTR's.
+# Options of lmn_tf and of FuxiCTR.
 SETTINGS = {
     "as FuxiCTR sets it up": (
         {

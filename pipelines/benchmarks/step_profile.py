@@ -1,8 +1,8 @@
-"""Where the time of a training step of LMN goes, in percent of the time spent in kernels.
+"""Parts of a training step of LMN, in percent of the time in kernels.
 
-One step of `fit` on batches that are kept in memory: batch 512, histories of 50, memory values 32
-wide. `--before FOLDER` names another checkout of the package, whose step is profiled beside; one
-of commit 10aea9e is made by `git worktree add FOLDER 10aea9e`.
+One step of `fit` on batches in memory: batch 512, histories of 50, memory values of width 32.
+`--before FOLDER` also profiles the step of another checkout of the package; for example,
+`git worktree add FOLDER 10aea9e` creates one of commit 10aea9e.
 """
 
 import collections
@@ -16,7 +16,7 @@ from workload import compiled_model, spec_of, training_steps, write_log
 
 PROFILED_STEPS = 5
 XLA = "CpuExecutable::ExecuteAsyncOnStream"
-# Kind of work, and the kernels that do it, by the first part of their name that fits.
+# Prefixes of the names of kernels, by kind of work; the first match counts.
 KINDS = {
     "search compiled by XLA": (XLA,),
     "top-k": ("TopK",),
@@ -33,7 +33,7 @@ OTHER = "element-wise and other"
 
 
 def build(folder, num_keys, top_k, batch, length, checkout):
-    """A training step of LMN, profiled at the end."""
+    """A training step of LMN that is profiled after the last turn."""
     if checkout:
         sys.path.insert(0, checkout)
     import lmn_tf
@@ -47,7 +47,7 @@ def build(folder, num_keys, top_k, batch, length, checkout):
 
 
 def shares(step):
-    """Percent of the time in kernels by kind, the largest first, and what is not worth a column."""
+    """Percentage of the time in kernels, by kind of work."""
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
@@ -76,12 +76,12 @@ def time_by_kind(folder):
 
 
 def kind_of(name):
-    """The kind of work of an event, or `None` for what is no kernel (`NAME:KERNEL#...`)."""
+    """The kind of work of an event, or `None` if it is no kernel (`NAME:KERNEL#...`)."""
     if name.startswith(XLA):
         return "search compiled by XLA"
     node, colon, kernel = name.split("#")[0].rpartition(":")
     is_kernel = colon and not node.endswith(":") and kernel.isidentifier()
-    # What calls a function contains its kernels, which have events of their own.
+    # Calls contain kernels that have separate events.
     if not is_kernel or kernel.endswith(("Call", "If", "While")):
         return None
     for kind, starts in KINDS.items():
@@ -91,14 +91,14 @@ def kind_of(name):
 
 
 def name_of(folder):
-    """What to call a checkout: by its commit, where Git knows one."""
+    """Label of a checkout: its commit, if it is a Git repository."""
     command = ["git", "-C", folder, "rev-parse", "--short=7", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return f"before ({found.stdout.strip()})" if found.returncode == 0 else "before"
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    return f"before ({process.stdout.strip()})" if process.returncode == 0 else "before"
 
 
 def options_of(parser):
-    parser.add_argument("--before", help="folder of another checkout, to profile beside this one")
+    parser.add_argument("--before", help="folder of another checkout that is profiled as well")
 
 
 def main(argv=None):

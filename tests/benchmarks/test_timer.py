@@ -214,9 +214,9 @@ def test_other_work_is_told(monkeypatch):
     others = machine.OtherWork()
     assert others.share() == pytest.approx(0.4)  # 60 busy, of which 20 ours, of 100
     assert others.share() is None
-    assert _others(0.4) == "other processes took 40% of its time: too much to trust these figures"
-    assert _others(0.01) == "other processes took 1% of its time"
-    assert _others(None) == "it is not known what else it did"
+    assert _others(0.4) == "other processes used 40% of its time: too much for reliable times"
+    assert _others(0.01) == "other processes used 1% of its time"
+    assert _others(None) == "the load by other processes is unknown"
 
 
 def test_processor_time_of_a_process():

@@ -1,7 +1,7 @@
-"""Times contenders side by side, each in a process of its own, and writes one table.
+"""Side-by-side timing of contenders in separate processes, with one table as the result.
 
-A benchmark is a script beside this file. It names builders, functions of the script that prepare
-something and return what one step of it is, and compares them case by case:
+A benchmark is a script in the parent folder. It has builders, which are functions that prepare some
+work and return one step of it, and compares them case by case:
 
     import sys
     from timer import Benchmark, Contender, Work
@@ -29,14 +29,14 @@ something and return what one step of it is, and compares them case by case:
     if __name__ == "__main__":
         sys.exit(main())
 
-How it measures. Each contender of a case is built in its own worker process (libraries that bring
-their own threads do not fight, and peak memory is one contender's). Then the workers take turns: A,
-B, C, A, B, C, ..., so a machine that slows down slows all of them. Of each turn the first step is
-not measured; its figure is the median of the others. The table shows the median over turns, the
-quartiles, and the ratio to the first contender of the case, formed turn by turn. Every case starts
-with fresh workers.
+Each contender of a case is built in a separate worker process, so that the threads of libraries do
+not compete, and peak memory is that of one contender. Then the workers take turns: A, B, C, A, B,
+C, ..., so that other load on the machine slows down all of them. The first step of each turn is not
+measured; the time of a turn is the median of the others. The table shows the median over turns, the
+quartiles, and the ratio to the first contender of the case, computed turn by turn. Every case
+starts new workers.
 
-The first docstring line of a script is what `lmn-tf benchmark` says of it.
+`lmn-tf benchmark` lists the scripts with the first lines of their docstrings.
 """
 
 from timer.benchmark import Benchmark

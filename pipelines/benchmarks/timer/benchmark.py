@@ -11,23 +11,23 @@ import sys
 import tempfile
 from pathlib import Path
 
-from timer.figures import summarise
+from timer.figures import summarize
 from timer.machine import OtherWork, machine, versions
 from timer.table import markdown
 from timer.worker import FOLDER, Failure, Here, Worker
 
-_MOST_STEPS = 50  # of one turn
+_MAX_STEPS = 50  # per turn
 
 
 class Benchmark:
-    """One run of a benchmark script: reads its command line, collects its cases, writes its table.
+    """One run of a benchmark script: its command line, cases and table.
 
     Args:
         script: Path of the script, `__file__`.
         description: The script's docstring.
-        argv: List of strings. Defaults to `None`: those of the process.
-        add_options: Function that adds the script's own options to an `argparse` parser; their
-            values are then in `options`. Defaults to `None`.
+        argv: List of strings. Command line arguments. Defaults to `None`: those of the process.
+        add_options: Function that adds options of the script to an `argparse` parser. Their values
+            are then in `options`. Defaults to `None`.
     """
 
     def __init__(self, script, description, argv=None, add_options=None):
@@ -47,19 +47,19 @@ class Benchmark:
         self._others = OtherWork()
 
     def compare(self, case, *contenders, ratio="speed", agree=None, rounds=None, seconds=None):
-        """Times the contenders of one case in turns, and keeps the figures.
+        """Times the contenders of one case in turns.
 
         Args:
             case: String. What the contenders do, with its sizes.
-            *contenders: `Contender`s; the first that can run is what the others are held against.
+            *contenders: `Contender`s. The others are compared with the first one that can run.
             ratio: `"speed"` (time of the first / time of this) or `"time"` (the inverse). Defaults
                 to `"speed"`.
-            agree: Float. Largest difference allowed between the first output and the others, as a
-                part of the first's largest value; more is an error. Defaults to `None`: outputs
-                are not compared.
-            rounds: Integer. Turns of each contender. Defaults to `None`: 11, or what `--rounds`
-                says.
-            seconds: Float. How long a turn shall take about; it has one measured step at least.
+            agree: Float. Largest allowed difference between the first output and each other one,
+                relative to the largest value of the first. A larger one is an error. Defaults to
+                `None`: outputs are not compared.
+            rounds: Integer. Turns of each contender, unless `--rounds` is given. Defaults to
+                `None`: 11, or 3 with `--quick`.
+            seconds: Float. Approximate duration of a turn, which has at least one measured step.
                 Defaults to `None`: 0.5, or 0.02 with `--quick`.
 
         Returns:
@@ -72,13 +72,13 @@ class Benchmark:
         runners, rows = [], []
         try:
             for contender in contenders:
-                self._say(f"{case}: {contender.label}")
+                self._log(f"{case}: {contender.label}")
                 row = {"contender": contender.label}
                 rows.append(row)
                 runner = self._open(contender, row)
                 if runner is not None:
                     runners.append((runner, contender, row))
-            for runner, _, row in runners:  # meanwhile they were built side by side
+            for runner, _, row in runners:  # they are built at the same time
                 _attempt(row, runner.ready)
             self._agree(case, runners, agree)
             turns = self._take_turns(runners, rounds, seconds)
@@ -88,18 +88,18 @@ class Benchmark:
         finally:
             for runner, _, _ in runners:
                 runner.close()
-        summarise(runners, turns, ratio)
+        summarize(runners, turns, ratio)
         result = {"case": case, "ratio": ratio, "contenders": rows}
         self.cases.append(result)
         return result
 
     def leave_out(self, case, label, why):
-        """Adds a row for what is not tried, unless `--only` leaves the case out.
+        """Adds a row for a contender that is not tried, unless `--only` excludes the case.
 
         Args:
-            case: String, as of `compare`.
+            case: String, as in `compare`.
             label: String. The name of the contender.
-            why: String, shown in its row.
+            why: String. The reason, shown in its row.
         """
         if self._is_wanted(case):
             row = {"contender": label, "skipped": why}
@@ -110,10 +110,12 @@ class Benchmark:
         self.notes.append(text)
 
     def finish(self):
-        """Prints the table, writes it where it belongs, and returns the exit status."""
+        """Prints the table, writes it to the output folder, and returns the exit status."""
         if not self.cases:
-            said = f"`--only` must be in the title of a case. Received: only={self.options.only!r}"
-            print(f"lmn-tf: benchmark {self.name}: {said}", file=sys.stderr)
+            message = (
+                f"`--only` must be in the title of a case. Received: only={self.options.only!r}"
+            )
+            print(f"lmn-tf: benchmark {self.name}: {message}", file=sys.stderr)
             return 2
         result = {
             "name": self.name,
@@ -135,7 +137,7 @@ class Benchmark:
 
             write_json(Path(output) / f"{self.name}.json", result)
             write_text(Path(output) / f"{self.name}.md", text)
-            self._say(f"written to {output}/{self.name}.md and {self.name}.json")
+            self._log(f"written to {output}/{self.name}.md and {self.name}.json")
         failed = [row for case in self.cases for row in case["contenders"] if "failed" in row]
         return 1 if failed else 0
 
@@ -161,14 +163,14 @@ class Benchmark:
                 if "failed" in row:
                     continue
                 path = f"{folder}/{number}.npy"
-                found = _attempt(row, lambda runner=runner, path=path: runner.output(path))
-                if found is None:  # it has no output, or has failed
+                output = _attempt(row, lambda runner=runner, path=path: runner.output(path))
+                if output is None:  # it has no output, or has failed
                     continue
                 if first is None:
-                    first = found
+                    first = output
                     continue
                 scale = max(float(np.abs(first).max()), 1e-30)
-                row["difference"] = float(np.abs(found - first).max()) / scale
+                row["difference"] = float(np.abs(output - first).max()) / scale
                 if not row["difference"] <= agree:
                     raise RuntimeError(
                         f"{case}: the output of {contender.label} must agree with the first "
@@ -179,29 +181,29 @@ class Benchmark:
         turns = {id(row): [] for _, _, row in runners}
         steps = {}
         for number in range(rounds):
-            self._say(f"turn {number + 1} of {rounds}")
+            self._log(f"turn {number + 1} of {rounds}")
             for runner, _, row in runners:
                 if "failed" in row:
                     continue
                 key = id(row)
                 if key not in steps:
                     _attempt(row, lambda runner=runner: runner.run(1))  # traces and compiles
-                    found = _attempt(row, lambda runner=runner: runner.run(1))
-                    if not found:
+                    times = _attempt(row, lambda runner=runner: runner.run(1))
+                    if not times:
                         continue
-                    steps[key] = min(max(int(seconds / max(found[0], 1e-9)), 1), _MOST_STEPS)
-                found = _attempt(row, lambda runner=runner, key=key: runner.run(steps[key] + 1))
-                if found:
-                    turns[key].append(statistics.median(found[1:]))
+                    steps[key] = min(max(int(seconds / max(times[0], 1e-9)), 1), _MAX_STEPS)
+                times = _attempt(row, lambda runner=runner, key=key: runner.run(steps[key] + 1))
+                if times:
+                    turns[key].append(statistics.median(times[1:]))
         return turns
 
-    def _say(self, text):
+    def _log(self, text):
         if not self.options.quiet:
             print(f"[{self.name}] {text}", file=sys.stderr, flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line, with the nearest option."""
+    """Parser that reports a mistake in one line, with the nearest option."""
 
     def error(self, message):
         from lmn_tf.specs.errors import did_you_mean
@@ -221,13 +223,13 @@ def _parser(name, description):
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="tiny sizes and few turns: does it run at all?")
-    add("--output", help="folder of the table; default: results/ beside it, none with --quick")
+    add("--quick", action="store_true", help="tiny sizes and few turns, to test that it runs")
+    add("--output", help="folder of the table; default: results/, none with --quick")
     add("--json", action="store_true", help="print the figures as JSON")
     add("--rounds", type=int, help="turns of each contender")
-    add("--only", help="only the cases whose title holds this text")
+    add("--only", help="only the cases whose title contains this text")
     add("--quiet", action="store_true", help="no progress on stderr")
-    add("--in-process", action="store_true", help="no workers: for tests, and to find a fault")
+    add("--in-process", action="store_true", help="no workers, for tests and debugging")
     return parser
 
 
@@ -239,7 +241,7 @@ def _has(module, python):
 
 
 def _attempt(row, function):
-    """Calls a function of a runner; what goes wrong becomes the row's, and ends its turns."""
+    """Calls a function of a runner; a failure is stored in the row and ends its turns."""
     try:
         return function()
     except Failure as error:

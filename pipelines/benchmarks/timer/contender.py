@@ -1,4 +1,4 @@
-"""What is timed."""
+"""Contenders of a benchmark and their work."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -7,16 +7,17 @@ from typing import Any
 
 @dataclasses.dataclass
 class Work:
-    """What a builder returns when a bare function would not say enough.
+    """Return value of a builder that has more to report than a step.
 
     Args:
-        step: Function without arguments: does the work once and returns when all is done.
-        examples: Number of examples that a step handles: the table then shows examples a second.
+        step: Function without arguments that does the work once and waits until it is finished.
+        examples: Integer. Number of examples per step; the table then shows examples per second.
             Defaults to `None`.
-        facts: JSON figures that the table shows beside the times. Defaults to none.
-        output: Function without arguments that returns a NumPy array, called before the first step:
-            what contenders must agree on, see `agree` of `Benchmark.compare`. Defaults to `None`.
-        finish: Function without arguments, called after the last step, that returns more facts.
+        facts: Mapping of JSON values for additional columns of the table. Defaults to none.
+        output: Function without arguments that returns a NumPy array. It is called before the
+            first step, and contenders must agree on it, see `agree` of `Benchmark.compare`.
+            Defaults to `None`.
+        finish: Function without arguments that returns more facts, called after the last step.
             Defaults to `None`.
     """
 
@@ -32,15 +33,15 @@ class Contender:
     """One row of a case.
 
     Args:
-        label: String. Its name in the table.
-        build: Function of the benchmark script, found by its name in the worker: takes `arguments`
-            by keyword, returns a `Work` or a bare step function.
-        arguments: Mapping that JSON can carry. Defaults to none.
+        label: String. Name in the table.
+        build: Function of the benchmark script with keyword arguments `arguments`, which returns a
+            `Work` or a step function. Workers import it by its name.
+        arguments: Mapping of JSON values. Defaults to none.
         needs: Tuple of modules without which the contender is left out. Defaults to none.
-        at_least: Float: the target of its ratio to the first contender. Defaults to `None`.
-        at_most: Float: as `at_least`, from above. Defaults to `None`.
-        python: String. The interpreter of its worker. Defaults to `None`: this one.
-        environment: Mapping of environment variables of its worker. Defaults to none.
+        at_least: Float. Target of the ratio to the first contender: a minimum. Defaults to `None`.
+        at_most: Float. As `at_least`, a maximum. Defaults to `None`.
+        python: String. Interpreter of the worker. Defaults to `None`: that of this process.
+        environment: Mapping of environment variables of the worker. Defaults to none.
     """
 
     label: str

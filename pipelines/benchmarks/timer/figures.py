@@ -3,12 +3,12 @@
 import statistics
 
 
-def summarise(runners, turns, ratio):
-    """Puts the figures of each contender's turns into its row.
+def summarize(runners, turns, ratio):
+    """Adds median, quartiles, ratio and target to the row of each contender.
 
     Args:
         runners: List of (runner, `Contender`, row).
-        turns: Mapping from `id(row)` to the seconds of a step, one number a turn.
+        turns: Mapping from `id(row)` to the seconds per step of each turn.
         ratio: `"speed"` or `"time"`.
     """
     first = None
@@ -31,7 +31,7 @@ def summarise(runners, turns, ratio):
 
 
 def _ratios(first, row, ratio):
-    """Ratios turn by turn; of examples a second, where steps may differ in their examples."""
+    """Ratios turn by turn: of examples per second, if both rows have their number."""
     share = 1.0
     if first.get("examples") and row.get("examples"):
         share = row["examples"] / first["examples"]

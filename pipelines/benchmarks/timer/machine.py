@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Processor, versions, load and memory of a benchmark."""
 
 import importlib.metadata
 import os
@@ -10,6 +10,7 @@ PACKAGES = ("lmn_tf", "tensorflow", "keras", "torch", "numpy", "pyarrow", "fuxic
 
 
 def machine():
+    """Processor, cores and operating system, as a dictionary."""
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -27,13 +28,13 @@ def cores():
 
 
 class OtherWork:
-    """Tells which share of the processor's time others have taken since it was made."""
+    """Share of processor time that other processes have used since its creation."""
 
     def __init__(self):
         self._before = _seconds()
 
     def share(self):
-        """A number from 0 to 1, or `None` where the system does not tell."""
+        """A number from 0 to 1, or `None` on systems without this statistic."""
         now = _seconds()
         if self._before is None or now is None:
             return None
@@ -42,7 +43,7 @@ class OtherWork:
 
 
 def _seconds():
-    """Processor seconds of the machine, those that were busy, and those of us and our workers."""
+    """Processor seconds of the machine: in all, busy, and of this process and its workers."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     except OSError:
@@ -56,22 +57,23 @@ def _seconds():
 
 
 def versions():
-    found = {"python": platform.python_version()}
+    """Versions of Python and of the installed packages, as a dictionary."""
+    result = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            result[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             if name == "lmn_tf":
                 from lmn_tf.version import __version__
 
-                found[name] = __version__
-    return found
+                result[name] = __version__
+    return result
 
 
 def cpu_seconds(process):
-    """Processor seconds that a process, given by its id, has taken; 0 where nothing tells."""
+    """Processor seconds of a process, given by its id; 0 if the system has no such statistic."""
     try:
-        # The name, in brackets, may hold spaces.
+        # The name, in brackets, may contain spaces.
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
@@ -79,9 +81,9 @@ def cpu_seconds(process):
 
 
 def peak_mib():
-    """Most memory that this process has held, in MiB."""
+    """Peak memory of this process, in MiB."""
     try:
-        # Not `getrusage`: there a child starts from the peak of its parent.
+        # Not `getrusage`, by which a child starts with the peak of its parent.
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
     except (OSError, StopIteration):

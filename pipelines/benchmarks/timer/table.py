@@ -2,7 +2,7 @@
 
 from lmn_tf.training.evaluation.metrics_table import markdown_table
 
-_QUIET = 0.05  # of the machine's time; what others may take while we measure
+_QUIET = 0.05  # allowed share of other processes in the machine's time
 
 
 def markdown(result):
@@ -10,7 +10,7 @@ def markdown(result):
     machine, versions = result["machine"], result["versions"]
     lines = [f"# {result['name']}", "", result["description"], ""]
     if result["quick"]:
-        lines += ["Tiny sizes (`--quick`): these figures mean nothing.", ""]
+        lines += ["Tiny sizes (`--quick`): these times mean nothing.", ""]
     lines += [f"    {result['command']}", ""]
     rows = [cells(case, row) for case in result["cases"] for row in case["contenders"]]
     lines += _table(rows)
@@ -22,22 +22,22 @@ def markdown(result):
         + ", ".join(f"{name} {version}" for name, version in versions.items())
         + ".",
         "",
-        "Median and quartiles over turns; ratios against the first contender of the case, turn by "
-        "turn; most memory that the process of a contender has held, until built and in all.",
+        "Median and quartiles over turns; ratios to the first contender of the case, computed turn "
+        "by turn; peak memory of the process of a contender, when it was built and in all.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _others(share):
-    """How quiet the machine was, and what that means."""
+    """Share of other processes, with a warning if it is large."""
     if share is None:
-        return "it is not known what else it did"
-    text = f"other processes took {share:.0%} of its time"
-    return text if share < _QUIET else f"{text}: too much to trust these figures"
+        return "the load by other processes is unknown"
+    text = f"other processes used {share:.0%} of its time"
+    return text if share < _QUIET else f"{text}: too much for reliable times"
 
 
 def cells(case, row):
-    """One line of the table, as a mapping from column to text."""
+    """One row of the table, as a mapping from column to text."""
     line = {"case": case["case"], "contender": row["contender"]}
     for kind in ("skipped", "failed"):
         if kind in row:
@@ -66,19 +66,19 @@ def cells(case, row):
 
 def _table(rows):
     columns = {name: None for row in rows for name in row}
-    # Facts and targets of later cases come last; the usual columns keep their order.
+    # Common columns first, then facts and targets in order of appearance.
     usual = ("case", "contender", "ms", "ms quartiles", "examples/s")
     columns = [*(c for c in usual if c in columns), *(c for c in columns if c not in usual)]
     return markdown_table(columns, [[row.get(name, "") for name in columns] for row in rows])
 
 
-def _range(found, factor, form=None):
-    low, high = found["q1"] * factor, found["q3"] * factor
+def _range(spread, factor, form=None):
+    low, high = spread["q1"] * factor, spread["q3"] * factor
     return " - ".join(form.format(x) if form else _number(x) for x in (low, high))
 
 
 def _number(value):
-    """A number with about three digits, or other values as they are."""
+    """A number with about three digits; other values as text."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int) or abs(value) >= 1000:

@@ -1,4 +1,4 @@
-"""Runs a contender: in a worker process, or in this one."""
+"""Runners of contenders, in worker processes or in this process."""
 
 import contextlib
 import importlib.util
@@ -22,7 +22,7 @@ _SERVE = (
 
 
 class Failure(Exception):
-    """What a contender died of."""
+    """Failure of a contender, with the last line that it printed."""
 
 
 class Here:
@@ -57,7 +57,7 @@ class Here:
 
 
 class Worker:
-    """A contender built in a process of its own, driven by lines of JSON."""
+    """A contender in a separate process, controlled by lines of JSON."""
 
     def __init__(self, script, contender):
         self._log = tempfile.TemporaryFile()
@@ -106,7 +106,7 @@ class Worker:
         self._log.close()
 
     def _ask(self, *command):
-        with contextlib.suppress(BrokenPipeError):  # it has died: the answer says of what
+        with contextlib.suppress(BrokenPipeError):  # it has ended: `_answer` raises the reason
             print(json.dumps(command), file=self._process.stdin, flush=True)
         return self._answer()
 
@@ -123,19 +123,19 @@ class Worker:
 
 
 def _environment():
-    """The environment of workers: they find the package where this process has found it."""
+    """Environment of workers, in which they import the package of this process."""
     environment = dict(os.environ)
-    found = importlib.util.find_spec("lmn_tf")
-    if found is not None:
-        root = str(Path(found.origin).resolve().parent.parent)
+    package = importlib.util.find_spec("lmn_tf")
+    if package is not None:
+        root = str(Path(package.origin).resolve().parent.parent)
         paths = [root, *filter(None, [environment.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
     return environment
 
 
 def serve(script, function, arguments):
-    """The worker's side: builds a contender, then answers commands until its input ends."""
-    # What libraries print must not mix with the answers.
+    """Builds a contender in a worker and answers commands until the input ends."""
+    # Output of libraries must not mix with the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
@@ -152,11 +152,11 @@ def serve(script, function, arguments):
         if command == "run":
             answer(here.run(*rest))
         elif command == "output":
-            found = here.output(*rest)
-            if found is not None:
+            output = here.output(*rest)
+            if output is not None:
                 import numpy as np
 
-                np.save(*rest, np.asarray(found))
-            answer(found is not None)
+                np.save(*rest, np.asarray(output))
+            answer(output is not None)
         else:
             answer({**here.finish(), "built_mib": built, "peak_mib": peak_mib()})

@@ -1,4 +1,4 @@
-"""A click log of any size, MovieLens 1M for two packages, and training steps on them."""
+"""Data and training steps of benchmarks: a click log of any size, and MovieLens 1M."""
 
 from workload.auc import auc
 from workload.click_log import spec_of, write_log

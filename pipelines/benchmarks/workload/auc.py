@@ -1,12 +1,12 @@
-"""The area under the ROC curve, for all contenders alike."""
+"""The area under the ROC curve, the same for all contenders."""
 
 
 def auc(labels, scores):
-    """Share of pairs of a positive and a negative row in the right order; ties count half.
+    """Share of correctly ordered pairs of a positive and a negative row; ties count half.
 
     Args:
         labels: Array of 0 and 1.
-        scores: Array as long as `labels`.
+        scores: Array of the same length as `labels`.
     """
     import numpy as np
 

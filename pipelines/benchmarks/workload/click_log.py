@@ -1,4 +1,4 @@
-"""A random click log with histories of any length, written in a moment."""
+"""A random click log with histories of any length, written within seconds."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ _START = 1_700_000_000
 
 
 def spec_of(length, inline=False, elapsed=True):
-    """The feature spec of a log: histories 32 wide, by reference or as lists in each row.
+    """The feature spec of a log, with histories of width 32, by reference or as lists in each row.
 
     Args:
-        length: Integer. Longest history.
-        inline: Boolean. Defaults to `False`: by reference.
-        elapsed: Boolean. Whether events have the time to the request. Defaults to `True`.
+        length: Integer. Length of the longest history.
+        inline: Boolean. Whether rows contain their histories. Defaults to `False`: by reference.
+        elapsed: Boolean. Whether events have an elapsed time. Defaults to `True`.
 
     Returns:
-        A `FeatureSpec` whose vocabularies are to be learned.
+        `FeatureSpec` without learned vocabularies.
     """
     from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -55,12 +55,12 @@ def write_log(folder, rows, length, shortest=None, inline=False, rows_per_user=N
     Args:
         folder: Path of the folder to write to.
         rows: Integer. Number of rows.
-        length: Integer. Longest history.
-        shortest: Integer. Shortest history; rows are then in the order of their histories'
-            lengths. Defaults to `None`: all have the same length.
-        inline: Boolean. Whether each row holds its history. Defaults to `False`.
-        rows_per_user: Integer. Rows of each user, whose histories grow by one event from row to
-            row, the last one to `length`. Defaults to `None`: users and histories are random.
+        length: Integer. Length of the longest history.
+        shortest: Integer. Length of the shortest history; rows are then sorted by the length of
+            their history. Defaults to `None`: all have the same length.
+        inline: Boolean. Whether rows contain their histories. Defaults to `False`.
+        rows_per_user: Integer. Rows of each user, whose histories grow by one event per row up to
+            `length`. Defaults to `None`: users and histories are random.
     """
     import numpy as np
     import pyarrow as pa
@@ -68,7 +68,7 @@ def write_log(folder, rows, length, shortest=None, inline=False, rows_per_user=N
 
     random = np.random.default_rng(1)
     users = max(rows // (rows_per_user or 20), 1)
-    # A user has twice the events of a history: so histories of its rows differ.
+    # A user has more events than a history, so that the histories of its rows differ.
     past = 2 * length
     items = (random.random((users, past)) ** 2 * ITEMS).astype(np.int64)
     times = _START + np.sort(random.integers(0, 10**6, (users, past)), axis=1)
@@ -100,10 +100,10 @@ def write_log(folder, rows, length, shortest=None, inline=False, rows_per_user=N
         flat = np.repeat(user * past + count - kept, kept) + within
         offsets = pa.array(np.append(0, ends).astype(np.int32))
         for name, values in (("item_id", items), ("time", times)):
-            taken = pa.array(values.ravel()[flat])
-            columns[f"history_{name}"] = pa.ListArray.from_arrays(offsets, taken)
-        taken = pa.array((items % CATEGORIES).ravel()[flat])
-        columns["history_category"] = pa.ListArray.from_arrays(offsets, taken)
+            column = pa.array(values.ravel()[flat])
+            columns[f"history_{name}"] = pa.ListArray.from_arrays(offsets, column)
+        column = pa.array((items % CATEGORIES).ravel()[flat])
+        columns["history_category"] = pa.ListArray.from_arrays(offsets, column)
     else:
         columns["event_count"] = count
         events = pa.table(

@@ -1,14 +1,14 @@
-"""One epoch of a model on MovieLens 1M, here and in FuxiCTR: examples a second and test AUC.
+"""One epoch of a model on MovieLens 1M in both packages: examples per second and test AUC.
 
-Both packages train on the same rows with the same ids, histories of 100 movies, embeddings of 32
-and batches of 1,024. End to end, each reads its own files through its own loader, as its user
-would: FuxiCTR's `LongCTRDataLoader` with one worker process (its default), `make_dataset` here;
-histories are by reference in both. The step alone trains on batches that are kept in memory.
-FuxiCTR trains all weights with Adam at 0.001; `lmn_tf` the dense ones, and its tables with row-wise
-Adagrad at 0.05, its defaults. FuxiCTR gives each weight the initial values of its own choice, too.
+Both packages train on the same rows with the same ids, histories of 100 movies, embeddings of width
+32 and batches of 1,024. End to end, each package reads its own files with its own loader:
+FuxiCTR with `LongCTRDataLoader` and one worker process (the default), `lmn_tf` with `make_dataset`.
+Histories are by reference in both. The step alone trains on batches in memory. FuxiCTR trains all
+weights with Adam at 0.001; `lmn_tf` so trains the dense weights, and the tables with row-wise
+Adagrad at 0.05 (its defaults). Initial weights are also the defaults of each package.
 
-Needs what `lmn-tf prepare movielens-1m` wrote: `--data FOLDER`, else `movielens_1m` in the folder
-that LMN_TF_PREPARED names, else `data/movielens_1m`.
+It needs the output of `lmn-tf prepare movielens-1m`: in the folder of `--data`, else in
+`movielens_1m` of the folder named by LMN_TF_PREPARED, else in `data/movielens_1m`.
 """
 
 import importlib.util
@@ -30,13 +30,13 @@ from workload.training import compiled_model, training_steps
 
 
 class Training:
-    """One epoch of training in pieces, so that what is timed also counts for the test AUC.
+    """One epoch of training in pieces, so that the timed steps also count for the test AUC.
 
     Args:
-        start: Function of a seed that returns a function that makes an iterator over the steps of
-            one epoch (each item is a training step done), and one that gives the test AUC.
-        piece: Integer. Training steps in a piece.
-        seeds: Integer. How many models are trained for the AUC.
+        start: Function of a seed that returns two functions: one returns an iterator over the steps
+            of one epoch (each item is a finished training step), the other the test AUC.
+        piece: Integer. Training steps per piece.
+        seeds: Integer. Number of models that are trained for the AUC.
     """
 
     def __init__(self, start, piece, seeds):
@@ -46,26 +46,26 @@ class Training:
         self._again = False
 
     def piece(self):
-        """Does the next training steps; starts over where the epoch ends."""
+        """Runs the next training steps; starts over at the end of the epoch."""
         for _ in range(self._piece):
             if next(self._steps, None) is None:
                 self._steps, self._again = self._epoch(), True
                 next(self._steps)
 
     def finish(self):
-        """Trains to the end of the epoch, then with the other seeds; returns the AUCs."""
-        found = []
+        """Finishes the epoch, trains with the other seeds, and returns the AUCs."""
+        aucs = []
         for seed in range(1, self._seeds + 1):
             if seed > 1 or self._again:
                 self._epoch, self._test = self._start(seed)
                 self._steps = self._epoch()
             for _ in self._steps:
                 pass
-            found.append(self._test())
-        if not found:
+            aucs.append(self._test())
+        if not aucs:
             return {}
-        mean = sum(found) / len(found)
-        return {"test AUC": f"{mean:.4f}", "AUC by seed": " ".join(f"{one:.4f}" for one in found)}
+        mean = sum(aucs) / len(aucs)
+        return {"test AUC": f"{mean:.4f}", "AUC by seed": " ".join(f"{value:.4f}" for value in aucs)}
 
 
 def build_ours(model, folder, options, sizes, piece, seeds, rows, alone):
@@ -108,7 +108,7 @@ def build_ours(model, folder, options, sizes, piece, seeds, rows, alone):
 
 
 def build_fuxictr(model, folder, options, sizes, piece, seeds, workers, alone):
-    """FuxiCTR's, from its model zoo: pieces of an epoch, or the training step alone."""
+    """The model of FuxiCTR's zoo: pieces of an epoch, or the training step alone."""
     import importlib
     import itertools
 
@@ -145,7 +145,7 @@ def build_fuxictr(model, folder, options, sizes, piece, seeds, workers, alone):
             verbose=0,
             **options,
         )
-        # What `fit` sets before its loop, which is this one without the checkpoints.
+        # Set by `fit` before its loop; the loop below is the same without checkpoints.
         network._max_gradient_norm, network._batch_index = 10.0, 0
         data, test_data = loader("train", True), loader("test", False)
 
@@ -155,8 +155,8 @@ def build_fuxictr(model, folder, options, sizes, piece, seeds, workers, alone):
                 yield network.train_step(batch).item()
 
         def test():
-            place = test_data.dataset.column_index["like"]
-            return auc(test_data.dataset.darray[:, place], network.predict(test_data))
+            column = test_data.dataset.column_index["like"]
+            return auc(test_data.dataset.darray[:, column], network.predict(test_data))
 
         epoch.data = data
         return epoch, test
@@ -170,7 +170,7 @@ def build_fuxictr(model, folder, options, sizes, piece, seeds, workers, alone):
 
 
 def fuxictr_features(sizes):
-    """The columns in the words of FuxiCTR's feature map."""
+    """The columns as a feature map of FuxiCTR."""
 
     def column(name, source, **more):
         return {"source": source, "vocab_size": sizes[name], "padding_idx": 0, **more}
@@ -179,7 +179,7 @@ def fuxictr_features(sizes):
     for name in ("user_id", "age", "gender", "occupation"):
         features[name] = column(name, "user", type="categorical")
     features["movie_id"] = column("movie_id", "item", type="categorical")
-    # Not of the source "item", as those are read for the whole history, too.
+    # Not of the source "item": columns of items are also read for the whole history.
     features["genres"] = column(
         "genres",
         "context",
@@ -220,10 +220,10 @@ def contenders(model, setting, folders, sizes, options, alone, quick):
 
 
 def compare_aucs(benchmark, case, result):
-    """Says how far the test AUCs are apart."""
-    found = [row.get("facts", {}).get("test AUC") for row in (result or {}).get("contenders", ())]
-    if len(found) == 2 and None not in found:
-        difference = float(found[1]) - float(found[0])
+    """Adds a note on the difference of the test AUCs."""
+    aucs = [row.get("facts", {}).get("test AUC") for row in (result or {}).get("contenders", ())]
+    if len(aucs) == 2 and None not in aucs:
+        difference = float(aucs[1]) - float(aucs[0])
         met = "met" if difference >= -0.001 else "missed"
         benchmark.note(
             f"{case}: our test AUC is {difference:+.4f} against FuxiCTR's; target: not lower by "
@@ -236,10 +236,10 @@ def race(script, text, argv, model, settings):
 
     Args:
         script: Path of the benchmark.
-        text: Its docstring.
-        argv: Its arguments.
-        model: String. The model's name in FuxiCTR's zoo; in lower case, ours.
-        settings: Mapping from what a setting is called to our options and FuxiCTR's.
+        text: Docstring of the benchmark.
+        argv: Command line arguments.
+        model: String. Name of the model in FuxiCTR's zoo, and in lower case in `lmn_tf`.
+        settings: Mapping from the name of a setting to the options of `lmn_tf` and of FuxiCTR.
 
     Returns:
         The exit status.

@@ -1,19 +1,19 @@
-"""MovieLens 1M as both contenders of a benchmark read it: same rows, ids and histories."""
+"""MovieLens 1M with the same rows, ids and histories for `lmn_tf` and FuxiCTR."""
 
 import json
 from pathlib import Path
 
 SPEC = Path(__file__).resolve().parents[3] / "feature_specs" / "movielens_1m.yaml"
-GENRES = 6  # most genres of a movie
+GENRES = 6  # maximum per movie
 
 
 def movielens_spec(length, dim):
-    """The feature spec of MovieLens 1M with all embeddings `dim` wide and histories of movies.
+    """The feature spec of MovieLens 1M with embeddings of width `dim` and histories of movies.
 
-    Histories are movies alone (the shipped spec adds whether each was liked), as DIN reads them.
+    Events have a single field, the movie; the spec in `feature_specs` adds whether it was liked.
 
     Args:
-        length: Integer. Longest history.
+        length: Integer. Length of the longest history.
         dim: Integer. Width of every embedding.
     """
     from lmn_tf.specs.feature_spec import FeatureSpec
@@ -28,7 +28,7 @@ def movielens_spec(length, dim):
 
 
 def write_tiny_movielens(folder):
-    """Prepares a made-up MovieLens of 40 users and 30 movies in `folder`, which must be new."""
+    """Prepares random data of 40 users and 30 movies in `folder`, which must not exist."""
     import numpy as np
 
     from lmn_tf.data.preparers import prepare
@@ -51,17 +51,17 @@ def write_tiny_movielens(folder):
 
 
 def write_for_fuxictr(folder, output, length, dim, rows=None):
-    """Writes prepared rows as the loader for long histories of FuxiCTR reads them.
+    """Writes prepared rows for the loader of FuxiCTR for long histories.
 
-    Ids are those that the encoder gives. A history is a reference in both: the row names its user
-    and how many of the user's events precede it.
+    Ids are those of the encoder. Histories are by reference in both: a row has its user and the
+    number of the user's events before it.
 
     Args:
         folder: Path of the prepared data.
         output: Path of the folder to write to.
-        length: Integer. Longest history.
+        length: Integer. Length of the longest history.
         dim: Integer. Width of every embedding.
-        rows: Integer. Only the first rows of training and test. Defaults to `None`: all.
+        rows: Integer. Number of rows of training and test, from the first. Defaults to `None`: all.
     """
     import numpy as np
     import pyarrow as pa
@@ -112,7 +112,7 @@ def _rows(spec, files, events, limit):
     columns = {name: values.astype(np.int64) for name, values in columns.items()}
     genres = pa.FixedSizeListArray.from_arrays(columns.pop("genres").ravel(), GENRES)
     names = ["user_id", "history_count"]
-    raw = [parquet.read_table(one, columns=names) for one in match_files(files)]
+    raw = [parquet.read_table(file, columns=names) for file in match_files(files)]
     raw = pa.concat_tables(raw).slice(0, limit)
     first, _ = events.find(
         raw["user_id"].combine_chunks(), SourceLocation.of_rows(files, "user_id", 0)

@@ -1,17 +1,17 @@
-"""Models on the click log, and the step that `fit` takes for each batch."""
+"""Models on the click log, and their training steps."""
 
 _HEAD = {"hidden_units": (200, 80)}
 _QUICK = {"num_keys": 10, "top_k": 4}
 
 
 def options_of(name, quick):
-    """The options of a model in a benchmark: its defaults, and with `quick` a tiny memory.
+    """Options of a model in a benchmark: the defaults, or with `quick` a tiny memory.
 
     Args:
-        name: String. A model of the registry.
+        name: String. Name of the model.
         quick: Boolean. Whether sizes are tiny.
     """
-    # No TensorFlow in the process that asks.
+    # Imported here: the calling process does not load TensorFlow.
     from lmn_tf.models import registry
 
     known = registry.options(name) if quick else {}
@@ -19,11 +19,11 @@ def options_of(name, quick):
 
 
 def compiled_model(name, spec, **options):
-    """A model of the registry, built and compiled as users do.
+    """A built and compiled model.
 
     Args:
-        name: String. A model of the registry.
-        spec: `FeatureSpec` whose vocabularies are learned.
+        name: String. Name of the model.
+        spec: `FeatureSpec` with learned vocabularies.
         **options: Options of the model.
     """
     from lmn_tf.models import registry
@@ -36,18 +36,18 @@ def compiled_model(name, spec, **options):
 
 
 def training_steps(model, dataset, batches):
-    """The function that trains on the next of the first `batches`, over and over, as `fit` does.
+    """Function that runs one training step of `fit`, cycling over the first batches.
 
     Args:
         model: A compiled `keras.Model`.
         dataset: `tf.data.Dataset`; its batches are kept in memory.
-        batches: Integer. How many are used.
+        batches: Integer. Number of batches.
     """
     import tensorflow as tf
 
     dataset = dataset.take(batches).cache().repeat()
     strategy = model.distribute_strategy
-    if isinstance(strategy, tf.distribute.MirroredStrategy):  # Each device takes its share.
+    if isinstance(strategy, tf.distribute.MirroredStrategy):  # one shard per device
         dataset = strategy.experimental_distribute_dataset(dataset)
     iterator = iter(dataset)
     model.make_train_function()
