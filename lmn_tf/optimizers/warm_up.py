@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -44,7 +45,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         self.learning_rate = learning_rate
         self.warmup_steps = warmup_steps
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         step = keras.ops.cast(step, "float32")
         after = keras.ops.maximum(step - self.warmup_steps, 0.0)
         rate = self.learning_rate(after) if callable(self.learning_rate) else self.learning_rate

@@ -28,9 +28,9 @@ class IdNames:
             learned = spec.assets.statistics.get(column.key, {}).get("quantiles")
             self._boundaries = learned if column.bucketize.learned else column.bucketize.bucketize
 
-    def __call__(self, id_) -> str:
+    def __call__(self, id_: int) -> str:
         """Returns the name of an id."""
-        id_ = int(id_)
+        id_ = int(id_)  # It may be a NumPy integer.
         if id_ < len(RESERVED):
             return RESERVED[id_]
         index, column = id_ - len(RESERVED), self._column

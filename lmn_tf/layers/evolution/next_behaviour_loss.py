@@ -168,11 +168,11 @@ class NextBehaviourLoss(HistoryLayer):
         total = tf.reduce_sum(weights)
         return tf.reduce_sum(weights * loss) / tf.maximum(total, 1.0), total
 
-    def _logits(self, state, behaviour, weights):
+    def _logits(self, state, behavior, weights):
         if self.mlp is None:
-            logits = tf.reduce_sum(state * behaviour, axis=-1)
+            logits = tf.reduce_sum(state * behavior, axis=-1)
         else:
-            inputs = tf.concat([state, behaviour], axis=-1)
+            inputs = tf.concat([state, behavior], axis=-1)
             logits = self.mlp(inputs, mask=weights, training=True)[:, 0]
         return tf.cast(logits, tf.float32)
 

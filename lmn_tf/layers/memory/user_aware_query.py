@@ -106,24 +106,24 @@ class UserAwareQuery(HistoryLayer):
         return positions.put(queries) if windows is None else queries
 
     def query(
-        self, behaviours: tf.Tensor, user: tf.Tensor | None, positions: ValidPositions
+        self, events: tf.Tensor, user: tf.Tensor | None, positions: ValidPositions
     ) -> tf.Tensor:
         """Computes the queries of the valid positions.
 
         Args:
-            behaviours: Float tensor of shape `(E, d)`: the valid behaviors, each once.
+            events: Float tensor of shape `(E, d)`: the valid events, each once.
             user: Float tensor of shape `(batch, du)` or `None`.
             positions: `ValidPositions` or `Windows` of the rows into them.
 
         Returns:
             Float tensor of shape `(E, d)`.
         """
-        x = tf.matmul(behaviours, self.kernel[: behaviours.shape[-1]])  # (E, units)
+        x = tf.matmul(events, self.kernel[: events.shape[-1]])  # (E, units)
         if user is None:
             return self._upper_layers(x + self.bias)
         # The bias is added per row: this takes fewer additions, and TensorFlow 2.21 would fuse
         # product, bias, sum and ReLU into an operation without a name, with a warning.
-        constant = self._user_part(user, behaviours.shape[-1]) + self.bias  # (batch, units)
+        constant = self._user_part(user, events.shape[-1]) + self.bias  # (batch, units)
         return self._upper_layers(x + positions.of_events(constant))
 
     def query_rows(self, items: tf.Tensor, user: tf.Tensor | None) -> tf.Tensor:

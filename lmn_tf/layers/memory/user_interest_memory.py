@@ -342,14 +342,14 @@ class UserInterestMemory(HistoryLayer):
         state["count"] = windows.event_sum(tf.ones_like(events[:, :1]))
         return state
 
-    def _projected(self, behaviours):
+    def _projected(self, behaviors):
         """Projects the behaviors of all steps at once; this does not depend on the state."""
         width = self.initial_memory.shape[-1]
         kernel, bias = self.controller_kernel[:width], self._gate_bias("controller")[0]
         if self.induction_top_k:
             kernel = tf.concat([kernel, self.channel_kernel[:width]], axis=-1)
             bias = tf.concat([bias, self._gate_bias("channel")[0]], axis=-1)
-        return tf.tensordot(behaviours, kernel, 1) + bias
+        return tf.tensordot(behaviors, kernel, 1) + bias
 
     def _parameters(self):
         """Weights that a step reads; kernels are split so that a GRU multiplies its state once."""

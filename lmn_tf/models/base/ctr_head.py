@@ -25,7 +25,7 @@ class CTRHead(keras.layers.Layer):
         activation: Activation of the hidden layers, `"prelu"` and `"dice"` included.
             Defaults to `"prelu"`.
         dropout: Float. Share of each hidden layer dropped in training. Defaults to `0.0`.
-        batch_norm: Boolean. Whether to batch-normalise the input vector. Defaults to `True`.
+        batch_norm: Boolean. Whether to batch-normalize the input vector. Defaults to `True`.
         num_experts: Integer. Experts of an `ExpertMixture` of `hidden_units` in place of the MLP;
             0 for the MLP. Defaults to `0`.
         tower_units: Tuple of integers. Hidden layers that each label has of its own, behind the

@@ -21,7 +21,7 @@ class DIEN(CTRModel):
     `a_t = softmax_t(score(h_t, v))`, and the last state of a unit whose steps are weighted by
     `a_t`. Padding gets no weight and carries the states; an empty history gives 0.
 
-    In training, an auxiliary loss has `h_t` tell the next behaviour from one of another row of the
+    In training, an auxiliary loss has `h_t` tell the next behavior from one of another row of the
     batch, our choice of negatives; the draws are seeded, and their state is saved. The loss is a
     mean over events that have a next one, where the released code counts padding, too. The units
     are Keras' GRU, and elapsed time is added to every event (our choices).

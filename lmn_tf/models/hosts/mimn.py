@@ -15,11 +15,11 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class MIMN(CTRModel):
-    """A click model that keeps a memory of each user, written behaviour by behaviour.
+    """A click model that keeps a memory of each user, written behavior by behavior.
 
     Computes `logit = MLP(concat[user, item, context, cross, memory(history, target)])`, with one
     `UserInterestMemory` a sequence: a small memory with a controller, a loss that evens out its
-    use, and channels that follow interests over time. What it returns for a user without behaviours
+    use, and channels that follow interests over time. What it returns for a user without behaviors
     is 0.
 
     Rows whose windows begin with the same event share one memory, which is written once; each row
@@ -27,7 +27,7 @@ class MIMN(CTRModel):
     newest events begin elsewhere, and have memories of their own.
 
     For serving, what the memory knows of users is a state that no candidate has a part in: `step`
-    takes new behaviours into it, one or many, and `score` reads it for candidates. Together they
+    takes new behaviors into it, one or many, and `score` reads it for candidates. Together they
     give what calling the model on whole histories gives. Events must then hold nothing that changes
     after them: a time elapsed until the request does, and is as of the step.
 
@@ -44,7 +44,7 @@ class MIMN(CTRModel):
         Float32 logits of shape `(batch, labels)`.
 
     Complexity:
-        `O(d ** 2 + m * d)` a behaviour of a user, one after another, and the same a candidate
+        `O(d ** 2 + m * d)` a behavior of a user, one after another, and the same a candidate
         whatever the length of the history: all else is cached. Parameters are `O(d ** 2)` a
         sequence.
 
@@ -86,7 +86,7 @@ class MIMN(CTRModel):
         ]
 
     def initial_state(self, batch_size: int | tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
-        """State of users without behaviours.
+        """State of users without behaviors.
 
         Args:
             batch_size: Integer, or scalar integer tensor. Number of users.

@@ -1,4 +1,4 @@
-"""User behaviour retrieval for click models."""
+"""User behavior retrieval for click models."""
 
 from typing import Any
 

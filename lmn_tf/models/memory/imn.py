@@ -20,15 +20,15 @@ class IMN(CTRModel):
     """A click model that walks over each history several times, with a memory of the last walk.
 
     Computes `logit = MLP(concat[user, item, context, cross, IterativeMemory(history, target)])`,
-    where behaviours carry an embedding of their position. Each sequence has a memory of its own.
+    where behaviors carry an embedding of their position. Each sequence has a memory of its own.
     The attention multiplies embeddings with each other: where they start small (a table's
-    `initializer_scale`), it may take long until the walks can tell behaviours apart.
+    `initializer_scale`), it may take long until the walks can tell behaviors apart.
     `evaluate` tells how widely each walk's weights spread: `attention_entropy_1`, ... The paper's
     IMN 2P, 3P and 3P+ are 2, 3 and 3 walks with 0, 0 and 3 enhancements.
 
     Where the paper is silent or we differ from it: elapsed time is a row of a table of its own
-    width, times a linear map to the behaviours' width, and then added, where the paper's table is
-    as wide as they are; positions count from the newest behaviour; the attention has 64 hidden
+    width, times a linear map to the behaviors' width, and then added, where the paper's table is
+    as wide as they are; positions count from the newest behavior; the attention has 64 hidden
     units; the two recurrent units are Keras', each with weights of its own, and the map of the last
     memory has no bias; the head is that of all models here.
 

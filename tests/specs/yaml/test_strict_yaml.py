@@ -118,7 +118,7 @@ def test_reads_files(tmp_path):
     assert strict_yaml.load(path)[0] == {"a": 1, "b": 2}
 
 
-def test_missing_file_names_its_neighbour(tmp_path):
+def test_missing_file_names_its_neighbor(tmp_path):
     (tmp_path / "movielens.yaml").write_text("a: 1\n")
     with pytest.raises(
         UserError, match="movilens.yaml: file must exist. Did you mean `.*movielens"

@@ -32,7 +32,7 @@ def test_a_picture_of_use_and_of_none(tmp_path):
         assert (tmp_path / f"{name}.png").read_bytes()[1:4] == b"PNG"
 
 
-def test_neighbours_are_added_up_in_large_memories():
+def test_neighbors_are_added_up_in_large_memories():
     reads = np.arange(600.0**2)
     cells = _cells(reads, 600)
     assert cells.shape == (200, 200) and cells.sum() == reads.sum()

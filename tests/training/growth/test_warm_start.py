@@ -66,7 +66,7 @@ def test_a_run_goes_on_from_another_one(tmp_path, new_data):
     known, now = (spec.assets.vocabularies["item_id"] for spec in (before, after))
     assert now[: len(known)] == known and len(now) == len(known) + 7
     assert after.assets.statistics["price"] == before.assets.statistics["price"]
-    # Batch normalisation has moved by one batch.
+    # Batch normalization has moved by one batch.
     np.testing.assert_allclose(scores(directory.path), scores(trained_run()), atol=0.05)
     values = Checkpoints(directory.checkpoints).latest()[0]
     old = Checkpoints(trained_run() / "checkpoints").latest()[0]

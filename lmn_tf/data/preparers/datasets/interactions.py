@@ -53,8 +53,8 @@ SELECT _user, _item, _time, CAST({label} AS BIGINT) AS _label{names}, _seq FROM 
     )
     engine.drop("log")
     merge_repeats(sources)
-    unlabelled = engine.value("SELECT count(*) FROM events WHERE _label IS NULL")
-    sources.drop("rows without a label, which are events of histories only", unlabelled)
+    unlabeled = engine.value("SELECT count(*) FROM events WHERE _label IS NULL")
+    sources.drop("rows without a label, which are events of histories only", unlabeled)
     if own["category"]:
         first_of_item(engine, own["category"])
     return Plan(

@@ -64,7 +64,7 @@ FROM log""",
         history=("category_id", "behavior"),
         item_columns=("category_id",),
         notes=(
-            f"Positives: {', '.join(positive_behaviors)}; all behaviours are seen in histories.",
+            f"Positives: {', '.join(positive_behaviors)}; all behaviors are seen in histories.",
             "`hour` is Beijing time.",
         ),
     )

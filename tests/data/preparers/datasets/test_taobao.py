@@ -44,11 +44,11 @@ def check(twin, prepared, source, positives=("pv",), every=1):
 
 
 @pytest.mark.parametrize("positives", [("pv",), ("cart", "buy")])
-def test_rows_know_only_strictly_earlier_behaviours(tmp_path, slow_twin, prepared, positives):
+def test_rows_know_only_strictly_earlier_behaviors(tmp_path, slow_twin, prepared, positives):
     check(slow_twin, prepared, write(tmp_path / "taobao"), positives)
 
 
-def test_unknown_behaviour(tmp_path):
+def test_unknown_behavior(tmp_path):
     with pytest.raises(UserError, match="`positive_behaviors` must be of .* Did you mean `buy`"):
         prepare(
             "taobao-userbehavior",
@@ -58,5 +58,5 @@ def test_unknown_behaviour(tmp_path):
         )
 
 
-def test_real_rows_know_only_strictly_earlier_behaviours(data_dir, slow_twin, prepared):
+def test_real_rows_know_only_strictly_earlier_behaviors(data_dir, slow_twin, prepared):
     check(slow_twin, prepared, data_dir / "taobao-userbehavior-sample")
