@@ -65,7 +65,10 @@ class Training:
         if not aucs:
             return {}
         mean = sum(aucs) / len(aucs)
-        return {"test AUC": f"{mean:.4f}", "AUC by seed": " ".join(f"{value:.4f}" for value in aucs)}
+        return {
+            "test AUC": f"{mean:.4f}",
+            "AUC by seed": " ".join(f"{value:.4f}" for value in aucs),
+        }
 
 
 def build_ours(model, folder, options, sizes, piece, seeds, rows, alone):
