@@ -4,85 +4,43 @@ import copy
 
 import numpy as np
 from padded_batch import padded
+from small_spec import small_spec
 
 from lmn_tf.specs.feature_spec import FeatureSpec
 
-KITCHEN_SINK = {
-    "spec_version": 1,
-    "name": "kitchen-sink",
-    "group": "user",
-    "request_time": "time",
-    "labels": [{"name": "click"}],
-    "embedding_dim": 4,
-    "tables": {
+KITCHEN_SINK = small_spec(
+    "kitchen-sink",
+    features={
+        "user": {"lookup": {"hash": 50}},
+        "age": {"transform": ["log1p", {"bucketize": [1, 2]}]},
+        "income": {"transform": "standardize"},
+        "rank": {"transform": "min_max"},
+        "item": {"lookup": {"identity": 40}, "table": "item"},
+        "tags": {"lookup": {"identity": 9}, "table": "tag"},
+        "topics": {"lookup": {"hash": 200}, "table": "topic"},
+        "picture": {"size": 5},
+        "since": {},
+        "hour": {"lookup": {"vocabulary": ["early", "late"]}},
+        "age_x_tags": {"lookup": {"hash": 30}},
+    },
+    fields={
+        "item": {},
+        "tags": {},
+        "topics": {},
+        "hour": {},
+        "elapsed": {},
+        "dwell": {},
+        "sound": {"size": 3},
+    },
+    sequence={"name": "clicks", "max_length": 20},
+    prefix="c",
+    embedding_dim=4,
+    tables={
         "item": {"dim": 6},
         "tag": {"dim": 3, "combiner": "sqrtn"},
         "topic": {"dim": 2, "combiner": "sum", "initializer": "uniform"},
     },
-    "features": [
-        {"name": "user", "role": "user", "kind": "categorical", "lookup": {"hash": 50}},
-        {
-            "name": "age",
-            "role": "user",
-            "kind": "numeric",
-            "transform": ["log1p", {"bucketize": [1, 2]}],
-        },
-        {"name": "income", "role": "user", "kind": "numeric", "transform": "standardize"},
-        {"name": "rank", "role": "item", "kind": "numeric", "transform": "min_max"},
-        {
-            "name": "item",
-            "role": "item",
-            "kind": "categorical",
-            "lookup": {"identity": 40},
-            "table": "item",
-        },
-        {
-            "name": "tags",
-            "role": "item",
-            "kind": "multi_value",
-            "lookup": {"identity": 9},
-            "table": "tag",
-            "weights": "tag_weights",
-        },
-        {
-            "name": "topics",
-            "role": "item",
-            "kind": "multi_value",
-            "lookup": {"hash": 200},
-            "table": "topic",
-        },
-        {"name": "picture", "role": "item", "kind": "vector", "size": 5},
-        {"name": "since", "role": "context", "kind": "elapsed_time"},
-        {
-            "name": "hour",
-            "role": "context",
-            "kind": "categorical",
-            "lookup": {"vocabulary": ["early", "late"]},
-        },
-        {
-            "name": "age_x_tags",
-            "role": "cross",
-            "kind": "cross",
-            "of": ["age", "tags"],
-            "lookup": {"hash": 30},
-        },
-    ],
-    "sequences": [
-        {
-            "name": "clicks",
-            "max_length": 20,
-            "fields": [
-                {"name": "item", "column": "c_item", "like": "item"},
-                {"name": "tags", "column": "c_tags", "like": "tags"},
-                {"name": "topics", "column": "c_topics", "like": "topics"},
-                {"name": "hour", "column": "c_hour", "like": "hour"},
-                {"name": "elapsed", "column": "c_time", "kind": "elapsed_time"},
-                {"name": "dwell", "column": "c_dwell", "kind": "numeric"},
-                {"name": "sound", "column": "c_sound", "kind": "vector", "size": 3},
-            ],
-        }
-    ],
-}
+)
 
 SMALL = {"hidden_units": (8, 4)}
 SMALL_ATTENTION = {**SMALL, "attention_units": (6,)}
@@ -122,7 +80,7 @@ def kitchen_sink_spec(**changes):
 
 
 def slim_spec(**changes):
-    """Returns a spec of the few columns that a model with a memory needs: quick to trace."""
+    """Returns a spec with only the columns that a model with a memory needs: quick to trace."""
     kept = ("user", "item", "tags")
     clicks = KITCHEN_SINK["sequences"][0]
     return kitchen_sink_spec(

@@ -1,86 +1,53 @@
 """A small shop: rows and events of users, their spec, and writers for every format."""
 
-import copy
 import csv
 import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from small_spec import small_spec
 
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 MAX_LENGTH = 12
-
-FEATURES = [
-    {"name": "user", "role": "user", "kind": "categorical", "lookup": {"learn": {}}},
-    {"name": "age", "role": "user", "kind": "numeric", "transform": {"bucketize": [20, 30, 40]}},
-    {
-        "name": "item",
-        "role": "item",
-        "kind": "categorical",
-        "lookup": {"learn": {"min_count": 2}},
-        "table": "item",
-    },
-    {
-        "name": "tags",
-        "role": "item",
-        "kind": "multi_value",
-        "lookup": {"vocabulary": ["red", "green", "blue"]},
-        "weights": "tag_weights",
-        "max_values": 3,
-    },
-    {"name": "price", "role": "item", "kind": "numeric", "default": 2.0, "transform": "log1p"},
-    {"name": "look", "role": "item", "kind": "vector", "size": 3},
-    {"name": "hour", "role": "context", "kind": "categorical", "lookup": {"identity": 24}},
-    {"name": "agent", "role": "context", "kind": "categorical", "lookup": {"hash": 50}},
-    {"name": "since", "role": "context", "kind": "elapsed_time", "unit": "hour"},
-    {
-        "name": "age_x_tags",
-        "role": "cross",
-        "kind": "cross",
-        "of": ["age", "tags"],
-        "lookup": {"hash": 97},
-    },
-]
-FIELDS = [
-    {"name": "item", "column": "h_item", "like": "item"},
-    {"name": "dwell", "column": "h_dwell", "kind": "numeric", "default": -1},
-    {"name": "elapsed", "column": "h_time", "kind": "elapsed_time", "num_buckets": 12},
-]
-NESTED = [
-    {"name": "tags", "column": "h_tags", "like": "tags"},
-    {"name": "look", "column": "h_look", "like": "look"},
-]
-EVENTS = {"file": "events.arrow", "user": "user", "count": "count"}
+_FEATURES = {
+    "user": {"lookup": {"learn": {}}},
+    "age": {"transform": {"bucketize": [20, 30, 40]}},
+    "item": {"lookup": {"learn": {"min_count": 2}}, "table": "item"},
+    "tags": {"lookup": {"vocabulary": ["red", "green", "blue"]}, "max_values": 3},
+    "price": {"default": 2.0, "transform": "log1p"},
+    "look": {"size": 3},
+    "hour": {"lookup": {"identity": 24}},
+    "agent": {"lookup": {"hash": 50}},
+    "since": {"unit": "hour"},
+    "age_x_tags": {"lookup": {"hash": 97}},
+}
+_FIELDS = {"item": {}, "dwell": {"default": -1}, "elapsed": {"num_buckets": 12}}
+_NESTED = {"tags": {}, "look": {}}
+_EVENTS = {"events": {"file": "events.arrow", "user": "user", "count": "count"}}
 
 
 def shop_dict(by_reference=False, keep="newest", nested=True):
     """The spec as plain data."""
-    sequence = {
-        "name": "history",
-        "max_length": MAX_LENGTH,
-        "keep": keep,
-        "fields": FIELDS + (NESTED if nested else []),
-    }
-    if by_reference:
-        sequence["events"] = EVENTS
-    return copy.deepcopy(
-        {
-            "spec_version": 1,
-            "name": "shop",
-            "group": "user",
-            "request_time": "time",
-            "weight": "weight",
-            "labels": [{"name": "click"}, {"name": "buy", "column": "bought"}],
-            "tables": {"item": {"dim": 8}},
-            "features": FEATURES,
-            "sequences": [sequence],
-        }
+    return small_spec(
+        "shop",
+        features=_FEATURES,
+        fields={**_FIELDS, **(_NESTED if nested else {})},
+        sequence={
+            "name": "history",
+            "max_length": MAX_LENGTH,
+            "keep": keep,
+            **(_EVENTS if by_reference else {}),
+        },
+        prefix="h",
+        weight="weight",
+        labels=[{"name": "click"}, {"name": "buy", "column": "bought"}],
+        tables={"item": {"dim": 8}},
     )
 
 
 def shop_spec(**options):
-    """The spec; arguments as of `shop_dict`."""
+    """The spec, with the arguments of `shop_dict`."""
     return FeatureSpec.from_dict(shop_dict(**options))
 
 
