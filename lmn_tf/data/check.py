@@ -79,11 +79,11 @@ def check_files(
         (features, labels, weights), count = _first_batch(whole, files, rows)
         batch = [_texts(whole, features, labels, weights, row) for row in range(_SHOWN_ROWS)]
         batch = batch[: min(count, _SHOWN_ROWS)]
-        notes = tuple(_notes(whole, count))
+        notes = (*_constant_columns(whole, count), *_unknown_values(spec, features))
     return Report(count, columns, problems, batch, notes)
 
 
-def _notes(spec, rows):
+def _constant_columns(spec, rows):
     """Yields a note for each column whose transform divides by the spread of a constant column."""
     for column in spec.features_and_fields():
         figures = spec.assets.statistics.get(column.key, {}) if column.needs_statistics else {}
@@ -95,6 +95,23 @@ def _notes(spec, rows):
                 f"column `{column.data_column}`: `{column.name}` has no spread in the {rows:,} "
                 f"rows read ({figures['min']:.6g} to {figures['max']:.6g}): `{step}` only "
                 "subtracts."
+            )
+
+
+def _unknown_values(spec, features):
+    """Yields a note for each column with values that have the id of unknown values."""
+    for key, column in _columns_by_key(spec):
+        lookup = column.lookup
+        if lookup is None or column.kind == "cross":
+            continue
+        # Vocabularies that were learned from these rows do not show what is unknown to a run.
+        if lookup.learn is not None and spec.lookup_key(column) not in spec.assets.vocabularies:
+            continue
+        unknown, count = np.count_nonzero(features[key] == 1), np.count_nonzero(features[key])
+        if unknown:
+            yield (
+                f"column `{column.data_column}`: {unknown:,} of {count:,} values of `{key}` are "
+                "unknown or missing (id 1)."
             )
 
 
@@ -161,7 +178,7 @@ def _texts(spec, features, labels, weights, row):
     """Returns one row of a batch as short texts."""
     if row >= len(labels):
         return {}
-    vocabularies = _vocabularies(spec)
+    vocabularies = {key: spec.vocabulary(column) for key, column in _columns_by_key(spec)}
     texts = {}
     for name, values in _row(spec, features, row).items():
         if name.endswith("/length"):
@@ -188,15 +205,14 @@ def _row(spec, features, row):
     return {name: values[windows.get(name, row)] for name, values in features.items()}
 
 
-def _vocabularies(spec):
-    vocabularies = {}
-    for feature in spec.features:
-        vocabularies[feature.name] = spec.vocabulary(feature)
+def _columns_by_key(spec):
+    """Returns pairs of a key of batches and its column."""
+    pairs = [(feature.name, feature) for feature in spec.features]
     for sequence in spec.sequences:
         for field in sequence.fields:
             column = spec.resolved_field(sequence, field)
-            vocabularies[f"{sequence.name}/{field.name}"] = spec.vocabulary(column)
-    return vocabularies
+            pairs.append((f"{sequence.name}/{field.name}", column))
+    return pairs
 
 
 def _text(value, vocabulary):

@@ -97,9 +97,36 @@ def test_a_column_without_spread_is_noted(tmp_path):
     price = next(one for one in plain["features"] if one["name"] == "price")
     price["transform"] = "standardize"
     files = write_parquet(tmp_path, [{**row, "price": 10.01} for row in ROWS])
-    report = check_files(FeatureSpec.from_dict(plain), files)
-    assert report.notes == (
+    note = (
         "column `price`: `price` has no spread in the 60 rows read (10.01 to 10.01): "
-        "`standardize` only subtracts.",
+        "`standardize` only subtracts."
     )
-    assert check_files(FeatureSpec.from_dict(plain), write_parquet(tmp_path, ROWS)).notes == ()
+    assert note in check_files(FeatureSpec.from_dict(plain), files).notes
+    notes = check_files(FeatureSpec.from_dict(plain), write_parquet(tmp_path, ROWS)).notes
+    assert not any("spread" in note for note in notes)
+
+
+@pytest.mark.parametrize("by_reference", [False, True])
+def test_unknown_values_of_each_column_are_counted(tmp_path, by_reference):
+    write_events(tmp_path, EVENTS)
+    rows = [{**row, "hour": 24 if index < 7 else 3} for index, row in enumerate(ROWS)]
+    spec = shop_spec(by_reference=by_reference)
+    spec.assets.vocabularies["user"] = ["u1", "u2"]
+    strangers = sum(row["user"] not in ("u1", "u2") for row in rows)
+    tags = [tag for row in rows for tag in row["tags"][:3]]
+    notes = check_files(spec, write_parquet(tmp_path, rows)).notes
+    assert notes[:3] == (
+        f"column `user`: {strangers} of 60 values of `user` are unknown or missing (id 1).",
+        f"column `tags`: {tags.count('grey')} of {len(tags)} values of `tags` are unknown or "
+        "missing (id 1).",
+        "column `hour`: 7 of 60 values of `hour` are unknown or missing (id 1).",
+    )
+    # That of `item` is learned from the checked rows; hashes and crosses know every value.
+    assert [note.split("`")[3] for note in notes[3:]] == ["history/tags"]
+
+
+def test_no_note_without_unknown_values(tmp_path):
+    rows = [{**row, "tags": ["red"], "tag_weights": [1.0], "h_tags": []} for row in ROWS]
+    spec = shop_spec(nested=False)
+    spec.assets.vocabularies.update(user=list(EVENTS), item=list(range(50)))
+    assert check_files(spec, write_parquet(tmp_path, rows)).notes == ()
