@@ -138,7 +138,7 @@ def check_pipeline(
     try:
         spec.check_features(features)
     except UserError as error:
-        where = marks.place(("train", "early_stopping", "monitor"), path)
+        where = marks.location(("train", "early_stopping", "monitor"), path)
         raise UserError(error.message, *where) from None
     return features
 
@@ -159,13 +159,13 @@ def _named_file(path, kind, owner, marks, key):
     if not path.is_file():
         raise UserError(
             f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, {no_file(path)}",
-            *marks.place((key,), owner),
+            *marks.location((key,), owner),
         )
     actual_kind, spec, own_marks = spec_file.load(path)
     if actual_kind != kind:
         raise UserError(
             f"`{key}` must be the path of a {kind}. Received: {key}={str(path)!r}, a {actual_kind}",
-            *marks.place((key,), owner),
+            *marks.location((key,), owner),
         )
     if kind == "feature spec":
         check_feature_spec(spec, path, own_marks)

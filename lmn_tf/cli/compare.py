@@ -40,7 +40,7 @@ def compare(
 
     spec = ComparisonSpec.load(comparison)
     if output:
-        spec = dataclasses.replace(spec, output=output).with_source(spec.base_dir, *spec.place)
+        spec = dataclasses.replace(spec, output=output).with_source(spec.base_dir, *spec.source)
     runs = Comparison(spec, range(1, seeds + 1) if seeds else None, in_process=in_process)
     let_xla_select_k()
     if in_process:

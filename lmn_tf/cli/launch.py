@@ -65,7 +65,7 @@ def launch(
     settings += [f"warm_start.run={json.dumps(warm_start)}"] if warm_start else []
     settings.append(_STRATEGY)
     spec = PipelineSpec.load(pipeline).with_overrides(settings)
-    registry.check_model(spec.model, spec.place)
+    registry.check_model(spec.model, spec.source)
     spec.check_features(spec.load_feature_spec())
     if not resume:
         RunDirectory(spec.run_dir).check_free()

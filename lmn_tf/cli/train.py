@@ -52,7 +52,7 @@ def train(
     settings += [f"warm_start.run={json.dumps(warm_start)}"] if warm_start else []
     spec = PipelineSpec.load(pipeline).with_overrides(settings)
     # Mistakes are refused before TensorFlow is loaded, which takes seconds.
-    registry.check_model(spec.model, spec.place)
+    registry.check_model(spec.model, spec.source)
     spec.check_features(spec.load_feature_spec())
     if _serves(spec):
         return

@@ -110,21 +110,21 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_model(
     model: Mapping[str, Any],
-    place: tuple[Any, Any] = (None, None),
+    source: tuple[Any, Any] = (None, None),
     path: tuple[str | int, ...] = ("model",),
 ) -> None:
-    """Checks the section `model` of a YAML file, and says where in the file a mistake is.
+    """Checks the section `model` of a YAML file; errors have their file and line.
 
     Args:
         model: Mapping of the model's `name` and its options.
-        place: Pair of the file's path and its `Marks`, as `Document.place` gives it; each may be
+        source: Pair of the path of the file and its `Marks`, as of `Document.source`; each may be
             `None`. Defaults to `(None, None)`.
-        path: Tuple of keys and indices. Where the section stands in the file. Defaults to
+        path: Tuple of keys and indices. Position of the section in the file. Defaults to
             `("model",)`.
 
     Raises:
         UserError: If the model or an option does not exist, a value breaks its rule, or options do
-            not go together; with file and line, unless the value is from elsewhere, as `--set` is.
+            not go together; with file and line, unless the value is not from a file (`--set`).
             Further mistakes are in its `others`.
 
     Example:
@@ -137,14 +137,14 @@ def check_model(
         problems = record(name).problems(given, f"model `{name}`")
     except UserError as error:
         problems = [("name", error.message)]
-    errors = [_placed(message, place, (*path, key)) for key, message in problems]
+    errors = [_located(message, source, (*path, key)) for key, message in problems]
     if errors:
         raise UserError(errors[0].message, errors[0].file, errors[0].line, others=errors[1:])
 
 
-def _placed(message, place, path):
-    file, marks = place
-    where = (None, None) if marks is None else marks.place(path, file)
+def _located(message, source, path):
+    file, marks = source
+    where = (None, None) if marks is None else marks.location(path, file)
     return UserError(message, *(where if where[1] else (None, None)))
 
 

@@ -167,8 +167,8 @@ def _check_cross(column):
         names.add(name)
     if column.lookup.hash is None:
         raise Problem(
-            ("lookup", column.lookup.way),
-            f"`lookup` of a cross must be `hash`. Received: {column.lookup.way}",
+            ("lookup", column.lookup.method),
+            f"`lookup` of a cross must be `hash`. Received: {column.lookup.method}",
         )
     if column.column is not None:
         raise Problem(

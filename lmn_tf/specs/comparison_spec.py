@@ -228,6 +228,6 @@ class ComparisonSpec(Document):
                 overrides.write(data, key.split("."), value, PipelineSpec, source="grid: ")
             return PipelineSpec.from_dict(data, base_dir=base.base_dir)
         except UserError as error:
-            file, marks = self.place
+            file, marks = self.source
             line = None if marks is None else marks.line(("models", index, "train"))
             raise UserError(f"model `{label}`: {error.message}", file, line) from None

@@ -349,7 +349,7 @@ class FeatureSpec(Document):
             UserError: If it has not been learned yet, or its file cannot be read.
         """
         lookup = column.lookup
-        if lookup is None or lookup.way not in ("vocabulary", "learn"):
+        if lookup is None or lookup.method not in ("vocabulary", "learn"):
             return None
         key = self.lookup_key(column)
         if isinstance(lookup.vocabulary, tuple):

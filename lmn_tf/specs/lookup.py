@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from lmn_tf.specs.yaml.section import AnyText, Count, Integer, Positive, Problem, Text, section
 
-_WAYS = ("vocabulary", "learn", "hash", "identity")
+LOOKUP_METHODS = ("vocabulary", "learn", "hash", "identity")
 
 
 @section
@@ -52,12 +52,12 @@ class Lookup:
 
     @model_validator(mode="after")
     def _check(self):
-        ways = [way for way in _WAYS if getattr(self, way) is not None]
-        if len(ways) != 1:
-            received = ", ".join(f"`{way}`" for way in ways) or "none of them"
-            known = ", ".join(f"`{way}`" for way in _WAYS)
+        methods = [method for method in LOOKUP_METHODS if getattr(self, method) is not None]
+        if len(methods) != 1:
+            received = ", ".join(f"`{method}`" for method in methods) or "none of them"
+            known = ", ".join(f"`{method}`" for method in LOOKUP_METHODS)
             raise Problem(
-                ways[1:2], f"`lookup` must have exactly one of {known}. Received: {received}"
+                methods[1:2], f"`lookup` must have exactly one of {known}. Received: {received}"
             )
         if isinstance(self.vocabulary, tuple):
             self._check_vocabulary()
@@ -81,9 +81,9 @@ class Lookup:
             values.add(value)
 
     @property
-    def way(self) -> str:
+    def method(self) -> str:
         """The given method: `"vocabulary"`, `"learn"`, `"hash"` or `"identity"`."""
-        return next(way for way in _WAYS if getattr(self, way) is not None)
+        return next(method for method in LOOKUP_METHODS if getattr(self, method) is not None)
 
     @property
     def size(self) -> int | None:

@@ -25,7 +25,7 @@ class _Layer(NamedTuple):
         return self.data.get("base") if isinstance(self.data, dict) else None
 
     def error(self, message, *path):
-        return UserError(message, *self.marks.place(path, self.file))
+        return UserError(message, *self.marks.location(path, self.file))
 
     def expanded(self, key):
         try:
@@ -125,7 +125,7 @@ def _over(base, own):
     replaced = overrides.replaced(below, above)
     lines = {**base.marks.without(replaced), (): None, **own.marks}
     files = {
-        path: base.marks.place(path, base.file)[0]
+        path: base.marks.location(path, base.file)[0]
         for path, line in lines.items()
         if line is not None and path not in own.marks
     }

@@ -314,7 +314,7 @@ class PipelineSpec(Document):
         spec = overrides.explained(
             settings, lambda: PipelineSpec.from_dict(data, base_dir=self.base_dir)
         )
-        file, marks = self.place
+        file, marks = self.source
         return spec.with_source(self.base_dir, file, marks and marks.without(paths))
 
     @property

@@ -12,10 +12,10 @@ from pydantic import TypeAdapter
 from lmn_tf.specs.columns import LIKED_KEYS, Feature, Field, Kind, column_options
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import LOOKUP_METHODS
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 
 _TITLES = {"feature spec": FeatureSpec, "pipeline": PipelineSpec, "comparison": ComparisonSpec}
-_WAYS = ("vocabulary", "learn", "hash", "identity")
 _GIVEN = {"not": {"type": "null"}}
 _ON_BASE = "OnBase"  # suffix of definitions whose missing keys come from a base
 
@@ -108,7 +108,7 @@ def _with_name(options):
 
 def _add_rules(definitions):
     definitions["Lookup"]["oneOf"] = [
-        {"required": [way], "properties": {way: _GIVEN}} for way in _WAYS
+        {"required": [method], "properties": {method: _GIVEN}} for method in LOOKUP_METHODS
     ]
     definitions["FeatureSpec"]["properties"]["tables"]["additionalProperties"] = False
     kinds = typing.get_args(Kind)

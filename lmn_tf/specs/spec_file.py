@@ -44,7 +44,7 @@ def load(path: str | os.PathLike) -> tuple[str, Document, Marks | None]:
     module, _, class_name = class_path.partition(":")
     cls = getattr(importlib.import_module(module), class_name)
     spec = cls.from_dict(data, base_dir=path.parent, file=path, marks=marks)
-    return name, spec, spec.place[1]
+    return name, spec, spec.source[1]
 
 
 def _no_kind(path, data, marks):

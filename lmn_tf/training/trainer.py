@@ -24,8 +24,8 @@ from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.generated_data import generate_missing
 from lmn_tf.training.growth.warm_start import WarmStart, continued
-from lmn_tf.training.monitor.board import Board
 from lmn_tf.training.monitor.progress import Watcher
+from lmn_tf.training.monitor.tensorboard_writer import TensorBoardWriter
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.training_loop import TrainingLoop
@@ -134,15 +134,15 @@ class Trainer:
             self.directory.write_opening(self.pipeline, self.spec)
         evaluator = self._evaluator()
         watcher = Watcher(total, self.stream)
-        board = Board(self.directory.tensorboard / "train")
-        listeners = [watcher, board, *self._alarms(evaluator, watcher)]
+        tensorboard = TensorBoardWriter(self.directory.tensorboard / "train")
+        listeners = [watcher, tensorboard, *self._alarms(evaluator, watcher)]
         loop = self._loop(reader, valid, evaluator, listeners, total)
         try:
             self._restore(loop, total)
             state = loop.run()
         finally:
             watcher.close()
-            board.close()
+            tensorboard.close()
         return self._finish(loop, state, test, evaluator)
 
     def _restore(self, loop, total) -> None:

@@ -5,7 +5,7 @@ from lmn_tf.specs.lookup import Learn, Lookup
 
 
 @pytest.mark.parametrize(
-    "lookup, way, size",
+    "lookup, method, size",
     [
         (Lookup(identity=24), "identity", 26),
         (Lookup(hash=10), "hash", 12),
@@ -14,8 +14,8 @@ from lmn_tf.specs.lookup import Learn, Lookup
         (Lookup(learn=Learn()), "learn", None),
     ],
 )
-def test_way_and_size(lookup, way, size):
-    assert (lookup.way, lookup.size) == (way, size)
+def test_method_and_size(lookup, method, size):
+    assert (lookup.method, lookup.size) == (method, size)
 
 
 @pytest.mark.parametrize(

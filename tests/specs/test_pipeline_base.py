@@ -149,13 +149,13 @@ def test_a_mistake_of_the_base_is_told_with_its_file_and_line(old, new, line, me
 def test_what_settings_replace_has_no_line_of_the_base(write):
     spec = PipelineSpec.load(own(write, "")).with_overrides(["model.top_k=2", "train.epochs=7"])
     assert spec.train.epochs == 7 and spec.model["top_k"] == 2
-    assert spec.place[1].place(("train", "seed"), "own.yaml")[0].name == "base.yaml"
+    assert spec.source[1].location(("train", "seed"), "own.yaml")[0].name == "base.yaml"
     with pytest.raises(UserError, match="^`top_kk` must be an option of model `lmn`"):
-        registry.check_model(**_model_and_place(spec.with_overrides(["model.top_kk=2"])))
+        registry.check_model(**_model_and_source(spec.with_overrides(["model.top_kk=2"])))
 
 
-def _model_and_place(spec):
-    return {"model": spec.model, "place": spec.place}
+def _model_and_source(spec):
+    return {"model": spec.model, "source": spec.source}
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,11 @@ def test_overrides():
 
 def test_what_overrides_leave_keeps_its_line():
     spec = PipelineSpec.load(PIPELINE)
-    file, marks = spec.with_overrides(["model.dropout=0.5"]).place
+    file, marks = spec.with_overrides(["model.dropout=0.5"]).source
     assert file == PIPELINE
-    assert marks.line(("model", "name")) == spec.place[1].line(("model", "name"))
+    assert marks.line(("model", "name")) == spec.source[1].line(("model", "name"))
     assert marks.line(("model", "dropout")) is None
-    assert PipelineSpec.from_dict(spec.to_dict()).with_overrides([]).place == (None, None)
+    assert PipelineSpec.from_dict(spec.to_dict()).with_overrides([]).source == (None, None)
 
 
 @pytest.mark.parametrize(

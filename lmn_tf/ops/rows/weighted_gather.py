@@ -29,8 +29,8 @@ def weighted_rows(rows: tf.Tensor, positions: tf.Tensor, weights: tf.Tensor) -> 
     Returns:
         Float tensor of shape `(N, d)`.
     """
-    way = _by_sparse_products if runs_sparse_products(rows.dtype) else _by_chunks
-    return way(rows, positions, weights)
+    gather = _by_sparse_products if runs_sparse_products(rows.dtype) else _by_chunks
+    return gather(rows, positions, weights)
 
 
 @tf.custom_gradient

@@ -47,7 +47,7 @@ def fingerprint(spec: FeatureSpec) -> dict[str, str]:
         if column.needs_statistics and statistics is not None:
             figures = {key: value for key, value in statistics.items() if key != "learned"}
             parts[f"statistics/{column.key}"] = _digest(figures)
-        if lookup is not None and lookup.way in ("vocabulary", "learn"):
+        if lookup is not None and lookup.method in ("vocabulary", "learn"):
             key = spec.lookup_key(column)
             is_known = lookup.vocabulary is not None or key in spec.assets.vocabularies
             if is_known and f"vocabulary/{key}" not in parts:

@@ -85,7 +85,7 @@ def parse(
         problems = _explain(cls, error, data)
     except RecursionError:
         problems = [((), "nesting must be less deep.")]
-    first, *others = [UserError(text, *marks.place(path, file)) for path, text in problems]
+    first, *others = [UserError(text, *marks.location(path, file)) for path, text in problems]
     raise UserError(first.message, first.file, first.line, others=others)
 
 
@@ -279,6 +279,6 @@ class Document:
         return pathlib.Path(vars(self).get("_source", _NO_FILE)[0])
 
     @property
-    def place(self) -> tuple[str | os.PathLike | None, Marks | None]:
+    def source(self) -> tuple[str | os.PathLike | None, Marks | None]:
         """Pair of the file that the spec was read from and its `Marks`, or `None` for both."""
         return vars(self).get("_source", _NO_FILE)[1:]

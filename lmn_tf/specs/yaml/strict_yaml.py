@@ -65,7 +65,7 @@ class Marks(dict):
         """Returns the line of `path`, or of its nearest ancestor that has one."""
         return self.get(self._nearest(path))
 
-    def place(
+    def location(
         self, path: Iterable[str | int], file: str | os.PathLike | None
     ) -> tuple[str | os.PathLike | None, int | None]:
         """Returns the file and the line of `path`; `file` is the file of the document.
@@ -73,7 +73,7 @@ class Marks(dict):
         Example:
 
         >>> marks = Marks({("model",): 3, ("train",): 7}, {("train",): "base.yaml"})
-        >>> marks.place(("model", "name"), "own.yaml"), marks.place(("train",), "own.yaml")
+        >>> marks.location(("model", "name"), "own.yaml"), marks.location(("train",), "own.yaml")
         (('own.yaml', 3), ('base.yaml', 7))
         """
         path = self._nearest(path)

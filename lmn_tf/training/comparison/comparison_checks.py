@@ -21,7 +21,7 @@ def check_runs(spec: ComparisonSpec, base: PipelineSpec, features: FeatureSpec) 
         UserError: With file and line, if a model, an option, a training key or a grid is invalid.
     """
     for index, entry in enumerate(spec.models):
-        registry.check_model(entry.model, spec.place, ("models", index, "model"))
+        registry.check_model(entry.model, spec.source, ("models", index, "model"))
         run = spec.run_pipeline(entry.label, seed=spec.seeds[0], base=base)
         try:
             run.check_features(features)
@@ -122,5 +122,5 @@ def _option(key):
 
 
 def _placed(spec, path, message):
-    file, marks = spec.place
+    file, marks = spec.source
     return UserError(message, file, None if marks is None else marks.line(path))

@@ -91,7 +91,7 @@ def check_same_columns(old: FeatureSpec, new: FeatureSpec, source: str) -> None:
     for older, newer in zip(old.features_and_fields(), new.features_and_fields(), strict=True):
         pairs = [(rule, getattr(older, rule), getattr(newer, rule)) for rule in _RULES]
         if older.lookup is not None and newer.lookup is not None:
-            pairs.append(("lookup", older.lookup.way, newer.lookup.way))
+            pairs.append(("lookup", older.lookup.method, newer.lookup.method))
             pairs.append(("lookup.hash", older.lookup.hash, newer.lookup.hash))
         for rule, was, is_now in pairs:
             if was != is_now:

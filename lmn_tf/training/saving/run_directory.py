@@ -315,7 +315,7 @@ class RunDirectory:
             raise UserError(
                 "`base` must not be given in the pipeline of a run, which holds all of its keys. "
                 f"Received: base={short(data['base'])}",
-                *marks.place(("base",), self.pipeline_file),
+                *marks.location(("base",), self.pipeline_file),
             )
         return PipelineSpec.from_dict(
             data, base_dir=self.path, file=self.pipeline_file, marks=marks

@@ -23,10 +23,10 @@ def folder(tmp_path):
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("way", ["absolute", "..", "link"])
-def test_a_vocabulary_outside_is_refused(folder, secret, way):
-    given = {"absolute": str(secret), "..": "../secret.txt", "link": "inner.txt"}[way]
-    if way == "link":
+@pytest.mark.parametrize("kind", ["absolute", "..", "link"])
+def test_a_vocabulary_outside_is_refused(folder, secret, kind):
+    given = {"absolute": str(secret), "..": "../secret.txt", "link": "inner.txt"}[kind]
+    if kind == "link":
         os.symlink(secret, folder / "inner.txt")
     text = (folder / "feature_spec.yaml").read_text()
     assert "vocabularies/genres.txt" in text

@@ -20,7 +20,7 @@ def test_a_file_is_read_and_written_back(tmp_path):
     path.write_text("pages: 3\n")
     note = Note.load(path)
     assert note.to_dict() == {"pages": 3}
-    assert note.base_dir == tmp_path and note.place[0] == path
+    assert note.base_dir == tmp_path and note.source[0] == path
     assert Note.from_dict(note.to_dict()) == note
 
 
@@ -34,15 +34,15 @@ def test_a_mistake_is_told_with_its_line(tmp_path):
 def test_a_spec_without_a_file_is_of_the_current_folder():
     for note in (Note(), Note.from_dict({}), dataclasses.replace(Note(), pages=2)):
         assert note.base_dir == pathlib.Path(".")
-        assert note.place == (None, None)
+        assert note.source == (None, None)
 
 
 def test_a_spec_made_from_another_is_told_where_that_was_read_from(tmp_path):
     path = tmp_path / "note.yaml"
     path.write_text("pages: 3\n")
     note = Note.load(path)
-    other = dataclasses.replace(note, pages=4).with_source(note.base_dir, *note.place)
-    assert (other.base_dir, other.place) == (tmp_path, (path, {(): 1, ("pages",): 1}))
+    other = dataclasses.replace(note, pages=4).with_source(note.base_dir, *note.source)
+    assert (other.base_dir, other.source) == (tmp_path, (path, {(): 1, ("pages",): 1}))
     assert other == Note(pages=4)
 
 

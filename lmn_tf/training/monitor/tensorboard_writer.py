@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from lmn_tf.training.training_loop import TrainingLoop
 
 
-class Board:
-    """Writes losses, learning rates, speed and input wait as TensorBoard scalars.
+class TensorBoardWriter:
+    """Writer of losses, learning rates, speed and input wait as TensorBoard scalars.
 
     A listener of `TrainingLoop`. For an optimizer with `dense` and `tables`, both learning rates
     are written. A resumed run writes the steps after its checkpoint again; TensorBoard shows the
@@ -30,7 +30,7 @@ class Board:
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def on_step(self, loop: TrainingLoop, loss: SupportsFloat) -> None:
-        """Writes the figures of a step, once every `every_steps` steps."""
+        """Writes the metrics of a step, once every `every_steps` steps."""
         step = loop.state.step
         if step % self.every_steps:
             return
@@ -42,7 +42,7 @@ class Board:
                 tf.summary.scalar(f"learning_rate/{name}", rate)
 
     def on_epoch(self, loop: TrainingLoop, figures: dict) -> None:
-        """Writes the figures of an epoch: its loss, and its evaluations if there are any."""
+        """Writes the loss of an epoch, and its evaluations if there are any."""
         with self._writer.as_default(figures["step"]):
             tf.summary.scalar("train/epoch_loss", figures["loss"])
             for part in ("valid", "before"):

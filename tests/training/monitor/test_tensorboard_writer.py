@@ -6,7 +6,7 @@ from replicas import replicas
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmn_tf.optimizers import from_spec
-from lmn_tf.training.monitor.board import Board, learning_rates
+from lmn_tf.training.monitor.tensorboard_writer import TensorBoardWriter, learning_rates
 from lmn_tf.training.training_loop import TrainState
 
 
@@ -16,14 +16,14 @@ def training_loop(optimizer):
 
 
 def test_scalars_of_steps_and_epochs(tmp_path):
-    board = Board(tmp_path, every_steps=2)
+    tensorboard = TensorBoardWriter(tmp_path, every_steps=2)
     loop = training_loop(from_spec({"dense": {"adam": 0.25}}))
     for step in (1, 2, 3, 4):
         loop.state.step = step
-        board.on_step(loop, 1.0 / step)
+        tensorboard.on_step(loop, 1.0 / step)
     valid = {"auc": 0.75, "gauc": None, "memory": {"slots_used": 50.0}}
-    board.on_epoch(loop, {"step": 4, "loss": 0.5, "valid": valid})
-    board.close()
+    tensorboard.on_epoch(loop, {"step": 4, "loss": 0.5, "valid": valid})
+    tensorboard.close()
     events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0})
     events.Reload()
     import tensorflow as tf
