@@ -5,7 +5,7 @@ import re
 
 import click
 
-from lmn_tf.models import catalogue, registry
+from lmn_tf.models import catalog, registry
 from lmn_tf.training.evaluation.metrics_table import markdown_table
 
 _BASE = "CTRModel"
@@ -14,7 +14,7 @@ _EVERY = "Options of every model"
 
 def page() -> str:
     """Returns the page of all models, which is committed as `lmn_tf/models/README.md`."""
-    models = [catalogue.describe(name) for name in registry.names()]
+    models = [catalog.describe(name) for name in registry.names()]
     lines = [
         "# Models",
         "",
@@ -42,7 +42,7 @@ def section(model: dict) -> str:
     """Returns the section of a model on the page.
 
     Args:
-        model: Dictionary returned by `catalogue.describe`.
+        model: Dictionary returned by `catalog.describe`.
     """
     file = model["file"].removeprefix("lmn_tf/models/")  # beside the page
     lines = [f"## {model['name']}", "", f"`{model['class']}` in [`{file}`]({file}). "]
@@ -123,10 +123,10 @@ def models(name: str | None, markdown: bool, as_json: bool) -> None:
       lmn-tf models lmn
     """
     from lmn_tf.cli import models as models_page
-    from lmn_tf.models import catalogue, registry
+    from lmn_tf.models import catalog, registry
 
     descriptions = [
-        catalogue.describe(model_name) for model_name in ([name] if name else registry.names())
+        catalog.describe(model_name) for model_name in ([name] if name else registry.names())
     ]
     if as_json:
         click.echo(

@@ -5,7 +5,7 @@ import pytest
 
 from lmn_tf.cli.main import main
 from lmn_tf.cli.models import page, section
-from lmn_tf.models import catalogue, registry
+from lmn_tf.models import catalog, registry
 
 
 @pytest.fixture(autouse=True)
@@ -78,8 +78,8 @@ def test_links_lead_somewhere(root):
 @pytest.mark.parametrize("name", registry.names())
 def test_each_option_stands_once(name):
     """In the model's own section, or in that of a class it links to."""
-    own = set(re.findall(r"^\| `(\w+)` \|", section(catalogue.describe(name)), re.M))
-    linked = re.findall(r"\]\(#([\w-]+)\)", section(catalogue.describe(name)))
+    own = set(re.findall(r"^\| `(\w+)` \|", section(catalog.describe(name)), re.M))
+    linked = re.findall(r"\]\(#([\w-]+)\)", section(catalog.describe(name)))
     found = set(own)
     for other in linked:
         part = page().partition(f"\n## {other}\n")[2] or page().partition("\n## Options of ev")[2]
@@ -88,6 +88,6 @@ def test_each_option_stands_once(name):
 
 
 def test_bars_do_not_end_a_cell():
-    model = catalogue.describe("pooling")
+    model = catalog.describe("pooling")
     model["options"][0]["meaning"] = "O(|x|)"
     assert "| O(\\|x\\|) |" in section(model)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from lmn_tf.cli.main import cli
-from lmn_tf.models import catalogue, registry
+from lmn_tf.models import catalog, registry
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
@@ -144,7 +144,7 @@ def test_figures_of_the_results_are_those_of_the_comparisons(root):
 def models_table():
     """The README's table of models, as the registry and the docstrings have it."""
     links = {name: f"[`{name}`](lmn_tf/models/README.md#{name})" for name in registry.names()}
-    rows = [f"| {link} | {catalogue.describe(name)['summary']} |\n" for name, link in links.items()]
+    rows = [f"| {link} | {catalog.describe(name)['summary']} |\n" for name, link in links.items()]
     return "".join(["| name | what it is |\n", "| --- | --- |\n", *rows])
 
 

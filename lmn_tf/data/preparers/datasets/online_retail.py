@@ -91,7 +91,7 @@ GROUP BY customer_id, invoice, upper(stock_code), _time""",
         notes=(
             "Every product of an invoice is a positive; products of one invoice, or of two in the "
             "same minute, do not see each other.",
-            "`price` is the price of the product's first sale, as a catalogue would list it.",
+            "`price` is the price of the product's first sale, as a catalog would list it.",
             "An invoice whose lines span minutes is dated by its first line.",
         ),
     )

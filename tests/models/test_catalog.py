@@ -3,13 +3,13 @@ import sys
 
 import pytest
 
-from lmn_tf.models import catalogue, registry
+from lmn_tf.models import catalog, registry
 from lmn_tf.specs.errors import UserError
 
 
 @pytest.mark.parametrize("name", registry.names())
 def test_each_model_says_what_it_is(name):
-    found = catalogue.describe(name)
+    found = catalog.describe(name)
     assert found["summary"].endswith(".")
     for key in ("formula", "complexity", "references"):
         assert found[key], f"the docstring of {found['class']} says nothing of its {key}"
@@ -18,7 +18,7 @@ def test_each_model_says_what_it_is(name):
 
 
 def test_options():
-    options = {option["name"]: option for option in catalogue.describe("lmn_control")["options"]}
+    options = {option["name"]: option for option in catalog.describe("lmn_control")["options"]}
     assert options["memory_hidden_units"] == {
         "name": "memory_hidden_units",
         "type": "list of int ≥ 1 or null",
@@ -37,8 +37,8 @@ def written(monkeypatch):
     """Returns what is described of a model with a given docstring."""
 
     def describe(docstring):
-        monkeypatch.setattr(catalogue, "_docstring", lambda module, class_name: docstring)
-        return catalogue.describe("dnn")
+        monkeypatch.setattr(catalog, "_docstring", lambda module, class_name: docstring)
+        return catalog.describe("dnn")
 
     return describe
 
@@ -70,37 +70,37 @@ def test_formulas(written):
 
 def test_an_unknown_model():
     with pytest.raises(UserError, match="`name` must be a model.*Did you mean `lmn`"):
-        catalogue.describe("lnm")
+        catalog.describe("lnm")
 
 
 def test_pipelines_come_before_comparisons():
-    assert "pipelines/movielens_1m_lmn.yaml" in catalogue.describe("lmn")["pipelines"]
-    assert all("comparison" not in one for one in catalogue.describe("lmn")["pipelines"])
-    [only] = catalogue.describe("pooling")["pipelines"]
+    assert "pipelines/movielens_1m_lmn.yaml" in catalog.describe("lmn")["pipelines"]
+    assert all("comparison" not in one for one in catalog.describe("lmn")["pipelines"])
+    [only] = catalog.describe("pooling")["pipelines"]
     assert only.endswith("_comparison.yaml")
 
 
 def test_a_base_may_have_no_model(tmp_path):
-    for name in catalogue._CHECKOUT:
+    for name in catalog._CHECKOUT:
         (tmp_path / name).mkdir()
     (tmp_path / "pipelines/common.yaml").write_text("pipeline_version: 1\ntrain: {epochs: 1}\n")
     (tmp_path / "pipelines/din.yaml").write_text(
         "pipeline_version: 1\nbase: common.yaml\nmodel: {name: din}\n"
     )
-    assert catalogue._pipelines(tmp_path) == {"din": ["pipelines/din.yaml"]}
+    assert catalog._pipelines(tmp_path) == {"din": ["pipelines/din.yaml"]}
 
 
 def test_an_installed_package_has_no_pipelines(tmp_path, monkeypatch, root):
-    monkeypatch.setattr(catalogue, "__file__", str(tmp_path / "site/lmn_tf/models/x.py"))
+    monkeypatch.setattr(catalog, "__file__", str(tmp_path / "site/lmn_tf/models/x.py"))
     monkeypatch.chdir(tmp_path)
-    assert catalogue.describe("lmn")["pipelines"] == []
+    assert catalog.describe("lmn")["pipelines"] == []
     monkeypatch.chdir(root / "tests")
-    assert "pipelines/movielens_1m_lmn.yaml" in catalogue.describe("lmn")["pipelines"]
+    assert "pipelines/movielens_1m_lmn.yaml" in catalog.describe("lmn")["pipelines"]
 
 
 def test_needs_no_tensorflow():
     code = (
-        "import sys; from lmn_tf.models import catalogue; catalogue.describe('lmn');"
+        "import sys; from lmn_tf.models import catalog; catalog.describe('lmn');"
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
