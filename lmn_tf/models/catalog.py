@@ -1,4 +1,4 @@
-"""The manual page of each model, without importing TensorFlow."""
+"""Descriptions of models from their docstrings, without importing TensorFlow."""
 
 import ast
 import functools
@@ -26,10 +26,10 @@ def describe(name: str) -> dict[str, Any]:
 
     Returns:
         Dictionary of `name`, `class`, `file`, `summary`, `description`, `formula`, `options`,
-        `complexity`, `references` and `pipelines`. Each option has its `name`, `type`, `default`,
-        `meaning`, and in `of` the class that has it. What the docstring does not say is `None`.
-        `pipelines` are files of the checkout that the package, or else the current folder, stands
-        in; a model without a pipeline of its own has the first comparison that trains it.
+        `complexity`, `references` and `pipelines`. Each option has its `name`, `type`, `default`
+        and `meaning`, and in `of` its class. Missing sections of the docstring are `None`.
+        `pipelines` are files of the repository that contains the package, or else the current
+        folder; a model without a pipeline has the first comparison that trains it.
 
     Raises:
         UserError: If no such model exists.
@@ -60,7 +60,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def _docstring(module, class_name):
-    """The docstring of a class as it stands in its file: importing it would import TensorFlow."""
+    """Docstring of a class, parsed from its file: an import would load TensorFlow."""
     path = pathlib.Path(importlib.util.find_spec(module).origin)
     nodes = ast.parse(path.read_text(encoding="utf-8")).body
     return next(
@@ -71,14 +71,14 @@ def _docstring(module, class_name):
 
 
 def _formula(opening):
-    """The formula of the logit, else all equations there are, else `None`."""
+    """Formula of the logit, otherwise all equations, otherwise `None`."""
     text = _reflowed(opening)
     equations = _FORMULA.findall(text)[:1] or _EQUATION.findall(text)
     return "; ".join(dict.fromkeys(equations)) or None
 
 
 def value_text(value: Any) -> str:
-    """Returns a value as one writes it in YAML.
+    """Returns a value as YAML text.
 
     Example:
 
@@ -113,7 +113,7 @@ def _reflowed(text):
 
 
 def _items(text):
-    """The items of a list, or the text as the only one."""
+    """Items of a list, or the text as a single item."""
     items = re.split(r"^- ", text, flags=re.M)
     return [_reflowed(item) for item in items if item.strip()]
 
@@ -124,7 +124,7 @@ def _undented(text):
 
 
 def _checkout():
-    """The repository's root, or `None` where there is only the installed package."""
+    """Root of the repository, or `None` for an installed package."""
     here = pathlib.Path.cwd()
     places = (pathlib.Path(__file__).resolve().parents[2], here, *here.parents)
     return next(
@@ -140,7 +140,7 @@ def _pipelines(checkout):
         data, marks = strict_yaml.load(path)
         if "pipeline_version" in data:
             data, _ = inherited(data, path.parent, path, marks)
-            if "model" in data:  # a base may leave the model to those that stand on it
+            if "model" in data:  # a base may leave the model to pipelines that extend it
                 own.setdefault(data["model"]["name"], []).append(f"pipelines/{path.name}")
         for entry in data.get("models", ()):
             compared.setdefault(entry["model"]["name"], [f"pipelines/{path.name}"])

@@ -1,4 +1,4 @@
-"""The head that all click models share."""
+"""Head of all click models."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,33 +12,33 @@ from lmn_tf.layers.core.mlp import MLP
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class CTRHead(keras.layers.Layer):
-    """Turns the concatenated groups of a row into one logit a label.
+    """Computes one logit per label from the concatenated groups of a row.
 
-    Computes `logits = MLP(batch_norm(x)) @ kernel + bias`. Logits are float32 whatever the
-    precision of the layers below; no sigmoid is applied. Several labels may have more of their
-    own: a tower on what they share (`tower_units`), and a mixture of shared experts in place of
-    the one MLP (`num_experts`).
+    Computes `logits = MLP(batch_norm(x)) @ kernel + bias`. Logits are float32 for every
+    dtype policy, and no sigmoid is applied. With several labels, each label can have a tower after
+    the shared layers (`tower_units`), and its own mixture of shared experts instead of the MLP
+    (`num_experts`).
 
     Args:
         num_labels: Integer. Number of logits.
         hidden_units: Tuple of integers. Widths of the hidden layers. Defaults to `(200, 80)`.
         activation: Activation of the hidden layers, `"prelu"` and `"dice"` included.
             Defaults to `"prelu"`.
-        dropout: Float. Share of each hidden layer dropped in training. Defaults to `0.0`.
+        dropout: Float. Dropout rate of the hidden layers. Defaults to `0.0`.
         batch_norm: Boolean. Whether to batch-normalize the input vector. Defaults to `True`.
-        num_experts: Integer. Experts of an `ExpertMixture` of `hidden_units` in place of the MLP;
-            0 for the MLP. Defaults to `0`.
-        tower_units: Tuple of integers. Hidden layers that each label has of its own, behind the
+        num_experts: Integer. Number of experts of an `ExpertMixture` instead of the MLP; 0 for the
+            MLP. Defaults to `0`.
+        tower_units: Tuple of integers. Widths of separate hidden layers of each label, after the
             shared ones. Defaults to `()`.
-        extra_units: Integer. Width of what `extra` returns. Defaults to `0`.
+        extra_units: Integer. Width of the result of `extra`. Defaults to `0`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
         inputs: Float tensor of shape `(batch, width)`.
         extra: Function of the last shared hidden layer, `(batch, units)` or with experts
-            `(batch, labels, units)`, that returns a `(batch, extra_units)` tensor which joins that
-            layer. Defaults to `None`.
-        training: Boolean. Whether to drop units and use batch statistics.
+            `(batch, labels, units)`. It returns a tensor `(batch, extra_units)` that is
+            concatenated to that layer. Defaults to `None`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 tensor of shape `(batch, num_labels)`.

@@ -1,4 +1,4 @@
-"""Metrics of each label, made from the names that `compile` takes."""
+"""Metrics of each label, created from names given to `compile`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from lmn_tf.metrics.named_metric import METRICS, named_metric
 
 
 class Untracked:
-    """Metrics that Keras shall not find among a model's attributes.
+    """Container of metrics that Keras does not track as attributes of a model.
 
     Args:
         metrics: Iterable of metrics. Defaults to `()`.
@@ -27,11 +27,11 @@ class Untracked:
 
 
 def make_metrics(metrics: Any, labels: Sequence[str]) -> tuple[list, list]:
-    """Makes the metrics that a model is compiled with.
+    """Creates the metrics that a model is compiled with.
 
     The names `"auc"`, `"gauc"`, `"qauc"`, `"logloss"` and `"normalized_entropy"` (or `"ne"`)
-    become one metric a label. With one label it is called as written; with several the label's
-    name comes first, as in `"like_auc"`. Anything else is passed on to Keras.
+    become one metric per label. With one label, the metric has this name; with several, the name
+    of the label comes first, as in `"like_auc"`. Everything else is passed to Keras.
 
     Args:
         metrics: List of names and metrics, or `None`.
@@ -65,7 +65,7 @@ def make_metrics(metrics: Any, labels: Sequence[str]) -> tuple[list, list]:
 
 
 def check_group(grouped: Sequence[GroupedAUC], group: str | None) -> None:
-    """Raises `ValueError` for metrics that need groups where a feature spec names no `group`.
+    """Raises `ValueError` for metrics that need groups if a feature spec has no `group`.
 
     Args:
         grouped: List of metrics that need groups.
@@ -93,15 +93,15 @@ def update_grouped(
     """Updates grouped metrics by the feature `"group"`.
 
     Args:
-        grouped: Metrics whose rows count alike.
-        weighted: Metrics whose rows count by `sample_weight`.
+        grouped: Metrics without sample weights.
+        weighted: Metrics that use `sample_weight`.
         x: Dictionary of features.
         y: Tensor of labels, `(batch, labels)`.
         y_pred: Tensor of logits, `(batch, labels)`.
         sample_weight: Tensor of shape `(batch,)`, or `None`.
 
     Raises:
-        ValueError: If there are metrics and no groups.
+        ValueError: If there are metrics but no groups.
 
     Example:
 

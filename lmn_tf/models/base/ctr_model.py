@@ -1,4 +1,4 @@
-"""The base class of all click models."""
+"""Base class of all click models."""
 
 import contextlib
 import functools
@@ -33,57 +33,58 @@ from lmn_tf.specs.learned.fingerprint import check_same, fingerprint
 class CTRModel(WithOptions, keras.Model):
     """A `keras.Model` that is built from a feature spec and scores clicks.
 
-    Computes `logits = MLP(concat[user, item, context, cross, *read_histories()])`. Subclasses say
-    what they read from the histories (`read_histories`), and what stands between the concatenation
-    and the head (`interact`). The model trains with plain `fit` on what `make_dataset`
-    yields, and `predict` returns logits.
+    Computes `logits = MLP(concat[user, item, context, cross, *read_histories()])`. Subclasses
+    define how histories are read (`read_histories`) and what is computed between the concatenation
+    and the head (`interact`). The model trains with plain `fit` on datasets of `make_dataset`, and
+    `predict` returns logits.
 
-    The head is the same for all models, whatever their papers have: two hidden layers with PReLU on
-    a batch-normalized input, and one logit a label.
+    The head is the same for all models, independent of their papers: two hidden layers with PReLU
+    on a batch-normalized input, and one logit per label.
 
     `compile` needs no argument: the loss is binary cross-entropy from logits, averaged over the
-    labels (code published with DIN and DIEN halves it, so weights of auxiliary losses from there
-    are to be doubled); the optimizer is `lmn_tf.optimizers.default()`. The metric names `"auc"`,
-    `"gauc"`, `"qauc"`, `"logloss"` and `"normalized_entropy"` are made for each label. Grouped
-    metrics are computed in `evaluate` (and in the validation of `fit`) only, as they keep every
-    row.
+    labels (the code published with DIN and DIEN halves it, so double the weights of its auxiliary
+    losses); the optimizer is `lmn_tf.optimizers.default()`. The metric names `"auc"`,
+    `"gauc"`, `"qauc"`, `"logloss"` and `"normalized_entropy"` create one metric per label. Grouped
+    metrics are computed in `evaluate` (and in the validation of `fit`) only, since they store
+    every row.
 
-    Sample weights weigh the losses of the labels and `weighted_metrics`. A row of weight 0 is left
-    out of its batch before anything is computed, so that it changes nothing that is trained: no
-    memory, no statistic, no loss without labels. In these all rows of other weights count alike.
-    XLA, whose shapes are fixed, cannot leave rows out: with `jit_compile=True` weights are refused.
+    Sample weights apply to the losses of the labels and to `weighted_metrics`. A row of weight 0 is
+    removed from its batch first, so that it has no effect on training, including memories, batch
+    statistics and losses without labels; for these, all rows with other weights count equally.
+    XLA needs fixed shapes and cannot remove rows: with `jit_compile=True`, weights are an error.
 
     `fit`, `evaluate` and `predict` work under no strategy, `MirroredStrategy`,
-    `MultiWorkerMirroredStrategy` and `ParameterServerStrategy`: the model, built in the strategy's
-    scope, asks its `fit_driver` what differs there (`FitDriver`, `MultiWorkerDriver` and
-    `ParameterServerDriver`). On several replicas a step is that of one device on the whole batch.
+    `MultiWorkerMirroredStrategy` and `ParameterServerStrategy`: the model is built in
+    the scope of the strategy, and its `fit_driver` implements what differs (`FitDriver`,
+    `MultiWorkerDriver` or `ParameterServerDriver`). A step on several replicas equals the step of
+    one device on the whole batch.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known, or the dictionary it is made from.
-        sizes: Mapping from table name to number of rows, which overrides what `spec` knows.
-            Defaults to `None`. Not an option of pipelines.
+        spec: `FeatureSpec` with known vocabularies, or its dictionary.
+        sizes: Mapping from table name to number of rows, which overrides those of `spec`. Not an
+            option of pipelines. Defaults to `None`.
         **options: Options of `CTRModelOptions`, and base model arguments, such as `name` and
             `dtype`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Raises:
-        UserError: If the spec has vocabularies that are still to be learned, or no sequence for a
-            model that reads one.
+        UserError: If a vocabulary has not been learned yet, or if the spec has no sequence but the
+            model reads one.
 
     Attributes:
-        reads_histories: Boolean. Whether the model reads sequences; those that do override
-            `read_histories`. For those that do not, training, evaluation and serving leave the
-            sequences unread.
-        steps_in_flight: Integer or `None`. On parameter servers, how many steps may be handed out
-            at a time; `None` for twice the number of workers. To be set before the first step.
-        hang_seconds: Float. On parameter servers: when no step has ended for so long, workers and
-            servers that do not answer are named on stderr. To be set before the first step.
+        reads_histories: Boolean. Whether the model reads sequences and overrides
+            `read_histories`. If not, training, evaluation and serving do not read sequences.
+        steps_in_flight: Integer or `None`. Number of steps that may be scheduled at a time on
+            parameter servers; `None` for twice the number of workers. Set it before the first
+            step.
+        hang_seconds: Float. If no step on parameter servers has ended for this time, workers and
+            servers that do not respond are named on stderr. Set it before the first step.
 
     Example:
 
@@ -105,7 +106,7 @@ class CTRModel(WithOptions, keras.Model):
         super().__init__(**arguments)
         self.options = record
         self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec.from_dict(spec)
-        # With sizes given, as of a saved model, the vocabularies may not be at hand.
+        # With `sizes`, as in a saved model, the vocabularies may be unavailable.
         self._fingerprint = fingerprint(self.spec) if sizes is None else dict(known or {})
         self.label_names = tuple(label.name for label in self.spec.labels)
         self._check_spec()
@@ -130,7 +131,7 @@ class CTRModel(WithOptions, keras.Model):
         self._grouped = self._grouped_weighted = Untracked()
 
     def make_head(self, extra_units: int = 0) -> CTRHead:
-        """Returns the layer that turns the groups into logits; `extra_units` as of `CTRHead`."""
+        """Returns the layer that computes the logits; for `extra_units` see `CTRHead`."""
         return CTRHead(
             len(self.spec.labels),
             hidden_units=self.options.hidden_units,
@@ -152,18 +153,18 @@ class CTRModel(WithOptions, keras.Model):
             )
 
     def build(self, input_shape: Any = None) -> None:
-        """Creates every variable. The spec says all shapes, so no data are needed."""
+        """Creates all variables, without data: the spec has all shapes."""
         if self.built:
             return
         signature = self.encoder.signature()
         if tf.executing_eagerly() and not tf.distribute.has_strategy():
-            # A row of nothing takes a third of the time of a graph.
+            # An eager call on a row of zeros takes a third of the time of a symbolic one.
             row = {
                 key: tf.zeros([size or 1 for size in column.shape], column.dtype)
                 for key, column in signature.items()
             }
             self.call(row)
-            clear_losses(self)  # They would stay until the next call.
+            clear_losses(self)  # Losses of this call would stay until the next one.
         else:
             inputs = {
                 key: keras.KerasTensor(column.shape, dtype=column.dtype.name)
@@ -182,11 +183,11 @@ class CTRModel(WithOptions, keras.Model):
     def combine(
         self, groups: dict[str, Any], histories: Sequence[tf.Tensor], training: bool | None = None
     ) -> tf.Tensor:
-        """Turns the groups and what was read of the histories into logits.
+        """Computes logits from the groups and the encoded histories.
 
         Args:
-            groups: What `FeatureEncoder` returns.
-            histories: List of float tensors of shape `(batch, ...)`, as of `read_histories`.
+            groups: Result of `FeatureEncoder`.
+            histories: List of float tensors of shape `(batch, ...)`, as in `read_histories`.
             training: Boolean. Whether to use batch statistics.
 
         Returns:
@@ -203,10 +204,10 @@ class CTRModel(WithOptions, keras.Model):
     def read_histories(
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
-        """What the head reads of the histories; for subclasses to override.
+        """Encodes the histories for the head; subclasses override it.
 
         Args:
-            groups: What `FeatureEncoder` returns.
+            groups: Result of `FeatureEncoder`.
             training: Boolean. Whether to use batch statistics.
 
         Returns:
@@ -217,15 +218,15 @@ class CTRModel(WithOptions, keras.Model):
     def interact(
         self, vector: tf.Tensor, groups: dict[str, Any], training: bool | None = None
     ) -> tf.Tensor:
-        """What stands between the concatenated groups and the head; for subclasses to override.
+        """Computes the input of the head from the concatenated groups; subclasses override it.
 
         Args:
-            vector: Float tensor of shape `(batch, width)`: groups and read histories.
-            groups: What `FeatureEncoder` returns.
+            vector: Float tensor of shape `(batch, width)`: groups and encoded histories.
+            groups: Result of `FeatureEncoder`.
             training: Boolean. Whether to use batch statistics.
 
         Returns:
-            Float tensor of shape `(batch, ...)` that the head reads.
+            Float tensor of shape `(batch, ...)`: the input of the head.
         """
         return vector
 
@@ -236,13 +237,13 @@ class CTRModel(WithOptions, keras.Model):
         training: bool | None = None,
         extra: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> tf.Tensor:
-        """Turns what `interact` returns into logits of shape `(batch, labels)`.
+        """Computes logits of shape `(batch, labels)` from the result of `interact`.
 
         Args:
             vector: Float tensor of shape `(batch, ...)`.
-            groups: What `FeatureEncoder` returns.
+            groups: Result of `FeatureEncoder`.
             training: Boolean. Whether to use batch statistics.
-            extra: As of `CTRHead`. Defaults to `None`.
+            extra: As in `CTRHead`. Defaults to `None`.
 
         Returns:
             Float32 tensor of shape `(batch, labels)`.
@@ -263,14 +264,13 @@ class CTRModel(WithOptions, keras.Model):
             optimizer: Keras optimizer. Defaults to `None`: `lmn_tf.optimizers.default()`.
             loss: Keras loss. Defaults to `None`: binary cross-entropy from logits.
             metrics: List of metrics and names. Defaults to `None`.
-            weighted_metrics: As `metrics`, with the sample weights. Defaults to `None`.
-            **kwargs: Passed on. `jit_compile` defaults to `False`: what gains from XLA is
-                compiled op by op, and lengths that change from batch to batch would compile the
-                whole step anew. So `"auto"` is `False` as well. With `True`, rows may not have
-                weights.
+            weighted_metrics: As `metrics`, with sample weights. Defaults to `None`.
+            **kwargs: Passed to Keras. `jit_compile` defaults to `False`, and so does `"auto"`: ops
+                that gain from XLA are compiled separately, and every new length of histories would
+                compile the whole step again. With `True`, rows may not have weights.
 
         Raises:
-            ValueError: If a metric needs groups and the spec names no `group`.
+            ValueError: If a metric needs groups and the spec has no `group`.
         """
         plain, grouped = make_metrics(metrics, self.label_names)
         plain_weighted, grouped_weighted = make_metrics(weighted_metrics, self.label_names)
@@ -291,10 +291,10 @@ class CTRModel(WithOptions, keras.Model):
         self._grouped_weighted = Untracked(grouped_weighted)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Builds the model under a distribution strategy, from the shapes that the spec tells.
+        """Builds the model under a distribution strategy, with the shapes of the spec.
 
-        Keras would learn them from the first batch, averaged over the replicas, which boolean
-        masks refuse.
+        Keras would infer them from the first batch, averaged over the replicas, which fails for
+        boolean masks.
         """
         if strategy_of_model(self) is None:
             return
@@ -304,11 +304,11 @@ class CTRModel(WithOptions, keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Metrics of the running phase: grouped metrics belong to evaluation."""
+        """Metrics of the current phase; grouped metrics are part of evaluation."""
         return super().metrics + (self.evaluation_metrics() if self._evaluating else [])
 
     def evaluation_metrics(self) -> list[keras.metrics.Metric]:
-        """Returns the metrics that only evaluation computes."""
+        """Returns the metrics that are computed in evaluation only."""
         return [*self._grouped.metrics, *self._grouped_weighted.metrics]
 
     def compute_metrics(
@@ -323,7 +323,7 @@ class CTRModel(WithOptions, keras.Model):
 
     @property
     def losses(self) -> list[tf.Tensor]:
-        """What the layers added to the loss; within a replica, what that replica added."""
+        """Losses that layers have added; within a replica, those of that replica."""
         return own_losses(super().losses)
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -342,15 +342,16 @@ class CTRModel(WithOptions, keras.Model):
 
     @property
     def distribute_strategy(self) -> Any:
-        """As in Keras, but for how datasets are distributed."""
+        """As in Keras, except for the distribution of datasets."""
         return self.fit_driver.keras_strategy(super().distribute_strategy)
 
     def check_ids(self, data: Any) -> None:
-        """Raises a `UserError` where data have other ids or numbers than the model was built with.
+        """Raises a `UserError` if data have other ids or statistics than those of the model.
 
         Args:
-            data: What `make_dataset` returned, or a `FeatureSpec`. Other data pass, as those whose
-                spec nobody knows, and so does everything for a model saved before this was noted.
+            data: Dataset of `make_dataset`, or a `FeatureSpec`. Other data, whose spec is unknown,
+                are accepted, and so are all data for models saved by versions without this
+                check.
         """
         if isinstance(data, FeatureSpec):
             check_same(self._fingerprint, fingerprint(data), "`spec`")
@@ -361,7 +362,7 @@ class CTRModel(WithOptions, keras.Model):
         """As `keras.Model.fit`."""
         self.check_ids(x)
         self.check_ids(kwargs.get("validation_data"))
-        # Before the first step, not in the first evaluation.
+        # Raised before the first step rather than in the first evaluation.
         weighted = has_weights(kwargs.get("validation_data"))
         refuse_weights(weighted and self.jit_compile and not self.fit_driver.runs_steps)
         # Keras asks to shuffle by default, and warns that it cannot shuffle a dataset.
@@ -371,7 +372,7 @@ class CTRModel(WithOptions, keras.Model):
             return super().fit(x, *args, **kwargs)
 
     def make_train_function(self, force: bool = False) -> None:
-        """As in Keras, with all variables made: a first step that makes some is traced twice."""
+        """As in Keras, after creating all variables: otherwise the first step is traced twice."""
         if strategy_of_model(self) is None:
             self.build()
             if not self.optimizer.built:
@@ -397,21 +398,21 @@ class CTRModel(WithOptions, keras.Model):
         return self.predict_function
 
     def reset_metrics(self) -> None:
-        """As in Keras, after the steps that still count have ended."""
+        """As in Keras, after waiting for scheduled steps."""
         self.fit_driver.finish_steps()
         super().reset_metrics()
         self.fit_driver.reset()
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """As in Keras, after all steps have ended, and with the figures of the driver."""
+        """As in Keras, after waiting for all steps, and with the logs of the driver."""
         figures = self.fit_driver.figures()
         return {**super().get_metrics_result(), **figures}
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.evaluate`; grouped metrics are final in what it returns."""
+        """As `keras.Model.evaluate`; its result includes the grouped metrics."""
         self.check_ids(x)
         with self._phase(evaluating=True), self.fit_driver.running():
-            if not is_validation(kwargs):  # else `fit` has prepared it
+            if not is_validation(kwargs):  # otherwise `fit` has prepared it
                 x = self.fit_driver.evaluation_data(x)
             return super().evaluate(x, *args, **kwargs)
 
@@ -436,10 +437,10 @@ class CTRModel(WithOptions, keras.Model):
         input_signature: Any = None,
         **kwargs: Any,
     ) -> None:
-        """As `keras.Model.export`, with the inputs that the feature spec tells.
+        """As `keras.Model.export`, with the inputs of the feature spec.
 
         `lmn_tf.serving.export` also writes the spec, compares the export with the model, and
-        stores each variable once, where Keras stores it twice.
+        stores each variable once (Keras: twice).
         """
         self.build()
         if input_signature is None:

@@ -1,4 +1,4 @@
-"""Losses that need the labels, beside that of the logits."""
+"""Losses of labels in addition to that of the logits."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ _NOTED = "_lmn_tf_noted"
 
 
 class LabelledLoss:
-    """Lets a part of a model learn from the labels by a loss of its own, in training only.
+    """Mixin of models with an additional loss that uses the labels, in training only.
 
-    Stands before `CTRModel` or one of its subclasses among a model's bases. The model's
-    `read_histories` leaves in `groups["noted"]` what that loss needs, such as further logits. It
-    travels with the logits to where the labels are, so that it can be of no other call or replica,
-    and `labelled_loss` makes a loss of it. Rows count by their sample weights, and replicas in
-    proportion, as in the loss of the logits.
+    It comes before `CTRModel` (or a subclass) in the bases of a model. The `read_histories` of the
+    model stores the inputs of the loss, such as further logits, in `groups["noted"]`. They are
+    passed along with the logits, so that they always belong to the same call and replica as the
+    labels, and `labelled_loss` computes the loss. Sample weights apply, and replicas count in
+    proportion to their rows, as in the loss of the logits.
 
-    `training_means` are metrics of that loss: Keras logs them in training, not in evaluation.
+    `training_means` are metrics of the loss, logged in training only.
 
     Example:
 
@@ -34,12 +34,12 @@ class LabelledLoss:
     def labelled_loss(
         self, noted: dict[str, Any], labels: tf.Tensor, logits: tf.Tensor
     ) -> tf.Tensor:
-        """The loss of each row; for subclasses to override.
+        """Computes the loss of each row; subclasses override it.
 
         Args:
-            noted: What `read_histories` left in `groups["noted"]`.
+            noted: Value of `groups["noted"]`, as set by `read_histories`.
             labels: Float32 tensor of shape `(batch, labels)`.
-            logits: Float32 tensor of the same shape: what the model returned.
+            logits: Float32 tensor of the same shape: the output of the model.
 
         Returns:
             Float32 tensor of shape `(batch,)`.
@@ -60,7 +60,7 @@ class LabelledLoss:
         sample_weight: Any = None,
         training: bool = True,
     ) -> tf.Tensor:
-        """As `keras.Model.compute_loss`, and in training the mean of `labelled_loss`."""
+        """As `keras.Model.compute_loss`, plus the mean of `labelled_loss` in training."""
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         noted = getattr(y_pred, _NOTED, None)
         if noted is None or not training:
@@ -69,7 +69,7 @@ class LabelledLoss:
         rows = self.labelled_loss(noted, labels, y_pred)
         if sample_weight is not None:
             rows *= tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
-        # Keras' own scaling: replicas add up what each has averaged.
+        # As in Keras: replicas add up their averages.
         return loss + scaled_loss(self, row_mean(rows))
 
     @property

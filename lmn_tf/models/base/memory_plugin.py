@@ -1,4 +1,4 @@
-"""A large memory beside any click model."""
+"""Mixin that adds a large memory to a click model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,30 +15,29 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 class MemoryPlugin(CTRModel):
-    """What makes a click model one with a large memory; derive from it and from the host.
+    """Mixin that adds a large memory to a click model, the host.
 
-    `class LMN(MemoryPlugin, DIN)` is DIN with all that it reads, and a memory beside it. What the
-    memory holds, and what reads it, is told by `memorize`:
+    `class LMN(MemoryPlugin, DIN)`, for example, is DIN with a memory. `memorize` sets the queries:
 
-    - `"history"`, as in the paper: each event of each history reads, user-aware; the pooled
-      read-outs join what the head reads. Each sequence has a memory of its own. By default queries
-      are made of the fields of the event alone, without the time that has passed since: rows of a
-      user share the reads of their events.
-    - `"cross"`: the vector that the head reads (all groups, what the host read of the histories,
-      and their interactions) reads, projected to `memory_dim`; the read-out joins it.
-    - `"hidden"`: the head's last shared hidden layer reads, projected likewise; the read-out joins
-      it before the logits.
+    - `"history"`, as in the paper: each event of each history is a user-aware query, and the pooled
+      read-outs are concatenated to the input of the head. Each sequence has a separate memory. By
+      default, queries are computed from the fields of the event without the elapsed time, so that
+      rows of a user share the reads of their events.
+    - `"cross"`: the query is the input of the head (all groups, the histories as encoded by the
+      host, and their interactions), projected to `memory_dim`. The read-out is concatenated to it.
+    - `"hidden"`: the query is the last shared hidden layer of the head, projected in the same way.
+      The read-out is concatenated to it before the logits.
 
-    The last two are the paper's outlook, in a form of our choice. `evaluate` tells how the slots
-    were used: `slots_used` (per cent), `memory_kl` and `slots_for_90`.
+    The paper only mentions the last two as future work; their form is our choice. `evaluate`
+    returns the use of the slots: `slots_used` (percent), `memory_kl` and `slots_for_90`.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `MemoryPluginOptions`, and base model arguments such as `name`.
 
     Raises:
-        UserError: If `memorize="hidden"` is combined with experts, or what `"cross"` and
-            `"hidden"` lack, a history, is asked for.
+        UserError: If `memorize="hidden"` is combined with experts, or options of histories are used
+            with `"cross"` or `"hidden"`.
 
     Reference:
         - Lu et al., "Large Memory Network for Recommendation", WWW 2025, eqs. 4-12 and section 5.
@@ -109,7 +108,7 @@ class MemoryPlugin(CTRModel):
         return super().to_logits(vector, groups, training=training, extra=extra)
 
     def _read_row(self, vector, groups, training):
-        """Read-outs of one vector a row, `(batch, memory_dim)`."""
+        """Read-outs of one vector per row, `(batch, memory_dim)`."""
         query = self.query_projection(vector)[:, None, :]
         return self._read(self.options.memorize, query, groups, training)
 
@@ -123,7 +122,7 @@ class MemoryPlugin(CTRModel):
         metrics = super().metrics
         if not self._evaluating:
             return metrics
-        # The memory's own means are of training steps.
+        # The means of the memory itself are those of training steps.
         training = {id(metric) for memory in self.memories.values() for metric in memory.metrics}
         return [metric for metric in metrics if id(metric) not in training]
 
@@ -131,10 +130,10 @@ class MemoryPlugin(CTRModel):
         return [*super().evaluation_metrics(), *self._slots.metrics]
 
     def memory_usage(self) -> dict[str, dict[str, float]]:
-        """Returns how the slots were used in the last evaluation.
+        """Returns the use of the slots in the last evaluation.
 
         Returns:
-            Dictionary from the name of a sequence, or what else the memory holds, to that of
+            Dictionary from the name of a sequence, or of another memory, to the dictionary of
             `usage_statistics`.
         """
         return self._slots.statistics()

@@ -1,4 +1,4 @@
-"""The use of a model's memory, told by `evaluate`."""
+"""Metrics of `evaluate` for the use of memories."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from lmn_tf.metrics.memory_usage import MemoryUsage
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SlotUsage(MemoryUsage):
-    """`MemoryUsage` under the names that `evaluate` logs, computed once, at the end.
+    """`MemoryUsage` with the names of the logs of `evaluate`, computed once at the end.
 
     Args:
         memory_size: Integer. Number of slots.
@@ -22,9 +22,9 @@ class SlotUsage(MemoryUsage):
         **kwargs: Arguments of `MemoryUsage`.
 
     Returns:
-        Dictionary: `slots_used` (per cent of the slots), `memory_kl` (from even use, in nats) and
-        `slots_for_90` (how many slots hold 90 % of the weight). NaN inside graphs and before the
-        first read.
+        Dictionary of `slots_used` (percent of the slots), `memory_kl` (divergence from uniform use,
+        in nats) and `slots_for_90` (number of slots with 90 % of the weight). NaN inside graphs and
+        before the first read.
 
     Example:
 
@@ -39,7 +39,7 @@ class SlotUsage(MemoryUsage):
         self.prefix = prefix
 
     def result(self) -> dict[str, Any]:
-        if not tf.executing_eagerly():  # a sort of all slots a step would cost too much
+        if not tf.executing_eagerly():  # sorting all slots in each step would be slow
             return {self.prefix + figure.name: tf.constant(float("nan")) for figure in SLOTS}
         figures = slot_figures(self.compute())
         return {self.prefix + name: value for name, value in figures.items()}
@@ -49,11 +49,11 @@ class SlotUsage(MemoryUsage):
 
 
 class SlotCounter:
-    """Counts, for `evaluate`, which slots the memories of a model read.
+    """Counts of the slots that the memories of a model read in `evaluate`.
 
     Args:
-        memories: Mapping from a name to a `ProductKeyMemory`. Where there are several, names go
-            before those of the results.
+        memories: Mapping from a name to a `ProductKeyMemory`. If there are several, their names are
+            prefixes of the results.
 
     Example:
 
@@ -75,10 +75,10 @@ class SlotCounter:
 
     @contextlib.contextmanager
     def counting(self, enabled: bool = True) -> Iterator[None]:
-        """Counts what the memories read while a block runs.
+        """Context in which the reads of the memories are counted.
 
         Args:
-            enabled: Boolean. Whether to count at all. Defaults to `True`.
+            enabled: Boolean. Whether to count. Defaults to `True`.
         """
         with contextlib.ExitStack() as stack:
             if enabled:
@@ -87,7 +87,7 @@ class SlotCounter:
             yield
 
     def statistics(self) -> dict[str, dict[str, float]]:
-        """Returns a dictionary from the name of a memory to that of `usage_statistics`."""
+        """Returns a dictionary from the name of a memory to its `usage_statistics`."""
         return {
             name: usage.compute() for name, usage in zip(self._memories, self.metrics, strict=True)
         }

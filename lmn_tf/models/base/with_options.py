@@ -10,7 +10,7 @@ from lmn_tf.models.options.record import Options
 from lmn_tf.models.options.rules import rule_text
 from lmn_tf.specs.errors import UserError, did_you_mean, short
 
-# What the constructor takes beside options: of Keras, and of saved models.
+# Other arguments of the constructor: those of Keras and of saved models.
 _ARGUMENTS = (
     "activity_regularizer",
     "autocast",
@@ -24,7 +24,7 @@ _ENTRY = re.compile(r"^( *)\*\*options: ", re.M)
 
 
 class _Signature:
-    """The signature of a class with its options, as `inspect.signature` looks for it."""
+    """Descriptor of a signature with all options, for `inspect.signature`."""
 
     def __get__(self, instance, owner):
         if instance is not None:
@@ -50,12 +50,11 @@ class _Signature:
 
 
 class WithOptions:
-    """Mixin of models whose options are those of the record `Options`.
+    """Mixin of models with the options of the record `Options`.
 
-    A class without a record of its own has the options of all its bases, and an argument of a
-    constructor of its own counts as an option, too. The signature, and the documentation of
-    arguments at `**options:`, are made from the record. A model reads `self.options`; from outside
-    each option can be read as an attribute of the model.
+    A class that does not define a record has the options of all its bases, and arguments of its own
+    constructor are options as well. The signature and the documentation of `**options:` are
+    generated from the record. Models use `self.options`; each option is also an attribute.
 
     Example:
 
@@ -84,7 +83,7 @@ class WithOptions:
 
     @classmethod
     def split_options(cls, given: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
-        """Returns the record of the options among given arguments, and the other arguments.
+        """Splits arguments into a record of options and other arguments.
 
         Raises:
             UserError: If an option breaks a rule, or an argument does not exist.
@@ -101,13 +100,13 @@ class WithOptions:
         return cls.Options.make(values, cls.__name__), others
 
     def option_values(self) -> dict[str, Any]:
-        """Returns the values of all options by name, those of constructors of subclasses too."""
+        """Returns the values of all options by name, including those of subclasses."""
         own = {name: getattr(self, name) for name in _own_arguments(type(self))}
         return {**own, **self.options.values()}
 
 
 def _combined(name, records):
-    """The record of all options of some records."""
+    """A record with the options of several records."""
     records = list(dict.fromkeys(records))
     nearest = [
         record for record in records if sum(issubclass(other, record) for other in records) == 1
@@ -127,7 +126,7 @@ def _own_arguments(cls):
 
 
 def _entries(record, match):
-    """The documentation of the options, before that of what else goes on."""
+    """Documentation of the options, followed by that of other arguments."""
     indent, lines = match[1], []
     for option in record.described().values():
         rule = re.sub("^an? ", "", rule_text(option.schema))

@@ -1,4 +1,4 @@
-"""The choice of the driver of a model's steps."""
+"""Choice of the driver for the steps of a model."""
 
 import keras
 import tensorflow as tf
@@ -15,7 +15,7 @@ _DRIVERS = {
 
 
 def driver_of(model: keras.Model) -> FitDriver:
-    """Returns the `FitDriver` for the strategy that a model was built in.
+    """Returns the `FitDriver` for the strategy in which a model was built.
 
     Args:
         model: `CTRModel`.

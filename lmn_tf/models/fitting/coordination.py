@@ -1,4 +1,4 @@
-"""Coordination of a model whose steps run on the workers of parameter servers."""
+"""Coordination of a model whose steps run on workers with parameter servers."""
 
 import collections
 import contextlib
@@ -22,7 +22,7 @@ from lmn_tf.keras_internals import compiled_metrics, strategy_of_model, tf_varia
 
 
 class Coordination:
-    """What the coordinator keeps of a model while workers run its steps.
+    """State of the coordinator for a model whose steps run on workers.
 
     Args:
         model: `CTRModel` that was built in the scope of a `ParameterServerStrategy`.
@@ -40,18 +40,18 @@ class Coordination:
         with self.strategy.scope():
             self._updates = tf.Variable(0, trainable=False, dtype=tf.int64, name="updates")
         self.is_adding = False
-        # Seconds that each worker spent in steps, and how many there were, since the last reset.
+        # Seconds that each worker spent in steps, and their number, since the last reset.
         self.busy_seconds = np.zeros(len(self.queue.workers))
         self.steps = np.zeros(len(self.queue.workers), np.int64)
         self._batches = None
-        # Rows that the step being traced hands over to the coordinator's metrics.
+        # Rows of the traced step for the metrics of the coordinator.
         self.handed = None
         self.reset()
 
     def reset(self) -> None:
-        """Forgets the figures of the steps so far."""
+        """Resets the statistics of steps."""
         self._logs = None
-        self._passed = [0, 0, 0]  # steps, sum and maximum of their staleness
+        self._passed = [0, 0, 0]  # number of steps, sum and maximum of their staleness
         self.busy_seconds[:] = 0
         self.steps[:] = 0
 
@@ -64,7 +64,7 @@ class Coordination:
 
     @contextlib.contextmanager
     def reading_on_workers(self, make_dataset: Callable[[], tf.data.Dataset]) -> Iterator[None]:
-        """Has each worker make its own dataset and train on it while a block runs."""
+        """Context in which each worker creates a dataset and trains on it."""
         dataset = self.queue.coordinator.create_per_worker_dataset(lambda: make_dataset().repeat())
         self._batches = iter(dataset)
         try:
@@ -101,9 +101,9 @@ class Coordination:
         return run
 
     def _worker_function(self, step, updates, read, spec):
-        """Returns the step as workers run it, and what takes its result."""
+        """Returns the step for workers, and the function that handles its result."""
         model = self.model
-        # Compiled metrics are computed from the rows that the step hands over.
+        # Compiled metrics are computed from the rows that the step returns.
         own = [metric for metric in model.metrics if metric is not compiled_metrics(model)]
         variables = [variable for metric in own for variable in metric.variables]
         counting = counters(model.optimizer) if updates else []
@@ -133,7 +133,7 @@ class Coordination:
                 seconds = tf.timestamp() - started
             worker = tf.distribute.coordinator.experimental_get_current_worker_index()
             parts = [after - before - 1, worker, seconds, *added]
-            # In one piece: each tensor of a result costs a round trip.
+            # One packed tensor: each tensor of a result takes a round trip.
             numbers = [tf.reshape(tf.cast(part, tf.float64), [-1]) for part in parts]
             return tf.concat(numbers, axis=0), rows
 
@@ -181,7 +181,7 @@ class Coordination:
     def map(
         self, function: Callable, batches: Iterable[Any], arguments: Callable = lambda batch: batch
     ) -> Iterator[tuple[Any, Any]]:
-        """Runs a function on batches on workers, several at a time.
+        """Runs a function on batches on workers, several at the same time.
 
         Args:
             function: `tf.function` of one argument.
@@ -203,7 +203,7 @@ class Coordination:
             yield batch, promise.result()
 
     def predictor(self, step: Callable) -> Callable:
-        """Returns the predict function of the model: its results come when they are looked at."""
+        """Returns the predict function of the model, with lazy results."""
 
         @tf.function(autograph=False, reduce_retracing=True)
         def on_worker(batch):
@@ -225,7 +225,7 @@ def _is_packed(spec):
 
 
 class _Promise:
-    """The result of a step that may still run; a tensor to whoever looks."""
+    """Lazy result of a step, which is a tensor when it is read."""
 
     def __init__(self, queue):
         self._queue = queue

@@ -1,4 +1,4 @@
-"""The rows of a batch that count."""
+"""Removal of rows with weight 0 from a batch."""
 
 from typing import Any
 
@@ -12,21 +12,21 @@ from lmn_tf.specs.errors import UserError
 def counted_rows(
     x: Any, y: Any, sample_weight: Any, batches: WindowBatches | None = None
 ) -> tuple[Any, Any, tf.Tensor | None]:
-    """Leaves out the rows of a batch whose weight is 0.
+    """Removes the rows of a batch whose weight is 0.
 
-    A step then does what it would do on the other rows alone: rows of weight 0 are in no loss, be
-    it one without labels, in no mean over rows, no statistic of a batch, no balance and no metric.
-    Positive weights weigh the losses of labels, and what `weighted_metrics` count; in all else
-    such rows count alike. Inside XLA, where shapes are fixed, no row can be left out, and weights
-    are refused.
+    A step is then the same as with the other rows only: rows of weight 0 are not part of losses
+    (including those without labels), means over rows, batch statistics, balance losses and metrics.
+    Positive weights apply to the losses of labels and to `weighted_metrics`; otherwise rows with
+    positive weights count equally. XLA needs fixed shapes, so no row can be removed, and weights
+    are an error.
 
     Args:
-        x: Features: a tensor or any nesting of tensors, of shapes `(batch, ...)` but for what
-            `batches` knows.
+        x: Features: a tensor or any nesting of tensors, of shapes `(batch, ...)` except for the
+            windows that `batches` handles.
         y: Labels, a tensor or any nesting of tensors of shapes `(batch, ...)`.
-        sample_weight: Tensor of shape `(batch,)` or `(batch, labels)`, of which a row with any
-            weight counts; or `None`, where all rows do.
-        batches: `WindowBatches`, where features may hold histories as windows. Defaults to `None`.
+        sample_weight: Tensor of shape `(batch,)` or `(batch, labels)`; a row is kept if any of its
+            weights is not 0. `None` keeps all rows.
+        batches: `WindowBatches`, if features may contain histories as windows. Defaults to `None`.
 
     Returns:
         Tuple `(x, y, sample_weight)`.
@@ -59,7 +59,7 @@ def counted_rows(
 
 
 def has_weights(data: Any) -> bool:
-    """Returns whether the rows of data have weights, as far as that can be seen from outside.
+    """Returns whether rows of data have weights, without reading data.
 
     Args:
         data: Dataset of batches, or a tuple of features, labels and weights; other data have none.
@@ -76,10 +76,10 @@ def has_weights(data: Any) -> bool:
 
 
 def refuse_weights(is_compiled: bool) -> None:
-    """Raises a `UserError` for rows with weights where XLA compiles a step.
+    """Raises a `UserError` for rows with weights if XLA compiles a step.
 
     Args:
-        is_compiled: Whether it does.
+        is_compiled: Boolean. Whether XLA compiles the step.
     """
     if is_compiled:
         raise UserError(

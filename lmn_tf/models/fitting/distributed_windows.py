@@ -10,14 +10,14 @@ from lmn_tf.models.fitting.window_batches import mapped
 
 
 class DistributedWindows:
-    """Stand-in for a strategy that knows how to distribute batches of windows.
+    """Proxy of a strategy that distributes batches of windows.
 
-    TensorFlow would cut the events of a batch like its rows. Here each replica gets its rows and
-    the events that they see. Where XLA compiles the steps, whose shapes must be static, histories
-    are padded before. Other datasets go to the strategy, and so does all else that is asked of it.
+    TensorFlow would split the events of a batch like its rows. Here, each replica receives its rows
+    and the events of their windows. If XLA compiles the steps, which needs static shapes, histories
+    are padded first. Other datasets and all other calls are passed to the strategy.
 
     Args:
-        strategy: `tf.distribute.Strategy` that Keras runs steps in.
+        strategy: `tf.distribute.Strategy` in which Keras runs steps.
         model: `CTRModel`.
     """
 
@@ -26,10 +26,10 @@ class DistributedWindows:
         self._model = model
 
     def experimental_distribute_dataset(self, dataset: tf.data.Dataset) -> Any:
-        """Returns the dataset as the strategy's replicas read it.
+        """Returns the dataset for the replicas of the strategy.
 
         Args:
-            dataset: `tf.data.Dataset` of features, or of tuples that begin with them.
+            dataset: `tf.data.Dataset` of features, or of tuples that start with them.
         """
         batches, spec = self._model.fit_driver.batches, dataset.element_spec
         if not batches.found(spec[0] if isinstance(spec, tuple) else spec):

@@ -1,4 +1,4 @@
-"""The driver of a model's steps where Keras runs them itself."""
+"""Driver of the steps of a model that are run by Keras."""
 
 import contextlib
 import functools
@@ -14,21 +14,21 @@ from lmn_tf.models.fitting.window_batches import WindowBatches
 
 
 class FitDriver:
-    """Runs the steps of a model as Keras does: on one device, or on the replicas of one process.
+    """Driver of steps on one device or on the replicas of one process, run by Keras.
 
-    `CTRModel` overrides each hook of `keras.Model` once and asks its driver what differs under the
-    strategy that it was built in; subclasses answer for strategies that Keras has no `fit` for.
+    `CTRModel` overrides each hook of `keras.Model` once and delegates to the driver what depends on
+    the strategy in which it was built. Subclasses support strategies that Keras cannot `fit` with.
 
     Args:
         model: `CTRModel`.
 
     Attributes:
-        runs_steps: Boolean. Whether the driver makes the train, test and predict functions.
-        has_workers: Boolean. Whether steps run in other processes than this one.
-        reads_shares: Boolean. Whether Keras must not distribute the data, because each process
-            reads its own share or one process hands batches out; set while `running`.
-        is_on_worker: Boolean. Whether a step is being traced for a worker, which has no metrics to
-            update.
+        runs_steps: Boolean. Whether the driver creates the train, test and predict functions.
+        has_workers: Boolean. Whether steps run in other processes.
+        reads_shares: Boolean. Whether Keras must not distribute the data, since each process
+            reads a shard or one process distributes batches; set while `running`.
+        is_on_worker: Boolean. Whether a step is being traced for a worker, which updates no
+            metrics.
 
     Example:
 
@@ -50,10 +50,10 @@ class FitDriver:
         return WindowBatches.from_spec(self.model.spec)
 
     def keras_strategy(self, strategy: tf.distribute.Strategy) -> Any:
-        """Returns what Keras distributes datasets with, and runs steps in.
+        """Returns the object with which Keras distributes datasets and runs steps.
 
         Args:
-            strategy: The strategy that the model was built in, or the default one.
+            strategy: Strategy in which the model was built, or the default one.
         """
         if self.reads_shares:
             return LocalDataset
@@ -69,24 +69,24 @@ class FitDriver:
         """Context in which `fit` runs on its data.
 
         Args:
-            x: The data given to `fit`.
-            kwargs: Dictionary of the other arguments of `fit`, which may be changed.
+            x: Data passed to `fit`.
+            kwargs: Dictionary of the other arguments of `fit`, which may be modified.
 
         Yields:
-            The data to fit on.
+            The data to train on.
         """
         yield x
 
     def evaluation_data(self, x: Any) -> Any:
-        """Returns the data to evaluate on, of the data given to `evaluate`."""
+        """Returns the data to evaluate on, from those passed to `evaluate`."""
         return x
 
     def finish_steps(self) -> None:
-        """Waits for all steps that have been handed out."""
+        """Waits for all scheduled steps."""
 
     def figures(self) -> dict[str, float]:
-        """Returns a dictionary of the logs that the driver adds to those of the metrics."""
+        """Returns additional logs of the driver, as a dictionary."""
         return {}
 
     def reset(self) -> None:
-        """Forgets the figures of the steps so far."""
+        """Resets the statistics of steps."""

@@ -1,4 +1,4 @@
-"""The driver of models built under a `MultiWorkerMirroredStrategy`."""
+"""Driver of models built under a `MultiWorkerMirroredStrategy`."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -11,36 +11,36 @@ from lmn_tf.models.fitting.fit_driver import FitDriver
 
 
 class MultiWorkerDriver(FitDriver):
-    """Runs the steps of a model on several processes that take each step together.
+    """Driver of synchronous steps of several processes.
 
-    Keras 3 has no `fit` for `MultiWorkerMirroredStrategy`: it averages the results of steps over
-    an axis that scalars do not have. Here, for models that are built and compiled in
-    the scope of the strategy, every process calls `fit` with its own share of the data, such as
-    `make_dataset(..., shard=(index, count))`, whose batches are its part of the batch of all.
-    Weights, losses and metrics are the same in all processes. Rules that Keras does not know:
+    `fit` of Keras 3 does not work with `MultiWorkerMirroredStrategy`: it averages the results of
+    steps over an axis that scalars do not have. With this driver, the model is built and compiled
+    in the scope of the strategy, and every process calls `fit` with its shard of the data, such as
+    `make_dataset(..., shard=(index, count))`; the batches of all processes are one global batch.
+    Weights, losses and metrics are the same in all processes. Rules in addition to those of Keras:
 
-    - All processes take equally many steps: of datasets of known sizes the shortest counts.
-      `evaluate` goes by the same rule, so give it a share as well, or the whole to each process.
-    - All processes call `fit`, `evaluate` and `get_metrics_result` the same number of times; what
-      is written (checkpoints, logs) is one process's work, that of task 0.
-    - One device a process. Tables are replicated, also those with `row_wise`.
-    - The processes' ports are TensorFlow's: open on every interface and without a password. Let
-      nothing but the cluster reach them.
+    - All processes take the same number of steps: that of the shortest dataset, if the sizes are
+      known. This also holds for `evaluate`: pass a shard or the whole data to each process.
+    - All processes call `fit`, `evaluate` and `get_metrics_result` the same number of times; only
+      task 0 writes files (checkpoints, logs).
+    - Each process has one device. Tables are replicated, including those with `row_wise`.
+    - The ports of the processes are those of TensorFlow: open on every interface and without a
+      password. Make them accessible to the cluster only.
 
-    `lmn-tf train` has parameter servers for several machines instead, where a lost worker does
-    not end the run.
+    For several machines, `lmn-tf train` uses parameter servers instead, so that the loss of a
+    worker does not end the run.
     """
 
     runs_steps = True
 
     @property
     def strategy(self) -> tf.distribute.Strategy:
-        """The strategy of the model."""
+        """Strategy of the model."""
         return strategy_of_model(self.model)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """As of `FitDriver`; refuses processes of several devices."""
+        """As in `FitDriver`; raises an error for processes with several devices."""
         devices = self.strategy.extended.worker_devices
         if len(devices) > 1:
             raise ValueError(
@@ -55,13 +55,13 @@ class MultiWorkerDriver(FitDriver):
 
     @contextlib.contextmanager
     def fit_data(self, x: Any, kwargs: dict[str, Any]) -> Iterator[Any]:
-        """As of `FitDriver`, cut to the length of the shortest share."""
+        """As in `FitDriver`, limited to the length of the shortest shard."""
         if "validation_data" in kwargs:
             kwargs["validation_data"] = self.evaluation_data(kwargs["validation_data"])
         yield self.evaluation_data(x)
 
     def evaluation_data(self, x: Any) -> Any:
-        """As of `FitDriver`: a dataset is cut to the length of the shortest of all processes."""
+        """As in `FitDriver`; a dataset is limited to the length of the shortest shard."""
         if not isinstance(x, tf.data.Dataset):
             return x
         length = int(x.cardinality())
@@ -71,15 +71,15 @@ class MultiWorkerDriver(FitDriver):
         return x.take(int(tf.reduce_min(self.strategy.gather(lengths, axis=0))))
 
     def train_function(self, step: Callable) -> Callable:
-        """Returns a function of this process's iterator that runs a training step of all."""
+        """Returns a function of an iterator that runs a training step of all processes."""
         return self._together(step)
 
     def test_function(self, step: Callable) -> Callable:
-        """Returns a function of this process's iterator that runs an evaluation step of all."""
+        """Returns a function of an iterator that runs an evaluation step of all processes."""
         return self._together(step)
 
     def predict_function(self, step: Callable) -> Callable:
-        """Returns a function of batches that predicts for this process alone."""
+        """Returns a function of batches that predicts in this process only."""
         run = self._together(step)
         return lambda batches: tf.concat([run(iter([batch])) for batch in batches], axis=0)
 

@@ -1,4 +1,4 @@
-"""The driver of models built under a `ParameterServerStrategy`."""
+"""Driver of models built under a `ParameterServerStrategy`."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -12,28 +12,27 @@ from lmn_tf.models.fitting.fit_driver import FitDriver
 
 
 class ParameterServerDriver(FitDriver):
-    """Runs the steps of a model asynchronously on the workers of a `ParameterServerStrategy`.
+    """Driver of asynchronous steps on the workers of a `ParameterServerStrategy`.
 
-    For models that are built and compiled in the scope of the strategy. `fit`, `evaluate`,
-    `predict` and the `_on_batch` methods keep their arguments, and callbacks are called by Keras
-    itself. What differs:
+    The model is built and compiled in the scope of the strategy. `fit`, `evaluate`, `predict` and
+    the `_on_batch` methods have the same arguments as in Keras, which also calls the callbacks.
+    Differences:
 
-    - A step runs on whichever worker is free. `on_train_batch_end` is called when a step has been
-      handed out, with the metrics of the steps that have ended, of which the last few are missing;
-      at the end of an epoch, and whenever `get_metrics_result` is called, none is.
-    - The logs of training have `staleness` and `staleness_max`: mean and maximum of the number of
-      updates by others between a step's reading of the weights and its own update.
-    - By default the coordinator reads the data, whatever makes them, and hands batches out: its
-      reading and its network bound the speed of all workers. Where that is too slow, `fit` takes a
-      function without arguments that returns a `tf.data.Dataset` of batches, together with
-      `steps_per_epoch`. Each worker calls it, and goes through its dataset again and again; it has
-      to be made of TensorFlow ops alone (nothing that calls into Python, so not of
-      `lmn_tf.make_dataset`), and should read its own share of the data, by
-      `tf.distribute.coordinator.experimental_get_current_worker_index()`. A worker that is started
-      again begins its dataset anew.
+    - A step runs on any free worker. `on_train_batch_end` is called when a step is *scheduled*; its
+      logs do not include the last few steps, which are still running. At the end of an epoch, and
+      in `get_metrics_result`, they are complete.
+    - The logs of training have `staleness` and `staleness_max`: the mean and maximum number of
+      updates by other steps between reading the weights and updating them.
+    - By default, the coordinator reads the data from any source and distributes batches, so that
+      its reading and network limit the speed of all workers. If this is too slow, pass a function
+      without arguments that returns a `tf.data.Dataset` of batches to `fit`, together with
+      `steps_per_epoch`. Each worker calls it and repeats its dataset. The dataset must consist of
+      TensorFlow ops only (no calls into Python, so not `lmn_tf.make_dataset`), and should read the
+      shard of `tf.distribute.coordinator.experimental_get_current_worker_index()`. A restarted
+      worker starts its dataset from the beginning.
 
     Attributes:
-        coordination: `Coordination`, made when it is first asked for.
+        coordination: `Coordination`, created on first use.
     """
 
     runs_steps = True
@@ -42,14 +41,14 @@ class ParameterServerDriver(FitDriver):
 
     @property
     def coordination(self) -> Coordination:
-        """What coordinates the workers."""
+        """Coordination of the workers."""
         if self._coordination is None:
             self._coordination = Coordination(self.model)
         return self._coordination
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """As of `FitDriver`; an error gives up the steps that have been handed out."""
+        """As in `FitDriver`; an error cancels the scheduled steps."""
         before, self.reads_shares = self.reads_shares, True
         try:
             yield
@@ -62,7 +61,7 @@ class ParameterServerDriver(FitDriver):
 
     @contextlib.contextmanager
     def fit_data(self, x: Any, kwargs: dict[str, Any]) -> Iterator[Any]:
-        """As of `FitDriver`; `x` may be a function where workers read the data."""
+        """As in `FitDriver`; with a function as `x`, workers read the data."""
         if not callable(x):
             yield x
             return
@@ -76,37 +75,37 @@ class ParameterServerDriver(FitDriver):
             yield tf.data.Dataset.counter()
 
     def train_function(self, step: Callable) -> Callable:
-        """Returns a function of an iterator that hands out a training step."""
+        """Returns a function of an iterator that schedules a training step."""
         return self.coordination.runner(step, updates=True)
 
     def test_function(self, step: Callable) -> Callable:
-        """Returns a function of an iterator that hands out an evaluation step."""
+        """Returns a function of an iterator that schedules an evaluation step."""
         return self.coordination.runner(step, updates=False)
 
     def predict_function(self, step: Callable) -> Callable:
-        """Returns a function of batches whose results come when they are looked at."""
+        """Returns a function of batches with lazy results."""
         return self.coordination.predictor(step)
 
     def finish_steps(self) -> None:
-        """As of `FitDriver`."""
+        """As in `FitDriver`."""
         if self._coordination is not None:
             self._coordination.queue.drain()
 
     def figures(self) -> dict[str, float]:
-        """As of `FitDriver`: the staleness of training steps, after all of them have ended."""
+        """As in `FitDriver`: the staleness of training steps, after waiting for all of them."""
         if self._coordination is None or self._coordination.is_adding:
             return {}
         self.finish_steps()
         return self._coordination.staleness()
 
     def reset(self) -> None:
-        """As of `FitDriver`."""
+        """As in `FitDriver`."""
         if self._coordination is not None:
             self._coordination.reset()
 
     @property
     def is_on_worker(self) -> bool:
-        """As of `FitDriver`."""
+        """As in `FitDriver`."""
         return self._coordination is not None and self._coordination.handed is not None
 
     def hand_over(
@@ -116,7 +115,7 @@ class ParameterServerDriver(FitDriver):
         y_pred: tf.Tensor,
         sample_weight: tf.Tensor | None,
     ) -> dict[str, Any]:
-        """Sends to the coordinator what metrics are computed from; for `compute_metrics`.
+        """Sends the inputs of metrics to the coordinator, for `compute_metrics`.
 
         Args:
             x: Dictionary of features.
@@ -125,7 +124,7 @@ class ParameterServerDriver(FitDriver):
             sample_weight: Tensor or `None`.
 
         Returns:
-            An empty dictionary: the coordinator knows the results.
+            An empty dictionary: the coordinator has the results.
         """
         model = self.model
         grouped = model.evaluation_metrics() if model._evaluating else []

@@ -1,4 +1,4 @@
-"""Steps of training and evaluation, on one device or several replicas."""
+"""Training and evaluation steps on one device or several replicas."""
 
 from typing import Any
 
@@ -17,22 +17,21 @@ from lmn_tf.models.fitting.counted_rows import counted_rows
 
 
 def train_step(model: keras.Model, data: Any) -> dict[str, Any]:
-    """One step of training; on several replicas that of one device on the whole batch.
+    """Training step; on several replicas, it equals that of one device on the whole batch.
 
-    Keras averages the losses of replicas, however many rows each of them has: the rows of a last,
-    short batch would count more or less than others. Here each row counts the same, in the
-    gradient and in the loss that is logged. Beyond that the steps are those of Keras, but for two
-    things:
+    Keras averages the losses of replicas with any numbers of rows, so that rows of a last, smaller
+    batch have other weights. Here, each row has the same weight in the gradient and in the logged
+    loss. There are two other differences from the steps of Keras:
 
-    - Rows whose sample weight is 0 are left out before anything is computed; see `counted_rows`.
-      A batch without any other rows changes nothing: the optimizer takes no step. Where XLA
-      compiles a step, weights are refused.
-    - The logged loss is NaN where a gradient is not finite, so that it is seen in the step in which
-      it happens. Under loss scaling it is not: there the optimizer leaves out such steps.
+    - Rows with a sample weight of 0 are removed first, see `counted_rows`. A batch without other
+      rows changes nothing: the optimizer takes no step. If XLA compiles a step, weights are an
+      error.
+    - The logged loss is NaN if a gradient is not finite, so that this is visible in the same step.
+      With loss scaling it is not NaN, since the optimizer skips such steps.
 
     Args:
         model: `CTRModel`.
-        data: Batch, as Keras hands it to `train_step`.
+        data: Batch, as Keras passes it to `train_step`.
 
     Returns:
         Dictionary of logs.
@@ -60,11 +59,11 @@ def train_step(model: keras.Model, data: Any) -> dict[str, Any]:
 
 
 def test_step(model: keras.Model, data: Any) -> dict[str, Any]:
-    """One step of evaluation, likewise.
+    """Evaluation step; see `train_step`.
 
     Args:
         model: `CTRModel`.
-        data: Batch, as Keras hands it to `test_step`.
+        data: Batch, as Keras passes it to `test_step`.
 
     Returns:
         Dictionary of logs.
@@ -78,7 +77,7 @@ def test_step(model: keras.Model, data: Any) -> dict[str, Any]:
 
 
 def _shared_loss(model, x, y, y_pred, sample_weight, training):
-    """The replica's part of the loss of the whole batch."""
+    """Part of a replica in the loss of the whole batch."""
     if replica_count() > 1:
         rows = _rows(model, x)
         share = share_of_replicas(rows)
@@ -89,8 +88,8 @@ def _shared_loss(model, x, y, y_pred, sample_weight, training):
 
 
 def _note_loss(model, loss, x):
-    """Notes the loss for the logs, in proportion to the rows of the whole batch."""
-    # The tracker adds up what replicas tell, times the weight, and divides by the weights.
+    """Tracks the loss for the logs, in proportion to the rows of the whole batch."""
+    # The tracker adds the losses of replicas times weights, and divides by the weights.
     replicas, rows = replica_count(), _rows(model, x)
     if replicas > 1:
         loss *= float(replicas)
@@ -99,13 +98,13 @@ def _note_loss(model, loss, x):
 
 
 def _alarm(optimizer, gradients):
-    """0 where all gradients are finite, else NaN; always 0 under loss scaling."""
+    """0 if all gradients are finite, otherwise NaN; always 0 with loss scaling."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return 0.0
     sums = [_sum(gradient) for gradient in gradients if gradient is not None]
     if not sums:
         return 0.0
-    # A sum is as finite as its terms, and costs a third of looking at each of them.
+    # The sum is finite if its terms are, and takes a third of the time of checking each term.
     return tf.where(tf.math.is_finite(tf.add_n(sums)), 0.0, float("nan"))
 
 
@@ -119,12 +118,12 @@ def _rows(model, x):
 
 
 def _has_no_rows(model, x):
-    # Eager losses of no rows are no scalars in Keras; in graphs they are 0.
+    # Eager losses of no rows are not scalars in Keras; in graphs they are 0.
     return tf.executing_eagerly() and replica_count() == 1 and not int(_rows(model, x))
 
 
 def _sum(gradient):
-    """The sum of all that is in a gradient, added up where it is."""
+    """Sum of all values of a gradient, computed on its device."""
     if isinstance(gradient, ShardedSlices):
         return gradient.sum(_sum)
     values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
