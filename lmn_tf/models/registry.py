@@ -1,4 +1,4 @@
-"""The models by name, and the options each one takes, without importing TensorFlow."""
+"""Registry of models by name, with their options, without importing TensorFlow."""
 
 import importlib
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ MODELS = {
 
 
 def names() -> tuple[str, ...]:
-    """The registered model names, in the order in which they are documented.
+    """Returns the names of models, in the order of the documentation.
 
     Returns:
         Tuple of strings.
@@ -48,7 +48,7 @@ def names() -> tuple[str, ...]:
 
 
 def record(name: str) -> type[Options]:
-    """The record of a model's options.
+    """Returns the record of the options of a model.
 
     Args:
         name: String. A registered model name.
@@ -68,7 +68,7 @@ def record(name: str) -> type[Options]:
 
 
 def options(name: str) -> dict[str, Option]:
-    """The options of a model.
+    """Returns the options of a model.
 
     Args:
         name: String. A registered model name.
@@ -88,7 +88,7 @@ def options(name: str) -> dict[str, Option]:
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks options of a model, each by itself.
+    """Checks options of a model separately, without their combinations.
 
     Args:
         name: String. A registered model name.
@@ -174,12 +174,12 @@ def build(
         return model_class(name)(spec, **(options or {}))
     except UserError:
         raise
-    except ValueError as error:  # a value that an option's type allows and its layer does not
+    except ValueError as error:  # a value that the option allows but the layer does not
         raise UserError(f"model `{name}`: {error}") from error
 
 
 def model_class(name: str) -> "type[keras.Model]":
-    """The class of a registered model; this imports TensorFlow.
+    """Returns the class of a model, which imports TensorFlow.
 
     Args:
         name: String. A registered model name.

@@ -23,11 +23,14 @@ def test_options():
         "name": "memory_hidden_units",
         "type": "list of int ≥ 1 or null",
         "default": "null",
-        "meaning": "Hidden layers of the user-aware MLP, or `None` for one of twice the history's "
-        "width.",
+        "meaning": "Widths of the hidden layers of the user-aware MLP, or `None` for one layer of "
+        "twice the width of the history.",
         "of": "UserAwareQuery",
     }
-    assert options["attention_units"]["meaning"] == "Hidden layers of the attention unit."
+    assert (
+        options["attention_units"]["meaning"]
+        == "Widths of the hidden layers of the attention unit."
+    )
     assert (options["attention_units"]["of"], options["dropout"]["of"]) == ("DIN", "CTRModel")
     assert options["batch_norm"]["type"] == "bool" and options["batch_norm"]["default"] == "true"
 

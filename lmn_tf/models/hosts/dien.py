@@ -14,38 +14,39 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class DIEN(CTRModel):
-    """A click model that follows the interest in the candidate through each history.
+    """Click model that follows the interest in the candidate through each history.
 
     Computes `logit = MLP(concat[user, item, context, cross, DIEN(history, target)])`, with two
-    recurrent units and an attention a sequence: interests `h_t = GRU(e_t)`, weights
+    recurrent units and one attention per sequence: interests `h_t = GRU(e_t)`, weights
     `a_t = softmax_t(score(h_t, v))`, and the last state of a unit whose steps are weighted by
-    `a_t`. Padding gets no weight and carries the states; an empty history gives 0.
+    `a_t`. Padding has no weight and keeps the states; an empty history returns 0.
 
-    In training, an auxiliary loss has `h_t` tell the next behavior from one of another row of the
-    batch, our choice of negatives; the draws are seeded, and their state is saved. The loss is a
-    mean over events that have a next one, where the released code counts padding, too. The units
-    are Keras' GRU, and elapsed time is added to every event (our choices).
+    In training, an auxiliary loss trains `h_t` to distinguish the next behavior from one of another
+    row of the batch (our choice of negatives; the draws are seeded, and their state is saved). The
+    loss is the mean over events with a next one; the released code also counts padding. The units
+    are the GRU of Keras, and elapsed time is added to every event (our choices).
 
-    Rows whose windows begin with the same event share their interests `h_t` and, in the auxiliary
-    loss, the negatives, each counted as often as rows see it. Rows whose histories were cut to
-    their newest events begin elsewhere, and share nothing. Attention and evolution are of each row.
+    Rows whose windows start with the same event share their interests `h_t` and, in the auxiliary
+    loss, the negatives, weighted by the number of rows. Rows whose histories were truncated to
+    their newest events start with other events and share nothing. Attention and evolution are
+    computed per row.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `DIENOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics, and to add the
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics, and to add the
             auxiliary loss.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Complexity:
-        `O(L * d ** 2)` a candidate, in `L` steps one after another; of the user, the interests
-        `h_t` can be cached, half of it. `13 * d ** 2` parameters a sequence, and the auxiliary
-        network's.
+        `O(L * d ** 2)` per candidate, in `L` sequential steps. Half of it, the interests `h_t`, can
+        be cached per user. `13 * d ** 2` parameters per sequence, plus those of the auxiliary
+        network.
 
     Example:
 

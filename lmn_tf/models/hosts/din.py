@@ -14,29 +14,29 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class DIN(CTRModel):
-    """A click model that reads each history with the candidate in view.
+    """Click model that reads each history by attention of the candidate.
 
     Computes `logit = MLP(concat[user, item, context, cross, DIN(history, target)])`, with one
-    attention unit a sequence. Padding gets no weight; an empty history gives 0.
+    attention unit per sequence. Padding has no weight; an empty history returns 0.
 
-    The attention unit is that of code published with the paper, two layers and softmax, but for a
-    root of the width that divides the scores there; the paper's has one layer and no softmax.
-    Elapsed time is added to every event (our choice).
+    The attention unit is that of the code published with the paper (two layers and softmax), except
+    that it does not divide the scores by the root of the width. In the paper, it has one layer and
+    no softmax. Elapsed time is added to every event (our choice).
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `DINOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Complexity:
-        `O(L * d * h)` a candidate, with `h` the first of `attention_units`; of the user, only the
-        embedded events can be cached.
+        `O(L * d * h)` per candidate, with `h` the first of `attention_units`. Only the embedded
+        events can be cached per user.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""The base model, without any history."""
+"""Base model without histories."""
 
 import keras
 
@@ -8,23 +8,23 @@ from lmn_tf.models.options import DNNOptions
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class DNN(CTRModel):
-    """The base click model: an MLP on all features but the histories.
+    """Base click model: an MLP on all features except the histories.
 
     Computes `logit = MLP(concat[user, item, context, cross])`.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `DNNOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Complexity:
-        `O(1)` in the history, which it does not read.
+        `O(1)` in the length of histories, which it does not read.
 
     Example:
 

@@ -15,38 +15,36 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class MIMN(CTRModel):
-    """A click model that keeps a memory of each user, written behavior by behavior.
+    """Click model with a memory of each user that is written behavior by behavior.
 
     Computes `logit = MLP(concat[user, item, context, cross, memory(history, target)])`, with one
-    `UserInterestMemory` a sequence: a small memory with a controller, a loss that evens out its
-    use, and channels that follow interests over time. What it returns for a user without behaviors
-    is 0.
+    `UserInterestMemory` per sequence: a small memory with a controller, a loss that balances its
+    use, and channels that follow interests over time. It returns 0 for a user without behaviors.
 
-    Rows whose windows begin with the same event share one memory, which is written once; each row
-    reads it as it was after its own last event, exactly. Rows whose histories were cut to their
-    newest events begin elsewhere, and have memories of their own.
+    Rows whose windows start with the same event share one memory that is written once; each row
+    reads its exact state after the last event of the row. Rows whose histories were truncated to
+    their newest events start with other events and have separate memories.
 
-    For serving, what the memory knows of users is a state that no candidate has a part in: `step`
-    takes new behaviors into it, one or many, and `score` reads it for candidates. Together they
-    give what calling the model on whole histories gives. Events must then hold nothing that changes
-    after them: a time elapsed until the request does, and is as of the step.
+    For serving, the memory of a user is a state that does not depend on candidates: `step` updates
+    it with one or more new behaviors, and `score` reads it for candidates. The result is that of
+    the model on whole histories, if no field of an event changes later. An elapsed time until the
+    request does, and keeps its value at the step.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `MIMNOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics, and to add the
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics, and to add the
             auxiliary loss.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Complexity:
-        `O(d ** 2 + m * d)` a behavior of a user, one after another, and the same a candidate
-        whatever the length of the history: all else is cached. Parameters are `O(d ** 2)` a
-        sequence.
+        `O(d ** 2 + m * d)` per behavior of a user, sequentially, and the same per candidate for any
+        length of the history: the state is cached. `O(d ** 2)` parameters per sequence.
 
     Example:
 
@@ -86,7 +84,7 @@ class MIMN(CTRModel):
         ]
 
     def initial_state(self, batch_size: int | tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
-        """State of users without behaviors.
+        """Returns the state of users without behaviors.
 
         Args:
             batch_size: Integer, or scalar integer tensor. Number of users.
@@ -101,18 +99,18 @@ class MIMN(CTRModel):
     def step(
         self, state: Mapping[str, dict[str, tf.Tensor]], events: Mapping[str, tf.Tensor]
     ) -> dict[str, dict[str, tf.Tensor]]:
-        """Takes new events of users into account, one or many, oldest first.
+        """Updates states with one or more new events per user, oldest first.
 
         Args:
-            state: What `initial_state` or `step` returned.
-            events: Dictionary of columns. For each sequence with new events the columns that
-                `make_dataset` yields for it, or those of its padded form; others are not read.
+            state: Result of `initial_state` or `step`.
+            events: Dictionary of columns: for each sequence with new events, those of
+                `make_dataset` or of its padded form. Other columns are not read.
 
         Returns:
             Dictionary like `state`.
 
         Raises:
-            UserError: If `events` holds no sequence.
+            UserError: If `events` contains no sequence.
         """
         given = {
             name: events[key]
@@ -130,7 +128,7 @@ class MIMN(CTRModel):
         groups = self._encode(events, batch, lambda key: key.startswith(wanted))
         state = dict(state)
         for name in given:
-            # Each row has a state of its own to begin with.
+            # Each row starts with a separate state.
             history = groups["histories"][name]
             state[name] = self.interests[name].advance(state[name], history.padded, history.mask)
         return state
@@ -138,11 +136,11 @@ class MIMN(CTRModel):
     def score(
         self, state: Mapping[str, dict[str, tf.Tensor]], features: Mapping[str, tf.Tensor]
     ) -> tf.Tensor:
-        """Scores candidates for users of known states, row by row.
+        """Scores candidates for users with known states, one user and candidate per row.
 
         Args:
-            state: What `initial_state` or `step` returned.
-            features: Dictionary of a batch's columns; those of the sequences are not read.
+            state: Result of `initial_state` or `step`.
+            features: Dictionary of the columns of a batch; those of sequences are not read.
 
         Returns:
             Float32 logits of shape `(batch, labels)`.
@@ -157,7 +155,7 @@ class MIMN(CTRModel):
         return self.combine(groups, read)
 
     def _encode(self, columns, batch, is_wanted):
-        """Encodes the columns that are wanted, with padding in place of all others."""
+        """Encodes the given columns, with padding for all others."""
         padded = self.encoder.signature()
         known = {*padded, *self.encoder.signature(padded=False)}
         filled = {key: columns[key] for key in known if is_wanted(key) and key in columns}

@@ -1,4 +1,4 @@
-"""The base model with pooled histories."""
+"""Base model with pooled histories."""
 
 from typing import Any
 
@@ -13,25 +13,25 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class Pooling(CTRModel):
-    """A click model that sees each history as the average of its events.
+    """Click model that pools each history by the average of its events.
 
-    Computes `logit = MLP(concat[user, item, context, cross, pool(history)])`. Padding does not
-    enter the pool; an empty history gives 0. LMN's paper does not say how its baseline pools: the
-    mean is our choice.
+    Computes `logit = MLP(concat[user, item, context, cross, pool(history)])`. Padding is
+    excluded; an empty history returns 0. The paper of LMN does not define the pooling of its
+    baseline: the mean is our choice.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `PoolingOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Complexity:
-        `O(L * d)` a user; the pooled history does not depend on the candidate and can be cached.
+        `O(L * d)` per user; the pooled history does not depend on the candidate and can be cached.
 
     Example:
 

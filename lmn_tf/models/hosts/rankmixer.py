@@ -1,4 +1,4 @@
-"""The token-mixing model."""
+"""Token-mixing model."""
 
 from typing import Any
 
@@ -15,20 +15,20 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class RankMixer(DIN):
-    """A click model whose features meet as tokens that exchange their parts.
+    """Click model whose features interact as tokens that exchange parts.
 
-    The concatenation of all groups and of DIN's reading of the histories is cut into tokens, which
-    pass through blocks `S = LN(TokenMixing(X) + X)`, `X = LN(S + PerTokenMLP(S))`; the mean of the
-    tokens goes to the head. The paper groups features by meaning: here the order of the
-    concatenation decides, in slices of one width. That DIN reads the histories is our choice.
+    The concatenation of all groups and the histories as encoded by DIN is split into tokens. They
+    pass through blocks `S = LN(TokenMixing(X) + X)`, `X = LN(S + PerTokenMLP(S))`, and the mean of
+    the tokens is the input of the head. The paper groups features by meaning; here, tokens are
+    slices of equal width in the order of the concatenation. DIN for the histories is our choice.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `RankMixerOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
@@ -37,9 +37,9 @@ class RankMixer(DIN):
         ValueError: If `num_tokens` does not divide `token_dim`.
 
     Complexity:
-        A block takes O(expansion * T * D**2) per candidate and has as many weights; each token
-        reads a T-th of them. The embedded history can be cached per user, no token can, as
-        tokens mix user and candidate.
+        `O(expansion * T * D ** 2)` per candidate and block, with as many weights, of which each
+        token reads a `T`-th. The embedded history can be cached per user; tokens cannot, since they
+        mix user and candidate.
 
     Example:
 
@@ -58,7 +58,7 @@ class RankMixer(DIN):
         self.tokens, self.blocks = self.make_backbone()
 
     def make_backbone(self) -> tuple[FeatureTokens, list[keras.layers.Layer]]:
-        """Returns the layer that makes tokens, and the list of blocks."""
+        """Returns the layer that creates tokens, and the list of blocks."""
         tokens = FeatureTokens(
             self.options.num_tokens,
             self.options.token_dim,
@@ -76,10 +76,10 @@ class RankMixer(DIN):
         return tokens, blocks
 
     def make_parts(self, prefix: str) -> dict[str, keras.layers.Layer]:
-        """Returns a block's layers by argument of `RankMixerBlock`; for subclasses to override.
+        """Returns the layers of a block by argument of `RankMixerBlock`; subclasses override it.
 
         Args:
-            prefix: String before the names of layers that shall be told apart between blocks.
+            prefix: String. Prefix of the names of layers, which distinguishes blocks.
         """
         feed_forward = PerTokenMLP(
             self.options.expansion, dtype=self.dtype_policy, name=f"{prefix}feed_forward"

@@ -14,21 +14,21 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SASRec(CTRModel):
-    """A click model that reads each history by causal self-attention.
+    """Click model that reads each history by causal self-attention.
 
     Computes `logit = MLP(concat[user, item, context, cross, h, h * target])`, where `h` is the
-    encoded newest event of a sequence; an empty history gives 0. The blocks are those of the code
-    released with the paper; the head is ours, as the paper ranks items by their product with `h`.
-    Positions are counted from the newest event, elapsed time is added to every event, and 0.1 is
-    dropped, not 0.5 (our choices).
+    encoded newest event of a sequence; an empty history returns 0. The blocks are those of the code
+    released with the paper; the head is ours, since the paper ranks items by their product with
+    `h`. Positions are counted from the newest event, elapsed time is added to every event, and the
+    dropout rate is 0.1 instead of 0.5 (our choices).
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `SASRecOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
@@ -37,9 +37,9 @@ class SASRec(CTRModel):
         UserError: If `num_heads` does not divide the width of a sequence.
 
     Complexity:
-        `O(num_blocks * (L**2 * d + L * d**2))` with `L` of at most `max_positions`, and
-        `O(num_blocks * d**2 + max_positions * d)` parameters. `h` does not depend on the
-        candidate: it can be cached per user.
+        `O(num_blocks * (L ** 2 * d + L * d ** 2))` with `L` of at most `max_positions`, and
+        `O(num_blocks * d ** 2 + max_positions * d)` parameters. `h` does not depend on the
+        candidate and can be cached per user.
 
     Example:
 

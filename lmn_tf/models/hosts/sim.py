@@ -18,39 +18,40 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SIM(LabelledLoss, DIN):
-    """DIN on the newest events, beside attention on the events that a search finds.
+    """Click model with DIN on the newest events and attention on the events found by a search.
 
     Computes `logit = MLP(concat[user, item, context, cross, DIN(newest, target), found])`, where
-    `found` is multi-head attention of the candidate on the `search_top_k` events that suit it
-    best. The soft search scores them by a product with the candidate, and learns from a prediction
-    of its own: in training, the loss gains `search_loss_weight` times its cross-entropy on the same
-    labels. The hard search takes the newest events that share an id with the candidate, and learns
-    nothing. Padding is never found; where nothing is found, `found` is 0.
+    `found` is multi-head attention of the candidate on the `search_top_k` events that match it
+    best. The soft search, which is the general search unit (GSU) of the paper, scores events by a
+    product with the candidate and has a separate prediction: in training, `search_loss_weight`
+    times its cross-entropy on the same labels is added to the loss. The hard search selects the
+    newest events that share an id with the candidate, and has no weights. Padding is never
+    selected; without matching events, `found` is 0.
 
-    Where the paper is silent or we differ from it: the stages train together, on the same
-    embeddings, where the paper's deployed search is an index of frozen ones; elapsed time is added
-    to every event, as a table's row times a linear map, so that both stages see it, where the paper
-    puts it beside the events that were found; heads have a projection of their values.
+    Differences from the paper, and choices where it is silent: both stages are trained together on
+    the same embeddings, while the deployed search of the paper is an index of frozen ones; elapsed
+    time is added to every event, as a row of a table times a linear map, so that both stages use
+    it, while the paper concatenates it to the events that were found; heads project their values.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `SIMOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Raises:
-        UserError: If `search_field` is not a field with ids that a sequence has in common with the
-            candidate, or hard search has none to choose.
+        UserError: If `search_field` is not a field with ids that a sequence shares with the
+            candidate, or if there is no such field for the hard search.
 
     Complexity:
-        `O(length * d)` for the search and `O(search_top_k * d)` for attention, beside DIN on
+        `O(length * d)` for the search and `O(search_top_k * d)` for attention, plus DIN on
         `short_length` events; `O(d * search_units)` parameters. Embedded histories can be cached
-        per user; hard search could be an index.
+        per user; the hard search could use an index.
 
     Example:
 
@@ -119,7 +120,7 @@ class SIM(LabelledLoss, DIN):
         return parts
 
     def _search(self, name, history, groups):
-        """Returns the scores of a history's events, and the mask of those that may be found."""
+        """Returns the scores of the events of a history, and the mask of selectable ones."""
         mask = history.mask
         if self.options.search == "hard":
             held = held_ids(*history.padded_ids[self.search_fields[name]])

@@ -1,4 +1,4 @@
-"""The token-mixing model with sparse experts."""
+"""Token-mixing model with sparse experts."""
 
 import keras
 
@@ -9,26 +9,26 @@ from lmn_tf.models.options import SparseMoEOptions
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SparseMoE(RankMixer):
-    """RankMixer whose feed-forward parts are sparse mixtures of experts: the rival of MSN.
+    """RankMixer with sparse mixtures of experts, the alternative to MSN.
 
     A block computes `S = LN(TokenMixing(X) + X)` and `X = LN(S + sum_j G_j(S) * expert_j(S))`, with
     gates most of which are 0.
 
-    Has `routed_experts / active_experts` times the feed-forward weights of `RankMixer` at equal
-    cost: an expert's hidden width is `expansion * token_dim / active_experts`, so that the experts
-    that a token uses have together as many weights to read, and take as many multiply-adds, as the
-    part they stand in for; the router adds `token_dim * routed_experts`. What is counted, and that
-    all experts are computed here, is told by `SparseMixtureOfExperts`. The losses of the routers
-    join the model's in training. Each mixture has one router, for training and for serving: the
-    paper trains two, a dense one for training beside a sparse one for inference.
+    It has `routed_experts / active_experts` times the feed-forward weights of `RankMixer` at equal
+    cost. The hidden width of an expert is `expansion * token_dim / active_experts`, so that all
+    experts of a token together have as many weights and multiply-adds as the feed-forward part of
+    `RankMixer`; the router adds `token_dim * routed_experts`. `SparseMixtureOfExperts` explains the
+    counts, and that all experts are computed here. The losses of the routers are added in training.
+    Each mixture has one router for training and serving; the paper trains two, a dense one for
+    training and a sparse one for inference.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `SparseMoEOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units, use batch statistics and add losses.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout, use batch statistics and add losses.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
@@ -37,9 +37,9 @@ class SparseMoE(RankMixer):
         ValueError: If an option is out of its range.
 
     Complexity:
-        Counting active experts only, O(T * D * (expansion * D + routed_experts)) per candidate and
-        block; O(T * expansion * D**2 * routed_experts / active_experts) weights. As in RankMixer,
-        the embedded history can be cached per user.
+        With active experts only, `O(T * D * (expansion * D + routed_experts))` per candidate and
+        block; `O(T * expansion * D ** 2 * routed_experts / active_experts)` weights. As in
+        RankMixer, the embedded history can be cached per user.
 
     Example:
 
@@ -70,6 +70,6 @@ class SparseMoE(RankMixer):
         metrics = super().metrics
         if not self._evaluating:
             return metrics
-        # How many gates were open is counted in training steps.
+        # Open gates are counted in training steps.
         training = {id(metric) for block in self.blocks for metric in block.metrics}
         return [metric for metric in metrics if id(metric) not in training]

@@ -19,71 +19,70 @@ from lmn_tf.ops.sequence.masked import row_mean
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
-# Share of the old baseline that is kept in each training step.
+# Decay of the baseline per training step.
 _BASELINE_MOMENTUM = 0.9
-# Where a saved model keeps the state of its random numbers.
+# Name of the state of random numbers in a saved model.
 _DRAWS = "draws"
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class UBR4CTR(LabelledLoss, CTRModel):
-    """A click model that learns by which fields of the candidate to search the history.
+    """Click model that learns by which fields of the candidate to search the history.
 
     Computes `logit = MLP(concat[user, item, context, cross, found])`. A selector keeps some of the
-    candidate's fields; events score by the ids that they share with the candidate in those
-    fields, rare ids more; `found` is the candidate's attention on the `top_k` best. Histories hold
-    a user's events before the request and nothing else, so neither can other users' events be
-    found, nor later ones. Where nothing matches, `found` is 0.
+    candidate's fields. Events are scored by the ids that they share with the candidate in these
+    fields, with higher weights of rare ids, and `found` is the attention of the candidate on the
+    `top_k` best events. Histories consist of the user's events before the request, so that events
+    of other users and later events cannot be found. Without matching events, `found` is 0.
 
-    In training each field is kept with the selector's probability `p`. The predictor learns from
-    the cross-entropy; the selector by REINFORCE from the reward `1 - log_likelihood / ln(0.5)`, cut
-    off at -1, less its moving average, with the whole score function
-    `z ln p + (1 - z) ln(1 - p)`. Elsewhere nothing is drawn: fields of `p >= 0.5` are kept, and
-    always the likeliest one.
+    In training, each field is kept with the selector's probability `p`. The predictor learns from
+    the cross-entropy. The selector learns by REINFORCE from the reward
+    `1 - log_likelihood / ln(0.5)`, clipped at -1, minus its moving average, with the complete score
+    function `z ln p + (1 - z) ln(1 - p)`. In inference nothing is drawn: fields with `p >= 0.5` are
+    kept, and always the most probable one.
 
-    How rare ids are is counted in training, in one number (not trained) for each row of the
-    fields' tables: see `WeightedMatch`. Fields of numbers cannot match and are left out; elapsed
+    The frequency of ids is counted in training, by one non-trainable number for each row of the
+    tables of the fields: see `WeightedMatch`. Numeric fields cannot match and are left out; elapsed
     time is part of every event.
 
-    With `retrieval="self_attention"`, for data whose items have no fields to choose from, events
-    score by the attention that they pay to one another, whatever the candidate: see
-    `SelfAttentionSelector`. The `top_k` best are read as above. No ids are compared, so any
-    sequence will do.
+    `retrieval="self_attention"` is for data whose items have no fields to select: events are scored
+    by the attention between events, independent of the candidate, see `SelfAttentionSelector`. The
+    `top_k` best are read as above. No ids are compared, so that every sequence is suitable.
 
-    Where the papers are silent or we differ from them:
+    Differences from the papers, and choices where they are silent:
 
     - Selector and predictor learn in the same steps, from losses on disjoint variables; the paper
       alternates between them.
     - The reward has a baseline, and fields that were left out count in the score function; the
-      released code has neither. It draws fields in evaluation, too.
-    - A row of the batch is searched, not an index of the whole log, which may hold later events.
-    - Ids that most events hold weigh little, but not less than 0, and of events that score alike
-      the newest are found.
-    - Self-attention is named by the paper of IMN, without equations. That events score by the
-      attention that they receive is our choice, and so is how it is learned: from the
-      cross-entropy, as if the attention of the candidate were in proportion to the scores, which
-      trains the selector and not the events' vectors.
+      released code has neither. It also draws fields in evaluation.
+    - The history of the row is searched, not an index of the whole log with later events.
+    - Ids of most events have a low weight, but none below 0; among events with equal scores, the
+      newest are found.
+    - Self-attention is mentioned in the paper of IMN, without equations. Scores by received
+      attention are our choice, and so is the training: from the cross-entropy, as if the attention
+      of the candidate were proportional to the scores, which trains the selector but not the
+      vectors of the events.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `UBR4CTROptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to draw fields, drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to draw fields, apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Raises:
         UserError: If a sequence has no field with ids that is `like` an item feature, with
-            `retrieval="fields"`; or fields shall be selected for another `retrieval`.
+            `retrieval="fields"`; or if fields are given for another `retrieval`.
 
     Complexity:
-        `O(length * fields)` for retrieval, `O(length**2 * selector_units)` by self-attention, and
-        `O(top_k * d)` for attention; `O(d**2)` parameters, and the counts. Embedded histories can
-        be cached per user, and what self-attention finds as well; retrieval by fields could be an
-        index.
+        `O(length * fields)` for retrieval, `O(length ** 2 * selector_units)` by self-attention, and
+        `O(top_k * d)` for attention; `O(d ** 2)` parameters, plus the counts. Embedded histories
+        and the events found by self-attention can be cached per user; retrieval by fields could use
+        an index.
 
     Example:
 
@@ -125,9 +124,9 @@ class UBR4CTR(LabelledLoss, CTRModel):
             self.seed_generator = keras.random.SeedGenerator()
 
     def _make_search(self, name):
-        """Creates what tells the scores of a sequence's events."""
+        """Creates the layers that score the events of a sequence."""
         if self.options.retrieval == "self_attention":
-            # In float32 under any precision: rounding must not decide which events are best.
+            # float32 for every dtype policy: rounding must not decide which events are best.
             self.selectors[name] = SelfAttentionSelector(
                 self.options.selector_units, dtype="float32", name=f"{name}_selector"
             )
@@ -141,7 +140,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
             self.selectors[name] = self._make_selector(name, fields)
 
     def _fields(self, name):
-        """The fields of a sequence that can match: triples of name, width and table."""
+        """Fields of a sequence that can match: triples of name, width and table."""
         fields = [field for field in self.encoder.event_fields(name) if field[2] is not None]
         if not fields:
             raise UserError(
@@ -173,9 +172,9 @@ class UBR4CTR(LabelledLoss, CTRModel):
         ]
 
     def _search(self, name, history, groups, training):
-        """Returns the parts of the events' scores, and the weight of each part."""
+        """Returns the parts of the scores of events, and the weight of each part."""
         if self.options.retrieval == "self_attention":
-            # The events' vectors learn from the predictor alone.
+            # The vectors of events learn from the predictor only.
             vectors = tf.stop_gradient(history.padded)
             attention = self.selectors[name](vectors, mask=history.mask)
             return attention, tf.ones_like(attention[:, 0])
@@ -190,7 +189,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
         """Returns 1 for each field of the candidate to search for, else 0: `(batch, fields)`."""
         if self.options.field_selection == "all":
             return tf.ones([tf.shape(history.target)[0], len(history.padded_ids)])
-        # The fields' vectors learn from the predictor alone.
+        # The vectors of fields learn from the predictor only.
         fields = tf.stop_gradient(self._field_vectors(name, history.target))
         logits = tf.cast(self.selectors[name](fields), tf.float32)
         keep = self._choose(logits, training)
@@ -229,7 +228,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         if self.seed_generator is not None:
-            # Keras leaves generators out; training shall go on with the draws that come next.
+            # Keras does not save generators; training continues with the next draws.
             store[_DRAWS] = self.seed_generator.state.numpy()
 
     def load_own_variables(self, store: Any) -> None:

@@ -17,36 +17,36 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class IMN(CTRModel):
-    """A click model that walks over each history several times, with a memory of the last walk.
+    """Click model that reads each history several times, with a memory of the last walk.
 
     Computes `logit = MLP(concat[user, item, context, cross, IterativeMemory(history, target)])`,
-    where behaviors carry an embedding of their position. Each sequence has a memory of its own.
-    The attention multiplies embeddings with each other: where they start small (a table's
-    `initializer_scale`), it may take long until the walks can tell behaviors apart.
-    `evaluate` tells how widely each walk's weights spread: `attention_entropy_1`, ... The paper's
-    IMN 2P, 3P and 3P+ are 2, 3 and 3 walks with 0, 0 and 3 enhancements.
+    where behaviors have an embedding of their position. Each sequence has a separate memory. The
+    attention multiplies embeddings: with small initial values (`initializer_scale` of a table), it
+    may take long until the walks distinguish behaviors. `evaluate` returns the entropy of the
+    weights of each walk: `attention_entropy_1`, ... The variants IMN 2P, 3P and 3P+ of the paper
+    have 2, 3 and 3 walks with 0, 0 and 3 enhancements.
 
-    Where the paper is silent or we differ from it: elapsed time is a row of a table of its own
-    width, times a linear map to the behaviors' width, and then added, where the paper's table is
-    as wide as they are; positions count from the newest behavior; the attention has 64 hidden
-    units; the two recurrent units are Keras', each with weights of its own, and the map of the last
-    memory has no bias; the head is that of all models here.
+    Differences from the paper, and choices where it is silent: elapsed time is a row of a table
+    times a linear map to the width of the behaviors, and then added, while the table of the paper
+    has the width of the behaviors; positions count from the newest behavior; the attention has 64
+    hidden units; the two recurrent units are those of Keras with separate weights, and the map of
+    the last memory has no bias; the head is that of all models here.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `IMNOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Complexity:
-        `O(num_walks * L * d * attention_units)` time a candidate, memory linear in `L`;
-        `O(d * attention_units + d**2 + L * d)` parameters. The candidate takes part in every
-        walk: of a user, only the encoded history can be kept.
+        `O(num_walks * L * d * attention_units)` time per candidate, memory linear in `L`;
+        `O(d * attention_units + d ** 2 + L * d)` parameters. Every walk depends on the candidate:
+        only the encoded history can be cached per user.
 
     Example:
 
@@ -103,7 +103,7 @@ class IMN(CTRModel):
             self._entropies.metrics, groups["histories"].items(), strict=True
         ):
             events, windows = history.vectors, history.windows
-            if name in self.position_layers:  # the position belongs to the pair
+            if name in self.position_layers:  # the position depends on the pair
                 events, windows = windows.pairs(events), windows.of_pairs
                 events = self.position_layers[name](events, windows=windows)
             with self._watched(name, entropy, training):

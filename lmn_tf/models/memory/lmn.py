@@ -9,32 +9,31 @@ from lmn_tf.models.options import LMNOptions
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class LMN(MemoryPlugin, DIN):
-    """DIN beside a large memory that all users share.
+    """DIN with a large memory that all users share.
 
     Computes `logit = MLP(concat[user, item, context, cross, DIN(history, target), memory])`,
-    where `memory` pools what the user-aware events of the history read from `num_keys ** 2`
-    slots, and adds `memory_loss_weight` times the memory loss. Each sequence has a memory of its
-    own. `evaluate` tells how the slots were used: `slots_used` (per cent), `memory_kl` and
-    `slots_for_90`.
+    where `memory` pools the read-outs of the user-aware events of the history from `num_keys ** 2`
+    slots. `memory_loss_weight` times the memory loss is added. Each sequence has a separate memory.
+    `evaluate` returns the use of the slots: `slots_used` (percent), `memory_kl` and `slots_for_90`.
 
-    By default queries are batch-normalized and keys layer-normalized, because without it most reads
-    collapse to a small part of the slots; the paper normalizes neither, which
-    `query_norm="none"` and `key_norm=False` give. `LargeMemory` lists what else is our choice.
+    By default, queries are batch-normalized and keys layer-normalized, since otherwise most reads
+    collapse to a small part of the slots. The paper normalizes neither (`query_norm="none"` and
+    `key_norm=False`). `LargeMemory` lists our other choices.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `LMNOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Complexity:
-        `O(L * (√n * d + K * d))` a user for the memory, whose read-outs do not depend on the
-        candidate and can be cached, and DIN's `O(L * d * h)` a candidate; `n * d` parameters of
+        `O(L * (√n * d + K * d))` per user for the memory, whose read-outs do not depend on the
+        candidate and can be cached, and `O(L * d * h)` per candidate for DIN; `n * d` parameters of
         values.
 
     Example:

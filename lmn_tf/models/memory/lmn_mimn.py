@@ -11,23 +11,23 @@ from lmn_tf.specs.errors import UserError
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class LMNMIMN(MemoryPlugin, MIMN):
-    """MIMN beside a large memory that all users share.
+    """MIMN with a large memory that all users share.
 
-    Computes `logit = MLP(concat[what MIMN reads, memory])`, with the memory of `LMN`.
+    Computes `logit = MLP(concat[inputs of the head of MIMN, memory])`, with the memory of `LMN`.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `LMNMIMNOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Complexity:
-        That of MIMN, and `O(L * (√n * d + K * d))` a user for the memory, whose read-outs do not
+        That of MIMN, and `O(L * (√n * d + K * d))` per user for the memory, whose read-outs do not
         depend on the candidate and can be cached; `n * d` parameters of values.
 
     Example:
@@ -42,7 +42,7 @@ class LMNMIMN(MemoryPlugin, MIMN):
     Options = LMNMIMNOptions
 
     def initial_state(self, batch_size: int | tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
-        """Not for this model: what its memory reads of a history is no part of MIMN's state."""
+        """Not supported: the read-outs of the memory are not part of the state of MIMN."""
         raise UserError(
             "`LMNMIMN` must be given whole histories: it has no incremental state. "
             f"Received: batch_size={batch_size}"

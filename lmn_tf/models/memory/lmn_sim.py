@@ -9,23 +9,23 @@ from lmn_tf.models.options import LMNSIMOptions
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class LMNSIM(MemoryPlugin, SIM):
-    """SIM beside a large memory that all users share.
+    """SIM with a large memory that all users share.
 
-    Computes `logit = MLP(concat[what SIM reads, memory])`, with the memory of `LMN`.
+    Computes `logit = MLP(concat[inputs of the head of SIM, memory])`, with the memory of `LMN`.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `LMNSIMOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Complexity:
-        That of SIM, and `O(L * (√n * d + K * d))` a user for the memory, whose read-outs do not
+        That of SIM, and `O(L * (√n * d + K * d))` per user for the memory, whose read-outs do not
         depend on the candidate and can be cached; `n * d` parameters of values.
 
     Example:

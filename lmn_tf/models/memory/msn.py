@@ -1,4 +1,4 @@
-"""The model with sparsely activated memories."""
+"""Model with sparsely activated memories."""
 
 from typing import Any
 
@@ -17,28 +17,28 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class MSN(RankMixer):
-    """A click model that scales by memories of which each input reads a few slots.
+    """Click model that scales by memories of which each input reads a few slots.
 
-    A reconstruction: of the paper only the abstract, the figures' titles and second-hand digests
-    were at hand, not its equations. See `SparseMemory` for what is known.
+    This is a reconstruction from the abstract, titles of figures and summaries of the paper; its
+    equations were not available. `SparseMemory` explains what is known.
 
     - `host="rankmixer"`: each block of `RankMixer` has a memory that every token reads:
       `S = LN(TokenMixing(X) + X)`, `X = LN(S + PerTokenMLP(S) + memory(S))`.
-    - `host="mlp"`: the concatenated features `x`, crossed where `interaction` says so, go through
+    - `host="mlp"`: the concatenated features `x`, crossed according to `interaction`, pass through
       one block `LN(x + FFN(x) + memory(x))` before the head. `num_tokens`, `token_dim` and
-      `num_blocks` have no meaning.
+      `num_blocks` are ignored.
 
-    With `placement="replace"` the feed-forward part is left out. `evaluate` tells how the slots
-    were used: `slots_used` (per cent), `memory_kl` and `slots_for_90`, of each block where there
-    are several.
+    With `placement="replace"`, there is no feed-forward part. `evaluate` returns the use of the
+    slots: `slots_used` (percent), `memory_kl` and `slots_for_90`, separately if there are several
+    blocks.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `MSNOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units, use batch statistics and add losses.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout, use batch statistics and add losses.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
@@ -48,9 +48,10 @@ class MSN(RankMixer):
         ValueError: If another option is out of its range.
 
     Complexity:
-        A memory takes O(num_heads * (num_keys * key_dim + top_k * value_dim) + D * value_dim) per
-        token, beside the block of RankMixer, whatever its `num_keys**2 * value_dim` weights. The
-        embedded history can be cached per user; reads cannot, as tokens mix user and candidate.
+        A memory takes `O(num_heads * (num_keys * key_dim + top_k * value_dim) + D * value_dim)` per
+        token, in addition to the block of RankMixer, independent of its `num_keys ** 2 * value_dim`
+        weights. The embedded history can be cached per user; reads cannot, since tokens mix user
+        and candidate.
 
     Example:
 
@@ -104,9 +105,9 @@ class MSN(RankMixer):
         return [*super().evaluation_metrics(), *self._slots.metrics]
 
     def memory_usage(self) -> dict[str, dict[str, float]]:
-        """Returns how the slots were used in the last evaluation.
+        """Returns the use of the slots in the last evaluation.
 
         Returns:
-            Dictionary from the name of a block to that of `usage_statistics`.
+            Dictionary from the name of a block to the dictionary of `usage_statistics`.
         """
         return self._slots.statistics()

@@ -1,4 +1,4 @@
-"""The memory-free control of LMN."""
+"""Memory-free control of LMN."""
 
 from typing import Any
 
@@ -14,27 +14,27 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class UserAwarePooling(DIN):
-    """What is left of LMN without its memory: the user-aware queries themselves are pooled.
+    """LMN without its memory, as a control: the user-aware queries are pooled.
 
     Computes `logit = MLP(concat[user, item, context, cross, DIN(history, target), pool(M_Q)])`
-    with the queries `M_Q = MLP(merge(x, u))` of LMN. A gain of LMN over DIN that this model shows
-    as well comes from the user-aware MLP, not from the memory. It is a control of ours, not of the
-    paper.
+    with the queries `M_Q = MLP(merge(x, u))` of LMN. If this model has the same gain over DIN as
+    LMN, the gain is due to the user-aware MLP, not to the memory. The control is ours, not part of
+    the paper.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies are known.
+        spec: `FeatureSpec` with known vocabularies.
         **options: Options of `UserAwarePoolingOptions`, and base model arguments such as `name`.
 
     Call arguments:
-        features: Dictionary of a batch's columns, as `make_dataset` yields it.
-        training: Boolean. Whether to drop units and use batch statistics.
+        features: Dictionary of the columns of a batch of `make_dataset`.
+        training: Boolean. Whether to apply dropout and use batch statistics.
 
     Returns:
         Float32 logits of shape `(batch, labels)`.
 
     Complexity:
-        `O(L * d * h)` a user for the queries, which can be cached, and DIN's `O(L * d * h)` a
-        candidate.
+        `O(L * d * h)` per user for the queries, which can be cached, and `O(L * d * h)` per
+        candidate for DIN.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Options of every model, and of those that read no history by attention."""
+"""Options of every model, and of models without attention to histories."""
 
 from typing import Any, Literal
 
@@ -9,31 +9,31 @@ from lmn_tf.specs.yaml.section import Flag, Natural, Positive
 class CTRModelOptions(Options):
     """Options of every model."""
 
-    hidden_units: SomeWidths = option((200, 80), "Widths of the head's hidden layers.")
-    activation: Activation = option("prelu", "Activation of the head's hidden layers.")
-    dropout: Share = option(0.0, "Share of each hidden layer dropped in training.")
-    batch_norm: Flag = option(True, "Whether to batch-normalize the head's input.")
+    hidden_units: SomeWidths = option((200, 80), "Widths of the hidden layers of the head.")
+    activation: Activation = option("prelu", "Activation of the hidden layers of the head.")
+    dropout: Share = option(0.0, "Dropout rate of the hidden layers of the head.")
+    batch_norm: Flag = option(True, "Whether to batch-normalize the input of the head.")
     num_experts: Natural = option(
         0,
-        "Shared experts that each label weighs for itself, in place of the head's one MLP; 0 for "
-        "none.",
+        "Number of shared experts, which each label weights separately, instead of the MLP of the "
+        "head; 0 for the MLP.",
     )
     tower_units: Widths = option(
-        (), "Hidden layers that each label has of its own, behind the shared ones."
+        (), "Widths of separate hidden layers of each label, after the shared ones."
     )
     interaction: Literal["none", "cross", "dot"] = option(
         "none",
-        "What stands before the head: cross layers on the concatenation, as in DCN, or dot "
+        "Interaction before the head: cross layers on the concatenation, as in DCN, or dot "
         "products of the groups, as in DLRM.",
     )
-    cross_layers: Positive = option(2, 'Layers of `interaction="cross"`.')
+    cross_layers: Positive = option(2, 'Number of layers of `interaction="cross"`.')
 
     def arguments(self, record: type[Options], **renamed: str) -> dict[str, Any]:
-        """Returns the options that a record adds to those of every model, for a layer.
+        """Returns the options that a record adds to those of every model, as arguments of a layer.
 
         Args:
-            record: Record that this one derives from.
-            **renamed: The layer's names of options that are called otherwise there.
+            record: Base class of this record.
+            **renamed: Names of arguments of the layer that differ from those of options.
 
         Returns:
             Dictionary from the name of an argument to its value.
@@ -49,4 +49,4 @@ class DNNOptions(CTRModelOptions):
 class PoolingOptions(CTRModelOptions):
     """Options of `Pooling`."""
 
-    pooling: Literal["mean", "sum"] = option("mean", "How the events of a history are pooled.")
+    pooling: Literal["mean", "sum"] = option("mean", "Pooling of the events of a history.")

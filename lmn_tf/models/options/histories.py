@@ -1,4 +1,4 @@
-"""Options of the models that read histories by attention, recurrence, search or walks."""
+"""Options of models that read histories by attention, recurrence, search or walks."""
 
 from typing import Annotated, Literal
 
@@ -16,15 +16,18 @@ class DINOptions(CTRModelOptions):
 
     attention: Flag = option(
         True,
-        "Whether histories are read by target attention, else they are averaged, which is the "
-        "model `Pooling`.",
+        "Whether histories are read by target attention; otherwise they are averaged, as in "
+        "`Pooling`.",
     )
-    attention_units: SomeWidths = option((80, 40), "Hidden layers of the attention unit.")
-    attention_activation: Activation = option("sigmoid", "Activation of those layers.")
+    attention_units: SomeWidths = option(
+        (80, 40), "Widths of the hidden layers of the attention unit."
+    )
+    attention_activation: Activation = option("sigmoid", "Activation of the attention unit.")
     attention_weights: Literal["softmax", "raw"] = option(
-        "softmax", "Whether scores become weights by softmax, or are the weights, as in the paper."
+        "softmax",
+        "Weights of the attention: a softmax of the scores, or the scores, as in the paper.",
     )
-    add_pooling: Flag = option(False, "Whether the head sees the averaged history as well.")
+    add_pooling: Flag = option(False, "Whether the averaged history is also an input of the head.")
 
 
 class DIENOptions(CTRModelOptions):
@@ -36,56 +39,60 @@ class DIENOptions(CTRModelOptions):
         'published with it, `"agru"` or `"aigru"`.',
     )
     attention: Literal["bilinear", "mlp"] = option(
-        "bilinear", "The paper's `h_t W v`, or the unit of DIN."
+        "bilinear", "Attention: `h_t W v`, as in the paper, or the attention unit of DIN."
     )
-    attention_units: SomeWidths = option((80, 40), "Hidden layers of that unit.")
-    attention_activation: Activation = option("sigmoid", "Activation of those layers.")
+    attention_units: SomeWidths = option(
+        (80, 40), "Widths of the hidden layers of the attention unit of DIN."
+    )
+    attention_activation: Activation = option("sigmoid", "Activation of the attention unit.")
     auxiliary_units: Widths = option(
-        (100, 50), "Hidden layers of the auxiliary network, `()` for an inner product."
+        (100, 50),
+        "Widths of the hidden layers of the auxiliary network; `()` for an inner product.",
     )
     auxiliary_weight: NonNegative = option(
         1.0,
-        "Weight of the auxiliary loss; 0 turns it off. The released code halves the click loss, "
-        "so 2 keeps its ratio.",
+        "Weight of the auxiliary loss; 0 disables it. The released code halves the click loss, so "
+        "that 2 has the same ratio.",
     )
     add_pooling: Flag = option(
         False,
-        "Whether the head sees the summed history and its product with the candidate as well, as "
-        "in the released code.",
+        "Whether the summed history and its product with the candidate are also inputs of the "
+        "head, as in the released code.",
     )
 
 
 class MIMNOptions(CTRModelOptions):
     """Options of `MIMN`."""
 
-    num_slots: Positive = option(4, "Slots of a user's memory.")
+    num_slots: Positive = option(4, "Number of slots of the memory of a user.")
     controller_units: Positive | None = option(
-        None, "Width of the controller's state, or `None` for the history's width."
+        None, "Width of the state of the controller, or `None` for the width of the history."
     )
-    num_read_heads: Positive = option(1, "Heads that read the memory.")
-    num_write_heads: Positive = option(1, "Heads that write the memory.")
+    num_read_heads: Positive = option(1, "Number of heads that read the memory.")
+    num_write_heads: Positive = option(1, "Number of heads that write the memory.")
     utilization: Literal["paper", "released", "none"] = option(
         "paper",
-        "How writes are spread over the slots: as in the paper, as in the code released with it, "
-        "or not.",
+        "Balancing of writes over the slots: as in the paper, as in the released code, or none.",
     )
     utilization_weight: NonNegative = option(
         1e-05,
-        "Weight of the loss that evens writes out; the released code's is 0.001 on its own form.",
+        "Weight of the loss that balances writes. The released code has 0.001, for another form of "
+        "the loss.",
     )
     induction_top_k: Natural = option(
-        1, "Channels updated in a step; 0 leaves induction out. At most `num_slots`."
+        1, "Number of channels updated per step, at most `num_slots`; 0 disables induction."
     )
     attention_units: SomeWidths = option(
-        (80, 40), "Hidden layers of the attention to the channels."
+        (80, 40), "Widths of the hidden layers of the attention to the channels."
     )
-    static_keys: Flag = option(False, "Whether slots have trained keys as well.")
+    static_keys: Flag = option(False, "Whether slots also have trained keys.")
     auxiliary_units: Widths = option(
         (100, 50),
-        "Hidden layers of the network of DIEN's auxiliary loss, `()` for an inner product.",
+        "Widths of the hidden layers of the auxiliary network, as in DIEN; `()` for an inner "
+        "product.",
     )
     auxiliary_weight: NonNegative = option(
-        0.0, "Weight of that loss, on the memory's outputs; 0 turns it off."
+        0.0, "Weight of the auxiliary loss, on the outputs of the memory; 0 disables it."
     )
 
     def check(self) -> None:
@@ -102,23 +109,27 @@ class SIMOptions(DINOptions):
     """Options of `SIM`."""
 
     search: Literal["soft", "hard"] = option(
-        "soft", 'How events are found: by a product with the candidate, or `"hard"`, by an id.'
+        "soft", 'Search of events: by a product with the candidate, or by an id with `"hard"`.'
     )
     search_field: AnyText | None = option(
         None,
-        "The item feature whose ids hard search compares; a list matches when it shares an id. "
-        "`None`: of those that the sequence's fields are `like`, the one with the fewest ids (our "
-        "choice).",
+        "Item feature whose ids are compared by hard search; lists match if they share an id. "
+        "`None` for the feature with the fewest ids among those that fields of the sequence are "
+        "`like` (our choice).",
     )
-    search_top_k: Positive = option(50, "Events that the search finds.")
-    short_length: Positive = option(50, "Newest events that DIN reads.")
-    search_units: Positive = option(64, "Width of the search's projections.")
-    search_hidden_units: Widths = option((200, 80), "Hidden layers of the search's own prediction.")
-    search_loss_weight: NonNegative = option(1.0, "Weight of the search's loss: the paper's α.")
+    search_top_k: Positive = option(50, "Number of events that the search selects.")
+    short_length: Positive = option(50, "Number of newest events that DIN reads.")
+    search_units: Positive = option(64, "Width of the projections of the search.")
+    search_hidden_units: Widths = option(
+        (200, 80), "Widths of the hidden layers of the prediction of the search."
+    )
+    search_loss_weight: NonNegative = option(
+        1.0, "Weight of the loss of the search, α in the paper."
+    )
     found_units: Positive = option(
-        64, "Width of the attention on found events, a multiple of `found_heads`."
+        64, "Width of the attention to selected events, a multiple of `found_heads`."
     )
-    found_heads: Positive = option(2, "Heads of that attention.")
+    found_heads: Positive = option(2, "Number of heads of the attention to selected events.")
 
     def check(self) -> None:
         super().check()
@@ -133,20 +144,19 @@ class SIMOptions(DINOptions):
 class SASRecOptions(CTRModelOptions):
     """Options of `SASRec`."""
 
-    max_positions: Positive = option(50, "Newest events that are read.")
-    num_blocks: Positive = option(2, "Blocks of self-attention.")
+    max_positions: Positive = option(50, "Number of newest events that are read.")
+    num_blocks: Positive = option(2, "Number of blocks of self-attention.")
     num_heads: Positive = option(
-        1, "Heads of the self-attention, which divide the width of the histories."
+        1, "Number of heads of self-attention, a divisor of the width of the histories."
     )
     history_dropout: Share = option(
         0.1,
-        "Share dropped, in training, of embedded events, attention weights and hidden layers of "
-        "the blocks.",
+        "Dropout rate of embedded events, attention weights and hidden layers of the blocks.",
     )
     pre_norm: Flag = option(
         False,
-        "Whether blocks normalize queries, keys and values and add the raw input, as transformers "
-        "do today.",
+        "Whether blocks normalize queries, keys and values and add the raw input, as in current "
+        "transformers.",
     )
 
 
@@ -157,18 +167,22 @@ class UBR4CTROptions(CTRModelOptions):
 
     retrieval: Literal["fields", "self_attention"] = option(
         "fields",
-        "How events are found: by the ids that they share with the candidate, or by the "
-        "self-attention of the events.",
+        "Retrieval of events: by the ids that they share with the candidate, or by self-attention "
+        "between events.",
     )
     field_selection: Literal["reinforce", "straight_through", "all"] = option(
         "reinforce",
-        'What the selector of fields learns from: a reward; `"straight_through"`, the '
-        "cross-entropy, as if the attention were in proportion to the scores; or, keeping all "
-        'fields, no selector. For `retrieval="fields"`.',
+        "Training of the selector of fields: by a reward, by the cross-entropy as if the attention "
+        'were proportional to the scores (`"straight_through"`), or no selector, which keeps all '
+        'fields. For `retrieval="fields"`.',
     )
-    top_k: Positive = option(20, "Events that are retrieved.")
-    selector_units: _EvenWidth = option(16, "Width of the selector's attention of two heads.")
-    selector_hidden_units: Widths = option((20, 10), "Hidden layers of the selector of fields.")
+    top_k: Positive = option(20, "Number of events that are retrieved.")
+    selector_units: _EvenWidth = option(
+        16, "Width of the attention of the selector, which has two heads."
+    )
+    selector_hidden_units: Widths = option(
+        (20, 10), "Widths of the hidden layers of the selector of fields."
+    )
 
     def check(self) -> None:
         super().check()
@@ -183,34 +197,40 @@ class UBR4CTROptions(CTRModelOptions):
 class IMNOptions(CTRModelOptions):
     """Options of `IMN`."""
 
-    num_walks: Natural = option(3, "Walks over a history.")
+    num_walks: Natural = option(3, "Number of walks over a history.")
     num_enhancements: Natural = option(
-        3, "Steps that bring the candidate back to mind after the last walk."
+        3, "Number of steps after the last walk that enhance the memory by the candidate."
     )
     positions: Literal["learned", "sinusoidal", "none"] = option(
-        "learned", "What is added to behaviors for their distance from the newest."
+        "learned", "Position embedding of behaviors, counted from the newest."
     )
-    attention_units: Positive = option(64, "Hidden layer of the attention.")
-    attention_activation: Activation = option("sigmoid", "Activation of that layer.")
+    attention_units: Positive = option(64, "Width of the hidden layer of the attention.")
+    attention_activation: Activation = option("sigmoid", "Activation of the attention.")
     attention_weights: Literal["sigmoid", "softmax"] = option(
         "sigmoid",
-        "How scores become weights: each by itself, or by a softmax over the history.",
+        "Weights of the attention: a sigmoid of each score, or a softmax over the history.",
     )
     normalize: Literal["none", "length"] = option(
         "none",
-        'What sigmoid weights are divided by: nothing, as in the paper, or, with `"length"`, the '
-        "number of behaviors.",
+        "Normalization of sigmoid weights: none, as in the paper, or division by the number of "
+        'behaviors (`"length"`).',
     )
     share_iterations: Flag = option(True, "Whether all walks have the same weights.")
     cross: Literal["full", "delayed"] = option(
-        "full", 'Whether the attention sees the candidate; `"delayed"`, without it, is an ablation.'
+        "full",
+        'Whether the candidate is an input of the attention. `"delayed"`, without it, is an '
+        "ablation.",
     )
     euclidean: Flag = option(
-        True, "Whether the attention sees differences; without them is an ablation."
+        True, "Whether differences are inputs of the attention; `False` is an ablation."
     )
-    attention: Flag = option(True, "Without it histories are averaged, an ablation.")
+    attention: Flag = option(
+        True, "Whether to use attention; `False`, which averages histories, is an ablation."
+    )
     iterative: Flag = option(
-        True, "Without it the head sees the first walk's read-out, an ablation."
+        True,
+        "Whether to use the memory of walks; `False`, which uses the read-out of the first walk, "
+        "is an ablation.",
     )
 
     def check(self) -> None:

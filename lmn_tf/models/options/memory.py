@@ -1,4 +1,4 @@
-"""Options of large memories and of the models that have one beside a host."""
+"""Options of large memories and of models that add one to a host."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ from lmn_tf.specs.yaml.section import Flag, NonNegative, Positive, PositiveNumbe
 
 
 def _as_widths(value):
-    """The width of one layer as widths: models have been saved with an integer."""
+    """Converts an integer, as in earlier saved models, to the widths of one layer."""
     return (value,) if type(value) is int else value
 
 
@@ -24,27 +24,29 @@ class ProductKeyMemoryOptions(Options):
     may_grow = ("num_keys", "open_keys")
 
     num_keys: AtLeastTwo = option(
-        300, "Keys on each axis, the paper's √n; a memory has the square of it of slots."
+        300, "Number of keys of each axis, √n in the paper; the memory has `num_keys ** 2` slots."
     )
-    top_k: AtLeastTwo = option(32, "Slots that a head reads for each query.")
-    num_heads: Positive = option(1, "Heads that read the same values by keys of their own.")
+    top_k: AtLeastTwo = option(32, "Number of slots that a head reads for each query.")
+    num_heads: Positive = option(
+        1, "Number of heads, which have separate keys and read the same values."
+    )
     key_dim: Positive | None = option(
-        None, "Width of a key of an axis, or `None` for the width of what queries are made from."
+        None, "Width of a key of an axis, or `None` for the width of the inputs of queries."
     )
     query_norm: Literal["batch", "layer", "none"] = option(
-        "batch", "Normalization of the queries; LMN's paper has none."
+        "batch", "Normalization of the queries; none in the paper of LMN."
     )
-    key_norm: Flag = option(True, "Whether keys are layer-normalized; LMN's paper does not.")
+    key_norm: Flag = option(True, "Whether keys are layer-normalized; not in the paper of LMN.")
     key_balance_weight: NonNegative = option(0.0, "Weight of the key-balance loss.")
-    temperature: PositiveNumber = option(1.0, "What divides the scores of the slots.")
+    temperature: PositiveNumber = option(1.0, "Divisor of the scores of the slots.")
     memory_placement: Literal["replicated", "row_wise"] = option(
         "replicated",
-        "Whether each device of a distributed run holds all values, or its share of them.",
+        "Placement in distributed training: all values on each device, or a share of the rows.",
     )
     open_keys: Positive | None = option(
         None,
-        "Keys on each axis that can be read at first, `None` for all: a warm start closes those "
-        "that it adds, and training opens them.",
+        "Number of keys of each axis that can be read at first, or `None` for all. A warm start "
+        "closes the keys that it adds, and training opens them.",
     )
 
     def check(self) -> None:
@@ -58,16 +60,17 @@ class ProductKeyMemoryOptions(Options):
 
 
 class UserAwareQueryOptions(Options):
-    """Options of the user-aware queries that LMN and its control have in common."""
+    """Options of the user-aware queries of LMN and its control."""
 
     memory_hidden_units: Annotated[SomeWidths | None, pydantic.BeforeValidator(_as_widths)] = (
         option(
             None,
-            "Hidden layers of the user-aware MLP, or `None` for one of twice the history's width.",
+            "Widths of the hidden layers of the user-aware MLP, or `None` for one layer of twice "
+            "the width of the history.",
         )
     )
     user_merge: Literal["concat", "add"] = option(
-        "concat", 'How user and event are merged; `"add"` where both are equally wide.'
+        "concat", 'Merge of user and event; `"add"` needs equal widths.'
     )
 
 
@@ -77,29 +80,29 @@ class LargeMemoryOptions(ProductKeyMemoryOptions, UserAwareQueryOptions):
     retired = {"smooth_l1_beta": 1.0}
 
     memory_pooling: Literal["mean", "sum", "target_attention"] = option(
-        "mean", "How the read-outs of a history are pooled."
+        "mean", "Pooling of the read-outs of a history."
     )
     head_merge: Literal["sum", "mean", "concat"] = option(
-        "sum", "How the read-outs of the heads are merged."
+        "sum", "Merge of the read-outs of the heads."
     )
-    memory_loss_weight: NonNegative = option(0.1, "Weight of the memory loss: the paper's α.")
+    memory_loss_weight: NonNegative = option(0.1, "Weight of the memory loss, α in the paper.")
     stop_gradient: Literal["target", "none", "memory_only"] = option(
         "target",
-        'What the memory loss does not train: its target, nothing, or, with `"memory_only"`, all '
-        "but keys and values.",
+        'Inputs of the memory loss without gradient: its target, none, or with `"memory_only"` all '
+        "except keys and values.",
     )
-    query_target: Flag = option(False, "Whether the candidate reads the memory, too.")
+    query_target: Flag = option(False, "Whether the candidate is also a query of the memory.")
 
 
 class EventQueryOptions(Options):
-    """Options of the models whose events are queries, LMN and its control."""
+    """Options of LMN and its control, in which events are queries."""
 
     implied = {"memory_fields": "all"}
 
     memory_fields: Literal["event", "all"] = option(
         "event",
-        "Which fields of a history make queries: those that depend on the event alone, so that "
-        "equal events are equal queries and rows share them, or also elapsed time.",
+        "Fields of a history in queries: those that depend on the event only, so that equal events "
+        "are equal queries that rows share, or all fields, including elapsed time.",
     )
 
 
@@ -108,13 +111,13 @@ class MemoryPluginOptions(LargeMemoryOptions, EventQueryOptions, CTRModelOptions
 
     memorize: Literal["history", "cross", "hidden"] = option(
         "history",
-        "What reads the memory: events, the vector before the head, or the head's last hidden "
-        "layer.",
+        "Queries of the memory: events, the input of the head, or the last hidden layer of the "
+        "head.",
     )
     memory_dim: Positive = option(
         32,
-        'Width of the memory\'s values for `"cross"` and `"hidden"`; for `"history"` it is the '
-        "history's.",
+        'Width of the values for `"cross"` and `"hidden"`; for `"history"`, it is that of the '
+        "history.",
     )
 
     def check(self) -> None:
@@ -151,4 +154,4 @@ class LMNMIMNOptions(MemoryPluginOptions, MIMNOptions):
 class UserAwarePoolingOptions(UserAwareQueryOptions, EventQueryOptions, DINOptions):
     """Options of `UserAwarePooling`."""
 
-    memory_pooling: Literal["mean", "sum"] = option("mean", "How the queries are pooled.")
+    memory_pooling: Literal["mean", "sum"] = option("mean", "Pooling of the queries.")

@@ -1,4 +1,4 @@
-"""Records of model options: type, default, rule and meaning, each written once."""
+"""Records of model options: type, default, rule and meaning."""
 
 import functools
 import inspect
@@ -13,13 +13,13 @@ from lmn_tf.models.options.rules import rule_text
 from lmn_tf.specs.errors import UserError, did_you_mean, short
 from lmn_tf.specs.yaml.section import Positive, Problem
 
-# Types of options, beside those of the sections of YAML files.
+# Types of options, in addition to those of sections of YAML files.
 AtLeastTwo = Annotated[int, pydantic.Field(strict=True, ge=2, le=2**63 - 1)]
 Share = Annotated[float, pydantic.Field(strict=True, ge=0, lt=1)]
 Widths = tuple[Positive, ...]
 SomeWidths = Annotated[tuple[Positive, ...], pydantic.Field(min_length=1)]
 
-# Those that layers here add, and those that Keras knows by name.
+# Names of activations: those of layers of this package, and those of Keras.
 Activation = Literal[
     "prelu",
     "dice",
@@ -51,11 +51,11 @@ class Option(typing.NamedTuple):
 
     Args:
         name: String.
-        annotation: Python type of its values.
-        default: Value that it has when it is not given.
-        meaning: String. What it is, in a sentence or two.
-        schema: Dictionary. JSON Schema of its values, with `default` and `description`.
-        owner: String. Name of the class that has it.
+        annotation: Python type of the values.
+        default: Default value.
+        meaning: String. Description in one or two sentences.
+        schema: Dictionary. JSON Schema of the values, with `default` and `description`.
+        owner: String. Name of the class that declares the option.
 
     Example:
 
@@ -73,11 +73,11 @@ class Option(typing.NamedTuple):
 
 
 def option(default: Any, meaning: str) -> Any:
-    """Declares an option in a record, after its name and its type.
+    """Declares the default and the meaning of an option in a record.
 
     Args:
-        default: Value that it has when it is not given.
-        meaning: String. What it is, in a sentence or two.
+        default: Default value.
+        meaning: String. Description in one or two sentences.
 
     Returns:
         A pydantic field.
@@ -93,14 +93,14 @@ def option(default: Any, meaning: str) -> Any:
 
 
 class Options(pydantic.BaseModel):
-    """Base of the records of model options: frozen, and strict about names, types and rules.
+    """Base class of records of model options: frozen, with strict names, types and rules.
 
-    A record `NameOptions` declares the options of the class `Name`, and derives from those of the
-    classes that `Name` derives from. Constructors and configs of models, checks of pipelines, the
-    JSON Schema and the models page read it. `check` holds the rules between several options,
+    A record `NameOptions` declares the options of the class `Name`, and derives from the records of
+    the bases of `Name`. Constructors and configs of models, checks of pipelines, the JSON Schema
+    and the models page are derived from it. `check` has the rules for combinations of options,
     `retired` the options of earlier versions with the only value that they may still have,
-    `implied` the values of options in models that were saved before these were options, and
-    `may_grow` the names of those that a warm start may change.
+    `implied` the values for models that were saved before an option existed, and `may_grow` the
+    names of options that a warm start may change.
 
     Example:
 
@@ -122,7 +122,7 @@ class Options(pydantic.BaseModel):
     may_grow: ClassVar[tuple] = ()
 
     def check(self) -> None:
-        """Raises `Problem` where options do not go together; for subclasses to extend."""
+        """Raises `Problem` for invalid combinations of options; subclasses extend it."""
 
     @classmethod
     def make(cls, values: Mapping[str, Any], owner: str = "") -> "Options":
@@ -130,10 +130,10 @@ class Options(pydantic.BaseModel):
 
         Args:
             values: Mapping from the name of an option to its value.
-            owner: String. Whose options they are, for messages. Defaults to `""`.
+            owner: String. Owner of the options, for messages. Defaults to `""`.
 
         Raises:
-            UserError: If an option does not exist, or breaks a rule, or does not go with others.
+            UserError: If an option does not exist, breaks its rule, or is invalid in combination.
         """
         record, problems = cls._validated(values, owner)
         if problems:
@@ -142,11 +142,11 @@ class Options(pydantic.BaseModel):
 
     @classmethod
     def checked(cls, values: Mapping[str, Any], owner: str = "") -> dict[str, Any]:
-        """Returns given values in the types of the options, after checking each by itself.
+        """Returns given values in the types of the options, after separate checks.
 
         Args:
             values: Mapping from the name of an option to its value.
-            owner: String. Whose options they are, for messages. Defaults to `""`.
+            owner: String. Owner of the options, for messages. Defaults to `""`.
 
         Raises:
             UserError: If an option does not exist, or breaks its rule.
@@ -160,13 +160,12 @@ class Options(pydantic.BaseModel):
     def problems(
         cls, values: Mapping[str, Any], owner: str = "", together: bool = True
     ) -> list[tuple[str, str]]:
-        """Returns what is wrong with given values.
+        """Returns the problems of given values.
 
         Args:
             values: Mapping from the name of an option to its value.
-            owner: String. Whose options they are, for messages. Defaults to `""`.
-            together: Boolean. Whether to check the rules between several options. Defaults to
-                `True`.
+            owner: String. Owner of the options, for messages. Defaults to `""`.
+            together: Boolean. Whether to check combinations of options. Defaults to `True`.
 
         Returns:
             List of pairs of an option's name and a message, in the order of the values.
@@ -175,7 +174,7 @@ class Options(pydantic.BaseModel):
 
     @classmethod
     def _validated(cls, values, owner, together=True):
-        """Returns the record, `None` if invalid, and the list of problems."""
+        """Returns the record (`None` if invalid) and the list of problems."""
         of = f" of {owner}" if owner else ""
         record, wrong = None, {}
         for key, value in cls.all_retired().items():
@@ -197,7 +196,7 @@ class Options(pydantic.BaseModel):
 
     @classmethod
     def described(cls) -> dict[str, Option]:
-        """Returns the options: those of the nearest class first.
+        """Returns the options, starting with those of the record itself.
 
         Returns:
             Dictionary from name to `Option`.
@@ -221,12 +220,12 @@ class Options(pydantic.BaseModel):
 
     @classmethod
     def all_retired(cls) -> dict[str, Any]:
-        """Returns the options of earlier versions with their values, those of bases too."""
+        """Returns the options of earlier versions with their values, including bases."""
         return cls._of_bases("retired")
 
     @classmethod
     def all_implied(cls) -> dict[str, Any]:
-        """Returns the values of options in models that were saved before these were options."""
+        """Returns the values for models that were saved before an option existed."""
         return cls._of_bases("implied")
 
     @classmethod
@@ -279,7 +278,7 @@ def _option(cls, record, name, schema):
 
 
 def _plain_type(kind):
-    """A type without what pydantic is told of it."""
+    """A type without annotations for pydantic."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         return _plain_type(args[0])

@@ -1,4 +1,4 @@
-"""Texts of the JSON Schema of one value: as a rule in a message, and as a type in a table."""
+"""Texts for the JSON Schema of one value: rules of messages and types of tables."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _LARGEST = 2**63 - 1
 
 
 def rule_text(schema: dict[str, Any]) -> str:
-    """Returns what a value must be, to follow "must be" in a message.
+    """Returns the rule of a value, as the text after "must be" in a message.
 
     Args:
         schema: Dictionary. JSON Schema of the value.
@@ -39,13 +39,13 @@ def rule_text(schema: dict[str, Any]) -> str:
         ("exclusiveMaximum", "below"),
         ("maximum", "of at most"),
     ]
-    limits = [f"{word} {_number(schema[key])}" for key, word in words if _is_told(schema, key)]
+    limits = [f"{word} {_number(schema[key])}" for key, word in words if _is_rule(schema, key)]
     text = " ".join([_NOUNS[schema["type"]], *" and ".join(limits).split()])
     return text + (f", a multiple of {schema['multipleOf']}" if "multipleOf" in schema else "")
 
 
 def type_text(schema: dict[str, Any]) -> str:
-    """Returns the type of a value as one writes it in YAML.
+    """Returns the type of a value in YAML.
 
     Args:
         schema: Dictionary. JSON Schema of the value.
@@ -69,13 +69,13 @@ def type_text(schema: dict[str, Any]) -> str:
         ("exclusiveMaximum", "<"),
         ("maximum", "≤"),
     ]
-    limits = [f"{sign} {_number(schema[key])}" for key, sign in signs if _is_told(schema, key)]
+    limits = [f"{sign} {_number(schema[key])}" for key, sign in signs if _is_rule(schema, key)]
     text = " ".join([_TYPES[schema["type"]], *", ".join(limits).split()])
     return text + (f", a multiple of {schema['multipleOf']}" if "multipleOf" in schema else "")
 
 
-def _is_told(schema, key):
-    # The largest integer of 64 bits is no rule of an option.
+def _is_rule(schema, key):
+    # The largest 64-bit integer is the limit of the type, not a rule.
     return key in schema and schema[key] != _LARGEST
 
 

@@ -1,4 +1,4 @@
-"""Options of the models whose features meet as tokens."""
+"""Options of models whose features interact as tokens."""
 
 from typing import Literal
 
@@ -11,9 +11,9 @@ from lmn_tf.specs.yaml.section import Flag, NonNegative, Positive, Problem
 class RankMixerOptions(DINOptions):
     """Options of `RankMixer`."""
 
-    num_tokens: Positive = option(8, "Number of tokens `T`, which divides `token_dim`.")
+    num_tokens: Positive = option(8, "Number of tokens `T`, a divisor of `token_dim`.")
     token_dim: Positive = option(64, "Width `D` of a token.")
-    num_blocks: Positive = option(2, "Blocks that the tokens pass through.")
+    num_blocks: Positive = option(2, "Number of blocks.")
     expansion: Positive = option(
         4, "Hidden width of the feed-forward part, as a multiple of `token_dim`."
     )
@@ -35,14 +35,13 @@ class RankMixerOptions(DINOptions):
 class SparseMoEOptions(RankMixerOptions):
     """Options of `SparseMoE`."""
 
-    routed_experts: Positive = option(16, "Experts of each token of each block.")
+    routed_experts: Positive = option(16, "Number of experts of each token of each block.")
     active_experts: Positive = option(
-        4, "How many of them a token shall use; divides `expansion * token_dim`."
+        4, "Target number of experts that a token uses, a divisor of `expansion * token_dim`."
     )
     routing: Literal["relu", "softmax"] = option(
         "relu",
-        'What gates experts: `"relu"`, with a loss that keeps gates shut, or a softmax '
-        "over the best.",
+        'Gates of experts: `"relu"`, with a loss that closes gates, or a softmax over the best.',
     )
     balance_weight: NonNegative = option(0.01, 'Weight of the load-balance loss of `"softmax"`.')
 
@@ -73,16 +72,16 @@ class SparseMemoryOptions(ProductKeyMemoryOptions):
         None, "Width of the values, or `None` for the width of a token."
     )
     key_expansion: Positive | None = option(
-        4, "Over-parameterized keys are that many times wider; `None` for free keys."
+        4, "Factor of the width of over-parameterized keys, or `None` for free keys."
     )
     query_norm: Literal["layer", "batch", "none"] = "layer"
     query_source: Literal["token", "mean", "user_aware"] = option(
-        "token", "What queries are made from: each token, their mean, or each beside the user."
+        "token", "Inputs of queries: each token, the mean of tokens, or each token with the user."
     )
     gate: Literal["swiglu", "sigmoid", "residual", "scalar"] = option(
-        "swiglu", "How a read-out enters its token; see `MemoryGate`."
+        "swiglu", "Gate of read-outs, see `MemoryGate`."
     )
-    zero_output: Flag = option(False, "Whether memories start without effect.")
+    zero_output: Flag = option(False, "Whether memories have no effect before training.")
 
     def check(self) -> None:
         super().check()
@@ -99,10 +98,10 @@ class MSNOptions(SparseMemoryOptions, RankMixerOptions):
 
     host: Literal["rankmixer", "mlp"] = option(
         "rankmixer",
-        "What the memories stand in: blocks of `RankMixer`, or one block on all features.",
+        "Host of the memories: blocks of `RankMixer`, or one block on all features.",
     )
     placement: Literal["parallel", "replace"] = option(
-        "parallel", "Whether a memory stands beside the feed-forward part or in its place."
+        "parallel", "Whether a memory is added to the feed-forward part or replaces it."
     )
 
     @property

@@ -44,8 +44,8 @@ def test_signature_and_documentation_are_of_the_record(name):
 
 def test_documentation_says_rule_meaning_and_default():
     text = " ".join(inspect.getdoc(LMN).split())
-    rule = "top_k: Integer of at least 2. Slots that a head reads for each query. Defaults to `32`."
-    assert rule in text
+    rule = "top_k: Integer of at least 2. Number of slots that a head reads for each query. "
+    assert f"{rule}Defaults to `32`." in text
 
 
 def test_a_model_called_has_no_signature_of_the_class():

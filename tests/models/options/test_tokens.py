@@ -39,4 +39,6 @@ def test_defaults_of_the_two_memories_differ():
     options = MSNOptions()
     assert (options.num_keys, options.top_k, options.key_dim) == (128, 16, 32)
     described = MSNOptions.described()["top_k"]
-    assert described.schema["default"] == 16 and described.meaning.startswith("Slots that a head")
+    assert described.schema["default"] == 16 and described.meaning.startswith(
+        "Number of slots that a head"
+    )
