@@ -5,6 +5,7 @@ import functools
 import tensorflow as tf
 
 from lmn_tf.ops.sequence.masked import take_positions, top_positions
+from lmn_tf.ops.sequence.shared_window import SharedWindow
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.ops.sequence.windows import Windows
 
@@ -14,8 +15,8 @@ class EncodedHistory:
 
     Args:
         events: Float tensor of shape `(events, d)`: what depends on the event alone.
-        event_windows: `Windows` of the rows into the events; or `ValidPositions` where the batch
-            came in its padded form.
+        event_windows: `Windows` of the rows into the events; `SharedWindow` where all rows are of
+            one user; or `ValidPositions` where the batch came in its padded form.
         row_part: Float tensor of shape `(pairs, d)`: what each row adds to the vector of an event,
             such as the time that has passed; or `None`. Defaults to `None`.
         target: Float tensor of shape `(batch, d)`: the candidate in the space of the events.
@@ -56,12 +57,16 @@ class EncodedHistory:
         """The events with all their fields."""
         if self._row_part is None:
             return self.events
+        if isinstance(self.event_windows, SharedWindow):  # all rows have the same part
+            return self.events + self._row_part
         return self.event_windows.pairs(self.events) + self._row_part
 
     @functools.cached_property
     def windows(self) -> ValidPositions:
         """The windows of the rows into `vectors`."""
-        return self.event_windows if self._row_part is None else self.event_windows.of_pairs
+        if self._row_part is None or isinstance(self.event_windows, SharedWindow):
+            return self.event_windows
+        return self.event_windows.of_pairs
 
     def of_fields(self, fields: str) -> tuple[tf.Tensor, ValidPositions]:
         """Returns the events with some of their fields, and the windows of the rows into them.
@@ -75,13 +80,16 @@ class EncodedHistory:
 
     @functools.cached_property
     def padded(self) -> tf.Tensor:
-        """The events of each row in the padded form, `(batch, length, d)`; 0 at padding."""
-        return self.windows.put(self.windows.pairs(self.vectors))
+        """The events of each row in the padded form, `(batch, length, d)`; 0 at padding.
+
+        Where all rows share one window, `(1, length, d)`, which broadcasts.
+        """
+        return self.windows.padded(self.vectors)
 
     @property
     def mask(self) -> tf.Tensor:
         """Boolean tensor of shape `(batch, length)`, true where `padded` is valid."""
-        return self.windows.mask
+        return self.windows.padded_mask
 
     def __getitem__(self, key: str) -> tf.Tensor | dict[str, tuple[tf.Tensor, tf.Tensor]]:
         """Returns a part of `as_padded`."""
@@ -106,6 +114,9 @@ class EncodedHistory:
         Args:
             count: Integer.
         """
+        if isinstance(self.windows, SharedWindow):
+            windows = self.windows.newest(count)
+            return EncodedHistory(self.vectors[-count:], windows, target=self.target)
         if isinstance(self.windows, Windows):
             return EncodedHistory(self.vectors, self.windows.newest(count), target=self.target)
         positions, kept = top_positions(tf.zeros_like(self.mask, tf.float32), self.mask, count)
@@ -118,6 +129,6 @@ class EncodedHistory:
         """`ids` with the events' ids in the padded form, `(batch, length, ...)`."""
         windows = self.event_windows
         return {
-            feature: (windows.put(windows.pairs(events)), candidate)
+            feature: (windows.padded(events), candidate)
             for feature, (events, candidate) in self.ids.items()
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,74 +11,15 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.features.embedding_table import EmbeddingTable
+from lmn_tf.features.encoded_column import EncodedColumn, RequestSignature, column_specs
 from lmn_tf.features.encoded_history import EncodedHistory
+from lmn_tf.ops.sequence.shared_window import SharedWindow
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.ops.sequence.windows import Windows
 from lmn_tf.specs.errors import did_you_mean
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 ROLES = ("user", "item", "context", "cross")
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodedColumn:
-    """Shape and embedding table of one column of a batch.
-
-    Args:
-        key: String. The column's key in the features dictionary.
-        width: Integer. Width of the column's vector.
-        table: Name of its embedding table; `None` for numbers and given vectors.
-        rank: Integer. Axes of a cell: 0 for one id or number, 1 for a list of ids or a vector.
-            Defaults to `0`.
-        weights: Key of the weights of a list, or `None`. Defaults to `None`.
-        of_pairs: Boolean. Whether a field of a sequence depends on the row as well as on the event,
-            as the time between them does. Defaults to `False`.
-
-    Example:
-
-    >>> EncodedColumn("price", width=1, table=None).rank
-    0
-    """
-
-    key: str
-    width: int
-    table: str | None
-    rank: int = 0
-    weights: str | None = None
-    of_pairs: bool = False
-
-    @classmethod
-    def from_column(cls, spec: FeatureSpec, column: Any, key: str) -> EncodedColumn:
-        """Describes a feature of the spec, or a resolved field of one of its sequences.
-
-        Args:
-            spec: `FeatureSpec` that holds the column.
-            column: Feature, or resolved field of a sequence.
-            key: String. The column's key in the features dictionary.
-
-        Returns:
-            `EncodedColumn`.
-        """
-        if column.kind == "vector":
-            return cls(key, width=column.size, table=None, rank=1)
-        if not column.has_ids:
-            return cls(key, width=1, table=None)
-        name, table = spec.table_of(column)
-        return cls(
-            key,
-            width=table.dim,
-            table=name,
-            rank=int(_is_list(spec, column)),
-            weights=f"{key}/weights" if column.weights is not None else None,
-        )
-
-
-def _is_list(spec, column):
-    """Whether a cell holds several ids; a cross holds one for each value of a crossed list."""
-    names = column.of
-    if column.kind == "cross" and getattr(column, "like", None) is not None:
-        names = spec.feature(column.like).of
-    return column.kind == "multi_value" or any(_is_list(spec, spec.feature(name)) for name in names)
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -109,8 +51,10 @@ class FeatureEncoder(keras.layers.Layer):
         features: Dictionary of the batch's columns, ids as integers. Shapes are `(batch,)`, with
             `values` or `size` as last axis for lists and vectors. Sequences are in the form that
             `make_dataset` yields, events and the windows of the rows into them; or padded, with
-            `SEQUENCE/mask` `(batch, length)` and `length` as second axis of their fields. Other
-            keys are ignored.
+            `SEQUENCE/mask` `(batch, length)` and `length` as second axis of their fields. Where all
+            rows are candidates of one user, sequences may come without windows, fields as
+            `(events, ...)`, and user features as `(1, ...)`: see `request_signature`. Other keys
+            are ignored.
 
     Returns:
         Dictionary with `"user"`, `"item"`, `"context"` and `"cross"`, float tensors of shape
@@ -184,18 +128,20 @@ class FeatureEncoder(keras.layers.Layer):
             features: Dictionary of the batch's columns.
 
         Returns:
-            Dictionary of the groups, and `"histories"`: a dictionary of `EncodedHistory`.
+            Dictionary of the groups, and `"histories"`: a dictionary of `EncodedHistory`. Where all
+            rows are candidates of one user, `"user"` is of shape `(1, widths["user"])`.
         """
         if not self.built:
             self.build()
         vectors = {name: self._encode(features, column) for name, column in self._columns.items()}
-        batch = tf.shape(next(iter(vectors.values())))[0]
+        batch = tf.shape(vectors[self._of_rows])[0]
         groups = {
             role: self._concat([vectors[column.key] for column in columns], batch)
             for role, columns in self._roles.items()
         }
         groups["histories"] = {
-            name: self._history(name, features, vectors, groups["item"]) for name in self._events
+            name: self._history(name, features, vectors, groups["item"], batch)
+            for name in self._events
         }
         return groups
 
@@ -209,24 +155,27 @@ class FeatureEncoder(keras.layers.Layer):
         Returns:
             Dictionary of `tf.TensorSpec`.
         """
-        columns = [(column, 1) for column in self._columns.values()]
         signature = {}
-        for name, (alike, added) in self._events.items():
-            lead = 2 if padded else 1
-            columns += [(column, lead) for column in [*(pair[1] for pair in alike), *added]]
+        for name in self._events:
             if padded:
                 signature[f"{name}/mask"] = tf.TensorSpec((None, None), tf.bool, f"{name}/mask")
                 continue
             for key in (f"{name}/first", f"{name}/length"):
                 signature[key] = tf.TensorSpec((None,), tf.int32, key)
-        for column, lead in columns:
-            width = column.width if column.table is None else None
-            shape = (None,) * lead + (width,) * column.rank
-            dtype = tf.float32 if column.table is None else tf.int32
-            signature[column.key] = tf.TensorSpec(shape, dtype, column.key)
-            if column.weights is not None:
-                signature[column.weights] = tf.TensorSpec(shape, tf.float32, column.weights)
-        return signature
+        fields = [column for name in self._events for column in self._fields(name)]
+        signature |= column_specs(self._columns.values(), (None,))
+        return signature | column_specs(fields, (None, None) if padded else (None,))
+
+    def request_signature(self) -> RequestSignature:
+        """Returns the columns that the encoder reads of one user and many candidates."""
+        user, fields = self._roles["user"], [c for name in self._events for c in self._fields(name)]
+        others = [column for column in self._columns.values() if column not in user]
+        return RequestSignature(
+            user=column_specs(user, (1,)),
+            events=column_specs([column for column in fields if not column.of_pairs], (None,)),
+            pairs=column_specs([column for column in fields if column.of_pairs], (None,)),
+            candidates=column_specs(others, (None,)),
+        )
 
     def event_fields(self, name: str) -> tuple[tuple[str, int, str | None], ...]:
         """Returns which item features the events of a sequence are made of.
@@ -256,6 +205,20 @@ class FeatureEncoder(keras.layers.Layer):
                 added.append(encoded)
         return alike, added
 
+    def _fields(self, name):
+        """Returns all columns of a sequence."""
+        alike, added = self._events[name]
+        return [*(column for _, column in alike), *added]
+
+    @functools.cached_property
+    def _of_rows(self):
+        """Name of a feature that has a value of each row, whatever the form of the batch."""
+        others = (name for role in ROLES[1:] for name in self._names(role))
+        return next(others, next(iter(self._columns)))
+
+    def _names(self, role):
+        return [column.key for column in self._roles[role]]
+
     def _event_width(self, name):
         alike, _ = self._events[name]
         return sum(column.width for _, column in alike) or self.spec.embedding_dim
@@ -263,8 +226,8 @@ class FeatureEncoder(keras.layers.Layer):
     def _read_tables(self):
         """Names of the tables that the encoder's columns look up."""
         columns = list(self._columns.values())
-        for alike, added in self._events.values():
-            columns += [*(column for _, column in alike), *added]
+        for name in self._events:
+            columns += self._fields(name)
         return {column.table for column in columns}
 
     def _make_tables(self):
@@ -318,28 +281,37 @@ class FeatureEncoder(keras.layers.Layer):
 
     def _flat(self, features, key, rank, positions):
         """Returns a column with one leading axis."""
-        if positions is None or isinstance(positions, Windows):
+        if positions is None or isinstance(positions, (Windows, SharedWindow)):
             return _column(features, key, 1 + rank)
         return positions.take(_column(features, key, 2 + rank))
 
-    def _positions(self, name, features):
+    def _positions(self, name, features, batch):
         """Returns where the rows find the events of a sequence."""
         first = features.get(f"{name}/first")
+        if first is None and self._is_shared(name, features):
+            column = self._fields(name)[0]
+            return SharedWindow(tf.shape(features[column.key])[0], batch)
         if first is None:
             mask = tf.cast(_column(features, f"{name}/mask", 2), tf.bool)
             return ValidPositions(mask, mask)
-        alike, added = self._events[name]
         length = _column(features, f"{name}/length", 1)
         num_events = tf.reduce_max(tf.concat([[0], first + length], axis=0))
-        for column in [*(column for _, column in alike), *added]:
+        for column in self._fields(name):
             if not column.of_pairs:
                 num_events = tf.shape(_column(features, column.key, 1 + column.rank))[0]
                 break
         return Windows(first, length, num_events)
 
-    def _history(self, name, features, vectors, item):
+    def _is_shared(self, name, features):
+        """Returns whether a sequence comes as events that all rows share."""
+        column = self._fields(name)[0]
+        if f"{name}/mask" in features or column.key not in features:
+            return False
+        return tf.convert_to_tensor(features[column.key]).shape.rank == 1 + column.rank
+
+    def _history(self, name, features, vectors, item, batch):
         alike, added = self._events[name]
-        positions = self._positions(name, features)
+        positions = self._positions(name, features, batch)
         parts = [self._encode(features, column, positions) for _, column in alike]
         events, row_part = (self._concat(parts, 0) if parts else None), None
         for column in added:

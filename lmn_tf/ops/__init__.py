@@ -18,10 +18,12 @@ from lmn_tf.ops.sequence.masked import (
     masked_sum,
     zero_padding,
 )
+from lmn_tf.ops.sequence.shared_window import SharedWindow
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.ops.sequence.windows import Windows
 
 __all__ = [
+    "SharedWindow",
     "ValidPositions",
     "Windows",
     "distinct_ids",

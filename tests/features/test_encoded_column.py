@@ -1,7 +1,7 @@
 import pytest
 from kitchen_sink import kitchen_sink_spec
 
-from lmn_tf.features.feature_encoder import EncodedColumn
+from lmn_tf.features.encoded_column import EncodedColumn
 
 SPEC = kitchen_sink_spec()
 

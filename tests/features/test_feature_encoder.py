@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import KITCHEN_SINK, kitchen_sink_spec, random_features
+from kitchen_sink import KITCHEN_SINK, kitchen_sink_spec, random_features, request_features
 
 from lmn_tf.features import FeatureEncoder
 from lmn_tf.specs.errors import UserError
@@ -207,3 +207,30 @@ def test_a_column_of_another_shape_is_told():
     features["user"] = features["user"][:, None]
     with pytest.raises(ValueError, match=r"features\['user'\]` must have 1 axes.*\(6, 1\)"):
         FeatureEncoder(SPEC)(features)
+
+
+def test_one_user_and_many_candidates():
+    encoder = FeatureEncoder(SPEC)
+    request, windows = request_features(SPEC, events=3, candidates=4)
+    assert set(encoder.request_signature().columns) == set(request)
+    groups, wanted = encoder.encode(request), encoder.encode(windows)
+    assert groups["user"].shape[0] == 1
+    np.testing.assert_array_equal(groups["user"], wanted["user"][:1])
+    np.testing.assert_array_equal(groups["item"], wanted["item"])
+    history, want = groups["histories"]["clicks"], wanted["histories"]["clicks"]
+    np.testing.assert_array_equal(history.events, want.events)
+    np.testing.assert_allclose(history.vectors, want.padded[0], rtol=1e-6)
+    np.testing.assert_allclose(history.padded, want.padded[:1], rtol=1e-6)
+    newest = history.newest(2)
+    np.testing.assert_array_equal(newest.vectors, history.vectors[1:])
+    assert int(newest.windows.num_events) == 2
+
+
+def test_sides_of_a_request():
+    sides = FeatureEncoder(SPEC).request_signature()
+    assert list(sides.user) == ["user", "age", "income"]
+    assert list(sides.pairs) == ["clicks/elapsed"] and "clicks/tags" in sides.events
+    assert all(spec.shape[0] == 1 for spec in sides.user.values())
+    assert sorted(sides.candidates) == sorted(
+        ["rank", "item", "tags", "tags/weights", "topics", "picture", "since", "hour", "age_x_tags"]
+    )

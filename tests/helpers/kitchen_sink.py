@@ -157,6 +157,38 @@ def shared_features(spec, runs=((0, 3, 3), (2, 4, 5, 5), (0,), (1,)), values=3, 
     return features, padded(features, spec.sequences)
 
 
+def request_features(spec, events=3, candidates=4, values=3, seed=0):
+    """Returns one user and many candidates twice: as they are, and with a window for each row.
+
+    Args:
+        spec: `FeatureSpec`.
+        events: Integer. Events of each history.
+        candidates: Integer. Rows.
+        values: Integer. Longest list of values.
+        seed: Integer.
+    """
+    rng = np.random.default_rng(seed)
+    request, windows = {}, {}
+    for feature in spec.features:
+        of_user = feature.role == "user"
+        own = {}
+        _add(own, spec, feature, feature.name, (1 if of_user else candidates,), values, rng)
+        request |= own
+        for key, cells in own.items():
+            windows[key] = np.repeat(cells, candidates, axis=0) if of_user else cells
+    for sequence in spec.sequences:
+        windows[f"{sequence.name}/first"] = np.zeros(candidates, "int32")
+        windows[f"{sequence.name}/length"] = np.full(candidates, events, "int32")
+        for field in sequence.fields:
+            column, own = spec.resolved_field(sequence, field), {}
+            _add(own, spec, column, f"{sequence.name}/{field.name}", (events,), values, rng)
+            request |= own
+            for key, cells in own.items():
+                by_pair = column.kind == "elapsed_time"
+                windows[key] = np.tile(cells, candidates) if by_pair else cells
+    return request, windows
+
+
 def _add(features, spec, column, key, shape, values, rng):
     if column.kind == "vector":
         features[key] = rng.normal(size=(*shape, column.size)).astype("float32")

@@ -8,6 +8,7 @@ from kitchen_sink import (
     SMALL_OPTIONS,
     kitchen_sink_spec,
     random_labels,
+    request_features,
     shared_features,
     timeless_spec,
 )
@@ -94,3 +95,26 @@ def test_steps_on_shared_events_are_those_on_padded_histories(spec, name, option
     want = twin.test_on_batch(padded, labels, return_dict=True)
     for key in want:
         np.testing.assert_allclose(got[key], want[key], rtol=1e-4, atol=1e-5)
+
+
+REQUESTS = [(kitchen_sink_spec, *case) for case in CASES] + [(timeless_spec, "lmn", {})]
+QUICK_REQUESTS = [(kitchen_sink_spec, name, {}) for name in ("din", "mimn", "lmn")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "options"),
+    [
+        pytest.param(*case, marks=() if case in QUICK_REQUESTS else pytest.mark.slow)
+        for case in REQUESTS
+    ],
+)
+def test_candidates_of_one_user_score_as_rows_with_windows(spec, name, options):
+    spec = spec()
+    keras.utils.set_random_seed(3)
+    model = registry.build(name, spec, {**SMALL_OPTIONS[name], **options})
+    model.build()
+    for events, candidates in ((3, 4), (5, 1), (0, 2)):
+        request, windows = request_features(spec, events, candidates)
+        got, want = model(request, training=False), model(windows, training=False)
+        assert got.shape == (candidates, 1)
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)

@@ -22,6 +22,7 @@ from lmn_tf.models.fitting.choice import driver_of
 from lmn_tf.models.fitting.counted_rows import has_weights, refuse_weights
 from lmn_tf.models.fitting.fit_driver import FitDriver
 from lmn_tf.models.options import CTRModelOptions
+from lmn_tf.ops.sequence.shared_window import on_rows
 from lmn_tf.optimizers.default_optimizer import default
 from lmn_tf.optimizers.loss_scale_optimizer import with_loss_scaling
 from lmn_tf.specs.errors import UserError
@@ -193,12 +194,11 @@ class CTRModel(WithOptions, keras.Model):
         Returns:
             Float32 tensor of shape `(batch, labels)`.
         """
-        parts = [groups[role] for role in ROLES if self.encoder.widths[role]] + list(histories)
-        if self.feature_interaction is None:
-            vector = tf.concat(parts, axis=-1)
-        else:
-            vector = self.feature_interaction(parts)
-        vector = self.interact(vector, groups, training=training)
+        groups = {**groups, "user": on_rows(groups["user"], groups["item"])}
+        parts = [groups[role] for role in ROLES if self.encoder.widths[role]]
+        parts += [on_rows(part, groups["item"]) for part in histories]
+        merge = self.feature_interaction or functools.partial(tf.concat, axis=-1)
+        vector = self.interact(merge(parts), groups, training=training)
         return self.to_logits(vector, groups, training=training)
 
     def read_histories(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from lmn_tf.ops.compile import compiles_for_cpu
+from lmn_tf.ops.sequence.shared_window import SharedWindow
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.ops.sequence.windows import Windows
 
@@ -19,7 +20,7 @@ class Chains:
     Rows whose windows begin with different events share nothing, although they see the same events:
     the states depend on where a recurrence begins. So it is where histories are longer than a
     batch's longest windows and only their newest events are kept. Neither do rows in the padded
-    form: each is a chain of its own.
+    form: each is a chain of its own. Where all rows share one window, it is the only chain.
 
     Args:
         windows: `Windows` of the rows into the events; or `ValidPositions`.
@@ -45,6 +46,9 @@ class Chains:
         self.windows = self.rows = windows
         self._is_rounded = is_compiled and compiles_for_cpu()
         self._is_shared = isinstance(windows, Windows)
+        self._is_one = isinstance(windows, SharedWindow)
+        if self._is_one:
+            self.windows = SharedWindow(windows.num_events, batch=1)
         if not self._is_shared:
             return
         # Ends never decrease: the last row of a chain is its longest one.
@@ -60,12 +64,12 @@ class Chains:
 
     def padded(self, events: tf.Tensor) -> tf.Tensor:
         """Takes the events `(E, d)` of all chains, as `(chains, steps, d)`; 0 at padding."""
-        return self._rounded(self.windows.put(self.windows.pairs(events)))
+        return self._rounded(self.windows.padded(events))
 
     @property
     def mask(self) -> tf.Tensor | None:
         """Boolean tensor of shape `(chains, steps)`, true where `padded` is valid."""
-        mask = self.windows.mask
+        mask = self.windows.padded_mask
         if mask is None and self._is_rounded:
             mask = tf.ones([self.windows.batch, self.windows.length], tf.bool)
         return None if mask is None else self._rounded(mask)
@@ -88,6 +92,8 @@ class Chains:
         Returns:
             Tensor like `initial`.
         """
+        if self._is_one:
+            return self.rows.of_rows(states[-1, :1])
         if not self._is_shared:
             return states[-1, : self.windows.batch]
         some = tf.reshape(self.rows.lengths > 0, [-1] + [1] * (initial.shape.rank - 1))

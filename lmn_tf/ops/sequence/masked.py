@@ -186,12 +186,14 @@ def take_positions(sequence: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """Takes the positions of each row that `top_positions` found.
 
     Args:
-        sequence: Tensor of shape `(B, L, ...)`.
+        sequence: Tensor of shape `(B, L, ...)`; or `(1, L, ...)`, which all rows share.
         positions: Integer tensor of shape `(B, K)`.
 
     Returns:
         Tensor of shape `(B, K, ...)`.
     """
+    if sequence.shape[0] == 1:
+        return tf.gather(sequence[0], positions)
     return tf.gather(sequence, positions, batch_dims=1)
 
 

@@ -74,7 +74,8 @@ class StepOrder:
         """Returns the last of the `(N, w)` states of each row, as `(B, w)`; 0 for empty rows."""
         if not self._is_compact:
             width = states.shape[-1]
-            return tf.reshape(states, [self._length, self._batch, width])[-1]
+            steps = tf.reshape(states, [self._length, self._batch, width])
+            return tf.reduce_sum(steps[-1:], axis=0)  # 0 where there is no step
         zeros = tf.zeros([1, states.shape[-1]], states.dtype)
         return tf.gather(tf.concat([states, zeros], axis=0), self._last)
 
@@ -117,17 +118,22 @@ class ValidPositions:
     """
 
     def __init__(self, mask: tf.Tensor | None, like: tf.Tensor) -> None:
-        self.batch, self.length = tf.shape(like)[0], tf.shape(like)[1]
-        self._static = like.shape[:2]
+        self._fill(tf.shape(like)[0], tf.shape(like)[1], like.shape[:2])
         self.mask = None if mask is None else tf.cast(mask, tf.bool)
         self.is_compact = mask is not None and not is_compiling_with_xla()
-        self.valid = None
         if self.is_compact:
             self._flat_mask = tf.reshape(self.mask, [-1])
             self._indices = tf.cast(tf.where(self._flat_mask)[:, 0], tf.int32)
             self._rows = self._indices // self.length
         elif mask is not None:
             self.valid = tf.reshape(self.mask, [-1])
+
+    def _fill(self, batch, length, static=(None, None)):
+        """Begins with positions of which all are valid."""
+        self.batch, self.length = batch, length
+        self._static = static
+        self.mask = self.valid = None
+        self.is_compact = False
 
     def take(self, sequence: tf.Tensor) -> tf.Tensor:
         """Lists the positions of a `(B, L, ...)` tensor as `(N, ...)`."""
@@ -150,6 +156,15 @@ class ValidPositions:
                 mask = tf.reshape(self.mask, tf.concat([shape[:2], tf.ones_like(shape[2:])], 0))
                 sequence = tf.where(mask, sequence, tf.zeros([], flat.dtype))
         return tf.ensure_shape(sequence, [*self._static, *flat.shape[1:]])
+
+    def padded(self, events: tf.Tensor) -> tf.Tensor:
+        """Takes the events `(N, ...)` of the rows in their padded form, as `(B, L, ...)`."""
+        return self.put(self.pairs(events))
+
+    @property
+    def padded_mask(self) -> tf.Tensor | None:
+        """Boolean tensor of shape `(B, L)`, true where `padded` is valid; `None` for everywhere."""
+        return self.mask
 
     def pairs(self, events: tf.Tensor) -> tf.Tensor:
         """Takes the events `(N, ...)` of all pairs: here each event is one."""
