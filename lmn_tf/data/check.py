@@ -22,12 +22,12 @@ class Report:
     """Result of `check_files`.
 
     Args:
-        rows: Integer. Rows that were read.
+        rows: Integer. Number of rows that were read.
         columns: List of `{"name", "type", "used_by"}`, one for each column of the files.
-        problems: List of messages, each naming file, column, row, rule and value.
-        batch: List of the first rows as mappings from a batch's keys to short texts; a value of a
-            vocabulary reads `value→id`. Empty when there are problems.
-        notes: List of messages about what is valid but rarely intended. Defaults to `()`.
+        problems: List of messages with file, column, row, rule and value.
+        batch: List of the first rows as mappings from keys of a batch to short texts; values of
+            vocabularies are shown as `value→id`. Empty if there are problems.
+        notes: List of messages about valid data that are rarely intended. Defaults to `()`.
     """
 
     rows: int
@@ -42,8 +42,8 @@ def check_files(
 ) -> Report:
     """Checks the columns and the first rows of data files against a spec, without TensorFlow.
 
-    Vocabularies and statistics that are still missing are learned from the checked rows, for the
-    report only. TFRecord files need TensorFlow, which is the only reader of them here.
+    Missing vocabularies and statistics are learned from the checked rows, for the report only.
+    Reading TFRecord files loads TensorFlow.
 
     Args:
         spec: `FeatureSpec`; it is not modified.
@@ -51,10 +51,10 @@ def check_files(
         rows: Integer. Number of rows to read. Defaults to `1000`.
 
     Returns:
-        A `Report` with one problem for each column that does not fit, of all columns at once.
+        A `Report` with one problem for each column that does not match the spec.
 
     Raises:
-        UserError: No file matches, or one cannot be read at all.
+        UserError: If no file matches, or if a file cannot be read.
     """
     units = open_spec_files(spec, files)
     problems = []
@@ -141,7 +141,7 @@ def _columns(spec, unit, rows):
 
 
 def _parts(spec):
-    """Yields specs with one feature or one sequence each, and what that one refers to."""
+    """Yields specs with one feature or one sequence each, and the columns it refers to."""
     plain = spec.to_dict()
     for feature in spec.features:
         yield _part(spec, plain, {feature.name, *feature.of}, None)
@@ -193,7 +193,7 @@ def _texts(spec, features, labels, weights, row):
 
 
 def _row(spec, features, row):
-    """Returns one row of a batch, of each sequence the events in its window."""
+    """Returns one row of a batch, with the events in the windows of its sequences."""
     windows = {}
     for sequence in spec.sequences:
         first, lengths = (features[f"{sequence.name}/{part}"] for part in ("first", "length"))

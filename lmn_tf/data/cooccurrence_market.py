@@ -1,4 +1,4 @@
-"""A click log whose clicks need two items of a history at once, sampled with NumPy alone."""
+"""A click log whose clicks depend on pairs of items of a history, sampled with NumPy."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -9,39 +9,39 @@ import numpy as np
 from lmn_tf.data.synthetic_market import check_count, check_number, check_seed, row_times, sigmoid
 from lmn_tf.specs.errors import UserError
 
-_CELLS = 4_000_000  # history cells drawn at once: bounds memory, whatever the number of rows
+_CELLS = 4_000_000  # history cells drawn at a time, which limits memory for any number of rows
 
 
 @dataclasses.dataclass(frozen=True)
 class CooccurrenceMarket:
-    """A market whose clicks depend on whether two items that go together are both in the history.
+    """A market whose clicks depend on whether both items of a pair are in the history.
 
-    Every group of items has one candidate and `pairs` pairs of a first and a second item, and a
-    history holds, of each group, one first item and `seconds` different second items, in random
-    order. With even odds the second that goes with the first is among them. The click is drawn
-    from `sigmoid(logit)` with
+    Every group of items has one candidate and `pairs` pairs of a first and a second item. A history
+    contains one first item and `seconds` different second items of each group, in random order.
+    With probability 1/2, the second item of the same pair is among them. The click is drawn from
+    `sigmoid(logit)` with
 
     `logit = co_occurrence * C`
 
-    where `C` is 1 if, in the candidate's group, both items of a pair are in the history, and -1 if
-    not. Neither the candidate, nor any one item, nor the first alone, nor all seconds without the
-    first say anything about the click: its probability given each of these is 1/2. What the
-    groups of other candidates hold says nothing either. The causes are our choice: no paper
-    prescribes them.
+    where `C` is 1 if both items of a pair of the candidate's group are in the history, otherwise
+    -1. The probability of a click is 1/2 given the candidate, any single item, the first item, or
+    all second items without the first. It does not depend on the groups of other candidates either.
+    The causes are our choice, not from a paper.
 
-    An item's number modulo `groups` is its group, visible to a model as its category. Each row is
-    of a user of its own.
+    The number of an item modulo `groups` is its group, which models see as its category. Each row
+    belongs to another user.
 
     Args:
         rows: Integer. Number of rows over all splits. Defaults to `60000`.
         groups: Integer. Number of candidates. Defaults to `4`.
-        pairs: Integer. Pairs of items of each group. Defaults to `16`.
-        seconds: Integer below `pairs`. Second items of each group in a history. Defaults to `8`.
-        seed: Integer. The same seed and arguments give the same market. Defaults to `1`.
+        pairs: Integer. Number of pairs of items of each group. Defaults to `16`.
+        seconds: Integer below `pairs`. Number of second items of each group in a history. Defaults
+            to `8`.
+        seed: Integer. Markets with the same seed and arguments are equal. Defaults to `1`.
         co_occurrence: Float. Strength of `C`. Defaults to `3.0`.
 
     Raises:
-        UserError: If an argument is out of its range.
+        UserError: If an argument is out of range.
 
     Example:
 
@@ -74,12 +74,12 @@ class CooccurrenceMarket:
 
     @property
     def items(self) -> int:
-        """Number of items: of each group its pairs and its candidate."""
+        """Number of items: pairs and candidates of all groups."""
         return self.groups * (2 * self.pairs + 1)
 
     @property
     def categories(self) -> int:
-        """Number of item categories: the groups."""
+        """Number of item categories, which are the groups."""
         return self.groups
 
     @property
@@ -88,10 +88,10 @@ class CooccurrenceMarket:
         return self.groups * (1 + self.seconds)
 
     def chunks(self) -> Iterator[dict[str, np.ndarray]]:
-        """Draws the market a few rows at a time.
+        """Draws the market in chunks of rows.
 
         Yields:
-            A dict of arrays as of `SyntheticMarket.chunks`; the one cause is `co_occurrence`.
+            Dictionary of arrays as in `SyntheticMarket.chunks`; the only cause is `co_occurrence`.
         """
         step = max(1, _CELLS // self.history_length)
         for number, start in enumerate(range(0, self.rows, step)):
@@ -124,11 +124,11 @@ class CooccurrenceMarket:
         }
 
     def _histories(self, rng, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Items `(number, history_length)`, and whether each group's `(number, groups)` match."""
+        """Items `(number, history_length)`, and whether the pair of each group is complete."""
         shape = number, self.groups
         first = rng.integers(0, self.pairs, size=shape)
         together = rng.random(shape) < 0.5
-        # A random order of the group's pairs in which the first's own is in front or at the end.
+        # A random order of the pairs of the group; that of the first item is first or last.
         keys = rng.random((*shape, self.pairs))
         key_of_partner = np.where(together, -1.0, 2.0)
         np.put_along_axis(keys, first[..., None], key_of_partner[..., None], axis=-1)

@@ -40,56 +40,56 @@ def make_dataset(
 ) -> tf.data.Dataset:
     """Returns a dataset of encoded batches from Parquet, CSV or TFRecord files.
 
-    Missing vocabularies and statistics are learned from the training data: create that dataset,
-    the shuffled one, before any other. A dataset that is not shuffled, as for evaluation, reads
-    the learned files beside its data, and raises an error if they are incomplete, since ids learned
-    from other data are not those that a model was trained with.
+    Missing vocabularies and statistics are learned from the training data: create the (shuffled)
+    training dataset before any other. A dataset that is not shuffled, for evaluation, reads the
+    learned files in the folder of its data, and raises an error if they are incomplete: ids learned
+    from other data would differ from those of the model.
 
-    Rows of one user that stand together in a batch share the events of their histories, which are
-    then read, embedded and computed on once. Files usually hold a user's rows together, so
-    unshuffled batches share without more ado; `rows_per_group` keeps up to so many of them together
-    in a shuffled epoch, too. It pays where histories are long and lie in an events file (lists in
-    the rows share only where they are equal), the rows of a user follow each other in time, and a
-    batch holds many groups. It makes the rows of a batch less independent: where a batch holds few
-    groups, gradients are noisier and batch normalization sees few users. With 64 groups of 16 rows
-    no loss of AUC was seen on MovieLens 1M. Where a spec's rows are sorted otherwise, or where a
-    user has a few rows only, leave it at 1. Users are told apart by the first history by reference,
-    otherwise by `group`, otherwise by the features of role user; a group does not cross the units
-    (row groups of Parquet, files) or the windows of `shuffle_buffer` rows in which data are read.
+    Consecutive rows of one user in a batch share the events of their histories, which are then
+    read, embedded and processed once. Files usually have the rows of a user together, so that
+    unshuffled batches share events; `rows_per_group` keeps up to this number of rows together in
+    shuffled epochs. It is useful if histories are long and in an events file (lists in rows are
+    shared only if they are equal), rows of a user are ordered by time, and a batch has many groups.
+    It makes the rows of a batch less independent: with few groups per batch, gradients have more
+    noise, and batch normalization sees few users. With 64 groups of 16 rows, no loss of AUC was
+    observed on MovieLens 1M. Keep 1 if rows are sorted differently, or if users have only a few
+    rows. Users are identified by the first history by reference, otherwise by `group`, otherwise by
+    the features of role user. A group does not extend over several units (row groups of Parquet,
+    files) or windows of `shuffle_buffer` rows.
 
     Batches depend on (seed, epoch) only. Each new iteration over a shuffled dataset continues with
-    the next epochs, like `tf.data`'s own shuffle, unless `start` is a function.
+    the next epochs, as in `tf.data.Dataset.shuffle`, unless `start` is a function.
 
     Args:
         spec: `FeatureSpec`.
         files: Glob, path, or list of them.
-        batch_size: Integer. Rows of a batch. Defaults to `512`.
+        batch_size: Integer. Number of rows per batch. Defaults to `512`.
         shuffle: Boolean. Defaults to `False`.
         seed: Integer or `None`. Seed of the order. Defaults to `None`: 0.
-        epochs: Integer. Passes over the data in one iteration. Defaults to `1`.
-        shuffle_buffer: Integer. Rows that are shuffled at once. Defaults to `100_000`.
+        epochs: Integer. Number of passes over the data in one iteration. Defaults to `1`.
+        shuffle_buffer: Integer. Number of rows that are shuffled together. Defaults to `100_000`.
         start: Pair (epoch, batch) where reading starts, or a function that returns it, called
             at the beginning of each iteration. Defaults to `(0, 0)`.
-        shard: Pair (index, count): the part of the rows to read. Defaults to `(0, 1)`.
+        shard: Pair (index, count). Part of the rows to read. Defaults to `(0, 1)`.
         drop_remainder: Boolean. Whether the last, smaller batch is dropped. Defaults to `False`.
-        limit: Integer or `None`. Only the first rows are used. Defaults to `None`.
+        limit: Integer or `None`. Number of rows to use, from the first. Defaults to `None`: all.
         prefetch: Integer. Number of batches to prefetch. Defaults to `2`.
-        labels: Boolean. Whether labels and row weights are read; without them an element consists
-            of the features only. Defaults to `True`.
-        histories: Boolean. Whether sequences are read. A model whose `reads_histories` is `False`
-            does not need them, which saves time. Defaults to `True`.
-        delimiter: String. Delimiter of the cells of CSV files; kept in `spec.assets` for later
-            datasets. Defaults to `None`: the assets' delimiter, otherwise a tab in files whose name
-            ends in `.tsv` and a comma in others.
-        learn: Boolean. Whether these are training data to learn from. Defaults to `None`: the value
+        labels: Boolean. Whether labels and row weights are read; otherwise elements are features
+            only. Defaults to `True`.
+        histories: Boolean. Whether sequences are read. Models whose `reads_histories` is `False` do
+            not need them. Defaults to `True`.
+        delimiter: String. Delimiter of CSV files, which is stored in `spec.assets` for later
+            datasets. Defaults to `None`: the stored one, otherwise a tab in files whose name ends
+            in `.tsv` and a comma in others.
+        learn: Boolean. Whether to learn from these data. Defaults to `None`: the value
             of `shuffle`.
-        rows_per_group: Integer. How many consecutive rows of one user at most stay together, in
-            the order of the file, when rows are shuffled: groups are then shuffled instead of rows.
+        rows_per_group: Integer. Maximum number of consecutive rows of one user that stay together,
+            in the order of the file, when data are shuffled: groups are shuffled instead of rows.
             Defaults to `1`.
 
     Returns:
-        `tf.data.Dataset` of `(features, labels)`, or `(features, labels, weights)` where the spec
-        names a weight column. `features` maps
+        `tf.data.Dataset` of `(features, labels)`, or `(features, labels, weights)` if the spec has
+        a weight column. `features` maps
 
         - a categorical, cross, bucketized or elapsed_time feature to int32 `(batch,)`,
         - a numeric feature to float32 `(batch,)`, a vector to float32 `(batch, size)`,
@@ -98,17 +98,17 @@ def make_dataset(
         - `SEQUENCE/first` and `SEQUENCE/length` to int32 `(batch,)`: the history of row `r` is
           `events[first[r] : first[r] + length[r]]` of each field, oldest event first; `first` never
           decreases from row to row,
-        - `SEQUENCE/FIELD` to `(events,)`, with `values` or `size` behind it: the events of the
-          batch, each once for all rows in turn that see it,
+        - `SEQUENCE/FIELD` to `(events,)`, or with `values` or `size` as second axis: the events of
+          the batch, each once for consecutive rows that share it,
         - `SEQUENCE/FIELD` of kind elapsed_time, which depends on the row, to `(pairs,)`: the events
-          of the first row, those of the second and so on, `length.sum()` in all,
-        - `group` to int64 `(batch,)` where the spec names a group column.
+          of the first row, those of the second row and so on, `length.sum()` in total,
+        - `group` to int64 `(batch,)` if the spec has a group column.
 
         Labels are float32 `(batch, labels)`, weights float32 `(batch,)`.
 
     Raises:
-        UserError: No file matches, the data do not fit the spec, or something is still to be
-            learned and these are not training data.
+        UserError: If no file matches, if the data do not match the spec, or if a vocabulary or
+            statistic is missing and these are not training data.
     """
     if delimiter is not None:
         spec.assets.delimiter = as_delimiter(delimiter)
@@ -147,9 +147,9 @@ def reader_dataset(
     structure = signature(reader)
     specs = tf.nest.flatten(structure)
 
-    # Calls into Python are declared stateless, which they are for TensorFlow's purposes: each batch
-    # is pulled once, by its number. For stateful calls, `enable_op_determinism` removes every
-    # prefetch from the pipeline, since running them ahead could change their order.
+    # Calls into Python are declared stateless, since each batch is requested once, by its number.
+    # For stateful calls, `enable_op_determinism` removes all prefetching from the pipeline, since
+    # it could change their order.
     def pull(key, number):
         arrays = tf.numpy_function(
             iterations.pull, [key, number], [spec.dtype for spec in specs], stateful=False
@@ -167,14 +167,14 @@ def reader_dataset(
         # Not `from_tensors(key).repeat(count)`: TensorFlow 2.21 crashes on it.
         return tf.data.Dataset.range(count).map(lambda number: (key, number))
 
-    # One call into Python per batch, which returns its arrays: a third of the cost of
-    # `from_generator`, which checks and converts each array in Python.
+    # One call into Python per batch takes a third of the time of `from_generator`, which checks
+    # and converts each array in Python.
     dataset = tf.data.Dataset.from_tensors(0).flat_map(open_iteration).map(pull)
     options = tf.data.Options()
-    # TensorFlow would pull several batches in parallel from a sequential reader.
+    # Otherwise, TensorFlow would request several batches of a sequential reader in parallel.
     options.experimental_optimization.map_parallelization = False
     if reader.is_sharded:
-        # The reader has its own share of the rows; a strategy must not cut it again.
+        # The reader has its shard of the rows; a strategy must not split it again.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     if not callable(start) and tuple(start) == (0, 0):
         count = epochs * reader.batches_per_epoch
@@ -183,11 +183,11 @@ def reader_dataset(
 
 
 def dataset_fingerprint(dataset: Any) -> dict[str, str]:
-    """Returns the `fingerprint` of the spec that a dataset was made with.
+    """Returns the `fingerprint` of the spec of a dataset.
 
     Args:
         dataset: Result of `make_dataset`, or a dataset derived from it by methods of
-            `tf.data.Dataset`. Anything else returns an empty dictionary.
+            `tf.data.Dataset`. For others, the result is an empty dictionary.
     """
     waiting = [dataset]
     while waiting:
@@ -216,8 +216,8 @@ def _take_learned(spec, files):
 def user_errors() -> Iterator[None]:
     """Re-raises errors of a reader as the original `UserError`.
 
-    TensorFlow wraps exceptions of a dataset into an error of its own with a long report. Use this
-    context manager around code that iterates over a dataset of `make_dataset`.
+    TensorFlow wraps exceptions of a dataset into another error with a long report. Use this context
+    manager around code that iterates over a dataset of `make_dataset`.
 
     Example:
 
@@ -238,7 +238,7 @@ _found_errors: collections.deque = collections.deque(maxlen=8)
 
 
 class _Iterations:
-    """The Python side of a dataset: one running reader for each of its iterations."""
+    """Python part of a dataset, with one running reader for each iteration."""
 
     def __init__(self, reader, epochs, start):
         self._reader, self._epochs, self._start = reader, epochs, start
@@ -250,7 +250,7 @@ class _Iterations:
         first, last, batch = self._epoch_range()
         key = self._begun
         self._begun += 1
-        # TensorFlow does not report abandoned iterations; too many close the oldest one.
+        # TensorFlow does not report abandoned iterations: beyond a limit, the oldest is closed.
         if len(self._running) >= _MOST_RUNNING:
             self._running.pop(min(self._running)).close()
         count = max((last - first) * self._reader.batches_per_epoch - batch, 0)
@@ -303,7 +303,7 @@ class _Iterations:
 
 
 def signature(reader: BatchReader) -> Any:
-    """Returns the element spec of a reader's batches: rows, events and values may vary."""
+    """Returns the element spec of batches, with variable numbers of rows, events and values."""
     spec, size = reader.spec, reader.batch_size if reader.drop_remainder else None
     features: dict[str, tf.TensorSpec] = {}
 

@@ -1,4 +1,4 @@
-"""Synthetic markets as Parquet files, with the best metrics that any model can reach."""
+"""Synthetic markets as Parquet files, with the best possible metrics."""
 
 import collections
 import dataclasses
@@ -22,7 +22,7 @@ SPLITS = ("train", "valid", "test")
 EVENTS_FILE = "events.arrow"
 
 _BINS = 1 << 16
-_LIMIT = 16.0  # logits are binned within -16 and 16
+_LIMIT = 16.0  # logits are binned from -16 to 16
 _ROW_GROUP = 50_000
 
 
@@ -36,19 +36,20 @@ def generate(
 ) -> dict:
     """Writes train, valid and test Parquet files of a synthetic market.
 
-    The rows of a split are those of its part of the time: the first 80 % of the moments for
-    training, then 10 % and 10 %. Beside the data stand `oracle.json` (AUC and log loss of the true
-    probabilities, and AUC without each of the causes: no model can expect more) and `report.json`
-    (arguments and counts), which is written last. Memory does not grow with the number of rows,
-    and the same arguments write the same files.
+    Splits are periods of time: the first 80 % for training, then 10 % and 10 %. The folder also has
+    `oracle.json` (AUC and log loss of the true probabilities, and AUC without each of the causes:
+    the best expected metrics of any model) and `report.json` (arguments and counts), which is
+    written last. Memory does not grow with the number of rows, and the same arguments write the
+    same files.
 
     Args:
-        output_dir: Folder to write to; made when absent. Files of the same names are replaced.
+        output_dir: Folder to write to, which is created if it does not exist. Files of the same
+            names are replaced.
         kind: String. `"market"`, a `SyntheticMarket`, or `"cooccurrence"`, a
             `CooccurrenceMarket`. Defaults to `"market"`.
-        history: String. `"inline"` writes each row's history as list columns; `"events"` writes
-            every user's events once, to `events.arrow` with its checksum beside it, and in each
-            row how many of them precede it (`event_count`). Defaults to `"inline"`.
+        history: String. `"inline"` writes the history of each row as list columns; `"events"`
+            writes the events of every user once, to `events.arrow` with a checksum file, and in
+            each row the number of events before it (`event_count`). Defaults to `"inline"`.
         **options: Arguments of the market, such as `rows` and `seed`.
 
     Returns:
@@ -69,7 +70,7 @@ def generate(
         raise UserError(f'`history` must be "inline" or "events". Received: history={history!r}')
     if not isinstance(by_day, bool):
         raise UserError(f"`by_day` must be true or false. Received: by_day={by_day!r}")
-    # A killed run leaves no half-written data set behind.
+    # A killed run leaves no partial data set.
     with atomic_files.atomic_content(output_dir, last="report.json") as folder:
         report, oracle = _write(market, kind, history, by_day, folder)
         for name, content in (("oracle.json", oracle), ("report.json", report)):
@@ -85,7 +86,7 @@ def ensure(
     by_day: bool = False,
     **options: Any,
 ) -> dict:
-    """Generates the market unless the folder already holds it.
+    """Generates the market unless the folder already contains it.
 
     Args:
         output_dir: Folder of the data.
@@ -98,7 +99,7 @@ def ensure(
         The report as a dict.
 
     Raises:
-        UserError: If an option is unknown or out of range, or if the folder holds a market of
+        UserError: If an option is unknown or out of range, or if the folder contains a market with
             other arguments.
 
     Example:
@@ -126,7 +127,7 @@ def ensure(
 
 
 def ceiling_text(output_dir: str | os.PathLike) -> str:
-    """Says in two lines what no model can beat on the test rows (or all days) of a market.
+    """Returns the best possible metrics on the test rows (or all days) of a market, as text.
 
     Args:
         output_dir: Folder of the data.
@@ -214,7 +215,7 @@ def _write(market, kind: str, history: str, by_day: bool, folder: Path) -> tuple
 
 
 def _parts(time: np.ndarray, by_day: bool):
-    """Yields the ceiling's name, the file's name and the positions of each part of sorted times."""
+    """Yields the name of the ceiling, the name of the file and the rows of each period."""
     if not by_day:
         part = split_of(time)
         for number, split in enumerate(SPLITS):
@@ -227,7 +228,7 @@ def _parts(time: np.ndarray, by_day: bool):
 
 
 def _rows(market, chunk: dict, price: np.ndarray, history: str) -> pa.Table:
-    """Rows of a chunk as the market would log them: causes and logits stay hidden."""
+    """Rows of a chunk as in a log, without causes and logits."""
     columns = {
         "user_id": pa.array(chunk["user"]),
         "segment": pa.array(chunk["segment"]),
@@ -274,9 +275,9 @@ def _append_rows(writers: dict, folder: Path, name: str, table: pa.Table) -> Non
 
 
 class _Ceiling:
-    """AUC and log loss of the true probabilities, over any number of rows in bounded memory.
+    """AUC and log loss of the true probabilities, in bounded memory.
 
-    Logits are counted in 65,536 equal bins between -16 and 16; rows in one bin count as tied.
+    Logits are counted in 65,536 equal bins between -16 and 16; rows of one bin are ties.
     """
 
     def __init__(self, causes: tuple[str, ...]):

@@ -1,4 +1,4 @@
-"""A click log drawn from known causes, sampled user by user with NumPy alone."""
+"""A click log with known causes, sampled user by user with NumPy."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -11,49 +11,49 @@ from lmn_tf.specs.errors import UserError
 CAUSES = ("taste", "quality", "co_occurrence", "pairs")
 
 _FACTORS = 4  # width of the hidden taste vectors
-_START = 1_700_000_000  # second at which the first event may happen
-_PAST = 30 * 86_400  # seconds that hold only past events, before the first row
-_SPAN = 30 * 86_400  # seconds that hold the rows
-_CELLS = 4_000_000  # history cells drawn at once: bounds memory, whatever the number of rows
+_START = 1_700_000_000  # second of the earliest possible event
+_PAST = 30 * 86_400  # seconds before the first row, with past events only
+_SPAN = 30 * 86_400  # seconds of the rows
+_CELLS = 4_000_000  # history cells drawn at a time, which limits memory for any number of rows
 
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticMarket:
     """A market whose clicks have known causes.
 
-    Every user views items one after another; each view after the first few is a row, and the
-    views strictly before it are its history. The click is drawn from `sigmoid(logit)` with
+    Users view items in sequence; each view after the first few is a row, and the earlier views are
+    its history. The click is drawn from `sigmoid(logit)` with
 
     `logit = bias + taste * T + quality * Q + co_occurrence * C + pairs * P`
 
-    - `T`: user factors times item factors; users of one group and items of one category resemble
-      each other. Mean 0, variance about 1.
+    - `T`: user factors times item factors; users of one group and items of one category are
+      similar. Mean 0, variance about 1.
     - `Q`: quality of the candidate. Mean 0, variance about 1.
-    - `C`: 1 where the one item that goes with the candidate is in the history, else 0.
-    - `P`: the sum, over the newest `pair_events` items of the history, of a random value kept for
-      each (user group, item), divided by `sqrt(pair_events)`. Neither the item nor the user alone
-      says anything about it: only what is remembered for both together does.
+    - `C`: 1 if the partner item of the candidate is in the history, otherwise 0.
+    - `P`: the sum, over the newest `pair_events` items of the history, of a random value for each
+      (user group, item), divided by `sqrt(pair_events)`. It cannot be predicted from the item or
+      the user alone, only from a memory of both together.
 
-    The group is visible to a model as the user feature `segment`. These causes are our choice: no
-    paper prescribes them.
+    Models see the group as the user feature `segment`. These causes are our choice, not from a
+    paper.
 
     Args:
         users: Integer. Number of users. Defaults to `2000`.
         items: Integer. Number of items. Defaults to `500`.
         rows: Integer. Number of rows over all splits. Defaults to `60000`.
-        history_length: Integer. Longest history of a row; the newest views are kept.
-            Defaults to `20`.
+        history_length: Integer. Length of the longest history; the newest views are kept. Defaults
+            to `20`.
         groups: Integer. Number of user groups. Defaults to `10`.
         categories: Integer. Number of item categories. Defaults to `20`.
-        seed: Integer. The same seed and arguments give the same market. Defaults to `1`.
+        seed: Integer. Markets with the same seed and arguments are equal. Defaults to `1`.
         taste: Float. Strength of `T`. Defaults to `0.5`.
         quality: Float. Strength of `Q`. Defaults to `0.5`.
         co_occurrence: Float. Strength of `C`. Defaults to `1.0`.
         pairs: Float. Strength of `P`. Defaults to `1.5`.
-        pair_events: Integer or `None`. How many of the newest items `P` reads; `None` reads the
-            whole history. Defaults to `None`.
-        follow: Float. Share of views that go with a recent one. Defaults to `0.2`.
-        bias: Float. Logit of an indifferent view. Defaults to `-0.5`.
+        pair_events: Integer or `None`. Number of newest items in `P`; `None` for the whole
+            history. Defaults to `None`.
+        follow: Float. Share of views of the partner of a recent item. Defaults to `0.2`.
+        bias: Float. Logit without any cause. Defaults to `-0.5`.
 
     Example:
 
@@ -96,14 +96,14 @@ class SyntheticMarket:
             )
 
     def chunks(self) -> Iterator[dict[str, np.ndarray]]:
-        """Draws the market a few users at a time.
+        """Draws the market in chunks of users.
 
         Yields:
-            A dict of arrays for consecutive users. One value an event, sorted by user and time:
-            `event_user`, `event_item`, `event_time`. One value a row, sorted by user and time:
-            `user`, `segment`, `item`, `time`, `click`, `logit`, one array for each cause (already
-            times its strength), `event` (position of the row in this chunk's events) and `count`
-            (how many of the user's events precede the row).
+            Dictionary of arrays for consecutive users. Per event, sorted by user and time:
+            `event_user`, `event_item`, `event_time`. Per row, sorted by user and time: `user`,
+            `segment`, `item`, `time`, `click`, `logit`, one array for each cause (times its
+            strength), `event` (position of the row in the events of this chunk) and `count`
+            (number of the user's events before the row).
         """
         truth = _Truth(self)
         events_per_user = self.rows // self.users + self.history_length + 1
@@ -124,9 +124,9 @@ class SyntheticMarket:
         factors = truth.user_factors(group, rng)
 
         counts = row_counts + past_counts
-        first = np.cumsum(counts) - counts  # position of each user's first event
+        first = np.cumsum(counts) - counts  # position of the first event of each user
         owner = np.repeat(np.arange(number), counts)
-        rank = np.arange(len(owner)) - first[owner]  # how many of the user's events precede it
+        rank = np.arange(len(owner)) - first[owner]  # number of the user's events before it
         is_row = rank >= past_counts[owner]
         time = row_times(rng, owner, rank, is_row)
         item = self._views(truth, rng, group[owner], rank)
@@ -158,13 +158,13 @@ class SyntheticMarket:
         }
 
     def _views(self, truth: "_Truth", rng, group: np.ndarray, rank: np.ndarray) -> np.ndarray:
-        """Items viewed: by the group's taste, some because they go with a recent view."""
+        """Viewed items: by the taste of the group, and partners of recent items."""
         draw = rng.random(len(group))
         category = np.empty(len(group), dtype=np.int64)
-        for value in range(self.groups):  # one sorted search a group
+        for value in range(self.groups):  # one sorted search per group
             member = group == value
             category[member] = np.searchsorted(truth.category_cdf[value], draw[member])
-        # Category c holds the items c, c + categories, ...; the earlier are the more popular.
+        # Category c has the items c, c + categories, ..., in the order of popularity.
         size = (self.items - category + self.categories - 1) // self.categories
         rank_in_category = (size * rng.random(len(group)) ** 1.5).astype(np.int64)
         item = rank_in_category * self.categories + category
@@ -176,13 +176,13 @@ class SyntheticMarket:
         return followed
 
     def _partner_seen(self, partner, item, event, count) -> np.ndarray:
-        """1.0 where a row's partner item is in its history, else 0.0."""
+        """1.0 if the partner item of a row is in its history, otherwise 0.0."""
         row, position = history_positions(event, count, self.history_length)
         hits = row[item[position] == partner[row]]
         return (np.bincount(hits, minlength=len(event)) > 0).astype(np.float64)
 
     def _pair_sum(self, truth: "_Truth", group, item, event, count) -> np.ndarray:
-        """Sum of the pair table's values over a row's newest history items, scaled."""
+        """Scaled sum of the values of pairs over the newest items of a history."""
         newest = self.pair_events or self.history_length
         total = np.concatenate([[0.0], np.cumsum(truth.pair_table[group, item], dtype=np.float64)])
         read = np.minimum(count, min(newest, self.history_length))
@@ -190,7 +190,7 @@ class SyntheticMarket:
 
 
 class _Truth:
-    """The hidden tables of a market; memory grows with users' groups and items, never with rows."""
+    """Hidden tables of a market, whose size depends on groups and items, not on rows."""
 
     def __init__(self, market: SyntheticMarket):
         rng = np.random.default_rng([market.seed, 0])
@@ -202,7 +202,7 @@ class _Truth:
         self.item_factors = (category_factors[category] + item_noise) / np.sqrt(2)
         self.item_quality = rng.normal(size=items)
         self.pair_table = rng.normal(size=(groups, items)).astype(np.float32)
-        # A single cycle through all items: every item has one partner, never itself.
+        # A single cycle through all items: every item has a partner other than itself.
         cycle = rng.permutation(items)
         self.partner = np.empty(items, dtype=np.int64)
         self.partner[cycle] = np.roll(cycle, 1)
@@ -210,7 +210,7 @@ class _Truth:
         self.follower[self.partner] = np.arange(items)
         likes = np.exp(self.group_factors @ category_factors.T / 2)
         self.category_cdf = np.cumsum(likes, axis=1) / likes.sum(axis=1, keepdims=True)
-        self.category_cdf[:, -1] = 1.0  # rounding must not leave a draw without a category
+        self.category_cdf[:, -1] = 1.0  # rounding must not result in a draw without a category
 
     def user_factors(self, group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noise = rng.normal(size=(len(group), _FACTORS))
@@ -223,12 +223,12 @@ class _Truth:
 def history_positions(
     event: np.ndarray, count: np.ndarray, history_length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the events in each row's history, oldest first.
+    """Positions of the events in the history of each row, oldest first.
 
     Args:
         event: Integer array of shape `(rows,)`. Position of each row among the events.
-        count: Integer array of shape `(rows,)`. How many events of the same user precede it.
-        history_length: Integer. At most this many of the newest are taken.
+        count: Integer array of shape `(rows,)`. Number of events of the same user before it.
+        history_length: Integer. Maximum number of events, the newest.
 
     Returns:
         Two integer arrays of equal length: the row, and the position of one of its events.
@@ -247,15 +247,15 @@ def history_positions(
 def row_times(
     rng: np.random.Generator, owner: np.ndarray, rank: np.ndarray, is_row: np.ndarray
 ) -> np.ndarray:
-    """Seconds, strictly rising within each user; past events lie before the rows' window."""
+    """Seconds, strictly increasing for each user, with past events before the period of rows."""
     time = _START + np.where(
         is_row,
         _PAST + rng.integers(0, _SPAN, size=len(owner)),
         rng.integers(0, _PAST, size=len(owner)),
     )
     time = time[np.lexsort((time, owner))]
-    # Two events of one user in one second: the later moves on. A running maximum of `time - rank`
-    # does that; the offset keeps it from crossing into the next user.
+    # Of two events of a user in the same second, the later one is moved, by a running maximum of
+    # `time - rank`; the offset separates users.
     offset = owner * (4 * (_PAST + _SPAN) + _START)
     return np.maximum.accumulate(time - rank + offset) - offset + rank
 
@@ -272,7 +272,7 @@ def split_of(time: np.ndarray) -> np.ndarray:
 
 
 def sigmoid(logit: np.ndarray) -> np.ndarray:
-    """The probabilities of logits."""
+    """Probabilities of logits."""
     return 0.5 * (1.0 + np.tanh(0.5 * logit))
 
 

@@ -1,1 +1,1 @@
-"""Columns of values to ids, numbers and ragged runs."""
+"""Encoding of columns as ids, numbers and ragged lists."""

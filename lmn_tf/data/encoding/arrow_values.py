@@ -1,4 +1,4 @@
-"""Arrow columns as plain values: numbers, times and lists, with their checks."""
+"""Conversion of Arrow columns to numbers, times and lists, with checks."""
 
 import math
 
@@ -22,20 +22,20 @@ TIME_UNITS = {
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Returns whether an Arrow type is a list of any sort."""
+    """Returns whether an Arrow type is a list of any kind."""
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(fits(kind) for fits in kinds)
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Returns whether an Arrow type is text of any sort."""
+    """Returns whether an Arrow type is text of any kind."""
     return (
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )
 
 
 def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Returns a column as one array; without a copy where it is one already."""
+    """Returns a column as one array, without a copy if it is one already."""
     if isinstance(column, pa.Array):
         return column
     if column.num_chunks == 1:
@@ -88,11 +88,11 @@ def as_float32(
     Args:
         numbers: float64 array.
         location: `SourceLocation` of the values.
-        what: String. What a number is, for the message.
-        given: Array of the numbers as the data give them. Defaults to `None`: `numbers`.
+        what: String. Meaning of the numbers, for messages.
+        given: Array of the numbers as in the data. Defaults to `None`: `numbers`.
 
     Raises:
-        UserError: A number is not finite, or too large for float32.
+        UserError: If a number is not finite, or too large for float32.
     """
     with np.errstate(over="ignore"):
         cast = numbers.astype(np.float32)
@@ -118,17 +118,17 @@ def _first_text(values: pa.Array) -> int:
 
 
 def as_times(values: pa.Array, location: SourceLocation, unit: str = "second") -> np.ndarray:
-    """Returns int64 microseconds. Missing: `MISSING_TIME`.
+    """Returns times as int64 microseconds, and `MISSING_TIME` for missing ones.
 
     Args:
-        values: Arrow array of timestamps or dates, which know their unit, or of numbers; or of
-            the texts of either.
+        values: Arrow array of timestamps or dates, whose type has a unit, of numbers, or of the
+            text of either.
         location: `SourceLocation` of the values.
-        unit: String. What numbers count since 1970: a key of `TIME_UNITS`. Defaults to
+        unit: String. Unit of numbers, which count from 1970: a key of `TIME_UNITS`. Defaults to
             `"second"`.
 
     Raises:
-        UserError: A value is not a time, or too far from 1970 to be counted in `unit`.
+        UserError: If a value is not a time, or too far from 1970 for `unit`.
     """
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
@@ -160,7 +160,7 @@ def as_times(values: pa.Array, location: SourceLocation, unit: str = "second") -
 
 
 def _as_timestamps(texts):
-    """Returns texts as timestamps where all of them write such, as a column that is an id, too."""
+    """Returns texts as timestamps if all of them are, such as a column that is also an id."""
     try:
         return pc.cast(texts, pa.timestamp("us"))
     except pa.ArrowInvalid:
@@ -178,7 +178,7 @@ def _moments(values, location):
 
 
 def _far_time(number, location, at, unit):
-    """Returns the error of a time that is no count of `unit`, with the unit it may be in."""
+    """Returns the error of a time that is not in `unit`, with a suggestion of the unit."""
     likely = [name for name, size in TIME_UNITS.items() if abs(number) <= LATEST_SECOND * size]
     hint = ""
     if likely and math.isfinite(number):
@@ -199,11 +199,11 @@ def as_lists(
     Args:
         values: Arrow array of lists, or of text to be split when `separator` is given.
         location: `SourceLocation` of the values.
-        separator: String or `None`. What parts the values of text; nothing between two of them is
-            a missing value. Defaults to `None`: text is refused.
+        separator: String or `None`. Separator of values in text; an empty value is missing.
+            Defaults to `None`: text is an error.
 
     Raises:
-        UserError: The column does not hold lists.
+        UserError: If the column does not contain lists.
     """
     kind = values.type
     if pa.types.is_dictionary(kind):
@@ -230,8 +230,7 @@ def as_lists(
 def split_texts(values: pa.Array, separator: str) -> pa.Array:
     """Returns texts as lists of the texts between separators.
 
-    An empty text is a missing list, and an empty part of a text a missing value: so says every
-    format.
+    An empty text is a missing list, and an empty part of a text is a missing value, in all formats.
 
     Example:
 
@@ -251,16 +250,16 @@ def split_texts(values: pa.Array, separator: str) -> pa.Array:
 def pick_lists(
     values: pa.Array, lengths: np.ndarray, limit: int, newest: bool
 ) -> tuple[pa.Array, np.ndarray, np.ndarray | None]:
-    """Returns flat values and lengths with at most `limit` values of each list, and their index.
+    """Truncates lists to `limit` values each.
 
     Args:
         values: Flat Arrow values.
         lengths: int64 array of list lengths.
-        limit: Integer. How many values are kept.
-        newest: Boolean. Whether the last ones are kept, or the first ones.
+        limit: Integer. Maximum number of values of a list.
+        newest: Boolean. Whether to keep the last values rather than the first.
 
     Returns:
-        Values, lengths, and the flat index of the kept values or `None` where all are kept.
+        Flat values, lengths, and the flat index of the values, or `None` if all are kept.
     """
     if not len(lengths) or lengths.max() <= limit:
         return values, lengths, None

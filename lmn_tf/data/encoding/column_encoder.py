@@ -1,4 +1,4 @@
-"""One column of the data as arrays of numbers and ids."""
+"""Encoding of one column as arrays of numbers and ids."""
 
 import numpy as np
 import pyarrow as pa
@@ -14,16 +14,16 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 class ColumnEncoder:
-    """Encodes a feature's column, or a sequence field's events, by the kind that the spec gives.
+    """Encoder of the column of a feature or of a sequence field, by its kind.
 
-    Items are rows for a feature and events for a field; the work is the same.
+    Items are rows for a feature, and events for a field.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies and statistics are learned.
+        spec: `FeatureSpec` with all vocabularies and statistics.
         column: `Feature` or `ResolvedField`, not of kind `cross`.
 
     Raises:
-        UserError: The vocabulary or statistics of the column are still to be learned.
+        UserError: If the vocabulary or statistics of the column have not been learned.
     """
 
     def __init__(self, spec: FeatureSpec, column: Column) -> None:
@@ -58,17 +58,17 @@ class ColumnEncoder:
         """Returns the encoded items.
 
         Args:
-            values: Arrow array, one entry an item.
+            values: Arrow array with one entry per item.
             location: `SourceLocation` of the values.
             weights: Arrow array with a list of weights for each item, or `None`.
                 Defaults to `None`.
 
         Returns:
             int32 or float32 array of items; float32 `(items, size)` for a vector; a `Ragged` for
-            multi_value; int64 microseconds for elapsed_time, which needs the request's time.
+            multi_value; int64 microseconds for elapsed_time, which also needs the request time.
 
         Raises:
-            UserError: A value breaks a rule of the spec.
+            UserError: If a value breaks a rule of the spec.
         """
         if self.kind == "categorical":
             return self._ids.encode(values, location)

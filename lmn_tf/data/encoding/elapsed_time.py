@@ -22,9 +22,9 @@ def elapsed_ids(request: np.ndarray, event: np.ndarray, unit: str, num_buckets: 
 
     Args:
         request: int64 microseconds; a shape that broadcasts with `event`.
-        event: int64 microseconds, `MISSING_TIME` where unknown; none after `request`.
+        event: int64 microseconds not after `request`, or `MISSING_TIME` if unknown.
         unit: `"second"`, `"minute"`, `"hour"` or `"day"`.
-        num_buckets: Integer. Later buckets fall into the last one.
+        num_buckets: Integer. Number of buckets; the last one includes all longer times.
 
     Returns:
         int32 array.
@@ -57,7 +57,7 @@ def elapsed_ids(request: np.ndarray, event: np.ndarray, unit: str, num_buckets: 
 
 
 def _by_blocks(request, event, unit, num_buckets):
-    """Does the same block by block: the intermediate arrays stay in the processor's cache."""
+    """Computes the buckets in blocks, whose intermediate arrays fit the processor's cache."""
     ids = np.empty(len(event), np.int32)
     request = np.broadcast_to(request, event.shape)
     for start in range(0, len(event), _BLOCK):
@@ -67,11 +67,11 @@ def _by_blocks(request, event, unit, num_buckets):
 
 
 def check_elapsed(request: np.ndarray, event: np.ndarray, location: SourceLocation) -> None:
-    """Raises a `UserError` when an event is later than the request: it would leak the future.
+    """Raises a `UserError` if an event is later than its request, which would leak the future.
 
-    So is an event of a request whose time is missing, of which nobody can tell.
+    This includes events of requests without a time.
     """
-    later = event > request  # a missing time is the earliest number
+    later = event > request  # a missing time is the lowest number
     if later.any():
         at = int(np.argmax(later))
         if np.broadcast_to(request, event.shape)[at] == MISSING_TIME:

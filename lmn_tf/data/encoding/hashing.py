@@ -1,4 +1,4 @@
-"""Hashes of values that are the same on every machine and in every run."""
+"""Hashes of values, equal on every machine and in every run."""
 
 import hashlib
 
@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from lmn_tf.data.encoding.id_keys import as_integers, as_texts
 
-# The group of a row that belongs to none, as one without a user; no id is likely to hash to it.
+# Group of rows without one, such as rows without a user; ids are unlikely to hash to it.
 NO_GROUP = np.iinfo(np.int64).min
 
 
@@ -27,11 +27,11 @@ def splitmix64(values: np.ndarray) -> np.ndarray:
 def hash_values(values: pa.Array) -> np.ndarray:
     """Returns 64-bit hashes: splitmix64 of integers, BLAKE2b of text; missing values give 0.
 
-    Text that is an int64 as Python writes it is hashed as that integer: an id is its text, in
-    whichever type it comes.
+    Text that is an int64 as Python writes it is hashed as that integer, since ids of all types are
+    compared by their text.
 
     Args:
-        values: Arrow array of int64 or text, as `as_keys` returns them.
+        values: Arrow array of int64 or text, as returned by `as_keys`.
 
     Returns:
         uint64 array of the same length.
@@ -52,10 +52,10 @@ def hash_values(values: pa.Array) -> np.ndarray:
 
 
 def group_ids(values: pa.Array) -> np.ndarray:
-    """Returns which group each row belongs to: hashes as int64, `NO_GROUP` where one is missing.
+    """Returns the group of each row: int64 hashes, and `NO_GROUP` for missing values.
 
     Args:
-        values: Arrow array of int64 or text, as `as_keys` returns them.
+        values: Arrow array of int64 or text, as returned by `as_keys`.
     """
     groups = hash_values(values).view(np.int64)
     if not values.null_count:

@@ -17,20 +17,20 @@ _UNKNOWN_IDS = {"own_id": 1, "padding": 0, "error": _UNKNOWN}
 
 
 class IdEncoder:
-    """Encodes the values of a categorical column as ids, whole arrays at a time.
+    """Encoder of the values of a categorical column as ids.
 
     Values are compared by their text, see `id_keys`. Id 0 is padding and 1 is unknown;
     value `i` of a vocabulary becomes `i + 2`, a number `v` under `identity` becomes `v + 2`, and
     under `hash: B` a value becomes `2 + h mod B`, where `h` is splitmix64 of an integer and BLAKE2b
-    of other text. Only `identity` reads numbers: `07` is 7 there. A missing value gets the id of
-    `default`, or without a default the id of an unknown value.
+    of other text. Only `identity` reads numbers, so that `07` is 7. A missing value has the id of
+    `default`, or without a default the id of unknown values.
 
     Args:
         name: String. Name of the feature or field, for messages.
         lookup: `Lookup`.
-        vocabulary: List of values, or `None` where the lookup has none.
-        default: Value for missing cells. Defaults to `None`.
-        by_number: Boolean, as of `KeyIndex`. Defaults to `False`.
+        vocabulary: List of values, or `None` if the lookup has none.
+        default: Value of missing cells. Defaults to `None`.
+        by_number: Boolean, as in `KeyIndex`. Defaults to `False`.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class IdEncoder:
             location: `SourceLocation` of the values.
 
         Raises:
-            UserError: A value is of the wrong type, or unknown under `unknown: error`.
+            UserError: If a value has a wrong type, or is unknown with `unknown: error`.
         """
         values = as_keys(values, location)
         if values.null_count == len(values):
             ids = np.full(len(values), self._missing_id(location), np.int32)
         elif pa.types.is_dictionary(values.type) and self.lookup.identity is not None:
-            # Numbers are read row by row: a dictionary may hold values that no row uses.
+            # Rows are read rather than the dictionary, which may contain values that no row uses.
             ids = self._ids(as_texts(values.dictionary_decode()), location)
         elif pa.types.is_dictionary(values.type):
             texts = as_texts(values.dictionary)
@@ -118,7 +118,7 @@ class IdEncoder:
 
 
 def _to_integers(texts, location):
-    """Returns the integers that texts write in decimal digits: under `identity` `07` is 7."""
+    """Returns the integers of texts of decimal digits: with `identity`, `07` is 7."""
     numbers = quick_integers(texts)
     if numbers is not None:
         return numbers
@@ -128,5 +128,5 @@ def _to_integers(texts, location):
         at = int(np.argmin(good.to_numpy(zero_copy_only=False)))
         raise location.error(at, "the value must be an integer", texts[at].as_py())
     digits = pc.replace_substring_regex(texts, r"^\+?(-?)0*([0-9]+?)(\.0*)?$", r"\1\2")
-    # A number with more digits exceeds any number of ids.
+    # Numbers with more digits are out of range for any size.
     return pc.if_else(pc.greater(pc.utf8_length(digits), 18), "-1", digits).cast(pa.int64())

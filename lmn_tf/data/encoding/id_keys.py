@@ -1,17 +1,17 @@
 """Canonical form of ids: their text.
 
-An id is its text, whatever the format, the type and the time at which it is read: training,
-evaluation, prediction and serving, features, fields of events, groups and owners of events all
-take their ids from `as_keys`.
+An id is its text, independent of format and type. `as_keys` returns the ids of features, fields of
+events, groups and users of events, in training, evaluation, prediction and serving.
 
-- Text is itself, with its blanks, zeros in front and capitals: `007`, `7` and ` 7` are three ids.
-- An integer of any type and size, and a boolean (0 or 1), is the text that Python writes for it.
-  So 7 in Parquet or in a request is `7` in CSV, and not `007`.
-- A float or a decimal that is whole is that integer; a NaN is missing. A float is refused where its
-  type does not hold each integer of that size (2^53 and more in float64, 2^24 and more in float32):
-  several ids may have become one when it was written. Fractions and infinities are refused.
-- A date is its text `2024-01-31`. Times of day, timestamps and bytes, which can be written in many
-  ways, are refused.
+- Text is unchanged, including blanks, leading zeros and capitals: `007`, `7` and ` 7` are three
+  ids.
+- An integer of any type and size, and a boolean (0 or 1), is the text that Python writes for it. So
+  7 in Parquet or in a request is `7` in CSV, but not `007`.
+- A whole float or decimal is the integer; NaN is missing. Floats whose type cannot represent every
+  integer of their size (2^53 and more in float64, 2^24 and more in float32) are an error, since
+  several ids may have been merged when they were written. Fractions and infinities are an error.
+- A date is its text `2024-01-31`. Times of day, timestamps and bytes are an error, since there are
+  several ways to write them.
 """
 
 import numpy as np
@@ -27,9 +27,9 @@ _MANTISSA_BITS = {16: 11, 32: 24, 64: 53}
 
 
 def as_keys(values: pa.Array, location: SourceLocation) -> pa.Array:
-    """Returns ids as their texts, or as int64 where all of them are texts of such integers.
+    """Returns ids as text, or as int64 if all of them are texts of such integers.
 
-    int64 is a shorter form of the same: integer 7 and text `7` are one id.
+    int64 is a compact form of the same ids: integer 7 and text `7` are equal.
 
     Args:
         values: Arrow array of ids.
@@ -39,7 +39,7 @@ def as_keys(values: pa.Array, location: SourceLocation) -> pa.Array:
         Arrow array of int64, of text, or of text as a dictionary.
 
     Raises:
-        UserError: They are lists or times, or one of them has no text of its own.
+        UserError: If they are lists or times, or if a value has no unique text.
 
     Example:
 
@@ -79,7 +79,7 @@ def as_texts(keys: pa.Array) -> pa.Array:
 
 
 def as_integers(texts: pa.Array) -> pa.Array:
-    """Returns texts as int64 where they are what Python writes for such an integer, else missing.
+    """Returns texts as int64 if they are integers as Python writes them, otherwise missing.
 
     Example:
 
@@ -92,15 +92,15 @@ def as_integers(texts: pa.Array) -> pa.Array:
     short = pc.match_substring_regex(texts, "^(0|-?[1-9][0-9]{0,17})$")
     long = pc.match_substring_regex(texts, "^-?[1-9][0-9]{18}$")
     if pc.any(long).as_py():
-        # Of texts of one length the greater one is the greater number.
+        # Texts of equal length compare like their numbers.
         last = pc.if_else(pc.starts_with(texts, "-"), _FIRST_INT64, _LAST_INT64)
         short = pc.or_(short, pc.and_(long, pc.less_equal(texts, last)))
     return pc.if_else(short, texts, pa.scalar(None, pa.string())).cast(pa.int64())
 
 
 def quick_integers(texts: pa.Array) -> pa.Array | None:
-    """Returns texts as int64 where all of them are what Python writes for such an integer."""
-    # Far cheaper than a cast that fails, which words an error for each text.
+    """Returns texts as int64 if all of them are integers as Python writes them."""
+    # Much faster than a failing cast, which formats an error for each text.
     are_digits = pc.ascii_is_decimal(pc.ascii_ltrim(texts, "-"))
     if pc.any(pc.invert(are_digits)).as_py():
         return None
@@ -112,7 +112,7 @@ def quick_integers(texts: pa.Array) -> pa.Array | None:
 
 
 def _whole_floats(values, location):
-    # Tools that know no missing integers (pandas) write ids as floats with NaN.
+    # Tools without missing integers (pandas) write ids as floats with NaN.
     bits = _MANTISSA_BITS[values.type.bit_width]
     numbers = values.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
     missing = np.isnan(numbers)

@@ -7,11 +7,11 @@ RESERVED = ("(none)", "(unknown)")
 
 
 class IdNames:
-    """Converts the ids of a column back into names.
+    """Converter of the ids of a column to names.
 
     Args:
         spec: `FeatureSpec` with its assets.
-        column: Feature, or resolved field of a sequence, that has ids.
+        column: Feature, or resolved field of a sequence, with ids.
 
     Example:
 

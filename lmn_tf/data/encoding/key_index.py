@@ -1,4 +1,4 @@
-"""Positions of ids in a list of ids, whatever the types of both."""
+"""Positions of ids in a list of ids of any type."""
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ _TABLE_LIMIT = 1 << 24
 
 
 class ValueIndex:
-    """Position of values in a list of distinct ones, for whole arrays at once.
+    """Index of a list of distinct values of one type.
 
     Integers within a small range are looked up in a table. Otherwise Arrow hashes the list again
     for each call, which is cheap for many values; for few values and a long list, the distinct
@@ -18,8 +18,8 @@ class ValueIndex:
 
     Args:
         values: Arrow array of distinct int64 or text values.
-        first: Integer. Number of the first value. Defaults to `0`.
-        absent: Integer. Number of anything that is not in the list. Defaults to `-1`.
+        first: Integer. Result for the first value. Defaults to `0`.
+        absent: Integer. Result for values that are not in the list. Defaults to `-1`.
     """
 
     def __init__(self, values: pa.Array, first: int = 0, absent: int = -1) -> None:
@@ -34,7 +34,7 @@ class ValueIndex:
             if high - low < min(max(16 * len(values), 1 << 16), _TABLE_LIMIT):
                 numbers = values.to_numpy()
                 self._low = low
-                # One cell more on each side, which stands for everything beyond.
+                # One more cell on each side, for all values beyond.
                 self._table = np.full(high - low + 3, absent, np.int32)
                 self._table[numbers - low + 1] = np.arange(first, first + len(values))
 
@@ -42,10 +42,10 @@ class ValueIndex:
         return len(self.values)
 
     def find(self, values: pa.Array) -> np.ndarray:
-        """Returns `first` plus the position of each value, `absent` where missing or not listed.
+        """Returns `first` plus the position of each value; `absent` for missing and unknown ones.
 
         Args:
-            values: Arrow array of the list's own type (int64 or text), not dictionary-encoded.
+            values: Arrow array of the type of the list (int64 or text), not dictionary-encoded.
         """
         if not len(self.values):
             return np.full(len(values), self.absent, np.int32)
@@ -73,16 +73,16 @@ class ValueIndex:
 
 
 class KeyIndex:
-    """Position of ids in a list of distinct ones: integer 7 and text `7` are one id.
+    """Index of a list of distinct ids, in which integer 7 and text `7` are equal.
 
     Args:
         values: List of integers and texts, or Arrow array of int64 or text.
-        first: Integer. Number of the first id. Defaults to `0`.
-        absent: Integer. Number of anything that is not in the list. Defaults to `-1`.
-        by_number: Boolean. Whether integers are looked up by the number that a text writes, such
-            as 7 for `007`, if each text writes a number: the rule of older runs, before ids were
-            compared by their text. Of two texts of one number, the later one wins. Defaults to
-            `False`.
+        first: Integer. Result for the first id. Defaults to `0`.
+        absent: Integer. Result for values that are not in the list. Defaults to `-1`.
+        by_number: Boolean. Whether integers are looked up by the number of a text, such as 7 for
+            `007`, if all texts are numbers. This is the rule of older runs, before ids were
+            compared by their text. Of two texts with the same number, the later one is used.
+            Defaults to `False`.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class KeyIndex:
         return len(self.values)
 
     def find(self, keys: pa.Array) -> np.ndarray:
-        """Returns `first` plus the position of each id, `absent` where missing or not listed.
+        """Returns `first` plus the position of each id; `absent` for missing and unknown ones.
 
         Args:
             keys: Arrow array of int64 or text, not dictionary-encoded.
@@ -127,14 +127,14 @@ class KeyIndex:
         numbers = as_integers(values)
         if not numbers.null_count:
             return ValueIndex(numbers, self.first, self.absent)
-        # Integers among texts: their positions, and `absent` behind the last.
+        # Integers among texts: their positions, and `absent` after the last.
         positions = np.flatnonzero(numbers.is_valid().to_numpy(zero_copy_only=False)) + self.first
         self._positions_by_index = np.append(positions, self.absent).astype(np.int32)
         return ValueIndex(numbers.drop_null())
 
 
 def _positions_by_number(texts) -> dict[int, int] | None:
-    """Returns the position of each number, or `None` where a text writes no int64."""
+    """Returns the position of each number, or `None` if a text is not an int64."""
     positions = {}
     for position, text in enumerate(texts.to_pylist()):
         try:

@@ -14,17 +14,17 @@ from lmn_tf.specs.transform import Bucketize, MinMax
 
 
 class NumberEncoder:
-    """Applies the steps of a transform to a numeric column, whole arrays at a time.
+    """Encoder of numeric columns by the steps of a transform.
 
-    Learned statistics describe the input of the first learned step, that is, after the steps
-    before it; the later steps transform the statistics, too. A missing number becomes `default`
-    before the first step; without a default it is an error, except that `bucketize` maps it to id 1
-    (our choice).
+    Learned statistics are those of the input of the first learned step, after the steps before it;
+    later steps also transform the statistics. A missing number is replaced by `default` before the
+    first step. Without a default it is an error, except that `bucketize` maps it to id 1 (our
+    choice).
 
     Args:
         name: String. Name of the feature or field.
         transform: Tuple of steps.
-        statistics: Mapping with the learned figures, or `None` where no step needs them.
+        statistics: Mapping of learned statistics, or `None` if no step needs them.
         default: Number for missing cells. Defaults to `None`.
     """
 
@@ -47,8 +47,8 @@ class NumberEncoder:
             location: `SourceLocation` of the values.
 
         Raises:
-            UserError: A value is no number, missing without default, or not finite, be it as given,
-                after the transform or as float32.
+            UserError: If a value is not a number, missing without a default, or not finite (as
+                given, after the transform, or as float32).
         """
         numbers = as_numbers(values, location)
         given, missing = self.fill(numbers, location)
@@ -69,7 +69,7 @@ class NumberEncoder:
     def fill(
         self, numbers: np.ndarray, location: SourceLocation
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Returns the numbers without NaN, and which are still missing or `None`."""
+        """Returns the numbers without NaN, and a mask of missing ones or `None`."""
         finite = np.isfinite(numbers)
         if finite.all():
             return numbers, None
@@ -87,7 +87,7 @@ class NumberEncoder:
 
 
 def leading_steps(transform: tuple) -> list:
-    """Returns the steps before the first learned one, resolved: the learned figures follow them."""
+    """Returns the resolved steps before the first learned one, the input of statistics."""
     steps = []
     for step in transform:
         if step in ("standardize", "min_max") or isinstance(step, Bucketize):
@@ -99,13 +99,13 @@ def leading_steps(transform: tuple) -> list:
 def apply_step(
     numbers: np.ndarray, step: Any, offset: float, scale: float, location: SourceLocation
 ) -> np.ndarray:
-    """Returns the numbers after one resolved step: `log1p`, else `(x - offset) / scale`.
+    """Returns the numbers after one resolved step: `log1p`, or `(x - offset) / scale`.
 
     Raises:
-        UserError: `log1p` meets a number of -1 or less.
+        UserError: If `log1p` is applied to a number of -1 or less.
     """
     if step != "log1p":
-        with np.errstate(over="ignore"):  # what is not finite is told with its row
+        with np.errstate(over="ignore"):  # numbers that are not finite are reported with their row
             return (numbers - offset) / scale
     if len(numbers) and numbers.min() <= -1:
         at = int(np.argmin(numbers))
@@ -134,7 +134,7 @@ def _resolve(name, transform, figures):
                     f"`standardize` of `{name}` must not follow a learned step and `log1p`. "
                     f"Received: transform={list(transform)!r}"
                 )
-            # A constant column has no deviation: it becomes 0.
+            # A constant column has a deviation of 0, and becomes 0.
             steps.append((step, figures["mean"], figures["std"] or 1.0))
         elif step == "min_max":
             low, high = figures["min"], figures["max"]
@@ -148,7 +148,7 @@ def _resolve(name, transform, figures):
 
 
 def _carried(figures, step, offset, scale):
-    """Returns the learned figures as they are after a step."""
+    """Returns the learned statistics after a step."""
     if step == "log1p":
         carried = {key: float(np.log1p(figures[key])) for key in ("min", "max")}
         carried["quantiles"] = np.log1p(figures.get("quantiles", ()))

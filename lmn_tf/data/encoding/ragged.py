@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 
-# Made once: to allocate one for each batch takes longer than all else that is done with it.
+# Created once: allocation for each batch takes longer than all operations on it.
 _STEPS = np.arange(1 << 19)
 
 
 @dataclasses.dataclass
 class Ragged:
-    """One list an item: item `i` has `values[starts[i] : starts[i] + lengths[i]]`.
+    """Lists of values: item `i` has `values[starts[i] : starts[i] + lengths[i]]`.
 
     Args:
         values: Flat array.
@@ -25,10 +25,10 @@ class Ragged:
     weights: np.ndarray | None = None
 
     def padded(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Returns values and weights `(items, width)` of some items, zeros behind the last.
+        """Returns values and weights `(items, width)` of some items, padded with zeros.
 
         Args:
-            items: int64 array. Which items; the longest of them, at least 1, decides the width.
+            items: int64 array. Indices of items; the width is that of the longest, and at least 1.
         """
         starts, lengths = self.starts.take(items), self.lengths.take(items)
         width = max(int(lengths.max(initial=0)), 1)
@@ -39,7 +39,7 @@ class Ragged:
 
 
 def starts_of(lengths: np.ndarray) -> np.ndarray:
-    """Returns where each list begins in the flat values: the exclusive running sum."""
+    """Returns the start of each list in the flat values, an exclusive running sum."""
     starts = np.zeros(len(lengths), np.int64)
     np.cumsum(lengths[:-1], out=starts[1:])
     return starts
@@ -59,10 +59,10 @@ def flat_index(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def join(parts: list) -> np.ndarray | Ragged:
-    """Returns the items of all parts as one.
+    """Concatenates the items of all parts.
 
     Args:
-        parts: Non-empty list of arrays, or of `Ragged`, all of one kind.
+        parts: Non-empty list of arrays, or of `Ragged`.
     """
     first = parts[0]
     if not isinstance(first, Ragged):
@@ -120,7 +120,7 @@ def equal_lists(
     """
     equal = np.ones(len(lengths), bool)
     some = np.flatnonzero(lengths)
-    # Lists that differ nearly always differ in their last item: the others are compared whole.
+    # Different lists nearly always differ in their last item; the others are compared completely.
     last = lengths[some] - 1
     equal[some] = equal_items(items, left[some] + last, right[some] + last)
     some = some[equal[some]]

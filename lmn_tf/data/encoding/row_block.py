@@ -20,10 +20,10 @@ _BLOCK = 1 << 14
 
 @dataclasses.dataclass
 class Times:
-    """Times of events that rows share: ids of pairs, once the request time of a row is known.
+    """Times of shared events, which become ids of pairs with the request time of a row.
 
     Args:
-        values: int64 microseconds, one an event.
+        values: int64 microseconds, one per event.
         unit: Unit of the buckets.
         num_buckets: Number of buckets.
     """
@@ -37,12 +37,12 @@ class Times:
 
         Args:
             request: int64 microseconds `(rows,)`.
-            starts: int64 array `(rows,)`. The first event of each row.
-            lengths: int32 array `(rows,)`. How many events each row has.
+            starts: int64 array `(rows,)`. First event of each row.
+            lengths: int32 array `(rows,)`. Number of events of each row.
         """
         ids = np.empty(int(lengths.sum()), np.int32)
         step, done = max(_BLOCK // max(int(lengths.max(initial=0)), 1), 1), 0
-        # A few rows at a time: the intermediate arrays stay in the processor's cache.
+        # In chunks of rows, whose intermediate arrays fit the processor's cache.
         for row in range(0, len(lengths), step):
             part = slice(row, row + step)
             times = self.values.take(flat_index(starts[part], lengths[part]))
@@ -55,10 +55,10 @@ class Times:
 
 @dataclasses.dataclass
 class Pairs:
-    """Ids of the pairs of a row and an event of the list that it brings.
+    """Ids of the pairs of a row and an event of its list.
 
     Args:
-        values: int32 array, one an event.
+        values: int32 array, one per event.
     """
 
     values: np.ndarray
@@ -71,12 +71,12 @@ class SequenceRows:
     Args:
         starts: int64 array `(rows,)`.
         lengths: int32 array `(rows,)`.
-        fields: Mapping from field to its events: an array or a `Ragged`, and `Times` or `Pairs`
-            where the values depend on the row.
-        request: int64 microseconds `(rows,)` where a field is `Times`. Defaults to `None`.
-        users: int64 array `(rows,)` that tells apart whose history a row reads, where the fields
-            are those of all users (histories by reference). Defaults to `None`: each row brings a
-            list of its own.
+        fields: Mapping from field to its events: an array or a `Ragged`, or `Times` or `Pairs` if
+            the values depend on the row.
+        request: int64 microseconds `(rows,)` if a field is `Times`. Defaults to `None`.
+        users: int64 array `(rows,)` of the users whose history a row reads, for histories by
+            reference, whose fields are the events of all users. Defaults to `None`: rows have
+            separate lists.
     """
 
     starts: np.ndarray
@@ -105,10 +105,10 @@ class SequenceRows:
         return cls(np.concatenate(starts), lengths, fields)
 
     def repeated(self, count: int) -> "SequenceRows":
-        """Returns rows that all share the events of the only row.
+        """Returns rows that share the events of the only row.
 
         Args:
-            count: Integer. How many rows.
+            count: Integer. Number of rows.
         """
         return SequenceRows(
             np.repeat(self.starts, count),
@@ -119,18 +119,18 @@ class SequenceRows:
         )
 
     def batch(self, rows: np.ndarray, alike: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the windows of some rows and each event that one of them sees, once.
+        """Returns the windows of some rows, and each of their events once.
 
-        Rows that stand together share a run of events. Those by reference do when they read on in
-        one user's events, lists when they are equal.
+        Consecutive rows share a run of events: by reference, if they continue in the events of one
+        user; lists, if they are equal.
 
         Args:
-            rows: int64 array. Which rows, in the order of the batch.
+            rows: int64 array. Indices of rows, in the order of the batch.
             alike: Boolean array. Whether a row may share events with the row before.
 
         Returns:
             Dictionary without the sequence's name: `first` and `length` `(rows,)`, fields
-            `(events, ...)`, and `(pairs,)` where their values depend on the row, too.
+            `(events, ...)`, or `(pairs,)` if their values also depend on the row.
         """
         starts, lengths = self.starts.take(rows), self.lengths.take(rows)
         if self.users is None:
@@ -157,7 +157,7 @@ class SequenceRows:
         return batch
 
     def _repeats(self, starts, lengths, alike):
-        """Returns whether each row's list of events equals that of the row before."""
+        """Returns whether the list of events of each row equals that of the row before."""
         rows = np.flatnonzero(alike & _repeated(lengths))
         for field in self.fields.values():
             if not isinstance(field, Pairs):
@@ -207,7 +207,7 @@ class RowBlock:
         """Returns `(features, labels, weights)` of some rows of a joined block.
 
         Args:
-            rows: int64 array. Which rows, in the order that the batch shall have.
+            rows: int64 array. Indices of rows, in the order of the batch.
         """
         features: dict[str, np.ndarray] = {}
         for name, values in self.features.items():
@@ -221,9 +221,9 @@ class RowBlock:
         return features, labels, weights
 
     def same_user(self) -> np.ndarray:
-        """Returns whether each row is of the same user as the row before.
+        """Returns whether each row has the same user as the row before.
 
-        Users are told apart by the first history by reference, otherwise by the group, otherwise by
+        Users are identified by the first history by reference, otherwise by the group, otherwise by
         the features of role user.
         """
         keys = [rows.users for rows in self.sequences.values() if rows.users is not None]
@@ -234,7 +234,7 @@ class RowBlock:
         return self._alike(np.arange(len(first.lengths if isinstance(first, Ragged) else first)))
 
     def _alike(self, rows):
-        """Returns whether each row has the same user features as the row before; the first not."""
+        """Returns whether each row has the user features of the row before; false for the first."""
         alike = np.arange(len(rows)) > 0
         for name in self.user_features:
             alike[1:] &= equal_items(self.features[name], rows[1:], rows[:-1])
@@ -242,10 +242,10 @@ class RowBlock:
 
 
 def _reads_on(starts, lengths, same):
-    """Returns whether each window goes on from that of the row before, without a gap.
+    """Returns whether each window continues that of the row before, without a gap.
 
-    Neither the beginnings nor the ends of the windows of a run ever decrease, so that the rows that
-    see an event are neighbors.
+    Starts and ends of the windows of a run never decrease, so that rows with the same event are
+    consecutive.
 
     Args:
         starts: int64 array `(rows,)`.

@@ -11,7 +11,7 @@ from lmn_tf.specs.errors import UserError, short
 
 @dataclasses.dataclass(frozen=True)
 class SourceLocation:
-    """A column of a file, and the row of each of its values.
+    """A column of a file and the rows of its values.
 
     Args:
         file: Path of the data file.
@@ -25,11 +25,11 @@ class SourceLocation:
 
     @classmethod
     def of_rows(cls, file: str, column: str, first_row: int) -> "SourceLocation":
-        """A column with one value in each row, the first of them in row `first_row + 1`."""
+        """Returns the location of a column with one value per row, from row `first_row + 1`."""
         return cls(file, column, lambda index: first_row + int(index) + 1)
 
     def within(self, lengths: np.ndarray) -> "SourceLocation":
-        """The flat values of lists with these `lengths`."""
+        """Returns the location of flat values of lists with these `lengths`."""
         ends = np.cumsum(lengths)
         return SourceLocation(
             self.file,
@@ -38,7 +38,7 @@ class SourceLocation:
         )
 
     def picked(self, index: np.ndarray) -> "SourceLocation":
-        """The values at `index`."""
+        """Returns the location of the values at `index`."""
         return SourceLocation(self.file, self.column, lambda i: self.row(int(index[i])))
 
     def error(self, index: int, rule: str, received: Any) -> UserError:

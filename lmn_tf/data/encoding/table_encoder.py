@@ -25,10 +25,10 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 class TableEncoder:
-    """Encodes tables of rows: features, histories, labels, weights and groups.
+    """Encoder of tables of rows: features, histories, labels, weights and groups.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies and statistics are learned.
+        spec: `FeatureSpec` with all vocabularies and statistics.
         stores: Mapping from the name of each sequence by reference to its `EventStore`.
         labels: Boolean. Whether labels and row weights are read. Defaults to `True`.
         histories: Boolean. Whether sequences are read. Defaults to `True`.
@@ -68,11 +68,11 @@ class TableEncoder:
 
         Args:
             table: Arrow table with the columns of the spec.
-            file: Path it comes from.
-            first_row: Rows of the file before the table.
+            file: Path of its file.
+            first_row: Number of rows of the file before the table.
 
         Raises:
-            UserError: A value breaks a rule of the spec.
+            UserError: If a value breaks a rule of the spec.
         """
         reader = _Columns(table, file, first_row)
         request = self._request(reader)
@@ -82,25 +82,25 @@ class TableEncoder:
         """Returns the encoded rows of a table without their histories.
 
         Args:
-            table: Arrow table with the columns of the spec, but for those of sequences.
-            file: Path it comes from.
-            first_row: Rows of the file before the table.
+            table: Arrow table with the columns of the spec except those of sequences.
+            file: Path of its file.
+            first_row: Number of rows of the file before the table.
 
         Raises:
-            UserError: A value breaks a rule of the spec.
+            UserError: If a value breaks a rule of the spec.
         """
         reader = _Columns(table, file, first_row)
         return self._block(reader, self._request(reader), {})
 
     def encode_histories(self, table: pa.Table, file: str) -> dict[str, SequenceRows]:
-        """Returns the encoded histories of a table alone, by sequence.
+        """Returns the encoded histories of a table, by sequence.
 
         Args:
             table: Arrow table with the columns of the sequences, and the request time.
-            file: Path it comes from.
+            file: Path of its file.
 
         Raises:
-            UserError: A value breaks a rule of the spec.
+            UserError: If a value breaks a rule of the spec.
         """
         reader = _Columns(table, file, first_row=0)
         return self._histories(reader, self._request(reader))
@@ -218,7 +218,7 @@ class TableEncoder:
 
 
 class _Columns:
-    """The columns of one table, each with its source location."""
+    """Columns of a table with their source locations."""
 
     def __init__(self, table, file, first_row):
         self.table = table
@@ -233,16 +233,16 @@ class _Columns:
 def cross_ids(parts: list, num_buckets: int) -> np.ndarray | Ragged:
     """Returns `2 + h mod num_buckets`, where `h` chains splitmix64 over the parts' ids.
 
-    If one part holds lists, each of its values is crossed with the others. If a part is padding
-    (id 0), so is the cross. Ids are hashed rather than raw values (our choice), so that buckets and
-    vocabularies can be crossed in the same way.
+    If a part consists of lists, each of its values is crossed with the others. If a part is padding
+    (id 0), so is the cross. Ids are hashed instead of raw values (our choice), so that buckets and
+    vocabularies can be crossed as well.
 
     Args:
         parts: List of int32 arrays, at most one of them a `Ragged`.
         num_buckets: Integer.
 
     Returns:
-        int32 array, or a `Ragged` shaped like the part of lists.
+        int32 array, or a `Ragged` of the shape of the part with lists.
     """
     lists = next((part for part in parts if isinstance(part, Ragged)), None)
     hashes, padding = np.uint64(0), False

@@ -1,4 +1,4 @@
-"""Data files as streams of Arrow tables, whatever their format."""
+"""Data files of all formats as streams of Arrow tables."""
 
 import glob
 import os
@@ -23,11 +23,11 @@ _FORMATS = {
 
 
 def match_files(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[str]:
-    """Returns the files that a glob, a path or a list of them names, sorted by name.
+    """Returns the files of a glob, a path or a list of them, sorted by name.
 
     Raises:
-        UserError: Nothing matches, a file is empty, or what matches is a pipe, a device or a link
-            that leads nowhere.
+        UserError: If nothing matches, or if a match is an empty file, a pipe, a device or a broken
+            link.
     """
     patterns = [files] if isinstance(files, str | os.PathLike) else list(files)
     paths: set[str] = set()
@@ -45,12 +45,12 @@ def match_files(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[
 
 
 def format_of(path: str) -> str | None:
-    """Returns `"parquet"`, `"csv"` or `"tfrecord"` as the name of a file says, else `None`."""
+    """Returns `"parquet"`, `"csv"` or `"tfrecord"` by the name of a file, otherwise `None`."""
     return _FORMATS.get(os.path.splitext(path.lower().removesuffix(".gz"))[1])
 
 
 def _matches(pattern: str) -> list[str]:
-    """Returns the files that match a glob, without checksums; refuses pipes and devices."""
+    """Returns the files that match a glob, without checksums; pipes and devices are errors."""
     files = []
     for path in file_glob(pattern):
         if path.endswith(SUFFIX):
@@ -70,24 +70,24 @@ def open_files(
     texts: Sequence[str] = (),
     delimiter: str | None = None,
 ) -> list[Unit]:
-    """Opens data files as units, in the order of their names.
+    """Opens data files as units, sorted by name.
 
-    The format follows from the name: `.parquet`, `.csv`, `.tsv` or `.tfrecord`, the last three
-    also compressed as `.gz`.
+    The name determines the format: `.parquet`, `.csv`, `.tsv` or `.tfrecord`, where the last three
+    may be compressed as `.gz`.
 
     Args:
         files: Glob, path, or list of them.
         lists: Mapping from list column to the separator of its cells in CSV. Defaults to `None`.
-        numbers: Names of columns that must hold numbers. Defaults to `()`.
-        texts: Names of columns whose cells in CSV are kept as they are. Defaults to `()`.
-        delimiter: String. What parts the cells of CSV. Defaults to `None`: a tab in files whose
-            name ends in `.tsv`, else a comma.
+        numbers: Names of columns of numbers. Defaults to `()`.
+        texts: Names of columns whose cells in CSV are unchanged text. Defaults to `()`.
+        delimiter: String. Delimiter of CSV files. Defaults to `None`: a tab in files whose name
+            ends in `.tsv`, otherwise a comma.
 
     Returns:
         List of `Unit`.
 
     Raises:
-        UserError: No file matches, or one is empty, cut off or of an unknown format.
+        UserError: If no file matches, or if a file is empty, truncated or of an unknown format.
     """
     from lmn_tf.data.formats.csv import CsvTypes, open_csv
     from lmn_tf.data.formats.parquet import open_parquet

@@ -1,4 +1,4 @@
-"""CSV files: one unit a file, every column typed once by the first rows."""
+"""CSV files: one unit per file, with column types from the first rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,17 +19,17 @@ _TYPES = (pa.int64(), pa.float64(), pa.timestamp("us"))
 
 
 class CsvTypes:
-    """The type of every CSV column, found once and then kept for all files.
+    """Types of CSV columns, inferred once and used for all files.
 
-    Columns in `texts` are text, exactly as it stands between the delimiters (RFC 4180 counts blanks
-    as a part of a field), and columns in `numbers` are floats. Of the others, which hold times, a
-    column takes the first type that fits all cells of the first block of the first file: integer,
-    float, timestamp, else text. An empty cell is a missing value.
+    Columns in `texts` are the text between the delimiters (blanks are part of a field by RFC 4180),
+    and columns in `numbers` are floats. The others, which are times, have the first of these types
+    that is valid for all cells of the first block of the first file: integer, float, timestamp,
+    text. An empty cell is a missing value.
 
     Args:
         lists: Mapping from list column to the separator of its text cells.
-        numbers: Names of columns that must hold numbers.
-        texts: Names of columns whose cells are kept as they are. Defaults to `()`.
+        numbers: Names of columns of numbers.
+        texts: Names of columns whose cells are unchanged text. Defaults to `()`.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class CsvTypes:
         self._types: dict[str, pa.DataType] = {}
 
     def convert(self, name: str, cells: pa.Array, path: str, first_row: int) -> pa.Array:
-        """Returns text cells as the column's type, or as lists of it."""
+        """Returns text cells in the type of the column, or as lists of it."""
         if name not in self.lists:
             return self._typed(name, cells, path, lambda i: first_row + i + 1)
         lists = split_texts(cells, self.lists[name])
@@ -56,7 +56,7 @@ class CsvTypes:
 
     def _typed(self, name, cells, path, row):
         if name in self.texts:
-            # int64 is a shorter form of the same ids, and faster to look up.
+            # int64 is a compact form of the same ids, with faster look-ups.
             numbers = quick_integers(cells)
             return cells if numbers is None else numbers
         cells = pc.utf8_trim_whitespace(cells)
@@ -84,7 +84,7 @@ class CsvTypes:
 
 def _fitting_type(cells: pa.Array) -> pa.DataType | None:
     if cells.null_count == len(cells):
-        return None  # says nothing: let a later block decide
+        return None  # no information: a later block decides
     for kind in _TYPES:
         try:
             pc.cast(cells, kind)
@@ -111,10 +111,10 @@ class CsvUnit(Unit):
     """One CSV file with a header line.
 
     Args:
-        path: String. The file; gzip where its name ends in `.gz`.
-        types: `CsvTypes` shared by all files.
-        delimiter: String. What parts the cells. Defaults to `None`: a tab where the name ends in
-            `.tsv`, else a comma.
+        path: String. Path of the file, with gzip if its name ends in `.gz`.
+        types: `CsvTypes` of all files.
+        delimiter: String. Delimiter of the cells. Defaults to `None`: a tab if the name ends in
+            `.tsv`, otherwise a comma.
     """
 
     def __init__(self, path: str, types: CsvTypes, delimiter: str | None = None) -> None:
@@ -197,7 +197,7 @@ class CsvUnit(Unit):
 
 
 def open_csv(path: str, types: CsvTypes, delimiter: str | None = None) -> list[Unit]:
-    """Returns the one unit of a CSV file; refuses a file without rows."""
+    """Returns the unit of a CSV file; a file without rows is an error."""
     unit = CsvUnit(path, types, delimiter)
     if next(iter(unit._stream(unit.names[:1], 0)), None) is None:
         raise UserError("the file must hold at least one row. Received: 0 rows", file=path)

@@ -7,8 +7,8 @@ import os
 def file_glob(pattern: str) -> list[str]:
     """Returns the paths that match a pattern, sorted by name.
 
-    As `glob.glob`, where `**` stands for any number of folders. Links to folders are followed, but
-    each folder is entered once, on its shortest way: a link to a folder above it adds nothing.
+    As `glob.glob`, where `**` matches any number of folders. Links to folders are followed, but
+    each folder is entered once, by its shortest path: a link to a parent folder adds nothing.
 
     Args:
         pattern: String, with `*`, `?`, `[...]` and `**`.
@@ -19,7 +19,7 @@ def file_glob(pattern: str) -> list[str]:
     []
     """
     parts = pattern.split(os.sep)
-    # Two of them in a row stand for what one does.
+    # Two in a row are equal to one.
     parts = [part for i, part in enumerate(parts) if part != "**" or parts[i - 1 : i] != ["**"]]
     if "**" not in parts:
         return sorted(glob.glob(pattern))
@@ -34,7 +34,7 @@ def file_glob(pattern: str) -> list[str]:
 
 
 def _folders(roots: list[str]):
-    """Yields folders and those inside of them, each once: `""`, or a path with a slash last."""
+    """Yields folders and their subfolders, each once: `""`, or a path that ends in a slash."""
     entered, level = set(), roots
     while level:
         below = []
@@ -42,7 +42,7 @@ def _folders(roots: list[str]):
             try:
                 status = os.stat(folder or os.curdir)
                 names = sorted(os.listdir(folder or os.curdir))
-            except OSError:  # not a folder, or not to be read
+            except OSError:  # not a folder, or not readable
                 continue
             if (status.st_dev, status.st_ino) in entered:
                 continue

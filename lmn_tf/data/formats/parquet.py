@@ -1,4 +1,4 @@
-"""Parquet files: one unit a row group."""
+"""Parquet files: one unit per row group."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,17 +15,16 @@ _CHUNK_ROWS = 8_192
 class ParquetUnit(Unit):
     """One row group of a Parquet file; text columns stay dictionary-encoded.
 
-    Before its first rows are read, the file is compared with the checksum beside it if there is
-    one.
+    Before its first rows are read, the file is compared with its checksum file if there is one.
 
     Args:
-        path: String. The file.
-        names: Tuple of strings. Its columns.
+        path: String. Path of the file.
+        names: Tuple of strings. Columns of the file.
         group: Integer. Index of the row group.
-        rows: Integer. Rows of the group.
-        first_row: Integer. Rows of the file before the group.
-        texts: Tuple of strings. Paths of the leaf columns that hold text.
-        state: `FileState` of before the row groups were counted.
+        rows: Integer. Number of rows of the group.
+        first_row: Integer. Number of rows of the file before the group.
+        texts: Tuple of strings. Paths of the leaf columns of text.
+        state: `FileState` from before the row groups were counted.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class ParquetUnit(Unit):
                     batch_size=_CHUNK_ROWS, row_groups=[self.group], columns=list(columns)
                 )
                 for batch in batches:
-                    batch.validate(full=True)  # indices and texts: a damaged page may hold any
+                    batch.validate(full=True)  # indices and texts: a damaged page may contain any
                     missing -= batch.num_rows
                     if skip >= batch.num_rows:
                         skip -= batch.num_rows
@@ -78,7 +77,7 @@ class ParquetUnit(Unit):
 
 
 def open_parquet(path: str) -> list[Unit]:
-    """Returns the row groups of a Parquet file, in order; groups without rows are left out."""
+    """Returns the row groups of a Parquet file in order, without empty ones."""
     state = FileState(path)
     try:
         with pq.ParquetFile(path) as file:

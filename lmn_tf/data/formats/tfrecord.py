@@ -1,4 +1,4 @@
-"""TFRecord files of `tf.train.Example`: one unit a file."""
+"""TFRecord files of `tf.train.Example`: one unit per file."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,13 +14,13 @@ _TYPED_ROWS = 1_000
 
 
 class TFRecordUnit(Unit):
-    """One TFRecord file, decoded in blocks by TensorFlow's own parser.
+    """One TFRecord file, decoded in blocks by the parser of TensorFlow.
 
-    Columns and types are those of the file's first 1,000 records; a column in `lists` gives a list
-    in each row, any other a single value (missing where the record has none).
+    Columns and types are those of the first 1,000 records of the file. Columns in `lists` have a
+    list per row, others a single value (missing if the record has none).
 
     Args:
-        path: String. The file; gzip where its name ends in `.gz`.
+        path: String. Path of the file, with gzip if its name ends in `.gz`.
         lists: Mapping whose keys are the list columns. Defaults to none.
     """
 
@@ -69,7 +69,7 @@ class TFRecordUnit(Unit):
             ) from error
 
     def _first_records(self):
-        """Returns the type of each column; one without any value yet counts as integers."""
+        """Returns the type of each column, which is integer for columns without values."""
         import tensorflow as tf
 
         types = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
@@ -93,7 +93,7 @@ class TFRecordUnit(Unit):
         example = tf.train.Example()
         try:
             example.ParseFromString(record.numpy())
-        except Exception as error:  # protobuf's DecodeError has moved between its versions
+        except Exception as error:  # the module of protobuf's DecodeError depends on the version
             raise UserError(
                 "the file must hold tf.train.Example records. "
                 f"Received: {type(error).__name__} in record {number}",
@@ -144,5 +144,5 @@ def _is_text(value: bytes) -> bool:
 
 
 def open_tfrecord(path: str, lists: Mapping[str, str]) -> list[Unit]:
-    """Returns the one unit of a TFRecord file; refuses a file without records."""
+    """Returns the unit of a TFRecord file; a file without records is an error."""
     return [TFRecordUnit(path, lists)]

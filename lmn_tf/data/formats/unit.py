@@ -1,4 +1,4 @@
-"""Unit of a data file that is read on its own."""
+"""Unit of a data file that is read separately."""
 
 import abc
 from collections.abc import Iterator, Sequence
@@ -12,17 +12,17 @@ from lmn_tf.specs.errors import UserError, did_you_mean
 class Unit(abc.ABC):
     """The smallest unit of data that is shuffled, skipped or assigned to a worker.
 
-    A Parquet row group, or a whole CSV or TFRecord file. Its rows are streamed: memory is bounded
-    by a few ten thousand rows, whatever the size of the unit.
+    A Parquet row group, or a whole CSV or TFRecord file. Its rows are streamed: memory is limited
+    to some ten thousand rows for units of any size.
 
     Args:
-        path: String. The file.
-        names: Tuple of strings. The columns that the file has.
-        first_row: Integer. Rows of the file before this unit. Defaults to `0`.
-        state: `FileState` of before the file was looked into. Defaults to `None`: that of now.
+        path: String. Path of the file.
+        names: Tuple of strings. Columns of the file.
+        first_row: Integer. Number of rows of the file before this unit. Defaults to `0`.
+        state: `FileState` from before the file was opened. Defaults to `None`: the current one.
     """
 
-    # Columns of texts, though a part of them may come as the integers that they write.
+    # Columns of text, parts of which may be read as the integers of the text.
     text_columns: frozenset[str] = frozenset()
 
     def __init__(
@@ -40,7 +40,7 @@ class Unit(abc.ABC):
     @property
     @abc.abstractmethod
     def rows(self) -> int:
-        """Number of rows; counted on first use where the format does not store it."""
+        """Number of rows, counted on first use if the format does not store it."""
 
     @abc.abstractmethod
     def _stream(self, columns: Sequence[str], skip: int) -> Iterator[pa.Table]:
@@ -52,13 +52,13 @@ class Unit(abc.ABC):
         """Yields the rows `start` to `stop` as Arrow tables with only `columns`.
 
         Args:
-            columns: Names of the wanted columns.
+            columns: Names of columns.
             start: Integer. First row, counted from 0 in this unit. Defaults to `0`.
             stop: Integer or `None`. Row after the last one. Defaults to `None`: the end.
 
         Raises:
-            UserError: A column is missing, the file cannot be read, or it was replaced since it was
-                opened.
+            UserError: If a column is missing, or the file cannot be read or was replaced since it
+                was opened.
         """
         self.check_columns(columns)
         self._state.check_unchanged()
@@ -76,7 +76,7 @@ class Unit(abc.ABC):
         self._state.check_unchanged()
 
     def check_columns(self, columns: Sequence[str]) -> None:
-        """Raises a `UserError` when the file lacks one of `columns`, or has it more than once."""
+        """Raises a `UserError` if one of `columns` is missing, or occurs more than once."""
         for name in columns:
             count = self.names.count(name)
             if count == 1:
@@ -96,5 +96,5 @@ class Unit(abc.ABC):
 
     @property
     def _reading(self) -> str:
-        """How the names were read, where that is a matter of choice, to follow in a message."""
+        """Text of a message on how the names were read, if this depends on a setting."""
         return ""

@@ -10,19 +10,19 @@ from lmn_tf.data.encoding.hashing import splitmix64
 from lmn_tf.data.encoding.id_keys import as_keys, as_texts
 from lmn_tf.data.encoding.source_location import SourceLocation
 
-# Relative: sums of float64 are off by some units in the last place.
+# Relative rounding error of sums in float64.
 _ROUNDING = 16 * np.finfo(np.float64).eps
 _PENDING = 1 << 20
 
 
 class ValueCounter:
-    """Counts ids, exactly up to `limit` distinct integers and as many texts.
+    """Counter of ids, exact up to `limit` distinct integers and as many texts.
 
-    Beyond that, the rarer half of the values is dropped (frequent values are kept, and their counts
-    are exact since they were last added): memory stays bounded, whatever the data.
+    Beyond that, the rarer half of the values is dropped (frequent values are kept, with exact
+    counts since they were last added), so that memory is limited for any data.
 
     Args:
-        limit: Integer. Distinct values held at once. Defaults to 16,777,216.
+        limit: Integer. Maximum number of distinct values. Defaults to 16,777,216.
     """
 
     def __init__(self, limit: int = 1 << 24) -> None:
@@ -33,15 +33,15 @@ class ValueCounter:
     def add(
         self, values: pa.Array, location: SourceLocation, times: np.ndarray | None = None
     ) -> None:
-        """Counts values, missing ones apart.
+        """Counts the values that are not missing.
 
         Args:
             values: Arrow array of ids, see `as_keys`.
             location: `SourceLocation` of the values.
-            times: Integer array: how often each value counts. Defaults to `None`: once.
+            times: Integer array of the count of each value. Defaults to `None`: 1.
 
         Raises:
-            UserError: The values are no ids.
+            UserError: If the values are not ids.
         """
         keys = as_keys(values, location)
         if not len(keys) or keys.null_count == len(keys):
@@ -54,15 +54,16 @@ class ValueCounter:
         counted.add(distinct, counts)
 
     def most_frequent(self, min_count: int = 1, max_size: int | None = None) -> list:
-        """Returns the values by falling count, and among equal counts by rising value.
+        """Returns the values by descending count, and for equal counts by ascending value.
 
-        They are integers and rise as numbers where all came as integers; otherwise they are texts.
+        They are integers in numerical order if all were given as integers; otherwise they are
+        texts.
         """
         counted = self._texts
         if not self._texts.num_values:
             counted = self._integers
         elif self._integers.num_values:
-            # An integer and its text are one value.
+            # An integer and its text are the same value.
             counted = _Counts(pa.string(), 2 * self._limit)
             for part in (self._integers.table(), self._texts.table()):
                 counted.add(part["value"].cast(pa.string()), part["count"])
@@ -82,7 +83,7 @@ class _Counts:
 
     @property
     def num_values(self):
-        """Number of values, those counted twice in parts that are not merged yet."""
+        """Number of values; parts that have not been merged may count a value twice."""
         return self._rows
 
     def add(self, distinct, counts):
@@ -130,19 +131,19 @@ def _count_plain(keys, times):
 
 
 def is_constant(low: float, high: float) -> bool:
-    """Returns whether the range of numbers is no wider than their rounding."""
+    """Returns whether the range of numbers is within rounding errors."""
     return high - low <= _ROUNDING * max(abs(low), abs(high))
 
 
 class NumberSummary:
-    """Summarizes a stream of numbers.
+    """Statistics of a stream of numbers.
 
     Mean and deviation are merged chunk by chunk (Chan, Golub, LeVeque 1983). Quantiles come from
     the `sample_size` numbers with the smallest hash of (seed, position): a uniform sample without
-    replacement that depends on the data and the seed alone, exact where all numbers fit in; else
-    a quantile's rank is off by about `0.5 / sqrt(sample_size)`, 0.14 % at the default. A deviation
-    that is no more than the rounding of the numbers is given as 0, so that a constant column has
-    none.
+    replacement that depends on the data and the seed only. They are exact if the sample has all
+    numbers; otherwise the rank of a quantile has an error of about `0.5 / sqrt(sample_size)`,
+    0.14 % by default. A deviation within the rounding error of the numbers is 0, as for constant
+    columns.
 
     Args:
         seed: Integer. Defaults to `0`.
@@ -168,7 +169,7 @@ class NumberSummary:
         self._bar = np.uint64(0xFFFFFFFFFFFFFFFF)
 
     def add(self, numbers: np.ndarray) -> None:
-        """Takes in finite float64 numbers."""
+        """Adds finite float64 numbers."""
         if not len(numbers):
             return
         mean = float(numbers.mean())
@@ -189,11 +190,11 @@ class NumberSummary:
         self.count = total
 
     def figures(self, quantiles: int | None = None) -> dict:
-        """Returns `mean`, `std` (of the whole), `min`, `max`, `count`, and `quantiles`.
+        """Returns `mean`, `std` (of the population), `min`, `max`, `count`, and `quantiles`.
 
         Args:
-            quantiles: Integer `n` or `None`: the `n - 1` boundaries of `n` equally full buckets.
-                Defaults to `None`: none.
+            quantiles: Integer `n`, for the `n - 1` boundaries of `n` buckets of equal size.
+                Defaults to `None`: no quantiles.
         """
         std = math.sqrt(max(self._squares / self.count, 0.0))
         if is_constant(self._low, self._high) or std <= _ROUNDING * self._largest:

@@ -1,4 +1,4 @@
-"""Learning of vocabularies and statistics, in one pass over training data and bounded memory."""
+"""Learning of vocabularies and statistics in one pass over training data."""
 
 import dataclasses
 import os
@@ -20,23 +20,23 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.assets import Assets
 
-_LARGEST = 1e150  # the squares of which a deviation is the mean are finite
+_LARGEST = 1e150  # so that the squared deviations are finite
 
 
 def is_learned(spec: FeatureSpec) -> bool:
-    """Returns whether `spec.assets` holds all vocabularies and statistics that the spec needs."""
+    """Returns whether `spec.assets` has all vocabularies and statistics of the spec."""
     return not _wanted(spec)
 
 
 def find_learned(spec: FeatureSpec, files: str | os.PathLike | Sequence[str | os.PathLike]) -> None:
-    """Fills `spec.assets` from learned files beside the data, like the first step of `learn`.
+    """Reads learned files in the folder of the data into `spec.assets`, as `learn` does first.
 
     Args:
         spec: `FeatureSpec`.
         files: Glob, path, or list of them.
 
     Raises:
-        UserError: No file matches, or a learned file is broken.
+        UserError: If no file matches, or a learned file is damaged.
     """
     paths = match_files(files)
     _reuse(spec, os.path.dirname(paths[0]), paths)
@@ -51,23 +51,23 @@ def learn(
 ) -> None:
     """Learns the missing vocabularies and statistics of a spec into `spec.assets`.
 
-    If the folder of the files has `vocabularies/` and `statistics.json`, learned under the same
-    rules and not older than the data, they are read; otherwise one pass over the files is made. A
-    value is counted as often as training reads it: once for each row with it, and once for each
-    history that keeps its event. Columns that share a vocabulary are counted together. An event by
-    reference is counted if it precedes a row of these files, as often as rows keep it: events of
-    later rows are not counted, and both forms of a history give the same vocabulary. Statistics of
-    a feature come from its own column.
+    If the folder of the files has `vocabularies/` and `statistics.json` that were learned by the
+    same rules and are not older than the data, they are read; otherwise, the files are read once. A
+    value is counted as often as training reads it: once for each row, and once for each history
+    that contains its event. Columns with a shared vocabulary are counted together. An event by
+    reference is counted once for each row of these files whose history contains it, so that later
+    events are not counted, and both forms of a history have the same vocabulary. Statistics of a
+    feature are those of its column.
 
     Args:
         spec: `FeatureSpec`.
-        files: Glob, path, or list of them: the training data.
-        seed: Integer or `None`. Seed of the sample behind quantiles. Defaults to `None`: 0.
-        limit: Integer or `None`. Only the first rows are read. Defaults to `None`.
-        reuse: Boolean. Whether learned files beside the data are used. Defaults to `True`.
+        files: Glob, path, or list of them. The training data.
+        seed: Integer or `None`. Seed of the sample for quantiles. Defaults to `None`: 0.
+        limit: Integer or `None`. Number of rows to read, from the first. Defaults to `None`: all.
+        reuse: Boolean. Whether to use learned files in the folder of the data. Defaults to `True`.
 
     Raises:
-        UserError: The data do not fit the spec, or there is nothing to learn from.
+        UserError: If the data do not match the spec, or have no values to learn from.
     """
     folder = os.path.dirname(match_files(files)[0])
     if reuse and limit is None:
@@ -107,7 +107,7 @@ def learn(
 
 @dataclasses.dataclass
 class _Learner:
-    """A column of a feature or field that a vocabulary or statistics are learned from."""
+    """A column from which a vocabulary or statistics are learned."""
 
     spec: object
     column: object
@@ -166,13 +166,13 @@ class _Learner:
 
 
 class _ReadEvents:
-    """Counts how often rows keep each event of a history by reference, then reads those events."""
+    """Counts the rows of each event of a history by reference, then reads these events."""
 
     def __init__(self, sequence, folder):
         self.sequence = sequence
         self.file = EventFile.of(sequence, folder)
         self.columns = (sequence.events.user, sequence.events.count)
-        # Changes of the number of rows that keep an event: their running sum is the number.
+        # Differences of the number of rows of each event; their running sum is the number.
         size = self.file.num_events + 1
         with tempfile.TemporaryFile() as scratch:
             scratch.truncate(size * 4)
@@ -211,7 +211,7 @@ class _ReadEvents:
 
 
 def _sources(spec, wanted):
-    """Yields each column that a wanted key is learned from, with its sequence or `None`."""
+    """Yields the columns from which keys are learned, with their sequence or `None`."""
     columns = [(column, None) for column in spec.features]
     for sequence in spec.sequences:
         columns += [(spec.resolved_field(sequence, field), sequence) for field in sequence.fields]
@@ -226,7 +226,7 @@ def _sources(spec, wanted):
 
 
 def _wanted(spec) -> set:
-    """Returns (part, key) of all that is still to be learned."""
+    """Returns (part, key) of missing vocabularies and statistics."""
     wanted = set()
     for column in spec.features_and_fields():
         if column.lookup is not None and column.lookup.learn is not None:
@@ -266,7 +266,7 @@ def _note(name):
 
 
 def _rules(spec) -> dict:
-    """Returns, for each (part, key), all that decides what is learned, as plain data."""
+    """Returns the rules of learning for each (part, key), as plain data."""
     rules: dict[tuple[str, str], dict] = {}
     for column, sequence in _sources(spec, _all_keys(spec)):
         learner = _Learner(spec, column, sequence)
@@ -301,10 +301,10 @@ def _plain_rule(column):
 
 
 def _reuse(spec, folder, files):
-    """Takes over learned files beside the data whose rules are the spec's."""
+    """Reads learned files in the folder of the data that were learned by the rules of the spec."""
     path = os.path.join(folder, "statistics.json")
     read = [*files, *(os.path.join(folder, s.events.file) for s in spec.sequences if s.events)]
-    # Older than the data, they were learned from something else.
+    # Files older than the data were learned from other data.
     if not os.path.exists(path) or any(
         os.path.exists(file) and os.path.getmtime(file) > os.path.getmtime(path) for file in read
     ):

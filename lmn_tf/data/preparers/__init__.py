@@ -1,4 +1,4 @@
-"""Preparers: publishers' files in, rows for training, validation and test out."""
+"""Preparers of public data sets: files of publishers to rows for training, validation and test."""
 
 from lmn_tf.lazy_exports import lazy_exports
 

@@ -11,14 +11,14 @@ class Column:
     """One typed column of a publisher's file.
 
     Args:
-        name: String. Its name in the table.
-        type: String. An SQL type, or `""` to keep the file's own. Defaults to `"VARCHAR"`.
-        source: string or int, its header or its index from 0; a tuple of headers of which the
-            first present counts; in JSON a key, or a path that starts with `$`. Defaults to `None`,
-            the name where the file has a header, else the index in the list of columns.
-        required: Boolean. Whether an empty cell is malformed. Defaults to `True`.
-        parse: String. An SQL expression of `{}`, the cell, or None for a cast. Defaults to `None`.
-        rule: String. An SQL condition of the typed column that must hold. Defaults to `None`.
+        name: String. Name in the table.
+        type: String. SQL type, or `""` for the type of the file. Defaults to `"VARCHAR"`.
+        source: String or integer. Header or index from 0; a tuple of headers, of which the first
+            present one is used; in JSON a key, or a path that starts with `$`. Defaults to `None`:
+            the name if the file has a header, otherwise the index in the list of columns.
+        required: Boolean. Whether empty cells are malformed. Defaults to `True`.
+        parse: String. SQL expression of the cell `{}`, or `None` for a cast. Defaults to `None`.
+        rule: String. SQL condition that the typed column must satisfy. Defaults to `None`.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Column:
     rule: str | None = None
 
     def expression(self, cell: str) -> str:
-        """SQL of the typed value, NULL where it cannot be read."""
+        """SQL of the typed value, NULL if it cannot be read."""
         if self.parse is not None:
             return self.parse.replace("{}", cell)
         if self.type == "VARCHAR":
@@ -37,7 +37,7 @@ class Column:
         return f"TRY_CAST({cell} AS {self.type})" if self.type else cell
 
     def problem(self, cell: str) -> str:
-        """SQL `WHEN ... THEN ...` clauses that say what is wrong with the cell."""
+        """SQL `WHEN ... THEN ...` clauses with the problem of a cell."""
         name, shown = quoted(self.name), f"coalesce(CAST({cell} AS VARCHAR), 'nothing')"
         nothing = "('', 'nan')" if self.type == "DOUBLE" else "('')"
         filled = f" AND lower(coalesce(CAST({cell} AS VARCHAR), '')) NOT IN {nothing}"
@@ -56,7 +56,7 @@ class Column:
         return f"a readable {self.type or 'value'}"
 
     def _message(self, rule):
-        """A message calls a column that is ours, `_user`, what the user's file calls it."""
+        """Name of the column in messages: that of the file, for columns such as `_user`."""
         title = self.name
         if title.startswith("_") and isinstance(self.headers[0], str):
             title = self.headers[0]
@@ -64,7 +64,7 @@ class Column:
 
     @property
     def headers(self) -> tuple[str, ...]:
-        """What may name the column in a file's header."""
+        """Possible names of the column in the header of a file."""
         source = self.name if self.source is None else self.source
         return source if isinstance(source, tuple) else (source,)
 

@@ -17,10 +17,10 @@ class Engine:
     """A DuckDB database in a work folder, with bounded memory, that runs named steps.
 
     Args:
-        folder: path of the work folder; the database and what spills live there.
-        memory_limit: String. What DuckDB may hold in memory. Defaults to `"1GB"`.
-        threads: Integer. Threads of DuckDB. Defaults to `2`.
-        on_step: function called with the name of each step before it runs, or None. Defaults to
+        folder: Path of the work folder for the database and spilled data.
+        memory_limit: String. Memory limit of DuckDB. Defaults to `"1GB"`.
+        threads: Integer. Number of threads of DuckDB. Defaults to `2`.
+        on_step: Function that is called with the name of each step before it runs. Defaults to
             `None`.
 
     Example:
@@ -73,7 +73,7 @@ class Engine:
         self.connection.close()
 
     def run(self, step: Step) -> None:
-        """Makes the table of one step."""
+        """Creates the table of one step."""
         if self.on_step is not None:
             self.on_step(step.name)
         started = time.perf_counter()
@@ -81,20 +81,20 @@ class Engine:
         self.seconds[step.name] = time.perf_counter() - started
 
     def table(self, name: str, sql: str) -> None:
-        """Makes the table `name` from a query."""
+        """Creates the table `name` from a query."""
         self.run(Step(name, sql))
 
     def drop(self, *names: str) -> None:
-        """Drops tables that no later step reads, so that the database file can reuse their room."""
+        """Drops tables that no later step reads, for reuse of their space in the database file."""
         for name in names:
             self.connection.execute(f"DROP TABLE IF EXISTS {quoted(name)}")
 
     def has(self, name: str) -> bool:
-        """Whether a table of that name was made."""
+        """Whether a table of that name exists."""
         return name in {row[0] for row in self.rows("SELECT table_name FROM duckdb_tables()")}
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """Names of a table's columns, in order."""
+        """Names of the columns of a table, in order."""
         return tuple(row[0] for row in self.rows(f"DESCRIBE {quoted(name)}"))
 
     def rows(self, sql: str) -> list[tuple]:
@@ -102,7 +102,7 @@ class Engine:
         return self.connection.execute(sql).fetchall()
 
     def value(self, sql: str) -> Any:
-        """The single value of a one-row, one-column result."""
+        """The single value of a result with one row and one column."""
         return self.rows(sql)[0][0]
 
     def batches(self, sql: str, rows: int = 65_536) -> pa.RecordBatchReader:

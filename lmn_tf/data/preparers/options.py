@@ -1,4 +1,4 @@
-"""The options that all preparers share."""
+"""Options of all preparers."""
 
 import dataclasses
 from decimal import Decimal
@@ -14,25 +14,26 @@ CHOICES = {
 
 @dataclasses.dataclass(frozen=True)
 class PrepareOptions:
-    """How a log is turned into training rows.
+    """Options of the conversion of a log to training rows.
 
     Args:
         history: String. `"events"` (rows point into a sorted file of events) or `"inline"`
             (rows carry list columns). Defaults to `"events"`.
-        max_history: Integer. Longest inline history, newest kept. Defaults to `200`.
+        max_history: Integer. Length of the longest inline history; the newest events are kept.
+            Defaults to `200`.
         min_history: Integer. Rows with fewer earlier events are dropped. Defaults to `0`.
         negatives: String. `"uniform"` over items or `"popularity"` (by training interactions).
             Defaults to `"uniform"`.
-        negatives_per_positive: Integer. Sampled negatives of one positive. Defaults to `1`.
+        negatives_per_positive: Integer. Number of sampled negatives per positive. Defaults to `1`.
         split: String. `"time"` (global cut points), `"position"` (the last events of each user) or
-            `"auto"` (time where the log has timestamps). Defaults to `"auto"`.
+            `"auto"` (time if the log has timestamps). Defaults to `"auto"`.
         valid_share: Float. Share of rows for validation. Defaults to `0.1`.
         test_share: Float. Share of rows for the test. Defaults to `0.1`.
-        seed: Integer. Of the sampled negatives and of the row order. Defaults to `1`.
-        max_malformed: Float. Largest share of unreadable rows in one file set. Defaults to `0.01`.
-        rows_per_file: Integer. Rows of one Parquet shard. Defaults to `1000000`.
-        memory_limit: String. What the SQL engine may hold in memory. Defaults to `"1GB"`.
-        threads: Integer. Threads of the SQL engine. Defaults to `2`.
+        seed: Integer. Seed of sampled negatives and of the order of rows. Defaults to `1`.
+        max_malformed: Float. Maximum share of malformed rows of one table. Defaults to `0.01`.
+        rows_per_file: Integer. Number of rows per Parquet file. Defaults to `1000000`.
+        memory_limit: String. Memory limit of the SQL engine. Defaults to `"1GB"`.
+        threads: Integer. Number of threads of the SQL engine. Defaults to `2`.
 
     Example:
 
@@ -76,5 +77,5 @@ class PrepareOptions:
 
     @property
     def train_share(self) -> Decimal:
-        """Share of rows to train on, an exact decimal."""
+        """Share of training rows, an exact decimal."""
         return 1 - Decimal(str(self.valid_share)) - Decimal(str(self.test_share))

@@ -1,17 +1,17 @@
-"""The relational plan shared by all preparers: named steps of portable SQL.
+"""Relational plan of all preparers: named steps of portable SQL.
 
-A preparer reads its publisher's files into canonical tables and declares a `Plan`; `plan_steps`
-turns the two into steps, each the body of one `CREATE TABLE ... AS`. Nothing here runs SQL, so
-another engine can execute the same steps.
+A preparer reads the files of a publisher into canonical tables and declares a `Plan`. `plan_steps`
+returns the steps for both, each the body of one `CREATE TABLE ... AS`. This module does not run
+SQL, so that other engines can execute the same steps.
 
 Canonical tables (columns that start with `_` belong to the plan):
 
 - `events(_user, _item, _time, _label, _seq, ...)`: the log. `_time` orders a user's events (seconds
   since 1970, or a position); `_label` is 0, 1 or NULL (an event that is history only); `_seq`
   breaks ties of `_time` by the order of the publisher's files, never what a row may see.
-- `items(_item, ...)`, `users(_user, ...)`: attributes, one row a key, with `_seq` (optional).
-- `requests(_user, _history, _item, _time, _label, _count, _seq, ...)`: instead of rows made from
-  events, where the publisher gives impressions; `_history` names a `_user` of `events`.
+- `items(_item, ...)`, `users(_user, ...)`: attributes, one row per key, with `_seq` (optional).
+- `requests(_user, _history, _item, _time, _label, _count, _seq, ...)`: rows of impressions, if the
+  publisher has them, instead of rows from events; `_history` is a `_user` of `events`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lmn_tf.data.preparers.options import PrepareOptions
 
 SPLITS = ("train", "valid", "test")
-_ROUNDS = ((1, 1), (8, 8), (64, 256))  # draws of a round: times the wanted number, plus
+_ROUNDS = ((1, 1), (8, 8), (64, 256))  # draws per round: factor of the number, constant
 
 
 def quoted(name: str) -> str:
@@ -44,7 +44,7 @@ def seeded_hash(seed: int, purpose: str, *columns: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One named table and the query that makes it."""
+    """A named table and its query."""
 
     name: str
     sql: str
@@ -52,7 +52,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a preparer declares about its canonical tables.
+    """Declaration of the canonical tables of a preparer.
 
     Args:
         dataset: String. Name of the data set and of its feature spec.
@@ -62,15 +62,15 @@ class Plan:
         time: String. Name of the order column in rows and history.
         ordered_by: String. `"time"` or `"position"`.
         sampled: Boolean. Whether events are positives that need sampled negatives.
-        requests: Boolean. Whether the `requests` table gives the rows. Defaults to `False`.
+        requests: Boolean. Whether rows are those of the `requests` table. Defaults to `False`.
         context: tuple of strings, columns of an event known at its request. Defaults to `()`.
-        history: tuple of strings, columns of `events` or `items` seen in histories, besides item
+        history: tuple of strings, columns of `events` or `items` in histories, in addition to item
             and order. Defaults to `()`.
         user_columns: tuple of strings, columns of `users` copied to rows. Defaults to `()`.
         item_columns: tuple of strings, columns of `items` copied to rows. Defaults to `()`.
-        history_time: Boolean. Whether events carry the order column. Defaults to `True`.
-        history_key: string or None, name of the column that names the owner of a history.
-            Defaults to `None`, the user column.
+        history_time: Boolean. Whether events have the order column. Defaults to `True`.
+        history_key: string or None, column with the user of a history. Defaults to `None`, the
+            user column.
         notes: tuple of strings, sentences for the report. Defaults to `()`.
     """
 
@@ -92,7 +92,7 @@ class Plan:
 
 
 def plan_steps(plan: Plan, options: PrepareOptions) -> list[Step]:
-    """Steps from canonical tables to `rows`, one row an example, split and numbered by user."""
+    """Steps from canonical tables to `rows`: one row per example, with split and number by user."""
     steps = [] if plan.requests else [Step("numbered", _numbered())]
     steps.append(Step("targets", _targets(plan, options)))
     steps += _split(plan, options)
@@ -104,12 +104,12 @@ def plan_steps(plan: Plan, options: PrepareOptions) -> list[Step]:
 
 
 def splits_by_time(plan: Plan, options: PrepareOptions) -> bool:
-    """Whether the splits are cut at global moments (else at positions of each user)."""
+    """Whether splits are at global times (otherwise at positions of each user)."""
     return options.split == "time" or (options.split == "auto" and plan.ordered_by == "time")
 
 
 def _numbered():
-    """Rank of an event among its user's, and how many are strictly earlier (ties see nothing)."""
+    """Rank of an event of its user, and the number of strictly earlier ones (without ties)."""
     return """
 SELECT *,
   row_number() OVER (PARTITION BY _user ORDER BY _time, _seq) - 1 AS _position,
@@ -155,10 +155,10 @@ FROM (
 
 
 def _negatives(options):
-    """The first N distinct items that the user never touched, in a seeded sequence of draws.
+    """The first N distinct items without events of the user, in a seeded sequence of draws.
 
-    Later rounds repeat the same draws and go further, for the positives that came out short: the
-    result is the one of the longest round, most of which is never computed.
+    Later rounds repeat and extend the draws for positives with too few negatives: the result is
+    that of the longest round, most of which is not computed.
     """
     wanted = options.negatives_per_positive
     steps = [
@@ -190,8 +190,8 @@ SELECT short_{index}.* FROM short_{index} LEFT JOIN (
 
 
 def _pool(options):
-    """Numbered items to draw from: a draw may only name an item known by the end of its split."""
-    if options.negatives == "popularity":  # a training interaction drawn at random names its item
+    """Numbered items to draw from: those known by the end of the split."""
+    if options.negatives == "popularity":  # the item of a random training interaction
         return """
 SELECT _item, row_number() OVER (ORDER BY _user, _position) - 1 AS _number
 FROM split WHERE _split = 0"""
@@ -245,7 +245,7 @@ FROM negatives JOIN split USING (_user, _position)"""
 
 
 def _ordered(plan, options, split):
-    """Rows of a split: by time where there is one, else in seeded order."""
+    """Rows of a split by time, or in seeded order without times."""
     shuffled = seeded_hash(options.seed, "order", "_user", "_position", "_item")
     order = f"_time, {shuffled}" if plan.ordered_by == "time" else shuffled
     return f"SELECT * FROM rows WHERE _split = {SPLITS.index(split)} ORDER BY {order}"

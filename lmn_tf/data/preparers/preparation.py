@@ -1,4 +1,4 @@
-"""Preparation of a dataset: publisher's files in, training files out, whole or not at all."""
+"""Preparation of a data set: training files from the files of a publisher."""
 
 import dataclasses
 import importlib
@@ -42,24 +42,25 @@ def prepare(
     on_step: Callable[[str], None] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Turns a publisher's files into rows for training, validation and test.
+    """Converts the files of a publisher to rows for training, validation and test.
 
     Args:
         dataset: String. A name of `DATASETS`.
-        input_dir: path of the folder with the publisher's files, or of one file.
-        output_dir: path of the folder to write; it appears whole or not at all.
-        spec: path of a feature spec whose vocabularies are learned, or None for the one shipped
-            for the data set. Defaults to `None`.
-        overwrite: Boolean. Whether a folder prepared earlier may be replaced. Defaults to `False`.
-        on_step: function called with the name of each step, or None. Defaults to `None`.
-        **options: fields of `PrepareOptions` and the data set's own options.
+        input_dir: Path of the folder with the files of the publisher, or of one file.
+        output_dir: Path of the folder to write, which is created completely or not at all.
+        spec: Path of a feature spec whose vocabularies are learned. Defaults to `None`: the one
+            for the data set in `feature_specs`.
+        overwrite: Boolean. Whether an existing prepared folder may be replaced. Defaults to
+            `False`.
+        on_step: Function that is called with the name of each step. Defaults to `None`.
+        **options: Fields of `PrepareOptions`, and options of the data set.
 
     Returns:
         The report, a dictionary.
 
     Raises:
-        UserError: for an unknown data set or option, missing files, too many malformed rows, or an
-            output folder that is in the way.
+        UserError: For an unknown data set or option, missing files, too many malformed rows, or an
+            existing output folder.
     """
     read, own_options = _preparer(dataset)
     options, own_options = _split_options(dataset, own_options, options)
@@ -128,7 +129,7 @@ def _split_options(dataset, own_options, options):
 
 
 def _unique_keys(engine, sources):
-    """Keeps the first row of an attribute table's key, and counts the others."""
+    """Keeps the first row for each key of an attribute table, and counts the others."""
     for table, key in (("users", "_user"), ("items", "_item")):
         if not engine.has(table):
             continue

@@ -28,7 +28,7 @@ _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
 def shipped_spec(name: str) -> pathlib.Path | None:
-    """Path of `feature_specs/NAME.yaml` in the current folder or beside the package, or None."""
+    """Path of `feature_specs/NAME.yaml` in the current folder or next to the package, or None."""
     for root in (pathlib.Path.cwd(), pathlib.Path(__file__).resolve().parents[3]):
         path = root / "feature_specs" / f"{name}.yaml"
         if path.is_file():
@@ -39,18 +39,18 @@ def shipped_spec(name: str) -> pathlib.Path | None:
 def learn_vocabularies(
     folder: pathlib.Path, spec_path: str | os.PathLike | None, dataset: str
 ) -> str:
-    """Learns the vocabularies and statistics of a feature spec from the written train rows.
+    """Learns the vocabularies and statistics of a feature spec from the training rows.
 
     Args:
-        folder: path of the prepared files.
-        spec_path: path of the feature spec the user named, or None for the shipped one.
-        dataset: String. Name of the shipped spec.
+        folder: Path of the prepared files.
+        spec_path: Path of a given feature spec, or `None` for that of the data set.
+        dataset: String. Name of the spec of the data set.
 
     Returns:
         A sentence for the report.
 
     Raises:
-        UserError: if a spec the user named asks for a column that was not written.
+        UserError: If a given spec has a column that was not written.
     """
     path = spec_path or shipped_spec(dataset)
     if path is None:
@@ -71,7 +71,7 @@ def learn_vocabularies(
 
 
 def missing_column(spec: FeatureSpec, folder: pathlib.Path) -> str | None:
-    """A sentence about the first column that the spec reads and the files lack, or None."""
+    """A sentence about the first column of the spec that is missing in the files, or None."""
     rows = pyarrow.parquet.read_schema(next(folder.glob("train-*.parquet"))).names
     asked = [(column, rows, "the rows") for column in spec.columns()]
     for sequence in spec.sequences:
@@ -97,7 +97,7 @@ def build_report(
     dataset_options: dict[str, Any],
     events: int,
 ) -> dict[str, Any]:
-    """The report as a dictionary; says nothing that differs between two equal runs."""
+    """The report as a dictionary, equal for equal runs."""
     report = {
         "dataset": plan.dataset,
         "files": [{"name": name, "bytes": size} for name, size in sorted(sources.files.items())],
@@ -131,7 +131,7 @@ def write_report(report: dict[str, Any], folder: pathlib.Path) -> None:
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """The report for people.
+    """The report as Markdown.
 
     Example:
 
@@ -237,7 +237,7 @@ def _plain(value):
 
 
 def missing_attributes(engine: Engine, plan: Plan) -> dict[str, int]:
-    """Rows by table of attributes (`users`, `items`) that does not name them."""
+    """Number of rows without attributes, by table (`users`, `items`)."""
     missing = {}
     for table, key, used in (
         ("users", "_user", plan.user_columns),

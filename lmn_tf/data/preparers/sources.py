@@ -1,4 +1,4 @@
-"""Publishers' files as typed tables, with an account of every row that is left out."""
+"""Files of publishers as typed tables, with counts of all rows that are left out."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.yaml.plain_file import other_than_file
 
 _SAMPLE = 20
-_FILE_STEP = 1 << 40  # `_seq` of a row: file number times this, plus the line
+_FILE_STEP = 1 << 40  # `_seq` of a row: file number times this, plus the line number
 
 
 class Sources:
-    """The publisher's files: finds them, reads them, and counts what is left out.
+    """The files of a publisher, with counts of the rows that are left out.
 
     Args:
-        engine: an `Engine`.
-        folder: path of the folder of the publisher's files, or of the one file.
-        max_malformed: Float. Largest share of malformed rows of one table. Defaults to `0.01`.
+        engine: An `Engine`.
+        folder: Path of the folder of the files, or of one file.
+        max_malformed: Float. Maximum share of malformed rows of one table. Defaults to `0.01`.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Sources:
             )
 
     def find(self, *patterns: str, required: bool = True) -> list[pathlib.Path]:
-        """Files that match the first pattern with any, compressed or not, sorted by name."""
+        """Files of the first pattern that matches any, compressed or not, sorted by name."""
         endings = ("", *text_files.OPENERS)
         for pattern in patterns:
             found = {f for end in endings for f in self._matches(pattern + end)}
@@ -69,7 +69,7 @@ class Sources:
         )
 
     def _matches(self, pattern):
-        """Files that a pattern names, in capitals or not; the input itself where it is a file."""
+        """Files that match a pattern in any case; the input itself if it is a file."""
         names = self.input.iterdir() if self.input.is_dir() else [self.input]
         paths = {p for p in names if fnmatch.fnmatchcase(p.name.lower(), pattern.lower())}
         return paths | set(self.input.glob(pattern) if self.input.is_dir() else ())
@@ -84,7 +84,7 @@ class Sources:
         header: bool = False,
         width: int | None = None,
     ) -> None:
-        """Reads lines whose cells are cut at `separator`, without quotes, into `table`."""
+        """Reads lines with cells between `separator`, without quotes, into `table`."""
         for index, path in enumerate(paths):
             names = text_files.header_of(path, separator, encoding) if header else None
             query = f"SELECT *, string_split(_text, {text(separator)}) AS _cells FROM lines"
@@ -118,7 +118,7 @@ class Sources:
         columns: Sequence[Column],
         batches: Callable[..., Iterator[pa.RecordBatch]] = text_files.line_batches,
     ) -> None:
-        """Reads one JSON object a line into `table`."""
+        """Reads one JSON object per line into `table`."""
         for index, path in enumerate(paths):
             query = (
                 "SELECT *, CASE WHEN json_valid(_text) THEN CAST(_text AS JSON) END AS _json "
@@ -131,9 +131,9 @@ class Sources:
         self._settle(table)
 
     def parquet(self, table: str, paths: Sequence[pathlib.Path], columns: Sequence[Column]) -> None:
-        """Reads Parquet files into `table`; the line of a row is its number from 1.
+        """Reads Parquet files into `table`; the line of a row is its number, from 1.
 
-        A column that keeps the file's own type becomes text where the files differ in it.
+        A column with the type of the file becomes text if the types of files differ.
         """
         cells_of_files = [self._parquet_cells(path, columns) for path in paths]
         mixed = [
@@ -152,13 +152,13 @@ class Sources:
     def _parquet_cells(self, path, columns):
         """SQL and type of each column's cell."""
         described = self._execute(path, f"DESCRIBE SELECT * FROM {_parquet(path)}")
-        # The engine gives the second of two columns of one name another name.
+        # The engine renames the second of two columns of the same name.
         given = pyarrow.parquet.read_schema(path).names
         indices = [_index_of(path, column, 0, given) for column in columns]
         return [(quoted(described[index][0]), described[index][1]) for index in indices]
 
     def batches(self, table: str, path: pathlib.Path, batches: Iterator[pa.RecordBatch]) -> None:
-        """Loads the record batches of a preparer's own generator as they are."""
+        """Loads record batches of a generator without changes."""
         self._stream(path, batches, f"CREATE OR REPLACE TABLE {quoted(table)} AS FROM lines")
         self.files[path.name] = path.stat().st_size
 
@@ -177,7 +177,7 @@ class Sources:
     def malformed(
         self, table: str, paths: Sequence[pathlib.Path], found: tuple[int, list[tuple]], total: int
     ) -> None:
-        """Notes malformed rows `(seq, problem, text)` of a table and refuses too many of them."""
+        """Counts malformed rows `(seq, problem, text)` of a table; too many are an error."""
         count, sample = found
         shown = [
             {
@@ -199,7 +199,7 @@ class Sources:
             )
 
     def _load(self, table, index, path, columns, cells, query, wrong, batches):
-        """Appends the typed rows of one file; malformed ones carry `_problem` and their text."""
+        """Appends the typed rows of one file; malformed ones have `_problem` and their text."""
         raw = ", ".join(f"{cell} AS _raw_{i}" for i, cell in enumerate(cells))
         raw_names = [f"_raw_{i}" for i in range(len(columns))]
         typed = ",\n  ".join(
@@ -247,7 +247,7 @@ FROM (
             self.engine.connection.unregister("lines")
 
     def _remembered(self, batches):
-        """Keeps a user's mistake found while streaming: the engine hides it in its own error."""
+        """Stores a `UserError` raised while streaming, which the engine would wrap."""
         try:
             yield from batches
         except UserError as error:
@@ -267,7 +267,7 @@ FROM (
             raise
 
     def _settle(self, table):
-        """Counts the rows of a table and takes the malformed ones out."""
+        """Counts the rows of a table and removes malformed ones."""
         name, run = quoted(table), self.engine.connection.execute
         total = self.engine.value(f"SELECT count(*) FROM {name}")
         bad = self.engine.value(f"SELECT count(*) FROM {name} WHERE _problem IS NOT NULL")
@@ -291,7 +291,7 @@ def _parquet(path):
 
 
 def _cell_text(cell, kind):
-    """SQL of a value's text; that of a whole float is its integer's."""
+    """SQL of the text of a value; whole floats have the text of the integer."""
     plain = f"CAST({cell} AS VARCHAR)"
     if kind not in ("DOUBLE", "FLOAT"):
         return plain
@@ -301,7 +301,7 @@ def _cell_text(cell, kind):
 
 
 def _cells(path, columns, names, width, wrong):
-    """SQL of each column's cell, and of what is wrong with a line's number of cells."""
+    """SQL of the cell of each column, and of the problem of a wrong number of cells."""
     width = len(names) if names is not None else (width or len(columns))
     indices = [_index_of(path, column, index, names) for index, column in enumerate(columns)]
     message = text(f"a line must have {width} cells. Received: ")
@@ -310,7 +310,7 @@ def _cells(path, columns, names, width, wrong):
 
 
 def _index_of(path, column, index, names):
-    """Index of a column among a file's cells."""
+    """Index of a column among the cells of a file."""
     if isinstance(column.source, int):
         return column.source
     if names is None:

@@ -1,4 +1,4 @@
-"""Table operations that several preparers share."""
+"""Table operations of several preparers."""
 
 from collections.abc import Collection, Sequence
 
@@ -19,7 +19,7 @@ def merge_repeats(sources: Sources) -> None:
 
 
 def first_of_item(engine: Engine, columns: Sequence[str]) -> None:
-    """Makes `items` from events: each attribute as the item's first event, in time, gives it."""
+    """Creates `items` from events, with the attributes of the first event of each item."""
     names = ", ".join(quoted(name) for name in columns)
     engine.table(
         "items",
@@ -35,16 +35,16 @@ SELECT _item, {names}, _seq FROM (
 def infer_types(
     engine: Engine, table: str, columns: Sequence[str], ids: Collection[str] = ()
 ) -> None:
-    """Turns text columns into integers, or else numbers, where no two values become one by that.
+    """Converts text columns to integers or numbers, if no two values become equal.
 
-    A text such as `007` is no integer: turned into 7 it could meet another value. Of numbers,
-    `1.10` and `1.1` may be two versions, and two integers past 2^53 may be one float.
+    A text such as `007` is not an integer: as 7 it could be equal to another value. As numbers, the
+    versions `1.10` and `1.1` would be equal, and so could two integers above 2^53.
 
     Args:
-        engine: an `Engine`.
+        engine: An `Engine`.
         table: String. Name of the table.
-        columns: sequence of strings, columns to look at.
-        ids: those of them that are ids: integers or text. Defaults to `()`.
+        columns: Sequence of strings. Names of columns.
+        ids: Names of columns of ids, which are integers or text. Defaults to `()`.
     """
     kinds = {row[0]: row[1] for row in engine.rows(f"DESCRIBE {quoted(table)}")}
     for column in columns:

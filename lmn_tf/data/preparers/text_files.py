@@ -30,7 +30,7 @@ def open_bytes(path: pathlib.Path) -> io.BufferedIOBase:
 def line_batches(
     path: pathlib.Path, encoding: str = "utf-8", skip: int = 0
 ) -> Iterator[pa.RecordBatch]:
-    """Record batches of `_line` (from 1) and `_text` (null where the bytes are not text)."""
+    """Record batches of `_line` (from 1) and `_text` (null if the bytes are not text)."""
     number = 1
     for block in _blocks(path):
         lines = _decoded(block, encoding)
@@ -45,7 +45,7 @@ def line_batches(
 
 
 def csv_batches(path: pathlib.Path, separator: str = ",") -> Iterator[pa.RecordBatch]:
-    """Record batches of the rows below the header: `_line` where one ends, unquoted `_cells`."""
+    """Record batches of the rows after the header: the last `_line` and unquoted `_cells`."""
     rows = itertools.islice(_csv_rows(path, separator), 1, None)
     kinds = pa.int64(), pa.list_(pa.string())
     while chunk := list(itertools.islice(rows, _BATCH_ROWS)):
@@ -66,7 +66,7 @@ def json_batches(path: pathlib.Path) -> Iterator[pa.RecordBatch]:
 def header_of(
     path: pathlib.Path, separator: str, encoding: str = "utf-8", quotes: bool = False
 ) -> list[str]:
-    """The cells of a file's first line."""
+    """The cells of the first line of a file."""
     if quotes:
         for _, cells in _csv_rows(path, separator, encoding):
             return cells

@@ -1,4 +1,4 @@
-"""Output of a plan's tables: Parquet shards of rows, and the events file or inline histories."""
+"""Output of the tables of a plan: Parquet files of rows, and events or inline histories."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EVENTS_FILE = "events.arrow"
 _INLINE_ROWS = 100_000  # rows of a shard with inline histories
-_INLINE_EVENTS = 2_000_000  # events gathered into lists at a time, which the engine cannot spill
+_INLINE_EVENTS = 2_000_000  # events collected into lists at a time, which the engine cannot spill
 
 
 def write_rows(
@@ -25,7 +25,7 @@ def write_rows(
 ) -> dict[str, int]:
     """Writes `SPLIT-NNNNN.parquet` for every split and returns `{split: rows}`.
 
-    The checksum of each file goes beside it.
+    Each file has a checksum file.
     """
     counts = {}
     longest = options.max_history if options.history == "inline" else None
@@ -45,9 +45,9 @@ def write_rows(
 
 
 def write_events(engine: Engine, plan: Plan, folder: pathlib.Path) -> int:
-    """Streams `events.arrow`, every user's events in order, and returns how many there are.
+    """Writes `events.arrow`, the events of all users in order, and returns their number.
 
-    Its checksum goes beside it.
+    It has a checksum file.
     """
     if engine.on_step is not None:
         engine.on_step(EVENTS_FILE)
@@ -69,7 +69,7 @@ def write_events(engine: Engine, plan: Plan, folder: pathlib.Path) -> int:
 
 
 def _gather(engine, plan, split, start, stop, longest):
-    """Makes `inline` from some rows, a bounded number of their events at a time."""
+    """Creates `inline` from some rows, with a limited number of events at a time."""
     step = max(1, _INLINE_EVENTS // longest)
     verb = "CREATE OR REPLACE TABLE inline AS"
     for first in range(start, max(stop, start + 1), step):
@@ -125,7 +125,7 @@ GROUP BY part._row"""
 
 
 def _history_fields(engine, plan):
-    """SQL of each published column of an event: of the event itself, else of its item."""
+    """SQL of each published column of an event: of the event, or of its item."""
     fields = {plan.item: "numbered._item"}
     if plan.history_time:
         fields[plan.time] = "numbered._time"

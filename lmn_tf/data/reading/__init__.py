@@ -1,1 +1,1 @@
-"""Readers of batches of encoded columns, in the order of an epoch."""
+"""Readers of batches of encoded columns."""

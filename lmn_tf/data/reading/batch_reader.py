@@ -1,4 +1,4 @@
-"""Batches of encoded rows as NumPy arrays, in a reproducible and resumable order."""
+"""Reader of batches of encoded rows as NumPy arrays, in a reproducible order."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,37 +16,36 @@ _READ_ROWS = 8_192
 
 
 class BatchReader:
-    """Streams batches from data files, encoded by a feature spec.
+    """Reader of batches from data files, encoded by a feature spec.
 
-    Rows are read in windows. Unshuffled, the rows keep the order of the files. Shuffled, an epoch
-    puts the units (Parquet row groups, CSV and TFRecord files) into an order drawn from (seed,
-    epoch), and each window of at least `shuffle_buffer` rows into one drawn from (seed, epoch,
-    window). So the batches of an epoch follow from the seed alone, wherever reading starts, and
-    whole units before the start are skipped undecoded. The next window is decoded in a background
-    thread. Memory holds two windows; data that fit into one window are decoded once.
+    Rows are read in windows. Without shuffling, they are in the order of the files. With shuffling,
+    the order of units (Parquet row groups, CSV and TFRecord files) in an epoch is drawn from (seed,
+    epoch), and that of each window of at least `shuffle_buffer` rows from (seed, epoch, window). So
+    the batches of an epoch depend on the seed only, for any start, and whole units before the start
+    are skipped without decoding. A background thread decodes the next window. Two windows are in
+    memory; data that fit into one window are decoded once.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies and statistics are learned.
+        spec: `FeatureSpec` with all vocabularies and statistics.
         files: Glob, path, or list of them.
-        batch_size: Integer. Rows of a batch. Defaults to `512`.
+        batch_size: Integer. Number of rows per batch. Defaults to `512`.
         shuffle: Boolean. Defaults to `False`.
         seed: Integer or `None`. Seed of the order. Defaults to `None`: 0.
-        shuffle_buffer: Integer. Rows that are shuffled at once. Defaults to `100_000`.
-        rows_per_group: Integer. How many consecutive rows of one user at most stay together, in
-            the order of the file, when rows are shuffled: groups are then shuffled instead. See
-            `make_dataset`. Defaults to `1`.
-        shard: Pair `(index, count)`: this reader's part of the rows. Units are dealt out where
-            there are as many as workers, else the rows of each unit are cut into `count` parts.
-            Over all shards every row comes exactly once. Defaults to `(0, 1)`.
-        drop_remainder: Boolean. Whether the last, smaller batch is left out. Defaults to `False`.
-        limit: Integer or `None`. Only the first rows are used. Defaults to `None`: all.
+        shuffle_buffer: Integer. Number of rows that are shuffled together. Defaults to `100_000`.
+        rows_per_group: Integer. Maximum number of consecutive rows of one user that stay together,
+            in the order of the file, when data are shuffled; see `make_dataset`. Defaults to `1`.
+        shard: Pair `(index, count)`. Part of the rows to read. Units are distributed if there are
+            at least `count`, otherwise the rows of each unit are split into `count` parts. Every
+            row is in exactly one shard. Defaults to `(0, 1)`.
+        drop_remainder: Boolean. Whether the last, smaller batch is dropped. Defaults to `False`.
+        limit: Integer or `None`. Number of rows to use, from the first. Defaults to `None`: all.
         labels: Boolean. Whether labels and row weights are read. Defaults to `True`.
-        histories: Boolean. Whether sequences are read; without them their columns and event files
-            need not exist. Defaults to `True`.
+        histories: Boolean. Whether sequences are read; otherwise their columns and event files need
+            not exist. Defaults to `True`.
 
     Raises:
-        UserError: No file matches, a file or a column is missing or broken, something is still to
-            be learned, or nothing tells users apart whose rows shall stay together.
+        UserError: If no file matches, if a file or column is missing or damaged, if a vocabulary or
+            statistic is missing, or if nothing identifies users with `rows_per_group`.
     """
 
     def __init__(
@@ -91,19 +90,19 @@ class BatchReader:
         }
         self._encoder = TableEncoder(spec, stores, labels, histories)
         window = shuffle_buffer if shuffle else _READ_ROWS
-        # Windows hold whole batches, so no batch needs rows of two windows.
+        # Windows consist of whole batches, so that no batch needs rows of two windows.
         self._window = max(-(-window // batch_size), 1) * batch_size
         self._order = UnitOrder(units, shuffle, seed or 0, self._window, shard, limit)
         self._kept: tuple | None = None
 
     @property
     def num_rows(self) -> int:
-        """Rows of an epoch, after `shard` and `limit`."""
+        """Number of rows of an epoch, after `shard` and `limit`."""
         return self._order.num_rows
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches of an epoch."""
         if self.drop_remainder:
             return self.num_rows // self.batch_size
         return -(-self.num_rows // self.batch_size)
@@ -112,7 +111,7 @@ class BatchReader:
         """Yields the batches of an epoch.
 
         Args:
-            epoch: Integer. Number of the epoch, which decides the order. Defaults to `0`.
+            epoch: Integer. Number of the epoch, which determines the order. Defaults to `0`.
             start_batch: Integer. Number of the first batch. Defaults to `0`.
 
         Yields:
@@ -129,7 +128,7 @@ class BatchReader:
             skip = 0
 
     def _check_users(self):
-        """Raises a `UserError` where nothing that is read tells users apart."""
+        """Raises a `UserError` if no column that is read identifies users."""
         by_reference = any(sequence.events is not None for sequence in self.sequences)
         users = any(feature.role == "user" for feature in self.spec.features)
         if not (by_reference or users or self.spec.group is not None):
@@ -140,7 +139,7 @@ class BatchReader:
             )
 
     def _windows(self, epoch, first):
-        """Yields blocks and the order of their rows, one block ahead of the reader."""
+        """Yields blocks and the order of their rows; the next block is read in advance."""
         if not self.num_rows:
             return
         if self._order.is_one_window:
@@ -183,7 +182,7 @@ class BatchReader:
 
 
 class _Window:
-    """Encoded rows that are shuffled together, and where those of each unit begin."""
+    """Encoded rows that are shuffled together, and the start of each unit in them."""
 
     def __init__(self):
         self.parts, self.unit_starts, self.rows = [], [], 0

@@ -1,4 +1,4 @@
-"""Checksums beside files, to detect damage before a file is read."""
+"""Checksum files, which detect damage before a file is read."""
 
 import functools
 import hashlib
@@ -12,13 +12,13 @@ _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 class FileState:
-    """The state of a file when its reading began: size, device and inode, time of last change.
+    """State of a file at the start of reading: size, device, inode and time of change.
 
     Args:
-        path: String. The file.
+        path: String. Path of the file.
 
     Raises:
-        UserError: The file does not exist.
+        UserError: If the file does not exist.
 
     Example:
 
@@ -51,10 +51,10 @@ class FileState:
 
 
 def write_checksum(path: str | os.PathLike) -> None:
-    """Writes the SHA-256 of a file beside it, as `sha256sum` does and checks (`-c`).
+    """Writes the SHA-256 of a file in the format of `sha256sum`, next to the file.
 
     Args:
-        path: The file; its checksum goes to `PATH.sha256`.
+        path: Path of the file; its checksum is written to `PATH.sha256`.
 
     Example:
 
@@ -72,11 +72,10 @@ def write_checksum(path: str | os.PathLike) -> None:
 def verify_checksum(path: str | os.PathLike) -> None:
     """Raises a `UserError` if a file does not match its checksum.
 
-    A file without a checksum beside it passes. A process hashes a file once, as long as the file is
-    not changed.
+    Files without a checksum file are accepted. A process hashes a file once, unless it changes.
 
     Args:
-        path: The file.
+        path: Path of the file.
     """
     path = os.fspath(path)
     if not os.path.isfile(path + SUFFIX):
@@ -105,9 +104,9 @@ def kept_digest(path: str | os.PathLike, size: int, *state: int) -> str:
     """Returns the SHA-256 of a file, cached in the process while the file is not changed.
 
     Args:
-        path: The file.
-        size: Integer. Its size.
-        *state: Its times of last change and its number on the disk.
+        path: Path of the file.
+        size: Integer. Size of the file.
+        *state: Times of change and inode of the file.
     """
     return file_digest(path)
 

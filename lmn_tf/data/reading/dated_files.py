@@ -13,15 +13,15 @@ def dated_files(train: str, days: Any) -> tuple[dict[str, list[str]], list[str]]
     """Finds the files of each day.
 
     Args:
-        train: Glob of the files of a day, with `{day}` in it.
+        train: Glob of the files of a day, which contains `{day}`.
         days: `Days` of a `PipelineData`.
 
     Returns:
-        A dictionary from day (`2024-01-31`) to its files, in order, and the days without any.
+        A dictionary from day (`2024-01-31`) to its files, in order, and the days without files.
 
     Raises:
-        UserError: When days have no files, unless `days.missing` is `"skip"`; when none has any,
-            or two share a file.
+        UserError: If days have no files and `days.missing` is not `"skip"`, if no day has files, or
+            if two days share a file.
     """
     files_of_days, missing, owner = {}, [], {}
     for day, pattern in days.paths(train).items():

@@ -1,4 +1,4 @@
-"""The Arrow file that holds the events of all users, each written once."""
+"""Arrow file of the events of all users."""
 
 import contextlib
 import os
@@ -20,19 +20,19 @@ _CHUNK_ROWS = 1 << 18
 
 
 class EventFile:
-    """Finds the events of a user in an Arrow IPC file sorted by user, then time.
+    """Arrow IPC file of events, sorted by user, then time.
 
-    The file is read rather than mapped: truncation of a mapped file would crash the process. One
-    record batch with the requested columns is in memory at a time. Data are validated, and the file
-    is compared with the checksum beside it if there is one.
+    The file is read instead of mapped, since truncation of a mapped file would crash the process.
+    One record batch with the requested columns is in memory at a time. Data are validated, and the
+    file is compared with its checksum file if there is one.
 
     Args:
-        path: String. The file.
-        user: String. Its column with the user.
+        path: String. Path of the file.
+        user: String. Name of the column of users.
 
     Raises:
-        UserError: The file is missing, damaged or changed while it is read, or a user's events are
-            not together.
+        UserError: If the file is missing, damaged or changed while it is read, or if the events of
+            a user are not together.
     """
 
     def __init__(self, path: str, user: str) -> None:
@@ -51,11 +51,11 @@ class EventFile:
 
     @classmethod
     def of(cls, sequence: Any, folder: str) -> "EventFile":
-        """The file of a `Sequence` by reference, beside the data files in `folder`."""
+        """Returns the file of a `Sequence` by reference, relative to `folder`."""
         return cls(os.path.join(folder, sequence.events.file), sequence.events.user)
 
     def check_columns(self, columns: Sequence[str]) -> None:
-        """Raises a `UserError` when the file lacks one of `columns`."""
+        """Raises a `UserError` if one of `columns` is missing."""
         names = self._names
         for name in columns:
             if name not in names:
@@ -72,7 +72,7 @@ class EventFile:
                 )
 
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
-        """Yields the number of the first row, and the next rows with only `columns`."""
+        """Yields the number of the first row and the next rows, with only `columns`."""
         row = 0
         chosen = [self._names.index(name) for name in columns]
         with self._reader(chosen) as reader:
@@ -97,7 +97,7 @@ class EventFile:
 
     @contextlib.contextmanager
     def _refused(self):
-        """Converts Arrow's errors about a damaged file into a `UserError`."""
+        """Converts errors of Arrow for a damaged file to a `UserError`."""
         try:
             yield
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
@@ -109,7 +109,7 @@ class EventFile:
             ) from error
 
     def find(self, users: pa.Array, location: SourceLocation) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the first event of each user and how many there are; 0 where unknown."""
+        """Returns the first event and the number of events of each user; 0 for unknown users."""
         keys = as_keys(users, location)
         if pa.types.is_dictionary(keys.type):
             keys = as_texts(keys.dictionary_decode())

@@ -20,10 +20,10 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 class DiskArray:
-    """Appends arrays to a file, and then maps the whole into memory, read-only.
+    """Array in a file, written by appending and then mapped into memory read-only.
 
     Args:
-        path: String. The file to be made.
+        path: String. Path of the new file.
     """
 
     def __init__(self, path: str) -> None:
@@ -34,13 +34,13 @@ class DiskArray:
         self._dtype = None
 
     def append(self, values: np.ndarray) -> None:
-        """Adds values, all of one dtype and width, at the end."""
+        """Appends values of the same dtype and width."""
         self._shape, self._dtype = values.shape[1:], values.dtype
         self._file.write(np.ascontiguousarray(values).data)
         self._rows += len(values)
 
     def close(self) -> None:
-        """Closes the file; nothing can be added any more."""
+        """Closes the file for writing."""
         self._file.close()
 
     def finish(self) -> np.ndarray:
@@ -56,18 +56,19 @@ class DiskArray:
 
 
 class EventStore:
-    """Every field of a sequence's events, encoded chunk by chunk into a mapped temporary file.
+    """Encoded fields of the events of a sequence, in mapped temporary files.
 
-    A row names its user and the number of the user's events that precede it; its history is the
-    newest (or oldest) `max_length` of those. Memory holds the users, not the events.
+    A row has its user and the number of the user's events before it; its history consists of the
+    newest (or oldest) `max_length` of these. Users are in memory, events are not.
 
     Args:
-        spec: `FeatureSpec` whose vocabularies and statistics are learned.
+        spec: `FeatureSpec` with all vocabularies and statistics.
         sequence: `Sequence` with `events`.
         folder: Folder that the path of the events file is relative to.
 
     Raises:
-        UserError: The file is missing, broken, unsorted, or holds a value that the spec refuses.
+        UserError: If the file is missing, damaged or unsorted, or a value breaks a rule of the
+            spec.
     """
 
     def __init__(self, spec: FeatureSpec, sequence: Any, folder: str) -> None:
@@ -99,8 +100,8 @@ class EventStore:
             request: int64 microseconds of the rows, or `None`.
 
         Raises:
-            UserError: A user is unknown, a count exceeds the user's events, or an event is later
-                than the request.
+            UserError: If a user is unknown, a count exceeds the events of the user, or an event is
+                later than the request.
         """
         first, available = self.file.find(*users)
         precede = self.file.checked_counts(counts, users, available)
@@ -116,7 +117,7 @@ class EventStore:
         return SequenceRows(first, lengths.astype(np.int32), self.fields, request, owners)
 
     def _owners(self, users, first, available):
-        """Returns a number for each user: its first event, or a hash below 0 where it has none."""
+        """Returns a number for each user: the first event, or a negative hash for none."""
         unknown = np.flatnonzero(available == 0)
         if not len(unknown):
             return first
@@ -152,7 +153,7 @@ class EventStore:
         return encoded
 
     def _check_order(self, times, row, location):
-        """Raises where an event is earlier than the one before it of the same user."""
+        """Raises a `UserError` if an event is earlier than the one before it of the same user."""
         last = self._last_times.get(location.column, MISSING_TIME)
         before = np.concatenate([[last], times[:-1]])
         self._last_times[location.column] = times[-1]

@@ -10,15 +10,15 @@ from lmn_tf.data.formats import Unit
 
 
 class UnitOrder:
-    """The order of units and rows in each epoch, for one shard of the data.
+    """Order of units and rows in each epoch, for one shard of the data.
 
     Args:
         units: List of `Unit`, in the order of the files.
         shuffle: Boolean. Whether units and rows are permuted.
         seed: Integer.
-        window: Integer. Rows that are permuted at once.
+        window: Integer. Number of rows that are permuted together.
         shard: Pair `(index, count)`.
-        limit: Integer or `None`. Only the first rows are used.
+        limit: Integer or `None`. Number of rows to use, from the first.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class UnitOrder:
         self.shuffle = shuffle
         self._window = window
         self._entropy = (seed, index)
-        # A part is (unit, start, stop); `stop` is None for the whole unit, whose rows need then
-        # not be counted before they are read.
+        # A part is (unit, start, stop). `stop` is None for a whole unit, whose rows need not be
+        # counted before they are read.
         parts: list[tuple[Unit, int, int | None]] = [(unit, 0, None) for unit in units]
         if limit is not None:
             parts = _first_rows(parts, limit)
@@ -54,19 +54,19 @@ class UnitOrder:
 
     @property
     def units(self) -> list[Unit]:
-        """Units that rows are read of."""
+        """Units from which rows are read."""
         return [unit for unit, _, _ in self._parts]
 
     @property
     def num_rows(self) -> int:
-        """Rows of an epoch."""
+        """Number of rows of an epoch."""
         if self._num_rows is None:
             self._num_rows = sum(_rows(part) for part in self._parts)
         return self._num_rows
 
     @property
     def is_one_window(self) -> bool:
-        """Whether all rows fit into one window, which is then kept."""
+        """Whether all rows fit into one window, which then stays in memory."""
         return self.num_rows <= self._window
 
     def row_order(
@@ -78,8 +78,8 @@ class UnitOrder:
             epoch: Integer.
             window: Integer. Number of the window in the epoch.
             rows: Integer.
-            groups: int64 array. Where each group of rows that stay together begins. Defaults to
-                `None`: each row is a group.
+            groups: int64 array. Start of each group of rows that stay together. Defaults to `None`:
+                each row is a group.
         """
         if not self.shuffle:
             return np.arange(rows)
@@ -114,11 +114,11 @@ class UnitOrder:
 
 
 def group_starts(together: np.ndarray, most: int) -> np.ndarray:
-    """Returns where each group begins: runs of rows of one user, cut after every `most` rows.
+    """Returns the start of each group, a run of at most `most` rows of one user.
 
     Args:
-        together: Boolean array `(rows,)`. Whether a row is of the same user as the row before.
-        most: Integer. Rows of the largest group.
+        together: Boolean array `(rows,)`. Whether a row has the same user as the row before.
+        most: Integer. Maximum number of rows of a group.
 
     Example:
 

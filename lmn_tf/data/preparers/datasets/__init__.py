@@ -1,1 +1,1 @@
-"""Public datasets and plain logs, one reader each."""
+"""Readers of public data sets and of plain logs."""

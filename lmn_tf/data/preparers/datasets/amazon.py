@@ -21,7 +21,7 @@ OPTIONS = {}
 
 
 def read(sources: Sources, options: PrepareOptions) -> Plan:
-    """Reads reviews where the folder has them, else the sequences."""
+    """Reads reviews if the folder has them, otherwise the sequences."""
     reviews = [
         path
         for path in sources.find("*reviews*.json", "*_5.json", required=False)
@@ -117,7 +117,7 @@ def _attributes(path):
 
 
 def _same_type(engine):
-    """Ids are compared as text where only one of the two files writes them all as integers."""
+    """Converts ids to text if only one of the two files has integers only."""
     kinds = {
         table: dict((row[0], row[1]) for row in engine.rows(f"DESCRIBE {table}"))["_item"]
         for table in ("events", "items")

@@ -1,4 +1,4 @@
-"""Any table of interactions: CSV, TSV, Parquet or JSON lines, with the columns the user names."""
+"""Tables of interactions as CSV, TSV, Parquet or JSON lines, with columns named by the user."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TAKEN = ("history_count", "label")
 
 
 def read(sources: Sources, options: PrepareOptions, **own: Any) -> Plan:
-    """Reads every file of the one format that the folder holds."""
+    """Reads the files of a folder, which have the same format."""
     own = OPTIONS | own
     columns = _columns(own)
     notes = _read_files(sources, own, columns)
@@ -73,7 +73,7 @@ SELECT _user, _item, _time, CAST({label} AS BIGINT) AS _label{names}, _seq FROM 
 
 
 def _columns(own):
-    """The columns to read, after checking what the user named."""
+    """The columns to read, after checks of the given names."""
     for name in ("user", "item"):
         if not own[name]:
             raise UserError(f"`{name}` must name a column. Received: {name}={own[name]!r}")
@@ -126,7 +126,7 @@ def _columns(own):
 
 
 def _filled(cell):
-    """An empty cell of a text file is no value, and neither is a NaN among numbers."""
+    """SQL that converts empty cells of text files, and NaN in numbers, to NULL."""
     is_nan = f"typeof({cell}) IN ('DOUBLE', 'FLOAT') AND isnan(TRY_CAST({cell} AS DOUBLE))"
     return (
         f"CASE WHEN CAST({cell} AS VARCHAR) <> '' AND NOT coalesce({is_nan}, false) THEN {cell} END"

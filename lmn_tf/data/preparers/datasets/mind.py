@@ -56,7 +56,7 @@ def read(sources: Sources, options: PrepareOptions) -> Plan:
 
 
 def _histories(engine):
-    """Each list of clicks once, as a log of its own: events of a made-up user, in order."""
+    """Each distinct list of clicks as the events of an artificial user, in order."""
     engine.table(
         "histories",
         """
@@ -78,7 +78,7 @@ SELECT _history AS _user, _item, _position, _position AS _time, _position AS _co
 
 
 def _requests(engine):
-    """One row a candidate of an impression."""
+    """One row per candidate of an impression."""
     engine.table(
         "requests",
         """

@@ -49,7 +49,7 @@ _LEFT_OUT = (
 
 
 def read(sources: Sources, options: PrepareOptions) -> Plan:
-    """Reads every sheet of the folder; an invoice in two of them counts once."""
+    """Reads every sheet of the folder; an invoice in two sheets is read once."""
     files = sources.find("*.parquet", required=False)
     if files:
         sources.parquet("lines", files, _COLUMNS)

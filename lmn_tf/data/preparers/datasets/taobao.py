@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BEHAVIORS = ("pv", "fav", "cart", "buy")
 OPTIONS = {"positive_behaviors": ("pv",)}
 
-_FIRST, _LAST = 1_511_539_200, 1_512_316_800  # 2017-11-25 up to 2017-12-04, Beijing
+_FIRST, _LAST = 1_511_539_200, 1_512_316_800  # 2017-11-25 to 2017-12-04 in Beijing
 
 
 def read(
