@@ -13,13 +13,13 @@ from lmn_tf.models import registry
 from lmn_tf.specs import spec_file
 from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.yaml.strict_yaml import Marks, no_file
 from lmn_tf.training.comparison.comparison_checks import check_runs
 
 if TYPE_CHECKING:
     from lmn_tf.data.check import Report
     from lmn_tf.specs.comparison_spec import ComparisonSpec
-    from lmn_tf.specs.feature_spec import FeatureSpec
     from lmn_tf.specs.pipeline_spec import PipelineSpec
 
 
@@ -73,7 +73,7 @@ def check_file(
     summary = {"file": str(path), "kind": kind, "ok": True}
     if kind == "feature spec":
         summary.update(check_feature_spec(spec, path, marks))
-        features = spec
+        features = FeatureSpec.load(path)  # with the vocabularies of a run or an export
     elif kind == "pipeline":
         features = check_pipeline(spec, path, marks)
         summary.update(_pipeline_summary(spec))

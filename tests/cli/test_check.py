@@ -4,11 +4,14 @@ import subprocess
 import sys
 
 import pytest
+from small_shop import shop_rows, shop_spec, write_parquet
 from spec_edits import COMPARISON, EXAMPLES, FEATURES, PIPELINE
 
 from lmn_tf.cli.check import check_file
 from lmn_tf.cli.main import main
+from lmn_tf.data.learning.vocabulary import learn
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.learned.spec_folder import write_spec
 
 MOVIELENS = EXAMPLES / "feature_specs" / "movielens_1m.yaml"
 
@@ -55,6 +58,21 @@ def test_json(capsys):
     assert (told["ok"], told["kind"], told["labels"]) == (True, "feature spec", ["like"])
     assert main(["check", str(PIPELINE), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["model"] == "din"
+
+
+def test_new_data_of_a_run_have_its_ids(tmp_path, capsys):
+    rows, _ = shop_rows(60)
+    spec = shop_spec()
+    learn(spec, write_parquet(tmp_path, rows))
+    write_spec(spec, tmp_path / "run")
+    newer = [{**row, "user": "stranger" if index < 9 else "u1"} for index, row in enumerate(rows)]
+    files = write_parquet(tmp_path, newer, stem="new")
+    assert main(["check", str(tmp_path / "run" / "feature_spec.yaml"), "--data", files]) == 0
+    out = capsys.readouterr().out
+    assert "note: column `user`: 9 of 60 values of `user` are unknown or missing (id 1).\n" in out
+    assert main(["check", str(tmp_path / "run/feature_spec.yaml"), "--data", files, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)["data"]
+    assert report["batch"][0]["user"] == "unknown→1"
 
 
 def test_json_of_mistakes(copied, capsys):
