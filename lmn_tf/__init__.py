@@ -21,6 +21,7 @@ __all__ = [
     "__version__",
     "callbacks",
     "features",
+    "integrations",
     "layers",
     "make_dataset",
     "metrics",

@@ -179,6 +179,17 @@ def clear_losses(layer: keras.layers.Layer) -> None:
     layer._clear_losses()
 
 
+def calling_layer() -> keras.layers.Layer | None:
+    """Returns the outermost Keras layer that is being called, or `None`.
+
+    Without it: a layer of tf-keras inside of a Keras layer would stay untrained without a word.
+    """
+    from keras.src.backend.common import global_state
+
+    context = global_state.get_global_attribute("current_call_ctx")
+    return None if context is None else context.entry_layer
+
+
 def strategy_of_model(model: keras.Model) -> tf.distribute.Strategy | None:
     """Returns the `tf.distribute.Strategy` in whose scope a model was created, or `None`.
 

@@ -42,6 +42,7 @@ LEVEL = {
     "features": 3,
     "callbacks": 4,
     "models": 4,
+    "integrations": 5,
     "serving": 5,
     "training": 5,
     "cli": 6,
@@ -55,6 +56,7 @@ ANNOTATED = (
     "data",
     "distribute",
     "features",
+    "integrations",
     "keras_backend",
     "keras_internals",
     "keras_registry",
@@ -72,7 +74,7 @@ ANNOTATED = (
 )
 
 # Import name → name on the package index, where they differ.
-DISTRIBUTION = {"yaml": "pyyaml", "keras_rs": "keras-rs"}
+DISTRIBUTION = {"yaml": "pyyaml", "keras_rs": "keras-rs", "tf_keras": "tf-keras"}
 
 
 def relative(path):
@@ -129,6 +131,13 @@ def test_every_import_is_a_declared_dependency():
     known = {"lmn_tf", *sys.stdlib_module_names}
     used = {name.split(".")[0] for path in FILES for name in imported_modules(path)} - known
     assert {DISTRIBUTION.get(name, name) for name in used} - declared == set()
+
+
+def test_keras_2_is_left_to_the_integrations():
+    for path in FILES:
+        if path.relative_to(PACKAGE).parts[0] != "integrations":
+            used = {name.split(".")[0] for name in imported_modules(path)}
+            assert not used & {"tf_keras", "tensorflow_recommenders"}, relative(path)
 
 
 def test_specs_data_preparation_and_commands_do_not_import_tensorflow():

@@ -201,6 +201,27 @@ def test_losses_are_cleared_at_any_depth():
     assert model.losses == []
 
 
+def test_the_calling_layer_is_the_outermost_one():
+    called = []
+
+    class Inner(keras.layers.Layer):
+        def call(self, inputs):
+            called.append(keras_internals.calling_layer())
+            return inputs
+
+    class Outer(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = Inner()
+
+        def call(self, inputs):
+            return self.inner(inputs)
+
+    outer = Outer()
+    outer(np.ones((1, 2)))
+    assert called[-1] is outer and keras_internals.calling_layer() is None
+
+
 def test_strategies_of_models_and_optimizers_are_those_they_were_created_in():
     strategy = replicas(1)
     with strategy.scope():

@@ -1,0 +1,37 @@
+"""Weights of TensorFlow Recommenders' `Cross` for `keras_rs.layers.FeatureCross`."""
+
+from typing import Any
+
+from keras_rs.layers import FeatureCross
+
+
+def copy_cross(cross: Any, feature_cross: FeatureCross) -> None:
+    """Copies the weights of a `tfrs.layers.dcn.Cross` into a `keras_rs.layers.FeatureCross`.
+
+    Both compute `x0 * (W x + b) + x`, with one kernel or with two, through `projection_dim`. Their
+    outputs are equal afterwards. (`DotInteraction` of either package has no weights.)
+
+    Args:
+        cross: The layer of TensorFlow Recommenders, called once.
+        feature_cross: The layer of keras-rs, called once on inputs of the same width.
+
+    Raises:
+        ValueError: If a layer was never called, or their weights have other shapes.
+
+    Example:
+
+    >>> cross, feature_cross = FeatureCross(), FeatureCross()
+    >>> x = np.ones((2, 4), "float32")
+    >>> before = cross(x), feature_cross(x)
+    >>> copy_cross(cross, feature_cross)
+    >>> bool(np.all(feature_cross(x) == cross(x)))
+    True
+    """
+    source = [tuple(weight.shape) for weight in cross.weights]
+    target = [tuple(weight.shape) for weight in feature_cross.weights]
+    if not source or source != target:
+        raise ValueError(
+            "`cross` and `feature_cross` must have been called, and have weights of the same "
+            f"shapes. Received: {source} and {target}"
+        )
+    feature_cross.set_weights(cross.get_weights())
