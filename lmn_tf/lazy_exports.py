@@ -8,49 +8,51 @@ from typing import Any
 def lazy_exports(
     package: str,
     names: Sequence[str],
-    places: Mapping[str, str],
+    modules: Mapping[str, str],
     check: Callable[[], None] | None = None,
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Gives a package the functions that find its names when they are first asked for.
+    """Returns the functions of a package that load its names on first use.
 
     Args:
-        package: String. The package's `__name__`.
-        names: List of strings. Its `__all__`.
-        places: Dictionary from a name to the module inside the package that holds it. A name
-            without a place is a module of the package.
-        check: Function without arguments that is called before a name with a place is loaded, to
-            raise where it could not be used. Defaults to `None`.
+        package: String. `__name__` of the package.
+        names: List of strings. `__all__` of the package.
+        modules: Dictionary from a name to its module in the package. Names that are not in it are
+            modules of the package.
+        check: Function without arguments that is called before a name of `modules` is loaded, and
+            raises an error if it cannot be used. Defaults to `None`.
 
     Returns:
-        Pair of functions, the package's `__getattr__` and `__dir__`.
+        Pair of functions, `__getattr__` and `__dir__` of the package.
 
     Raises:
-        ValueError: If a place is given for what is not among `names`, or is a module of the
-            same name, which would stand for the name once it is loaded.
+        ValueError: If `modules` has a name that is not in `names`, or a module of the same name,
+            which would replace the name once it is loaded.
 
     Example:
 
-    >>> places = {"Label": "feature_spec"}
-    >>> find, listed = lazy_exports("lmn_tf.specs", ["Label", "errors"], places)
+    >>> modules = {"Label": "feature_spec"}
+    >>> find, listed = lazy_exports("lmn_tf.specs", ["Label", "errors"], modules)
     >>> find("Label")
     <class 'lmn_tf.specs.feature_spec.Label'>
     >>> listed()
     ['Label', 'errors']
     """
-    unlisted = sorted(places.keys() - set(names))
+    unlisted = sorted(modules.keys() - set(names))
     if unlisted:
-        raise ValueError(f"`places` must be of `names`. Received: {', '.join(unlisted)}")
+        raise ValueError(f"`modules` must be of `names`. Received: {', '.join(unlisted)}")
 
-    for name, place in places.items():
-        if name == place:
-            raise ValueError(f"`places` must differ from their names. Received: {name}={place!r}")
+    for name, module_path in modules.items():
+        if name == module_path:
+            raise ValueError(
+                f"`modules` must differ from their names. Received: {name}={module_path!r}"
+            )
 
     def find(name):
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        if check is not None and name in places:
+        if check is not None and name in modules:
             check()
-        module = importlib.import_module(f"{package}.{places.get(name, name)}")
-        return getattr(module, name) if name in places else module
+        module = importlib.import_module(f"{package}.{modules.get(name, name)}")
+        return getattr(module, name) if name in modules else module
 
     return find, lambda: sorted(names)

@@ -42,10 +42,10 @@ def test_an_unknown_name_is_refused(shop):
 
 
 def test_a_place_of_a_name_that_is_not_public_is_refused():
-    with pytest.raises(ValueError, match="`places` must be of `names`. Received: b"):
+    with pytest.raises(ValueError, match="`modules` must be of `names`. Received: b"):
         lazy_exports("lmn_tf.specs", ["a"], {"b": "errors"})
 
 
 def test_a_module_that_would_hide_its_function_is_refused():
-    with pytest.raises(ValueError, match="`places` must differ from their names. Received: a='a'"):
+    with pytest.raises(ValueError, match="`modules` must differ from their names. Received: a='a'"):
         lazy_exports("lmn_tf.specs", ["a"], {"a": "a"})

@@ -49,12 +49,12 @@ def section(model: dict) -> str:
     lines[-1] += model["summary"]
     lines += ["", _on_the_page(model["description"]), ""]
     elsewhere = _elsewhere(model)
-    own = [option for option in model["options"] if option["of"] not in elsewhere]
-    if own:
-        lines += [*_options(own), ""]
+    options = [option for option in model["options"] if option["of"] not in elsewhere]
+    if options:
+        lines += [*_options(options), ""]
     *others, last = dict.fromkeys(elsewhere.values())
     links = f"{', '.join(others)} and {last}" if others else last
-    lines += [f"{'Also the' if own else 'The'} options of {links}.", ""]
+    lines += [f"{'Also the' if options else 'The'} options of {links}.", ""]
     if model["complexity"]:
         lines.append(f"- **Cost**: {model['complexity']}")
     lines += [f"- **Reference**: {reference}" for reference in model["references"]]
@@ -86,9 +86,9 @@ def _elsewhere(model: dict) -> dict:
 
 def _records(name: str) -> list:
     """Returns the records that declare options of a model, nearest first."""
-    own = {option.owner for option in registry.options(name).values()}
+    owners = {option.owner for option in registry.options(name).values()}
     records = registry.record(name).__mro__
-    return [record for record in records if record.__name__.removesuffix("Options") in own]
+    return [record for record in records if record.__name__.removesuffix("Options") in owners]
 
 
 def _home(record) -> str:

@@ -126,22 +126,22 @@ def _undented(text):
 def _checkout():
     """Root of the repository, or `None` for an installed package."""
     here = pathlib.Path.cwd()
-    places = (pathlib.Path(__file__).resolve().parents[2], here, *here.parents)
+    folders = (pathlib.Path(__file__).resolve().parents[2], here, *here.parents)
     return next(
-        (place for place in places if all((place / name).is_dir() for name in _CHECKOUT)), None
+        (folder for folder in folders if all((folder / name).is_dir() for name in _CHECKOUT)), None
     )
 
 
 @functools.cache
 def _pipelines(checkout):
     """Maps each model to the files of the repository that train it."""
-    own, compared = {}, {}
+    trained, compared = {}, {}
     for path in sorted((checkout / "pipelines").glob("*.yaml")) if checkout else ():
         data, marks = strict_yaml.load(path)
         if "pipeline_version" in data:
             data, _ = inherited(data, path.parent, path, marks)
             if "model" in data:  # a base may leave the model to pipelines that extend it
-                own.setdefault(data["model"]["name"], []).append(f"pipelines/{path.name}")
+                trained.setdefault(data["model"]["name"], []).append(f"pipelines/{path.name}")
         for entry in data.get("models", ()):
             compared.setdefault(entry["model"]["name"], [f"pipelines/{path.name}"])
-    return {**compared, **own}
+    return {**compared, **trained}

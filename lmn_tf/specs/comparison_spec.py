@@ -117,13 +117,13 @@ class Search:
             raise ValueError(
                 f"`grid` must have {self.trials} configurations or more. Received: {count}"
             )
-        # Only `random()` is promised to give the same numbers in every version of Python.
+        # Only `random()` is guaranteed to return the same numbers in every version of Python.
         generator = random.Random(self.seed)
         moved, drawn = {}, []
-        for place in range(self.trials):
-            other = place + int(generator.random() * (count - place))
+        for index in range(self.trials):
+            other = index + int(generator.random() * (count - index))
             drawn.append(moved.get(other, other))
-            moved[other] = moved.get(place, place)
+            moved[other] = moved.get(index, index)
         return [grids.configuration(grid, number) for number in drawn]
 
 

@@ -50,13 +50,13 @@ class Sources:
         """Files of the first pattern that matches any, compressed or not, sorted by name."""
         endings = ("", *text_files.OPENERS)
         for pattern in patterns:
-            found = {f for end in endings for f in self._matches(pattern + end)}
-            for path in sorted(found):
+            matches = {f for end in endings for f in self._matches(pattern + end)}
+            for path in sorted(matches):
                 other = other_than_file(path)
                 if other is not None:
                     raise UserError(f"`input` must be files. Received: {other}", file=path)
-            if found:
-                return sorted(found)
+            if matches:
+                return sorted(matches)
         if not required:
             return []
         present = "a file"

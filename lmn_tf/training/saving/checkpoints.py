@@ -124,13 +124,13 @@ class Checkpoints:
 
     def _saved(self, kind: str) -> dict[tuple[int, int], Path]:
         """Returns the paths of a kind by (step or epoch, count), oldest first."""
-        found = {}
+        paths = {}
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             match = _NAME.fullmatch(path.name)
             if match and match["kind"] == kind:
                 count = 0 if match["zip"] else int(match["count"] or 1)
-                found[int(match["number"]), count] = path
-        return dict(sorted(found.items()))
+                paths[int(match["number"]), count] = path
+        return dict(sorted(paths.items()))
 
     def _new_path(self, kind: str, number: int, digits: int) -> Path:
         """Returns a path that does not exist: a folder cannot be replaced atomically."""

@@ -33,18 +33,18 @@ _KINDS = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
 _TAKEN = ("history_count", "label")
 
 
-def read(sources: Sources, options: PrepareOptions, **own: Any) -> Plan:
+def read(sources: Sources, options: PrepareOptions, **settings: Any) -> Plan:
     """Reads the files of a folder, which have the same format."""
-    own = OPTIONS | own
-    columns = _columns(own)
-    notes = _read_files(sources, own, columns)
+    settings = OPTIONS | settings
+    columns = _columns(settings)
+    notes = _read_files(sources, settings, columns)
     engine = sources.engine
-    extra = (*own["category"], *own["columns"], *own["event_columns"])
-    ids = ("_user", "_item", *own["category"])
+    extra = (*settings["category"], *settings["columns"], *settings["event_columns"])
+    ids = ("_user", "_item", *settings["category"])
     infer_types(engine, "log", ("_user", "_item", *extra), ids)
-    label = "1" if own["label"] is None else "_label_value"
-    if own["rating_threshold"] is not None:
-        label = f"CAST(_label_value >= {own['rating_threshold']} AS BIGINT)"
+    label = "1" if settings["label"] is None else "_label_value"
+    if settings["rating_threshold"] is not None:
+        label = f"CAST(_label_value >= {settings['rating_threshold']} AS BIGINT)"
     names = "".join(f", {quoted(name)}" for name in extra)
     engine.table(
         "events",
@@ -55,43 +55,43 @@ SELECT _user, _item, _time, CAST({label} AS BIGINT) AS _label{names}, _seq FROM 
     merge_repeats(sources)
     unlabeled = engine.value("SELECT count(*) FROM events WHERE _label IS NULL")
     sources.drop("rows without a label, which are events of histories only", unlabeled)
-    if own["category"]:
-        first_of_item(engine, own["category"])
+    if settings["category"]:
+        first_of_item(engine, settings["category"])
     return Plan(
         dataset="interactions",
-        user=own["user"],
-        item=own["item"],
+        user=settings["user"],
+        item=settings["item"],
         label="label",
-        time=own["time"] or own["order"],
-        ordered_by="time" if own["time"] else "position",
-        sampled=own["label"] is None,
-        context=own["columns"],
-        history=(*own["category"], *own["columns"], *own["event_columns"]),
-        item_columns=own["category"],
-        notes=(_note(own), *notes),
+        time=settings["time"] or settings["order"],
+        ordered_by="time" if settings["time"] else "position",
+        sampled=settings["label"] is None,
+        context=settings["columns"],
+        history=(*settings["category"], *settings["columns"], *settings["event_columns"]),
+        item_columns=settings["category"],
+        notes=(_note(settings), *notes),
     )
 
 
-def _columns(own):
+def _columns(settings):
     """The columns to read, after checks of the given names."""
     for name in ("user", "item"):
-        if not own[name]:
-            raise UserError(f"`{name}` must name a column. Received: {name}={own[name]!r}")
-    if bool(own["time"]) == bool(own["order"]):
+        if not settings[name]:
+            raise UserError(f"`{name}` must name a column. Received: {name}={settings[name]!r}")
+    if bool(settings["time"]) == bool(settings["order"]):
         raise UserError(
             "exactly one of `time` and `order` must name a column. "
-            f"Received: time={own['time']!r}, order={own['order']!r}"
+            f"Received: time={settings['time']!r}, order={settings['order']!r}"
         )
-    if own["rating_threshold"] is not None and own["label"] is None:
+    if settings["rating_threshold"] is not None and settings["label"] is None:
         raise UserError("`rating_threshold` must come with `label`, the column of the ratings")
-    if own["time_unit"] not in TIME_UNITS:
+    if settings["time_unit"] not in TIME_UNITS:
         raise UserError(
             f"`time_unit` must be one of {tuple(TIME_UNITS)}. "
-            f"Received: time_unit={own['time_unit']!r}"
+            f"Received: time_unit={settings['time_unit']!r}"
         )
-    time = own["time"] or own["order"]
-    extra = (*own["category"], *own["columns"], *own["event_columns"])
-    written = [own["user"], own["item"], time, *extra]
+    time = settings["time"] or settings["order"]
+    extra = (*settings["category"], *settings["columns"], *settings["event_columns"])
+    written = [settings["user"], settings["item"], time, *extra]
     for name in written:
         if written.count(name) > 1 or name in _TAKEN or name.startswith("_"):
             raise UserError(
@@ -99,28 +99,30 @@ def _columns(own):
                 f"{_TAKEN}. Received: {name!r}"
             )
     number = "TRY_CAST(CAST({} AS VARCHAR) AS DOUBLE)"
-    seconds = f"floor({number} / {TIME_UNITS[own['time_unit']]})" if own["time"] else number
+    seconds = (
+        f"floor({number} / {TIME_UNITS[settings['time_unit']]})" if settings["time"] else number
+    )
     moment = "floor(epoch(TRY_CAST(CAST({} AS VARCHAR) AS TIMESTAMP)))"
     parse = (
         f"TRY_CAST(coalesce({seconds}, {moment}) AS BIGINT)"
-        if own["time"]
+        if settings["time"]
         else (f"TRY_CAST({seconds} AS BIGINT)")
     )
     columns = [
-        Column("_user", "", source=own["user"], parse=_filled("{}")),
-        Column("_item", "", source=own["item"], parse=_filled("{}")),
+        Column("_user", "", source=settings["user"], parse=_filled("{}")),
+        Column("_item", "", source=settings["item"], parse=_filled("{}")),
         Column(
             "_time",
-            "time" if own["time"] else "BIGINT",
+            "time" if settings["time"] else "BIGINT",
             source=time,
             parse=parse,
-            rule=f"abs(_time) <= {LATEST_SECOND}" if own["time"] else None,
+            rule=f"abs(_time) <= {LATEST_SECOND}" if settings["time"] else None,
         ),
     ]
-    if own["label"] is not None:
-        rule = None if own["rating_threshold"] is not None else "_label_value IN (0, 1)"
+    if settings["label"] is not None:
+        rule = None if settings["rating_threshold"] is not None else "_label_value IN (0, 1)"
         number = "CASE WHEN NOT isnan(TRY_CAST({} AS DOUBLE)) THEN TRY_CAST({} AS DOUBLE) END"
-        label = Column("_label_value", "DOUBLE", own["label"], False, number, rule)
+        label = Column("_label_value", "DOUBLE", settings["label"], False, number, rule)
         columns.append(label)
     return columns + [Column(name, "", required=False, parse=_filled("{}")) for name in extra]
 
@@ -133,31 +135,31 @@ def _filled(cell):
     )
 
 
-def _read_files(sources, own, columns):
+def _read_files(sources, settings, columns):
     """Reads the files into `log`; returns sentences for the report."""
-    files, delimiter = own["files"], own["delimiter"]
+    files, delimiter = settings["files"], settings["delimiter"]
     if files is not None:
-        found = sources.find(files)
+        paths = sources.find(files)
     else:
-        found = sources.find(*(f"*{kind}" for kind in _KINDS))
-    endings = {_kind(path) for path in found}
+        paths = sources.find(*(f"*{kind}" for kind in _KINDS))
+    endings = {_kind(path) for path in paths}
     if len(endings) > 1 or None in endings:
         raise UserError(
             f"`files` must match files of one format of {_KINDS}. "
-            f"Received: {', '.join(path.name for path in found[:10])}"
+            f"Received: {', '.join(path.name for path in paths[:10])}"
         )
     ending = endings.pop()
     if ending in (".csv", ".tsv"):
         usual = "," if ending == ".csv" else "\t"
         delimiter = usual if delimiter is None else as_delimiter(delimiter)
-        sources.csv("log", found, columns, delimiter)
+        sources.csv("log", paths, columns, delimiter)
         return (f"Cells are parted by {delimiter!r}.",)
     if delimiter is not None:
-        raise UserError(f"`delimiter` must come with .csv or .tsv files. Received: {found[0].name}")
+        raise UserError(f"`delimiter` must come with .csv or .tsv files. Received: {paths[0].name}")
     if ending == ".parquet":
-        sources.parquet("log", found, columns)
+        sources.parquet("log", paths, columns)
     else:
-        sources.json_lines("log", found, columns)
+        sources.json_lines("log", paths, columns)
     return ()
 
 
@@ -166,9 +168,9 @@ def _kind(path):
     return next((kind for kind in _KINDS if kind in suffixes), None)
 
 
-def _note(own):
-    if own["label"] is None:
+def _note(settings):
+    if settings["label"] is None:
         return "Every interaction is a positive."
-    if own["rating_threshold"] is None:
-        return f"`label` is `{own['label']}`."
-    return f"`label` is 1 where `{own['label']}` is at least {own['rating_threshold']:g}."
+    if settings["rating_threshold"] is None:
+        return f"`label` is `{settings['label']}`."
+    return f"`label` is 1 where `{settings['label']}` is at least {settings['rating_threshold']:g}."
