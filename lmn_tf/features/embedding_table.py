@@ -25,27 +25,27 @@ _FEW_ROWS = 128
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
-    """Looks up rows of one trainable table, and combines the rows of a list of ids.
+    """Trainable table with look-up of rows, and combination of the rows of a list of ids.
 
-    Id 0 is padding: it embeds to exactly 0, carries no gradient and does not count in a combined
-    list. The gradient of the table is sparse, but that of a table of few rows is dense.
+    Id 0 is padding: its embedding is exactly 0, without gradient, and it does not count in a
+    combined list. The gradient of the table is sparse, or dense for a table with few rows.
 
-    `"mean"` divides the weighted sum of a list's rows by the sum of its weights, `"sqrtn"` by the
-    square root of the sum of their squares, `"sum"` does not divide.
+    `"mean"` divides the weighted sum of the rows of a list by the sum of weights, `"sqrtn"` by the
+    square root of the sum of squared weights, and `"sum"` does not divide.
 
     Args:
-        vocabulary_size: Integer. Number of rows, the ids 0 and 1 included.
+        vocabulary_size: Integer. Number of rows, including the ids 0 and 1.
         embedding_dim: Integer. Width of a row.
         combiner: One of `"mean"`, `"sum"`, `"sqrtn"`. Defaults to `"mean"`.
         initializer: One of `"uniform"`, `"normal"` or `"zeros"`. Defaults to `"normal"`.
-        initializer_scale: Float above 0. Half the range of uniform, standard deviation of normal
-            rows at the start. Defaults to `0.05`.
-        regularizer: Float. The loss gains `regularizer` times the squared rows that were looked
-            up, summed over look-ups and averaged over the batch: a row decays as often as it is
-            read, and rows that the batch does not read stay untouched (our choice).
+        initializer_scale: Float above 0. Half the range of uniform, or standard deviation of normal
+            initial values. Defaults to `0.05`.
+        regularizer: Float. Adds `regularizer` times the squared norms of the rows that were looked
+            up, summed over look-ups and averaged over the batch, to the loss: a row decays as
+            often as it is read, and other rows do not change (our choice).
             Defaults to `0.0`.
-        placement: `"replicated"` or `"row_wise"`: where a distributed run keeps the rows. A
-            table of up to 128 rows, which is combined by rows, is always replicated.
+        placement: `"replicated"` or `"row_wise"`. Placement of the rows in distributed training.
+            Tables of up to 128 rows, which are combined by rows, are always replicated.
             Defaults to `"replicated"`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
@@ -54,10 +54,10 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         weights: Float tensor shaped like `ids`, or `None`. Only with `combine`.
         combine: Boolean. Whether the last axis of `ids` is a list to combine.
             Defaults to `False`.
-        counts: Optional float tensor, one number for each id or list: how many rows of the batch
-            share the look-up, which is as often as the regularizer counts it. Defaults to once.
-        batch: Optional integer scalar tensor. Rows of the batch that the regularizer is averaged
-            over. Defaults to the first axis of `ids`.
+        counts: Optional float tensor with a number for each id or list: the number of rows of the
+            batch that share the look-up, its weight in the regularizer. Defaults to 1.
+        batch: Optional integer scalar tensor. Number of rows of the batch, over which the
+            regularizer is averaged. Defaults to the first axis of `ids`.
 
     Returns:
         Float tensor of shape `(..., embedding_dim)`.
@@ -112,8 +112,8 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         self.placement = placement
 
     def build(self, input_shape: Any = None) -> None:
-        # Without autocasting: a half-precision copy of the whole table a step would cost more than
-        # the step. The rows are cast after they are read.
+        # Without autocasting: a half-precision copy of the whole table in each step would take
+        # longer than the step. Rows are cast after they are read.
         self.embeddings = add_table(
             self,
             "embeddings",
@@ -159,7 +159,7 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         norm = weights if self.combiner == "mean" else tf.square(weights)
         norm = tf.reduce_sum(norm, axis=-1, keepdims=True)
         if self.combiner == "sqrtn":
-            # The square root has no finite slope at 0, so empty lists go round it.
+            # The square root has no finite slope at 0, so empty lists are excluded.
             norm = tf.where(norm > 0, tf.sqrt(tf.where(norm > 0, norm, 1.0)), 0.0)
         return tf.math.divide_no_nan(weights, norm)
 
@@ -214,7 +214,7 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
 
 
 class _Lookups:
-    """How often each look-up counts in the regularizer, and the rows that it is averaged over."""
+    """Weight of each look-up in the regularizer, and the number of rows of the average."""
 
     def __init__(self, ids, combine, counts, batch):
         self.times = tf.cast(tf.not_equal(ids, 0), tf.float32)

@@ -1,4 +1,4 @@
-"""Pure functions on tensors: no variables, no state, every one compilable by XLA.
+"""Pure functions on tensors without variables or state, compilable by XLA.
 
 Imported at once, not on first use: functions share their names with their
 files, and a file imported later would replace the function of that name.

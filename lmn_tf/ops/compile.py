@@ -19,7 +19,7 @@ def plain_kernels() -> Iterator[None]:
     """Restricts ops traced in the block to kernels available wherever TensorFlow runs.
 
     On CPUs, ops compile parts of themselves with XLA and multiply by sparse
-    matrices, where that was measured to be faster. Trace a graph that will run
+    matrices if this was measured to be faster. Trace a graph that will run
     elsewhere (on a server without XLA, on a GPU, compiled as a whole) inside this
     block, as exports are. `tf.saved_model.save`, `keras.Model.export` and
     `keras.export.ExportArchive` need no block for what they trace themselves; a
@@ -37,8 +37,8 @@ def compiles_for_cpu() -> bool:
     """Returns whether an op may compile a part of itself with XLA, for CPUs.
 
     Returns:
-        `False` inside `plain_kernels`, where XLA compiles the caller already, and
-        where the work would go to a GPU; else `True`.
+        `False` inside `plain_kernels`, if XLA already compiles the caller, and if the op
+        would run on a GPU; otherwise `True`.
     """
     return not (_is_left_alone() or has_gpu())
 
@@ -47,7 +47,7 @@ def is_compiled_for_cpu() -> bool:
     """Returns whether XLA compiles the caller for a CPU.
 
     Returns:
-        `True` where `is_compiling_with_xla` is, without a GPU and outside of
+        `True` if `is_compiling_with_xla` is true, without a GPU and outside of
         `plain_kernels`.
     """
     return is_compiling_with_xla() and not (_is_plain() or has_gpu())
@@ -59,7 +59,7 @@ def compiles_for_gpu() -> bool:
     Returns:
         `True` on a GPU if XLA's select-k kernels are enabled, by the user or by a
         command of this package that has tried them; `False` inside `plain_kernels`
-        and where XLA compiles the caller already.
+        and if XLA already compiles the caller.
     """
     is_on = f"{_SELECT_K}=true" in os.environ.get("XLA_FLAGS", "")
     return is_on and not _is_left_alone() and has_gpu()
@@ -72,7 +72,7 @@ def runs_sparse_products(dtype: tf.DType) -> bool:
         dtype: `tf.DType` of the matrices.
 
     Returns:
-        `True` where `compiles_for_cpu` is, for float32 and float64.
+        `True` if `compiles_for_cpu` is true, for float32 and float64.
     """
     return compiles_for_cpu() and dtype in (tf.float32, tf.float64)
 
@@ -86,7 +86,7 @@ def _is_plain():
 
 
 def _is_being_saved():
-    """Returns whether TensorFlow or Keras traces the caller in order to save it.
+    """Returns whether TensorFlow or Keras traces the caller to save it.
 
     There is no API for this, and Keras' archive traces outside of TensorFlow's saving, so the call
     stack is inspected: once for each op of a graph, and never when ops run.

@@ -8,7 +8,7 @@ import tensorflow as tf
 def smooth_l1(target: tf.Tensor, prediction: tf.Tensor, beta: float = 1.0) -> tf.Tensor:
     """Smooth-L1 distance of each element.
 
-    With `e = prediction - target`: `0.5 e**2 / beta` where `abs(e) < beta`, else
+    With `e = prediction - target`: `0.5 e**2 / beta` if `abs(e) < beta`, otherwise
     `abs(e) - 0.5 beta`. For `beta=1` it is the Huber loss with delta 1; in
     general it is the Huber loss with delta `beta`, divided by `beta`.
 
@@ -40,9 +40,9 @@ def smooth_l1(target: tf.Tensor, prediction: tf.Tensor, beta: float = 1.0) -> tf
 
 
 def log_loss_reward(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Rewards of at most 1 for the log-likelihood of rows.
+    """Rewards of rows from their log-likelihood, at most 1.
 
-    Computes `1 - log_likelihood / log(0.5)`, averaged over the labels and cut off
+    Computes `1 - log_likelihood / log(0.5)`, averaged over the labels and clipped
     at -1: 1 for a perfect prediction, 0 for a probability of one half.
 
     Args:
@@ -63,7 +63,7 @@ def log_loss_reward(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def score_function_loss(logits: tf.Tensor, choices: tf.Tensor, advantage: tf.Tensor) -> tf.Tensor:
-    """A loss whose gradient is the score-function estimate for independent choices.
+    """Loss whose gradient is the score-function estimate for independent choices.
 
     Computes `-advantage * sum(z * log(p) + (1 - z) * log(1 - p))` with
     `p = sigmoid(logits)`, for each row. Its expected gradient is that of the negative
@@ -73,7 +73,7 @@ def score_function_loss(logits: tf.Tensor, choices: tf.Tensor, advantage: tf.Ten
         logits: Float tensor of shape `(B, F)`.
         choices: Tensor of shape `(B, F)` of zeros and ones, drawn with
             probability `p`.
-        advantage: Float tensor of shape `(B,)`: reward minus baseline. Carries no
+        advantage: Float tensor of shape `(B,)`: reward minus baseline, without
             gradient.
 
     Returns:

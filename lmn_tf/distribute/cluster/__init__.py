@@ -1,4 +1,4 @@
-"""Clusters of workers and parameter servers, and how a chief drives them."""
+"""Clusters of workers and parameter servers, and their coordination."""
 
 from lmn_tf.lazy_exports import lazy_exports
 

@@ -39,7 +39,7 @@ class LocalServers:
             before is restarted. Defaults to `60.0`.
 
     Attributes:
-        cluster: The `Cluster`, from the coordinator's point of view.
+        cluster: The `Cluster`, as seen by the coordinator.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ def _serve(cluster, is_quiet):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if cluster.role == "ps":
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # Rows are updated where they are, in memory.
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # Rows are updated in place, in memory.
     os.environ["TF_GRPC_REUSE_PORT"] = "1"  # The launcher holds the port.
     with turned_away_stderr() if is_quiet else contextlib.nullcontext():
         _, warning = start_server(cluster)

@@ -1,4 +1,4 @@
-"""Placements of a table: all rows on each replica, or each row in one place."""
+"""Placements of a table: all rows on each replica, or each row on one device."""
 
 import keras
 import tensorflow as tf

@@ -39,8 +39,8 @@ class ShardedTable(RowWiseTable, keras.Variable):
 
     There are two ways to read weighted sums: `"rows"` sends the distinct rows, as for `lookup`;
     `"sums"` also sends the weights, and each shard sums its own rows and sends one vector per
-    query. `exchange_bytes` computes the bytes of each. Gradients take the reverse way, and reach a
-    shard as `tf.IndexedSlices` that are summed over replicas already: a shard is trained on its
+    query. `exchange_bytes` computes the bytes of each. Gradients are sent in reverse, and are
+    `tf.IndexedSlices` of a shard that have been summed over replicas: a shard is trained on its
     device, by a `RowOptimizer` only.
 
     To all other code it is one variable of `n` rows: `shape`, `numpy`, `assign`, saving and loading
@@ -320,7 +320,7 @@ def _from_words(words):
 def outside_strategies(function: Callable[[], Any]) -> Any:
     """Calls a function eagerly, outside of the caller's scopes and graphs, and returns its result.
 
-    Scopes and graphs belong to a thread, so the function runs in a thread of its own.
+    Scopes and graphs belong to a thread, so the function runs in a separate thread.
 
     Args:
         function: Function without arguments.

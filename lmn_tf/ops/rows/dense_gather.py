@@ -45,7 +45,7 @@ def permuted(rows: tf.Tensor, order: tf.Tensor, inverse: tf.Tensor | None = None
     Args:
         rows: Float tensor of shape `(U, d)`.
         order: Integer tensor of shape `(U,)`, a permutation.
-        inverse: Its inverse, where it is known. Defaults to `None`.
+        inverse: Inverse of the permutation, if it is known. Defaults to `None`.
 
     Returns:
         Float tensor of shape `(U, d)`.

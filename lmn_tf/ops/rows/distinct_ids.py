@@ -37,7 +37,7 @@ def distinct_ids(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def padded_distinct_ids(ids: tf.Tensor, limit: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Lists each id once, in a tensor of static length for XLA.
 
-    Marks every possible id: takes time and memory for `limit` integers.
+    It marks every possible id, which takes time and memory for `limit` integers.
 
     Args:
         ids: Integer tensor.
@@ -68,15 +68,15 @@ def padded_distinct_ids(ids: tf.Tensor, limit: int | tf.Tensor) -> tuple[tf.Tens
 def are_distinct(ids: tf.Tensor) -> bool:
     """Returns whether the graph marks a tensor as the result of `distinct_ids`.
 
-    A gather by distinct ids has a gradient with distinct indices, which need no
-    second search for duplicates.
+    A gather by distinct ids has a gradient with distinct indices, for which
+    duplicates need not be searched again.
 
     Args:
         ids: Integer tensor, such as the indices of `tf.IndexedSlices`.
 
     Returns:
-        `True` if they are known to be distinct; `False` otherwise, and always
-        `False` in eager execution, which has no graph to look at.
+        `True` if they are known to be distinct; otherwise `False`, and always `False`
+        in eager execution, which has no graph.
     """
     if tf.executing_eagerly() or not hasattr(ids, "op"):
         return False

@@ -11,7 +11,7 @@ def map_row_chunks(
     rows_at_a_time: int,
     dtypes: tuple[tf.DType, ...],
 ) -> tuple[tf.Tensor, ...]:
-    """Applies `function` to all rows, a fixed number at a time.
+    """Applies a function to all rows, in chunks of fixed size.
 
     XLA needs static shapes, but the number of valid positions differs from batch
     to batch: one compilation for chunks of one size replaces one per number of
@@ -55,16 +55,15 @@ def map_row_chunks(
 def fold_row_chunks(
     function: Callable, state: tf.Tensor, tensors: tuple[tf.Tensor, ...], rows_at_a_time: int
 ) -> tf.Tensor:
-    """Folds a function over all rows, some of them at a time, one chunk after the other.
+    """Folds a function over all rows, chunk by chunk.
 
     Args:
         function: Function of the state, a boolean tensor `(rows,)` and one tensor
-            `(rows, ...)` for each of `tensors`. It returns the next state, for which
-            only rows may count where the boolean is true: the last chunk overlaps
-            the one before.
+            `(rows, ...)` for each of `tensors`. It returns the next state, from rows whose
+            boolean is true only: the last chunk overlaps the one before.
         state: Tensor. The first state.
         tensors: Tuple of tensors of shape `(N, ...)`.
-        rows_at_a_time: Integer. The most `rows` of a chunk; all rows, if they are fewer.
+        rows_at_a_time: Integer. Maximum number of rows of a chunk.
 
     Returns:
         Tensor like `state`. The last state.
@@ -81,7 +80,7 @@ def fold_row_chunks(
         chunk = (_slice_rows(tensor, start, size) for tensor in tensors)
         return index + 1, function(state, is_new, *chunk)
 
-    # Chunks in parallel would each keep their sums in memory until their turn comes.
+    # Parallel chunks would keep their sums in memory until these are added.
     return tf.while_loop(
         lambda index, _: index < num_chunks,
         one_chunk,
@@ -103,7 +102,7 @@ def _fill_up(tensor, missing):
 
 def _join(chunks, in_last, missing, rows_at_a_time):
     before = tf.reshape(chunks[:-1], tf.concat([[-1], tf.shape(chunks)[2:]], axis=0))
-    # Rows that were filled up stand at the end, rows done before at the beginning.
+    # Padding is at the end; rows of the previous chunk are at the start.
     last = chunks[-1]
     last = tf.cond(missing > 0, lambda: last[:in_last], lambda: last[rows_at_a_time - in_last :])
     return tf.concat([before, last], axis=0)

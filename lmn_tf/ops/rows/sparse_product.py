@@ -6,9 +6,8 @@ import tensorflow as tf
 class SparseMatrix:
     """A sparse matrix, for products with dense matrices on a CPU.
 
-    The products run on all cores, write nothing but their result, and add in a
-    fixed order, so that results repeat. Entries of one row may name a column twice;
-    they add up.
+    The products run on all cores, write only their result, and add in a fixed order,
+    so that results are reproducible. Entries of a row with the same column are summed.
 
     Args:
         rows: Integer tensor of shape `(entries,)`, ascending.
@@ -58,7 +57,7 @@ class SparseMatrix:
 
 
 class SparseRows(SparseMatrix):
-    """A sparse matrix of `k` entries a row.
+    """Returns a sparse matrix with `k` entries per row.
 
     Args:
         columns: Integer tensor of shape `(N, k)`.

@@ -10,8 +10,8 @@ from lmn_tf.ops.rows.distinct_ids import distinct_ids, padded_distinct_ids
 from lmn_tf.ops.rows.row_chunks import fold_row_chunks, map_row_chunks
 from lmn_tf.ops.rows.sparse_product import SparseMatrix, SparseRows
 
-_CHUNK_ELEMENTS = 2**19  # of rows read for one chunk of queries: they stay in the cache of a core
-_LARGE_CHUNK_ELEMENTS = 2**24  # enough for a GPU or all cores, and to be worth a pass over all sums
+_CHUNK_ELEMENTS = 2**19  # of rows read for one chunk of queries, which fit the cache of a core
+_LARGE_CHUNK_ELEMENTS = 2**24  # enough for a GPU or all cores, and for a pass over all sums
 
 
 def weighted_rows(rows: tf.Tensor, positions: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -21,8 +21,8 @@ def weighted_rows(rows: tf.Tensor, positions: tf.Tensor, weights: tf.Tensor) -> 
     elsewhere both are computed in chunks of queries.
 
     Args:
-        rows: Float tensor of shape `(U, d)`. Its gradient is as large as itself: it
-            should hold what is read, and each row once.
+        rows: Float tensor of shape `(U, d)`. Its gradient has the same size, so it
+            should consist of the rows that are read, each once.
         positions: Integer tensor of shape `(N, k)`.
         weights: Float tensor of shape `(N, k)` and of the dtype of `rows`.
 
@@ -35,7 +35,7 @@ def weighted_rows(rows: tf.Tensor, positions: tf.Tensor, weights: tf.Tensor) -> 
 
 @tf.custom_gradient
 def weighted_table_rows(table: tf.Tensor, slots: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Weighted sums of rows of a table inside XLA, where shapes must be static.
+    """Weighted sums of rows of a table inside XLA, which needs static shapes.
 
     The gradient has as many rows as there are hits, or as the table has if those
     are fewer. Unused rows of the gradient repeat the index of a row that was read,
@@ -58,7 +58,7 @@ def weighted_table_rows(table: tf.Tensor, slots: tf.Tensor, weights: tf.Tensor) 
             ids, sums = tf.reshape(slots, [-1]), _hits(weights, upstream)
         else:
             ids, positions = padded_distinct_ids(slots, tf.shape(table)[0])
-            size = tf.size(ids)  # none for an empty batch, and XLA has no sum of no segments
+            size = tf.size(ids)  # 0 for an empty batch, and XLA has no sum of 0 segments
             sums = _spread_in_chunks(positions, weights, upstream, tf.maximum(size, 1))[:size]
         sums = tf.cast(sums, table.dtype)
         slices = tf.IndexedSlices(sums, ids, tf.shape(table))
@@ -122,7 +122,7 @@ def _spread_in_chunks(positions, weights, upstream, num_rows):
 def _sum_rows(values, slots, weights, at_a_time):
     def one_chunk(slots, weights):
         rows = _gather(values, slots, weights.dtype)  # (chunk, k, d)
-        if is_compiling_with_xla():  # it fuses a sum with what it sums, a matrix product not
+        if is_compiling_with_xla():  # XLA fuses a sum with its operands, but not a matrix product
             return tf.reduce_sum(weights[..., None] * rows, axis=1)
         return tf.matmul(weights[:, None], rows)[:, 0]
 
@@ -172,7 +172,7 @@ def _in_chunks(function, slots, others, at_a_time):
 
 def _rows_at_a_time(slots, rows, elements=None):
     if elements is None:
-        # XLA works on one chunk with all cores, TensorFlow on a chunk a core.
+        # XLA processes one chunk on all cores, TensorFlow one chunk per core.
         is_large = has_gpu() or is_compiling_with_xla()
         elements = _LARGE_CHUNK_ELEMENTS if is_large else _CHUNK_ELEMENTS
     return max(1, elements // ((slots.shape[-1] or 1) * (rows.shape[-1] or 1)))
@@ -258,14 +258,14 @@ def weighted_gather(
     gathered from it directly.
 
     The `(..., k, d)` tensor is never built as a whole. In training, each distinct row is
-    gathered once, however many queries read it, and the slices of the gradient have
+    gathered once for all queries that read it, and the slices of the gradient have
     distinct indices: memory grows with the distinct rows and with `(..., k)`. On CPUs the
     sums are products with a sparse matrix, elsewhere they are computed in chunks of
-    queries. Inference always uses chunks, in about half of the time and next to no
-    memory. Half precision is summed in float32.
+    queries. Inference always uses chunks, which take about half of the time and hardly
+    any memory. Half precision is summed in float32.
 
-    Inside XLA, whose shapes are static, the gradient holds as many rows as the table.
-    If there are known to be fewer hits, each hit is one slice, duplicates included.
+    Inside XLA, which needs static shapes, the gradient has as many rows as the table. If
+    there are known to be fewer hits, each hit is one slice, including duplicates.
 
     Args:
         values: Float tensor, `tf.Variable` or Keras variable of shape `(n, d)`.

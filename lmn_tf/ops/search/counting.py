@@ -6,18 +6,18 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-_UNROLL = 8  # columns compared in one turn of a loop: fewer turns, longer compilation
-_WORD = 16  # members of a group: their marks share an int32 with the count before the group
+_UNROLL = 8  # columns compared per iteration of a loop: fewer iterations, longer compilation
+_WORD = 16  # members of a group, whose marks share an int32 with the count before the group
 _FLIP = 0x7FFFFFFF
 LOWEST = -(2**31)
 
 
 def to_sortable(scores: tf.Tensor) -> tf.Tensor:
-    """Turns float32 scores into int32 that compare like them, NaN as minus infinity.
+    """Converts float32 scores to int32 with the same order, NaN as minus infinity.
 
-    Read as integers, positive floats sort like floats, negative ones the other
-    way round: their lower bits are flipped. Zero has one form, and no score
-    becomes `LOWEST`, which is free to mean "no score".
+    The bits of positive floats, as integers, have the order of floats, those of
+    negative ones the reverse order: their lower bits are flipped. Zero has one
+    form, and no score becomes `LOWEST`, which represents "no score".
 
     Args:
         scores: Float32 tensor.
@@ -27,13 +27,13 @@ def to_sortable(scores: tf.Tensor) -> tf.Tensor:
     """
     scores = tf.where(tf.math.is_nan(scores), -float("inf"), scores)
     bits = tf.bitcast(scores, tf.int32)
-    # The lowest integer is -0.0. (Adding 0.0 would mend it too, but XLA leaves that out.)
+    # The lowest integer is -0.0. (XLA removes an addition of 0.0, which would also fix it.)
     bits = tf.where(tf.equal(bits, LOWEST), 0, bits)
     return tf.where(bits < 0, tf.bitwise.bitwise_xor(bits, _FLIP), bits)
 
 
 def from_sortable(keys: tf.Tensor) -> tf.Tensor:
-    """Turns the int32 of `to_sortable` back into float32 scores."""
+    """Converts the int32 of `to_sortable` back to float32 scores."""
     bits = tf.where(keys < 0, tf.bitwise.bitwise_xor(keys, _FLIP), keys)
     return tf.bitcast(bits, tf.float32)
 
@@ -42,7 +42,7 @@ def counted_top_k(keys: tf.Tensor, ids: tf.Tensor, k: int) -> tuple[tf.Tensor, t
     """Finds the `k` largest keys of each row, lowest ids first among equals.
 
     Every key is compared with every other, which XLA vectorizes: for the few hundred
-    keys that a filter leaves of a row, it takes a fraction of the time of XLA's sort.
+    keys of a row after a filter, it takes a fraction of the time of XLA's sort.
 
     Args:
         keys: Int32 tensor of shape `(rows, c)`.
@@ -60,9 +60,9 @@ def fold_columns(
 ) -> tf.Tensor | tuple[tf.Tensor, ...]:
     """Folds `body(state, index, column, ...)` over the columns of `(rows, c)` tensors.
 
-    The loop is unrolled a few columns at a time. XLA's own reduction of a broadcast
-    comparison is not vectorized, and takes eight times as long; a fully unrolled loop
-    takes half a minute to compile.
+    The loop is unrolled by a few columns. XLA's reduction of a broadcast comparison is
+    not vectorized and takes eight times as long; a fully unrolled loop takes half a
+    minute to compile.
 
     Args:
         body: Function of the state, the index of a column and that column of each
@@ -100,7 +100,7 @@ def _ranks(keys, ids):
 
 
 def _select(ranks, tensors, k):
-    """Puts the columns of rank 0 to `k - 1` in the order of their ranks."""
+    """Sorts the columns of rank 0 to `k - 1` by their ranks."""
     wanted = tf.range(k)[None, :]
 
     def put(chosen, _, rank, *columns):
@@ -117,8 +117,8 @@ def _select(ranks, tensors, k):
 def filtered_top_k(scores: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Finds the `k` largest of each row, or marks the row for an exact search.
 
-    A heap, which is what `tf.math.top_k` builds for each row, mispredicts a
-    branch at every push. Here each step is arithmetic on whole vectors:
+    A heap, as in `tf.math.top_k`, mispredicts a branch at every push. Here, each
+    step is arithmetic on whole vectors:
 
     1. *Filter.* The `k`-th largest of some `2 * k` group maxima is a bound that
        at least `k` scores reach, and about `1.4 * k` do.
@@ -126,8 +126,8 @@ def filtered_top_k(scores: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor, tf.
        word a group, and the `p`-th mark of the row is looked up for each `p`.
     3. *Rank.* Each of the few remaining scores counts how many come before it.
 
-    Where more scores reach the bound than there are places (one row in
-    thousands, or any row of equal scores), the row is marked instead.
+    If more scores reach the bound than the capacity (in one row of thousands, or
+    in rows of equal scores), the row is marked instead.
 
     Args:
         scores: Float32 tensor of shape `(rows, m)`, with `m` static.
@@ -136,8 +136,8 @@ def filtered_top_k(scores: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor, tf.
     Returns:
         Tuple `(keys, ids, is_left)`: int32 `(rows, k)` scores in the form of
         `to_sortable`, best first and lowest id first among equals; int32
-        `(rows, k)` ids; and boolean `(rows,)`, true where keys and ids are not
-        to be used.
+        `(rows, k)` ids; and boolean `(rows,)`, true for rows whose keys and ids
+        must not be used.
     """
     width = scores.shape[1]
     members = min(_WORD, -(-width // (2 * k)))
@@ -161,7 +161,7 @@ def num_places(k: int) -> int:
 
 
 def _split(keys, width):
-    """Cuts `(rows, m)` into parts of `width` columns, the last one filled up."""
+    """Splits `(rows, m)` into parts of `width` columns, the last one padded."""
     parts = [keys[:, start : start + width] for start in range(0, keys.shape[1], width)]
     missing = width - parts[-1].shape[1]
     if missing:
@@ -180,7 +180,7 @@ def _kth_largest(keys, k):
     positions = tf.range(keys.shape[1])[None, :]
 
     def count(ranks, start, column):
-        # `a > b - 1` is `a >= b`: among equals the one before comes first.
+        # `a > b - 1` is `a >= b`: of equal keys, the earlier one comes first.
         is_before = column > keys - tf.cast(positions > start, tf.int32)
         return ranks + tf.cast(is_before, tf.int32)
 
@@ -201,7 +201,7 @@ def _marked_ids(marks, members, count_limit):
 
     none = tf.zeros([tf.shape(marks)[0], count_limit], tf.int32)
     groups = fold_columns(count, none, ends[:, :-1])
-    # Start and marks of a group in one word, for one look-up.
+    # Start and marks of a group in one word, for a single look-up.
     word = tf.gather(marks + (ends - counts) * (1 << _WORD), groups, batch_dims=1)
     rank = position - tf.bitwise.right_shift(word, _WORD)
     bit = _select_bit(tf.bitwise.bitwise_and(word, (1 << _WORD) - 1), rank, members)

@@ -15,9 +15,9 @@ def key_balance(
     """Key-balance loss of one axis of keys: `m * sum_j p_j f_j`, averaged over heads.
 
     `p_j` is the softmax probability of key `j` over all `m` keys of the axis, averaged over the
-    queries, and `f_j` the share of the hits that went to key `j`. The value is 1 under even use
-    and `m` when every query hits one key with certainty. It is no strict lower bound: where `p`
-    and `f` disagree it may be below 1. Gradient reaches the scores through `p` only.
+    queries, and `f_j` the share of hits of key `j`. The value is 1 for uniform use, and `m` if all
+    queries hit the same key with certainty. 1 is not a strict lower bound: the value may be below
+    if `p` and `f` differ. The gradient reaches the scores through `p` only.
 
     Queries whose mask is false do not count; without any query the loss is 0.
 
@@ -30,7 +30,7 @@ def key_balance(
             queries are the whole batch. Defaults to `None`.
 
     Returns:
-        Float32 scalar; with `total` the share of these queries, which add up to the loss.
+        Float32 scalar; with `total`, the share of these queries, and the shares sum to the loss.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""The product-key search from queries and keys, without a gradient of all scores."""
+"""Product-key search from queries and keys, without a gradient of all scores."""
 
 import tensorflow as tf
 
@@ -16,13 +16,13 @@ def product_key_search(
     k: int,
     open_keys: int | tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Finds the `k` slots whose keys fit each query best.
+    """Finds the `k` slots with the best matching keys of each query.
 
     The same as `product_key_top_k(row_queries @ row_keys^T, column_queries @
-    column_keys^T, k)`, ties, NaN and gradient included, at a lower cost. Only
-    `k` of `m` scores of a query have a gradient: here it goes to queries and keys
-    as sparse products of `N * k` entries, and the `(N, m)` matrices of scores and
-    of their gradients are never written.
+    column_keys^T, k)`, including ties, NaN and gradient, at a lower cost. Only `k`
+    of `m` scores of a query have a gradient: here, the gradients of queries and
+    keys are sparse products of `N * k` entries, and the `(N, m)` matrices of
+    scores and of their gradients are never written.
 
     Args:
         row_queries: Float32 tensor of shape `(N, d)`.

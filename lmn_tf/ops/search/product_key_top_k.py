@@ -18,13 +18,13 @@ def product_key_top_k(
     every pair of better or equal ranks scores at least as high.
 
     The scores are exactly those of scoring every slot. Equal scores are ordered
-    by slot, lowest first, and the lowest slots win the last places. One limit:
-    where *different* pairs of scores have the same sum by rounding, or because
-    one of the two is infinite, the order still holds among the slots that are
-    returned, but the last places may go to other slots of that sum.
+    by slot, lowest first, and the lowest slots are selected. There is one limit:
+    if *different* pairs of scores have the same sum by rounding, or because one
+    of them is infinite, the returned slots are still in this order, but other
+    slots with this sum may be selected.
 
     NaN counts as minus infinity. Scores in float16 and bfloat16 are searched in
-    float32. The gradient reaches the scores that were selected, and no other.
+    float32. The gradient reaches only the selected scores.
 
     Args:
         row_scores: Float tensor of shape `(..., m)`.

@@ -11,10 +11,10 @@ from lmn_tf.ops.compile import compiles_for_cpu, compiles_for_gpu, is_compiled_f
 from lmn_tf.ops.rows.row_chunks import map_row_chunks
 from lmn_tf.ops.search.counting import counted_top_k, filtered_top_k, from_sortable, to_sortable
 
-_MAX_KEYS = 46340  # the largest axis whose square still fits an int32 slot id
-_CHUNK = 512  # rows searched at a time: their scores stay in the cache of a core
+_MAX_KEYS = 46340  # the largest axis whose square fits into an int32 slot id
+_CHUNK = 512  # rows searched at a time, whose scores fit the cache of a core
 _GPU_CHUNK = 8192
-_MENDED = 64  # most rows left by counting that are searched again on their own
+_MENDED = 64  # maximum number of rows left by counting that are searched again separately
 
 
 def search_slots(
@@ -28,9 +28,9 @@ def search_slots(
 
     Long rows are searched in chunks by a function compiled by XLA, scores included,
     so that scores never exist for all rows at once: on CPUs by counting, on GPUs by
-    XLA's select-k kernels where they are enabled. Where XLA compiles the caller for a
-    CPU, all rows are searched by counting at once. All other rows, and those that
-    counting leaves, are searched by `tf.math.top_k`.
+    XLA's select-k kernels if they are enabled. If XLA compiles the caller for a CPU, all
+    rows are searched by counting together. All other rows, and those left by counting,
+    are searched by `tf.math.top_k`.
 
     Args:
         score: Function of `(*per_row, *shared)` that returns row scores and
@@ -61,11 +61,11 @@ def search_slots(
 def is_filtered(num_keys: int, k: int) -> bool:
     """Returns whether rows are searched by counting, in a third to three quarters of the time.
 
-    Shorter rows are not worth a compilation.
+    For shorter rows, compilation takes longer than it saves.
 
     Args:
-        num_keys: Integer. Keys an axis.
-        k: Integer. Slots searched for.
+        num_keys: Integer. Number of keys per axis.
+        k: Integer. Number of slots.
     """
     return 48 <= num_keys < 32768 and 2 <= k <= 128 and 2 * k <= num_keys
 
@@ -75,7 +75,7 @@ def rank_pairs(k: int, num_keys: int) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         k: Integer. Number of slots searched for.
-        num_keys: Integer. Keys an axis.
+        num_keys: Integer. Number of keys per axis.
 
     Returns:
         Two int32 arrays of equal length: row ranks and column ranks.
@@ -85,7 +85,7 @@ def rank_pairs(k: int, num_keys: int) -> tuple[np.ndarray, np.ndarray]:
         for row in range(min(k, num_keys))
         for column in range(min(k // (row + 1), num_keys))
     ]
-    # Likely winners first: the search then turns most of the others away at one comparison.
+    # Likely pairs first, so that the search rejects most others by one comparison.
     ranks.sort(key=lambda pair: (pair[0] + 1) * (pair[1] + 1))
     row_ranks, column_ranks = np.array(ranks, "int32").T
     return row_ranks, column_ranks
@@ -94,12 +94,12 @@ def rank_pairs(k: int, num_keys: int) -> tuple[np.ndarray, np.ndarray]:
 def check_search(
     rows: tuple[str, tf.Tensor, int], columns: tuple[str, tf.Tensor, int], k: int
 ) -> int:
-    """Validates the arguments of a search, and returns the number of keys per axis.
+    """Validates the arguments of a search and returns the number of keys per axis.
 
     Args:
         rows: Tuple of the name of an argument, its tensor, and the axis of the keys.
         columns: The same for the columns.
-        k: Integer. Slots searched for.
+        k: Integer. Number of slots.
     """
     (row_name, row_tensor, axis), (column_name, column_tensor, _) = rows, columns
     received = (
@@ -155,7 +155,7 @@ def _counted_in_chunks(score, k):
     @tf.function(reduce_retracing=True, autograph=False)
     def all_keys(per_row, shared):
         return tf.cond(
-            # A chunk takes as long as half its rows one by one.
+            # A chunk takes as long as half of its rows separately.
             tf.shape(per_row[0])[0] >= _CHUNK // 2,
             lambda: in_chunks(per_row, shared),
             lambda: in_one(per_row, shared),
@@ -166,7 +166,7 @@ def _counted_in_chunks(score, k):
 
 @functools.cache
 def _selected_in_chunks(score, k):
-    """Returns the same function as `_counted_in_chunks`, for GPUs: XLA has kernels for top-k."""
+    """Same as `_counted_in_chunks` for GPUs, for which XLA has kernels of top-k."""
 
     @tf.function(jit_compile=True, autograph=False)
     def chunk_keys(*tensors):
@@ -182,7 +182,7 @@ def _selected_in_chunks(score, k):
 
 
 def _counted(row_scores, column_scores, k):
-    """Best `(N, k)` scores and slots inside XLA, whose integer sorts take twice as long."""
+    """Best `(N, k)` scores and slots inside XLA, where integer sorts take twice as long."""
     (sums, slots), is_left = _counted_candidates(row_scores, column_scores, k)
     keys, slots = counted_top_k(to_sortable(sums), slots, k)
     best = from_sortable(keys), slots
@@ -198,7 +198,7 @@ def _counted(row_scores, column_scores, k):
             for all_rows, some in zip(best, again, strict=True)
         )
 
-    # XLA's shapes are static: a fixed number of the rows that are left, or all rows.
+    # XLA needs static shapes: a fixed number of the remaining rows, or all rows.
     limit = tf.minimum(_MENDED, tf.shape(row_scores)[0])
     num_left = tf.reduce_sum(tf.cast(is_left, tf.int32))
     return tf.cond(
@@ -254,7 +254,7 @@ def _best_packed(keys, k):
 
 
 def _top_k_float64(scores, slots, k):
-    """Top-k by score, then by lowest slot: sorted by slot first, as ties go to the first."""
+    """Top-k by score, then by lowest slot: sorted by slot first, since ties select the first."""
     by_slot = tf.argsort(slots, axis=-1)
     slots = tf.gather(slots, by_slot, batch_dims=1)
     scores, positions = tf.math.top_k(tf.gather(scores, by_slot, batch_dims=1), k)
