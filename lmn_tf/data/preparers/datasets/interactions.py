@@ -33,18 +33,18 @@ _KINDS = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
 _TAKEN = ("history_count", "label")
 
 
-def read(sources: Sources, options: PrepareOptions, **settings: Any) -> Plan:
+def read(sources: Sources, options: PrepareOptions, **given: Any) -> Plan:
     """Reads the files of a folder, which have the same format."""
-    settings = OPTIONS | settings
-    columns = _columns(settings)
-    notes = _read_files(sources, settings, columns)
+    given = OPTIONS | given
+    columns = _columns(given)
+    notes = _read_files(sources, given, columns)
     engine = sources.engine
-    extra = (*settings["category"], *settings["columns"], *settings["event_columns"])
-    ids = ("_user", "_item", *settings["category"])
+    extra = (*given["category"], *given["columns"], *given["event_columns"])
+    ids = ("_user", "_item", *given["category"])
     infer_types(engine, "log", ("_user", "_item", *extra), ids)
-    label = "1" if settings["label"] is None else "_label_value"
-    if settings["rating_threshold"] is not None:
-        label = f"CAST(_label_value >= {settings['rating_threshold']} AS BIGINT)"
+    label = "1" if given["label"] is None else "_label_value"
+    if given["rating_threshold"] is not None:
+        label = f"CAST(_label_value >= {given['rating_threshold']} AS BIGINT)"
     names = "".join(f", {quoted(name)}" for name in extra)
     engine.table(
         "events",
@@ -55,43 +55,43 @@ SELECT _user, _item, _time, CAST({label} AS BIGINT) AS _label{names}, _seq FROM 
     merge_repeats(sources)
     unlabeled = engine.value("SELECT count(*) FROM events WHERE _label IS NULL")
     sources.drop("rows without a label, which are events of histories only", unlabeled)
-    if settings["category"]:
-        first_of_item(engine, settings["category"])
+    if given["category"]:
+        first_of_item(engine, given["category"])
     return Plan(
         dataset="interactions",
-        user=settings["user"],
-        item=settings["item"],
+        user=given["user"],
+        item=given["item"],
         label="label",
-        time=settings["time"] or settings["order"],
-        ordered_by="time" if settings["time"] else "position",
-        sampled=settings["label"] is None,
-        context=settings["columns"],
-        history=(*settings["category"], *settings["columns"], *settings["event_columns"]),
-        item_columns=settings["category"],
-        notes=(_note(settings), *notes),
+        time=given["time"] or given["order"],
+        ordered_by="time" if given["time"] else "position",
+        sampled=given["label"] is None,
+        context=given["columns"],
+        history=(*given["category"], *given["columns"], *given["event_columns"]),
+        item_columns=given["category"],
+        notes=(_note(given), *notes),
     )
 
 
-def _columns(settings):
+def _columns(given):
     """The columns to read, after checks of the given names."""
     for name in ("user", "item"):
-        if not settings[name]:
-            raise UserError(f"`{name}` must name a column. Received: {name}={settings[name]!r}")
-    if bool(settings["time"]) == bool(settings["order"]):
+        if not given[name]:
+            raise UserError(f"`{name}` must name a column. Received: {name}={given[name]!r}")
+    if bool(given["time"]) == bool(given["order"]):
         raise UserError(
             "exactly one of `time` and `order` must name a column. "
-            f"Received: time={settings['time']!r}, order={settings['order']!r}"
+            f"Received: time={given['time']!r}, order={given['order']!r}"
         )
-    if settings["rating_threshold"] is not None and settings["label"] is None:
+    if given["rating_threshold"] is not None and given["label"] is None:
         raise UserError("`rating_threshold` must come with `label`, the column of the ratings")
-    if settings["time_unit"] not in TIME_UNITS:
+    if given["time_unit"] not in TIME_UNITS:
         raise UserError(
             f"`time_unit` must be one of {tuple(TIME_UNITS)}. "
-            f"Received: time_unit={settings['time_unit']!r}"
+            f"Received: time_unit={given['time_unit']!r}"
         )
-    time = settings["time"] or settings["order"]
-    extra = (*settings["category"], *settings["columns"], *settings["event_columns"])
-    written = [settings["user"], settings["item"], time, *extra]
+    time = given["time"] or given["order"]
+    extra = (*given["category"], *given["columns"], *given["event_columns"])
+    written = [given["user"], given["item"], time, *extra]
     for name in written:
         if written.count(name) > 1 or name in _TAKEN or name.startswith("_"):
             raise UserError(
@@ -99,30 +99,28 @@ def _columns(settings):
                 f"{_TAKEN}. Received: {name!r}"
             )
     number = "TRY_CAST(CAST({} AS VARCHAR) AS DOUBLE)"
-    seconds = (
-        f"floor({number} / {TIME_UNITS[settings['time_unit']]})" if settings["time"] else number
-    )
+    seconds = f"floor({number} / {TIME_UNITS[given['time_unit']]})" if given["time"] else number
     moment = "floor(epoch(TRY_CAST(CAST({} AS VARCHAR) AS TIMESTAMP)))"
     parse = (
         f"TRY_CAST(coalesce({seconds}, {moment}) AS BIGINT)"
-        if settings["time"]
+        if given["time"]
         else (f"TRY_CAST({seconds} AS BIGINT)")
     )
     columns = [
-        Column("_user", "", source=settings["user"], parse=_filled("{}")),
-        Column("_item", "", source=settings["item"], parse=_filled("{}")),
+        Column("_user", "", source=given["user"], parse=_filled("{}")),
+        Column("_item", "", source=given["item"], parse=_filled("{}")),
         Column(
             "_time",
-            "time" if settings["time"] else "BIGINT",
+            "time" if given["time"] else "BIGINT",
             source=time,
             parse=parse,
-            rule=f"abs(_time) <= {LATEST_SECOND}" if settings["time"] else None,
+            rule=f"abs(_time) <= {LATEST_SECOND}" if given["time"] else None,
         ),
     ]
-    if settings["label"] is not None:
-        rule = None if settings["rating_threshold"] is not None else "_label_value IN (0, 1)"
+    if given["label"] is not None:
+        rule = None if given["rating_threshold"] is not None else "_label_value IN (0, 1)"
         number = "CASE WHEN NOT isnan(TRY_CAST({} AS DOUBLE)) THEN TRY_CAST({} AS DOUBLE) END"
-        label = Column("_label_value", "DOUBLE", settings["label"], False, number, rule)
+        label = Column("_label_value", "DOUBLE", given["label"], False, number, rule)
         columns.append(label)
     return columns + [Column(name, "", required=False, parse=_filled("{}")) for name in extra]
 
@@ -135,9 +133,9 @@ def _filled(cell):
     )
 
 
-def _read_files(sources, settings, columns):
+def _read_files(sources, given, columns):
     """Reads the files into `log`; returns sentences for the report."""
-    files, delimiter = settings["files"], settings["delimiter"]
+    files, delimiter = given["files"], given["delimiter"]
     if files is not None:
         paths = sources.find(files)
     else:
@@ -168,9 +166,9 @@ def _kind(path):
     return next((kind for kind in _KINDS if kind in suffixes), None)
 
 
-def _note(settings):
-    if settings["label"] is None:
+def _note(given):
+    if given["label"] is None:
         return "Every interaction is a positive."
-    if settings["rating_threshold"] is None:
-        return f"`label` is `{settings['label']}`."
-    return f"`label` is 1 where `{settings['label']}` is at least {settings['rating_threshold']:g}."
+    if given["rating_threshold"] is None:
+        return f"`label` is `{given['label']}`."
+    return f"`label` is 1 where `{given['label']}` is at least {given['rating_threshold']:g}."
