@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 # Modules that trace what they save: `tf.saved_model.save`, and Keras' exports. While they do, ops
-# leave out kernels that another machine may lack. Without them: exports by users would have to
-# stand in `lmn_tf.ops.compile.plain_kernels`.
+# leave out kernels that another machine may lack. Without them: users would have to export
+# inside `lmn_tf.ops.compile.plain_kernels`.
 SAVING_MODULES = ("tensorflow.python.saved_model.save", "keras.src.export.")
 
 # The module that holds the dictionary of registered classes: `replace_registered_objects`.
@@ -419,7 +419,7 @@ def h5_group(store: Any) -> Any:
 def mark_operation(operation: tf.Operation, name: str) -> None:
     """Gives an operation of a graph a boolean attribute, for `operation.get_attr(name)` to find.
 
-    So an op is told something of its input that tensors do not say. Without it: a set of marked
+    Ops so receive a fact about their input that tensors do not have. Without it: a set of marked
     operations for each graph.
 
     Args:

@@ -266,7 +266,7 @@ class Field(Column):
             if getattr(self, key) != getattr(Field, key):
                 raise Problem(
                     (key,),
-                    f"`{key}` must not be given with `like`, which tells it."
+                    f"`{key}` must not be given with `like`, which sets it."
                     f" Received: like={self.like!r} and `{key}`",
                 )
         return self

@@ -267,7 +267,7 @@ class PipelineSpec(Document):
         if self.base is not None:
             raise Problem(
                 ("base",),
-                "`base` must stand in the file of a pipeline, with the path of another one. "
+                "`base` must be in the file of a pipeline, with the path of another one. "
                 f"Received: base={short(self.base)}",
             )
         if self.data.days is not None and self.train.epochs != 1:
@@ -307,7 +307,7 @@ class PipelineSpec(Document):
         paths = overrides.paths(settings)
         if ("base",) in paths:
             raise UserError(
-                f"`--set {settings[paths.index(('base',))]}`: `base` must stand in the file of a "
+                f"`--set {settings[paths.index(('base',))]}`: `base` must be in the file of a "
                 "pipeline. Train with that file, and set the values that differ."
             )
         data = overrides.apply(self.to_dict(), settings, PipelineSpec)

@@ -44,7 +44,7 @@ class Distribution:
             self.cluster = clusters.Cluster.from_environment(environment)
             if self.cluster is None:
                 raise UserError(
-                    "`TF_CONFIG` must tell the addresses of the cluster for "
+                    "`TF_CONFIG` must have the addresses of the cluster for "
                     "`distribute.strategy=parameter_server`. Received: no TF_CONFIG. "
                     "`lmn-tf launch` starts a cluster on this machine."
                 )

@@ -29,7 +29,7 @@ def test_relevant_keys():
         (
             "kind: vector, size: 2",
             "kind: vector, size: 2, like: item",
-            "`kind` must not be given with `like`, which tells it.",
+            "`kind` must not be given with `like`, which sets it.",
         ),
     ],
 )

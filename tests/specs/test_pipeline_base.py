@@ -111,7 +111,11 @@ def test_a_base_takes_the_environment(write, monkeypatch, tmp_path):
     [
         ("modle: {name: din}\n", "own.yaml:3", "unknown key `modle`. Did you mean `model`"),
         ("train:\n  epochs: 0\n", "own.yaml:4", "`train.epochs` must be at least 1"),
-        ("base: base.yaml\n", "own.yaml:3", "key `base` must be written once. It stands in line 2"),
+        (
+            "base: base.yaml\n",
+            "own.yaml:3",
+            "key `base` must be written once. It is also in line 2",
+        ),
         (
             "data: {valid: null}\ntrain: {early_stopping: {}}\n",
             "own.yaml:4",
@@ -218,11 +222,11 @@ def test_each_file_says_that_it_is_a_pipeline(write):
 def test_only_files_have_a_base(write, tmp_path):
     spec = PipelineSpec.load(own(write, ""))
     assert "base" not in spec.to_dict()
-    with pytest.raises(UserError, match="^`--set base=a.yaml`: `base` must stand in the file of a"):
+    with pytest.raises(UserError, match="^`--set base=a.yaml`: `base` must be in the file of a"):
         spec.with_overrides(["base=a.yaml"])
     plain = {"pipeline_version": 1, "base": "base.yaml"}
     assert PipelineSpec.from_dict(plain, base_dir=tmp_path) == spec
-    with pytest.raises(ValueError, match="`base` must stand in the file of a pipeline"):
+    with pytest.raises(ValueError, match="`base` must be in the file of a pipeline"):
         PipelineSpec(**spec.to_dict(), base="a.yaml")
 
 

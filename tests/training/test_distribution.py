@@ -28,7 +28,7 @@ def test_the_cluster_is_that_of_the_environment():
 @pytest.mark.parametrize(
     ("strategy", "variables", "message"),
     [
-        ("parameter_server", {}, "`TF_CONFIG` must tell .*`lmn-tf launch` starts a cluster"),
+        ("parameter_server", {}, "`TF_CONFIG` must have .*`lmn-tf launch` starts a cluster"),
         ("parameter_server", environment("worker"), "must be chief for the process that trains"),
     ],
 )

@@ -77,8 +77,8 @@ def check_elapsed(request: np.ndarray, event: np.ndarray, location: SourceLocati
         if np.broadcast_to(request, event.shape)[at] == MISSING_TIME:
             raise location.error(
                 at,
-                "a row whose events have times must have a request time (else nobody can tell "
-                "whether the future leaks in)",
+                "a row whose events have times must have a request time (otherwise events after "
+                "the request could not be detected)",
                 None,
             )
         ahead = (int(event[at]) - int(request[at])) / MICROSECONDS["second"]

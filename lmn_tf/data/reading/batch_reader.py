@@ -133,8 +133,8 @@ class BatchReader:
         users = any(feature.role == "user" for feature in self.spec.features)
         if not (by_reference or users or self.spec.group is not None):
             raise UserError(
-                "`rows_per_group` must be 1 where nothing that is read tells users apart: neither "
-                "a history by reference nor `group` nor a feature of role user. "
+                "`rows_per_group` must be 1 if no column identifies users: neither a "
+                "history by reference nor `group` nor a feature of role user. "
                 f"Received: rows_per_group={self.rows_per_group}"
             )
 

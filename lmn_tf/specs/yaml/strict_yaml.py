@@ -172,7 +172,7 @@ class _Reader:
             self.fail("merge keys must not be used: write the values out. Received: <<", event)
         if (*path, key) in self.marks:
             first = self.marks[(*path, key)]
-            self.fail(f"key `{key}` must be written once. It stands in line {first} too.", event)
+            self.fail(f"key `{key}` must be written once. It is also in line {first}.", event)
         self.marks[(*path, key)] = event.start_mark.line + 1
         return key
 

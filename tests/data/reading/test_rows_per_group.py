@@ -183,9 +183,7 @@ def test_nothing_tells_users_apart(files):
     spec = FeatureSpec.from_dict(plain)
     learn(spec, files)
     assert BatchReader(spec, files, rows_per_group=2).num_rows == 400
-    message = (
-        "`rows_per_group` must be 1 where nothing that is read tells users apart.*Received: .*=2"
-    )
+    message = "`rows_per_group` must be 1 if no column identifies users.*Received: .*=2"
     with pytest.raises(ValueError, match=message):
         BatchReader(spec, files, rows_per_group=2, histories=False)
     assert BatchReader(spec, files, histories=False).num_rows == 400

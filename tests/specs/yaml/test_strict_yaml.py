@@ -50,7 +50,7 @@ def test_nan():
 @pytest.mark.parametrize(
     "text, line, message",
     [
-        ("a: 1\nb: 2\na: 3\n", 3, "key `a` must be written once. It stands in line 1 too."),
+        ("a: 1\nb: 2\na: 3\n", 3, "key `a` must be written once. It is also in line 1."),
         ("a: {b: 1, b: 2}\n", 1, "key `b` must be written once"),
         ("1: a\n", 1, "a key must be text. Received: 1"),
         ("null: a\n", 1, "a key must be text. Received: None"),
