@@ -138,12 +138,13 @@ class SequenceRows:
         else:
             joins = _reads_on(starts, lengths, alike & _repeated(self.users.take(rows)))
         heads = np.flatnonzero(~joins)
+        tails = np.flatnonzero(np.roll(~joins, -1))  # the first row begins a run
         run = np.cumsum(~joins) - 1
         pairs = starts
         if self.users is None:
             starts = starts[heads][run]
         run_starts = starts[heads]
-        run_lengths = np.maximum.reduceat(starts + lengths, heads) - run_starts
+        run_lengths = (starts + lengths)[tails] - run_starts  # ends of a run never decrease
         first = starts + (starts_of(run_lengths) - run_starts)[run]
         batch = {"first": first.astype(np.int32), "length": lengths}
         events = flat_index(run_starts, run_lengths)
