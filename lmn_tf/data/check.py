@@ -198,8 +198,8 @@ def _row(spec, features, row):
     for sequence in spec.sequences:
         first, lengths = (features[f"{sequence.name}/{part}"] for part in ("first", "length"))
         for field in sequence.fields:
-            by_pair = spec.resolved_field(sequence, field).kind == "elapsed_time"
-            start = lengths[:row].sum() if by_pair else first[row]
+            of_pairs = spec.resolved_field(sequence, field).of_pairs
+            start = lengths[:row].sum() if of_pairs else first[row]
             key = f"{sequence.name}/{field.name}"
             windows[key] = windows[f"{key}/weights"] = slice(start, start + lengths[row])
     return {name: values[windows.get(name, row)] for name, values in features.items()}

@@ -308,3 +308,8 @@ class ResolvedField(Column):
     def key(self) -> str:
         """The field's name in `Assets`: that of the feature it is like, or `"SEQUENCE.FIELD"`."""
         return self.like if self.like is not None else f"{self.sequence}.{self.name}"
+
+    @property
+    def of_pairs(self) -> bool:
+        """Whether values depend on the row as well as on the event, as the time since it does."""
+        return self.kind == "elapsed_time"

@@ -27,7 +27,7 @@ def random_windows(spec, rows=6, length=5, seed=0):
             for key in (f"{sequence.name}/{field.name}", f"{sequence.name}/{field.name}/weights"):
                 if key not in features:
                     continue
-                if column.kind == "elapsed_time":
+                if column.of_pairs:
                     features[key] = of_pairs[key][: sum(lengths), 0]
                 else:
                     features[key] = of_events[key][:end, 0]

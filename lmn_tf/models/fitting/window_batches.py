@@ -80,7 +80,7 @@ class WindowBatches:
             for field in sequence.fields:
                 column = spec.resolved_field(sequence, field)
                 key = f"{sequence.name}/{field.name}"
-                keys[column.kind == "elapsed_time"].append(key)
+                keys[column.of_pairs].append(key)
                 if column.weights is not None:
                     keys[False].append(f"{key}/weights")
             columns = tuple(keys[False]), tuple(keys[True])
