@@ -61,6 +61,7 @@ class EncodedColumn:
             table=name,
             rank=int(_is_list(spec, column)),
             weights=f"{key}/weights" if column.weights is not None else None,
+            of_pairs=getattr(column, "of_pairs", False),
         )
 
 

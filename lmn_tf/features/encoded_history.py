@@ -9,6 +9,9 @@ from lmn_tf.ops.sequence.shared_window import SharedWindow
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.ops.sequence.windows import Windows
 
+# The parts of the padded form, and the attributes that hold them.
+_PADDED = {"history": "padded", "mask": "mask", "target": "target", "ids": "padded_ids"}
+
 
 class EncodedHistory:
     """A sequence of a batch, encoded: its events once, and the windows of the rows into them.
@@ -17,16 +20,20 @@ class EncodedHistory:
         events: Float tensor of shape `(events, d)`: what depends on the event alone.
         event_windows: `Windows` of the rows into the events; `SharedWindow` where all rows are of
             one user; or `ValidPositions` where the batch came in its padded form.
-        row_part: Float tensor of shape `(pairs, d)`: what each row adds to the vector of an event,
-            such as the time that has passed; or `None`. Defaults to `None`.
+        row_part: Float tensor of shape `(combinations, d)`: what fields that depend on the row as
+            well add to the vector of an event, such as the time that has passed; or `None`.
+            Defaults to `None`.
+        row_windows: `Combinations` of the events with these fields; or `event_windows`, where each
+            event has one value of them. Defaults to `None`, where there is no `row_part`.
         target: Float tensor of shape `(batch, d)`: the candidate in the space of the events.
             Defaults to `None`.
-        ids: Dictionary from an item feature to the pair of the events' ids `(events, ...)` and the
-            candidate's `(batch, ...)`. Defaults to `None`.
+        ids: Dictionary from an item feature to the pair of the ids of `vectors`, `(events, ...)`
+            or `(combinations, ...)`, and the candidate's `(batch, ...)`. Defaults to `None`.
 
     Attributes:
         vectors: Float tensor of shape `(events, d)`: the events with all their fields. Where a
-            field depends on the row as well, each pair of a row and an event is one, `(pairs, d)`.
+            field depends on the row as well, each combination of an event and such fields is one,
+            `(combinations, d)`.
         windows: The windows of the rows into `vectors`.
 
     Example:
@@ -43,6 +50,7 @@ class EncodedHistory:
         events: tf.Tensor,
         event_windows: ValidPositions,
         row_part: tf.Tensor | None = None,
+        row_windows: ValidPositions | None = None,
         target: tf.Tensor | None = None,
         ids: dict[str, tuple[tf.Tensor, tf.Tensor]] | None = None,
     ) -> None:
@@ -50,6 +58,7 @@ class EncodedHistory:
         self.event_windows = event_windows
         self.target = target
         self.ids = ids or {}
+        self.windows = event_windows if row_windows is None else row_windows
         self._row_part = row_part
 
     @functools.cached_property
@@ -57,16 +66,7 @@ class EncodedHistory:
         """The events with all their fields."""
         if self._row_part is None:
             return self.events
-        if isinstance(self.event_windows, SharedWindow):  # all rows have the same part
-            return self.events + self._row_part
-        return self.event_windows.pairs(self.events) + self._row_part
-
-    @functools.cached_property
-    def windows(self) -> ValidPositions:
-        """The windows of the rows into `vectors`."""
-        if self._row_part is None or isinstance(self.event_windows, SharedWindow):
-            return self.event_windows
-        return self.event_windows.of_pairs
+        return self.windows.combined(self.events) + self._row_part
 
     def of_fields(self, fields: str) -> tuple[tf.Tensor, ValidPositions]:
         """Returns the events with some of their fields, and the windows of the rows into them.
@@ -93,7 +93,7 @@ class EncodedHistory:
 
     def __getitem__(self, key: str) -> tf.Tensor | dict[str, tuple[tf.Tensor, tf.Tensor]]:
         """Returns a part of `as_padded`."""
-        return self.as_padded()[key]
+        return getattr(self, _PADDED[key])
 
     def as_padded(self) -> dict[str, tf.Tensor | dict[str, tuple[tf.Tensor, tf.Tensor]]]:
         """Returns the padded form, as a call of `FeatureEncoder` does.
@@ -101,12 +101,7 @@ class EncodedHistory:
         Returns:
             Dictionary of `"history"`, `"mask"`, `"target"` and `"ids"`.
         """
-        return {
-            "history": self.padded,
-            "mask": self.mask,
-            "target": self.target,
-            "ids": self.padded_ids,
-        }
+        return {key: self[key] for key in _PADDED}
 
     def newest(self, count: int) -> "EncodedHistory":
         """Returns the history with at most `count` events of each row, the newest; without `ids`.
@@ -127,8 +122,7 @@ class EncodedHistory:
     @functools.cached_property
     def padded_ids(self) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         """`ids` with the events' ids in the padded form, `(batch, length, ...)`."""
-        windows = self.event_windows
         return {
-            feature: (windows.padded(events), candidate)
+            feature: (self.windows.padded(events), candidate)
             for feature, (events, candidate) in self.ids.items()
         }

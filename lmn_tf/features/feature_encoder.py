@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ import tensorflow as tf
 from lmn_tf.features.embedding_table import EmbeddingTable
 from lmn_tf.features.encoded_column import EncodedColumn, RequestSignature, column_specs
 from lmn_tf.features.encoded_history import EncodedHistory
+from lmn_tf.ops.sequence.combinations import Combinations
 from lmn_tf.ops.sequence.shared_window import SharedWindow
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.ops.sequence.windows import Windows
@@ -140,8 +140,7 @@ class FeatureEncoder(keras.layers.Layer):
             for role, columns in self._roles.items()
         }
         groups["histories"] = {
-            name: self._history(name, features, vectors, groups["item"], batch)
-            for name in self._events
+            name: self._history(name, features, vectors, groups["item"]) for name in self._events
         }
         return groups
 
@@ -177,6 +176,39 @@ class FeatureEncoder(keras.layers.Layer):
             candidates=column_specs(others, (None,)),
         )
 
+    def windows(
+        self, name: str, features: dict[str, tf.Tensor]
+    ) -> tuple[ValidPositions, ValidPositions]:
+        """Returns where the rows of a batch find the events of a sequence.
+
+        Args:
+            name: String. A sequence.
+            features: Dictionary of the batch's columns.
+
+        Returns:
+            Pair of `Windows` into the events, and `Combinations` of the events with the fields that
+            depend on the row as well. Twice the same where there are no such fields, where the
+            sequence is padded (`ValidPositions`), and where it is of one user (`SharedWindow`).
+        """
+        first = features.get(f"{name}/first")
+        if first is None and self._is_shared(name, features):
+            events, rows = (features[key] for key in (self._fields(name)[0].key, self._of_rows))
+            return (SharedWindow(tf.shape(events)[0], tf.shape(rows)[0]),) * 2
+        if first is None:
+            mask = tf.cast(_column(features, f"{name}/mask", 2), tf.bool)
+            return (ValidPositions(mask, mask),) * 2
+        length = _column(features, f"{name}/length", 1)
+        num_events = tf.reduce_max(tf.concat([[0], first + length], axis=0))
+        values = []
+        for column in self._fields(name):
+            cells = _column(features, column.key, 1 + column.rank)
+            if column.of_pairs:
+                values.append(cells)
+            else:
+                num_events = tf.shape(cells)[0]
+        windows = Windows(first, length, num_events)
+        return windows, Combinations.of(windows, values) if values else windows
+
     def event_fields(self, name: str) -> tuple[tuple[str, int, str | None], ...]:
         """Returns which item features the events of a sequence are made of.
 
@@ -197,8 +229,6 @@ class FeatureEncoder(keras.layers.Layer):
         for field in sequence.fields:
             column = self.spec.resolved_field(sequence, field)
             encoded = EncodedColumn.from_column(self.spec, column, f"{sequence.name}/{field.name}")
-            if column.kind == "elapsed_time":
-                encoded = dataclasses.replace(encoded, of_pairs=True)
             if field.like is not None and self.spec.feature(field.like).role == "item":
                 alike.append((field.like, encoded))
             else:
@@ -262,7 +292,7 @@ class FeatureEncoder(keras.layers.Layer):
         return projections
 
     def _encode(self, features, column, positions=None):
-        """Returns the vectors `(batch, width)` of a column; `(events, width)` with positions."""
+        """Returns the vectors `(batch, width)` of a column; with positions, of what they list."""
         values = self._flat(features, column.key, column.rank, positions)
         if column.table is None:
             values = tf.cast(values, self.compute_dtype)
@@ -273,34 +303,16 @@ class FeatureEncoder(keras.layers.Layer):
         counted = {}
         if positions is not None:
             counted = {"counts": positions.event_weights, "batch": positions.batch}
-            if column.of_pairs:
-                counted["counts"] = positions.of_pairs.event_weights
         return self.tables[column.table](
             values, weights=weights, combine=column.rank > 0, **counted
         )
 
     def _flat(self, features, key, rank, positions):
         """Returns a column with one leading axis."""
-        if positions is None or isinstance(positions, (Windows, SharedWindow)):
-            return _column(features, key, 1 + rank)
-        return positions.take(_column(features, key, 2 + rank))
-
-    def _positions(self, name, features, batch):
-        """Returns where the rows find the events of a sequence."""
-        first = features.get(f"{name}/first")
-        if first is None and self._is_shared(name, features):
-            column = self._fields(name)[0]
-            return SharedWindow(tf.shape(features[column.key])[0], batch)
-        if first is None:
-            mask = tf.cast(_column(features, f"{name}/mask", 2), tf.bool)
-            return ValidPositions(mask, mask)
-        length = _column(features, f"{name}/length", 1)
-        num_events = tf.reduce_max(tf.concat([[0], first + length], axis=0))
-        for column in self._fields(name):
-            if not column.of_pairs:
-                num_events = tf.shape(_column(features, column.key, 1 + column.rank))[0]
-                break
-        return Windows(first, length, num_events)
+        if not isinstance(positions, (Windows, SharedWindow, type(None))):
+            return positions.take(_column(features, key, 2 + rank))
+        values = _column(features, key, 1 + rank)
+        return positions.distinct(values) if isinstance(positions, Combinations) else values
 
     def _is_shared(self, name, features):
         """Returns whether a sequence comes as events that all rows share."""
@@ -309,17 +321,11 @@ class FeatureEncoder(keras.layers.Layer):
             return False
         return tf.convert_to_tensor(features[column.key]).shape.rank == 1 + column.rank
 
-    def _history(self, name, features, vectors, item, batch):
-        alike, added = self._events[name]
-        positions = self._positions(name, features, batch)
-        parts = [self._encode(features, column, positions) for _, column in alike]
-        events, row_part = (self._concat(parts, 0) if parts else None), None
-        for column in added:
-            part = self.projections[column.key](self._encode(features, column, positions))
-            if column.of_pairs:
-                row_part = part if row_part is None else row_part + part
-            else:
-                events = part if events is None else events + part
+    def _history(self, name, features, vectors, item):
+        alike, _ = self._events[name]
+        positions, combinations = self.windows(name, features)
+        events = self._part(name, features, positions, of_pairs=False)
+        row_part = self._part(name, features, combinations, of_pairs=True)
         width = self.widths["histories"][name]
         if events is None:
             events = tf.zeros([positions.num_events, width], self.compute_dtype)
@@ -329,12 +335,35 @@ class FeatureEncoder(keras.layers.Layer):
             target = self.projections[name](item)
         else:
             target = tf.zeros([positions.batch, width], self.compute_dtype)
-        ids = {
-            feature: (self._flat(features, column.key, column.rank, positions), features[feature])
-            for feature, column in alike
-            if column.table is not None
-        }
-        return EncodedHistory(events, positions, row_part, target, ids)
+        ids = {}
+        for feature, column in alike:
+            if column.table is not None:
+                own = combinations if column.of_pairs else positions
+                values = self._flat(features, column.key, column.rank, own)
+                if not column.of_pairs:
+                    values = combinations.combined(values)
+                ids[feature] = values, features[feature]
+        return EncodedHistory(events, positions, row_part, combinations, target, ids)
+
+    def _part(self, name, features, positions, of_pairs):
+        """Returns what the fields of events, or those of pairs, add to the vectors, if anything."""
+        alike, added = self._events[name]
+        part = None
+        if any(column.of_pairs == of_pairs for _, column in alike):
+            part = self._concat(
+                [
+                    self._encode(features, column, positions)
+                    if column.of_pairs == of_pairs
+                    else tf.zeros([positions.num_events, column.width], self.compute_dtype)
+                    for _, column in alike
+                ],
+                0,
+            )
+        for column in added:
+            if column.of_pairs == of_pairs:
+                one = self.projections[column.key](self._encode(features, column, positions))
+                part = one if part is None else part + one
+        return part
 
     def _concat(self, parts, batch):
         if not parts:

@@ -3,6 +3,7 @@ import tensorflow as tf
 
 from lmn_tf.features.encoded_history import EncodedHistory
 from lmn_tf.ops import ValidPositions, Windows
+from lmn_tf.ops.sequence.combinations import Combinations
 
 FIRST, LENGTH = [0, 1, 4], [3, 3, 0]
 EVENTS = np.arange(1.0, 9.0, dtype="float32").reshape(4, 2)
@@ -22,21 +23,37 @@ def test_rows_share_events():
         assert not one.padded[row, len(events) :].numpy().any()
 
 
-def test_what_a_row_adds_makes_an_event_of_each_pair():
-    part = tf.constant(np.arange(12.0, dtype="float32").reshape(6, 2))
-    one = history(row_part=part)
-    assert one.vectors.shape == (6, 2) and one.events.shape == (4, 2)
-    np.testing.assert_array_equal(one.vectors, EVENTS[ROWS[0] + ROWS[1]] + part)
-    np.testing.assert_array_equal(one.padded[1], EVENTS[ROWS[1]] + part[3:])
-    np.testing.assert_array_equal(one.windows.row_sum(one.vectors), tf.reduce_sum(one.padded, 1))
+# Of the pairs, row after row: rows 0 and 1 see the same in event 2, but not in event 1.
+SEEN = [5, 5, 4, 3, 4, 6]
+COMBINATIONS = [0, 1, 1, 2, 3]  # their events
+
+
+def combined_history():
+    windows = Windows(FIRST, LENGTH, 4)
+    part = tf.constant(np.arange(10.0, dtype="float32").reshape(5, 2))
+    return EncodedHistory(
+        tf.constant(EVENTS), windows, part, Combinations.of(windows, [tf.constant(SEEN)])
+    )
+
+
+def test_a_combination_of_an_event_and_what_rows_see_is_one():
+    one = combined_history()
+    want = EVENTS[COMBINATIONS] + np.arange(10).reshape(5, 2)
+    np.testing.assert_array_equal(one.vectors, want)
+    np.testing.assert_array_equal(one.padded[:2], [want[[0, 1, 3]], want[[2, 3, 4]]])
+    np.testing.assert_array_equal(one.windows.event_sum(one.vectors), tf.reduce_sum(one.padded, 1))
+    assert one.events.shape == (4, 2) and one.of_fields("event")[1] is one.event_windows
+    assert one.of_fields("all")[1] is one.windows
 
 
 def test_the_newest_events_of_each_row():
-    for one in (history(), history(row_part=tf.zeros([6, 2])), padded_history()):
+    for one in (history(), combined_history(), padded_history()):
         newest = one.newest(2)
         assert newest.mask.numpy().sum(1).tolist() == [2, 2, 0]
         total = newest.windows.event_sum(newest.vectors)
-        np.testing.assert_allclose(total, [EVENTS[1:3].sum(0), EVENTS[2:4].sum(0), [0, 0]])
+        np.testing.assert_allclose(total, tf.reduce_sum(newest.padded, 1))
+        want = [one.padded[0, 1:3].numpy().sum(0), one.padded[1, 1:3].numpy().sum(0), [0, 0]]
+        np.testing.assert_allclose(total, want)
 
 
 def padded_history():

@@ -4,7 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import KITCHEN_SINK, kitchen_sink_spec, random_features, request_features
+from kitchen_sink import (
+    KITCHEN_SINK,
+    kitchen_sink_spec,
+    random_features,
+    request_features,
+    shared_features,
+)
+from padded_batch import padded
 
 from lmn_tf.features import FeatureEncoder
 from lmn_tf.specs.errors import UserError
@@ -234,3 +241,21 @@ def test_sides_of_a_request():
     assert sorted(sides.candidates) == sorted(
         ["rank", "item", "tags", "tags/weights", "topics", "picture", "since", "hour", "age_x_tags"]
     )
+
+
+def test_fields_like_an_items_elapsed_time_are_those_of_the_pair():
+    born = {"name": "age_of_item", "role": "item", "kind": "elapsed_time"}
+    clicks = KITCHEN_SINK["sequences"][0]
+    fields = [*clicks["fields"], {"name": "age", "column": "c_age", "like": "age_of_item"}]
+    spec = kitchen_sink_spec(
+        features=[*KITCHEN_SINK["features"], born],
+        sequences=[{**clicks, "fields": fields}],
+    )
+    shared, _ = shared_features(spec)
+    encoder = FeatureEncoder(spec)
+    got, want = encoder(shared), encoder(padded(shared, spec.sequences, elapsed=("clicks/age",)))
+    got, want = (groups["histories"]["clicks"] for groups in (got, want))
+    want_history = want["history"] * tf.cast(want["mask"], tf.float32)[..., None]
+    np.testing.assert_allclose(got["history"], want_history, rtol=1e-5, atol=1e-6)
+    for feature in ("item", "age_of_item"):
+        np.testing.assert_array_equal(got["ids"][feature][0], want["ids"][feature][0])

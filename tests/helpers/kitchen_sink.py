@@ -152,8 +152,10 @@ def shared_features(spec, runs=((0, 3, 3), (2, 4, 5, 5), (0,), (1,)), values=3, 
         features[f"{sequence.name}/length"] = lengths.astype("int32")
         for field in sequence.fields:
             column, key = spec.resolved_field(sequence, field), f"{sequence.name}/{field.name}"
-            count = int(lengths.sum()) if column.kind == "elapsed_time" else events
-            _add(features, spec, column, key, (count,), values, rng)
+            if column.of_pairs:  # few buckets, as of rows that are close in time
+                features[key] = rng.integers(1, 3, lengths.sum()).astype("int32")
+            else:
+                _add(features, spec, column, key, (events,), values, rng)
     return features, padded(features, spec.sequences)
 
 
@@ -184,7 +186,7 @@ def request_features(spec, events=3, candidates=4, values=3, seed=0):
             _add(own, spec, column, f"{sequence.name}/{field.name}", (events,), values, rng)
             request |= own
             for key, cells in own.items():
-                by_pair = column.kind == "elapsed_time"
+                by_pair = column.of_pairs
                 windows[key] = np.tile(cells, candidates) if by_pair else cells
     return request, windows
 

@@ -10,6 +10,7 @@ from kitchen_sink import (
     random_labels,
     request_features,
     shared_features,
+    slim_spec,
     timeless_spec,
 )
 
@@ -64,8 +65,9 @@ def negatives(monkeypatch):
     monkeypatch.setattr(NextBehaviourLoss, "_draw", first)
 
 
-# Fields of a row, as elapsed times are, make an event of each pair. These read in every way: by
-# attention, pooling, tokens, retrieval, steps and memories. Others train in the slow tests.
+# Elapsed times depend on the row, too: there models read combinations of events and buckets. These
+# read in every way: by attention, pooling, tokens, retrieval, steps and memories. Others train in
+# the slow tests.
 QUICK = [(timeless_spec, name, {}) for name in MODELS if name in READERS]
 QUICK += [(kitchen_sink_spec, "lmn", {})]
 SLOW = [(spec, *case) for spec in (timeless_spec, kitchen_sink_spec) for case in CASES]
@@ -129,3 +131,28 @@ def test_candidates_of_one_user_score_as_rows_with_windows(spec, name, options):
         got, want = model(request, training=False), model(windows, training=False)
         assert got.shape == (candidates, 1)
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_a_memory_reads_each_event_once_for_all_rows_that_see_the_same_bucket():
+    spec = slim_spec()
+    shared, padded = shared_features(spec)
+    first, lengths = shared["clicks/first"], shared["clicks/length"]
+    seen, pair = set(), 0
+    latest = {}  # rows of an event that stand together see a bucket as long as it stays the same
+    for row, (start, length) in enumerate(zip(first, lengths, strict=True)):
+        for event in range(start, start + length):
+            bucket = shared["clicks/elapsed"][pair]
+            if latest.get(event, (None, None))[0] != bucket:
+                latest[event] = bucket, row
+            seen.add((event, *latest[event]))
+            pair += 1
+    assert len(shared["clicks/item"]) < len(seen) < pair
+    model = registry.build("lmn", spec, {**SMALL_OPTIONS["lmn"], "memory_fields": "all"})
+    model.build()
+    read = []
+    with model.memories["clicks"].memory.watched(lambda *one: read.append(one)):
+        model(shared)
+        model(padded)
+    (reading, counts), (twin, _) = read
+    assert reading.slots.shape[0] == len(seen) and twin.slots.shape[0] == pair
+    assert np.sum(counts) == pair

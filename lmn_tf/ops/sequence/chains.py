@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from lmn_tf.ops.compile import compiles_for_cpu
+from lmn_tf.ops.sequence.combinations import Combinations
 from lmn_tf.ops.sequence.shared_window import SharedWindow
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.ops.sequence.windows import Windows
@@ -20,10 +21,11 @@ class Chains:
     Rows whose windows begin with different events share nothing, although they see the same events:
     the states depend on where a recurrence begins. So it is where histories are longer than a
     batch's longest windows and only their newest events are kept. Neither do rows in the padded
-    form: each is a chain of its own. Where all rows share one window, it is the only chain.
+    form, or rows that see other values in the same event (`Combinations`): each is a chain of its
+    own. Where all rows share one window, it is the only chain.
 
     Args:
-        windows: `Windows` of the rows into the events; or `ValidPositions`.
+        windows: `Windows` of the rows into the events; `Combinations`, or `ValidPositions`.
         is_compiled: Boolean. Whether the recurrence is compiled for CPUs, once for each shape. The
             padded form of the chains then has one of few shapes. Defaults to `False`.
 
@@ -43,13 +45,14 @@ class Chains:
     """
 
     def __init__(self, windows: ValidPositions, is_compiled: bool = False) -> None:
-        self.windows = self.rows = windows
         self._is_rounded = is_compiled and compiles_for_cpu()
-        self._is_shared = isinstance(windows, Windows)
+        self._is_shared = isinstance(windows, Windows) and not isinstance(windows, Combinations)
         self._is_one = isinstance(windows, SharedWindow)
         if self._is_one:
-            self.windows = SharedWindow(windows.num_events, batch=1)
+            self.windows, self.rows = SharedWindow(windows.num_events, batch=1), windows
+            return
         if not self._is_shared:
+            self.windows, self.rows = windows, windows.of_pairs
             return
         # Ends never decrease: the last row of a chain is its longest one.
         begins = windows.first[1:] != windows.first[:-1]

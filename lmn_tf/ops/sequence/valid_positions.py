@@ -174,6 +174,10 @@ class ValidPositions:
         """Takes for each event its row of `(B, d)`, as `(N, d)`."""
         return self.repeat(per_row)
 
+    def combined(self, events: tf.Tensor) -> tf.Tensor:
+        """Takes the events of all combinations, as `Combinations` do: here each event is one."""
+        return events
+
     @property
     def of_pairs(self) -> ValidPositions:
         """The positions of the pairs, of which each is an event of its own."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 from lmn_tf.data.encoding.id_names import IdNames
 from lmn_tf.metrics.memory_usage import usage_statistics
 from lmn_tf.models.fitting.window_batches import WindowBatches
+from lmn_tf.ops.sequence.windows import Windows
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.evaluation.memory_reads import memory_names
@@ -94,7 +95,7 @@ def inspect_memories(
     ]
     for features, reads in evaluator.reads(dataset):
         for watch, (slots, weights, counts) in zip(watches, reads, strict=True):
-            watch.take(features, *_counted(slots, weights, counts), shared=counts is not None)
+            watch.take(features, *_counted(slots, weights, counts))
     for inspection, watch in zip(inspections, watches, strict=True):
         inspection.slots = watch.slots(inspection, readers)
     return inspections
@@ -130,11 +131,11 @@ class _SlotWatch:
         self._readers = readers
         self._weights = [collections.defaultdict(collections.Counter) for _ in self._slots]
 
-    def take(self, features, slots, weights, shared):
+    def take(self, features, slots, weights):
         index = self._watched_index[slots]
         query, head, rank = np.nonzero((index >= 0) & (weights > 0))  # of (rows, heads, top_k)
         index, weights = index[query, head, rank], weights[query, head, rank]
-        for name, ids in self._readers.ids(features, len(slots), shared).items():
+        for name, ids in self._readers.ids(features, len(slots)).items():
             pairs = np.stack([index, ids[query]])
             distinct, which = np.unique(pairs[:, pairs[1] >= 0], axis=1, return_inverse=True)
             sums = np.bincount(which.reshape(-1), weights[pairs[1] >= 0], distinct.shape[1])
@@ -169,7 +170,7 @@ class _Readers:
     """Ids of the user and item features behind each query of a memory."""
 
     def __init__(self, model, memory, spec):
-        self._batches = WindowBatches.from_spec(spec)
+        self._model, self._batches = model, WindowBatches.from_spec(spec)
         self._sequence = next(
             (
                 sequence
@@ -184,56 +185,56 @@ class _Readers:
             if feature.has_ids and feature.kind != "multi_value"
         ]
         self._users = [feature.name for feature in plain if feature.role == "user"]
-        self._items = {feature.name: feature.name for feature in plain if feature.role == "item"}
+        self._items = {feature.name: feature for feature in plain if feature.role == "item"}
         if self._sequence is not None:
+            columns = [spec.resolved_field(self._sequence, f) for f in self._sequence.fields]
             self._items = {
-                field.like: f"{self._sequence.name}/{field.name}"
-                for field in self._sequence.fields
-                if field.like in self._items
+                column.like: column
+                for column in columns
+                if column.like in self._items and not (column.of_pairs and self._reads_events)
             }
         names = {*self._users, *self._items}
         self.names = {
             feature.name: IdNames(spec, feature) for feature in plain if feature.name in names
         }
 
-    def ids(self, features, count, shared) -> dict:
+    @property
+    def _reads_events(self):
+        """Whether queries are made of the fields that depend on the event alone."""
+        return self._model.options.memory_fields == "event"
+
+    def ids(self, features, count) -> dict:
         """Returns the ids of all queries by feature, -1 for none.
 
         Args:
             features: Dictionary of a batch.
             count: Integer. Number of queries.
-            shared: Boolean. Whether events are queries once for all rows that see them, else once
-                for each.
         """
+        batch = int(self._batches.rows(features))
         if self._sequence is None:
-            batch = int(self._batches.rows(features))
             rows = np.arange(count) // max(count // batch, 1)
             items = {name: np.asarray(features[name])[rows] for name in self._items}
         else:
-            rows, events = (self._events if shared else self._pairs)(features)
+            events, combinations = self._model.encoder.windows(self._sequence.name, features)
+            windows = events if self._reads_events else combinations
+            rows = windows.of_events(tf.range(batch)[:, None]).numpy()[:, 0]
             # Behind the events may be the candidates.
             candidates = np.arange(count - len(rows))
             rows = np.concatenate([rows, candidates])
             items = {
-                name: np.concatenate([events(key), np.asarray(features[name])[candidates]])
-                for name, key in self._items.items()
+                name: np.concatenate(
+                    [self._of_events(features, column, windows), features[name].numpy()[candidates]]
+                )
+                for name, column in self._items.items()
             }
         return items | {name: np.asarray(features[name])[rows] for name in self._users}
 
-    def _events(self, features):
-        """Returns a row that may see each event, and what takes the events' ids."""
-        first = np.asarray(features[f"{self._sequence.name}/first"])
-        length = np.asarray(features[f"{self._sequence.name}/length"])
-        counts = [len(features[key]) for key in self._items.values()]
-        events = np.arange(max([np.max(first + length, initial=0), *counts]))
-        rows = np.searchsorted(first, events, side="right") - 1
-        return rows, lambda key: np.asarray(features[key])
-
-    def _pairs(self, features):
-        """Returns the row of each pair of a row and an event, and what takes the events' ids."""
-        padded = self._batches.padded(features)
-        rows, steps = np.nonzero(np.asarray(padded[f"{self._sequence.name}/mask"]))
-        return rows, lambda key: np.asarray(padded[key])[rows, steps]
+    def _of_events(self, features, column, windows):
+        """Returns the ids of the events that are queries."""
+        ids = features[f"{column.sequence}/{column.name}"]
+        if not isinstance(windows, Windows):
+            return windows.take(ids).numpy()
+        return (windows.distinct(ids) if column.of_pairs else windows.combined(ids)).numpy()
 
 
 def _layer(model, sequence):

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from lmn_tf.ops import ValidPositions, Windows, plain_kernels
 from lmn_tf.ops.sequence.chains import Chains
+from lmn_tf.ops.sequence.combinations import Combinations
 
 # Two users: rows 0 to 4 share a chain of events 0 to 2, of which row 5 sees the newest two; row 6
 # sees nothing and stands where the other user's events begin, which rows 7 to 9 share.
@@ -119,6 +120,22 @@ def test_padded_rows_are_chains_of_their_own():
         np.testing.assert_allclose(last, want, rtol=1e-6)
     assert Chains(ValidPositions(None, history)).mask is None
     assert Chains(ValidPositions(None, history), is_compiled=True).mask.numpy().all()
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_rows_that_see_other_values_are_chains_of_their_own(is_compiled):
+    seen = np.arange(sum(LENGTH), dtype="int32") // 3
+    combinations = Combinations.of(Windows(FIRST, LENGTH, EVENTS), [tf.constant(seen)])
+    chains = Chains(combinations, is_compiled)
+    assert chains.counts is None
+    events = example(EVENTS, 2)
+    vectors = combinations.combined(events) + np.float32(combinations.distinct(seen))[:, None]
+    last = chains.last(states_of(chains.padded(vectors), chains.mask), tf.zeros([len(FIRST), 2]))
+    starts = np.cumsum([0, *LENGTH])
+    for row, (first, length) in enumerate(zip(FIRST, LENGTH, strict=True)):
+        values = seen[starts[row] : starts[row + 1], None]
+        want = decayed(events[first : first + length] + values)[-1] if length else np.zeros(2)
+        np.testing.assert_allclose(last[row], want, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
