@@ -5,6 +5,7 @@ from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
     "AttentionEntropy": "attention_entropy",
+    "FactorizedTopK": "factorized_top_k",
     "GroupedAUC": "grouped_auc",
     "LogLoss": "log_loss",
     "MemoryUsage": "memory_usage",

@@ -14,6 +14,7 @@ import tensorflow_recommenders as tfrs
 import tf_keras
 
 from lmn_tf.integrations import LargeMemory, SparseMemory
+from lmn_tf.metrics import FactorizedTopK
 
 USERS, ITEMS, ROWS = 20, 40, 256
 
@@ -87,7 +88,20 @@ def train():
         "logged": sorted(history),
         "moved": moved,
         "keras_3": difference(alone(vectors, **arguments), model.memory(vectors, **arguments)),
+        "top_k": top_k(),
     }
+
+
+def top_k():
+    """The corpus-wide accuracy of either package."""
+    random = np.random.default_rng(0)
+    corpus, queries = (random.normal(size=(n, 4)).astype("float32") for n in (300, 64))
+    positives = corpus[:64]
+    blocks = tf.data.Dataset.from_tensor_slices(corpus).batch(70)
+    ours, theirs = FactorizedTopK(blocks), tfrs.metrics.FactorizedTopK(blocks)
+    ours.update_state(queries, positives)
+    theirs.update_state(queries, positives)
+    return [[float(x) for x in ours.result().values()], [float(x) for x in theirs.result()]]
 
 
 def save():

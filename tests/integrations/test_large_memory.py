@@ -86,6 +86,8 @@ def test_a_recommenders_model_trains_it():
     assert {"memory_loss", "query_norm", "read_out_norm"} <= set(told["logged"])
     assert all(told["moved"])
     assert told["keras_3"] == 0
+    ours, theirs = told["top_k"]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
 @pytest.mark.slow
