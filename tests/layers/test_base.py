@@ -119,7 +119,7 @@ class Costly(keras.layers.Layer):
 
 def trained(strategy, rows, **arguments):
     with strategy.scope():
-        # Batch normalisation lets the replicas meet, after the loss was added.
+        # Batch normalization lets the replicas meet, after the loss was added.
         model = keras.Sequential([Costly(**arguments), keras.layers.BatchNormalization()])
         model.compile(keras.optimizers.SGD(0.1), "mse")
     data = tf.data.Dataset.from_tensor_slices((rows, rows * 0)).batch(len(rows))

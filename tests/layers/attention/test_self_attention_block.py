@@ -28,8 +28,8 @@ def test_is_a_good_layer(arguments, mask):
 
 
 def normalized(x, gamma, beta):
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-8) * gamma + beta
+    centered = x - x.mean(-1, keepdims=True)
+    return centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-8) * gamma + beta
 
 
 def loop(block, events, causal=True, pre_norm=False):

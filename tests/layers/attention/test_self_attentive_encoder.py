@@ -25,8 +25,8 @@ def test_is_a_good_layer():
 
 
 def normalized(x):
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-8)
+    centered = x - x.mean(-1, keepdims=True)
+    return centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-8)
 
 
 @pytest.mark.parametrize("pre_norm", [False, True])

@@ -35,7 +35,7 @@ def test_statistics_skip_padding():
     np.testing.assert_allclose(output[:4], Dice()(X, training=True), rtol=1e-6)
 
 
-def test_a_score_does_not_depend_on_its_neighbours_at_inference():
+def test_a_score_does_not_depend_on_its_neighbors_at_inference():
     layer = Dice()
     layer(X, training=True)
     np.testing.assert_allclose(layer(X)[:2], layer(X[:2]), rtol=1e-6)

@@ -28,7 +28,7 @@ def test_padding_keeps_its_content_and_the_mask_passes():
     )
 
 
-def test_counts_newer_behaviours_on_whichever_side_padding_stands(run_mode):
+def test_counts_newer_behaviors_on_whichever_side_padding_stands(run_mode):
     layer = PositionEmbedding(3)
     layer.build((None, None, 3))
     layer.embeddings.assign([[10.0] * 3, [20.0] * 3, [30.0] * 3])

@@ -105,9 +105,9 @@ def normed(keys, layer):
     """Keys of a head, layer-normalized where the layer does so."""
     if not layer.key_norm:
         return keys
-    centred = keys - keys.mean(-1, keepdims=True)
+    centered = keys - keys.mean(-1, keepdims=True)
     gamma = layer.key_normalization.gamma.numpy()
-    return gamma * centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6)
+    return gamma * centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-6)
 
 
 def flat_attention(layer, inputs):

@@ -24,8 +24,8 @@ def test_equals_the_literal_form():
         ],
         axis=1,
     )
-    centred = vectors - vectors.mean(-1, keepdims=True)
-    n = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-3)
+    centered = vectors - vectors.mean(-1, keepdims=True)
+    n = centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-3)
     query, key, value = (
         np.einsum("bfd,dhe->bhfe", x, weight[f"attention/{name}/kernel"])
         for name, x in (("query", n), ("key", vectors), ("value", vectors))

@@ -25,7 +25,7 @@ def test_is_a_good_layer():
 
 @pytest.mark.parametrize("has_memory", [False, True])
 @pytest.mark.parametrize("has_feed_forward", [False, True])
-def test_normalises_the_sum_of_its_parts(has_feed_forward, has_memory):
+def test_normalizes_the_sum_of_its_parts(has_feed_forward, has_memory):
     if not (has_feed_forward or has_memory):
         return
     parts = {

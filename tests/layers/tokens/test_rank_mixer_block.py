@@ -35,7 +35,7 @@ def test_is_its_formula(run_mode):
     np.testing.assert_allclose(output, want, rtol=1e-4, atol=1e-5)
 
 
-def test_zero_feed_forward_normalises_what_was_mixed():
+def test_zero_feed_forward_normalizes_what_was_mixed():
     block = RankMixerBlock(PerTokenMLP(2))
     block(X)
     block.feed_forward.set_weights([0 * weight for weight in block.feed_forward.get_weights()])

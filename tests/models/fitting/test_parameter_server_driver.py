@@ -11,7 +11,7 @@ def test_one_step_at_a_time_is_plain_keras(seen):
     one, plain = seen["one"], seen["plain"]
     assert one.keys() - plain.keys() == {"staleness", "staleness_max"}
     # Servers add up in another order, and Adam scales the rounding up where a gradient should be 0:
-    # biases in front of a batch normalisation, which only evaluation and the length of queries see.
+    # biases in front of a batch normalization, which only evaluation and the length of queries see.
     for key, values in plain.items():
         tolerance = 0.02 if "val" in key else {"query_norm": 1e-3}.get(key, 1e-4)
         assert one[key] == pytest.approx(values, rel=tolerance), key
