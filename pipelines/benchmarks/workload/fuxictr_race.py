@@ -5,7 +5,8 @@ Both packages train on the same rows with the same ids, histories of 100 movies,
 FuxiCTR with `LongCTRDataLoader` and one worker process (the default), `lmn_tf` with `make_dataset`.
 Histories are by reference in both. The step alone trains on batches in memory. FuxiCTR trains all
 weights with Adam at 0.001; `lmn_tf` so trains the dense weights, and the tables with row-wise
-Adagrad at 0.05 (its defaults). Initial weights are also the defaults of each package.
+Adagrad at 0.05 (its defaults). Initial weights are also the defaults of each package. `lmn_tf`
+trains twice: on rows in random order, as FuxiCTR does, and with up to 16 rows of a user together.
 
 It needs the output of `lmn-tf prepare movielens-1m`: in the folder of `--data`, else in
 `movielens_1m` of the folder named by LMN_TF_PREPARED, else in `data/movielens_1m`.
@@ -27,6 +28,9 @@ from workload.movielens import (
     write_tiny_movielens,
 )
 from workload.training import compiled_model, training_steps
+
+# Rows of a user that stand together in training, and how many times faster than FuxiCTR.
+AT_LEAST = {1: {"DIN": 2.0, "DIEN": 2.0, "SIM": 2.0}, 16: {"DIN": 4.0}}
 
 
 class Training:
@@ -71,7 +75,7 @@ class Training:
         }
 
 
-def build_ours(model, folder, options, sizes, piece, seeds, rows, alone):
+def build_ours(model, folder, options, sizes, piece, seeds, rows, rows_per_group, alone):
     """Our model: pieces of an epoch, or the training step alone."""
     import keras
     import numpy as np
@@ -86,7 +90,7 @@ def build_ours(model, folder, options, sizes, piece, seeds, rows, alone):
 
     def start(seed):
         keras.utils.set_random_seed(seed)
-        data = dataset("train", shuffle=True, seed=seed)
+        data = dataset("train", shuffle=True, seed=seed, rows_per_group=rows_per_group)
         network = compiled_model(model.lower(), spec, **options)
         network.make_train_function()
 
@@ -103,7 +107,7 @@ def build_ours(model, folder, options, sizes, piece, seeds, rows, alone):
         return epoch, test
 
     if alone:
-        data = dataset("train", shuffle=True, seed=1)
+        data = dataset("train", shuffle=True, seed=1, rows_per_group=rows_per_group)
         step = training_steps(compiled_model(model.lower(), spec, **options), data, 8)
         return Work(step, examples=sizes["batch"])
     training = Training(start, piece, seeds)
@@ -214,24 +218,39 @@ def contenders(model, setting, folders, sizes, options, alone, quick):
         {"folder": str(fuxictr_folder), "options": theirs, "workers": workers, **common},
         needs=("torch", "fuxictr"),
     )
-    yield Contender(
-        f"lmn_tf {model}",
-        build_ours,
-        {"folder": str(folder), "options": ours, "rows": options.rows, **common},
-        at_least=2.0,
-    )
+    for rows_per_group, at_least in AT_LEAST.items():
+        yield Contender(
+            ours_label(model, rows_per_group),
+            build_ours,
+            {
+                "folder": str(folder),
+                "options": ours,
+                "rows": options.rows,
+                "rows_per_group": rows_per_group,
+                **common,
+            },
+            at_least=at_least.get(model),
+        )
+
+
+def ours_label(model, rows_per_group):
+    """The contender of `lmn_tf`."""
+    return f"lmn_tf {model}" + (f", {rows_per_group} rows a user" if rows_per_group > 1 else "")
 
 
 def compare_aucs(benchmark, case, result):
     """Adds a note on the difference of the test AUCs."""
-    aucs = [row.get("facts", {}).get("test AUC") for row in (result or {}).get("contenders", ())]
-    if len(aucs) == 2 and None not in aucs:
-        difference = float(aucs[1]) - float(aucs[0])
-        met = "met" if difference >= -0.001 else "missed"
-        benchmark.note(
-            f"{case}: our test AUC is {difference:+.4f} against FuxiCTR's; target: not lower by "
-            f"more than 0.001, {met}."
-        )
+    rows = (result or {}).get("contenders", ())
+    aucs = {row["contender"]: row.get("facts", {}).get("test AUC") for row in rows}
+    theirs, *ours = aucs.items() if aucs else [(None, None)]
+    for label, value in ours:
+        if value is not None and theirs[1] is not None:
+            difference = float(value) - float(theirs[1])
+            met = "met" if difference >= -0.001 else "missed"
+            benchmark.note(
+                f"{case}: the test AUC of {label} is {difference:+.4f} against FuxiCTR's; target: "
+                f"not lower by more than 0.001, {met}."
+            )
 
 
 def race(script, text, argv, model, settings):
