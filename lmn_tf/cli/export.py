@@ -43,7 +43,7 @@ def export(
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return
-    signatures = [report, report.get("serving_windows", report)]
+    signatures = [report, *(part for part in report.values() if isinstance(part, dict))]
     rounded = max(figures["rows_rounded"] for figures in signatures)
     largest = max(figures["largest_difference"] for figures in signatures)
     click.echo(

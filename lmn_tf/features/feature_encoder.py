@@ -12,6 +12,7 @@ import tensorflow as tf
 from lmn_tf.features.embedding_table import EmbeddingTable
 from lmn_tf.features.encoded_column import EncodedColumn, RequestSignature, column_specs
 from lmn_tf.features.encoded_history import EncodedHistory
+from lmn_tf.ops.sequence.by_event import by_event
 from lmn_tf.ops.sequence.combinations import Combinations
 from lmn_tf.ops.sequence.shared_window import SharedWindow
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
@@ -343,7 +344,7 @@ class FeatureEncoder(keras.layers.Layer):
                 if not column.of_pairs:
                     values = combinations.combined(values)
                 ids[feature] = values, features[feature]
-        return EncodedHistory(events, positions, row_part, combinations, target, ids)
+        return EncodedHistory(by_event(events), positions, row_part, combinations, target, ids)
 
     def _part(self, name, features, positions, of_pairs):
         """Returns what the fields of events, or those of pairs, add to the vectors, if anything."""

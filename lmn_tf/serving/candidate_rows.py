@@ -31,22 +31,54 @@ def candidate_tables(
         UserError: When a column is missing, given on both sides or on the wrong one, or its values
             do not fit together.
     """
-    if not isinstance(user, Mapping):
-        raise UserError(f"`user` must be a dict of columns. Received: {type(user).__name__}")
+    _check_user(user)
     columns = spec.columns(labels=False, histories=histories)
     given = dict.fromkeys(_names(candidates))
     _check_sides(user, given, spec, columns)
     ids = spec.id_columns()
     own = tuple(name for name in columns if name in given)
     found = as_table(candidates, own, ids, "candidates")
-    own = tuple(name for name in columns if name in user)
-    one = as_table({name: [user[name]] for name in own}, own, ids, "user")
+    one = _row_of(user, columns, ids)
     first = pa.array(np.zeros(found.num_rows, np.int64))
     rows = {
         name: one.column(name).take(first) if name in user else found.column(name)
         for name in spec.columns(labels=False, histories=False)
     }
     return pa.table(rows), one
+
+
+def user_table(user: Any, spec: FeatureSpec) -> pa.Table:
+    """Returns the table of one row with the columns of one user.
+
+    Args:
+        user: As of `candidate_tables`.
+        spec: `FeatureSpec`.
+
+    Raises:
+        UserError: When a column is missing, or its values do not fit together.
+    """
+    _check_user(user)
+    columns, of_user = spec.columns(labels=False), _columns_of_user(spec)
+    for name in columns:
+        if name in of_user and name not in user:
+            raise _missing(name, "user", user, columns)
+    return _row_of(user, columns, spec.id_columns())
+
+
+def _check_user(user):
+    if not isinstance(user, Mapping):
+        raise UserError(f"`user` must be a dict of columns. Received: {type(user).__name__}")
+
+
+def _row_of(user, columns, ids):
+    own = tuple(name for name in columns if name in user)
+    return as_table({name: [user[name]] for name in own}, own, ids, "user")
+
+
+def _missing(name, side, given, columns):
+    near = nearest(name, [other for other in given if other not in columns])
+    near = "" if near is None else f" Did you mean `{near}`?"
+    return UserError(f"`{side}` must have the column `{name}`.{near}")
 
 
 def _names(candidates):
@@ -74,9 +106,7 @@ def _check_sides(user, given, spec, columns):
             )
         if name not in user and name not in given:
             side = "candidates" if name in of_item - of_user else "user"
-            near = nearest(name, [other for other in (*user, *given) if other not in columns])
-            near = "" if near is None else f" Did you mean `{near}`?"
-            raise UserError(f"`{side}` must have the column `{name}`.{near}")
+            raise _missing(name, side, (*user, *given), columns)
     if not any(name in given for name in columns):
         raise UserError(
             "`candidates` must have a column that the model reads. "

@@ -17,7 +17,13 @@ from lmn_tf.distribute.tables.row_wise_table import RowWiseTable
 from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.sparse_memory import SparseMemory
 from lmn_tf.ops.compile import plain_kernels
-from lmn_tf.serving.parity import ExportError, check_parity
+from lmn_tf.serving.parity import ExportError, check_parity, one_user_batches
+from lmn_tf.serving.request_functions import (
+    CANDIDATES,
+    input_name,
+    request_functions,
+)
+from lmn_tf.serving.user_encoder import UserEncoder
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.spec_folder import write_spec
@@ -48,6 +54,15 @@ def export(
     logit, `LABEL` and `LABEL_logit`. Histories are padded, with a mask. A model that reads
     histories also has `serving_windows`, which takes them as `make_dataset` yields them: events,
     which rows may share, and the windows of the rows into them. Its outputs are the same.
+
+    Three more signatures of such a model score many candidates of one user, and let a server keep
+    what does not depend on the candidates. `encode_events` takes user features, `(1, ...)`, and
+    events of the user, `(events, ...)`, and computes what depends on each event and the user alone,
+    `SEQUENCE__kept_0`, ...; for a memory, that includes what events read. So what it returned for
+    some events stays as it is when others are appended or the oldest are dropped. `encode_user`
+    takes the same columns, fields that depend on the time of the request, and what `encode_events`
+    returned for all events; it computes the rest of what depends on the user, `state_0`, ... (pools
+    and recurrences). `score_encoded` takes that and the features of the candidates.
 
     A SavedModel is a program: whoever loads one, with `tf.saved_model.load` or `Scorer`, runs its
     graph, which may read, write and send files. Load only what comes from whom you trust.
@@ -81,6 +96,7 @@ def export(
     with atomic_files.atomic_folder(output) as partial:
         write_spec(spec, partial)
         save(model, partial / MODEL_FOLDER)
+        loaded = load(partial / MODEL_FOLDER)
         dataset = make_dataset(
             spec,
             files,
@@ -92,12 +108,13 @@ def export(
         figures = {
             name: check_parity(
                 model,
-                served_probabilities(model, partial / MODEL_FOLDER, name),
-                dataset,
+                served_probabilities(model, loaded, name),
+                dataset if name != CANDIDATES else one_user_batches(model, dataset),
                 tolerance,
                 padded=name == PADDED,
             )
-            for name in _signatures(model)
+            for name in (PADDED, WINDOWS, CANDIDATES)
+            if name in loaded.signatures
         }
         report = {
             **check_size(model, partial / MODEL_FOLDER),
@@ -123,7 +140,10 @@ def save(model: keras.Model, folder: str | os.PathLike) -> None:
     module.model_variables = [variable.value for variable in model.variables]
     with plain_kernels(), _folded_keys(model):
         traced = {name: _traced(model, inputs) for name, inputs in _signatures(model).items()}
-    tf.saved_model.save(module, str(folder), signatures=traced)
+        traced |= request_functions(model, lambda features: _scores(model, features))
+    # No gradients: an export is for scoring.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=traced, options=options)
 
 
 def _signatures(model):
@@ -137,22 +157,26 @@ def _signatures(model):
 def _traced(model, signature):
     """Returns the function from the inputs of a signature to its outputs."""
     names = {input_name(key): key for key in signature}
-    labels = [label.name for label in model.spec.labels]
 
     @tf.function
     def serve(**inputs):
-        logits = model({names[name]: value for name, value in inputs.items()}, training=False)
-        logits = tf.cast(logits, tf.float32)
-        outputs = {label: tf.sigmoid(logits[:, index]) for index, label in enumerate(labels)}
-        for index, label in enumerate(labels):
-            outputs[f"{label}_logit"] = logits[:, index]
-        return outputs
+        return _scores(model, {names[name]: value for name, value in inputs.items()})
 
     inputs = {
         input_name(key): tf.TensorSpec(tensor_spec.shape, tensor_spec.dtype, input_name(key))
         for key, tensor_spec in signature.items()
     }
     return serve.get_concrete_function(**inputs)
+
+
+def _scores(model, features):
+    """Returns a probability and a logit of each label."""
+    logits = tf.cast(model(features, training=False), tf.float32)
+    outputs = {}
+    for index, label in enumerate(model.spec.labels):
+        outputs[label.name] = tf.sigmoid(logits[:, index])
+        outputs[f"{label.name}_logit"] = logits[:, index]
+    return outputs
 
 
 @contextlib.contextmanager
@@ -187,35 +211,46 @@ def load(folder: str | os.PathLike) -> Any:
 
 
 def served_probabilities(
-    model: keras.Model, folder: str | os.PathLike, signature: str
+    model: keras.Model, loaded: Any, signature: str
 ) -> Callable[[dict[str, tf.Tensor]], np.ndarray]:
     """Returns a function from features to the probabilities that a SavedModel gives.
 
     Args:
         model: The model that was saved.
-        folder: The SavedModel.
-        signature: String. Name of a signature.
+        loaded: What `load` returned for it.
+        signature: String. Name of a signature that scores. `score_encoded` takes the features of
+            many rows of one user, as windows, and what the other two return for that user.
     """
-    loaded = load(folder)  # The function below holds it, and it the variables.
     labels = [label.name for label in model.spec.labels]
 
     def served(features: dict[str, tf.Tensor]) -> np.ndarray:
+        # This holds `loaded`, and it the variables.
         serve = loaded.signatures[signature]
-        outputs = serve(**{input_name(key): value for key, value in features.items()})
+        if signature == CANDIDATES:
+            outputs = _scored_as_one_user(model, loaded.signatures, features)
+        else:
+            outputs = serve(**{input_name(key): value for key, value in features.items()})
         return tf.stack([outputs[label] for label in labels], axis=1).numpy()
 
     return served
 
 
-def input_name(key: str) -> str:
-    """Returns the name of a signature's input for the key of an encoded feature.
-
-    Example:
-
-    >>> input_name("history/item_id")
-    'history__item_id'
-    """
-    return key.replace("/", "__")
+def _scored_as_one_user(model, signatures, features):
+    """Scores rows of one user with what is computed of the user first, and event after event."""
+    encoder = UserEncoder(signatures, [sequence.name for sequence in model.spec.sequences])
+    columns = model.encoder.request_signature()
+    whole = {key: features[key][:1].numpy() for key in columns.user}
+    for sequence in model.spec.sequences:
+        count = int(features[f"{sequence.name}/length"][0])
+        for key in {**columns.events, **columns.pairs}:
+            if key.startswith(f"{sequence.name}/"):
+                whole[key] = features[key][:count].numpy()
+    older = {
+        key: values if key in columns.user else values[: len(values) // 2]
+        for key, values in whole.items()
+    }
+    user = encoder.renew(encoder.encode(older), whole)
+    return encoder.score(user, {key: features[key] for key in columns.candidates})
 
 
 def check_size(model: keras.Model, folder: str | os.PathLike) -> dict:

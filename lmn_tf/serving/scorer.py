@@ -1,5 +1,6 @@
 """Scorer of raw rows with an exported model."""
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -10,15 +11,21 @@ import pyarrow as pa
 import tensorflow as tf
 
 from lmn_tf.data.dataset import make_dataset
+from lmn_tf.data.encoding.ragged import Ragged
 from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.data.encoding.table_encoder import TableEncoder
 from lmn_tf.data.reading.event_store import EventStore
 from lmn_tf.models.fitting.window_batches import WindowBatches
-from lmn_tf.serving.candidate_rows import candidate_tables
+from lmn_tf.serving.candidate_rows import candidate_tables, user_table
+from lmn_tf.serving.request_functions import CANDIDATES
 from lmn_tf.serving.request_rows import as_table
 from lmn_tf.serving.saved_model import MODEL_FOLDER, PADDED, WINDOWS, input_name, load
+from lmn_tf.serving.user_cache import UserCache
+from lmn_tf.serving.user_encoder import EncodedUser, UserEncoder
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.learned.spec_folder import load_spec
+
+_OF_CANDIDATES = ("item", "context", "cross")
 
 
 class Scorer:
@@ -27,6 +34,13 @@ class Scorer:
     Rows of one user that stand together share the events of their histories: what the model makes
     of an event alone is computed once. So keep the rows of a user together, or pass one user and
     many candidates to `score_candidates`, which also reads and encodes the history only once.
+
+    What a model computes of a user before it sees any candidate can be kept between requests, by
+    the caller (`encode_user`, `score_encoded`) or here: with `cache_bytes`, the users of the last
+    requests are kept. A request tells all about its user, and what is kept is used for equal values
+    alone, so nothing outdated is ever used. Where only events were appended, they are encoded, and
+    the others are not: neither embedded nor, for a memory, searched again. Pools and recurrences
+    over all events, and what depends on the time that has passed since, are computed again.
 
     A SavedModel is a program: TensorFlow runs its graph, which may read, write and send files as
     the user who scores. Load only exports from sources that you trust. The feature spec of an
@@ -37,9 +51,11 @@ class Scorer:
         events_dir: Folder of the event files, for rows (not files) of a spec whose histories are
             read by reference. Defaults to `None`.
         batch_size: Rows of a batch. Defaults to `4096`.
+        cache_bytes: Integer. How much may be kept of users, in bytes; those whose last request is
+            the oldest make room. Defaults to `0`: nothing.
 
     Raises:
-        UserError: When `export_dir` is no export.
+        UserError: When `export_dir` is no export, or `cache_bytes` is negative.
 
     Example:
 
@@ -53,7 +69,10 @@ class Scorer:
         export_dir: str | os.PathLike,
         events_dir: str | os.PathLike | None = None,
         batch_size: int = 4096,
+        cache_bytes: int = 0,
     ) -> None:
+        if cache_bytes < 0:
+            raise UserError(f"`cache_bytes` must be 0 or more. Received: cache_bytes={cache_bytes}")
         folder = pathlib.Path(export_dir)
         if not (folder / MODEL_FOLDER / "saved_model.pb").exists():
             raise UserError(
@@ -75,6 +94,11 @@ class Scorer:
             input_name(f"{sequence.name}/{part}") in self._inputs
             for sequence in self.spec.sequences
         )
+        self._users = None
+        if CANDIDATES in signatures:
+            names = [sequence.name for sequence in self.spec.sequences]
+            self._users = UserEncoder(signatures, names)
+        self._cache = UserCache(cache_bytes)
 
     def score(self, rows: Any) -> dict[str, np.ndarray]:
         """Scores rows.
@@ -131,19 +155,113 @@ class Scorer:
         """
         if isinstance(candidates, list) and not candidates:
             return self._score([])
-        tables = candidate_tables(user, candidates, self.spec, self._histories)
-        return self._score(self._encode_candidates(*tables))
+        rows, one = candidate_tables(user, candidates, self.spec, self._histories)
+        if self._users is None:
+            return self._score(self._encode_candidates(rows, one))
+        if not rows.num_rows:
+            return self._score([])
+        return self._score_rows(self._encoded(user, one), rows)
+
+    def encode_user(self, user: Any) -> EncodedUser:
+        """Computes what the model makes of a user before it sees any candidate.
+
+        Args:
+            user: Dictionary of a row, as of `score_candidates`.
+
+        Returns:
+            `EncodedUser`, for `score_encoded`. It is of this request: of these events, seen from
+            this time.
+
+        Raises:
+            UserError: When a column is missing or a value breaks a rule of the spec, or when the
+                export lacks the function.
+        """
+        self._check_encodes()
+        return self._encoded(user, user_table(user, self.spec))
+
+    def score_encoded(self, user: EncodedUser, candidates: Any) -> dict[str, np.ndarray]:
+        """Scores many candidates for an encoded user.
+
+        Args:
+            user: What `encode_user` returned.
+            candidates: As of `score_candidates`.
+
+        Returns:
+            As `score_candidates`.
+
+        Raises:
+            UserError: As `score_candidates`.
+
+        Example:
+
+        >>> user = scorer.encode_user({"user_id": 7, "history_item_id": [1]})  # doctest: +SKIP
+        >>> scorer.score_encoded(user, [{"item_id": 3}, {"item_id": 4}])  # doctest: +SKIP
+        {'click': array([0.31, 0.12], dtype=float32)}
+        """
+        self._check_encodes()
+        if isinstance(candidates, list) and not candidates:
+            return self._score([])
+        rows, _ = candidate_tables(user.row, candidates, self.spec, histories=False)
+        return self._score_rows(user, rows)
+
+    def _check_encodes(self):
+        if self._users is None:
+            raise UserError(
+                "`export_dir` must hold the export of a model that reads histories, made by this "
+                f"version. Received: an export without the signature `{CANDIDATES}`"
+            )
+
+    def _encoded(self, user, table):
+        """Returns the encoded user of a table of one row, with the help of the cache."""
+        block = self._encoder.encode_features(table, "user", 0, roles=("user",))
+        block.sequences = self._encoder.encode_histories(table, "user")
+        columns = RowBlock.join([block]).batch(np.arange(1))[0]
+        for sequence in self.spec.sequences:
+            for key in ("first", "length"):
+                del columns[f"{sequence.name}/{key}"]
+        key = self._key(table, block.features)
+        known = self._cache.get(key)
+        encoded = None if known is None else self._users.renew(known, columns)
+        if encoded is None:
+            encoded = self._users.encode(columns)
+        names = self.spec.columns(labels=False, histories=False)
+        row = {name: user[name] for name in names if name in user}
+        encoded = dataclasses.replace(encoded, row=row)
+        if self._cache.max_bytes:
+            self._cache.put(key, encoded)
+        return encoded
+
+    def _key(self, table, features):
+        """What tells users apart; that more than one has the same key only costs time."""
+        names = [sequence.events.user for sequence in self.spec.sequences if sequence.events]
+        names = [name for name in (self.spec.group, *names) if name in table.column_names]
+        raw = tuple(table.column(name)[0].as_py() for name in names)
+        ids = (part.values if isinstance(part, Ragged) else part for part in features.values())
+        return (raw, *(part.tobytes() for part in ids))
+
+    def _score_rows(self, user, rows):
+        """Scores the rows of candidates for an encoded user."""
+        block = self._encoder.encode_features(rows, "candidates", 0, roles=_OF_CANDIDATES)
+        block, places = RowBlock.join([block]), np.arange(rows.num_rows)
+        return self._joined(
+            self._users.score(user, block.batch(places[start : start + self.batch_size])[0])
+            for start in range(0, rows.num_rows, self.batch_size)
+        )
 
     def _score(self, batches):
+        return self._joined(map(self._served, batches))
+
+    def _served(self, features):
+        if self._pads:
+            features = self._padding.padded(features)
+        inputs = {input_name(key): value for key, value in features.items()}
+        return self._serve(**{key: tf.convert_to_tensor(inputs[key]) for key in self._inputs})
+
+    def _joined(self, batches):
+        """Returns the probabilities of each label, of the outputs of all batches."""
         names = [label.name for label in self.spec.labels]
         scores = {name: [np.empty(0, np.float32)] for name in names}
-        for features in batches:
-            if self._pads:
-                features = self._padding.padded(features)
-            inputs = {input_name(key): value for key, value in features.items()}
-            outputs = self._serve(
-                **{key: tf.convert_to_tensor(inputs[key]) for key in self._inputs}
-            )
+        for outputs in batches:
             for name in names:
                 scores[name].append(outputs[name].numpy())
         return {name: np.concatenate(parts) for name, parts in scores.items()}

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import shared_features
+from kitchen_sink import request_features, shared_features
 from padded_batch import padded
 from tiny_run import exported, market, trained_run
 
@@ -51,6 +51,8 @@ def test_what_an_export_holds(run):
     assert report["rows"] > 100 and report["largest_difference"] <= report["tolerance"] == 1e-5
     windows = report["serving_windows"]
     assert windows["rows"] == report["rows"] and windows["largest_difference"] <= 1e-5
+    encoded = report["score_encoded"]
+    assert encoded["rows"] == report["rows"] and encoded["largest_difference"] <= 1e-5
     model, spec = run
     assert report["variables"] == len(model.variables)
     assert load_spec(exported()) == spec and load_spec(exported()).assets == spec.assets
@@ -94,6 +96,19 @@ def test_scores_and_logits_of_the_export(run, name):
     np.testing.assert_allclose(outputs["click"], 1 / (1 + np.exp(-want)), atol=1e-5)
 
 
+def test_a_server_may_keep_what_is_encoded_of_a_user(run):
+    model, spec = run
+    request, windows = request_features(spec, events=4, candidates=5)
+    signatures = tf.saved_model.load(str(exported() / "saved_model")).signatures
+    given = {input_name(key): tf.convert_to_tensor(values) for key, values in request.items()}
+    for name in ("encode_events", "encode_user", "score_encoded"):
+        serve = signatures[name]
+        given |= serve(**{key: given[key] for key in serve.structured_input_signature[1]})
+    want = model(windows, training=False).numpy()[:, 0]
+    np.testing.assert_allclose(given["click_logit"], want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(given["click"], 1 / (1 + np.exp(-want)), atol=1e-5)
+
+
 def test_rows_of_a_user_may_share_events(run):
     model, spec = run
     features, twin = shared_features(spec)
@@ -105,7 +120,7 @@ def test_rows_of_a_user_may_share_events(run):
 
 
 @pytest.mark.usefixtures("saved_before")
-@pytest.mark.parametrize("signature", ["serving_default", "serving_windows"])
+@pytest.mark.parametrize("signature", ["serving_default", "serving_windows", "score_encoded"])
 def test_each_signature_is_compared(run, tmp_path, monkeypatch, signature):
     served_probabilities = module.served_probabilities
 

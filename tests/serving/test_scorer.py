@@ -1,4 +1,5 @@
 import glob
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -143,18 +144,36 @@ def test_histories_by_reference_need_their_events(tmp_path, table):
 
 
 def test_an_export_without_windows_scores_padded_histories(table, want, monkeypatch):
-    monkeypatch.setattr(module, "WINDOWS", "serving_elsewhere")  # as before there were any
+    for name in ("WINDOWS", "CANDIDATES"):
+        monkeypatch.setattr(module, name, "serving_elsewhere")  # as before there were any
     scorer = Scorer(exported())
     np.testing.assert_allclose(scorer.score(table)["click"], want, atol=1e-5)
     user, candidates = sides(table.slice(4, 1).to_pylist()[0], table.slice(0, 9).to_pylist())
     found = scorer.score_candidates(user, candidates)["click"]
     np.testing.assert_allclose(found, scorer.score(joined(user, candidates))["click"], atol=1e-6)
+    for call in (scorer.encode_user, lambda user: scorer.score_encoded(None, candidates)):
+        with pytest.raises(UserError, match="export without the signature `serving_elsewhere`"):
+            call(user)
 
 
 def sides(row, rows, of_item=("item_id", "category", "price")):
     """The columns of the user of a row, and those of the items of many."""
     user = {name: row[name] for name in row if name not in of_item}
     return user, [{name: other[name] for name in of_item if name in other} for other in rows]
+
+
+def computed_events(scorer):
+    """A list that gets the number of events of each call that computes what is kept of them."""
+    users, counts = scorer._users, []
+    call = type(users)._call
+
+    def counting(name, columns, tensors=None):
+        if name == "encode_events":
+            counts.append(next(len(v) for key, v in columns.items() if key.startswith("history/")))
+        return call(users, name, columns, tensors)
+
+    users._call = counting
+    return counts
 
 
 def joined(user, candidates):
@@ -207,19 +226,12 @@ def shop(request, tmp_path_factory):
 
 def test_histories_of_every_kind_are_shared_by_candidates(shop):
     scorer, rows = shop
-    served, events = scorer._serve, []
-
-    def counting(**inputs):
-        events.append(len(inputs["history__item"]))
-        return served(**inputs)
-
     for row in rows[:3]:
         user, candidates = sides(row, rows[:20], OF_ITEM)
         want = scorer.score(joined(user, candidates))
-        scorer._serve = counting
+        events = computed_events(scorer)
         found = scorer.score_candidates(user, candidates)
-        scorer._serve = served
-        assert events.pop() == min(row["count"], 12)
+        assert events == [min(row["count"], 12)]
         for label in ("click", "buy"):
             np.testing.assert_allclose(found[label], want[label], atol=1e-6)
 
@@ -229,3 +241,88 @@ def test_rows_of_a_user_share_events(shop):
     rows = sorted(rows, key=lambda row: (row["user"], row["age"] or 0, row["time"]))
     single = [scorer.score([row])["click"][0] for row in rows[:12]]
     np.testing.assert_allclose(scorer.score(rows[:12])["click"], single, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def cached():
+    return Scorer(exported(), batch_size=64, cache_bytes=1_000_000)
+
+
+def test_a_user_may_be_encoded_before_the_candidates_are_known(scorer, table):
+    user, candidates = sides(table.slice(7, 1).to_pylist()[0], table.slice(0, 150).to_pylist())
+    want = scorer.score(joined(user, candidates))["click"]
+    encoded = scorer.encode_user(user)
+    for part in (slice(0, 1), slice(0, 150)):
+        found = scorer.score_encoded(encoded, candidates[part])["click"]
+        np.testing.assert_allclose(found, want[part], atol=1e-6)
+    assert scorer.score_encoded(encoded, [])["click"].shape == (0,)
+    assert len(scorer._cache) == 0
+
+
+def test_a_user_to_encode_has_all_columns_of_users(scorer, table):
+    user, _ = sides(table.slice(7, 1).to_pylist()[0], [])
+    user["history_itm"] = user.pop("history_item_id")
+    with pytest.raises(UserError, match="`user` must have the column `history_item_id`. Did you"):
+        scorer.encode_user(user)
+    with pytest.raises(UserError, match="`user` must be a dict of columns. Received: list"):
+        scorer.encode_user([user])
+
+
+def grown(user, rows):
+    """The same user later, after the clicks of some rows; the oldest events are dropped."""
+    later = {**user, "time": max(row["time"] for row in [user, *rows]) + 60}
+    length = max(len(user["history_item_id"]), 1)
+    for name, column in (("item_id", "item_id"), ("category", "category"), ("time", "time")):
+        events = [*user[f"history_{name}"], *(row[column] for row in rows)]
+        if name == "time":
+            events = sorted(events)
+        later[f"history_{name}"] = events[-length:]
+    return later
+
+
+def test_what_is_kept_of_a_user_is_used_again(cached, scorer, table):
+    rows = table.slice(0, 9).to_pylist()
+    row = max(table.to_pylist(), key=lambda row: len(row["history_item_id"]))
+    user, candidates = sides(row, rows)
+    events = computed_events(cached)
+
+    def check(user, computed):
+        events.clear()
+        found = cached.score_candidates(user, candidates)["click"]
+        np.testing.assert_allclose(
+            found, scorer.score_candidates(user, candidates)["click"], atol=1e-6
+        )
+        assert events == computed
+
+    length = len(user["history_item_id"])
+    check(user, [length])
+    check(user, [])
+    check({**user, "time": user["time"] + 10**6}, [])
+    check(grown(user, rows[:1]), [1])
+    check({**user, "history_item_id": [1] * length}, [length])
+    assert len(cached._cache) == 1
+
+
+def test_a_cache_keeps_within_its_limit(table):
+    requests = [sides(row, [row]) for row in table.slice(0, 12).to_pylist()]
+    scorer = Scorer(exported())
+    scorer._cache.max_bytes = 3 * scorer.encode_user(requests[0][0]).num_bytes
+    for user, candidates in requests:
+        scorer.score_candidates(user, candidates)
+        assert 0 < scorer._cache.num_bytes <= scorer._cache.max_bytes
+    with pytest.raises(UserError, match="`cache_bytes` must be 0 or more. Received: cache_bytes=-"):
+        Scorer(exported(), cache_bytes=-1)
+
+
+def test_threads_may_share_a_cache(cached, scorer, table):
+    requests = [sides(row, table.slice(0, 5).to_pylist()) for row in table.slice(0, 8).to_pylist()]
+    want = [scorer.score_candidates(*one)["click"] for one in requests]
+
+    def work(seed):
+        order = np.random.default_rng(seed).permutation(len(requests) * 2) % len(requests)
+        return [(at, cached.score_candidates(*requests[at])["click"]) for at in order]
+
+    with ThreadPoolExecutor(4) as pool:
+        for results in pool.map(work, range(4)):
+            for at, found in results:
+                np.testing.assert_allclose(found, want[at], atol=1e-6)

@@ -1,6 +1,6 @@
 """Encoding of Arrow tables as rows of a feature spec."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,6 @@ class TableEncoder:
         self._user_features = tuple(
             column.name for column in spec.features if column.role == "user"
         )
-        self._crosses = [column for column in spec.features if column.kind == "cross"]
         self._fields = {
             sequence.name: {
                 field.name: ColumnEncoder(spec, spec.resolved_field(sequence, field))
@@ -78,19 +77,23 @@ class TableEncoder:
         request = self._request(reader)
         return self._block(reader, request, self._histories(reader, request))
 
-    def encode_features(self, table: pa.Table, file: str, first_row: int) -> RowBlock:
+    def encode_features(
+        self, table: pa.Table, file: str, first_row: int, roles: Collection[str] | None = None
+    ) -> RowBlock:
         """Returns the encoded rows of a table without their histories.
 
         Args:
             table: Arrow table with the columns of the spec except those of sequences.
             file: Path of its file.
             first_row: Number of rows of the file before the table.
+            roles: Roles of the features that are wanted, without the group. Defaults to `None`:
+                all features, and the group.
 
         Raises:
             UserError: If a value breaks a rule of the spec.
         """
         reader = _Columns(table, file, first_row)
-        return self._block(reader, self._request(reader), {})
+        return self._block(reader, self._request(reader), {}, roles)
 
     def encode_histories(self, table: pa.Table, file: str) -> dict[str, SequenceRows]:
         """Returns the encoded histories of a table, by sequence.
@@ -105,15 +108,18 @@ class TableEncoder:
         reader = _Columns(table, file, first_row=0)
         return self._histories(reader, self._request(reader))
 
-    def _block(self, reader, request, sequences):
+    def _block(self, reader, request, sequences, roles=None):
+        wanted = [column for column in self.spec.features if roles is None or column.role in roles]
+        crosses = [column for column in wanted if column.kind == "cross"]
+        needed = {column.name for column in wanted} | {n for cross in crosses for n in cross.of}
         features = {}
-        for column in self.spec.features:
-            if column.kind != "cross":
-                features[column.name] = self._feature(self._features[column.name], reader, request)
-        for column in self._crosses:
+        for name, encoder in self._features.items():
+            if name in needed:
+                features[name] = self._feature(encoder, reader, request)
+        for column in crosses:
             features[column.name] = cross_ids([features[n] for n in column.of], column.lookup.hash)
-        features = {column.name: features[column.name] for column in self.spec.features}
-        if self.spec.group is not None:
+        features = {column.name: features[column.name] for column in wanted}
+        if self.spec.group is not None and roles is None:
             values, location = reader.column(self.spec.group)
             features["group"] = group_ids(as_keys(values, location))
         labels, weights = self._targets(reader)

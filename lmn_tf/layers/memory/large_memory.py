@@ -13,6 +13,7 @@ from lmn_tf.layers.history_layer import HistoryLayer, events_of
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.layers.memory.user_aware_query import UserAwareQuery
 from lmn_tf.ops.losses import smooth_l1
+from lmn_tf.ops.sequence.by_event import by_event
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 # Options passed on to the memory. `value_dim` is not one: values are as wide as the history.
@@ -222,7 +223,7 @@ class LargeMemory(HistoryLayer):
                 ones = tf.ones([tf.shape(candidates)[0]], counts.dtype)
                 counts = tf.concat([counts, ones], axis=0)
         reading = self.memory.read(inputs, counts, training)
-        read_out = reading.read_out[:num_events]  # (E, d)
+        read_out = by_event(reading.read_out[:num_events])  # (E, d)
         self._add_memory_loss(queries, read_out, reading, positions, training)
         pooled = self._pool(read_out, positions, target, training)  # (batch, d), if pooled
         if self.query_target:

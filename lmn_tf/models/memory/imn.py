@@ -104,7 +104,7 @@ class IMN(CTRModel):
         ):
             events, windows = history.vectors, history.windows
             if name in self.position_layers:  # the position depends on the pair
-                events, windows = windows.pairs(events), windows.of_pairs
+                events, windows = windows.placed(events)
                 events = self.position_layers[name](events, windows=windows)
             with self._watched(name, entropy, training):
                 parts.append(self.memories[name](events, history.target, windows=windows))

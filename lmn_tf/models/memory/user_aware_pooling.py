@@ -9,6 +9,7 @@ from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.layers.memory.user_aware_query import UserAwareQuery
 from lmn_tf.models.hosts.din import DIN
 from lmn_tf.models.options import UserAwarePoolingOptions
+from lmn_tf.ops.sequence.by_event import by_event
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 
@@ -70,6 +71,6 @@ class UserAwarePooling(DIN):
         user = groups["user"] if self.encoder.widths["user"] else None
         for name, history in groups["histories"].items():
             events, windows = history.of_fields(self.options.memory_fields)
-            queries = self.queries[name](events, user=user, windows=windows)
+            queries = by_event(self.queries[name](events, user=user, windows=windows))
             parts.append(self.query_pool(queries, windows=windows))
         return parts

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from lmn_tf.ops.compile import is_compiling_with_xla
+
 
 def gated_recurrence(
     inputs: tf.Tensor,
@@ -125,7 +127,9 @@ class _Steps:
 
     def joined(self, array):
         """Concatenates the rows of a `tf.TensorArray`, ordered by step."""
-        if not self._is_even:
+        # A stack of no steps would have to know the number of rows, which XLA does.
+        is_known = array.element_shape.is_fully_defined() or is_compiling_with_xla()
+        if not (self._is_even and is_known):
             return array.concat()
         steps = array.stack()
         return tf.reshape(steps, [self._total, steps.shape[-1]])

@@ -44,7 +44,8 @@ class SharedWindow(ValidPositions):
         """Takes the events `(E, ...)` in their padded form, `(1, max(E, 1), ...)`."""
         events = tf.convert_to_tensor(events)
         missing = tf.maximum(1 - tf.shape(events)[0], 0)
-        return tf.pad(events, [[0, missing]] + [[0, 0]] * (events.shape.rank - 1))[None]
+        padded = tf.pad(events, [[0, missing]] + [[0, 0]] * (events.shape.rank - 1))[None]
+        return tf.ensure_shape(padded, [1, None, *events.shape[1:]])
 
     @property
     def padded_mask(self) -> tf.Tensor:
@@ -81,6 +82,15 @@ class SharedWindow(ValidPositions):
         pairs = ValidPositions.__new__(ValidPositions)
         pairs._fill(self.batch, self.length)
         return pairs
+
+    def placed(self, events: tf.Tensor) -> tuple[tf.Tensor, SharedWindow]:
+        """Returns the events `(E, ...)` and the window: an event has the same place in all rows."""
+        return events, self
+
+    @property
+    def newer(self) -> tf.Tensor:
+        """How many events are newer than each one, int32 `(E,)`."""
+        return tf.range(self.length - 1, -1, -1)
 
     @property
     def num_events(self) -> tf.Tensor:

@@ -183,6 +183,17 @@ class ValidPositions:
         """The positions of the pairs, of which each is an event of its own."""
         return self
 
+    def placed(self, events: tf.Tensor) -> tuple[tf.Tensor, ValidPositions]:
+        """Returns one vector for each place of an event in a row, and the windows into them.
+
+        Args:
+            events: Float tensor of shape `(N, ...)`.
+
+        Returns:
+            Pair of a tensor whose vectors `newer` is of, and the windows into them.
+        """
+        return self.pairs(events), self.of_pairs
+
     @property
     def newer(self) -> tf.Tensor:
         """How many newer events the row of each pair has, int32 `(N,)`."""

@@ -32,7 +32,6 @@ def test_what_rows_get_is_what_they_get_of_windows_of_their_own(events, run_mode
             window.row_sum(per_pair[:, None] * pairs),
             window.of_pairs.event_mean(pairs),
             window.row_softmax(per_pair),
-            window.newer,
             [window.num_events, window.num_pairs],
         )
 
@@ -64,6 +63,13 @@ def test_an_empty_history_is_padding():
 @pytest.mark.parametrize("count", [2, 9])
 def test_the_newest_events(count):
     assert int(SharedWindow(4, ROWS).newest(count).num_events) == min(count, 4)
+
+
+def test_an_event_has_the_same_place_in_all_rows():
+    window, events = SharedWindow(3, ROWS), example(3, 2)
+    assert window.newer.numpy().tolist() == [2, 1, 0]
+    placed, windows = window.placed(events)
+    assert placed is events and windows is window
 
 
 def test_users_and_what_is_of_the_window():
