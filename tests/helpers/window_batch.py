@@ -14,10 +14,10 @@ def random_windows(spec, rows=6, length=5, seed=0):
             start = end
             if row % 3 == 1 and lengths[-1]:
                 start = rng.integers(first[-1], end + 1)
-            count = int(rng.integers(0, length + 1))
+            count = int(rng.integers(end - start, length + 1))  # ends never decrease
             first.append(start)
             lengths.append(count)
-            end = max(end, start + count)
+            end = start + count
         # As many events and pairs as are needed, from rows of one event.
         of_events = random_features(spec, rows=max(end, 1), length=1, seed=seed + 1)
         of_pairs = random_features(spec, rows=max(sum(lengths), 1), length=1, seed=seed + 2)
@@ -28,7 +28,7 @@ def random_windows(spec, rows=6, length=5, seed=0):
                 if key not in features:
                     continue
                 if column.of_pairs:
-                    features[key] = of_pairs[key][: sum(lengths), 0]
+                    features[key] = 1 + of_pairs[key][: sum(lengths), 0] % 2  # few buckets
                 else:
                     features[key] = of_events[key][:end, 0]
         features[f"{sequence.name}/first"] = np.int32(first)

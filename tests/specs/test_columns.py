@@ -140,6 +140,7 @@ def test_key_tells_whose_ids_they_are():
     assert (own.key, own.data_column, own.has_ids) == ("s.a", "a", True)
     liked = ResolvedField(sequence="s", name="a", column="c", like="b", kind="numeric")
     assert (liked.key, liked.data_column, liked.has_ids) == ("b", "c", False)
+    assert own.of_pairs and not liked.of_pairs
 
 
 def test_answers_like_a_feature():

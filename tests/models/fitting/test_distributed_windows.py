@@ -75,6 +75,7 @@ def test_replicas_train_as_one_device(weighted):
     ("make", "options"),
     [
         (LMN, {**SMALL_MEMORY, "key_balance_weight": 0.1}),
+        (LMN, {**SMALL_MEMORY, "key_balance_weight": 0.1, "memory_fields": "all"}),
         (MIMN, {**SMALL_OPTIONS["mimn"], "utilization_weight": 0.1}),
         (DIEN, {**SMALL_OPTIONS["dien"], "auxiliary_weight": 0.0}),  # whose draws are a device's
     ],
