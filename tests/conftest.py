@@ -68,18 +68,30 @@ def pytest_report_header(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Checks a layer in one configuration; its other configurations are slow tests.
+    """Leaves what repeats a check of the quick tests to the slow ones.
 
-    Each costs seconds: XLA, training, saving, mixed precision, two replicas. The longest files
-    come first.
+    A layer is checked in one configuration: XLA, training, saving, mixed precision and two replicas
+    cost seconds each. Of a test with several cases, all run eagerly, and the first one in a graph
+    and compiled by XLA as well. The longest files come first.
     """
     checked = set()
     for item in items:
-        if getattr(item, "originalname", "") == "test_is_a_good_layer":
-            if item.path in checked:
-                item.add_marker(pytest.mark.slow)
-            checked.add(item.path)
+        key = _traced_once(item)
+        if key in checked:
+            item.add_marker(pytest.mark.slow)
+        elif key:
+            checked.add(key)
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def _traced_once(item):
+    """What of a test runs once in the quick tests; `None` of tests that run in full."""
+    name = getattr(item, "originalname", "")
+    if name == "test_is_a_good_layer":
+        return item.path, name
+    params = getattr(item, "callspec", None) and item.callspec.params
+    mode = params and params.get("run_mode")
+    return (item.path, name, mode) if mode in ("graph", "xla") and len(params) > 1 else None
 
 
 def pytest_collection_finish(session):

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import tensorflow as tf
+from replicas import replicas
 
 
 def check_layer(
@@ -179,24 +180,24 @@ def check_fit_and_saving(layer, inputs, mask, fixed_length):
     return model.get_weights()
 
 
-def compiled(layer, inputs, mask, fixed_length):
+def compiled(layer, inputs, mask, fixed_length, **options):
     """A compiled model with a copy of the layer, and the copy."""
     keras.utils.set_random_seed(3)
     twin = type(layer).from_config(layer.get_config())
     model, _ = as_model(twin, inputs, mask, fixed_length)
     twin.set_weights(layer.get_weights())
-    model.compile(keras.optimizers.SGD(0.1), "mse")
+    model.compile(keras.optimizers.SGD(0.1), "mse", **options)
     model.optimizer.build(model.trainable_variables)  # else the step is traced twice
     return model, twin
 
 
 def check_two_replicas(layer, inputs, mask, fixed_length, want):
     """A step on two replicas, each with the whole batch, gives the weights of one."""
-    devices = tf.config.list_logical_devices("CPU")
-    if len(devices) < 2:
+    if len(tf.config.list_logical_devices("CPU")) < 2:
         return
-    with tf.distribute.MirroredStrategy([device.name for device in devices[:2]]).scope():
-        model, _ = compiled(layer, inputs, mask, fixed_length)
+    with replicas(2).scope():
+        # Eager: the step was traced by `check_fit_and_saving`, and models are on replicas in graphs.
+        model, _ = compiled(layer, inputs, mask, fixed_length, run_eagerly=True)
     # Not `fit`: a distributed dataset takes a third of the time and says nothing of the layer.
     # Keras gives each replica the whole of a single batch.
     data = [tf.constant(value) for value in arrays(inputs, mask)]
