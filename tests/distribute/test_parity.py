@@ -108,6 +108,7 @@ def test_replicas_with_shards_train_as_one_device():
     check_alike(one, two)
 
 
+@pytest.mark.slow
 def test_loss_scaling_over_replicas_changes_no_bit():
     # In float32 a power of two scales without rounding: what is left is whether the loss of each
     # replica is scaled, and every gradient unscaled once, before the clip.

@@ -12,6 +12,11 @@ from lmn_tf.specs.yaml import strict_yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 
+LMN = {"name": "lmn", "num_keys": 6, "top_k": 4, "hidden_units": [8], "dropout": 0.2}
+# As quick to trace as models are: for tests of what any run does.
+DNN = {"name": "dnn", "hidden_units": [8], "dropout": 0.2}
+
+
 @functools.cache
 def scratch() -> Path:
     """A folder that lives as long as the process."""
@@ -30,8 +35,8 @@ def market() -> Path:
     return folder
 
 
-def document(run_dir, **train) -> dict:
-    """A pipeline over the market, as plain data."""
+def document(run_dir, model=None, **train) -> dict:
+    """A pipeline over the market, as plain data; of an LMN, or of `model`."""
     return {
         "pipeline_version": 1,
         "feature_spec": str(ROOT / "feature_specs" / "synthetic.yaml"),
@@ -42,24 +47,24 @@ def document(run_dir, **train) -> dict:
             "batch_size": 256,
             "eval_batch_size": 256,
         },
-        "model": {"name": "lmn", "num_keys": 6, "top_k": 4, "hidden_units": [8], "dropout": 0.2},
+        "model": dict(model or LMN),
         # Determinism holds for a whole process and would reach other tests.
         "train": {"epochs": 2, "deterministic": False, "checkpoint_steps": 3, **train},
         "run_dir": str(run_dir),
     }
 
 
-def write_pipeline(path, run_dir, **train) -> Path:
+def write_pipeline(path, run_dir, model=None, **train) -> Path:
     """Writes that pipeline to a file."""
-    Path(path).write_text(strict_yaml.dump(document(run_dir, **train)))
+    Path(path).write_text(strict_yaml.dump(document(run_dir, model, **train)))
     return Path(path)
 
 
-def pipeline(run_dir, **train):
+def pipeline(run_dir, model=None, **train):
     """That pipeline as a `PipelineSpec`."""
     from lmn_tf.specs.pipeline_spec import PipelineSpec
 
-    return PipelineSpec.from_dict(document(run_dir, **train))
+    return PipelineSpec.from_dict(document(run_dir, model, **train))
 
 
 @functools.cache

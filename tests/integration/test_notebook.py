@@ -8,6 +8,7 @@ nbformat = pytest.importorskip("nbformat", reason="install with the extra `noteb
 nbclient = pytest.importorskip("nbclient", reason="install with the extra `notebooks`")
 
 
+@pytest.mark.slow  # the README runs the same steps in the quick tests
 @pytest.mark.parametrize("name", ["quickstart.ipynb"])
 # Jupyter's own notes about its message loop and file locations.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")

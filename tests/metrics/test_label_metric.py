@@ -89,7 +89,9 @@ def test_the_config_makes_the_same_metric(kind):
     assert (again.name, again.label_index, again.from_logits) == ("mine", 2, False)
 
 
-@pytest.mark.parametrize(("count", "policy"), [(1, "float32"), (2, "mixed_float16")])
+@pytest.mark.parametrize(
+    ("count", "policy"), [(1, "float32"), pytest.param(2, "mixed_float16", marks=pytest.mark.slow)]
+)
 def test_fit_and_evaluate_report_them(count, policy):
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(101, 3)).astype("float32")

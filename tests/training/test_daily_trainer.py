@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from resume_driver import check_kills_leave_no_trace
-from tiny_run import document, scratch
+from tiny_run import DNN, document, scratch
 
 from lmn_tf.data.synthetic import generate
 from lmn_tf.specs.errors import UserError
@@ -18,8 +18,6 @@ from lmn_tf.training.daily_trainer import DailyTrainer, make_trainer, progressiv
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.training_loop import TrainingLoop
-
-DNN = {"name": "dnn", "hidden_units": [8], "dropout": 0.2}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import shutil
 import zipfile
 
 import pytest
-from tiny_run import market, pipeline, trained_run
+from tiny_run import DNN, market, pipeline, trained_run
 
 from lmn_tf.cli.main import main
 from lmn_tf.specs.errors import UserError
@@ -113,7 +113,7 @@ def test_a_run_that_is_deleted_while_it_trains_is_noticed(gone, tmp_path, monkey
 
     monkeypatch.setattr(TrainingLoop, "_finish_step", delete)
     with pytest.raises(UserError, match="`run_dir` must keep its files .* which is gone. Start"):
-        Trainer(pipeline(folder), stream=io.StringIO()).train()
+        Trainer(pipeline(folder, DNN), stream=io.StringIO()).train()
     assert not (folder / "metrics.json").exists() and not (folder / "model.keras").exists()
 
 
@@ -128,7 +128,7 @@ def test_vocabularies_that_are_changed_while_a_run_trains_are_noticed(tmp_path, 
 
     monkeypatch.setattr(TrainingLoop, "_finish_step", change)
     with pytest.raises(UserError, match="item_id"):
-        Trainer(pipeline(folder, epochs=1), stream=io.StringIO()).train()
+        Trainer(pipeline(folder, DNN, epochs=1), stream=io.StringIO()).train()
     assert not (folder / "metrics.json").exists()
 
 

@@ -46,6 +46,7 @@ class Stopped(Exception):
     """What stops a run at a step."""
 
 
+@pytest.mark.slow  # single steps on devices: `tests/distribute/test_parity.py`
 def test_a_run_begun_on_two_devices_ends_on_one_as_if_on_one_all_along(tmp_path, monkeypatch):
     whole = trainer(tmp_path / "whole", ONE, test=False)
     want = whole.train()

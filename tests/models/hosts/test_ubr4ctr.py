@@ -400,6 +400,7 @@ def test_self_attention_in_mixed_precision(policy):
     assert np.isfinite(half.train_on_batch(features, random_labels())).all()
 
 
+@pytest.mark.slow  # its layer is on two replicas in the quick tests
 def test_self_attention_trains_on_two_devices_as_on_one():
     features, labels = random_features(SPEC, rows=14), random_labels(14)
     data = tf.data.Dataset.from_tensor_slices((features, labels)).batch(8)
