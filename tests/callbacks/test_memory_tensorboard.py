@@ -39,7 +39,7 @@ def events(folder):
 def test_writes_training_values_usage_and_norms(tmp_path):
     keras.utils.set_random_seed(1)
     model = LMN(SPEC, **SMALL_MEMORY)
-    model.compile()
+    model.compile(run_eagerly=True)
     history = model.fit(
         data(),
         validation_data=data(1),

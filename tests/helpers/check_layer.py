@@ -196,7 +196,7 @@ def check_two_replicas(layer, inputs, mask, fixed_length, want):
     if len(tf.config.list_logical_devices("CPU")) < 2:
         return
     with replicas(2).scope():
-        # Eager: the step was traced by `check_fit_and_saving`, and models are on replicas in graphs.
+        # Eager: `check_fit_and_saving` has traced the step, and models are on replicas in graphs.
         model, _ = compiled(layer, inputs, mask, fixed_length, run_eagerly=True)
     # Not `fit`: a distributed dataset takes a third of the time and says nothing of the layer.
     # Keras gives each replica the whole of a single batch.

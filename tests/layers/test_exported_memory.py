@@ -35,7 +35,9 @@ def sparse_memory():
     return keras.Model(tokens, keras.layers.Dense(1)(SparseMemory(num_keys=8, top_k=4)(tokens)))
 
 
-@pytest.mark.parametrize("make", [large_memory, sparse_memory])
+@pytest.mark.parametrize(
+    "make", [large_memory, pytest.param(sparse_memory, marks=pytest.mark.slow)]
+)
 def test_tensorflow_serves_what_keras_exports(tmp_path, make):
     model = make()
     draw = np.random.default_rng(1)

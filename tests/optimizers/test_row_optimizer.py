@@ -406,7 +406,13 @@ def _loss(model, data, at):
 
 
 @every_optimizer
-@pytest.mark.parametrize("wrapper", [LossScaleOptimizer, keras.optimizers.LossScaleOptimizer])
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        LossScaleOptimizer,
+        pytest.param(keras.optimizers.LossScaleOptimizer, marks=pytest.mark.slow),
+    ],
+)
 def test_trains_in_mixed_precision(optimizer_class, wrapper, data):
     model = pooled_model(wrapper(optimizer_class(0.1), initial_scale=8.0), dtype="mixed_float16")
     full = pooled_model(optimizer_class(0.1))

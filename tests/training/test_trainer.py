@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tiny_run import ROOT, document, market, pipeline, trained_run
+from tiny_run import DNN, ROOT, document, market, pipeline, trained_run
 
 from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.models import registry
@@ -62,7 +62,7 @@ def test_only_training_rows_are_grouped(tmp_path, monkeypatch):
 
     for module in ("lmn_tf.training.trainer", "lmn_tf.data.dataset"):
         monkeypatch.setattr(f"{module}.BatchReader", Reader)
-    plain = document(tmp_path / "run", max_steps=1, epochs=1)
+    plain = document(tmp_path / "run", DNN, max_steps=1, epochs=1)
     plain["data"] |= {"rows_per_group": 4, "eval_batch_size": 512}
     Trainer(PipelineSpec.from_dict(plain), stream=io.StringIO()).train()
     assert sorted(set(made)) == [(256, 4), (512, 1)]

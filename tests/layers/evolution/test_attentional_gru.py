@@ -162,6 +162,7 @@ def test_gradient_agrees_with_finite_differences():
     history, weights = HISTORY[:2, :3], WEIGHTS[:2, :3]
     layer(history)
 
+    @tf.function
     def loss(h, w):
         return tf.reduce_sum(layer(h, weights=w, mask=MASK[1:3, :3]) ** 2)
 

@@ -53,6 +53,7 @@ def test_gradient_agrees_with_finite_differences():
     history, target, mask = INPUTS["history"][1:3, :3], INPUTS["target"][1:3], MASK[1:3, :3]
     layer(history, target)
 
+    @tf.function
     def loss(h, t):
         return tf.reduce_sum(layer(h, t, mask=mask) ** 2)
 

@@ -105,7 +105,8 @@ def test_grouped_metrics_are_final_and_of_evaluation_only():
 
 def test_weighted_metrics_and_sample_weights():
     model = tiny_model()
-    model.compile(metrics=["gauc"], weighted_metrics=[GroupedAUC(name="weighted_gauc"), LogLoss()])
+    weighted = [GroupedAUC(name="weighted_gauc"), LogLoss()]
+    model.compile(metrics=["gauc"], weighted_metrics=weighted, run_eagerly=True)
     data, (features, labels, weights) = tiny_data(weights=True)
     model.fit(data, verbose=0)
     logs = model.evaluate(data, verbose=0, return_dict=True)
@@ -201,7 +202,7 @@ def shop(tmp_path):
 
 def test_other_ids_than_those_of_the_model_are_refused(shop, tmp_path):
     spec, train, model = shop_model(shop)
-    model.compile()
+    model.compile(run_eagerly=True)
     valid = make_dataset(spec, shop, batch_size=50)
     model.fit(train, validation_data=valid, verbose=0)
     other, foreign, _ = shop_model(shop.replace("*", "0"))

@@ -111,7 +111,7 @@ def test_rows_of_weight_0_change_nothing_that_is_trained(name):
 @pytest.mark.parametrize(
     "name",
     [
-        name if name in ("lmn", "sparse_moe") else pytest.param(name, marks=pytest.mark.slow)
+        name if name == "sparse_moe" else pytest.param(name, marks=pytest.mark.slow)
         for name in OPTIONS
     ],
 )

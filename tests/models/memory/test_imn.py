@@ -107,7 +107,7 @@ def test_options(options):
 def test_evaluation_tells_the_entropy_of_each_walk():
     model, features = make(num_walks=2), random_features(SPEC)
     features["clicks/mask"][0] = False
-    model.compile()
+    model.compile(run_eagerly=True)
     data = tf.data.Dataset.from_tensors((features, random_labels())).repeat(2)
     logs = model.evaluate(data, verbose=0, return_dict=True)
     told = []

@@ -58,7 +58,8 @@ def test_the_mlp_host_is_one_block_on_all_features():
 @pytest.mark.parametrize("host", ["rankmixer", "mlp"])
 @pytest.mark.parametrize("placement", ["parallel", "replace"])
 def test_placement(host, placement):
-    model = make(host=host, placement=placement, interaction="cross" if host == "mlp" else "none")
+    interaction = "cross" if host == "mlp" else "none"
+    model = make(host=host, placement=placement, interaction=interaction, num_blocks=1)
     assert all((block.feed_forward is None) == (placement == "replace") for block in model.blocks)
     model.compile(run_eagerly=True)
     assert np.isfinite(model.train_on_batch(random_features(SLIM), random_labels())).all()
@@ -74,7 +75,7 @@ def test_placement(host, placement):
     ],
 )
 def test_options(options):
-    model = make(**options)
+    model = make(num_blocks=1, **options)
     model.compile(run_eagerly=True)
     assert np.isfinite(model.train_on_batch(random_features(SLIM), random_labels())).all()
     memory = model.blocks[-1].memory
@@ -149,7 +150,7 @@ def test_one_memory_needs_no_prefix():
 
 
 def test_an_export_holds_folded_keys(tmp_path):
-    model, features = make(), random_features(SLIM)
+    model, features = make(**MLP), random_features(SLIM)
     keys = model.encoder.signature()
     save(model, tmp_path / "model")
     want = model(features).numpy()

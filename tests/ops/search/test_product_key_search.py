@@ -31,10 +31,14 @@ def with_gradients(search, tensors, k):
     return scores, slots, *tape.gradient(loss, tensors)
 
 
-# The last is searched in chunks, which take seconds to compile.
+# The last is searched in chunks, which take seconds to compile: in the quick tests those of
+# `test_closed_keys_are_as_if_they_were_not_there`.
 @pytest.mark.parametrize(
     ("num_queries", "num_keys", "k"),
-    [*((queries, 9, k) for queries in (6, 1, 0) for k in (1, 5, 12)), (600, 60, 12)],
+    [
+        *((queries, 9, k) for queries in (6, 1, 0) for k in (1, 5, 12)),
+        pytest.param(600, 60, 12, marks=pytest.mark.slow),
+    ],
 )
 def test_agrees_with_the_search_of_scores(num_queries, num_keys, k):
     tensors = example(num_queries, num_keys)

@@ -122,7 +122,7 @@ def test_agrees_with_the_evaluate_of_a_compiled_model_walks_over_histories_inclu
     keras.utils.set_random_seed(1)
     model = registry.build("imn", spec, SMALL_OPTIONS["imn"])
     ungrouped = ["auc", "logloss", "normalized_entropy"]
-    model.compile(metrics=ungrouped)
+    model.compile(metrics=ungrouped, run_eagerly=True)
     features, labels = random_features(spec, rows=20), random_labels(20)
     want = model.evaluate(features, labels, batch_size=8, verbose=0, return_dict=True)
     data = tf.data.Dataset.from_tensor_slices((features, labels)).batch(8)
@@ -148,7 +148,7 @@ def test_logits_that_are_not_finite_are_refused_with_their_row():
         list(Evaluator(Itself()).predict(batches))
 
 
-@pytest.mark.parametrize("memory_fields", ["all", "event"])
+@pytest.mark.parametrize("memory_fields", [pytest.param("all", marks=pytest.mark.slow), "event"])
 def test_figures_on_shared_events_are_those_on_padded_histories(memory_fields):
     spec = slim_spec()
     model = registry.build("lmn", spec, {**SMALL_OPTIONS["lmn"], "memory_fields": memory_fields})

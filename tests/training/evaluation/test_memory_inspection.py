@@ -31,8 +31,15 @@ def inspected(name, **options):
     return model, features, one
 
 
-@pytest.mark.parametrize("query_target", [False, True])
-@pytest.mark.parametrize("memory_fields", ["all", "event"])
+@pytest.mark.parametrize(
+    ("memory_fields", "query_target"),
+    [
+        ("event", True),
+        pytest.param("event", False, marks=pytest.mark.slow),
+        pytest.param("all", True, marks=pytest.mark.slow),
+        pytest.param("all", False, marks=pytest.mark.slow),
+    ],
+)
 def test_windows_name_the_readers_of_their_padded_form(memory_fields, query_target):
     keras.utils.set_random_seed(1)
     options = {"memory_fields": memory_fields, "query_target": query_target}

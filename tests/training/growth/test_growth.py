@@ -97,9 +97,11 @@ def test_slots_keep_keys_and_values_under_new_ids():
 
 def test_new_slots_are_used_after_training():
     old = make("lmn", seed=1)
+    old.run_eagerly = True
     features, labels = random_features(SPEC, rows=64), random_labels(64)
     old.fit(features, labels, batch_size=16, epochs=2, verbose=0)
     new = grow(make("lmn", seed=2, num_keys=12, open_keys=6), old)
+    new.run_eagerly = True
     memory = new.memories["clicks"].memory
     before = np.array(memory.memory_values).reshape(12, 12, -1)
     state = arrays(new)["optimizer/lmn/clicks_memory/memory/memory_values/accumulator"]
@@ -109,7 +111,7 @@ def test_new_slots_are_used_after_training():
     new.fit(features, labels, batch_size=16, epochs=4, verbose=0, callbacks=[OpenKeys(6)])
     moved = np.abs(np.array(memory.memory_values).reshape(12, 12, -1) - before).max(-1) > 0
     assert moved[6:].sum() > 5 and moved[:, 6:].sum() > 5
-    new.compile(RowWiseAdagrad(0.05))
+    new.compile(RowWiseAdagrad(0.05), run_eagerly=True)
     new.evaluate(features, labels, verbose=0)
     reads = np.asarray(new._slots.metrics[0].reads).reshape(12, 12)
     share = 1 - reads[:6, :6].sum() / reads.sum()
