@@ -71,27 +71,20 @@ def pytest_collection_modifyitems(items):
     """Leaves what repeats a check of the quick tests to the slow ones.
 
     A layer is checked in one configuration: XLA, training, saving, mixed precision and two replicas
-    cost seconds each. Of a test with several cases, all run eagerly, and the first one in a graph
-    and compiled by XLA as well. The longest files come first.
+    cost seconds each. Of the modes of `run_mode`, all cases run eagerly, and the first one compiled
+    by XLA, which traces it as a graph does: the kernels of graphs are the eager ones. The longest
+    files come first.
     """
     checked = set()
     for item in items:
-        key = _traced_once(item)
-        if key in checked:
+        name = getattr(item, "originalname", "")
+        mode = item.callspec.params.get("run_mode") if hasattr(item, "callspec") else None
+        key = (item.path, name, mode)
+        if mode == "graph" or key in checked:
             item.add_marker(pytest.mark.slow)
-        elif key:
+        elif mode == "xla" or name == "test_is_a_good_layer":
             checked.add(key)
     items.sort(key=lambda item: item.path.name not in LONGEST)
-
-
-def _traced_once(item):
-    """What of a test runs once in the quick tests; `None` of tests that run in full."""
-    name = getattr(item, "originalname", "")
-    if name == "test_is_a_good_layer":
-        return item.path, name
-    params = getattr(item, "callspec", None) and item.callspec.params
-    mode = params and params.get("run_mode")
-    return (item.path, name, mode) if mode in ("graph", "xla") and len(params) > 1 else None
 
 
 def pytest_collection_finish(session):

@@ -54,6 +54,7 @@ def test_limited_rows(movielens, tmp_path):
             ("train", "test")] == [50, 50]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ours_trains_and_scores(run_quick):
     result = run_quick("din_fuxictr", "--only", "as FuxiCTR sets it up", "--seeds", "2")
     ours = [row for case in result["cases"] for row in case["contenders"][1:]]

@@ -200,6 +200,7 @@ def test_input(run_quick):
     assert [row["examples"] for row in rows(result)] == [16, 16, 200, 200, 200, 200]
 
 
+@pytest.mark.slow
 def test_retraces(run_quick):
     result = run_quick("retraces")
     check(result)

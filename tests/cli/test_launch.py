@@ -18,6 +18,20 @@ def pipeline(tmp_path):
     return str(write_pipeline(tmp_path / "pipeline.yaml", tmp_path / "run", **settings))
 
 
+def test_trains_and_leaves_nothing_behind(pipeline, tmp_path):
+    few = ["--set", "train.epochs=2", "--workers", 1, "--ps", 1]
+    with Launched(pipeline, *DNN, *few) as run:
+        assert run.wait() == 0, run.text()
+        assert len(run.pids()) == 3 and run.alive() == []
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    train = metrics["train"]
+    assert train["steps"] == 20 and train["examples"] == 2 * 2389
+    assert all(0 <= epoch["staleness_max"] <= 4 for epoch in train["history"])
+    assert metrics["test"]["auc"] > 0.4
+    assert f"Run directory: {tmp_path}/run" in run.text()
+
+
+@pytest.mark.slow
 def test_trains_through_the_death_of_a_worker_and_leaves_nothing_behind(pipeline, tmp_path):
     with Launched(pipeline, *DNN, "--workers", 2, "--ps", 2) as run:
         run.wait_for(r"epoch 2/14")

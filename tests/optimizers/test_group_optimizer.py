@@ -156,6 +156,7 @@ def test_named_optimizers_survive_the_config():
     assert again.get_config() == optimizer.get_config()
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one(data):
     def train(strategy):
         with strategy.scope():

@@ -342,7 +342,10 @@ def test_state_is_in_tensorflow_checkpoints(optimizer_class, data, tmp_path):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
-@every_optimizer
+@pytest.mark.parametrize(
+    "optimizer_class",
+    [ALL[0], *(pytest.param(one, marks=pytest.mark.slow) for one in ALL[1:])],
+)
 @pytest.mark.parametrize("clip", [pytest.param(None, marks=pytest.mark.slow), 0.01])
 def test_two_replicas_train_as_one(optimizer_class, clip, data):
     def train(strategy):

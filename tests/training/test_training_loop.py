@@ -101,7 +101,9 @@ def whole(tmp_path_factory):
     return loop
 
 
-@pytest.mark.parametrize("kill_at", [1, 3, 4, 5, 6, 11, 15])
+@pytest.mark.parametrize(
+    "kill_at", [*(pytest.param(at, marks=pytest.mark.slow) for at in (1, 5, 11)), 3, 4, 6, 15]
+)
 def test_continues_bit_for_bit(tmp_path, whole, kill_at):
     broken = make_loop(tmp_path / "broken", checkpoint_steps=3, listeners=[KillAt(kill_at)])
     with pytest.raises(Killed):

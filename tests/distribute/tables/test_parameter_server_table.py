@@ -48,7 +48,10 @@ def train(table, optimizer, looks_up=False):
 
 
 @pytest.mark.parametrize("make_optimizer", [RowWiseAdagrad, RowWiseAdam])
-@pytest.mark.parametrize("options", [{}, {"clipnorm": 0.1, "weight_decay": 0.1}])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({}, marks=pytest.mark.slow), {"clipnorm": 0.1, "weight_decay": 0.1}],
+)
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("exchange", ["rows", "sums"])
 def test_trains_as_one_table(make_optimizer, options, compiled, exchange):

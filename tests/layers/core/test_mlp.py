@@ -16,6 +16,7 @@ def test_is_a_good_layer(activation):
     check_layer(MLP, {**arguments, "output_units": 2}, {"inputs": example(5, 3)})
 
 
+@pytest.mark.slow
 def test_is_a_good_layer_on_sequences():
     check_layer(MLP, {"hidden_units": (6,), "activation": "prelu"}, {"inputs": example(5, 4, 3)})
 

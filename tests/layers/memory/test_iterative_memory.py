@@ -30,7 +30,7 @@ VARIANTS = {
 
 
 def test_is_a_good_layer():
-    arguments = {"num_walks": 2, "num_enhancements": 1, "hidden_units": 4}
+    arguments = {"num_walks": 1, "num_enhancements": 1, "hidden_units": 4}
     check_layer(IterativeMemory, arguments, INPUTS, MASK)
 
 
@@ -218,7 +218,7 @@ def test_tells_the_weights_of_each_walk():
 
 def training_step(length):
     """A training step as XLA sees it: how many tensors, their elements, the widest per position."""
-    layer = IterativeMemory(hidden_units=16)
+    layer = IterativeMemory(num_walks=1, num_enhancements=1, hidden_units=16)
     layer.build((2, length, 8), (2, 8))
 
     def step(history, target, mask):

@@ -18,6 +18,7 @@ def test_is_a_good_layer(merge):
     check_layer(UserAwareQuery, arguments, inputs, MASK, zero_when_empty=True)
 
 
+@pytest.mark.slow
 def test_is_a_good_layer_without_a_user():
     check_layer(UserAwareQuery, {}, {"inputs": example(4, 6, 3)}, MASK, zero_when_empty=True)
 

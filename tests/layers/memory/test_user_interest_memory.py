@@ -151,7 +151,7 @@ def test_oracle_of_the_utilization_loss(utilization, spread):
     np.testing.assert_allclose(layer.utilization_loss_tracker.result(), spread)
 
 
-@pytest.mark.parametrize("utilization", ["paper", "released"])
+@pytest.mark.parametrize("utilization", ["paper", pytest.param("released", marks=pytest.mark.slow)])
 def test_the_loss_evens_the_writes_out(utilization):
     keras.utils.set_random_seed(1)
     layer = UserInterestMemory(utilization=utilization, induction_top_k=0, utilization_weight=1.0)

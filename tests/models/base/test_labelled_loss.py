@@ -71,6 +71,7 @@ def test_predictions_between_steps_leave_nothing_behind():
     np.testing.assert_allclose(model.train_on_batch(features, labels), first, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_replicas_count_in_proportion():
     features, labels = random_features(SPEC), random_labels(count=2)
     losses = []

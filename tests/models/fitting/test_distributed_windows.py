@@ -48,6 +48,14 @@ def model_on(count, metrics=("auc", "gauc"), make=Windowed, options=SMALL, **arg
     return model
 
 
+def test_replicas_take_the_steps_of_one_device():
+    one, two = (model_on(count, metrics=(), run_eagerly=True) for count in (1, 2))
+    losses = [each.fit(dataset(weighted=True), verbose=0).history["loss"] for each in (one, two)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    for value, other in zip(two.get_weights(), one.get_weights(), strict=True):
+        np.testing.assert_allclose(value, other, rtol=1e-4, atol=1e-6)
+
+
 def fitted(count, weighted, **arguments):
     model = model_on(count, **arguments)
     data = dataset(weighted=weighted)
@@ -55,7 +63,8 @@ def fitted(count, weighted, **arguments):
     return model, history
 
 
-@pytest.mark.parametrize("weighted", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("weighted", [False, True])
 def test_replicas_train_as_one_device(weighted):
     (one, wanted), (two, found) = (fitted(count, weighted) for count in (1, 2))
     assert found.keys() == wanted.keys() and "val_gauc" in found

@@ -39,7 +39,8 @@ def run(count, weighted):
     return [*history, model.evaluate(dataset, verbose=0)], model.get_weights()
 
 
-@pytest.mark.parametrize("weighted", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("weighted", [False, True])
 def test_rows_weigh_the_same_whoever_has_them(weighted):
     one, two = run(1, weighted), run(2, weighted)
     np.testing.assert_allclose(two[0], one[0], rtol=1e-5)

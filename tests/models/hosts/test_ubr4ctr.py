@@ -30,7 +30,7 @@ def make(spec=SPEC, **options):
     return model
 
 
-def train(model, steps=3, rate=0.1, rows=6):
+def train(model, steps=1, rate=0.1, rows=6):
     model.compile(keras.optimizers.SGD(rate), run_eagerly=True)
     features, labels = random_features(SPEC, rows), random_labels(rows)
     return [model.train_on_batch(features, labels, return_dict=True) for _ in range(steps)]
@@ -388,7 +388,9 @@ def test_self_attention_comes_back_from_its_config_and_file(tmp_path):
     np.testing.assert_array_equal(again(features), model(features))
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 def test_self_attention_in_mixed_precision(policy):
     model, features = attentive(), random_features(SPEC)
     half = UBR4CTR.from_config({**model.get_config(), "dtype": policy})

@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 
+import keras
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -27,11 +28,11 @@ def warm(run_dir, model=(), data=(), **train):
 
 def scores(run):
     from lmn_tf.data.dataset import make_dataset
-    from lmn_tf.training.evaluation.evaluator import Evaluator
 
     directory = RunDirectory.open(run)
     data = make_dataset(directory.load_spec(), f"{market()}/test-*.parquet", batch_size=400)
-    return np.concatenate(list(Evaluator(directory.load_model()).predict(data)))
+    model = directory.load_model()
+    return np.concatenate([keras.ops.sigmoid(model(features)) for features, _ in data])
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +49,15 @@ def new_data(tmp_path_factory):
 def test_a_run_goes_on_from_another_one(tmp_path, new_data):
     """With more keys and new items; a step of no length leaves the scores as they were."""
     optimizer = {"dense": {"sgd": 1e-30}, "tables": {"row_wise_adagrad": 1e-30}}
-    given = warm(
+    plain = warm(
         tmp_path / "run",
         {"num_keys": 8, "dropout": 0.0},
         {"train": new_data},
         optimizer=optimizer,
         max_steps=1,
-    )
+    ).to_dict()
+    plain["data"] |= {"valid": None, "test": None}
+    given = PipelineSpec.from_dict(plain)
     stream = io.StringIO()
     metrics = Trainer(given, stream=stream).train()
     assert re.search(r"\(7 new rows in tables, 2 new keys on each axis of mem", stream.getvalue())
