@@ -48,14 +48,6 @@ def model_on(count, metrics=("auc", "gauc"), make=Windowed, options=SMALL, **arg
     return model
 
 
-def test_replicas_take_the_steps_of_one_device():
-    one, two = (model_on(count, metrics=(), run_eagerly=True) for count in (1, 2))
-    losses = [each.fit(dataset(weighted=True), verbose=0).history["loss"] for each in (one, two)]
-    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
-    for value, other in zip(two.get_weights(), one.get_weights(), strict=True):
-        np.testing.assert_allclose(value, other, rtol=1e-4, atol=1e-6)
-
-
 def fitted(count, weighted, **arguments):
     model = model_on(count, **arguments)
     data = dataset(weighted=weighted)
@@ -113,14 +105,18 @@ class Steps(keras.callbacks.Callback):
         self.done += 1
 
 
-def test_no_step_is_traced_again_and_the_progress_bar_knows_the_steps():
+def test_the_steps_of_replicas_are_those_of_one_device_traced_once_and_counted():
     model, steps = model_on(2, metrics=()), Steps()
     TRACED.clear()
-    model.fit(dataset(), verbose=0, callbacks=[steps])
+    losses = model.fit(dataset(), verbose=0, callbacks=[steps]).history["loss"]
     assert (steps.planned, steps.done) == (3, 3)
-    once = len(TRACED)
+    once, weights = len(TRACED), model.get_weights()
     model.fit(dataset().repeat(2), verbose=0)
     assert 2 <= once == len(TRACED)
+    one = model_on(1, metrics=())
+    np.testing.assert_allclose(one.fit(dataset(), verbose=0).history["loss"], losses, rtol=1e-5)
+    for value, other in zip(weights, one.get_weights(), strict=True):
+        np.testing.assert_allclose(value, other, rtol=1e-4, atol=1e-6)
 
 
 def test_a_share_holds_the_events_of_its_rows_alone():
