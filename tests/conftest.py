@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LONGEST = (
     "test_parameter_server_driver.py",
     "test_all_models.py",
-    "test_notebook.py",
+    "test_launch.py",
     "test_house_rules.py",
     "test_parity.py",
 )
