@@ -1,12 +1,14 @@
 """Time of an exported model for one user with many candidates, with shared and padded histories.
 
-First the model alone, on encoded features: a request has one user and 100 or 1,000 candidates. Its
-rows share the user's events (signature `serving_windows`), or each has a padded copy of them
-(`serving_default`). p50 and p99 are computed without the first two requests.
+First the model alone, on encoded features: a request has one user and 100 or 1,000 candidates. The
+user was encoded before, and only the candidates are scored (signature `score_encoded`); or the user
+is encoded with each request (`encode_events`, `encode_user`, `score_encoded`). In comparison, rows
+share the user's events (`serving_windows`), or each has a padded copy of them (`serving_default`).
+p50 and p99 are computed without the first two requests.
 
-Then from raw columns to probabilities: `Scorer.score_candidates` compared with `score`, called for
-each row and once for all rows. Events have a width of 32, histories are by reference, and models
-have their default options.
+Then from raw columns to probabilities: `Scorer.score_candidates`, without a cache and with a user
+who is in the cache, compared with `score`, called for each row and once for all rows. Events have a
+width of 32, histories are by reference, and models have their default options.
 """
 
 import sys
@@ -20,12 +22,21 @@ from workload import compiled_model, options_of, spec_of, write_log
 ITEM_COLUMNS = ("item_id", "category", "price")
 # The others are compared with the first model.
 MODELS = ("din", "lmn", "pooling")
+# What a request runs; if the user is kept, the last one.
+ENCODED = ("encode_events", "encode_user", "score_encoded")
+SIGNATURES = {
+    "kept": ENCODED,
+    "encoded": ENCODED,
+    "shared": ("serving_windows",),
+    "padded": ("serving_default",),
+}
 AT_MOST = {"lmn": 1.1}
 # Targets for the speed of `score_candidates`, relative to scoring row by row.
 AT_LEAST = {"din": 2.0, "lmn": 2.0, "pooling": 10.0}
 # Padded copies of more events take gigabytes.
 MAX_PADDED = 200_000
 ROWS_PER_STEP = 20  # when scoring row by row
+CACHED = "score_candidates, user in the cache"
 
 
 def build_request(folder, name, length, candidates, form, options):
@@ -44,14 +55,26 @@ def build_request(folder, name, length, candidates, form, options):
     features = next(iter(dataset))
     if form == "padded":
         features = model.fit_driver.batches.padded(features)
-    serve = loaded.signatures["serving_default" if form == "padded" else "serving_windows"]
     inputs = {input_name(key): tf.constant(value) for key, value in features.items()}
-    inputs = {key: inputs[key] for key in serve.structured_input_signature[1]}
-    seconds = []
+    if form in ("kept", "encoded"):
+        columns = model.encoder.request_signature()
+        inputs |= {input_name(key): inputs[input_name(key)][:1] for key in columns.user}
+        inputs |= {input_name(key): inputs[input_name(key)][:length] for key in columns.pairs}
+    signatures, seconds = SIGNATURES[form], []
 
-    def step(owner=loaded):  # it owns the variables
+    def run(*signatures):
+        given = dict(inputs)
+        for signature in signatures:
+            serve = loaded.signatures[signature]  # `loaded` owns the variables
+            given |= serve(**{key: given[key] for key in serve.structured_input_signature[1]})
+        return given
+
+    if form == "kept":
+        inputs, signatures = run(*signatures[:-1]), signatures[-1:]
+
+    def step():
         started = time.perf_counter()
-        serve(**inputs)["click"].numpy()
+        run(*signatures)["click"].numpy()
         seconds.append(time.perf_counter() - started)
 
     def percentiles():
@@ -69,7 +92,8 @@ def build_scoring(folder, name, length, method, options):
 
     exported = Path(folder) / f"{name}-{method}"
     _export(folder, name, length, exported, options)
-    scorer = Scorer(exported, events_dir=folder)
+    cache_bytes = 2**28 if method == CACHED else 0
+    scorer = Scorer(exported, events_dir=folder, cache_bytes=cache_bytes)
     rows = pq.read_table(Path(folder) / "request.parquet").to_pylist()
     if method == "row by row":
         first = rows[:ROWS_PER_STEP]
@@ -121,26 +145,27 @@ def main(argv=None):
 
 def _compare_requests(benchmark, options, length, candidates):
     case = f"{candidates:,} candidates, histories of {length:,}"
-    forms = ("shared", "padded") if length * candidates <= MAX_PADDED else ("shared",)
+    forms = ["encoded", "shared"] + ["padded"] * (length * candidates <= MAX_PADDED)
     with tempfile.TemporaryDirectory() as folder:
         _write(folder, length, candidates)
         common = {"folder": folder, "length": length, "candidates": candidates}
-        benchmark.compare(
-            case,
-            *(
-                Contender(
-                    f"{name}, {form}",
-                    build_request,
-                    {**common, "name": name, "form": form, "options": options[name]},
-                    at_most=AT_MOST.get(name) if form == "shared" else None,
-                )
-                for form in forms
-                for name in MODELS
-            ),
-            ratio="time",
-            seconds=None if benchmark.quick else 2.0,
-        )
-    if len(forms) < 2:
+        for title, some in ((f"{case}, user encoded before", ["kept"]), (case, forms)):
+            benchmark.compare(
+                title,
+                *(
+                    Contender(
+                        f"{name}, {form}",
+                        build_request,
+                        {**common, "name": name, "form": form, "options": options[name]},
+                        at_most=AT_MOST.get(name) if form == "kept" else None,
+                    )
+                    for form in some
+                    for name in MODELS
+                ),
+                ratio="time",
+                seconds=None if benchmark.quick else 2.0,
+            )
+    if "padded" not in forms:
         why = f"{length * candidates:,} padded events take gigabytes"
         benchmark.leave_out(case, "padded", why)
 
@@ -159,7 +184,7 @@ def _compare_scoring(benchmark, options, candidates, length):
                         {**arguments, "method": method},
                         at_least=AT_LEAST[name] if method == "score_candidates" else None,
                     )
-                    for method in ("row by row", "in one call", "score_candidates")
+                    for method in ("row by row", "in one call", "score_candidates", CACHED)
                 ),
                 rounds=5,
             )

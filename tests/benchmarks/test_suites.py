@@ -171,17 +171,19 @@ def test_shared_histories(run_quick):
 def test_serving(run_quick):
     result = run_quick("serving")
     check(result)
-    requests, scoring = result["cases"]
-    assert [row["contender"] for row in requests["contenders"]] == [
-        f"{name}, {form}" for form in ("shared", "padded") for name in ("din", "lmn", "pooling")
-    ]
-    for row in requests["contenders"]:
-        facts = row["facts"]
-        assert 0 < facts["p50 ms"] <= facts["p99 ms"] and facts["requests"] > 0
-    assert requests["contenders"][1]["target"]["at_most"] == 1.1
+    kept, requests, scoring = result["cases"]
+    for case, forms in ((kept, ["kept"]), (requests, ["encoded", "shared", "padded"])):
+        assert [row["contender"] for row in case["contenders"]] == [
+            f"{name}, {form}" for form in forms for name in ("din", "lmn", "pooling")
+        ]
+        for row in case["contenders"]:
+            facts = row["facts"]
+            assert 0 < facts["p50 ms"] <= facts["p99 ms"] and facts["requests"] > 0
+    assert kept["contenders"][1]["target"]["at_most"] == 1.1
     ways = [row["contender"] for row in scoring["contenders"]]
-    assert ways == ["row by row", "in one call", "score_candidates"]
-    assert [row["examples"] for row in scoring["contenders"]] == [6, 6, 6]
+    in_cache = "score_candidates, user in the cache"
+    assert ways == ["row by row", "in one call", "score_candidates", in_cache]
+    assert [row["examples"] for row in scoring["contenders"]] == [6, 6, 6, 6]
     assert scoring["contenders"][2]["target"]["at_least"] == 2.0
 
 

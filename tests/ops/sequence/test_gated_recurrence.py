@@ -84,3 +84,11 @@ def test_is_keras_unit_where_nothing_is_weighted():
     states = gated_recurrence(inputs, recurrent_kernel, recurrent_bias, 0 * ones, ones, 4)
     states = np.swapaxes(np.reshape(states, (5, 4, 3)), 0, 1)
     np.testing.assert_allclose(states, want, rtol=1e-5, atol=1e-6)
+
+
+def test_no_steps():
+    shapes = (None, 9), (3, 9), (9,), (None,), (None,)
+    signature = [tf.TensorSpec(shape) for shape in shapes]
+    run = tf.function(gated_recurrence, input_signature=[*signature, tf.TensorSpec([], tf.int32)])
+    inputs, kernel, bias, base, scale = arguments()
+    assert run(inputs[:0], kernel, bias, base[:0], scale[:0], tf.constant(2)).shape == (0, 3)
