@@ -129,6 +129,7 @@ def test_graphs_collect_rows_and_return_the_last_value():
     assert float(step(LABELS, SCORES, GROUPS)) == value
 
 
+@pytest.mark.slow  # quick: `test_label_metric.py`, and other metrics on two replicas
 def test_fit_and_evaluate_on_two_replicas_use_all_rows():
     class Ranker(keras.Model):
         def __init__(self):

@@ -46,6 +46,7 @@ def new_data(tmp_path_factory):
     return str(folder / "train-*.parquet")
 
 
+@pytest.mark.slow  # quick: what grows in `test_growth.py`, and the start below
 def test_a_run_goes_on_from_another_one(tmp_path, new_data):
     """With more keys and new items; a step of no length leaves the scores as they were."""
     optimizer = {"dense": {"sgd": 1e-30}, "tables": {"row_wise_adagrad": 1e-30}}
