@@ -1,5 +1,6 @@
 """Fixtures shared by every test."""
 
+import collections
 import functools
 import gc
 import importlib.util
@@ -72,11 +73,16 @@ def pytest_collection_modifyitems(items):
 
     A layer is checked in one configuration: XLA, training, saving, mixed precision and two replicas
     cost seconds each. Of the modes of `run_mode`, all cases run eagerly, and the first one compiled
-    by XLA, which traces it as a graph does: the kernels of graphs are the eager ones. The longest
-    files come first.
+    by XLA, which traces it as a graph does: the kernels of graphs are the eager ones. Of a test
+    marked `quick_cases(count)`, so many cases run. The longest files come first.
     """
-    checked = set()
+    checked, cases = set(), collections.Counter()
     for item in items:
+        marker = item.get_closest_marker("quick_cases")
+        if marker is not None:
+            cases[item.path, item.originalname] += 1
+            if cases[item.path, item.originalname] > marker.args[0]:
+                item.add_marker(pytest.mark.slow)
         name = getattr(item, "originalname", "")
         mode = item.callspec.params.get("run_mode") if hasattr(item, "callspec") else None
         key = (item.path, name, mode)

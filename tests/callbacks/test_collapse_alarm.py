@@ -71,6 +71,7 @@ def test_warns_after_evaluation_and_names_the_memory():
     assert alarm.collapsed["block_0"][0] == "slots_used=11.1 % (less than 20 %)"
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("stop", [False, True])
 def test_stops_on_request_only(stop, tmp_path):
     model = made(LMN, "lmn")

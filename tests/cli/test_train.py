@@ -90,6 +90,7 @@ def test_generated_data_are_made(tmp_path, capsys, monkeypatch):
     assert "Generating the synthetic market in market." in err
 
 
+@pytest.mark.slow
 def test_the_pipeline_over_days_runs(root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     settings = [

@@ -65,6 +65,7 @@ def test_elements_without_histories(files):
     assert "user" in features and not [key for key in features if key.startswith("history/")]
 
 
+@pytest.mark.slow
 def test_batches_are_made_ahead_where_ops_are_deterministic():
     # In a process of its own: determinism can not be turned off again.
     code = """if True:

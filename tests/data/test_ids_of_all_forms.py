@@ -147,6 +147,7 @@ def test_what_is_learned(trained, form):
     assert {str(value) for value in learned["tags"]} == {text for one in lists for text in one}
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("form", FILES)
 def test_scoring_files(files, trained, form):
     texts, lists = rows_of(FILES[form][2])

@@ -18,6 +18,7 @@ def check(target, cases, folder, first=0):
     assert tally.peak - tally.start_peak < _MEMORY_MIB
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("target", [name for name in TARGETS if TARGETS[name].share == 1])
 def test_hundreds_of_damaged_inputs(target, tmp_path):
     check(target, 60, tmp_path)

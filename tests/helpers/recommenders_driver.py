@@ -40,14 +40,19 @@ class ClickModel(tfrs.models.Model):
         mask = features["history"] > 0
         return self.sparse(self.memory(history, user=user, mask=mask, training=training))
 
+    def towers(self, features, training=None):
+        return self.read(features, training), self.item(features["item"])
+
     def call(self, features, training=None):
-        read, item = self.read(features, training), self.item(features["item"])
-        return self.head(self.interaction(tf.concat([read, item], axis=-1)))
+        return self.score(*self.towers(features, training))
+
+    def score(self, query, candidate):
+        return self.head(self.interaction(tf.concat([query, candidate], axis=-1)))
 
     def compute_loss(self, features, training=False):
-        logits = self(features, training=training)
+        query, candidate = self.towers(features, training)
+        logits = self.score(query, candidate)
         ranking = self.ranking(labels=features["click"], predictions=logits)
-        query, candidate = self.read(features, training), self.item(features["item"])
         return ranking + 0.1 * self.retrieval(query, candidate, compute_metrics=not training)
 
 
@@ -113,13 +118,13 @@ def save():
         other(batch)
         other.load_weights(f"{folder}/weights")
         columns = tf.TensorSpec([None], tf.int64)
-        model.score = tf.function(
+        model.serve = tf.function(
             lambda user, history, item: model({"user": user, "history": history, "item": item}),
             input_signature=[columns, tf.TensorSpec([None, None], tf.int64), columns],
         )
         tf.saved_model.save(model, f"{folder}/saved")
         loaded = tf.saved_model.load(f"{folder}/saved")
-        served = loaded.score(batch["user"], batch["history"], batch["item"])
+        served = loaded.serve(batch["user"], batch["history"], batch["item"])
     return {"restored": difference(other(batch), scores), "served": difference(served, scores)}
 
 

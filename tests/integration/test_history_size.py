@@ -59,6 +59,7 @@ def prepared(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_million_rows_with_histories_of_a_thousand_are_tens_of_megabytes(prepared):
     counts = [
         pq.read_table(path, columns=["history_count"])["history_count"].to_numpy()

@@ -35,6 +35,7 @@ def sparse_memory():
     return keras.Model(tokens, keras.layers.Dense(1)(SparseMemory(num_keys=8, top_k=4)(tokens)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [large_memory, pytest.param(sparse_memory, marks=pytest.mark.slow)]
 )

@@ -172,6 +172,7 @@ def test_saves_and_loads(name, tmp_path):
     np.testing.assert_allclose(again(features), model(features), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.quick_cases(1)
 def test_a_seed_decides_everything(name):
     logits = []
     for _ in range(2):
@@ -185,6 +186,7 @@ def test_a_seed_decides_everything(name):
     np.testing.assert_array_equal(logits[0], logits[1])
 
 
+@pytest.mark.quick_cases(1)
 def test_overfits_a_few_rows(name):
     features, labels = random_features(SLIM, rows=64), random_labels(rows=64)
     model = make(name, spec=SLIM, hidden_units=[32, 16])

@@ -43,6 +43,7 @@ def as_rows(table):
     return table.to_pylist()
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("form", [lambda t: FILES, lambda t: t, as_rows, lambda t: t.to_pydict()])
 def test_raw_rows_score_as_in_training(scorer, table, want, form):
     found = scorer.score(form(table))

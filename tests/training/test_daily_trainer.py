@@ -79,6 +79,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_within_a_day(finished, tmp_path, monkeypatch):
     whole, metrics, _ = finished
     plain = {**whole, "run_dir": str(tmp_path / "run")}
@@ -109,6 +110,7 @@ def test_a_run_goes_on_within_a_day(finished, tmp_path, monkeypatch):
         np.testing.assert_allclose(value, others[key], rtol=1e-4, atol=1e-6, err_msg=key)
 
 
+@pytest.mark.slow
 def test_the_first_days_vocabularies_may_stay(logs, tmp_path):
     plain = daily(logs, tmp_path / "run", days={"vocabularies": "first_day"}, max_steps=4)
     metrics, _ = train(plain)

@@ -69,6 +69,7 @@ def test_every_command_names_the_damaged_file(name, how, run, tmp_path, capsys):
         assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("name", "how"), [("model.keras", "gone"), ("model.keras", "flipped"), ("metrics.json", "cut")]
 )
@@ -101,6 +102,7 @@ def test_a_whole_file_that_is_no_model_is_told(run):
         RunDirectory.open(run).load_model()
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("gone", ["", "pipeline.yaml", "feature_spec.yaml"])
 def test_a_run_that_is_deleted_while_it_trains_is_noticed(gone, tmp_path, monkeypatch):
     finish = TrainingLoop._finish_step

@@ -224,6 +224,7 @@ def test_tables_have_the_optimizers_that_the_feature_spec_names(tmp_path):
     assert float(named.learning_rate) == 0.125
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("split", ["train", "valid"])
 def test_a_mistake_in_the_data_is_told_as_such(tmp_path, split):
     market_copy = tmp_path / "market"
@@ -247,6 +248,7 @@ def test_a_mistake_in_the_data_is_told_as_such(tmp_path, split):
     Trainer(PipelineSpec.from_dict(data), resume=trained, stream=io.StringIO()).train()
 
 
+@pytest.mark.slow
 def test_a_collapsed_memory_is_told_and_trained_on(tmp_path, monkeypatch):
     from lmn_tf.training.evaluation.evaluator import Evaluator
 

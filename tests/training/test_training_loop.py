@@ -101,6 +101,7 @@ def whole(tmp_path_factory):
     return loop
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "kill_at", [*(pytest.param(at, marks=pytest.mark.slow) for at in (1, 5, 11)), 3, 4, 6, 15]
 )

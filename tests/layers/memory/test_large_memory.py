@@ -281,6 +281,7 @@ def test_keras_does_not_compile_it_by_itself():
     assert not LargeMemory().supports_jit
 
 
+@pytest.mark.slow
 def test_constant_queries_are_memorised():
     layer = LargeMemory(num_keys=10, top_k=4, memory_loss_weight=1.0)
     history = keras.Input((None, 4))

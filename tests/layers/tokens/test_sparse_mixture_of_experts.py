@@ -126,6 +126,7 @@ def fitted(shut):
     return history[f"{layer.name}_active"][-1]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("shut", [False, True])
 def test_training_reaches_the_wanted_number_of_open_gates(shut):
     assert fitted(shut) == pytest.approx(2.0, abs=0.7)

@@ -125,6 +125,7 @@ class Scores(DNN):
         return tf.gather(scores, features["user"])[:, None]
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("count", "options"),
     [(1, {}), (1, {"run_eagerly": True}), (1, {"jit_compile": True}), (2, {})],

@@ -96,6 +96,7 @@ def test_rows_of_windows_leave_with_their_pairs(in_graph):
     np.testing.assert_array_equal(weights, WEIGHTS[WEIGHTS > 0])
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("name", OPTIONS)
 def test_rows_of_weight_0_change_nothing_that_is_trained(name):
     whole, other = (make(name, **OPTIONS[name]) for _ in range(2))

@@ -188,6 +188,7 @@ def compiled_search():
     return search
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("kind", ["plain", "ties", "one score", "extremes"])
 def test_many_long_rows_are_searched_exactly(kind, compiled_search):
     rows, columns = long_example(kind)

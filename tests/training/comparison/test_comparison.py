@@ -197,6 +197,7 @@ def test_a_search_tests_the_best_of_the_validation_set_alone(tmp_path, monkeypat
     assert document["model"]["dropout"] == dropout[best] and document["train"]["seed"] == 2
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("killed_after", range(10))
 def test_a_search_goes_on_where_it_was_killed(killed_after, tmp_path, monkeypatch):
     spec = make_spec(tmp_path, search=SEARCH)

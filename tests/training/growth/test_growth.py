@@ -61,6 +61,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(("name", "options"), KINDS)
 def test_a_grown_memory_gives_the_old_scores(name, options):
     old = shaken(make(name, seed=1, **options))
@@ -95,6 +96,7 @@ def test_slots_keep_keys_and_values_under_new_ids():
     np.testing.assert_array_equal(grown[6:, :6], values[:3])
 
 
+@pytest.mark.slow
 def test_new_slots_are_used_after_training():
     old = make("lmn", seed=1)
     old.run_eagerly = True
