@@ -46,17 +46,16 @@ def make_dataset(
     from other data would differ from those of the model.
 
     Consecutive rows of one user in a batch share the events of their histories, which are then
-    read, embedded and processed once. Files usually have the rows of a user together, so that
-    unshuffled batches share events; `rows_per_group` keeps up to this number of rows together in
-    shuffled epochs. It is useful if histories are long and in an events file (lists in rows are
-    shared only if they are equal), rows of a user are ordered by time, and a batch has many groups.
-    It makes the rows of a batch less independent: with few groups per batch, gradients have more
-    noise, and batch normalization sees few users. With 64 groups of 16 rows, no loss of AUC was
-    observed on MovieLens 1M. Keep 1 if users have only a few rows. It has no effect on files in the
-    order of time, where neighbors are rows of different users: sort them by user and time first.
-    Users are identified by the first history by reference, otherwise by `group`, otherwise by the
-    features of role user. A group does not extend over several units (row groups of Parquet, files)
-    or windows of `shuffle_buffer` rows.
+    read, embedded and processed once. If files have the rows of a user together, ordered by time,
+    unshuffled batches share events, and `rows_per_group` keeps up to this number of rows together
+    in shuffled epochs. It is useful if histories are long and in an events file (lists in rows are
+    shared only if they are equal), and a batch has many groups. It makes the rows of a batch less
+    independent: with few groups per batch, gradients have more noise, and batch normalization sees
+    few users. Keep 1 if users have only a few rows. It has no effect on files in the order of time,
+    where neighbors are rows of different users: sort them by user and time first. Users are
+    identified by the first history by reference, otherwise by `group`, otherwise by the features of
+    role user. A group does not extend over several units (row groups of Parquet, files) or windows
+    of `shuffle_buffer` rows.
 
     Batches depend on (seed, epoch) only. Each new iteration over a shuffled dataset continues with
     the next epochs, as in `tf.data.Dataset.shuffle`, unless `start` is a function.
