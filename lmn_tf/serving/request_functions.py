@@ -99,16 +99,12 @@ class _Graph:
 
     def frontier(self, tensors, columns):
         """The first tensors, from the end, that depend on nothing but `columns`, and on some."""
-        found, seen, todo = {}, set(), [tensor for tensor in tensors]
-        while todo:
-            tensor = todo.pop()
+
+        def is_first(tensor):
             needs = self._needs[tensor.op]
-            if needs and needs <= set(columns) and tensor.dtype not in _HANDLES:
-                found[tensor.ref()] = tensor
-            elif tensor.op not in seen:
-                seen.add(tensor.op)
-                todo += tensor.op.inputs
-        return list(found.values())
+            return needs and needs <= set(columns) and tensor.dtype not in _HANDLES
+
+        return list(_first(tensors, is_first).values())
 
     def noted(self, some, columns, ends):
         """What was noted, depends on some of `some` and on nothing but `columns`, and is used."""
@@ -119,14 +115,7 @@ class _Graph:
             and self._needs[tensor.op] & set(some)
             and self._needs[tensor.op] <= set(columns)
         }
-        found, seen, todo = {}, set(), list(ends)
-        while todo:
-            tensor = todo.pop()
-            if tensor.ref() in candidates:
-                found[tensor.ref()] = tensor
-            elif tensor.op not in seen:
-                seen.add(tensor.op)
-                todo += tensor.op.inputs
+        found = _first(ends, lambda tensor: tensor.ref() in candidates)
         return [tensor for key, tensor in candidates.items() if key in found]
 
     def function(self, columns, given, outputs):
@@ -168,3 +157,16 @@ class _Graph:
             part.node.append(op.node_def)
             del part.node[-1].input[len(op.inputs) :]  # those that only tell the order
         return part, read
+
+
+def _first(ends, is_first):
+    """The tensors that a walk from the ends against the edges meets first, by reference."""
+    found, seen, todo = {}, set(), list(ends)
+    while todo:
+        tensor = todo.pop()
+        if is_first(tensor):
+            found[tensor.ref()] = tensor
+        elif tensor.op not in seen:
+            seen.add(tensor.op)
+            todo += tensor.op.inputs
+    return found
