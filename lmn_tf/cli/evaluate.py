@@ -30,12 +30,12 @@ def evaluate(run_dir: str, data: str | None, delimiter: str | None, batch_size: 
         raise UserError(f"`--data` must be given: the pipeline of {run_dir} names no test set.")
     quiet_tensorflow()
     from lmn_tf import atomic_files
-    from lmn_tf.data.dataset import make_dataset
+    from lmn_tf.data.dataset import evaluation_dataset
     from lmn_tf.training.evaluation.evaluator import Evaluator
     from lmn_tf.training.monitor.progress import Progress
 
     model = directory.load_model()
-    dataset = make_dataset(
+    dataset = evaluation_dataset(
         spec,
         files,
         batch_size=batch_size or pipeline.data.eval_batch_size,

@@ -46,16 +46,14 @@ def make_dataset(
     from other data would differ from those of the model.
 
     Consecutive rows of one user in a batch share the events of their histories, which are then
-    read, embedded and processed once. If files have the rows of a user together, ordered by time,
-    unshuffled batches share events, and `rows_per_group` keeps up to this number of rows together
-    in shuffled epochs. It is useful if histories are long and in an events file (lists in rows are
-    shared only if they are equal), and a batch has many groups. It makes the rows of a batch less
-    independent: with few groups per batch, gradients have more noise, and batch normalization sees
-    few users. Keep 1 if users have only a few rows. It has no effect on files in the order of time,
-    where neighbors are rows of different users: sort them by user and time first. Users are
-    identified by the first history by reference, otherwise by `group`, otherwise by the features of
-    role user. A group does not extend over several units (row groups of Parquet, files) or windows
-    of `shuffle_buffer` rows.
+    read, embedded and processed once. `rows_per_group` reads up to this number of rows of a user
+    together, in the order of time. It is useful if histories are long and in an events file (lists
+    in rows are shared only if they are equal), and a batch has many groups. It makes the rows of a
+    batch less independent: with few groups per batch, gradients have more noise, and batch
+    normalization sees few users. Keep 1 if users have only a few rows. Files may be in any order: a
+    user's rows are gathered from each `shuffle_buffer` rows, so the more, the closer in time are
+    the rows of a group. Users are identified by the first history by reference, otherwise by
+    `group`, otherwise by the features of role user.
 
     Batches depend on (seed, epoch) only. Each new iteration over a shuffled dataset continues with
     the next epochs, as in `tf.data.Dataset.shuffle`, unless `start` is a function.
@@ -67,7 +65,8 @@ def make_dataset(
         shuffle: Boolean. Defaults to `False`.
         seed: Integer or `None`. Seed of the order. Defaults to `None`: 0.
         epochs: Integer. Number of passes over the data in one iteration. Defaults to `1`.
-        shuffle_buffer: Integer. Number of rows that are shuffled together. Defaults to `100_000`.
+        shuffle_buffer: Integer. Number of rows that are shuffled, or gathered by user, together.
+            Defaults to `100_000`.
         start: Pair (epoch, batch) where reading starts, or a function that returns it, called
             at the beginning of each iteration. Defaults to `(0, 0)`.
         shard: Pair (index, count). Part of the rows to read. Defaults to `(0, 1)`.
@@ -83,9 +82,9 @@ def make_dataset(
             in `.tsv` and a comma in others.
         learn: Boolean. Whether to learn from these data. Defaults to `None`: the value
             of `shuffle`.
-        rows_per_group: Integer. Maximum number of consecutive rows of one user that stay together,
-            in the order of the file, when data are shuffled: groups are shuffled instead of rows.
-            Defaults to `1`.
+        rows_per_group: Integer. Maximum number of rows of one user that are read together. With
+            `shuffle`, groups are shuffled instead of rows; without, users are in the order of their
+            first rows. Defaults to `1`: rows stay by themselves, and in order without `shuffle`.
 
     Returns:
         `tf.data.Dataset` of `(features, labels)`, or `(features, labels, weights)` if the spec has
@@ -134,6 +133,36 @@ def make_dataset(
     dataset = reader_dataset(reader, epochs=epochs, start=start, prefetch=prefetch)
     dataset.spec_fingerprint = fingerprint(spec)
     return dataset
+
+
+def evaluation_dataset(
+    spec: FeatureSpec,
+    files: str | os.PathLike | Sequence[str | os.PathLike],
+    batch_size: int,
+    limit: int | None = None,
+    histories: bool = True,
+    delimiter: str | None = None,
+) -> tf.data.Dataset:
+    """Returns labeled batches in an order in which rows share events, for metrics.
+
+    Args:
+        spec: `FeatureSpec`.
+        files: Glob, path, or list of them.
+        batch_size: Integer.
+        limit: Integer or `None`. Number of rows to use, from the first. Defaults to `None`: all.
+        histories: Boolean. Whether sequences are read. Defaults to `True`.
+        delimiter: String. Delimiter of CSV files. Defaults to `None`; see `make_dataset`.
+    """
+    shares = histories and any(sequence.events is not None for sequence in spec.sequences)
+    return make_dataset(
+        spec,
+        files,
+        batch_size,
+        limit=limit,
+        histories=histories,
+        delimiter=delimiter,
+        rows_per_group=batch_size if shares else 1,
+    )
 
 
 def reader_dataset(

@@ -114,13 +114,12 @@ class PipelineData:
         batch_size: Integer. Rows per training step. Defaults to `512`.
         eval_batch_size: Integer. Rows per batch of an evaluation. Defaults to `4096`.
         shuffle_buffer: Integer. Number of rows shuffled together. Defaults to `100_000`.
-        rows_per_group: Integer. Number of consecutive rows of one user that stay together when
-            training rows are shuffled. With histories by reference they share their events, which
-            are read and computed once: with 16, a step takes a fraction of the time. It has no
-            effect on files in the order of time, where neighbors are rows of different users: sort
-            such files by user and time first. The rows of a batch are less independent of each
-            other, so small batches of few users have noisier gradients; see `make_dataset`.
-            Defaults to `1`: each row is shuffled by itself.
+        rows_per_group: Integer. Number of rows of one user that stay together when training rows
+            are shuffled, gathered from `shuffle_buffer` rows. With histories by reference they
+            share their events, which are read and computed once: with 16, a step takes a fraction
+            of the time. The rows of a batch are less independent of each other, so small batches
+            of few users have noisier gradients; see `make_dataset`. Defaults to `1`: each row is
+            shuffled by itself.
         synthetic: Mapping of arguments of the synthetic market, which is generated in `directory`
             if missing. Defaults to `None`.
         directory: Folder of the generated data. Defaults to `None`.

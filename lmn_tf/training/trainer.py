@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf import atomic_files
-from lmn_tf.data.dataset import make_dataset, reader_dataset, user_errors
+from lmn_tf.data.dataset import evaluation_dataset, reader_dataset, user_errors
 from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
@@ -241,8 +241,8 @@ class Trainer:
         if files is None:
             return None
         data, histories = self.pipeline.data, self._reads_histories
-        return make_dataset(
-            self.spec, files, data.eval_batch_size, limit=data.eval_rows, histories=histories
+        return evaluation_dataset(
+            self.spec, files, data.eval_batch_size, data.eval_rows, histories=histories
         )
 
     @property

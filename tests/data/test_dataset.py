@@ -10,6 +10,7 @@ from small_shop import shop_dict, shop_rows, shop_spec, write_csv, write_events,
 from lmn_tf.data.dataset import (
     _Iterations,
     dataset_fingerprint,
+    evaluation_dataset,
     make_dataset,
     reader_dataset,
     user_errors,
@@ -114,6 +115,24 @@ def test_elements_without_weights_or_labels(files):
     assert len(make_dataset(spec, files, learn=True).element_spec) == 2
     features = next(iter(make_dataset(spec, files, labels=False)))
     assert isinstance(features, dict) and features["user"].shape == (len(ROWS),)
+
+
+@pytest.mark.parametrize("by_reference", [True, False])
+def test_evaluation_reads_the_same_rows_and_shares_events_by_reference(files, by_reference):
+    spec = shop_spec(by_reference=by_reference)
+    in_order = batches_of(make_dataset(spec, files, 64, learn=True))
+    gathered = batches_of(evaluation_dataset(spec, files, 64))
+    labels, wanted = (
+        np.concatenate([np.hstack([x["user"][:, None], y]) for x, y, _ in batches])
+        for batches in (gathered, in_order)
+    )
+    assert (labels.tolist() == wanted.tolist()) == (not by_reference)
+    assert sorted(labels.tolist()) == sorted(wanted.tolist())
+    events, most = (
+        sum(len(x["history/item"]) for x, _, _ in batches) for batches in (gathered, in_order)
+    )
+    # Rows of other ages share nothing.
+    assert events < 0.95 * most if by_reference else events == most
 
 
 def test_a_fixed_batch_size_without_remainder(files):

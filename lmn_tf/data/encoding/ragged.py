@@ -101,6 +101,31 @@ def equal_items(items: np.ndarray | Ragged, left: np.ndarray, right: np.ndarray)
     return equal
 
 
+def item_codes(items: np.ndarray | Ragged) -> np.ndarray:
+    """Returns an int64 number for each item, the same for equal items.
+
+    Args:
+        items: Array `(items, ...)` or `Ragged`.
+
+    Example:
+
+    >>> item_codes(np.array([[7, 8], [5, 5], [7, 8]])).tolist()
+    [1, 0, 1]
+    """
+    if not isinstance(items, Ragged):
+        return np.unique(items, axis=0, return_inverse=True)[1].reshape(-1)
+    codes: dict = {}
+    parts = [part for part in (items.values, items.weights) if part is not None]
+    stops = items.starts + items.lengths
+    return np.array(
+        [
+            codes.setdefault(tuple(part[start:stop].tobytes() for part in parts), len(codes))
+            for start, stop in zip(items.starts.tolist(), stops.tolist(), strict=True)
+        ],
+        np.int64,
+    )
+
+
 def equal_lists(
     items: np.ndarray | Ragged, left: np.ndarray, right: np.ndarray, lengths: np.ndarray
 ) -> np.ndarray:

@@ -11,6 +11,7 @@ from lmn_tf.data.encoding.ragged import (
     equal_items,
     equal_lists,
     flat_index,
+    item_codes,
     join,
     starts_of,
 )
@@ -221,18 +222,27 @@ class RowBlock:
         weights = None if self.weights is None else self.weights.take(rows)
         return features, labels, weights
 
-    def same_user(self) -> np.ndarray:
-        """Returns whether each row has the same user as the row before.
+    def users(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what identifies the user of each row, and what sorts the rows of a user by time.
 
-        Users are identified by the first history by reference, otherwise by the group, otherwise by
-        the features of role user.
+        Users are identified by the first history by reference, whose events are sorted by time;
+        otherwise by the group, otherwise by the features of role user.
+
+        Returns:
+            int64 `(rows,)`, equal for rows of one user; int64 `(rows,)`, number of the event before
+            which a row lies, or 0 where the order is not known.
         """
-        keys = [rows.users for rows in self.sequences.values() if rows.users is not None]
-        keys += [self.features["group"]] if "group" in self.features else []
-        if keys:
-            return _repeated(keys[0]) & (keys[0] != NO_GROUP)
-        first = next(iter(self.features.values()))
-        return self._alike(np.arange(len(first.lengths if isinstance(first, Ragged) else first)))
+        history = next((rows for rows in self.sequences.values() if rows.users is not None), None)
+        key = self.features.get("group") if history is None else history.users
+        if key is None:
+            users = _combined([item_codes(self.features[name]) for name in self.user_features])
+        else:
+            users = np.unique(key, return_inverse=True)[1]
+            unknown = np.flatnonzero(key == NO_GROUP)
+            users[unknown] = len(users) + unknown
+        if history is None:
+            return users, np.zeros(len(users), np.int64)
+        return users, history.starts + history.lengths
 
     def _alike(self, rows):
         """Returns whether each row has the user features of the row before; false for the first."""
@@ -257,6 +267,15 @@ def _reads_on(starts, lengths, same):
     ends = starts + lengths
     same[1:] &= (starts[1:] >= starts[:-1]) & (starts[1:] <= ends[:-1]) & (ends[1:] >= ends[:-1])
     return same
+
+
+def _combined(codes):
+    """Returns codes that are equal where all of the codes of two rows are."""
+    combined, *others = codes
+    for other in others:
+        pairs = combined * (int(other.max(initial=0)) + 1) + other
+        combined = np.unique(pairs, return_inverse=True)[1]
+    return combined
 
 
 def _repeated(values):

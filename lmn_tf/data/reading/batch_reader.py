@@ -8,7 +8,8 @@ from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.data.encoding.table_encoder import TableEncoder
 from lmn_tf.data.formats import Unit, match_files, open_files
 from lmn_tf.data.reading.event_store import EventStore
-from lmn_tf.data.reading.unit_order import UnitOrder, group_starts
+from lmn_tf.data.reading.row_groups import RowGroups
+from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -31,9 +32,10 @@ class BatchReader:
         batch_size: Integer. Number of rows per batch. Defaults to `512`.
         shuffle: Boolean. Defaults to `False`.
         seed: Integer or `None`. Seed of the order. Defaults to `None`: 0.
-        shuffle_buffer: Integer. Number of rows that are shuffled together. Defaults to `100_000`.
-        rows_per_group: Integer. Maximum number of consecutive rows of one user that stay together,
-            in the order of the file, when data are shuffled; see `make_dataset`. Defaults to `1`.
+        shuffle_buffer: Integer. Number of rows that are shuffled, or gathered by user, together.
+            Defaults to `100_000`.
+        rows_per_group: Integer. Maximum number of rows of one user that are read together, in the
+            order of time; see `make_dataset`. Defaults to `1`.
         shard: Pair `(index, count)`. Part of the rows to read. Units are distributed if there are
             at least `count`, otherwise the rows of each unit are split into `count` parts. Every
             row is in exactly one shard. Defaults to `(0, 1)`.
@@ -89,7 +91,7 @@ class BatchReader:
             if sequence.events is not None
         }
         self._encoder = TableEncoder(spec, stores, labels, histories)
-        window = shuffle_buffer if shuffle else _READ_ROWS
+        window = shuffle_buffer if shuffle or rows_per_group > 1 else _READ_ROWS
         # Windows consist of whole batches, so that no batch needs rows of two windows.
         self._window = max(-(-window // batch_size), 1) * batch_size
         self._order = UnitOrder(units, shuffle, seed or 0, self._window, shard, limit)
@@ -159,41 +161,24 @@ class BatchReader:
 
     def _blocks(self, epoch, first):
         """Yields number, encoded block, row count and groups of each window from `first`."""
-        window = _Window()
+        parts, rows = [], 0
         for unit, table, row in self._order.tables(epoch, first * self._window, self.columns):
             start = 0
             while start < table.num_rows:
-                piece = table.slice(start, self._window - window.rows)
-                window.add(self._encoder.encode(piece, unit.path, row + start), unit, len(piece))
-                start += len(piece)
-                if window.rows == self._window:
-                    yield first, *self._finished(window)
-                    window, first = _Window(), first + 1
-        if window.rows:
-            yield first, *self._finished(window)
+                piece = table.slice(start, self._window - rows)
+                parts.append(self._encoder.encode(piece, unit.path, row + start))
+                start, rows = start + len(piece), rows + len(piece)
+                if rows == self._window:
+                    yield first, *self._joined(parts, rows)
+                    parts, rows, first = [], 0, first + 1
+        if rows:
+            yield first, *self._joined(parts, rows)
 
-    def _finished(self, window):
-        block, groups = RowBlock.join(window.parts), None
-        if self._order.shuffle and self.rows_per_group > 1:
-            together = block.same_user()
-            together[window.unit_starts] = False
-            groups = group_starts(together, self.rows_per_group)
-        return block, window.rows, groups
-
-
-class _Window:
-    """Encoded rows that are shuffled together, and the start of each unit in them."""
-
-    def __init__(self):
-        self.parts, self.unit_starts, self.rows = [], [], 0
-        self._unit = None
-
-    def add(self, part, unit, rows):
-        if unit is not self._unit:
-            self.unit_starts.append(self.rows)
-        self._unit = unit
-        self.parts.append(part)
-        self.rows += rows
+    def _joined(self, parts, rows):
+        block = RowBlock.join(parts)
+        if self.rows_per_group == 1:
+            return block, rows, None
+        return block, rows, RowGroups.of_users(*block.users(), self.rows_per_group)
 
 
 def open_spec_files(

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from lmn_tf.data.encoding.ragged import flat_index
 from lmn_tf.data.formats import Unit
+from lmn_tf.data.reading.row_groups import RowGroups
 
 
 class UnitOrder:
@@ -70,7 +70,7 @@ class UnitOrder:
         return self.num_rows <= self._window
 
     def row_order(
-        self, epoch: int, window: int, rows: int, groups: np.ndarray | None = None
+        self, epoch: int, window: int, rows: int, groups: RowGroups | None = None
     ) -> np.ndarray:
         """Returns the order of the `rows` rows of a window.
 
@@ -78,16 +78,14 @@ class UnitOrder:
             epoch: Integer.
             window: Integer. Number of the window in the epoch.
             rows: Integer.
-            groups: int64 array. Start of each group of rows that stay together. Defaults to `None`:
-                each row is a group.
+            groups: `RowGroups`. Rows that stay together. Defaults to `None`: each row is a group.
         """
         if not self.shuffle:
-            return np.arange(rows)
+            return np.arange(rows) if groups is None else groups.rows
         random = self._random(epoch, window + 1)
         if groups is None:
             return random.permutation(rows)
-        order = random.permutation(len(groups))
-        return flat_index(groups[order], np.diff(groups, append=rows)[order])
+        return groups.in_order(random.permutation(len(groups)))
 
     def tables(
         self, epoch: int, skip: int, columns: Sequence[str]
@@ -111,23 +109,6 @@ class UnitOrder:
 
     def _random(self, epoch, purpose):
         return np.random.default_rng([*self._entropy, epoch, purpose])
-
-
-def group_starts(together: np.ndarray, most: int) -> np.ndarray:
-    """Returns the start of each group, a run of at most `most` rows of one user.
-
-    Args:
-        together: Boolean array `(rows,)`. Whether a row has the same user as the row before.
-        most: Integer. Maximum number of rows of a group.
-
-    Example:
-
-    >>> group_starts(np.array([False, True, True, False, True]), 2).tolist()
-    [0, 2, 3]
-    """
-    row = np.arange(len(together))
-    in_run = row - np.maximum.accumulate(np.where(together, 0, row))
-    return np.flatnonzero(in_run % most == 0)
 
 
 def _rows(part) -> int:

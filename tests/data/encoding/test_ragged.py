@@ -6,6 +6,7 @@ from lmn_tf.data.encoding.ragged import (
     equal_items,
     equal_lists,
     flat_index,
+    item_codes,
     join,
     starts_of,
 )
@@ -88,3 +89,13 @@ def test_equality_agrees_with_plain_python(kind):
     nothing = np.array([], int)
     assert equal_items(items, nothing, nothing).shape == (0,)
     assert equal_lists(items, nothing, nothing, nothing).shape == (0,)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "vectors", "lists", "weighted lists"])
+def test_codes_are_equal_where_items_are(kind):
+    items = drawn(kind, np.random.default_rng(4))
+    codes = item_codes(items)
+    assert codes.shape == (60,)
+    for left in range(60):
+        for right in range(left):
+            assert (codes[left] == codes[right]) == (plain(items, left) == plain(items, right))

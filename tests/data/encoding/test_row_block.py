@@ -189,12 +189,16 @@ def test_rows_share_only_where_every_user_feature_is_equal():
     assert rows.batch(np.arange(5))[0]["h/first"].tolist() == [0] * 5
 
 
-def test_what_tells_users_apart():
+def test_what_identifies_users():
+    def users(rows):
+        codes, moments = rows.users()
+        return [codes.tolist().index(code) for code in codes], moments.tolist()
+
     rows = of_users([1, 1, 1, 2, 2], [[7], [7], [8], [8], [8]])
-    assert rows.same_user().tolist() == [False, True, True, False, False]
+    assert users(rows) == ([0, 0, 0, 3, 4], [0] * 5)
     rows = of_users([1, 1, 1, 2, 2], [[7], [7], [8], [8], [8]], without=["group"])
-    assert rows.same_user().tolist() == [False, True, False, False, True]
+    assert users(rows) == ([0, 0, 2, 3, 3], [0] * 5)
     rows = of_users([1, 1, 1, 2, 2], [[7], [7], [8], [8], [8]])
     rows.sequences["lists"] = SequenceRows(np.zeros(5, int), np.zeros(5, np.int32), {})
-    rows.sequences["h"] = by_reference([0] * 5, [0] * 5, [5, 6, 6, 7, NO_GROUP])
-    assert rows.same_user().tolist() == [False, False, True, False, False]
+    rows.sequences["h"] = by_reference([0, 3, 2, 0, 0], [4, 2, 2, 0, 0], [5, 6, 6, 7, NO_GROUP])
+    assert users(rows) == ([0, 1, 1, 3, 4], [4, 5, 4, 0, 0])

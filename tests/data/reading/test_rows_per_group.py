@@ -21,6 +21,8 @@ def drawn():
 
 
 ROWS, EVENTS = drawn()
+MIXED = [ROWS[number] for number in np.random.default_rng(5).permutation(len(ROWS))]
+MIXED = [{**row, "weight": float(number)} for number, row in enumerate(MIXED)]
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,13 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
     write_events(folder, EVENTS)
     return write_parquet(folder, ROWS, files=1, group=UNIT_ROWS)
+
+
+@pytest.fixture(scope="module")
+def mixed_files(files, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mixed")
+    write_events(folder, EVENTS)
+    return write_parquet(folder, MIXED, files=1, group=UNIT_ROWS)
 
 
 def spec_of(files, by_reference=True, **changes):
@@ -51,45 +60,53 @@ def read(spec, files, epoch=0, start=0, **options):
     return numbers_of(BatchReader(spec, files, **options).read(epoch, start))
 
 
-def groups_of(window, most, unit_rows=UNIT_ROWS):
-    """Cuts the rows of a window into groups, one row after the other."""
-    groups = []
-    for number in sorted(window):
-        last = groups[-1][-1] if groups else None
-        if (
-            last is not None
-            and number == last + 1
-            and ROWS[number]["user"] == ROWS[last]["user"]
-            and number // unit_rows == last // unit_rows
-            and len(groups[-1]) < most
-        ):
-            groups[-1].append(number)
-        else:
-            groups.append([number])
-    return groups
+def groups_of(rows, window, most):
+    """Gathers the rows of a window in groups: a user, and how many events precede each row."""
+    counts = {}
+    for number in window:
+        counts.setdefault(rows[number]["user"], []).append(rows[number]["count"])
+    return [
+        (user, sorted(counts[user])[start : start + most])
+        for user in counts
+        for start in range(0, len(counts[user]), most)
+    ]
+
+
+def found_groups(rows, window, most):
+    """Cuts the order of a window into these groups, which must be all that it holds."""
+    left, found, at = groups_of(rows, window, most), [], 0
+    while at < len(window):
+        user = rows[window[at]]["user"]
+        fits = [
+            (name, counts)
+            for name, counts in left
+            if name == user
+            and [rows[number]["count"] for number in window[at : at + len(counts)]] == counts
+            and {rows[number]["user"] for number in window[at : at + len(counts)]} == {user}
+        ]
+        group = max(fits, key=lambda group: len(group[1]))
+        left.remove(group)
+        found.append(group)
+        at += len(group[1])
+    assert not left
+    return found
 
 
 @pytest.mark.parametrize("most", [2, 5, 16, 1000])
-@pytest.mark.parametrize("epoch", [0, 3])
-def test_groups_are_shuffled_and_their_rows_stay_in_order(files, spec, most, epoch):
-    batches = read(spec, files, epoch, rows_per_group=most)
+@pytest.mark.parametrize("file", ["sorted", "mixed"])
+def test_groups_are_shuffled_and_their_rows_are_in_the_order_of_time(
+    files, mixed_files, spec, most, file
+):
+    rows, paths = (ROWS, files) if file == "sorted" else (MIXED, mixed_files)
+    batches = read(spec, paths, 3, rows_per_group=most)
     assert [len(batch) for batch in batches] == [16] * 25
     order = sum(batches, [])
     assert sorted(order) == list(range(400)) and order != sorted(order)
-    found = []
-    for start in range(0, 400, 96):
-        window = order[start : start + 96]
-        groups = {group[0]: group for group in groups_of(window, most)}
-        at = 0
-        while at < len(window):
-            group = groups[window[at]]
-            assert window[at : at + len(group)] == group
-            found.append(group)
-            at += len(group)
-    largest = max(map(len, found))
-    assert largest == most if most <= 16 else 16 < largest <= UNIT_ROWS
-    firsts = [group[0] for group in found]
-    assert sum(a > b for a, b in zip(firsts, firsts[1:], strict=False)) > 10
+    starts = range(0, 400, 96)
+    found = [found_groups(rows, order[start : start + 96], most) for start in starts]
+    users = [user for window in found for user, _ in window]
+    assert sum(a > b for a, b in zip(users, users[1:], strict=False)) > 10
+    assert max(len(counts) for window in found for _, counts in window) > min(most, 7) - 1
 
 
 def test_one_row_a_group_is_the_order_of_single_rows(files, spec):
@@ -132,17 +149,26 @@ def test_a_limit_and_a_remainder(files, spec):
     assert max(sum(batches, [])) < 75
 
 
-def test_without_shuffling_rows_keep_their_order(files, spec):
-    assert sum(read(spec, files, shuffle=False, rows_per_group=6), []) == list(range(400))
+@pytest.mark.parametrize("most", [6, 400])
+def test_without_shuffling_users_come_in_the_order_of_their_first_rows(
+    files, mixed_files, spec, most
+):
+    assert sum(read(spec, files, shuffle=False, rows_per_group=most), []) == list(range(400))
+    order = sum(read(spec, mixed_files, shuffle=False, rows_per_group=most), [])
+    for start in range(0, 400, 96):
+        window = order[start : start + 96]
+        wanted = groups_of(MIXED, range(start, min(start + 96, 400)), 400)
+        assert found_groups(MIXED, window, 400) == wanted
 
 
-def test_groups_share_their_events(files, spec):
-    def events(most):
+def test_groups_share_their_events(files, mixed_files, spec):
+    def events(files, most):
         options = {"batch_size": 100, "shuffle": True, "rows_per_group": most}
         batches = BatchReader(spec, files, **options).read()
         return sum(len(features["history/item"]) for features, _, _ in batches)
 
-    assert events(16) < 0.5 * events(1)
+    assert events(files, 16) < 0.5 * events(files, 1)
+    assert events(mixed_files, 16) < 0.5 * events(mixed_files, 1)
 
 
 @pytest.mark.parametrize("told_by", ["group", "features", "reference"])
@@ -153,20 +179,17 @@ def test_each_thing_that_tells_users_apart_gives_the_same_order(files, told_by):
     assert read(spec, files, rows_per_group=4) == wanted
 
 
-def test_a_group_does_not_cross_files(tmp_path):
-    rows = [{**row, "user": "u1", "h_dwell": [1.0] * row["count"]} for row in ROWS[:40]]
+def test_rows_of_a_user_are_gathered_from_several_files(tmp_path):
+    rows = [{**row, "user": f"u{number % 3}"} for number, row in enumerate(ROWS[:40])]
+    for row in rows:
+        row["h_dwell"] = [1.0] * row["count"]
     pattern = write_csv(tmp_path, rows)
     spec = FeatureSpec.from_dict(shop_dict(nested=False))
     learn(spec, pattern)
-    units = [unit.rows for unit in open_spec_files(spec, pattern)]
-    starts = np.cumsum([0, *units[:-1]]).tolist()
-    orders = [
-        read(spec, pattern, epoch, rows_per_group=1_000, batch_size=40)[0] for epoch in range(9)
-    ]
-    for order in orders:
-        breaks = [0, *[at for at in range(1, 40) if order[at] != order[at - 1] + 1]]
-        assert {order[at] for at in breaks} <= set(starts)
-    assert len(units) > 1 and len({str(order) for order in orders}) > 1
+    assert len(open_spec_files(spec, pattern)) > 1
+    (order,) = read(spec, pattern, rows_per_group=1_000, batch_size=40)
+    users = [rows[number]["user"] for number in order]
+    assert sum(a != b for a, b in zip(users, users[1:], strict=False)) == 2
 
 
 def test_wrong_sizes(files, spec):
