@@ -12,11 +12,12 @@ RUN := runs/quickstart_comparison
 # The releases that the tests ran with: a new one of another package breaks neither command.
 CONSTRAINTS ?= lmn_tf/constraints-newest.txt
 
-.PHONY: help quickstart test constraints clean
+.PHONY: help quickstart test docs constraints clean
 
 help:
 	@echo "make quickstart   install, generate the synthetic market, train LMN beside its baselines, export"
 	@echo "make test         install with test extras, run every test"
+	@echo "make docs         build the documentation into build/site; a broken link is an error"
 	@echo "make constraints  write the oldest and the newest versions that setup.cfg allows"
 	@echo "make clean        remove .venv and what the quick start wrote"
 
@@ -37,6 +38,10 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(VENV)/bin/pytest $(TESTS)
 
+# The variable silences a note of the theme about the next version of MkDocs, which is not installed.
+docs: $(VENV)/.installed-test
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
+
 constraints: $(VENV)/bin/python
 	$(VENV)/bin/python .ci/constraints.py
 
@@ -52,5 +57,5 @@ $(VENV)/.installed: setup.cfg pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.installed-test: setup.cfg pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --quiet -c $(CONSTRAINTS) -e ".[test,notebooks]"
+	$(VENV)/bin/python -m pip install --quiet -c $(CONSTRAINTS) -e ".[test,notebooks,docs]"
 	@touch $@ $(VENV)/.installed

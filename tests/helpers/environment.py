@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 AGES = ("oldest", "newest")
-EXTRAS = ("test", "notebooks")
+EXTRAS = ("test", "notebooks", "docs")
 
 
 def requirements(extras=EXTRAS):
