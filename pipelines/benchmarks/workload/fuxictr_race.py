@@ -32,6 +32,9 @@ from workload.training import compiled_model, training_steps
 # Rows of a user that stand together in training, and how many times faster than FuxiCTR.
 AT_LEAST = {1: {"DIN": 2.0, "DIEN": 2.0, "SIM": 2.0}, 16: {"DIN": 4.0}}
 
+# All rows: FuxiCTR draws its order from all of them, too, and a user's rows are close in time.
+_SHUFFLE_BUFFER = 1_000_000
+
 
 class Training:
     """One epoch of training in pieces, so that the timed steps also count for the test AUC.
@@ -86,7 +89,9 @@ def build_ours(model, folder, options, sizes, piece, seeds, rows, rows_per_group
 
     def dataset(split, **more):
         files = f"{folder}/{split}-*.parquet"
-        return lmn_tf.make_dataset(spec, files, batch_size=sizes["batch"], limit=rows, **more)
+        return lmn_tf.make_dataset(
+            spec, files, sizes["batch"], limit=rows, shuffle_buffer=_SHUFFLE_BUFFER, **more
+        )
 
     def start(seed):
         keras.utils.set_random_seed(seed)
