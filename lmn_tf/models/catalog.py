@@ -9,10 +9,10 @@ from typing import Any
 
 from lmn_tf.models import registry
 from lmn_tf.models.options.rules import type_text
+from lmn_tf.specs import docstrings
 from lmn_tf.specs.pipeline_base import inherited
 from lmn_tf.specs.yaml import strict_yaml
 
-_SECTION = re.compile(r"^([A-Z][a-z]+(?: [a-z]+)?):\n", re.M)
 _FORMULA = re.compile(r"`(logits? = [^`]+)`")
 _EQUATION = re.compile(r"`(\w+ = [^`]+)`")
 _CHECKOUT = ("feature_specs", "pipelines")
@@ -42,9 +42,9 @@ def describe(name: str) -> dict[str, Any]:
     options = registry.options(name)
     module, class_name = registry.MODELS[name].split(":")
     docstring = _docstring(module, class_name)
-    opening = _SECTION.split(docstring, maxsplit=1)[0]
+    opening = docstrings.opening(docstring)
     summary, _, description = opening.partition("\n")
-    sections = _sections(docstring)
+    sections = docstrings.sections(docstring)
     return {
         "name": name,
         "class": class_name,
@@ -102,12 +102,6 @@ def _option(option):
     }
 
 
-def _sections(docstring):
-    """Maps the title of each section to its text."""
-    parts = _SECTION.split(docstring)
-    return {title: _undented(text) for title, text in zip(parts[1::2], parts[2::2], strict=True)}
-
-
 def _reflowed(text):
     return " ".join(text.split())
 
@@ -116,11 +110,6 @@ def _items(text):
     """Items of a list, or the text as a single item."""
     items = re.split(r"^- ", text, flags=re.M)
     return [_reflowed(item) for item in items if item.strip()]
-
-
-def _undented(text):
-    lines = [line.removeprefix("    ") for line in text.strip("\n").split("\n")]
-    return "\n".join(lines).strip()
 
 
 def _checkout():

@@ -55,6 +55,7 @@ class ComparisonModel:
         model: Mapping with the model's `name` and its options, which replaces that of the pipeline.
         train: Mapping merged into the pipeline's `train`, like that of a pipeline into its `base`.
             Defaults to none.
+        data: `TrainingBatches`. Defaults to the batches of the pipeline.
         grid: Mapping from `train.KEY` or `model.OPTION` to a list of values, merged into the grid
             of the `search`. Defaults to none.
     """

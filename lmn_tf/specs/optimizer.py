@@ -65,8 +65,8 @@ class Optimizer:
     Each is a mapping from one name to a learning rate or to arguments.
 
     Args:
-        dense: Mapping. Defaults to `{adam: 0.001}`.
-        tables: Mapping. Defaults to `{row_wise_adagrad: 0.05}`.
+        dense: Mapping. Optimizer of dense weights. Defaults to `{adam: 0.001}`.
+        tables: Mapping. Optimizer of rows. Defaults to `{row_wise_adagrad: 0.05}`.
     """
 
     dense: OptimizerRule = pydantic.Field(default_factory=lambda: {"adam": 0.001})

@@ -1,6 +1,8 @@
 """JSON Schema of the YAML files, for validation in editors."""
 
 import copy
+import dataclasses
+import inspect
 import json
 import re
 import typing
@@ -11,6 +13,7 @@ from pydantic import TypeAdapter
 
 from lmn_tf.specs.columns import LIKED_KEYS, Feature, Field, Kind, column_options
 from lmn_tf.specs.comparison_spec import ComparisonSpec
+from lmn_tf.specs.docstrings import arguments
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.lookup import LOOKUP_METHODS
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -23,8 +26,9 @@ _ON_BASE = "OnBase"  # suffix of definitions whose missing keys come from a base
 def json_schema(models: Mapping[str, dict[str, Any]] | None = None) -> dict[str, Any]:
     """Returns a JSON Schema (Draft 2020-12) that accepts every kind of YAML file.
 
-    It covers keys, types, ranges and choices, and the keys of each kind of column. Rules that
-    involve several parts of a file (does `like` name a feature?) are checked by `lmn-tf check`.
+    It covers keys with their meanings, types, ranges and choices, and the keys of each kind of
+    column. Rules that involve several parts of a file (does `like` name a feature?) are checked by
+    `lmn-tf check`.
 
     Args:
         models: Mapping from the name of each model to the JSON Schema of its options. Defaults to
@@ -49,7 +53,9 @@ def json_schema(models: Mapping[str, dict[str, Any]] | None = None) -> dict[str,
         definitions[owner]["properties"]["model"] = _model_schema(models)
     _add_pipelines_on_a_base(definitions)
     kinds.append({"title": "pipeline on a base", "$ref": f"#/$defs/PipelineSpec{_ON_BASE}"})
-    for definition in definitions.values():
+    classes = sections()
+    for name, definition in definitions.items():
+        _describe(definition, classes.get(name.removesuffix(_ON_BASE)))
         _shorten(definition)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -57,6 +63,28 @@ def json_schema(models: Mapping[str, dict[str, Any]] | None = None) -> dict[str,
         "oneOf": kinds,
         "$defs": definitions,
     }
+
+
+def sections() -> dict[str, type]:
+    """Returns the classes of the sections of YAML files by name, beginning with whole files.
+
+    Example:
+
+    >>> list(sections())[:4]
+    ['FeatureSpec', 'PipelineSpec', 'ComparisonSpec', 'Label']
+    """
+    waiting, found = list(_TITLES.values()), {}
+    for cls in waiting:  # which grows
+        found[cls.__name__] = cls
+        for kind in typing.get_type_hints(cls).values():
+            waiting += [below for below in _sections_in(kind) if below not in waiting]
+    return found
+
+
+def _sections_in(kind):
+    if dataclasses.is_dataclass(kind):
+        return [kind]
+    return [below for inner in typing.get_args(kind) for below in _sections_in(inner)]
 
 
 def _add_pipelines_on_a_base(definitions):
@@ -74,6 +102,23 @@ def _add_pipelines_on_a_base(definitions):
     pipeline["properties"]["base"] = {"type": "string", "minLength": 1}
     pipeline["properties"]["model"].pop("required")
     definitions["PipelineSpec"]["properties"]["base"] = {"type": "null"}
+
+
+def _describe(definition, cls):
+    """Adds to each key what docstrings say. Required keys come first, others in their order."""
+    properties, required = definition["properties"], definition.get("required", ())
+    meanings = {}
+    for base in reversed(cls.__mro__ if cls else ()):
+        meanings |= arguments(inspect.cleandoc(base.__doc__ or ""))
+    definition["properties"] = {
+        key: {**properties[key], "description": meanings[key]}
+        if key in meanings
+        else properties[key]
+        for key in sorted(
+            dict.fromkeys([*meanings, *properties]), key=lambda key: key not in required
+        )
+        if key in properties
+    }
 
 
 def _shorten(definition):

@@ -17,7 +17,7 @@ class Schedule:
         warmup_steps: Integer. Number of steps of linear warm-up. Defaults to `0`.
         decay_steps: Integer. Number of steps until zero (cosine), or per factor of `decay_rate`
             (exponential). Defaults to `None`: the length of the run (cosine).
-        decay_rate: Float in `(0, 1]`. Defaults to `0.5`.
+        decay_rate: Float in `(0, 1]`. Factor of the exponential decay. Defaults to `0.5`.
     """
 
     kind: Literal["constant", "cosine", "exponential"] = "constant"

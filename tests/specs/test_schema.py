@@ -92,3 +92,11 @@ def test_any_model_without_a_list_of_them():
 def test_descriptions_are_one_line():
     for definition in json_schema()["$defs"].values():
         assert "\n" not in definition.get("description", "")
+
+
+def test_every_key_has_its_meaning():
+    for name, definition in json_schema(option_schemas())["$defs"].items():
+        for key, schema in definition["properties"].items():
+            assert schema is True or schema["description"], f"{name}.{key}"
+    train = json_schema()["$defs"]["TrainOnBase"]["properties"]
+    assert train["epochs"]["description"].startswith("Integer. Number of passes over")
