@@ -51,7 +51,7 @@ def on_files(files, config):
     for pattern in BESIDE_CODE:
         for path in sorted(ROOT.glob(pattern)):
             files.append(in_repository(path.relative_to(ROOT).as_posix(), config))
-    for uri, text in reference().items():
+    for uri, text in {"docs/yaml.md": yaml_page(), **reference()}.items():
         file = File.generated(config, uri, content=text)
         file.dest_uri = file.dest_uri.removeprefix("docs/")
         files.append(file)
@@ -87,6 +87,13 @@ def targets(page, markdown):
 def beside(page, target):
     """Returns the path of a link's target in the repository."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(page), target))
+
+
+def yaml_page():
+    """Returns the page of the keys of YAML files."""
+    from lmn_tf.cli.schema import page  # does not load TensorFlow
+
+    return page()
 
 
 def reference():

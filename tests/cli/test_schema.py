@@ -1,8 +1,12 @@
+import dataclasses
 import json
+import re
 
 import jsonschema
 
 from lmn_tf.cli.main import main
+from lmn_tf.cli.schema import page
+from lmn_tf.specs.schema import sections
 
 
 def test_prints_a_valid_schema_that_knows_the_models(capsys):
@@ -11,3 +15,29 @@ def test_prints_a_valid_schema_that_knows_the_models(capsys):
     jsonschema.Draft202012Validator.check_schema(schema)
     model = schema["$defs"]["PipelineSpec"]["properties"]["model"]
     assert "lmn" in model["properties"]["name"]["enum"]
+
+
+def test_the_page_has_a_table_of_each_section(capsys):
+    assert main(["schema", "--markdown"]) == 0
+    text = capsys.readouterr().out
+    assert text == page()
+    found = dict(re.findall(r"^##+ ([^\n]+)\n\n(.*?)(?=^##|\Z)", text, re.S | re.M))
+    titles = {"FeatureSpec": "Feature spec", "PipelineSpec": "Pipeline"}
+    titles["ComparisonSpec"] = "Comparison"
+    assert set(found) == {titles.get(name, name) for name in sections()}
+    for name, cls in sections().items():
+        keys = re.findall(r"^\| `(\w+)` \|", found[titles.get(name, name)], re.M)
+        assert set(keys) == {field.name for field in dataclasses.fields(cls)}
+
+
+def test_rows_of_the_page_have_type_default_and_meaning():
+    text = page()
+    assert "| `epochs` | int ≥ 1 | `1` | Number of passes over the training data. |\n" in text
+    assert "| `dim` | int ≥ 1, ≤ 1000000 | required | Width of a vector. |\n" in text
+    assert "| `optimizer` | [Optimizer](#optimizer) |  |" in text
+    assert "| `tables` | mapping | `{row_wise_adagrad: 0.05}` |" in text
+    assert "| `base` | str | " in text
+    weights = "| `weights` | str or null | `null` | Column with a weight for each value of a"
+    assert f"{weights} multi_value column. | multi_value |\n" in text
+    anchors = {title.lower() for title in re.findall(r"^##+ (.+)", text, re.M)}
+    assert set(re.findall(r"\(#(.+?)\)", text)) <= anchors

@@ -10,7 +10,7 @@ _NOUNS = {
     "null": "null",
 }
 _TYPES = {"integer": "int", "number": "float", "string": "str", "boolean": "bool", "null": "null"}
-_LARGEST = 2**63 - 1
+_LIMITS = (-(2**63), 2**63 - 1)
 
 
 def rule_text(schema: dict[str, Any]) -> str:
@@ -56,13 +56,20 @@ def type_text(schema: dict[str, Any]) -> str:
     'list of int ≥ 1'
     >>> type_text({"enum": ["mean", "sum"], "type": "string"})
     'mean, sum'
+    >>> type_text({"anyOf": [{"$ref": "#/$defs/Schedule"}, {"type": "null"}]})
+    'Schedule or null'
     """
-    if "anyOf" in schema:
-        return " or ".join(map(type_text, schema["anyOf"]))
+    parts = schema.get("anyOf", schema.get("oneOf"))
+    if parts:
+        return " or ".join(dict.fromkeys(map(type_text, parts)))
+    if "$ref" in schema:
+        return schema["$ref"].rpartition("/")[2]
     if "enum" in schema:
         return ", ".join(schema["enum"])
-    if schema["type"] == "array":
-        return f"list of {type_text(schema['items'])}"
+    if "const" in schema:
+        return str(schema["const"])
+    if schema["type"] in ("array", "object"):
+        return _container_text(schema)
     signs = [
         ("exclusiveMinimum", ">"),
         ("minimum", "≥"),
@@ -74,10 +81,18 @@ def type_text(schema: dict[str, Any]) -> str:
     return text + (f", a multiple of {schema['multipleOf']}" if "multipleOf" in schema else "")
 
 
+def _container_text(schema):
+    if schema["type"] == "array":
+        items = schema.get("items") or {"anyOf": schema.get("prefixItems")}
+        return f"list of {type_text(items)}" if any(items.values()) else "list"
+    values = next(iter(schema.get("patternProperties", {}).values()), {})
+    return f"mapping of names to {type_text(values)}" if values else "mapping"
+
+
 def _is_rule(schema, key):
-    # The largest 64-bit integer is the limit of the type, not a rule.
-    return key in schema and schema[key] != _LARGEST
+    # The smallest and the largest 64-bit integer are limits of the type, not rules.
+    return key in schema and schema[key] not in _LIMITS
 
 
 def _number(value):
-    return f"{value:g}"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -35,3 +35,21 @@ from lmn_tf.models.options.rules import rule_text, type_text
 )
 def test_texts(schema, rule, kind):
     assert (rule_text(schema), type_text(schema)) == (rule, kind)
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        ({"type": "integer", "maximum": 2**31 - 3}, "int ≤ 2147483645"),
+        ({"type": "integer", "minimum": -(2**63)}, "int"),
+        ({"const": 1, "type": "integer"}, "1"),
+        ({"$ref": "#/$defs/Train"}, "Train"),
+        ({"oneOf": [{"enum": ["a"]}, {"$ref": "#/$defs/B"}]}, "a or B"),
+        ({"type": "array", "items": {}}, "list"),
+        ({"type": "array", "prefixItems": [{"type": "number"}] * 2}, "list of float"),
+        ({"type": "object", "patternProperties": {"^a": {"$ref": "T"}}}, "mapping of names to T"),
+        ({"type": "object", "additionalProperties": {"type": "number"}}, "mapping"),
+    ],
+)
+def test_types_in_yaml_files(schema, kind):
+    assert type_text(schema) == kind
