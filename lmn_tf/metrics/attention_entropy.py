@@ -68,15 +68,7 @@ class AttentionEntropy(keras.metrics.Metric):
     def update_state(
         self, weights: tf.Tensor | list[tf.Tensor], mask: tf.Tensor | None = None
     ) -> None:
-        weights = tf.cast(tf.convert_to_tensor(weights), tf.float32)
-        if mask is not None:  # not a product: the weights of padding may be NaN
-            weights = zero_padding(weights[..., None], mask)[..., 0]
-        total = tf.reduce_sum(weights, axis=-1)  # (num_walks, batch)
-        has_weight = total > 0
-        total = tf.where(has_weight, total, 1.0)
-        share = weights / total[..., None]  # (num_walks, batch, length)
-        entropy = -tf.reduce_sum(tf.math.xlogy(share, share), axis=-1)
-        entropy = tf.where(has_weight, entropy, 0.0)  # (num_walks, batch)
+        entropy, has_weight = attention_entropies(weights, mask)  # (num_walks, batch)
         self.total.assign_add(tf.reduce_sum(tf.cast(entropy, tf.float64), axis=1))
         self.rows.assign_add(tf.reduce_sum(tf.cast(has_weight, tf.float64), axis=1))
 
@@ -90,3 +82,34 @@ class AttentionEntropy(keras.metrics.Metric):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_walks": self.num_walks, "prefix": self.prefix}
+
+
+def attention_entropies(
+    weights: tf.Tensor | list[tf.Tensor], mask: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes the entropy of the weights of each walk over each history, in nats.
+
+    Args:
+        weights: Non-negative float tensor of shape `(num_walks, batch, length)`, or a list of one
+            tensor per walk.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where valid.
+
+    Returns:
+        Tuple `(entropy, has_weight)` of shape `(num_walks, batch)` each. Where all weights are 0,
+        the entropy is 0 and `has_weight` false.
+
+    Example:
+
+    >>> entropy, _ = attention_entropies([[[0.5, 0.5, 7.0]]], mask=[[True, True, False]])
+    >>> entropy.numpy().round(4).tolist()
+    [[0.6931]]
+    """
+    weights = tf.cast(tf.convert_to_tensor(weights), tf.float32)
+    if mask is not None:  # not a product: the weights of padding may be NaN
+        weights = zero_padding(weights[..., None], mask)[..., 0]
+    total = tf.reduce_sum(weights, axis=-1)  # (num_walks, batch)
+    has_weight = total > 0
+    total = tf.where(has_weight, total, 1.0)
+    share = weights / total[..., None]  # (num_walks, batch, length)
+    entropy = -tf.reduce_sum(tf.math.xlogy(share, share), axis=-1)
+    return tf.where(has_weight, entropy, 0.0), has_weight

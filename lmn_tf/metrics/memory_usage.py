@@ -139,13 +139,13 @@ def usage_statistics(reads: np.ndarray) -> dict[str, float]:
     keys = ("used", "kl", "gini", "top50", "top90", "top99")
     if not total > 0:
         return dict.fromkeys(keys, float("nan"))
-    share = np.sort(reads / total)[::-1]
-    positive = share[share > 0]
+    size = len(reads)
+    share = np.sort(reads[reads > 0] / total)[::-1]  # of a large memory, most may be 0
     cumulative = np.cumsum(share)
     values = [
-        100.0 * len(positive) / len(share),
-        np.log(len(share)) + np.sum(positive * np.log(positive)),
-        1.0 - 2.0 * np.mean(np.cumsum(share[::-1])),
+        100.0 * len(share) / size,
+        np.log(size) + np.sum(share * np.log(share)),
+        1.0 - 2.0 * np.sum(np.cumsum(share[::-1])) / size,
         *(np.sum(cumulative < level - 1e-12) + 1 for level in (0.5, 0.9, 0.99)),
     ]
     return {key: float(value) for key, value in zip(keys, values, strict=True)}

@@ -114,6 +114,10 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
         self.tables = tables
         self.named = named
 
+    def optimizer_of(self, variable: keras.Variable | tf.Variable) -> keras.optimizers.Optimizer:
+        """Returns the optimizer that trains `variable`."""
+        return self._choose(variable)
+
     def apply(
         self,
         grads: list[tf.Tensor | tf.IndexedSlices | None],

@@ -1,5 +1,7 @@
 """Gates that fuse a memory read-out into its tokens."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -58,6 +60,7 @@ class MemoryGate(keras.layers.Layer):
             )
         self.gate = gate
         self.zero_output = zero_output
+        self._watcher = None
         self.supports_masking = True
 
     def build(
@@ -84,13 +87,39 @@ class MemoryGate(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, read_out: tf.Tensor) -> tf.Tensor:
         if self.gate == "swiglu":
-            return self.output_projection(read_out * tf.nn.silu(self.gate_projection(inputs)))
+            hidden = self.gate_projection(inputs)
+            self._report(hidden)
+            return self.output_projection(read_out * tf.nn.silu(hidden))
         output = self.output_projection(read_out)
         if self.gate == "sigmoid":
+            self._report(output)
             return inputs * tf.sigmoid(output)
         if self.gate == "scalar":
-            return tf.sigmoid(self.gate_projection(inputs)) * output
+            hidden = self.gate_projection(inputs)
+            self._report(hidden)
+            return tf.sigmoid(hidden) * output
         return tf.broadcast_to(output, tf.shape(inputs))
+
+    def _report(self, hidden):
+        if self._watcher is not None:
+            self._watcher(tf.sigmoid(tf.cast(hidden, tf.float32)))
+
+    @contextlib.contextmanager
+    def watched(self, watcher: Callable[[tf.Tensor], Any]) -> Iterator[None]:
+        """Reports how open the gate is while the layer, or a model with it, runs in the block.
+
+        Openness is the sigmoid in the formula of the gate, from 0 (closed) to 1 (open). That of
+        `"swiglu"` is the one in `SiLU(z) = z * sigmoid(z)`; `"residual"` has none and reports
+        nothing. Within a `tf.function`, the block applies while the function is traced.
+
+        Args:
+            watcher: Function called with a float32 tensor of shape `(..., units)`.
+        """
+        before, self._watcher = self._watcher, watcher
+        try:
+            yield
+        finally:
+            self._watcher = before
 
     def compute_output_shape(
         self, inputs_shape: tuple[int | None, ...], read_out_shape: tuple[int | None, ...]

@@ -230,6 +230,14 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
             return keys
         return tuple(self.key_normalization(axis_keys) for axis_keys in keys)
 
+    def key_lengths(self) -> tf.Tensor:
+        """Returns the lengths of the keys before normalization.
+
+        Returns:
+            Float tensor of shape `(2, num_heads, num_keys)`: row keys, then column keys.
+        """
+        return tf.norm(tf.stack(self._free_keys()), axis=-1)
+
     def _limit(self):
         return None if self.open_count is None else tf.cast(self.open_count, tf.int32)
 

@@ -23,6 +23,24 @@ def test_is_a_good_layer(gate):
 
 
 @pytest.mark.parametrize("gate", ["swiglu", "sigmoid", "residual", "scalar"])
+def test_openness_is_told_within_a_block_only(gate):
+    layer, told = MemoryGate(gate), []
+    layer(X, R)
+    with layer.watched(told.append):
+        output = layer(X, R)
+    layer(X, R)
+    if gate == "residual":
+        assert told == []
+        return
+    [openness] = told
+    if gate == "sigmoid":
+        np.testing.assert_allclose(output, X * openness, rtol=1e-5)
+    else:
+        wanted = sigmoid(np.asarray(layer.gate_projection(X)))
+        np.testing.assert_allclose(openness, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("gate", ["swiglu", "sigmoid", "residual", "scalar"])
 def test_each_gate_is_its_formula(run_mode, gate):
     layer = MemoryGate(gate)
     output = run_mode(layer)(X, R)

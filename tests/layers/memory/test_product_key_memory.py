@@ -279,6 +279,16 @@ def test_initial_values():
     np.testing.assert_array_equal(layer.memory_values, 0)
 
 
+def test_lengths_of_keys_are_those_before_normalization():
+    layer = ProductKeyMemory(num_keys=5, top_k=2, num_heads=2, key_dim=3)
+    layer.build((None, 4))
+    layer.row_keys.assign(2.0 * layer.row_keys)
+    lengths = layer.key_lengths()
+    assert lengths.shape == (2, 2, 5)
+    wanted = [np.linalg.norm(keys.numpy(), axis=-1) for keys in (layer.row_keys, layer.column_keys)]
+    np.testing.assert_allclose(lengths, wanted, rtol=1e-5)
+
+
 def test_table_is_named_memory_values():
     layer = ProductKeyMemory(num_keys=4)
     layer.build((None, 8))
