@@ -314,6 +314,10 @@ class _Hooks(keras.callbacks.Callback):
         self._loop._begin_epoch()
         self._started = time.perf_counter()
 
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch:  # the first step of an epoch includes the start of its input pipeline
+            self._started = time.perf_counter()  # the time of other callbacks is not its own
+
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
         seconds, self._started = now - self._started, now

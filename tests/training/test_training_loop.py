@@ -1,6 +1,7 @@
 """The loop is tried with a plain Keras model: nothing in it knows of features or memories."""
 
 import gc
+import time
 import weakref
 
 import keras
@@ -72,6 +73,15 @@ class KillAt:
 
 def final(loop):
     return [np.asarray(v) for v in [*loop.model.variables, *loop.model.optimizer.variables]]
+
+
+def test_the_time_of_callbacks_is_not_that_of_steps(tmp_path):
+    class Slow(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            time.sleep(0.5)
+
+    state = make_loop(tmp_path, epochs=1, callbacks=[Slow()]).run()
+    assert state.step == 5 and state.timed_seconds < 0.5 * 4
 
 
 def test_trains_all_epochs_and_counts(tmp_path):
