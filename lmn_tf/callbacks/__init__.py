@@ -6,6 +6,7 @@ from lmn_tf.lazy_exports import lazy_exports
 _EXPORTS = {
     "CollapseAlarm": "collapse_alarm",
     "CollapseWarning": "collapse_alarm",
+    "MemoryProbe": "memory_probe",
     "MemoryTensorBoard": "memory_tensorboard",
     "OpenKeys": "open_keys",
     "StopAtDivergence": "stop_at_divergence",

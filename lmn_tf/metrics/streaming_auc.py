@@ -189,6 +189,28 @@ class StreamingAUC(LabelMetric):
             return float("nan")
         return 0.0 if self.is_exact else float(0.5 * (positives @ negatives) / pairs)
 
+    def counts_by_score(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns the rows by predicted probability, for curves and calibration.
+
+        Returns:
+            Tuple `(probabilities, negatives, positives)` of float64 arrays, ascending in the
+            probability: the middle of each bin with rows, and the weights of its rows by class.
+
+        Example:
+
+        >>> metric = StreamingAUC()
+        >>> metric.update_state([1.0, 0.0, 1.0], [2.0, 0.0, 2.0])
+        >>> [part.round(3).tolist() for part in metric.counts_by_score()]
+        [[0.5, 0.881], [1.0, 0.0], [0.0, 2.0]]
+        """
+        negatives, positives = np.asarray(keras.ops.convert_to_numpy(self.histogram))
+        filled = np.flatnonzero(negatives + positives)
+        inner = filled - self._per_side
+        logits = (inner + 0.5) * (2 * _INNER / self.num_bins) - _INNER
+        # Beyond, probabilities are 0 or 1 in any picture.
+        logits = np.clip(logits, -_INNER, _INNER)
+        return 1.0 / (1.0 + np.exp(-logits)), negatives[filled], positives[filled]
+
     def reset_state(self) -> None:
         """Drops all rows."""
         super().reset_state()

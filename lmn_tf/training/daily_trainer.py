@@ -83,7 +83,9 @@ class DailyTrainer(Trainer):
         ids = None if data.days.vocabularies == "grow" else fingerprint(self.spec)
         self.directory.check_data(self.pipeline, self.spec, ids)
         watcher = _DayWatcher(self._total, self.stream)
-        tensorboard = TensorBoardWriter(self.directory.tensorboard / "train")
+        tensorboard = TensorBoardWriter(
+            self.directory.tensorboard / "train", scores=lambda: self._evaluator_of_days.scores
+        )
         try:
             listeners = [tensorboard, watcher, *self._alarms(self._evaluator_of_days, watcher)]
             state = self._run(state, checkpoint, listeners)

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf import atomic_files
-from lmn_tf.data.dataset import evaluation_dataset, reader_dataset, user_errors
+from lmn_tf.data.dataset import evaluation_dataset, make_dataset, reader_dataset, user_errors
 from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
@@ -29,6 +29,9 @@ from lmn_tf.training.monitor.tensorboard_writer import TensorBoardWriter
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.training_loop import TrainingLoop
+
+_POINT_STEPS = 50  # between two points of the curves of memories
+_PROBE_ROWS = 1024
 
 
 class Trainer:
@@ -134,7 +137,9 @@ class Trainer:
             self.directory.write_opening(self.pipeline, self.spec)
         evaluator = self._evaluator()
         watcher = Watcher(total, self.stream)
-        tensorboard = TensorBoardWriter(self.directory.tensorboard / "train")
+        tensorboard = TensorBoardWriter(
+            self.directory.tensorboard / "train", scores=lambda: evaluator.scores
+        )
         listeners = [watcher, tensorboard, *self._alarms(evaluator, watcher)]
         loop = self._loop(reader, valid, evaluator, listeners, total)
         try:
@@ -198,10 +203,13 @@ class Trainer:
     def _loop(self, reader, valid, evaluator, listeners, total, epochs=None) -> TrainingLoop:
         data, train = self.pipeline.data, self.pipeline.train
         stopping, callbacks = train.early_stopping, []
-        if evaluator.memories:
+        if evaluator.memories or evaluator.walks:
             from lmn_tf.callbacks import MemoryTensorBoard
 
-            callbacks.append(MemoryTensorBoard(str(self.directory.tensorboard / "memory")))
+            folder = self.directory.tensorboard / "memory"
+            callbacks.append(
+                MemoryTensorBoard(folder, _POINT_STEPS, evaluator.probe(self._probe_rows))
+            )
         if self.pipeline.model_options.get("open_keys"):
             from lmn_tf.callbacks import OpenKeys
 
@@ -221,6 +229,21 @@ class Trainer:
             listeners=listeners,
             callbacks=callbacks,
         )
+
+    def _probe_rows(self) -> dict:
+        """Returns the features of the rows that show how memories are read."""
+        files = self.pipeline.data.valid or self._first_files()
+        # No more than a batch, so that a point takes less time than a step.
+        rows = min(_PROBE_ROWS, self.pipeline.data.batch_size)
+        dataset = make_dataset(
+            self.spec,
+            files,
+            rows,
+            labels=False,
+            limit=rows,
+            histories=self._reads_histories,
+        )
+        return next(iter(dataset))
 
     def _reader(self, files) -> BatchReader:
         """Returns the reader of training files."""

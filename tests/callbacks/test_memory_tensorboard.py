@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lmn_tf.callbacks import MemoryTensorBoard
 from lmn_tf.layers import LargeMemory
-from lmn_tf.models import DNN, LMN, MSN
+from lmn_tf.models import DNN, LMN, MSN, registry
 
 SPEC = slim_spec()
 
@@ -68,6 +68,82 @@ def test_writes_training_values_usage_and_norms(tmp_path):
     )
 
 
+def plugins(folder):
+    read = EventAccumulator(str(folder))
+    read.Reload()
+    return {
+        tag: read.SummaryMetadata(tag).plugin_data.plugin_name for tag in read.Tags()["tensors"]
+    }, read
+
+
+def test_a_probe_draws_curves_within_an_epoch(tmp_path):
+    keras.utils.set_random_seed(1)
+    model = LMN(SPEC, **SMALL_MEMORY, open_keys=5)
+    model.compile(run_eagerly=True)
+    probe = random_features(SPEC, seed=2)
+    model.fit(
+        data(5),
+        verbose=0,
+        callbacks=[MemoryTensorBoard(tmp_path, update_freq=2, probe=probe, max_share=None)],
+    )
+    found = events(tmp_path)
+    reads, gradients = "clicks_memory_reads", "clicks_memory_gradients"
+    curves = {tag: [step for step, _ in points] for tag, points in found.items()}
+    for tag in (f"{reads}/gini", f"{reads}/memory_kl", f"{gradients}/gini"):
+        assert curves[tag] == [2, 4]
+    kinds, read = plugins(tmp_path)
+    assert kinds[f"{reads}/grid"] == "images" and curves[f"{reads}/grid"] == [2]
+    for tag in ("query_length", "key_length", "value_norm"):
+        assert kinds[f"clicks_memory/{tag}"] == "histograms"
+    assert read.Graph().node
+    undescribed = [t for t in kinds if not read.SummaryMetadata(t).summary_description]
+    assert undescribed == []
+
+
+def test_the_last_point_tells_the_reads_of_the_model(tmp_path):
+    keras.utils.set_random_seed(1)
+    model = LMN(SPEC, **SMALL_MEMORY)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
+    probe = random_features(SPEC, seed=2)
+    callback = MemoryTensorBoard(tmp_path, update_freq=1, probe=probe)
+    model.fit(data(1), verbose=0, callbacks=[callback])
+    evaluated = model.evaluate(probe, random_labels(), verbose=0, return_dict=True)
+    found = events(tmp_path)
+    reads = "clicks_memory_reads"
+    for name in ("slots_used", "memory_kl", "slots_for_90"):
+        assert found[f"{reads}/{name}"] == [(1, pytest.approx(evaluated[name], rel=1e-4))]
+    dead = 36 * (1 - evaluated["slots_used"] / 100)
+    assert found[f"{reads}/dead_slots"] == [(1, pytest.approx(dead))]
+    # SGD sums no squares.
+    assert not [tag for tag in found if tag.startswith("clicks_memory_gradients")]
+
+
+def test_gates_and_walks(tmp_path):
+    keras.utils.set_random_seed(1)
+    for name in ("msn", "imn"):
+        model = registry.build(name, SPEC, SMALL_OPTIONS[name])
+        model.compile(run_eagerly=True)
+        callback = MemoryTensorBoard(tmp_path / name, 1, probe=random_features(SPEC))
+        model.fit(data(1), verbose=0, callbacks=[callback])
+    openness = events(tmp_path / "msn")["block_0_memory/gate_openness"][0][1]
+    assert 0.0 < openness < 1.0
+    walks = {tag for tag in events(tmp_path / "imn") if "entropy" in tag}
+    assert walks == {f"clicks_memory/attention_entropy_{walk}" for walk in (1, 2)}
+
+
+def test_points_that_would_take_too_long_are_left_out(tmp_path):
+    inputs = keras.Input((4, 3))
+    model = keras.Sequential([inputs, LargeMemory(num_keys=3, top_k=2, name="slots")])
+    model.compile("sgd", "mse", run_eagerly=True)
+    rows = np.ones((4, 4, 3)), np.ones((4, 3))
+    found = {}
+    for share in (1e-9, None):
+        callback = MemoryTensorBoard(tmp_path / str(share), 1, probe=rows[0], max_share=share)
+        model.fit(*rows, batch_size=1, verbose=0, callbacks=[callback])
+        found[share] = len(events(tmp_path / str(share))["slots/query_length"])
+    assert found == {1e-9: 2, None: 4}
+
+
 def test_finds_the_memory_of_any_keras_model(tmp_path):
     inputs = keras.Input((4, 3))
     inner = keras.Model(inputs, LargeMemory(num_keys=3, top_k=2, name="slots")(inputs))
@@ -93,6 +169,12 @@ def test_a_model_without_a_memory_writes_nothing(tmp_path):
     model.compile(run_eagerly=True)
     model.fit(data(1), verbose=0, callbacks=[MemoryTensorBoard(tmp_path / "none")])
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("max_share", [0, -0.1, float("nan")])
+def test_shares_are_positive(tmp_path, max_share):
+    with pytest.raises(ValueError, match="`max_share` must be a positive number. Received: "):
+        MemoryTensorBoard(tmp_path, max_share=max_share)
 
 
 @pytest.mark.parametrize("update_freq", [0, -1, 2.5, True])

@@ -228,3 +228,17 @@ def test_bins_must_be_a_power_of_two():
 def test_kept_rows_are_not_negative():
     with pytest.raises(ValueError, match="`exact_rows` must be 0 or more.*exact_rows=-1"):
         StreamingAUC(exact_rows=-1)
+
+
+def test_counts_by_score_hold_every_row_once():
+    rng = np.random.default_rng(0)
+    logits = np.concatenate([rng.normal(0, 3, 500), [-1e4, 1e4]]).astype("float32")
+    labels = (rng.random(502) < 0.3).astype("float32")
+    metric = StreamingAUC()
+    metric.update_state(labels, logits, np.full(502, 2.0, "float32"))
+    probabilities, negatives, positives = metric.counts_by_score()
+    assert positives.sum() == 2 * labels.sum() and negatives.sum() == 2 * (1 - labels).sum()
+    assert np.all(np.diff(probabilities) >= 0)
+    exact = 1 / (1 + np.exp(-logits.astype("float64").clip(-700)))
+    repeated = np.repeat(probabilities, ((negatives + positives) / 2).astype(int))
+    np.testing.assert_allclose(repeated, np.sort(exact), atol=1e-4)

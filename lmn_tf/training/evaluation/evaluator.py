@@ -3,13 +3,14 @@
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from lmn_tf import metrics
+from lmn_tf.callbacks.memory_probe import MemoryProbe
 from lmn_tf.data.dataset import user_errors
 from lmn_tf.distribute.cluster.worker_step import WorkerScope
 from lmn_tf.keras_internals import all_layers
@@ -44,6 +45,10 @@ class Evaluator:
             `(batch, num_labels)`.
         labels: Names of the labels, in the order of the logits. Defaults to `("label",)`.
         grouped: Boolean. Whether the features include `group`. Defaults to `False`.
+
+    Attributes:
+        scores: Dictionary from the name of a label to `StreamingAUC.counts_by_score` of the last
+            evaluation.
     """
 
     def __init__(
@@ -53,8 +58,19 @@ class Evaluator:
         self.labels = tuple(labels)
         self.grouped = grouped
         self.memories = memory_layers(model)
-        self._walks = [] if _has_workers(model) else _entropies(model)
-        self._forward = None
+        self.walks = [] if _has_workers(model) else _entropies(model)
+        self.scores = {}
+        self._forward = self._probe = None
+
+    def probe(self, batch: Callable[[], dict]) -> MemoryProbe:
+        """Returns the `MemoryProbe` of the model, whose graph is built once.
+
+        Args:
+            batch: Function that returns the features of a batch.
+        """
+        if self._probe is None:
+            self._probe = MemoryProbe(self.model, batch)
+        return self._probe
 
     def evaluate(self, dataset: tf.data.Dataset, progress: Progress | None = None) -> dict:
         """Evaluates the model on a dataset.
@@ -73,7 +89,7 @@ class Evaluator:
         started = time.perf_counter()
         scorers = [self._metrics(index) for index in range(len(self.labels))]
         usage = [metrics.MemoryUsage(memory.memory_size) for memory in self.memories]
-        for _, entropy in self._walks:
+        for _, entropy in self.walks:
             entropy.reset_state()
         examples = 0
         for step, (features, labels, weights, logits, reads) in enumerate(self._run(dataset), 1):
@@ -89,11 +105,15 @@ class Evaluator:
                 seconds = time.perf_counter() - started
                 progress.update(step, examples_per_second=examples / seconds)
         figures = [_results(scorer) for scorer in scorers]
+        self.scores = {
+            label: scorer["auc"].counts_by_score()
+            for label, scorer in zip(self.labels, scorers, strict=True)
+        }
         result = {**figures[0], "examples": examples}
         result["examples_per_second"] = examples / (time.perf_counter() - started)
         if len(figures) > 1:
             result["labels"] = dict(zip(self.labels, figures, strict=True))
-        for _, entropy in self._walks:
+        for _, entropy in self.walks:
             result |= {name: _finite(value) for name, value in entropy.result().items()}
         if usage:
             result["memory"] = self._memory(usage)
@@ -171,7 +191,7 @@ class Evaluator:
         @tf.function(input_signature=[spec])
         def forward(features):
             with contextlib.ExitStack() as stack:
-                for layer, entropy in self._walks:
+                for layer, entropy in self.walks:
                     stack.enter_context(layer.watched(entropy.update_state))
                 reads = stack.enter_context(recorded_reads(self.memories))
                 logits = self.model(features, training=False)

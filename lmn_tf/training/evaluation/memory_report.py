@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmn_tf import atomic_files
+from lmn_tf.callbacks.slot_grid import slot_grid
 from lmn_tf.training.evaluation.metrics_table import aligned
 
 if TYPE_CHECKING:
     from lmn_tf.training.evaluation.memory_inspection import MemoryInspection
-
-_MOST_CELLS = 256
 
 
 def memory_text(report: dict) -> str:
@@ -82,7 +81,7 @@ def draw_memory(inspection: MemoryInspection, path: str | os.PathLike) -> None:
     figure = Figure(figsize=(13, 4), layout="constrained")
     ranks, grid, lengths = figure.subplots(1, 3)
     _draw_ranks(ranks, inspection)
-    cells = _cells(inspection.reads, inspection.num_keys)
+    cells = slot_grid(inspection.reads, inspection.num_keys)
     with np.errstate(divide="ignore"):
         log_share = np.log10(cells / max(cells.sum(), 1e-300))
     image = grid.imshow(np.ma.masked_invalid(log_share), cmap="viridis", interpolation="nearest")
@@ -108,12 +107,3 @@ def _draw_ranks(axes, inspection) -> None:
     axes.plot([1, size], [1 / size] * 2, "--", color="gray")
     axes.annotate("even use", (1, 1 / size), va="bottom", color="gray")
     axes.set(xlabel="rank of slot", ylabel="share of weight", title="weight by rank")
-
-
-def _cells(reads, num_keys) -> np.ndarray:
-    """Returns the weights by row and column; if there are many, neighbors are summed."""
-    keys_per_cell = -(-num_keys // _MOST_CELLS)
-    padding = -num_keys % keys_per_cell
-    grid = np.pad(reads.reshape(num_keys, num_keys), ((0, padding), (0, padding)))
-    size = grid.shape[0] // keys_per_cell
-    return grid.reshape(size, keys_per_cell, size, keys_per_cell).sum(axis=(1, 3))

@@ -1,7 +1,7 @@
 import numpy as np
 
 from lmn_tf.training.evaluation.memory_inspection import MemoryInspection
-from lmn_tf.training.evaluation.memory_report import _cells, draw_memory, memory_text
+from lmn_tf.training.evaluation.memory_report import draw_memory, memory_text
 
 
 def test_use_and_slots():
@@ -30,10 +30,3 @@ def test_a_picture_of_use_and_of_none(tmp_path):
         inspection = MemoryInspection(name, 7, 7, one, rng.random(49))
         draw_memory(inspection, tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").read_bytes()[1:4] == b"PNG"
-
-
-def test_neighbors_are_added_up_in_large_memories():
-    reads = np.arange(600.0**2)
-    cells = _cells(reads, 600)
-    assert cells.shape == (200, 200) and cells.sum() == reads.sum()
-    assert cells[0, 0] == sum(row * 600 + column for row in range(3) for column in range(3))
