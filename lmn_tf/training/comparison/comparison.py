@@ -258,11 +258,29 @@ class Comparison:
         ]
         result = summary(self.spec, self.seeds, metrics, self._oracle(), search, failed)
         if metrics:
+            self._write_hparams()
             atomic_files.write_json(self.output / "comparison.json", result)
             atomic_files.write_text(self.output / "comparison.md", markdown(result))
             with atomic_files.atomic_path(self.output / "comparison.png") as temporary:
                 picture(result, temporary)
         return result
+
+    def _write_hparams(self) -> None:
+        """Writes all finished runs, including those of a search, for TensorBoard."""
+        from lmn_tf.training.comparison.hparams import RunOptions, flat_options, write_hparams
+
+        search = [] if self.spec.search is None else [self.spec.search.seed]
+        runs = []
+        for label, trial in self.configurations:
+            for seed in dict.fromkeys([*self.seeds, *search]):
+                run = ComparisonRun(label, trial, seed)
+                if self._has(run, test=False):
+                    pipeline = self.pipeline(run).to_dict()
+                    options = {"label": label, "trial": trial, "seed": seed}
+                    options |= flat_options({"model": pipeline["model"]})
+                    options |= self.configurations[label, trial]
+                    runs.append(RunOptions(self.folder(run), options, self._metrics(run)))
+        write_hparams(runs)
 
     def _oracle(self) -> dict | None:
         """Returns the best possible metrics on generated data, or `None`."""
