@@ -1,10 +1,7 @@
 """Trainer: from a pipeline to a finished run directory."""
 
 import contextlib
-import re
-import resource
 import sys
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -24,6 +21,7 @@ from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.generated_data import generate_missing
 from lmn_tf.training.growth.warm_start import WarmStart, continued
+from lmn_tf.training.monitor.peak_memory import peak_memory_mib, peak_rss_mib
 from lmn_tf.training.monitor.progress import Watcher
 from lmn_tf.training.monitor.tensorboard_writer import TensorBoardWriter
 from lmn_tf.training.saving.checkpoints import Checkpoints
@@ -341,25 +339,6 @@ def build_model(
     model.build()
     model.optimizer.build(model.trainable_variables)
     return model
-
-
-def peak_memory_mib() -> float:
-    """Returns the peak memory in MiB so far, of the first GPU or else of the process."""
-    if tf.config.list_physical_devices("GPU"):
-        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
-    return peak_rss_mib()
-
-
-def peak_rss_mib() -> float:
-    """Returns the peak resident memory of the process so far in MiB."""
-    with contextlib.suppress(OSError):
-        # `getrusage` may report the peak of the parent process, from before `exec`.
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        match = re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)
-        if match:
-            return int(match[1]) / 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import strict_yaml
-from lmn_tf.training.trainer import Trainer, build_model, peak_rss_mib
+from lmn_tf.training.trainer import Trainer, build_model
 
 
 def test_metrics_of_a_finished_run():
@@ -109,13 +109,6 @@ def test_what_a_model_imports_draws_no_numbers_of_the_run(tmp_path, monkeypatch)
         with pytest.raises(KeyboardInterrupt):
             Trainer(pipeline(tmp_path / "run"), stream=io.StringIO()).train()
     assert drawn[0] == drawn[1]
-
-
-def test_peak_memory_is_that_of_this_process(monkeypatch):
-    found = peak_rss_mib()
-    assert 50 < found < 100_000
-    monkeypatch.setattr("pathlib.Path.read_text", lambda *_, **__: "VmPeak: 1 kB")
-    assert peak_rss_mib() == pytest.approx(found, rel=0.5)
 
 
 def test_a_model_without_histories_needs_none_but_to_learn_ids(tmp_path):
