@@ -24,8 +24,6 @@ hypothesis.settings.load_profile("repeatable")
 
 # TensorFlow reads this at import; without it every process opens with a page of notes.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# As well: tests compile many small programs with XLA and run each a few times.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,6 +48,22 @@ def pytest_addoption(parser):
         choices=environment.AGES,
         help="run only where exactly these supported versions of other packages are installed",
     )
+    parser.addoption(
+        "--optimized",
+        action="store_true",
+        help="let TensorFlow and XLA optimize what tests trace, as they do for users: takes longer",
+    )
+
+
+def pytest_configure(config):
+    """Spares TensorFlow what costs more than it saves: tests run most of what they trace once.
+
+    TensorFlow reads these at import, and so do the processes that tests start.
+    """
+    if not config.getoption("optimized"):
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+        # For each function that is traced, oneDNN looks through all kernels.
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def pytest_sessionstart(session):
@@ -101,6 +115,9 @@ def pytest_collection_finish(session):
     if "tensorflow" not in sys.modules:
         return
     import tensorflow as tf
+
+    if not session.config.getoption("optimized"):
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],

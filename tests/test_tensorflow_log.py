@@ -26,7 +26,7 @@ def test_nothing_of_the_import_is_seen():
         "print(tf.constant(1).numpy())\n"
         "print('after', file=sys.stderr)\n"
     )
-    done = run(code, TF_CPP_MIN_LOG_LEVEL=None)
+    done = run(code, TF_CPP_MIN_LOG_LEVEL=None, TF_ENABLE_ONEDNN_OPTS=None)
     assert done.stdout == "1\n" and done.stderr == "after\n"
 
 
