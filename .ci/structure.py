@@ -35,6 +35,7 @@ All is counted in the syntax trees:
 import argparse
 import ast
 import collections
+import functools
 import math
 import pathlib
 import re
@@ -98,8 +99,15 @@ class Tree:
             for one in sources
             if one.module.endswith(".__init__")
         }
-        self.tests = [Source(path, root) for path in sorted((root / "tests").rglob("*.py"))]
-        self.imports = {one.name: imported(one, self) for one in self.sources}
+        self.root = root
+
+    @functools.cached_property
+    def tests(self):
+        return [Source(path, self.root) for path in sorted((self.root / "tests").rglob("*.py"))]
+
+    @functools.cached_property
+    def imports(self):
+        return {one.name: imported(one, self) for one in self.sources}
 
     def find(self, module, name):
         """Returns the file that an import of a name from a module reaches, or `None`."""
@@ -371,7 +379,7 @@ def overridden_names(tree):
             for name in known & {item.name for item in node.body if isinstance(item, Function)}:
                 found[name].add(source.name)
         for node in source.of(ast.Attribute):
-            if is_super(node.value) and is_private(node.attr) and node.attr not in own:
+            if is_private(node.attr) and node.attr not in own and is_super(node.value):
                 found[node.attr].add(source.name)
     return dict(found)
 
@@ -411,11 +419,12 @@ def standard_modules(source):
 
 def private(node, foreign, known):
     """Yields the private names that a node reaches for, and the private modules that it imports."""
-    if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in foreign:
-        if is_private(node.attr) and not is_super(node.value):
-            yield node.attr
-        elif node.attr == "__internal__":
-            yield "tf.__internal__"
+    if isinstance(node, ast.Attribute):
+        if node.attr != "__internal__" and not is_private(node.attr):
+            return
+        owner = ast.unparse(node.value)
+        if owner not in (*foreign, "super()"):
+            yield "tf.__internal__" if node.attr == "__internal__" else node.attr
     elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "setattr"):
         if is_text(node.args[1]) and is_private(node.args[1].value):
             yield node.args[1].value

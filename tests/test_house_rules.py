@@ -3,6 +3,7 @@
 import ast
 import configparser
 import doctest
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -81,8 +82,14 @@ def relative(path):
     return str(path.relative_to(ROOT))
 
 
+@functools.cache
 def tree(path):
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+@functools.cache
+def nodes(path):
+    return list(ast.walk(tree(path)))
 
 
 def module_name(path):
@@ -94,9 +101,15 @@ def each(paths):
     return pytest.mark.parametrize("path", paths, ids=relative)
 
 
+def none_break(violations):
+    """Fails with a line for each violation of a rule."""
+    violations = list(violations)
+    assert not violations, "\n".join(["", *violations])
+
+
 def imported_modules(path):
     """Full names of all modules a file imports, wherever in it."""
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -107,17 +120,20 @@ def imported_modules(path):
                 yield node.module
 
 
-@each([path for path in FILES if path.parent != PACKAGE])
-def test_imports_only_point_down(path):
+def upward_imports(path):
     part = path.relative_to(PACKAGE).parts[0]
     for module in imported_modules(path):
-        if module.split(".")[0] != "lmn_tf":
-            continue
-        assert module != "lmn_tf", f"{relative(path)}: import the part that is used, not lmn_tf"
-        other = module.split(".")[1]
-        assert other == part or LEVEL[other] < LEVEL[part], (
-            f"{relative(path)} (level {LEVEL[part]}) imports {module} (level {LEVEL[other]})"
-        )
+        if module == "lmn_tf":
+            yield f"{relative(path)}: import the part that is used, not lmn_tf"
+        elif module.split(".")[0] == "lmn_tf":
+            other = module.split(".")[1]
+            if other != part and LEVEL[other] >= LEVEL[part]:
+                yield f"{relative(path)} (level {LEVEL[part]}) imports {module} ({LEVEL[other]})"
+
+
+def test_imports_only_point_down():
+    files = [path for path in FILES if path.parent != PACKAGE]
+    none_break(line for path in files for line in upward_imports(path))
 
 
 def test_every_import_is_a_declared_dependency():
@@ -170,23 +186,31 @@ def docstring_lines(node):
     return node.body[0].end_lineno - node.body[0].lineno + 1
 
 
-@each(FILES)
-def test_files_and_functions_are_short(path):
+def too_long(path):
     # Documentation never forces a split.
     lines = len(path.read_text(encoding="utf-8").splitlines())
-    docstrings = sum(docstring_lines(node) for node in ast.walk(tree(path)))
-    assert lines - docstrings <= 330, f"{relative(path)}: {lines - docstrings} lines of code"
-    for node in ast.walk(tree(path)):
+    lines -= sum(docstring_lines(node) for node in nodes(path))
+    if lines > 330:
+        yield f"{relative(path)}: {lines} lines of code"
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             lines = node.end_lineno - body[0].lineno + 1 if body else 0
-            assert lines <= 50, f"{relative(path)}: {node.name} has {lines} lines"
+            if lines > 50:
+                yield f"{relative(path)}: {node.name} has {lines} lines"
 
 
-@each(FILES)
-def test_no_assert_in_shipped_code(path):
-    found = [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Assert)]
-    assert found == []
+def test_files_and_functions_are_short():
+    none_break(line for path in FILES for line in too_long(path))
+
+
+def test_no_assert_in_shipped_code():
+    none_break(
+        f"{relative(path)}:{node.lineno}: assert"
+        for path in FILES
+        for node in nodes(path)
+        if isinstance(node, ast.Assert)
+    )
 
 
 QUESTION_WORDS = {"all", "how", "on", "what", "when", "where", "which", "who", "whose", "why"}
@@ -199,10 +223,13 @@ ANNOTATED_FILES = [
 ]
 
 
-@each(FILES)
-def test_module_docstrings_are_noun_phrases(path):
-    opening = (ast.get_docstring(tree(path)) or "").split(maxsplit=1)
-    assert not opening or opening[0].lower() not in QUESTION_WORDS
+def test_module_docstrings_are_noun_phrases():
+    docstrings = {path: ast.get_docstring(tree(path)) or "" for path in FILES}
+    none_break(
+        f"{relative(path)}: {text.splitlines()[0]}"
+        for path, text in docstrings.items()
+        if text and text.split()[0].lower() in QUESTION_WORDS
+    )
 
 
 def unannotated(function):
@@ -215,15 +242,21 @@ def unannotated(function):
     )
 
 
-@each(ANNOTATED_FILES)
-def test_public_signatures_are_annotated(path):
+def public_functions(path):
     body = tree(path).body
-    functions = public(body, ast.FunctionDef)
+    yield from public(body, ast.FunctionDef)
     for node in public(body, ast.ClassDef):
-        functions += [item for item in node.body if getattr(item, "name", "") == "__init__"]
-        functions += public(node.body, ast.FunctionDef)
-    missing = {node.name: unannotated(node) for node in functions if unannotated(node)}
-    assert missing == {}
+        yield from (item for item in node.body if getattr(item, "name", "") == "__init__")
+        yield from public(node.body, ast.FunctionDef)
+
+
+def test_public_signatures_are_annotated():
+    none_break(
+        f"{relative(path)}: {node.name} has no type for {', '.join(unannotated(node))}"
+        for path in ANNOTATED_FILES
+        for node in public_functions(path)
+        if unannotated(node)
+    )
 
 
 def structure():
@@ -292,20 +325,35 @@ def has_public_names(path):
     return any(isinstance(node, kinds) and node.name[0] != "_" for node in tree(path).body)
 
 
-@each([path for path in FILES if path.name != "__init__.py" and has_public_names(path)])
-def test_each_source_file_has_its_mirror(path):
+def mirror(path):
     inner = path.relative_to(PACKAGE)
-    assert (ROOT / "tests" / inner.with_name(f"test_{inner.name}")).exists()
+    return ROOT / "tests" / inner.with_name(f"test_{inner.name}")
 
 
-@each(sorted((ROOT / "tests").rglob("test_*.py")))
-def test_expected_errors_are_told_apart_by_their_message(path):
+def test_each_source_file_has_its_mirror():
+    sources = [path for path in FILES if path.name != "__init__.py" and has_public_names(path)]
+    none_break(
+        f"{relative(path)} has no {relative(mirror(path))}"
+        for path in sources
+        if not mirror(path).exists()
+    )
+
+
+def unmatched_errors(path):
     for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.raises":
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        if node.func.attr == "raises" and ast.unparse(node.func) == "pytest.raises":
             given = {keyword.arg for keyword in node.keywords}
             # An exception that only the test itself can raise needs no message.
             exempt = not ast.unparse(node.args[0]).split(".")[-1].endswith(("Error", "Exception"))
-            assert "match" in given or exempt, f"line {node.lineno}: pytest.raises without match="
+            if "match" not in given and not exempt:
+                yield f"{relative(path)}:{node.lineno}: pytest.raises without match="
+
+
+def test_expected_errors_are_told_apart_by_their_message():
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    none_break(line for path in files for line in unmatched_errors(path))
 
 
 def public(nodes, kind):
@@ -455,15 +503,14 @@ def test_public_keras_classes_are_registered_and_documented():
     assert wrong == []
 
 
-@each([path for path in FILES if path.name == "__init__.py"])
-def test_all_lists_what_is_exported(path):
-    module = importlib.import_module(module_name(path))
-    names = getattr(module, "__all__", None)
-    if names is None:
-        return
-    assert len(set(names)) == len(names)
-    for name in names:
-        assert getattr(module, name) is not None
+def test_all_lists_what_is_exported():
+    for path in FILES:
+        if path.name == "__init__.py":
+            module = importlib.import_module(module_name(path))
+            names = getattr(module, "__all__", ())
+            assert len(set(names)) == len(names), relative(path)
+            for name in names:
+                assert getattr(module, name) is not None, f"{relative(path)}: {name}"
 
 
 @pytest.fixture(scope="session")
@@ -589,21 +636,50 @@ def folders():
     return sorted({path.parent for path in FILES})
 
 
-@each(folders())
-def test_folders_are_taken_in_at_a_glance(path):
-    files = [other for other in path.glob("*.py") if other.name != "__init__.py"]
-    assert len(files) <= 16, f"{relative(path)}: {len(files)} files"
+def test_folders_are_taken_in_at_a_glance():
+    counts = {path: len(set(path.glob("*.py")) - {path / "__init__.py"}) for path in folders()}
+    none_break(f"{relative(path)}: {count} files" for path, count in counts.items() if count > 16)
 
 
-@each(FILES)
-def test_constructors_take_few_arguments(path):
-    counts = {}
-    for node in ast.walk(tree(path)):
+def wide_constructors(path):
+    for node in nodes(path):
         if isinstance(node, ast.ClassDef):
             for item in node.body:
                 if getattr(item, "name", "") == "__init__":
-                    names = [argument.arg for argument in item.args.args + item.args.kwonlyargs]
-                    counts[node.name] = len(names) - 1
-    assert {
-        name: count for name, count in counts.items() if count > WIDE_CONSTRUCTORS.get(name, 10)
-    } == {}
+                    count = len(item.args.args + item.args.kwonlyargs) - 1
+                    if count > WIDE_CONSTRUCTORS.get(node.name, 10):
+                        yield f"{relative(path)}: {node.name} takes {count} arguments"
+
+
+def test_constructors_take_few_arguments():
+    none_break(line for path in FILES for line in wide_constructors(path))
+
+
+def test_the_rules_name_the_place(tmp_path, monkeypatch):
+    here = sys.modules[__name__]
+    monkeypatch.setattr(here, "ROOT", tmp_path)
+    monkeypatch.setattr(here, "PACKAGE", tmp_path / "lmn_tf")
+    source = tmp_path / "lmn_tf" / "ops" / "bad.py"
+    source.parent.mkdir(parents=True)
+    arguments = ", ".join(f"a{number}" for number in range(11))
+    lines = ["import lmn_tf", "from lmn_tf.layers import MLP", "from lmn_tf.ops import compile"]
+    lines += ["class Bad:", f"    def __init__(self, {arguments}):", *["        pass"] * 51]
+    source.write_text("\n".join(lines + ["x = 1"] * 300), encoding="utf-8")
+    assert list(upward_imports(source)) == [
+        "lmn_tf/ops/bad.py: import the part that is used, not lmn_tf",
+        "lmn_tf/ops/bad.py (level 0) imports lmn_tf.layers (2)",
+    ]
+    assert list(too_long(source)) == [
+        "lmn_tf/ops/bad.py: 356 lines of code",
+        "lmn_tf/ops/bad.py: __init__ has 51 lines",
+    ]
+    assert list(wide_constructors(source)) == ["lmn_tf/ops/bad.py: Bad takes 11 arguments"]
+    assert [unannotated(node)[:2] for node in public_functions(source)] == [["a0", "a1"]]
+    test = mirror(source)
+    assert relative(test) == "tests/ops/test_bad.py"
+    test.parent.mkdir(parents=True)
+    calls = ["ValueError", "ValueError, match='x'", "Killed"]
+    test.write_text("\n".join(f"pytest.raises({call})" for call in calls), encoding="utf-8")
+    assert list(unmatched_errors(test)) == ["tests/ops/test_bad.py:1: pytest.raises without match="]
+    with pytest.raises(AssertionError, match="a\n  b"):
+        none_break(["a", "b"])
