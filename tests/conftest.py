@@ -24,17 +24,13 @@ hypothesis.settings.load_profile("repeatable")
 
 # TensorFlow reads this at import; without it every process opens with a page of notes.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# As well: tests compile many small programs with XLA and run each a few times.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The files that take longest, first: at the end, one of them would leave a core idle.
-LONGEST = (
-    "test_parameter_server_driver.py",
-    "test_all_models.py",
-    "test_launch.py",
-    "test_house_rules.py",
-    "test_parity.py",
-)
+# Folders of many short files, last: at the end, a long file would leave a core idle.
+SHORTEST = ("data", "specs")
 
 # Where tests find what they share, as in `from check_layer import check_layer`.
 sys.path.insert(0, str(ROOT / "tests" / "helpers"))
@@ -51,18 +47,17 @@ def pytest_addoption(parser):
     parser.addoption(
         "--optimized",
         action="store_true",
-        help="let TensorFlow and XLA optimize what tests trace, as they do for users: takes longer",
+        help="let TensorFlow optimize what tests trace, as it does for users: takes a third longer",
     )
 
 
 def pytest_configure(config):
-    """Spares TensorFlow what costs more than it saves: tests run most of what they trace once.
+    """Spares tests an optimization that costs more than it saves: they run most graphs once.
 
-    TensorFlow reads these at import, and so do the processes that tests start.
+    For each function that is traced, oneDNN looks through all kernels. TensorFlow reads this at
+    import, and so do the processes that tests start.
     """
     if not config.getoption("optimized"):
-        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-        # For each function that is traced, oneDNN looks through all kernels.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
@@ -88,7 +83,7 @@ def pytest_collection_modifyitems(items):
     A layer is checked in one configuration: XLA, training, saving, mixed precision and two replicas
     cost seconds each. Of the modes of `run_mode`, all cases run eagerly, and the first one compiled
     by XLA, which traces it as a graph does: the kernels of graphs are the eager ones. Of a test
-    marked `quick_cases(count)`, so many cases run. The longest files come first.
+    marked `quick_cases(count)`, so many cases run. The shortest files come last.
     """
     checked, cases = set(), collections.Counter()
     for item in items:
@@ -104,7 +99,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
         elif mode == "xla" or name == "test_is_a_good_layer":
             checked.add(key)
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    items.sort(key=lambda item: item.path.relative_to(ROOT).parts[1] in SHORTEST)
 
 
 def pytest_collection_finish(session):
