@@ -5,8 +5,10 @@ import functools
 import gc
 import importlib.util
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -52,13 +54,14 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Spares tests an optimization that costs more than it saves: they run most graphs once.
-
-    For each function that is traced, oneDNN looks through all kernels. TensorFlow reads this at
-    import, and so do the processes that tests start.
-    """
+    """Sets what the processes of the run have in common, and those that tests start."""
     if not config.getoption("optimized"):
+        # For each function that is traced, oneDNN looks through all kernels.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    if "LMN_TF_TESTS" not in os.environ:
+        # The folder of `tiny_run.made_once`.
+        os.environ["LMN_TF_TESTS"] = tempfile.mkdtemp(prefix="lmn_tf_tests_")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop("LMN_TF_TESTS"), True))
 
 
 def pytest_sessionstart(session):

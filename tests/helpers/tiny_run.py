@@ -1,8 +1,10 @@
 """A tiny market and a tiny trained run that the tests of training, serving and commands share."""
 
 import atexit
+import fcntl
 import functools
 import io
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -25,14 +27,32 @@ def scratch() -> Path:
     return folder
 
 
+def made_once(name, make) -> Path:
+    """A folder that the first process of the run of tests to need it makes, for all of them.
+
+    Args:
+        name: String. Name of the folder.
+        make: Function that makes it, given its path.
+    """
+    # `conftest.py` sets it; a program that tests start by itself has it from there.
+    common = Path(os.environ["LMN_TF_TESTS"]) if "LMN_TF_TESTS" in os.environ else scratch()
+    folder, made = common / name, common / f"{name}.made"
+    with open(common / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+            make(folder)
+            made.touch()
+    return folder
+
+
 @functools.cache
 def market() -> Path:
     """The folder of a generated market of 3,000 rows."""
     from lmn_tf.data.synthetic import generate
 
-    folder = scratch() / "market"
-    generate(folder, users=120, items=60, rows=3000, history_length=5, seed=3)
-    return folder
+    options = {"users": 120, "items": 60, "rows": 3000, "history_length": 5, "seed": 3}
+    return made_once("market", lambda folder: generate(folder, **options))
 
 
 def document(run_dir, model=None, **train) -> dict:
@@ -69,12 +89,14 @@ def pipeline(run_dir, model=None, **train):
 
 @functools.cache
 def trained_run() -> Path:
-    """The run directory of a finished run; tests must leave it as it is."""
+    """The run directory of a finished run, the process's own; tests must leave it as it is."""
     from lmn_tf.training.trainer import Trainer
 
-    folder = scratch() / "run"
-    Trainer(pipeline(folder), stream=io.StringIO()).train()
-    return folder
+    def train(folder):
+        Trainer(pipeline(folder), stream=io.StringIO()).train()
+
+    # A run is locked while a test resumes it.
+    return Path(shutil.copytree(made_once("run", train), scratch() / "run"))
 
 
 @functools.cache
@@ -83,8 +105,9 @@ def exported() -> Path:
     from lmn_tf.serving.saved_model import export
     from lmn_tf.training.saving.run_directory import RunDirectory
 
-    directory = RunDirectory.open(trained_run())
-    folder = scratch() / "export"
-    files = f"{market()}/test-*.parquet"
-    export(directory.load_model(), directory.load_spec(), folder, files)
-    return folder
+    def save(folder):
+        directory = RunDirectory.open(trained_run())
+        files = f"{market()}/test-*.parquet"
+        export(directory.load_model(), directory.load_spec(), folder, files)
+
+    return made_once("export", save)
