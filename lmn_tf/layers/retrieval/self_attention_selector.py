@@ -48,7 +48,7 @@ class SelfAttentionSelector(HistoryLayer):
 
     Example:
 
-    >>> SelfAttentionSelector(units=4)(np.ones((1, 4, 8)))[0, :, 0].numpy()
+    >>> SelfAttentionSelector(units=4)(np.ones((1, 4, 8)))[0, :, 0].numpy().round(4)
     array([0.25, 0.25, 0.25, 0.25], dtype=float32)
 
     Reference:
