@@ -70,7 +70,13 @@ def _common_option(field):
 @click.option("--output", "output_dir", metavar="DIR", required=True, help="Folder to write.")
 @click.option("--spec", metavar="FILE", help="Feature spec to learn vocabularies for.")
 @click.option("--overwrite", is_flag=True, help="Replace a folder prepared earlier.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="synthetic: arguments.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Arguments of synthetic, or options of a preparer of your own.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @_options
 def prepare(
@@ -87,7 +93,8 @@ def prepare(
 
     DATASET is movielens-1m, movielens-100k, amazon, online-retail, mind, taobao-userbehavior,
     interactions (any table of users, items and times), or synthetic (generated, without input).
-    Rows hold only what is known at their request. report.md describes the result.
+    Rows hold only what is known at their request. report.md describes the result. A preparer of
+    your own is named by its path module:function, or by an entry point of its package.
 
     \b
     Example:
@@ -105,6 +112,7 @@ def prepare(
     from lmn_tf.data.preparers.report import as_markdown
 
     _check(dataset, preparers.DATASETS, input_dir, settings)
+    values |= _read_settings(settings)
     for flag, kind, _ in _OWN:
         name = flag[2:].replace("-", "_")
         if kind == "list" and name in values:
@@ -116,25 +124,22 @@ def prepare(
     click.echo(json.dumps(report, indent=2) if as_json else as_markdown(report), nl=as_json)
 
 
-def _check(dataset, known, input_dir, settings):
-    from lmn_tf.specs.errors import UserError, did_you_mean
+def _check(dataset, datasets, input_dir, settings):
+    from lmn_tf.specs.errors import UserError
+    from lmn_tf.specs.parts.parts import Parts
 
-    names = (*known, "synthetic")
-    if dataset not in names:
-        raise UserError(
-            f"`DATASET` must be one of {', '.join(names)}. Received: {dataset!r}."
-            + did_you_mean(dataset, names)
-        )
+    known = {**datasets.builtin, "synthetic": "lmn_tf.data.synthetic:generate"}
+    Parts(datasets.noun, datasets.group, known).path(dataset, "DATASET")
     if input_dir is None:
         raise UserError(f"`--input` must name the folder with the files of {dataset}, or one file")
-    if settings:
-        raise UserError(f"`--set` must come with synthetic only. Received: {settings[0]!r}")
+    if settings and dataset in datasets.builtin:
+        raise UserError(
+            f"`--set` must come with synthetic or a preparer of your own. Received: {settings[0]!r}"
+        )
 
 
 def _synthetic(output_dir, settings, values, input_dir, spec):
     """Generates the synthetic market from `--set` and common options."""
-    import yaml
-
     from lmn_tf.data.synthetic import generate
     from lmn_tf.specs.errors import UserError
 
@@ -143,15 +148,25 @@ def _synthetic(output_dir, settings, values, input_dir, spec):
     if refused:
         flag = "--" + refused[0].replace("_", "-")
         raise UserError(f"`{flag}` must not come with synthetic: use --set KEY=VALUE")
+    return generate(output_dir, **{**arguments, **_read_settings(settings)})
+
+
+def _read_settings(settings):
+    """Returns the values of `--set` by name."""
+    import yaml
+
+    from lmn_tf.specs.errors import UserError
+
+    values = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name:
             raise UserError(f"`--set` must be KEY=VALUE. Received: {setting!r}")
         try:
-            arguments[name] = yaml.safe_load(value)
+            values[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise UserError(f"`--set` must have a YAML value. Received: {setting!r}") from error
-    return generate(output_dir, **arguments)
+    return values
 
 
 @contextlib.contextmanager

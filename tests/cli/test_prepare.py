@@ -53,9 +53,9 @@ def test_synthetic_is_generated(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["movielens"], "`DATASET` must be one of .*Did you mean `movielens-1m`"),
+        (["movielens"], "`DATASET` must be a data set: .*synthetic. .*Did you mean `movielens-1m`"),
         (["mind"], "`--input` must name the folder with the files of mind"),
-        (["mind", "--input", ".", "--set", "rows=5"], "`--set` must come with synthetic only"),
+        (["mind", "--input", ".", "--set", "rows=5"], "`--set` must come with synthetic or"),
         (["synthetic", "--input", "."], "`--input` must not come with synthetic"),
         (["synthetic", "--threads", "2"], "`--threads` must not come with synthetic"),
         (["synthetic", "--set", "rows"], "`--set` must be KEY=VALUE. Received: 'rows'"),

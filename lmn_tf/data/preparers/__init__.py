@@ -3,9 +3,12 @@
 from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
+    "Column": "column",
     "DATASETS": "preparation",
     "prepare": "preparation",
+    "Plan": "plan",
     "PrepareOptions": "options",
+    "Sources": "sources",
 }
 
 __all__ = sorted(_EXPORTS)

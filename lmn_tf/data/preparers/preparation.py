@@ -1,7 +1,7 @@
 """Preparation of a data set: training files from the files of a publisher."""
 
 import dataclasses
-import importlib
+import inspect
 import os
 import pathlib
 import shutil
@@ -11,7 +11,7 @@ from typing import Any
 from lmn_tf import atomic_files
 from lmn_tf.data.preparers.engine import Engine
 from lmn_tf.data.preparers.options import PrepareOptions
-from lmn_tf.data.preparers.plan import plan_steps
+from lmn_tf.data.preparers.plan import Plan, plan_steps
 from lmn_tf.data.preparers.report import (
     build_report,
     learn_vocabularies,
@@ -20,17 +20,23 @@ from lmn_tf.data.preparers.report import (
 )
 from lmn_tf.data.preparers.sources import Sources
 from lmn_tf.data.preparers.writer import write_events, write_rows
-from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.errors import UserError, did_you_mean, short
+from lmn_tf.specs.parts.parts import Parts
 
-DATASETS = {
-    "movielens-1m": ("movielens", "read_1m"),
-    "movielens-100k": ("movielens", "read_100k"),
-    "amazon": ("amazon", "read"),
-    "online-retail": ("online_retail", "read"),
-    "mind": ("mind", "read"),
-    "taobao-userbehavior": ("taobao", "read"),
-    "interactions": ("interactions", "read"),
-}
+_FOLDER = "lmn_tf.data.preparers.datasets"
+DATASETS = Parts(
+    "a data set",
+    "lmn_tf.preparers",
+    {
+        "movielens-1m": f"{_FOLDER}.movielens:read_1m",
+        "movielens-100k": f"{_FOLDER}.movielens:read_100k",
+        "amazon": f"{_FOLDER}.amazon:read",
+        "online-retail": f"{_FOLDER}.online_retail:read",
+        "mind": f"{_FOLDER}.mind:read",
+        "taobao-userbehavior": f"{_FOLDER}.taobao:read",
+        "interactions": f"{_FOLDER}.interactions:read",
+    },
+)
 
 
 def prepare(
@@ -45,7 +51,9 @@ def prepare(
     """Converts the files of a publisher to rows for training, validation and test.
 
     Args:
-        dataset: String. A name of `DATASETS`.
+        dataset: String. A name of `DATASETS`, or the path `module:function` of a preparer of a
+            user: a function of `(sources, options)`, and of own options with defaults, that creates
+            the canonical tables and returns a `Plan`.
         input_dir: Path of the folder with the files of the publisher, or of one file.
         output_dir: Path of the folder to write, which is created completely or not at all.
         spec: Path of a feature spec whose vocabularies are learned. Defaults to `None`: the one
@@ -59,10 +67,11 @@ def prepare(
         The report, a dictionary.
 
     Raises:
-        UserError: For an unknown data set or option, missing files, too many malformed rows, or an
-            existing output folder.
+        UserError: For an unknown data set or option, a preparer that cannot be imported, missing
+            files, too many malformed rows, or an existing output folder.
     """
-    read, own_options = _preparer(dataset)
+    read = DATASETS.load(dataset, "dataset")
+    own_options = own_options_of(read)
     options, own_options = _split_options(dataset, own_options, options)
     output = pathlib.Path(output_dir)
     _check_output(output, overwrite)
@@ -72,6 +81,7 @@ def prepare(
         with Engine(work, options.memory_limit, options.threads, on_step) as engine:
             sources = Sources(engine, input_dir, options.max_malformed)
             plan = read(sources, options, **own_options)
+            _check_plan(plan, dataset)
             _unique_keys(engine, sources)
             report = _run(engine, sources, plan, options, own_options, folder)
         shutil.rmtree(work)
@@ -106,15 +116,33 @@ def _candidates(plan):
     return f"events WHERE {'_label = 1' if plan.sampled else '_label IS NOT NULL'}"
 
 
-def _preparer(dataset):
-    if dataset not in DATASETS:
-        hint = did_you_mean(dataset, DATASETS)
+def own_options_of(read: Callable[..., Plan]) -> dict[str, Any]:
+    """Returns the options of a preparer with their defaults.
+
+    Args:
+        read: Function of `(sources, options)` and of own options.
+
+    Example:
+
+    >>> own_options_of(DATASETS.load("taobao-userbehavior"))
+    {'positive_behaviors': ('pv',)}
+    """
+    parameters = list(inspect.signature(read).parameters.values())
+    own = parameters[2:]
+    if len(parameters) < 2 or any(option.default is option.empty for option in own):
         raise UserError(
-            f"`dataset` must be one of {', '.join(DATASETS)}. Received: dataset={dataset!r}.{hint}"
+            "`dataset` must be a function of `sources`, `options` and further options with "
+            f"defaults. Received: {read.__module__}:{read.__name__}{inspect.signature(read)}"
         )
-    module, function = DATASETS[dataset]
-    module = importlib.import_module(f"lmn_tf.data.preparers.datasets.{module}")
-    return getattr(module, function), module.OPTIONS
+    return {option.name: option.default for option in own}
+
+
+def _check_plan(plan, dataset):
+    if not isinstance(plan, Plan):
+        raise UserError(
+            f"`dataset` must be a function that returns a `lmn_tf.data.preparers.Plan`. "
+            f"Received: dataset={dataset!r}, which returns {short(plan)}"
+        )
 
 
 def _split_options(dataset, own_options, options):

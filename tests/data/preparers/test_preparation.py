@@ -53,7 +53,7 @@ def test_nothing_to_train_on(log, tmp_path):
 
 
 def test_unknown_names(log, tmp_path):
-    with pytest.raises(UserError, match="`dataset` must be one of .*Did you mean `mind`"):
+    with pytest.raises(UserError, match="`dataset` must be a data set: .*Did you mean `mind`"):
         prepare("mindd", log, tmp_path / "out")
     with pytest.raises(UserError, match="`sed` must be an option of mind.*Did you mean `seed`"):
         prepare("mind", log, tmp_path / "out", sed=1)
@@ -117,3 +117,49 @@ def test_ten_million_interactions_in_three_gibibytes(tmp_path, root):
     rows, kibibytes = map(int, run.stdout.split()[-2:])
     assert rows > 19_000_000
     assert kibibytes < 3 * 1024**2
+
+
+PREPARERS = """from lmn_tf.data.preparers import Column, Plan
+
+
+def read(sources, options, label=1, *, unit="s"):
+    columns = [
+        Column("_user", "BIGINT", source="user_id"),
+        Column("_item", "BIGINT", source="item_id"),
+        Column("_time", "BIGINT", source="time"),
+    ]
+    sources.csv("log", sources.find("log.csv"), columns)
+    sources.engine.table("events", f"SELECT *, {int(label)} AS _label FROM log")
+    return Plan("own", "user_id", "item_id", "bought", "time", "time", sampled=False)
+
+
+def needs(sources, options, unit):
+    return None
+
+
+def bare(sources):
+    return None
+
+
+def forgets(sources, options):
+    return None
+"""
+
+
+def test_a_preparer_of_a_user(log, tmp_path, monkeypatch):
+    (tmp_path / "users_preparers.py").write_text(PREPARERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    report = prepare("users_preparers:read", log, tmp_path / "out", label=0)
+    assert report["dataset"] == "own" and report["options"]["label"] == 0
+    assert report["options"]["unit"] == "s" and report["rows"]["train"]["rows"] > 0
+    for name, message in (
+        ("raed", "`users_preparers` has no `raed`. Did you mean `read`"),
+        ("needs", "further options with defaults. Received: users_preparers:needs"),
+        ("bare", r"further options with defaults. Received: .*:bare\(sources\)"),
+        ("forgets", "returns a `lmn_tf.data.preparers.Plan`. Received: .*, which returns None"),
+    ):
+        with pytest.raises(UserError, match=message):
+            prepare(f"users_preparers:{name}", log, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(UserError, match="`unti` must be an option of .*Did you mean `unit`"):
+        prepare("users_preparers:read", log, tmp_path / "other", unti=1)

@@ -17,8 +17,6 @@ from lmn_tf.specs.errors import UserError
 if TYPE_CHECKING:
     from lmn_tf.data.preparers.options import PrepareOptions
 
-OPTIONS = {}
-
 
 def read(sources: Sources, options: PrepareOptions) -> Plan:
     """Reads reviews if the folder has them, otherwise the sequences."""

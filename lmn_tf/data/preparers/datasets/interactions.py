@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lmn_tf.data.encoding.arrow_values import LATEST_SECOND, TIME_UNITS
 from lmn_tf.data.preparers.column import Column
@@ -15,27 +16,32 @@ from lmn_tf.specs.errors import UserError
 if TYPE_CHECKING:
     from lmn_tf.data.preparers.options import PrepareOptions
 
-OPTIONS = {
-    "user": None,
-    "item": None,
-    "time": None,
-    "order": None,
-    "label": None,
-    "rating_threshold": None,
-    "category": (),
-    "columns": (),
-    "event_columns": (),
-    "time_unit": "second",
-    "files": None,
-    "delimiter": None,
-}
 _KINDS = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
 _TAKEN = ("history_count", "label")
 
 
-def read(sources: Sources, options: PrepareOptions, **given: Any) -> Plan:
+def read(
+    sources: Sources,
+    options: PrepareOptions,
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    order: str | None = None,
+    label: str | None = None,
+    rating_threshold: float | None = None,
+    category: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    event_columns: Sequence[str] = (),
+    time_unit: str = "second",
+    files: str | None = None,
+    delimiter: str | None = None,
+) -> Plan:
     """Reads the files of a folder, which have the same format."""
-    given = OPTIONS | given
+    return _plan(sources, dict(locals()))  # the options by name
+
+
+def _plan(sources, given):
     columns = _columns(given)
     notes = _read_files(sources, given, columns)
     engine = sources.engine

@@ -11,8 +11,6 @@ from lmn_tf.data.preparers.sources import Sources
 if TYPE_CHECKING:
     from lmn_tf.data.preparers.options import PrepareOptions
 
-OPTIONS = {}
-
 
 _BEHAVIORS = [
     Column("impression_id", "BIGINT"),

@@ -12,8 +12,6 @@ from lmn_tf.specs.errors import UserError
 if TYPE_CHECKING:
     from lmn_tf.data.preparers.options import PrepareOptions
 
-OPTIONS = {"rating_threshold": 4.0}
-
 _GENRES = (
     "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy "
     "Film-Noir Horror Musical Mystery Romance Sci-Fi Thriller War Western"
@@ -21,9 +19,7 @@ _GENRES = (
 _ATTRIBUTES = ("age", "gender", "occupation")
 
 
-def read_1m(
-    sources: Sources, options: PrepareOptions, rating_threshold: float = OPTIONS["rating_threshold"]
-) -> Plan:
+def read_1m(sources: Sources, options: PrepareOptions, rating_threshold: float = 4.0) -> Plan:
     """Reads `ratings.dat` (or the ordered file), `users.dat` and `movies.dat`."""
     engine = sources.engine
     ratings = sources.find("ratings.dat", required=False)
@@ -57,9 +53,7 @@ SELECT _seq, _item, string_split(genres_text, '|') AS genres, {_YEAR} AS year FR
     return _plan("movielens_1m", "time" if ratings else "position", rating_threshold)
 
 
-def read_100k(
-    sources: Sources, options: PrepareOptions, rating_threshold: float = OPTIONS["rating_threshold"]
-) -> Plan:
+def read_100k(sources: Sources, options: PrepareOptions, rating_threshold: float = 4.0) -> Plan:
     """Reads `u.data`, `u.user` and `u.item`."""
     _ratings(sources, sources.find("u.data"), "\t", rating_threshold)
     users = [

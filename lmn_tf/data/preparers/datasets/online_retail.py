@@ -12,8 +12,6 @@ from lmn_tf.data.preparers.tables import first_of_item
 if TYPE_CHECKING:
     from lmn_tf.data.preparers.options import PrepareOptions
 
-OPTIONS = {}
-
 _FORMATS = "['%Y-%m-%d %H:%M:%S', '%Y-%m-%d %H:%M', '%m/%d/%y %H:%M', '%m/%d/%Y %H:%M']"
 _COLUMNS = [
     Column("invoice", source=("Invoice", "InvoiceNo")),

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from lmn_tf.data.preparers.options import PrepareOptions
 
 BEHAVIORS = ("pv", "fav", "cart", "buy")
-OPTIONS = {"positive_behaviors": ("pv",)}
 
 _FIRST, _LAST = 1_511_539_200, 1_512_316_800  # 2017-11-25 to 2017-12-04 in Beijing
 
@@ -23,7 +22,7 @@ _FIRST, _LAST = 1_511_539_200, 1_512_316_800  # 2017-11-25 to 2017-12-04 in Beij
 def read(
     sources: Sources,
     options: PrepareOptions,
-    positive_behaviors: Sequence[str] = OPTIONS["positive_behaviors"],
+    positive_behaviors: Sequence[str] = ("pv",),
 ) -> Plan:
     """Reads `UserBehavior.csv`."""
     for behavior in positive_behaviors:

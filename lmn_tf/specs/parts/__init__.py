@@ -1,0 +1,1 @@
+"""Parts of users that YAML files name: the search for them, and metrics."""
