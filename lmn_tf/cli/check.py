@@ -1,4 +1,4 @@
-"""`lmn-tf check`: validates a YAML file without TensorFlow."""
+"""`lmn-tf check`: validates a YAML file without TensorFlow, unless parts of users need it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.yaml.strict_yaml import Marks, no_file
 from lmn_tf.training.comparison.comparison_checks import check_runs
+from lmn_tf.training.own_parts import check_own_parts
 
 if TYPE_CHECKING:
     from lmn_tf.data.check import Report
@@ -131,7 +132,7 @@ def _columns(spec):
 def check_pipeline(
     spec: PipelineSpec, path: str | os.PathLike | None = None, marks: Marks | None = None
 ) -> FeatureSpec:
-    """Checks the feature spec and the model's options of a pipeline; returns the feature spec."""
+    """Checks the feature spec of a pipeline and the parts it names; returns the feature spec."""
     marks = Marks() if marks is None else marks
     registry.check_model(spec.model, (path, marks))
     features = _named_file(spec.feature_spec_path, "feature spec", path, marks, "feature_spec")
@@ -140,6 +141,7 @@ def check_pipeline(
     except UserError as error:
         where = marks.location(("train", "early_stopping", "monitor"), path)
         raise UserError(error.message, *where) from None
+    check_own_parts(spec, features)
     return features
 
 

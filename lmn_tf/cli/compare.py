@@ -33,6 +33,7 @@ def compare(
     import dataclasses
 
     from lmn_tf.cli.xla_flags import let_xla_select_k
+    from lmn_tf.models import registry
     from lmn_tf.specs.comparison_spec import ComparisonSpec
     from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.comparison.comparison import Comparison
@@ -41,8 +42,12 @@ def compare(
     spec = ComparisonSpec.load(comparison)
     if output:
         spec = dataclasses.replace(spec, output=output).with_source(spec.base_dir, *spec.source)
+    own = any(entry.model["name"] not in registry.MODELS for entry in spec.models)
+    if own:  # their modules load TensorFlow
+        let_xla_select_k()
     runs = Comparison(spec, range(1, seeds + 1) if seeds else None, in_process=in_process)
-    let_xla_select_k()
+    if not own:
+        let_xla_select_k()
     if in_process:
         quiet_tensorflow()
     result = runs.run()

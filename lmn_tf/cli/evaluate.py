@@ -43,7 +43,7 @@ def evaluate(run_dir: str, data: str | None, delimiter: str | None, batch_size: 
         delimiter=delimiter,
     )
     labels = [label.name for label in spec.labels]
-    evaluator = Evaluator(model, labels, spec.group is not None)
+    evaluator = Evaluator(model, labels, spec.group is not None, pipeline.metrics)
     progress = Progress(title="evaluate")
     try:
         figures = evaluator.evaluate(dataset, progress)

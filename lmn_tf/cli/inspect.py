@@ -70,8 +70,8 @@ def _check_memory(pipeline):
     from lmn_tf.models import registry
     from lmn_tf.specs.errors import UserError
 
-    with_memory = [name for name in registry.names() if "num_keys" in registry.options(name)]
-    if pipeline.model_name not in with_memory:
+    if "num_keys" not in registry.options(pipeline.model_name):
+        with_memory = [name for name in registry.names() if "num_keys" in registry.options(name)]
         raise UserError(
             f"`RUN_DIR` must hold a model with a memory of slots: {', '.join(with_memory)}. "
             f"Received: model {pipeline.model_name}"

@@ -55,6 +55,7 @@ def launch(
     from lmn_tf.models import registry
     from lmn_tf.specs.errors import UserError
     from lmn_tf.specs.pipeline_spec import PipelineSpec
+    from lmn_tf.training.own_parts import check_own_parts
     from lmn_tf.training.saving.run_directory import RunDirectory
 
     require_tensorflow()
@@ -66,7 +67,9 @@ def launch(
     settings.append(_STRATEGY)
     spec = PipelineSpec.load(pipeline).with_overrides(settings)
     registry.check_model(spec.model, spec.source)
-    spec.check_features(spec.load_feature_spec())
+    features = spec.load_feature_spec()
+    spec.check_features(features)
+    check_own_parts(spec, features)
     if not resume:
         RunDirectory(spec.run_dir).check_free()
     command = [sys.executable, "-m", "lmn_tf.cli.main", "train", pipeline]

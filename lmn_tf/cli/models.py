@@ -117,10 +117,13 @@ def _on_the_page(description: str) -> str:
 def models(name: str | None, markdown: bool, as_json: bool) -> None:
     """List the models, or show one with its formula, options, cost and reference.
 
+    NAME is also that of a model of an installed package, or the path module:Class of a class.
+
     \b
     Example:
       lmn-tf models
       lmn-tf models lmn
+      lmn-tf models my_package.towers:TwoTower
     """
     from lmn_tf.cli import models as models_page
     from lmn_tf.models import catalog, registry
@@ -146,6 +149,9 @@ def _list(descriptions) -> None:
     table = _table("name", "class", "what it is")
     for model in descriptions:
         table.add_row(model["name"], model["class"], model["summary"])
+    for name, points in sorted(registry.PARTS.installed().items()):
+        for point in points:  # not imported: only a model that is asked for is
+            table.add_row(name, point.value, f"Model of {point.dist.name} {point.dist.version}.")
     _console().print(table)
 
 

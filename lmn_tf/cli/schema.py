@@ -105,6 +105,9 @@ def _link(match) -> str:
 def schema(markdown: bool) -> None:
     """Print the JSON Schema of feature specs, pipelines and comparisons.
 
+    It knows the models of installed packages by name, without their options, and accepts the path
+    module:Class of any part.
+
     Example: lmn-tf schema > lmn_tf.schema.json
     """
     from lmn_tf.models import registry
@@ -114,4 +117,5 @@ def schema(markdown: bool) -> None:
         click.echo(page(), nl=False)
         return
     models = {name: registry.record(name).json_schema() for name in registry.names()}
-    click.echo(json.dumps(json_schema(models), indent=2))
+    own = [name for name in registry.PARTS.names() if name not in models]
+    click.echo(json.dumps(json_schema(models, own), indent=2))

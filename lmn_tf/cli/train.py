@@ -46,20 +46,27 @@ def train(
     from lmn_tf.specs.pipeline_spec import PipelineSpec
     from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.generated_data import generate_missing
+    from lmn_tf.training.own_parts import check_own_parts, names_own_parts
     from lmn_tf.training.saving.run_directory import RunDirectory
 
     settings = [*settings, *([f"run_dir={json.dumps(run_dir)}"] if run_dir else [])]
     settings += [f"warm_start.run={json.dumps(warm_start)}"] if warm_start else []
     spec = PipelineSpec.load(pipeline).with_overrides(settings)
+    features = spec.load_feature_spec()
+    own = names_own_parts(spec, features)  # whose modules load TensorFlow
+    if own:
+        let_xla_select_k()
     # Mistakes are refused before TensorFlow is loaded, which takes seconds.
     registry.check_model(spec.model, spec.source)
-    spec.check_features(spec.load_feature_spec())
+    spec.check_features(features)
     if _serves(spec):
         return
+    check_own_parts(spec, features)
     if not resume:
         RunDirectory(spec.run_dir).check_free()
     generate_missing(spec.data, lambda text: click.echo(text, err=True))
-    let_xla_select_k()
+    if not own:
+        let_xla_select_k()
     quiet_tensorflow()
     from lmn_tf.training.daily_trainer import make_trainer
 

@@ -7,6 +7,7 @@ _EXPORTS = {
     "AttentionEntropy": "attention_entropy",
     "FactorizedTopK": "factorized_top_k",
     "GroupedAUC": "grouped_auc",
+    "LabelMetric": "label_metric",
     "LogLoss": "log_loss",
     "MemoryUsage": "memory_usage",
     "NormalizedEntropy": "normalized_entropy",

@@ -1,6 +1,8 @@
 """Names, titles, digits and directions of the figures that runs report."""
 
 import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +83,21 @@ def select(*names: str) -> tuple[Figure, ...]:
     ['AUC', 'LogLoss']
     """
     return tuple(FIGURES[name] for name in names)
+
+
+def own_figures(results: Iterable[Mapping[str, Any]]) -> tuple[Figure, ...]:
+    """Returns the figures of the metrics of users in some results, in their order.
+
+    Args:
+        results: Results of `Evaluator.evaluate`, whose `metrics` are those of users.
+
+    Example:
+
+    >>> [figure.title for figure in own_figures([{"auc": 0.7, "metrics": {"brier": 0.2}}])]
+    ['brier']
+    """
+    names = dict.fromkeys(name for result in results for name in result.get("metrics", ()))
+    return tuple(Figure(name, name, 4) for name in names)
 
 
 # Figures of progress lines, which early stopping and a search can monitor.

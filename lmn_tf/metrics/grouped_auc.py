@@ -62,6 +62,8 @@ class GroupedAUC(LabelMetric):
         Zhou et al. 2018, "Deep interest network for click-through rate prediction", equation 7.
     """
 
+    needs_groups = True
+
     def __init__(
         self,
         weight: str = "impressions",

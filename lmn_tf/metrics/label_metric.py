@@ -6,8 +6,11 @@ import keras
 import tensorflow as tf
 
 
+@keras.saving.register_keras_serializable(package="lmn_tf")
 class LabelMetric(keras.metrics.Metric):
     """Base class of metrics that score one label of a model.
+
+    Subclasses define `update_state` and `result`, as for Keras; metrics of users as well.
 
     Args:
         name: String. Name of the metric.
@@ -18,7 +21,30 @@ class LabelMetric(keras.metrics.Metric):
 
     Raises:
         ValueError: If `label_index` is negative.
+
+    Attributes:
+        needs_groups: Boolean. Whether `update_state` takes the `groups` of the rows, as
+            `GroupedAUC` does. Such metrics are computed in evaluation only.
+
+    Example:
+
+    >>> class Clicks(LabelMetric):
+    ...     def __init__(self, label_index=0, name="clicks", **kwargs):
+    ...         super().__init__(name, label_index, **kwargs)
+    ...         self.count = self.add_variable((), "zeros", name="count")
+    ...
+    ...     def update_state(self, y_true, y_pred, sample_weight=None):
+    ...         self.count.assign_add(tf.reduce_sum(self.take_label(y_true, "y_true")))
+    ...
+    ...     def result(self):
+    ...         return tf.convert_to_tensor(self.count)
+    >>> metric = Clicks(label_index=1)
+    >>> metric.update_state([[0.0, 1.0], [1.0, 1.0]], [[0.5, 2.0], [1.0, -1.0]])
+    >>> float(metric.result())
+    2.0
     """
+
+    needs_groups = False
 
     def __init__(
         self, name: str, label_index: int = 0, from_logits: bool = True, dtype: str | None = None

@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import pathlib
 import re
+import sys
 from typing import Any
 
 from lmn_tf.models import registry
@@ -21,8 +22,10 @@ _CHECKOUT = ("feature_specs", "pipelines")
 def describe(name: str) -> dict[str, Any]:
     """Describes a model by its docstring and its options.
 
+    The module of a model of a user is imported, since its class has its options.
+
     Args:
-        name: String. A registered model name.
+        name: String. Name or path of a model.
 
     Returns:
         Dictionary of `name`, `class`, `file`, `summary`, `description`, `formula`, `options`,
@@ -40,7 +43,7 @@ def describe(name: str) -> dict[str, Any]:
     'logit = MLP(concat[user, item, context, cross])'
     """
     options = registry.options(name)
-    module, class_name = registry.MODELS[name].split(":")
+    module, class_name, file = _place(name)
     docstring = _docstring(module, class_name)
     opening = docstrings.opening(docstring)
     summary, _, description = opening.partition("\n")
@@ -48,7 +51,7 @@ def describe(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "class": class_name,
-        "file": module.replace(".", "/") + ".py",
+        "file": file,
         "summary": summary,
         "description": description.strip(),
         "formula": _formula(opening),
@@ -59,15 +62,24 @@ def describe(name: str) -> dict[str, Any]:
     }
 
 
+def _place(name):
+    """Returns the module, the name and the file of the class of a model."""
+    if name in registry.MODELS:
+        module, class_name = registry.MODELS[name].split(":")
+        return module, class_name, module.replace(".", "/") + ".py"
+    cls = registry.model_class(name)  # its path may be another one than that of its definition
+    file, here = pathlib.Path(sys.modules[cls.__module__].__file__), pathlib.Path.cwd()
+    file = file.relative_to(here) if file.is_relative_to(here) else file
+    return cls.__module__, cls.__name__, str(file)
+
+
 def _docstring(module, class_name):
     """Docstring of a class, parsed from its file: an import would load TensorFlow."""
     path = pathlib.Path(importlib.util.find_spec(module).origin)
     nodes = ast.parse(path.read_text(encoding="utf-8")).body
-    return next(
-        ast.get_docstring(node) or ""
-        for node in nodes
-        if isinstance(node, ast.ClassDef) and node.name == class_name
-    )
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    docstrings = [ast.get_docstring(node) for node in classes if node.name == class_name]
+    return (docstrings and docstrings[0]) or ""
 
 
 def _formula(opening):

@@ -1,12 +1,17 @@
-"""Registry of models by name, with their options, without importing TensorFlow."""
+"""Registry of models by name, with their options, without importing TensorFlow.
 
-import importlib
+A model of a user is named by an entry point or by its path, see `Parts`. Its options are those of
+its class, whose module is imported when they are asked for.
+"""
+
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lmn_tf.models import options as records
 from lmn_tf.models.options.record import Option, Options
-from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.parts.parts import Parts
+from lmn_tf.specs.yaml.document import located
 
 if TYPE_CHECKING:
     import keras
@@ -31,10 +36,11 @@ MODELS = {
     "msn": "lmn_tf.models.memory.msn:MSN",
     "imn": "lmn_tf.models.memory.imn:IMN",
 }
+PARTS = Parts("a model", "lmn_tf.models", MODELS, base="lmn_tf.models:CTRModel")
 
 
 def names() -> tuple[str, ...]:
-    """Returns the names of models, in the order of the documentation.
+    """Returns the names of the models of this package, in the order of the documentation.
 
     Returns:
         Tuple of strings.
@@ -51,27 +57,30 @@ def record(name: str) -> type[Options]:
     """Returns the record of the options of a model.
 
     Args:
-        name: String. A registered model name.
+        name: String. Name or path of a model.
 
     Returns:
         A subclass of `Options`.
 
     Raises:
-        UserError: If no such model exists.
+        UserError: If no such model exists, or it cannot be imported.
 
     Example:
 
     >>> record("lmn").__name__
     'LMNOptions'
     """
-    return getattr(records, f"{_class_path(name).partition(':')[2]}Options")
+    path = PARTS.path(name)
+    if name in MODELS:
+        return getattr(records, f"{path.partition(':')[2]}Options")
+    return model_class(name).Options
 
 
 def options(name: str) -> dict[str, Option]:
     """Returns the options of a model.
 
     Args:
-        name: String. A registered model name.
+        name: String. Name or path of a model.
 
     Returns:
         Dictionary from option name to `Option`.
@@ -91,7 +100,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Checks options of a model separately, without their combinations.
 
     Args:
-        name: String. A registered model name.
+        name: String. Name or path of a model.
         options: Mapping from option name to value.
 
     Returns:
@@ -133,19 +142,15 @@ def check_model(
     """
     name = model["name"]
     given = {key: value for key, value in model.items() if key != "name"}
+    cause = None
     try:
         problems = record(name).problems(given, f"model `{name}`")
     except UserError as error:
-        problems = [("name", error.message)]
-    errors = [_located(message, source, (*path, key)) for key, message in problems]
+        problems, cause = [("name", error.message)], error.__cause__
+    errors = [located(message, source, (*path, key)) for key, message in problems]
     if errors:
-        raise UserError(errors[0].message, errors[0].file, errors[0].line, others=errors[1:])
-
-
-def _located(message, source, path):
-    file, marks = source
-    where = (None, None) if marks is None else marks.location(path, file)
-    return UserError(message, *(where if where[1] else (None, None)))
+        first = errors[0]
+        raise UserError(first.message, first.file, first.line, others=errors[1:]) from cause
 
 
 def build(
@@ -154,7 +159,7 @@ def build(
     """Builds a registered model.
 
     Args:
-        name: String. A registered model name.
+        name: String. Name or path of a model.
         spec: `FeatureSpec` whose sizes are known.
         options: Mapping of model options, or `None`. Defaults to `None`.
 
@@ -182,27 +187,17 @@ def model_class(name: str) -> "type[keras.Model]":
     """Returns the class of a model, which imports TensorFlow.
 
     Args:
-        name: String. A registered model name.
+        name: String. Name or path of a model.
 
     Returns:
         A subclass of `CTRModel`.
 
     Raises:
-        UserError: If no such model exists.
+        UserError: If no such model exists, or it cannot be imported.
 
     Example:
 
     >>> model_class("dnn").reads_histories
     False
     """
-    module, class_name = _class_path(name).split(":")
-    return getattr(importlib.import_module(module), class_name)
-
-
-def _class_path(name):
-    if name not in MODELS:
-        raise UserError(
-            f"`name` must be a model: {', '.join(MODELS)}. Received: name={name!r}."
-            f"{did_you_mean(name, MODELS)}"
-        )
-    return MODELS[name]
+    return PARTS.load(name)

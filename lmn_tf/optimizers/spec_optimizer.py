@@ -6,32 +6,12 @@ from typing import Any
 import keras
 
 from lmn_tf.optimizers.group_optimizer import GroupOptimizer
-from lmn_tf.optimizers.row_wise_adagrad import RowWiseAdagrad
-from lmn_tf.optimizers.row_wise_adam import RowWiseAdam
-from lmn_tf.optimizers.sparse_adagrad import SparseAdagrad
 from lmn_tf.optimizers.warm_up import WarmUp
 from lmn_tf.specs.errors import UserError, did_you_mean
-from lmn_tf.specs.optimizer import Optimizer, check_one_rule
+from lmn_tf.specs.optimizer import OPTIMIZERS, Optimizer, check_one_rule
 from lmn_tf.specs.train import Schedule
 from lmn_tf.specs.yaml.document import parse
 from lmn_tf.specs.yaml.section import Problem
-
-OPTIMIZERS = {
-    "adadelta": keras.optimizers.Adadelta,
-    "adafactor": keras.optimizers.Adafactor,
-    "adagrad": keras.optimizers.Adagrad,
-    "adam": keras.optimizers.Adam,
-    "adamax": keras.optimizers.Adamax,
-    "adamw": keras.optimizers.AdamW,
-    "ftrl": keras.optimizers.Ftrl,
-    "lion": keras.optimizers.Lion,
-    "nadam": keras.optimizers.Nadam,
-    "rmsprop": keras.optimizers.RMSprop,
-    "row_wise_adagrad": RowWiseAdagrad,
-    "row_wise_adam": RowWiseAdam,
-    "sgd": keras.optimizers.SGD,
-    "sparse_adagrad": SparseAdagrad,
-}
 
 
 def make_optimizer(
@@ -44,7 +24,7 @@ def make_optimizer(
 
     Args:
         spec: `{"adam": 0.001}`, `{"adam": {"learning_rate": 0.001, "beta_1": 0.8}}` or a name, for
-            the optimizer's own defaults.
+            the optimizer's own defaults. An optimizer of a user is named as in `Parts`.
         schedule: `Schedule` section, dictionary of its keys, or `None`; see `from_spec`. Defaults
             to `None`.
         clip_norm: Float or `None`. Largest global norm of the gradient. Defaults to `None`.
@@ -62,13 +42,13 @@ def make_optimizer(
     0.9
     """
     name, arguments = _name_and_arguments(spec)
-    optimizer_class = OPTIMIZERS[name]
+    optimizer_class = OPTIMIZERS.load(name, "optimizer")
     known = _arguments_of(optimizer_class)
     for key in arguments:
         if key not in known:
             raise UserError(f"`{name}` has no argument `{key}`.{did_you_mean(key, known)}")
     if "learning_rate" not in arguments:
-        arguments["learning_rate"] = _own_learning_rate(optimizer_class)
+        arguments["learning_rate"] = _own_learning_rate(optimizer_class, name)
     rate = float(arguments["learning_rate"])
     arguments["learning_rate"] = make_learning_rate(rate, schedule, total_steps)
     if clip_norm is not None and not {"clipnorm", "clipvalue", "global_clipnorm"} & set(arguments):
@@ -91,9 +71,15 @@ def _arguments_of(optimizer_class):
     return sorted(names - {"name"})
 
 
-def _own_learning_rate(optimizer_class):
+def _own_learning_rate(optimizer_class, name):
     """Returns the default learning rate of an optimizer class."""
-    return inspect.signature(optimizer_class.__init__).parameters["learning_rate"].default
+    for base in optimizer_class.__mro__:
+        parameter = inspect.signature(base.__init__).parameters.get("learning_rate")
+        if parameter is not None and parameter.default is not parameter.empty:
+            return parameter.default
+    raise UserError(
+        f"`learning_rate` must be given for `{name}`, which has no default. Received: nothing"
+    )
 
 
 def from_spec(

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import pydantic
 
-from lmn_tf.specs.errors import did_you_mean, short
-from lmn_tf.specs.optimizer import OPTIMIZER_NAMES
+from lmn_tf.specs.errors import UserError, did_you_mean, short
+from lmn_tf.specs.optimizer import OPTIMIZERS
 from lmn_tf.specs.train import Train
 from lmn_tf.specs.yaml.section import Problem, Text, known_keys
 
@@ -57,12 +57,11 @@ def _check_key(key):
                 (key,),
                 f"unknown key `{parts[depth]}` in `{owner}`.{did_you_mean(parts[depth], known)}",
             )
-    if parts[:2] == ["train", "optimizer"] and len(parts) > 3 and parts[3] not in OPTIMIZER_NAMES:
-        raise Problem(
-            (key,),
-            f"`{'.'.join(parts[:3])}` must name an optimizer. Received: {short(parts[3])}."
-            f"{did_you_mean(parts[3], OPTIMIZER_NAMES)}",
-        )
+    if parts[:2] == ["train", "optimizer"] and len(parts) > 3:
+        try:
+            OPTIMIZERS.path(parts[3], ".".join(parts[:3]))
+        except UserError as error:
+            raise Problem((key,), error.message) from None
 
 
 def _identity(value):

@@ -4,34 +4,48 @@ from typing import Annotated, Any
 
 import pydantic
 
-from lmn_tf.specs.errors import did_you_mean, short
+from lmn_tf.specs.errors import UserError, short
+from lmn_tf.specs.parts.parts import PATH_PATTERN, Parts
 from lmn_tf.specs.yaml.section import Options, Problem, section
 from lmn_tf.specs.yaml.strict_yaml import is_finite
 
-OPTIMIZER_NAMES = (
-    "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "nadam",
-    "rmsprop", "row_wise_adagrad", "row_wise_adam", "sgd", "sparse_adagrad",
-)  # fmt: skip
+OPTIMIZERS = Parts(
+    "an optimizer",
+    "lmn_tf.optimizers",
+    {
+        "adadelta": "keras.optimizers:Adadelta",
+        "adafactor": "keras.optimizers:Adafactor",
+        "adagrad": "keras.optimizers:Adagrad",
+        "adam": "keras.optimizers:Adam",
+        "adamax": "keras.optimizers:Adamax",
+        "adamw": "keras.optimizers:AdamW",
+        "ftrl": "keras.optimizers:Ftrl",
+        "lion": "keras.optimizers:Lion",
+        "nadam": "keras.optimizers:Nadam",
+        "rmsprop": "keras.optimizers:RMSprop",
+        "row_wise_adagrad": "lmn_tf.optimizers:RowWiseAdagrad",
+        "row_wise_adam": "lmn_tf.optimizers:RowWiseAdam",
+        "sgd": "keras.optimizers:SGD",
+        "sparse_adagrad": "lmn_tf.optimizers:SparseAdagrad",
+    },
+    base="keras.optimizers:Optimizer",
+)
 
-OptimizerRule = Annotated[
-    Options,
-    pydantic.Field(
-        json_schema_extra={
-            "minProperties": 1,
-            "maxProperties": 1,
-            "propertyNames": {"enum": list(OPTIMIZER_NAMES)},
-            "additionalProperties": {
-                "anyOf": [
-                    {"type": "number", "exclusiveMinimum": 0},
-                    {
-                        "type": "object",
-                        "properties": {"learning_rate": {"type": "number", "exclusiveMinimum": 0}},
-                    },
-                ]
-            },
-        }
-    ),
-]
+
+def _rule_schema(schema):
+    """Completes the JSON Schema of a rule, for the optimizers that are installed."""
+    rate = {"type": "number", "exclusiveMinimum": 0}
+    value = {"anyOf": [rate, {"type": "object", "properties": {"learning_rate": rate}}]}
+    schema.update(
+        minProperties=1,
+        maxProperties=1,
+        properties=dict.fromkeys(OPTIMIZERS.names(), value),
+        patternProperties={PATH_PATTERN: value},
+        additionalProperties=False,
+    )
+
+
+OptimizerRule = Annotated[Options, pydantic.Field(json_schema_extra=_rule_schema)]
 
 
 def check_one_rule(key: str, rule: dict[str, Any]) -> None:
@@ -40,12 +54,10 @@ def check_one_rule(key: str, rule: dict[str, Any]) -> None:
         names = ", ".join(rule) or "none"
         raise Problem((key,), f"`{key}` must name exactly one optimizer. Received: {names}")
     name, value = next(iter(rule.items()))
-    if name not in OPTIMIZER_NAMES:
-        raise Problem(
-            (key, name),
-            f"`{key}` must name an optimizer. Received: {short(name)}."
-            f"{did_you_mean(name, OPTIMIZER_NAMES)}",
-        )
+    try:
+        OPTIMIZERS.path(name, key)
+    except UserError as error:
+        raise Problem((key, name), error.message) from None
     if isinstance(value, dict):
         path, rate = (key, name, "learning_rate"), value.get("learning_rate", 1.0)
     else:
@@ -56,6 +68,20 @@ def check_one_rule(key: str, rule: dict[str, Any]) -> None:
             f"the learning rate of `{name}` must be a number greater than 0."
             f" Received: learning_rate={short(rate)}",
         )
+
+
+def with_path(rule: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Returns a rule with the path of an optimizer of a user instead of the name.
+
+    Args:
+        rule: Mapping from one optimizer's name to a rate or to arguments, or `None`.
+
+    Example:
+
+    >>> with_path({"my_package.steps:Lookahead": 0.1})
+    {'my_package.steps:Lookahead': 0.1}
+    """
+    return rule and {OPTIMIZERS.written(name): value for name, value in rule.items()}
 
 
 @section

@@ -11,6 +11,7 @@ import pydantic
 from lmn_tf.specs.delimiter import Delimiter
 from lmn_tf.specs.errors import UserError, short
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.parts.metric import MetricRules
 from lmn_tf.specs.pipeline_base import inherited
 from lmn_tf.specs.train import Train
 from lmn_tf.specs.yaml import overrides
@@ -242,8 +243,11 @@ class PipelineSpec(Document):
             read has inherited all keys and has no base.
         feature_spec: Path of the feature spec, relative to this file.
         data: `PipelineData`.
-        model: Mapping with the model's `name` and its options.
+        model: Mapping with the model's `name` and its options. A model of your own is named by
+            `module:Class`, or by an entry point of its package.
         train: `Train`.
+        metrics: Tuple of names of metrics of your own, or of mappings from a name to arguments, for
+            evaluations. Defaults to `()`: only those that are computed in any case.
         warm_start: `WarmStart`. Defaults to `None`: random initial weights.
         distribute: `Distribute`.
         run_dir: Folder of the run's files, relative to the current folder.
@@ -258,6 +262,7 @@ class PipelineSpec(Document):
     data: PipelineData
     model: Options
     train: Train = pydantic.Field(default_factory=Train)
+    metrics: MetricRules = ()
     warm_start: WarmStart | None = None
     distribute: Distribute = pydantic.Field(default_factory=Distribute)
     run_dir: PathText

@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -16,6 +16,7 @@ from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.docstrings import arguments
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.lookup import LOOKUP_METHODS
+from lmn_tf.specs.parts.parts import PATH_PATTERN
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 
 _TITLES = {"feature spec": FeatureSpec, "pipeline": PipelineSpec, "comparison": ComparisonSpec}
@@ -23,7 +24,9 @@ _GIVEN = {"not": {"type": "null"}}
 _ON_BASE = "OnBase"  # suffix of definitions whose missing keys come from a base
 
 
-def json_schema(models: Mapping[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+def json_schema(
+    models: Mapping[str, dict[str, Any]] | None = None, own_models: Sequence[str] = ()
+) -> dict[str, Any]:
     """Returns a JSON Schema (Draft 2020-12) that accepts every kind of YAML file.
 
     It covers keys with their meanings, types, ranges and choices, and the keys of each kind of
@@ -33,6 +36,7 @@ def json_schema(models: Mapping[str, dict[str, Any]] | None = None) -> dict[str,
     Args:
         models: Mapping from the name of each model to the JSON Schema of its options. Defaults to
             `None`: any model with any options.
+        own_models: Names of models of installed packages, with any options. Defaults to `()`.
 
     Example:
 
@@ -50,7 +54,7 @@ def json_schema(models: Mapping[str, dict[str, Any]] | None = None) -> dict[str,
         {_of_model(name): _with_name(options) for name, options in (models or {}).items()}
     )
     for owner in ("PipelineSpec", "ComparisonModel"):
-        definitions[owner]["properties"]["model"] = _model_schema(models)
+        definitions[owner]["properties"]["model"] = _model_schema(models, own_models)
     _add_pipelines_on_a_base(definitions)
     kinds.append({"title": "pipeline on a base", "$ref": f"#/$defs/PipelineSpec{_ON_BASE}"})
     classes = sections()
@@ -127,12 +131,12 @@ def _shorten(definition):
         definition["description"] = definition["description"].strip().splitlines()[0]
 
 
-def _model_schema(models):
+def _model_schema(models, own_models):
     name = {"type": "string", "minLength": 1}
     schema = {"type": "object", "properties": {"name": name}, "required": ["name"]}
     if models is None:
         return schema
-    name["enum"] = list(models)
+    name["anyOf"] = [{"enum": [*models, *own_models]}, {"pattern": PATH_PATTERN}]
     rules = [
         {
             "if": {"required": ["name"], "properties": {"name": {"const": model}}},

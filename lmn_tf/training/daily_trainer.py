@@ -12,7 +12,7 @@ from lmn_tf.data.formats import match_files
 from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.data.reading.dated_files import dated_files
 from lmn_tf.data.reading.unit_order import UnitOrder
-from lmn_tf.metrics.figures import QUALITY
+from lmn_tf.metrics.figures import QUALITY, own_figures
 from lmn_tf.specs.learned.fingerprint import fingerprint
 from lmn_tf.specs.learned.spec_folder import load_spec, write_spec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -204,13 +204,25 @@ def progressive_means(days: Sequence[dict]) -> dict:
     >>> progressive_means([{"auc": 0.5, "examples": 1}, {"auc": 0.75, "examples": 3}])
     {'auc': 0.6875, 'days': 2, 'examples': 4}
     """
-    means = {}
-    for name in (figure.name for figure in QUALITY):
-        known = [day for day in days if day.get(name) is not None]
-        if known:
-            weights = [day["examples"] for day in known]
-            means[name] = float(np.average([day[name] for day in known], weights=weights))
+    means = _means(days, days, QUALITY)
+    own = own_figures(days)
+    if own:
+        means["metrics"] = _means(days, [day.get("metrics", {}) for day in days], own)
     return {**means, "days": len(days), "examples": sum(day["examples"] for day in days)}
+
+
+def _means(days, results, figures) -> dict:
+    means = {}
+    for name in (figure.name for figure in figures):
+        known = [
+            (result[name], day["examples"])
+            for day, result in zip(days, results, strict=True)
+            if result.get(name) is not None
+        ]
+        if known:
+            values, weights = zip(*known, strict=True)
+            means[name] = float(np.average(values, weights=weights))
+    return means
 
 
 def make_trainer(pipeline: PipelineSpec, **kwargs: Any) -> Trainer:

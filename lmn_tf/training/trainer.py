@@ -24,6 +24,7 @@ from lmn_tf.training.growth.warm_start import WarmStart, continued
 from lmn_tf.training.monitor.peak_memory import peak_memory_mib, peak_rss_mib
 from lmn_tf.training.monitor.progress import Watcher
 from lmn_tf.training.monitor.tensorboard_writer import TensorBoardWriter
+from lmn_tf.training.own_parts import load_parts
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.training_loop import TrainingLoop
@@ -84,7 +85,7 @@ class Trainer:
         if not self.resume:
             self.directory.check_free()
         # Imports of a model may draw random numbers, which must not affect those of the run.
-        registry.model_class(self.pipeline.model_name)
+        load_parts(self.pipeline, spec)
         with self.directory.held():
             self._open(spec)
             generate_missing(self.pipeline.data, self._say)
@@ -173,7 +174,7 @@ class Trainer:
 
     def _evaluator(self) -> Evaluator:
         labels = [label.name for label in self.spec.labels]
-        return Evaluator(self.model, labels, self.spec.group is not None)
+        return Evaluator(self.model, labels, self.spec.group is not None, self.pipeline.metrics)
 
     def _learn(self, spec):
         """Returns the spec with its vocabularies; those of the run if it is resumed."""
@@ -234,12 +235,7 @@ class Trainer:
         # No more than a batch, so that a point takes less time than a step.
         rows = min(_PROBE_ROWS, self.pipeline.data.batch_size)
         dataset = make_dataset(
-            self.spec,
-            files,
-            rows,
-            labels=False,
-            limit=rows,
-            histories=self._reads_histories,
+            self.spec, files, rows, labels=False, limit=rows, histories=self._reads_histories
         )
         return next(iter(dataset))
 

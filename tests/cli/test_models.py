@@ -1,6 +1,7 @@
 import json
 import re
 
+import own_shop
 import pytest
 
 from lmn_tf.cli.main import main
@@ -91,3 +92,16 @@ def test_bars_do_not_end_a_cell():
     model = catalog.describe("pooling")
     model["options"][0]["meaning"] = "O(|x|)"
     assert "| O(\\|x\\|) |" in section(model)
+
+
+def test_models_of_installed_packages_are_listed_without_being_imported(
+    capsys, tmp_path, monkeypatch
+):
+    own_shop.register(tmp_path, "my-shop", {"lmn_tf.models": {"towers": "nowhere:Towers"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["models"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.split() == ["towers", "nowhere:Towers", "Model", "of", "my-shop", "1.0."]
+    assert "towers" not in page()
+    assert main(["models", "towers"]) == 2
+    assert "name='towers' (nowhere:Towers): No module named 'nowhere'" in capsys.readouterr().err

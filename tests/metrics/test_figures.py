@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from lmn_tf.metrics.figures import FIGURES, MONITORED, QUALITY, SLOTS, slot_figures
+from lmn_tf.metrics.figures import FIGURES, MONITORED, QUALITY, SLOTS, own_figures, slot_figures
 from lmn_tf.metrics.memory_usage import usage_statistics
 from lmn_tf.specs.schema import json_schema
 
@@ -36,3 +36,8 @@ def test_slots_are_described_by_statistics_that_exist():
     assert figures == {"slots_used": 75.0, "memory_kl": uneven, "slots_for_90": 3.0}
     [percent] = re.findall(r"\d+", SLOTS[2].name)
     assert SLOTS[2].statistic == f"top{percent}"
+
+
+def test_figures_of_metrics_of_users_are_in_their_order():
+    results = [{"auc": 1}, {"metrics": {"b": 1.0, "a": None}}, {"metrics": {"c": 2.0, "b": 1.0}}]
+    assert [figure.name for figure in own_figures(results)] == ["b", "a", "c"]

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+from own_modules import write_modules
 
 from lmn_tf.models import catalog, registry
 from lmn_tf.specs.errors import UserError
@@ -107,3 +108,12 @@ def test_needs_no_tensorflow():
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_model_of_a_user(tmp_path, monkeypatch):
+    write_modules(tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    found = catalog.describe("users_models:Wide")
+    assert (found["class"], found["file"]) == ("Wide", "users_models.py")
+    assert (found["summary"], found["formula"]) == ("DNN with an option.", "logit = wide(x)")
+    assert found["options"][0]["name"] == "width"

@@ -2,7 +2,8 @@ import subprocess
 import sys
 
 import pytest
-from kitchen_sink import kitchen_sink_spec
+from kitchen_sink import kitchen_sink_spec, slim_spec
+from own_modules import write_modules
 
 from lmn_tf.models import registry
 from lmn_tf.specs.errors import UserError
@@ -151,3 +152,44 @@ def test_build_tells_what_a_layer_refuses(monkeypatch):
     monkeypatch.setattr(registry, "model_class", lambda name: refuse)
     with pytest.raises(UserError, match="^model `lmn`: no good"):
         registry.build("lmn", kitchen_sink_spec())
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    write_modules(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def test_a_model_of_a_user(own):
+    assert registry.options("users_models:Wide")["width"].owner == "Wide"
+    assert registry.check_options("users_models:Wide", {"width": 9}) == {"width": 9}
+    registry.check_model({"name": "users_models:Wide", "dropout": 0.5})
+    model = registry.build("users_models:Wide", slim_spec(), {"width": 9, "hidden_units": (4,)})
+    assert type(model) is registry.model_class("users_models:Wide") and model.width == 9
+    assert "num_keys" in registry.options("users_models:Memory")
+    assert registry.names() == tuple(registry.MODELS)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("name: users_models:Wid", 2, "`users_models` has no `Wid`. Did you mean `Wide`?"),
+        ("name: users_models.Wide", 2, "Did you mean `users_models:Wide`?"),
+        ("name: users_model:Wide", 2, "No module named 'users_model'"),
+        ("name: users_models:build", 2, "subclass of `lmn_tf.models.CTRModel`. .*, a function"),
+        ("name: users_models:Wide\n  widht: 3", 3, "must be an option of model `users_models:W"),
+        ("name: users_models:Wide\n  width: 0", 3, "must be an integer of at least 1"),
+        ("name: users_models:Wide\n  width: 100", 3, "`width` must be at most 99. Received: wi"),
+    ],
+)
+def test_mistakes_with_a_model_of_a_user(own, text, line, message):
+    data, marks = strict_yaml.loads(f"model:\n  {text}\n", file="p.yaml")
+    with pytest.raises(UserError, match=f"^p.yaml:{line}: .*{message}"):
+        registry.check_model(data["model"], ("p.yaml", marks))
+
+
+def test_a_model_that_cannot_be_imported_keeps_its_cause(own):
+    (own / "users_models.py").write_text("undefined")
+    with pytest.raises(UserError, match="NameError: name 'undefined'") as caught:
+        registry.check_model({"name": "users_models:Wide"})
+    assert isinstance(caught.value.__cause__, NameError)

@@ -3,6 +3,7 @@ import types
 import keras
 import numpy as np
 import pytest
+from own_modules import write_modules
 
 from lmn_tf.optimizers import (
     GroupOptimizer,
@@ -11,8 +12,8 @@ from lmn_tf.optimizers import (
     from_spec,
     make_optimizer,
 )
-from lmn_tf.optimizers.spec_optimizer import OPTIMIZERS
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.optimizer import OPTIMIZERS
 
 
 def rates(optimizer, steps):
@@ -20,10 +21,10 @@ def rates(optimizer, steps):
     return [float(schedule(step)) for step in steps]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS.builtin)
 def test_every_name_makes_an_optimizer(name):
     optimizer = make_optimizer({name: 0.25}, clip_norm=3.0)
-    assert type(optimizer) is OPTIMIZERS[name]
+    assert type(optimizer) is OPTIMIZERS.load(name)
     assert float(optimizer.learning_rate) == 0.25
     assert optimizer.global_clipnorm == 3.0
     again = make_optimizer(name)
@@ -89,7 +90,7 @@ def test_exponential_and_constant_schedules():
         (3, "an optimizer must be one `NAME: learning rate` or `NAME: {arguments}`. Received: 3"),
         (
             {"adamm": 0.1},
-            "`optimizer` must name an optimizer. Received: 'adamm'. Did you mean `adam`?",
+            "Received: optimizer='adamm'. Did you mean `adam`?",
         ),
         ({"adam": {"beta1": 0.1}}, "`adam` has no argument `beta1`. Did you mean `beta_1`?"),
         ({"adam": -1.0}, "must be a number greater than 0. Received: learning_rate=-1.0"),
@@ -119,3 +120,20 @@ def test_mistakes_are_named(spec, message):
 def test_mistakes_in_schedules_are_named(schedule, message):
     with pytest.raises(UserError, match=message):
         make_optimizer({"sgd": 0.1}, schedule)
+
+
+def test_an_optimizer_of_a_user(tmp_path, monkeypatch):
+    write_modules(tmp_path, monkeypatch)
+    optimizer = make_optimizer({"users_optimizers:Plain": {"momentum": 0.5}}, clip_norm=2.0)
+    assert type(optimizer).__name__ == "Plain" and optimizer.momentum == 0.5
+    assert float(optimizer.learning_rate) == pytest.approx(0.01)
+    assert optimizer.global_clipnorm == 2.0
+    made = make_optimizer({"users_optimizers:NoRate": 0.5})
+    assert float(made.learning_rate) == 0.5
+    for rule, message in (
+        ({"users_optimizers:NoRate": {}}, "`learning_rate` must be given for `users_optimizers:No"),
+        ({"users_optimizers:Plain": {"momentm": 1}}, "no argument `momentm`. Did you mean `mome"),
+        ({"keras.layers:Dense": 1}, "must be a subclass of `keras.optimizers.Optimizer`"),
+    ):
+        with pytest.raises(UserError, match=message):
+            make_optimizer(rule)

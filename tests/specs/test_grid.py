@@ -32,7 +32,7 @@ def test_overlaps():
         ),
         (
             "train.optimizer.dense.adm: [1]",
-            "`train.optimizer.dense` must name an optimizer. Received: 'adm'. Did you mean `adam`?",
+            "Received: train.optimizer.dense='adm'. Did you mean `adam`?",
         ),
         ("data.batch_size: [1]", "a key of a grid must be `model.OPTION` or `train.KEY`."),
         ("modle.dropout: [1]", "Received: 'modle.dropout'. Did you mean `model`?"),

@@ -16,7 +16,7 @@ def test_defaults_are_not_shared():
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("{sgd: 1}", "{sgdd: 1}", "`tables` must name an optimizer. Received: 'sgdd'. Did you m"),
+        ("{sgd: 1}", "{sgdd: 1}", "Received: tables='sgdd'. Did you mean `sgd`"),
         ("{sgd: 1}", "{sgd: -1}", "the learning rate of `sgd` must be a number greater than 0."),
         ("1e-3", "0", "the learning rate of `adam` must be a number greater than 0."),
         ("dense:", "sparse:", "unknown key `sparse` in `train.optimizer`"),

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.metrics.grouped_auc import GroupedAUC
+from lmn_tf.metrics.label_metric import LabelMetric
 from lmn_tf.metrics.named_metric import METRICS, named_metric
 
 
@@ -59,12 +59,12 @@ def make_metrics(metrics: Any, labels: Sequence[str]) -> tuple[list, list]:
         else:
             made = [metric]
         for item in made:
-            (grouped if isinstance(item, GroupedAUC) else plain).append(item)
+            (grouped if getattr(item, "needs_groups", False) else plain).append(item)
     _check_names(plain + grouped)
     return plain, grouped
 
 
-def check_group(grouped: Sequence[GroupedAUC], group: str | None) -> None:
+def check_group(grouped: Sequence[LabelMetric], group: str | None) -> None:
     """Raises `ValueError` for metrics that need groups if a feature spec has no `group`.
 
     Args:

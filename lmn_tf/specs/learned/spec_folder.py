@@ -7,6 +7,7 @@ from typing import Any
 from lmn_tf import atomic_files
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.fingerprint import FINGERPRINT_FILE, write_fingerprint
+from lmn_tf.specs.optimizer import with_path
 from lmn_tf.specs.yaml import strict_yaml
 
 SPEC_FILE = "feature_spec.yaml"
@@ -19,8 +20,8 @@ def resolved_spec(spec: FeatureSpec) -> tuple[dict[str, Any], dict[str, pathlib.
         spec: `FeatureSpec`.
 
     Returns:
-        Pair: the spec as plain data whose vocabulary files are in `vocabularies/`, and a dictionary
-        from these paths to the original files.
+        Pair: the spec as plain data whose vocabulary files are in `vocabularies/`, and which names
+        optimizers of users by their paths; and a dictionary from these files to the original ones.
     """
     document = spec.to_dict()
     files = {}
@@ -39,6 +40,9 @@ def resolved_spec(spec: FeatureSpec) -> tuple[dict[str, Any], dict[str, pathlib.
         for written, field in zip(part["fields"], sequence.fields, strict=True):
             if field.like is None:
                 relocate(written, spec.resolved_field(sequence, field))
+    for table in document["tables"].values():
+        if "optimizer" in table:
+            table["optimizer"] = with_path(table["optimizer"])
     return document, files
 
 

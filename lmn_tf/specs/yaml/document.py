@@ -195,6 +195,22 @@ def dotted(path: Iterable[str | int]) -> str:
     return text.removeprefix(".")
 
 
+def located(
+    message: str, source: tuple[str | os.PathLike | None, Marks | None], path: Iterable[str | int]
+) -> UserError:
+    """Returns a `UserError` with the file and the line of a value.
+
+    Args:
+        message: String.
+        source: Pair of the file and its `Marks`, as of `Document.source`; each may be `None`.
+        path: Tuple of keys and indices. Path of the value. Without a line, as for a value of
+            `--set`, the error names no file.
+    """
+    file, marks = source
+    where = (None, None) if marks is None else marks.location(path, file)
+    return UserError(message, *(where if where[1] else (None, None)))
+
+
 def _get(data, path):
     for part in path:
         try:

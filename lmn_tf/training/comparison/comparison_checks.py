@@ -7,6 +7,7 @@ from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.grid import overlaps, size
 from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.training.own_parts import check_own_parts
 
 
 def check_runs(spec: ComparisonSpec, base: PipelineSpec, features: FeatureSpec) -> None:
@@ -20,13 +21,16 @@ def check_runs(spec: ComparisonSpec, base: PipelineSpec, features: FeatureSpec) 
     Raises:
         UserError: With file and line, if a model, an option, a training key or a grid is invalid.
     """
+    check_own_parts(base, features)
     for index, entry in enumerate(spec.models):
         registry.check_model(entry.model, spec.source, ("models", index, "model"))
         run = spec.run_pipeline(entry.label, seed=spec.seeds[0], base=base)
         try:
             run.check_features(features)
+            check_own_parts(run, features)
         except UserError as error:
-            raise _placed(spec, ("models", index, "train"), error.message) from None
+            path = ("models", index, "train")
+            raise _placed(spec, path, error.message) from error.__cause__
     if spec.search is not None:
         _check_search(spec, base, features)
         for index, entry in enumerate(spec.models):
@@ -104,6 +108,7 @@ def _check_grid(spec, index, entry, base, features):
                     registry.check_options(name, {_option(key): value})
                 run = spec.run_pipeline(entry.label, base=base, configuration={key: value})
                 run.check_features(features)
+                check_own_parts(run, features)
             except UserError as error:
                 raise _placed(spec, (*path, number), error.message) from None
     count = size(grid)

@@ -5,7 +5,7 @@ import os
 import statistics
 from collections.abc import Mapping, Sequence
 
-from lmn_tf.metrics.figures import SLOTS, Figure, select
+from lmn_tf.metrics.figures import SLOTS, Figure, own_figures, select
 from lmn_tf.metrics.relative_improvement import rela_impr
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.training.comparison.search_report import search_markdown
@@ -162,12 +162,19 @@ def summary(
 
 def markdown(result: dict) -> str:
     """Formats a summary as Markdown."""
-    columns = [figure for figure in (*_QUALITY, *_COST, *SLOTS) if _is_known(result, figure.name)]
+    own = own_figures(result["models"].values())
+    known = [figure for figure in (*_QUALITY, *_COST, *SLOTS) if _is_known(result, figure.name)]
+    columns = [
+        *(figure for figure in known if figure in _QUALITY),
+        *own,
+        *(figure for figure in known if figure not in _QUALITY),
+    ]
     titles = ["model", *(figure.heading for figure in columns)]
     titles[2:2] = ["RelaImpr (%)", "against the base", "against the best other"]
     rows = []
     for label, model in result["models"].items():
-        cells = [_cell(model.get(figure.name), figure) for figure in columns]
+        spreads = {**model, **model.get("metrics", {})}
+        cells = [_cell(spreads.get(figure.name), figure) for figure in columns]
         other = model.get("best_other")
         cells[1:1] = [
             _percent(model["rela_impr"]),
@@ -246,6 +253,12 @@ def _model(runs: dict, which: str) -> dict:
     model = {"seeds": list(runs)}
     for figure in _QUALITY:
         model[figure.name] = _spread([run[which].get(figure.name) for run in results])
+    own = own_figures(run[which] for run in results)
+    if own:
+        model["metrics"] = {
+            figure.name: _spread([run[which]["metrics"].get(figure.name) for run in results])
+            for figure in own
+        }
     for figure in SLOTS:
         used = [(run[which].get("memory") or {}).get(figure.name) for run in results]
         model[figure.name] = _spread(used)

@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from lmn_tf.distribute.cluster.worker_step import WorkerScope
 from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.iterative_memory import IterativeMemory
 from lmn_tf.metrics.figures import QUALITY, slot_figures
-from lmn_tf.metrics.named_metric import named_metric
+from lmn_tf.metrics.named_metric import named_metric, own_metric
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.evaluation.memory_reads import memory_layers, memory_names, recorded_reads
 from lmn_tf.training.monitor.progress import Progress
@@ -27,8 +28,9 @@ class Evaluator:
 
     `auc`, `logloss` and `normalized_entropy` are computed from all rows. `gauc` (groups weighted by
     rows) and `qauc` (groups weighted equally) are computed if the spec names a group; rows without
-    a group are excluded from both, and counted in `ungrouped_rows`. With several labels, these are
-    the metrics of the first label, and `labels` holds those of each. Models with memories get
+    a group are excluded from both, and counted in `ungrouped_rows`. `metrics` holds the given
+    metrics of users, by name. With several labels, these are the metrics of the first label, and
+    `labels` holds those of each. Models with memories get
     `memory`: the share of slots used in percent, the KL divergence of their use from uniform, and
     the number of slots that hold 90 % of the read weight, since AUC does not show that a memory has
     collapsed. With several memories, `layers` holds the figures of each. Models that walk over
@@ -45,6 +47,8 @@ class Evaluator:
             `(batch, num_labels)`.
         labels: Names of the labels, in the order of the logits. Defaults to `("label",)`.
         grouped: Boolean. Whether the features include `group`. Defaults to `False`.
+        own_metrics: Names of metrics of users, or mappings from a name to arguments, as in a
+            pipeline. Defaults to `()`.
 
     Attributes:
         scores: Dictionary from the name of a label to `StreamingAUC.counts_by_score` of the last
@@ -52,11 +56,16 @@ class Evaluator:
     """
 
     def __init__(
-        self, model: keras.Model, labels: Sequence[str] = ("label",), grouped: bool = False
+        self,
+        model: keras.Model,
+        labels: Sequence[str] = ("label",),
+        grouped: bool = False,
+        own_metrics: Sequence[str | dict[str, Any]] = (),
     ) -> None:
         self.model = model
         self.labels = tuple(labels)
         self.grouped = grouped
+        self.own_metrics = tuple(own_metrics)
         self.memories = memory_layers(model)
         self.walks = [] if _has_workers(model) else _entropies(model)
         self.scores = {}
@@ -88,15 +97,18 @@ class Evaluator:
         """
         started = time.perf_counter()
         scorers = [self._metrics(index) for index in range(len(self.labels))]
+        own = [
+            [own_metric(rule, index) for rule in self.own_metrics] for index in range(len(scorers))
+        ]
         usage = [metrics.MemoryUsage(memory.memory_size) for memory in self.memories]
         for _, entropy in self.walks:
             entropy.reset_state()
         examples = 0
         for step, (features, labels, weights, logits, reads) in enumerate(self._run(dataset), 1):
             groups = features.get("group") if self.grouped else None
-            for scorer in scorers:
-                for metric in scorer.values():
-                    extra = {"groups": groups} if isinstance(metric, metrics.GroupedAUC) else {}
+            for scorer, more in zip(scorers, own, strict=True):
+                for metric in (*scorer.values(), *more):
+                    extra = {"groups": groups} if metric.needs_groups else {}
                     metric.update_state(labels, logits, weights, **extra)
             for metric, (slots, read_weights, mask) in zip(usage, reads, strict=True):
                 metric.update_state(slots, read_weights, mask)
@@ -104,7 +116,9 @@ class Evaluator:
             if progress:
                 seconds = time.perf_counter() - started
                 progress.update(step, examples_per_second=examples / seconds)
-        figures = [_results(scorer) for scorer in scorers]
+        figures = [
+            _results(*metrics_of_label) for metrics_of_label in zip(scorers, own, strict=True)
+        ]
         self.scores = {
             label: scorer["auc"].counts_by_score()
             for label, scorer in zip(self.labels, scorers, strict=True)
@@ -258,7 +272,7 @@ def _finite(value) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _results(scorer: dict) -> dict:
+def _results(scorer: dict, own: list) -> dict:
     values = {}
     for name, metric in scorer.items():
         values[name] = _finite(metric.result())
@@ -267,4 +281,6 @@ def _results(scorer: dict) -> dict:
             values["groups"] = details["groups"]
             values["groups_skipped"] = details["skipped"]
             values["ungrouped_rows"] = details["ungrouped"]
+    if own:
+        values["metrics"] = {metric.name: _finite(metric.result()) for metric in own}
     return values

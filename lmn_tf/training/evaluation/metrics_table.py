@@ -1,6 +1,6 @@
 """Metrics of a run as text."""
 
-from lmn_tf.metrics.figures import QUALITY, SLOTS, select
+from lmn_tf.metrics.figures import QUALITY, SLOTS, own_figures, select
 
 _COLUMNS = (*QUALITY, *select("examples"))
 _MOST_DAYS = 31
@@ -58,7 +58,8 @@ def metrics_table(metrics: dict) -> str:
     sets |= {name: metrics[name] for name in ("progressive", "valid", "test") if name in metrics}
     if sets:
         rows = [dict(_cells(figures)) for figures in sets.values()]
-        known = [figure.title for figure in (*_COLUMNS, *SLOTS)]
+        columns = (*QUALITY, *own_figures(sets.values()), *select("examples"), *SLOTS)
+        known = [figure.title for figure in columns]
         titles = [title for title in known if any(title in row for row in rows)]
         table = [["set", *titles]]
         table += [
@@ -94,7 +95,8 @@ def _opening(metrics: dict):
 
 def _cells(figures: dict):
     memory = figures.get("memory") or {}
-    for source, columns in ((figures, _COLUMNS), (memory, SLOTS)):
+    own = own_figures([figures]), figures.get("metrics", {})
+    for columns, source in ((_COLUMNS, figures), own, (SLOTS, memory)):
         for figure in columns:
             if figure.name in source:
                 value = source[figure.name]

@@ -56,7 +56,8 @@ class WarmStart:
         Raises:
             UserError: If the pipeline has another model, or fewer keys.
         """
-        if pipeline.model_name != self.pipeline.model_name:
+        written = registry.PARTS.written
+        if written(pipeline.model_name) != written(self.pipeline.model_name):
             raise UserError(
                 f"`model.name` must be that of {self.source}, {self.pipeline.model_name}, for a "
                 f"warm start. Received: model.name={pipeline.model_name}"

@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmn_tf import atomic_files
+from lmn_tf.models import registry
 from lmn_tf.specs.errors import UserError, short
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.assets import read_json
 from lmn_tf.specs.learned.spec_folder import load_spec, resolved_spec, write_spec
+from lmn_tf.specs.optimizer import with_path
+from lmn_tf.specs.parts import metric
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import strict_yaml
+from lmn_tf.specs.yaml.document import located
 from lmn_tf.training.saving.data_notes import DataNotes, read_files
 
 if TYPE_CHECKING:
@@ -328,22 +332,24 @@ class RunDirectory:
     def load_model(self) -> keras.Model:
         """Loads `model.keras`.
 
+        The pipeline names the class of the model; its module is the only one that is imported.
+
         Raises:
-            UserError: If the file is damaged, is not a model of this version, or holds weights that
-                are not finite.
+            UserError: If the class cannot be imported, or the file is damaged, is not a model of
+                this version, or holds weights that are not finite.
         """
+        model_class = self._model_class()
         import keras
 
-        from lmn_tf.models import registry
         from lmn_tf.training.saving.finite_weights import check_finite
         from lmn_tf.training.saving.variable_paths import keyed_variables
 
-        # Importing the class registers it with Keras.
-        registry.model_class(self.load_pipeline().model_name)
+        # Classes of users need not be registered with Keras.
+        known = {keras.saving.get_registered_name(model_class): model_class}
         check_unpacked_size(self.model_file)
         check_zip(self.model_file)
         try:
-            model = keras.saving.load_model(self.model_file, compile=False)
+            model = keras.saving.load_model(self.model_file, known, compile=False)
         except (UserError, MemoryError):
             raise
         except Exception as error:  # intact, but not a model: Keras raises errors of any kind
@@ -355,10 +361,21 @@ class RunDirectory:
         check_finite(keyed_variables(model), str(self.model_file))
         return model
 
+    def _model_class(self) -> type[keras.Model]:
+        pipeline = self.load_pipeline()
+        try:
+            return registry.model_class(pipeline.model_name)
+        except UserError as error:
+            raise located(error.message, pipeline.source, ("model", "name")) from error
+
 
 def resolved_pipeline(pipeline: PipelineSpec) -> dict:
-    """Returns a pipeline as plain values with absolute paths."""
+    """Returns a pipeline as plain values, with absolute paths and the paths of parts of users."""
     document = pipeline.to_dict()
+    document["model"]["name"] = registry.PARTS.written(pipeline.model_name)
+    rules = document["train"]["optimizer"]
+    document["train"]["optimizer"] = {key: with_path(rule) for key, rule in rules.items()}
+    document["metrics"] = [metric.with_path(rule) for rule in document["metrics"]]
     data = dict(document["data"])
     for key in _PATH_KEYS:
         if data.get(key):

@@ -1,3 +1,4 @@
+import own_shop
 import pytest
 from spec_edits import EXAMPLES
 
@@ -124,3 +125,16 @@ def test_a_changed_file_is_told(name, change, spec, tmp_path):
     for load in (load_spec, lambda folder: FeatureSpec.load(folder / "feature_spec.yaml")):
         with pytest.raises(UserError, match=name.partition(".")[0]):
             load(tmp_path)
+
+
+def test_optimizers_of_users_are_written_as_paths(spec, tmp_path, monkeypatch):
+    own_shop.register(tmp_path, "mine", {"lmn_tf.optimizers": {"plain": "a.b:Plain"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    document = spec.to_dict()
+    names = list(document["tables"])
+    document["tables"][names[0]]["optimizer"] = {"plain": 0.1}
+    document["tables"][names[1]]["optimizer"] = {"adam": 0.1}
+    named = FeatureSpec.from_dict(document, base_dir=spec.base_dir)
+    tables = resolved_spec(named)[0]["tables"]
+    assert tables[names[0]]["optimizer"] == {"a.b:Plain": 0.1}
+    assert tables[names[1]]["optimizer"] == {"adam": 0.1}

@@ -1,4 +1,5 @@
 import pytest
+from own_modules import write_modules
 from tiny_run import write_pipeline
 
 from lmn_tf.specs.comparison_spec import ComparisonSpec
@@ -132,3 +133,23 @@ def test_early_stopping_by_group_needs_groups(tmp_path):
     message = "comparison.yaml:12: `train.early_stopping.monitor` must be auc or logloss"
     with pytest.raises(UserError, match=message):
         check_runs(spec, base, features)
+
+
+def test_parts_of_users(tmp_path, monkeypatch):
+    write_modules(tmp_path, monkeypatch)
+    check(load(tmp_path, "name: dnn}", "name: users_models:Wide}"))
+    for old, new, message in (
+        ("name: dnn}", "name: users_models:Wid}", "comparison.yaml:12: .*Did you mean `Wide`"),
+        (
+            "{name: dnn}",
+            "{name: dnn}, train: {optimizer: {tables: {users_optimizers:Plan: 1}}}",
+            "comparison.yaml:12: .*Did you mean `Plain`",
+        ),
+        (
+            "dense.adam: [0.001, 0.01]",
+            "dense: [{users_optimizers:Plan: 1}, {adam: 1}]",
+            "comparison.yaml:8: .*Did you mean `Plain`",
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            check(load(tmp_path, old, new))

@@ -233,3 +233,17 @@ def test_the_same_difference_in_all_seeds_is_no_chance(values, base, verdict):
 def test_pairs_must_be_pairs():
     with pytest.raises(ValueError, match="`values` must be as many as `base`. Received: 1 values"):
         paired_t_test([1.0], [1.0, 2.0])
+
+
+def test_metrics_of_users_follow_those_of_all_evaluations():
+    found = runs()
+    for seed in (1, 2, 3):
+        found["lmn"][seed]["test"]["metrics"] = {"brier": seed / 10}
+    result = summary(spec(), [1, 2, 3], found)
+    assert result["models"]["lmn"]["metrics"]["brier"]["mean"] == pytest.approx(0.2)
+    lines = [line.strip("|").split("|") for line in markdown(result).splitlines()[4:8]]
+    titles, _, din, lmn = ([cell.strip() for cell in line] for line in lines)
+    assert titles[7:10] == ["NE", "brier", "parameters"]
+    assert (din[8], lmn[8]) == ("-", "0.2000 ± 0.1000")
+    del found["lmn"][2]["test"]["metrics"]["brier"]
+    assert summary(spec(), [1, 2, 3], found)["models"]["lmn"]["metrics"] == {"brier": None}

@@ -9,6 +9,7 @@ from kitchen_sink import (
     shared_features,
     slim_spec,
 )
+from own_modules import write_modules
 from sklearn import metrics as reference
 from tiny_run import market, trained_run
 
@@ -161,3 +162,13 @@ def test_figures_on_shared_events_are_those_on_padded_histories(memory_fields):
     found, wanted = ({**one.pop("memory"), **one} for one in (found, wanted))
     assert found.pop("examples_per_second") > 0 < wanted.pop("examples_per_second")
     assert found == pytest.approx(wanted, rel=1e-4)
+
+
+def test_metrics_of_users_are_those_of_each_label(rows, tmp_path, monkeypatch):
+    write_modules(tmp_path, monkeypatch)
+    _, labels, _ = rows
+    own = ["users_metrics:Rows", {"users_metrics:Grouped": {"weight": "uniform"}}]
+    found = Evaluator(Echo(), ("a", "b"), True, own).evaluate(dataset(*rows))
+    assert found["metrics"]["rows"] == labels[:, 0].sum()
+    assert found["metrics"]["grouped"] == pytest.approx(found["qauc"])
+    assert found["labels"]["b"]["metrics"]["rows"] == labels[:, 1].sum()

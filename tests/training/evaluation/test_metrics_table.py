@@ -42,3 +42,11 @@ def test_columns_stand_below_each_other():
 
 def test_bars_do_not_end_a_cell():
     assert markdown_table(["a"], [["x|y"]])[2] == "| x\\|y |"
+
+
+def test_metrics_of_users_follow_those_of_all_evaluations():
+    valid = {"auc": 0.75, "logloss": 0.5, "examples": 12, "metrics": {"brier": 0.25}}
+    lines = metrics_table({"model": "dnn", "seed": 1, "valid": valid, "test": {"auc": 0.7}})
+    assert lines.splitlines()[1].split() == ["set", "AUC", "LogLoss", "brier", "examples"]
+    assert lines.splitlines()[2].split() == ["valid", "0.7500", "0.5000", "0.2500", "12"]
+    assert lines.splitlines()[3].split() == ["test", "0.7000", "-", "-", "-"]

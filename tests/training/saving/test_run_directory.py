@@ -5,10 +5,14 @@ import subprocess
 import sys
 import zipfile
 
+import own_shop
 import pytest
 import yaml
+from kitchen_sink import slim_spec
+from own_modules import write_modules
 from tiny_run import document, market, pipeline, trained_run
 
+from lmn_tf.models import registry
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -366,3 +370,42 @@ def test_no_file_is_told(archive, make, message):
     make(archive)
     with pytest.raises(UserError, match=f"a.zip: the file must be whole. Received: .*{message}"):
         check_zip(archive)
+
+
+def test_parts_of_users_are_written_as_paths(tmp_path, monkeypatch):
+    write_modules(tmp_path, monkeypatch)
+    points = {
+        "lmn_tf.models": {"wide": "users_models:Wide"},
+        "lmn_tf.metrics": {"rows": "users_metrics:Rows"},
+        "lmn_tf.optimizers": {"plain": "users_optimizers:Plain"},
+    }
+    own_shop.register(tmp_path, "mine", points)
+    named = document("run", {"name": "wide"}, optimizer={"dense": {"plain": 0.1}})
+    named["metrics"] = ["rows", {"rows": {"name": "again"}}]
+    written = resolved_pipeline(PipelineSpec.from_dict(named))
+    assert written["model"] == {"name": "users_models:Wide"}
+    assert written["train"]["optimizer"]["dense"] == {"users_optimizers:Plain": 0.1}
+    assert written["train"]["optimizer"]["tables"] == {"row_wise_adagrad": 0.05}
+    path = "users_metrics:Rows"
+    assert written["metrics"] == [path, {path: {"name": "again"}}]
+    assert resolved_pipeline(PipelineSpec.from_dict(written))["model"] == written["model"]
+
+
+def test_a_model_of_a_user_is_loaded_with_the_class_of_the_pipeline(tmp_path, monkeypatch):
+    write_modules(tmp_path, monkeypatch)
+    directory = RunDirectory(tmp_path / "run")
+    name, options = "users_models:Wide", {"hidden_units": [4], "width": 3}
+    given = pipeline(directory.path, {"name": name, **options})
+    (tmp_path / "run").mkdir()
+    directory.pipeline_file.write_text(yaml.safe_dump(resolved_pipeline(given)))
+    model = registry.build(name, slim_spec(), options)
+    model.build()
+    model.save(directory.model_file)
+    with zipfile.ZipFile(directory.model_file) as file:  # the file itself names another class
+        assert json.loads(file.read("config.json"))["module"] == "users_models"
+    loaded = directory.load_model()
+    assert type(loaded) is registry.model_class(name) and loaded.width == 3
+    text = directory.pipeline_file.read_text().replace("users_models", "gone")
+    directory.pipeline_file.write_text(text)
+    with pytest.raises(UserError, match=r"pipeline.yaml:\d+: .*name='gone:Wide': No module named"):
+        directory.load_model()
