@@ -10,7 +10,7 @@ import shlex
 
 import click
 import pytest
-from click.testing import CliRunner
+from documents import blocks, commands, parse, run
 
 from lmn_tf.cli.main import cli
 from lmn_tf.models import catalog, registry
@@ -18,19 +18,6 @@ from lmn_tf.models import catalog, registry
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 BEGIN, END = "<!-- models: begin -->\n", "<!-- models: end -->\n"
-
-
-def blocks(path):
-    """Pairs of language and text of the fenced blocks."""
-    return re.findall(r"^```(\w*)\n(.*?)^```", path.read_text(encoding="utf-8"), re.S | re.M)
-
-
-def commands(path, program):
-    for language, text in blocks(path):
-        for line in text.splitlines() if not language else ():
-            line = line.removeprefix("$ ").strip()
-            if line.startswith(program + " "):
-                yield line.split("   #")[0].strip()
 
 
 def makefile_targets(root):
@@ -47,19 +34,6 @@ def test_every_make_command_is_a_target(root, document):
 def test_the_readme_opens_with_the_two_commands(root):
     shown = [shlex.split(line)[1] for line in commands(root / "README.md", "make")]
     assert shown[:2] == ["quickstart", "test"]
-
-
-def parse(line):
-    """Parses a command of the command line without running it."""
-    arguments = shlex.split(line, comments=True)[1:]
-    context = click.Context(cli, info_name="lmn-tf")
-    name, command, rest = cli.resolve_command(context, arguments)
-    assert command is not None, f"no command named {name}"
-    options = {option for item in command.params for option in item.opts}
-    for argument in rest:
-        if argument.startswith("--"):
-            assert argument.split("=")[0] in options | {"--help"}, f"{name} has no {argument}"
-    return name
 
 
 def test_every_command_of_the_readme_exists_with_its_options(root):
@@ -168,7 +142,7 @@ def folder(root, tmp_path, monkeypatch):
     events = [(user, (user + 7 * time) % 30, time) for time in range(12) for user in range(20)]
     lines = ["user_id,item_id,time", *(f"u{user},i{item},{time}" for user, item, time in events)]
     (tmp_path / "my_log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for language, text in blocks(README):
+    for language, text, _ in blocks(README):
         if language == "yaml":
             for part in re.split(r"^(?=# \w+\.yaml)", text, flags=re.M)[1:]:
                 (tmp_path / part.split(":")[0][2:]).write_text(part, encoding="utf-8")
@@ -176,16 +150,9 @@ def folder(root, tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(line):
-    """Runs a command, and returns what it prints."""
-    result = CliRunner().invoke(cli, shlex.split(line, comments=True)[1:])
-    assert result.exit_code == 0, f"{line}: {result.output} {result.exception}"
-    return result.output
-
-
 def test_the_python_of_the_readme_runs(folder, capsys):
     names = {}
-    for language, text in blocks(README):
+    for language, text, _ in blocks(README):
         if language == "python":
             exec(compile(text, "README.md", "exec"), names)  # noqa: S102
     assert list(names["model"].history.epoch) == [0]

@@ -1,0 +1,125 @@
+"""What the pages of the documentation show runs, and prints what they say.
+
+Pages that continue the tutorial run in a copy of its folder, others in one with the repository's
+feature specs and pipelines.
+"""
+
+import contextlib
+import pathlib
+import shutil
+
+import pytest
+from documents import Block, blocks, commands, compare, parse, run_block, run_page
+
+from lmn_tf.specs.errors import UserError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+PATTERNS = ("docs/*.md", "feature_specs/*.md", "lmn_tf/*/README.md", "pipelines/*/README.md")
+PAGES = [path for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))]
+RUNNING = [page for page in PAGES if any(block.language for block in blocks(page))]
+
+
+def each(pages):
+    return pytest.mark.parametrize("page", pages, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@pytest.fixture(scope="session")
+def tutorial(tmp_path_factory):
+    """A function that returns the folder of the tutorial, with or without its trained run."""
+    folders = {}
+
+    def folder(slow):
+        if slow not in folders:
+            folders[slow] = tmp_path_factory.mktemp("tutorial")
+            with contextlib.chdir(folders[slow]):
+                run_page(TUTORIAL, slow)
+        return folders[slow]
+
+    return folder
+
+
+@pytest.fixture
+def run_in_folder(tutorial, tmp_path, monkeypatch):
+    """A function that runs a page where its reader would be."""
+
+    def run(page, slow):
+        folder = tmp_path / "folder"
+        if "of the [tutorial](tutorial.md)" in page.read_text(encoding="utf-8"):
+            shutil.copytree(tutorial(slow), folder)
+        else:
+            folder.mkdir()
+            for name in ("feature_specs", "pipelines"):
+                (folder / name).symlink_to(ROOT / name)
+        monkeypatch.chdir(folder)
+        run_page(page, slow)
+
+    return run
+
+
+@each(PAGES)
+def test_every_command_exists_with_its_options(page):
+    for line in commands(page, "lmn-tf"):
+        parse(line)
+
+
+@each(RUNNING)
+def test_the_quick_part_of_a_page_runs(page, run_in_folder):
+    run_in_folder(page, slow=False)
+
+
+@pytest.mark.slow
+@each([page for page in RUNNING if any(block.mark == "slow" for block in blocks(page))])
+def test_a_whole_page_runs(page, run_in_folder):
+    run_in_folder(page, slow=True)
+
+
+def test_the_tutorial_has_at_most_eight_commands():
+    shown = [
+        line
+        for program in ("pip", "lmn-tf", "tensorboard", "curl")
+        for line in commands(TUTORIAL, program)
+    ]
+    assert 5 <= len(shown) <= 8
+
+
+def test_blocks_are_found_with_their_marks(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nx = 1\n```\n\n<!-- slow -->\n```console\n$ lmn-tf models \\\n    lmn\nlmn "
+        "(LMN, ...)\n```\n<!-- not run: needs a GPU -->\n\n```yaml\na: 1\n```\n",
+        encoding="utf-8",
+    )
+    assert [(block.language, block.mark) for block in blocks(page)] == [
+        ("python", ""),
+        ("console", "slow"),
+        ("yaml", "not run: needs a GPU"),
+    ]
+    assert list(commands(page, "lmn-tf")) == ["lmn-tf models lmn"]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "message"),
+    [
+        ("python", "assert x == 2, x", "1"),
+        ("pycon", ">>> x\n2\n", "Expected:\n    2\nGot:\n    1"),
+        ("yaml", "train: {epoch: 1}\n", "Did you mean `epochs`"),
+        ("yaml", "model: {name: lmn, num_key: 3}\n", "Did you mean `num_keys`"),
+        ("yaml", "features: []\n", "features"),
+        ("yaml", "# p.yaml\npipeline_version: 2\n", "pipeline_version"),
+        ("console", "$ lmn-tf models lmn\nnothing\n", "does not print 'nothing'"),
+        ("console", "$ lmn-tf check nothing.yaml\n", "nothing.yaml"),
+    ],
+)
+def test_what_is_not_so_is_found(language, text, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((AssertionError, UserError), match=message):
+        run_block(Block(language, text, ""), {"x": 1}, "page")
+
+
+def test_lines_may_be_left_out_and_numbers_differ():
+    found = "start\nepoch 1 | loss 0.5\n\nsaved 1,024 rows in 3 files\nend\n"
+    compare("c", ["epoch 2 | loss 0.49", "...", "saved 20 rows in ..."], found)
+    for wrong in (["end", "start"], ["epoch one | loss 0.5"], ["saved 20 rows"]):
+        with pytest.raises(AssertionError, match="does not print"):
+            compare("c", wrong, found)
