@@ -3,7 +3,7 @@
 The blocks of a page run in order, in one folder:
 
 - `python` runs in one namespace; `pycon` runs in it as well, and prints what the page says;
-- a block that begins with `# NAME.yaml` or `# NAME.py` is that file (a block may hold several);
+- a block with a `title="NAME"` is that file;
 - other `yaml` are keys of a pipeline or a feature spec, which accept them;
 - `console` has commands after `$ `, and below them lines that they print, in this order. Numbers
   may differ, `...` stands for anything, and lines may be left out. Commands of other programs
@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import doctest
 import io
+import pathlib
 import re
 import runpy
 import shlex
@@ -33,22 +34,26 @@ from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import overrides, strict_yaml
 
 _BLOCK = re.compile(r"^(?:<!-- (slow|not run: [^>]+) -->\n+)?```([^\n]*)\n(.*?)^```$", re.S | re.M)
-_FILE = re.compile(r"^(?=# [\w/.-]+\.(?:yaml|py)\b)", re.M)
+_TITLE = re.compile(r' title="([^"]+)"')
 _RUN = ("lmn-tf", "python", "cat")
 
 
 class Block(NamedTuple):
-    """A fenced block of a page: its language, its text, and how it is marked."""
+    """A fenced block of a page: its language, its text, how it is marked, and its file."""
 
     language: str
     text: str
-    mark: str
+    mark: str = ""
+    file: str = ""
 
 
 def blocks(path):
     """Returns the fenced blocks of a page."""
-    text = path.read_text(encoding="utf-8")
-    return [Block(language, body, mark) for mark, language, body in _BLOCK.findall(text)]
+    found = []
+    for mark, info, text in _BLOCK.findall(path.read_text(encoding="utf-8")):
+        title = _TITLE.search(info)
+        found.append(Block(info.split(" ")[0], text, mark, title[1] if title else ""))
+    return found
 
 
 def commands(path, program):
@@ -100,13 +105,12 @@ def run_page(path, slow=False):
 
 def run_block(block, names, page):
     """Runs a block, or writes the files that it is."""
-    if block.language in ("python", "yaml") and _FILE.match(block.text):
-        for text in _FILE.split(block.text)[1:]:
-            file = re.match(r"# ([\w/.-]+\.(?:yaml|py))", text)[1]
-            with open(file, "w", encoding="utf-8") as target:
-                target.write(text)
-            if file.endswith(".yaml"):
-                spec_file.load(file)
+    if block.file:
+        path = pathlib.Path(block.file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text, encoding="utf-8")
+        if block.language == "yaml":
+            spec_file.load(path)
     elif block.language == "python":
         exec(compile(block.text, page, "exec"), names)  # noqa: S102
     elif block.language == "pycon":

@@ -86,15 +86,15 @@ def test_the_tutorial_has_at_most_eight_commands():
 def test_blocks_are_found_with_their_marks(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
-        "```python\nx = 1\n```\n\n<!-- slow -->\n```console\n$ lmn-tf models \\\n    lmn\nlmn "
+        '```python title="x.py"\nx = 1\n```\n\n'
+        "<!-- slow -->\n```console\n$ lmn-tf models \\\n    lmn\nlmn "
         "(LMN, ...)\n```\n<!-- not run: needs a GPU -->\n\n```yaml\na: 1\n```\n",
         encoding="utf-8",
     )
-    assert [(block.language, block.mark) for block in blocks(page)] == [
-        ("python", ""),
-        ("console", "slow"),
-        ("yaml", "not run: needs a GPU"),
-    ]
+    first, second, third = blocks(page)
+    assert first == Block("python", "x = 1\n", file="x.py")
+    assert (second.language, second.mark) == ("console", "slow")
+    assert third == Block("yaml", "a: 1\n", "not run: needs a GPU")
     assert list(commands(page, "lmn-tf")) == ["lmn-tf models lmn"]
 
 
@@ -106,7 +106,6 @@ def test_blocks_are_found_with_their_marks(tmp_path):
         ("yaml", "train: {epoch: 1}\n", "Did you mean `epochs`"),
         ("yaml", "model: {name: lmn, num_key: 3}\n", "Did you mean `num_keys`"),
         ("yaml", "features: []\n", "features"),
-        ("yaml", "# p.yaml\npipeline_version: 2\n", "pipeline_version"),
         ("console", "$ lmn-tf models lmn\nnothing\n", "does not print 'nothing'"),
         ("console", "$ lmn-tf check nothing.yaml\n", "nothing.yaml"),
     ],
@@ -114,7 +113,15 @@ def test_blocks_are_found_with_their_marks(tmp_path):
 def test_what_is_not_so_is_found(language, text, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises((AssertionError, UserError), match=message):
-        run_block(Block(language, text, ""), {"x": 1}, "page")
+        run_block(Block(language, text), {"x": 1}, "page")
+
+
+def test_files_of_a_page_are_written_and_loaded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_block(Block("python", "x = 1\n", file="a/x.py"), {}, "page")
+    assert (tmp_path / "a" / "x.py").read_text(encoding="utf-8") == "x = 1\n"
+    with pytest.raises(UserError, match="pipeline_version"):
+        run_block(Block("yaml", "pipeline_version: 2\n", file="p.yaml"), {}, "page")
 
 
 def test_lines_may_be_left_out_and_numbers_differ():

@@ -142,7 +142,7 @@ def folder(root, tmp_path, monkeypatch):
     events = [(user, (user + 7 * time) % 30, time) for time in range(12) for user in range(20)]
     lines = ["user_id,item_id,time", *(f"u{user},i{item},{time}" for user, item, time in events)]
     (tmp_path / "my_log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for language, text, _ in blocks(README):
+    for language, text, *_ in blocks(README):
         if language == "yaml":
             for part in re.split(r"^(?=# \w+\.yaml)", text, flags=re.M)[1:]:
                 (tmp_path / part.split(":")[0][2:]).write_text(part, encoding="utf-8")
@@ -152,7 +152,7 @@ def folder(root, tmp_path, monkeypatch):
 
 def test_the_python_of_the_readme_runs(folder, capsys):
     names = {}
-    for language, text, _ in blocks(README):
+    for language, text, *_ in blocks(README):
         if language == "python":
             exec(compile(text, "README.md", "exec"), names)  # noqa: S102
     assert list(names["model"].history.epoch) == [0]
