@@ -4,7 +4,8 @@ import contextlib
 import logging
 import os
 import pathlib
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -18,6 +19,9 @@ from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.sparse_memory import SparseMemory
 from lmn_tf.ops.compile import plain_kernels
 from lmn_tf.serving.parity import ExportError, check_parity, one_user_batches
+from lmn_tf.serving.raw.raw_encoder import RawEncoder
+from lmn_tf.serving.raw.raw_functions import RAW, raw_functions
+from lmn_tf.serving.raw.raw_rows import raw_batches
 from lmn_tf.serving.request_functions import (
     CANDIDATES,
     input_name,
@@ -32,6 +36,7 @@ MODEL_FOLDER = "saved_model"
 REPORT_FILE = "parity.json"
 PADDED = "serving_default"
 WINDOWS = "serving_windows"
+_BATCH = 512  # rows that are compared at once
 
 
 def export(
@@ -54,6 +59,11 @@ def export(
     logit, `LABEL` and `LABEL_logit`. Histories are padded, with a mask. A model that reads
     histories also has `serving_windows`, which takes them as `make_dataset` yields them: events,
     which rows may share, and the windows of the rows into them. Its outputs are the same.
+
+    `serving_raw` takes the columns of the data as they are and encodes them within the graph, with
+    the ids and numbers of the input pipeline, so that a server needs nothing of this package; for
+    its inputs, see `lmn_tf.serving.raw.inputs`. `score_candidates` does so for one user and many
+    candidates.
 
     Three more signatures of such a model score many candidates of one user, and let a server keep
     what does not depend on the candidates. `encode_events` takes user features, `(1, ...)`, and
@@ -95,12 +105,12 @@ def export(
     model.check_ids(spec)
     with atomic_files.atomic_folder(output) as partial:
         write_spec(spec, partial)
-        save(model, partial / MODEL_FOLDER)
+        save(model, partial / MODEL_FOLDER, spec)
         loaded = load(partial / MODEL_FOLDER)
         dataset = make_dataset(
             spec,
             files,
-            batch_size=512,
+            batch_size=_BATCH,
             limit=rows,
             labels=False,
             histories=model.reads_histories,
@@ -116,6 +126,9 @@ def export(
             for name in (PADDED, WINDOWS, CANDIDATES)
             if name in loaded.signatures
         }
+        inputs = raw_batches(spec, files, _BATCH, rows, model.reads_histories)
+        served = served_probabilities(model, loaded, RAW, inputs)
+        figures[RAW] = check_parity(model, served, dataset, tolerance, padded=False)
         report = {
             **check_size(model, partial / MODEL_FOLDER),
             **figures.pop(PADDED),
@@ -126,7 +139,7 @@ def export(
     return report
 
 
-def save(model: keras.Model, folder: str | os.PathLike) -> None:
+def save(model: keras.Model, folder: str | os.PathLike, spec: FeatureSpec | None = None) -> None:
     """Writes the SavedModel.
 
     Keras' own `model.export` tracks each variable under two names, so a table of 2 GB would take
@@ -135,15 +148,23 @@ def save(model: keras.Model, folder: str | os.PathLike) -> None:
     Args:
         model: A built model of this package.
         folder: Where to write.
+        spec: Its `FeatureSpec`, with its assets learned, by which raw columns are encoded.
+            Defaults to `None`: no signature takes them.
     """
     module = tf.Module()
     module.model_variables = [variable.value for variable in model.variables]
-    with plain_kernels(), _folded_keys(model):
+    with plain_kernels(), _folded_keys(model), tempfile.TemporaryDirectory() as vocabularies:
         traced = {name: _traced(model, inputs) for name, inputs in _signatures(model).items()}
-        traced |= request_functions(model, lambda features: _scores(model, features))
-    # No gradients: an export is for scoring.
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(folder), signatures=traced, options=options)
+        rows = traced.get(WINDOWS, traced[PADDED])
+        requests = request_functions(model, lambda features: _scores(model, features))
+        traced |= requests
+        if spec is not None:
+            encoder = RawEncoder(spec, vocabularies, model.reads_histories)
+            module.tables = encoder.tables
+            traced |= raw_functions(encoder, model.encoder.request_signature(), rows, requests)
+        # No gradients: an export is for scoring.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, str(folder), signatures=traced, options=options)
 
 
 def _signatures(model):
@@ -211,7 +232,10 @@ def load(folder: str | os.PathLike) -> Any:
 
 
 def served_probabilities(
-    model: keras.Model, loaded: Any, signature: str
+    model: keras.Model,
+    loaded: Any,
+    signature: str,
+    inputs: Iterator[dict[str, np.ndarray]] | None = None,
 ) -> Callable[[dict[str, tf.Tensor]], np.ndarray]:
     """Returns a function from features to the probabilities that a SavedModel gives.
 
@@ -220,13 +244,17 @@ def served_probabilities(
         loaded: What `load` returned for it.
         signature: String. Name of a signature that scores. `score_encoded` takes the features of
             many rows of one user, as windows, and what the other two return for that user.
+        inputs: Batches of inputs that the signature takes in place of the features. Defaults to
+            `None`.
     """
     labels = [label.name for label in model.spec.labels]
 
     def served(features: dict[str, tf.Tensor]) -> np.ndarray:
         # This holds `loaded`, and it the variables.
         serve = loaded.signatures[signature]
-        if signature == CANDIDATES:
+        if inputs is not None:
+            outputs = serve(**{name: tf.constant(values) for name, values in next(inputs).items()})
+        elif signature == CANDIDATES:
             outputs = _scored_as_one_user(model, loaded.signatures, features)
         else:
             outputs = serve(**{input_name(key): value for key, value in features.items()})

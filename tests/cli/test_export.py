@@ -23,7 +23,7 @@ def written(tmp_path_factory):
 def saved_before(written, monkeypatch):
     """Takes the SavedModel of that export in place of saving the same model again."""
 
-    def save(model, folder):
+    def save(model, folder, spec):
         shutil.copytree(written[0] / "saved_model", folder)
 
     monkeypatch.setattr(saved_model, "save", save)

@@ -31,7 +31,7 @@ def saved_before(monkeypatch):
     """Takes the SavedModel of the run's export in place of saving the same model again."""
     exported()
 
-    def save(model, folder):
+    def save(model, folder, spec):
         shutil.copytree(exported() / "saved_model", folder)
 
     monkeypatch.setattr(module, "save", save)
@@ -53,6 +53,8 @@ def test_what_an_export_holds(run):
     assert windows["rows"] == report["rows"] and windows["largest_difference"] <= 1e-5
     encoded = report["score_encoded"]
     assert encoded["rows"] == report["rows"] and encoded["largest_difference"] <= 1e-5
+    raw = report["serving_raw"]
+    assert raw["rows"] == report["rows"] and raw["largest_difference"] <= 1e-6
     model, spec = run
     assert report["variables"] == len(model.variables)
     assert load_spec(exported()) == spec and load_spec(exported()).assets == spec.assets
@@ -76,9 +78,10 @@ def test_a_model_without_histories_has_the_default_signature_alone(run, tmp_path
     model = registry.build("dnn", spec, {"hidden_units": (4,)})
     model.build()
     export(model, spec, tmp_path, FILES, rows=20)
-    assert list(tf.saved_model.load(str(tmp_path / "saved_model")).signatures) == [
-        "serving_default"
-    ]
+    assert set(tf.saved_model.load(str(tmp_path / "saved_model")).signatures) == {
+        "serving_default",
+        "serving_raw",
+    }
     assert "serving_windows" not in json.loads((tmp_path / "parity.json").read_text())
 
 
@@ -120,12 +123,15 @@ def test_rows_of_a_user_may_share_events(run):
 
 
 @pytest.mark.usefixtures("saved_before")
-@pytest.mark.parametrize("signature", ["serving_default", "serving_windows", "score_encoded"])
+@pytest.mark.quick_cases(2)
+@pytest.mark.parametrize(
+    "signature", ["serving_raw", "score_encoded", "serving_windows", "serving_default"]
+)
 def test_each_signature_is_compared(run, tmp_path, monkeypatch, signature):
     served_probabilities = module.served_probabilities
 
-    def wrong(model, folder, name):
-        served = served_probabilities(model, folder, name)
+    def wrong(model, folder, name, inputs=None):
+        served = served_probabilities(model, folder, name, inputs)
         return lambda features: served(features) + (0.1 if name == signature else 0.0)
 
     monkeypatch.setattr(module, "served_probabilities", wrong)
@@ -151,8 +157,8 @@ def test_an_export_that_differs_is_refused_and_removed(run, tmp_path, monkeypatc
     model, spec = run
     save = module.save
 
-    def save_and_train_on(model, folder):
-        save(model, folder)
+    def save_and_train_on(model, folder, spec):
+        save(model, folder, spec)
         bias = model.head.trainable_variables[-1]
         bias.assign(bias + 0.5)
 

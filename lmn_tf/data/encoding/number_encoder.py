@@ -26,6 +26,10 @@ class NumberEncoder:
         transform: Tuple of steps.
         statistics: Mapping of learned statistics, or `None` if no step needs them.
         default: Number for missing cells. Defaults to `None`.
+
+    Attributes:
+        steps: List of resolved steps `(name, offset, scale)`, without `bucketize`.
+        boundaries: float64 array of the boundaries of `bucketize`, or `None`.
     """
 
     def __init__(
@@ -37,7 +41,7 @@ class NumberEncoder:
     ) -> None:
         self.name = name
         self.default = default
-        self._steps, self._boundaries = _resolve(name, transform, dict(statistics or {}))
+        self.steps, self.boundaries = _resolve(name, transform, dict(statistics or {}))
 
     def encode(self, values: pa.Array, location: SourceLocation) -> np.ndarray:
         """Returns float32 numbers, or int32 ids after `bucketize`.
@@ -53,9 +57,9 @@ class NumberEncoder:
         numbers = as_numbers(values, location)
         given, missing = self.fill(numbers, location)
         numbers = given
-        for step, offset, scale in self._steps:
+        for step, offset, scale in self.steps:
             numbers = apply_step(numbers, step, offset, scale, location)
-        if self._boundaries is None:
+        if self.boundaries is None:
             return as_float32(numbers, location, "the number, after its transform,", given)
         finite = np.isfinite(numbers)
         if not finite.all():
@@ -63,7 +67,7 @@ class NumberEncoder:
             raise location.error(
                 at, "the number must be finite after its transform", float(given[at])
             )
-        ids = np.searchsorted(self._boundaries, numbers, side="right").astype(np.int32) + 2
+        ids = np.searchsorted(self.boundaries, numbers, side="right").astype(np.int32) + 2
         return ids if missing is None else np.where(missing, np.int32(1), ids)
 
     def fill(
@@ -79,7 +83,7 @@ class NumberEncoder:
             raise location.error(at, "the number must be finite", float(numbers[at]))
         if self.default is not None:
             return np.where(missing, float(self.default), numbers), None
-        if self._boundaries is None:
+        if self.boundaries is None:
             at = int(np.argmax(missing))
             rule = f"a number must be given, or `{self.name}` a `default`"
             raise location.error(at, rule, "no value (null or NaN)")

@@ -1,0 +1,1 @@
+"""Encoding of raw columns within the graph of an export."""
