@@ -15,6 +15,8 @@ import click
 def evaluate(run_dir: str, data: str | None, delimiter: str | None, batch_size: int | None) -> None:
     """Evaluate a trained model and print its metrics as JSON.
 
+    Columns with values that the run does not know are named on stderr.
+
     \b
     Example:
       lmn-tf evaluate runs/quickstart --data "data/test-*.parquet"
@@ -49,4 +51,6 @@ def evaluate(run_dir: str, data: str | None, delimiter: str | None, batch_size: 
         figures = evaluator.evaluate(dataset, progress)
     finally:
         progress.close()
+    for sentence in dataset.unknown_values.sentences():
+        click.echo(sentence, err=True)
     click.echo(json.dumps(atomic_files.finite(figures), indent=2))

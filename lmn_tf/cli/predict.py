@@ -28,7 +28,7 @@ def predict(
     """Write the probabilities of a trained model for each row of the data, in order.
 
     The file has the group column of the feature spec, if it has one, the columns of --columns, and
-    a column for each label.
+    a column for each label. Columns with values that the run does not know are named on stderr.
 
     \b
     Example:

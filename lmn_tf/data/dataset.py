@@ -171,7 +171,10 @@ def reader_dataset(
     start: tuple[int, int] | Callable[[], tuple[int, int]] = (0, 0),
     prefetch: int = 2,
 ) -> tf.data.Dataset:
-    """Returns the batches of a `BatchReader` as a dataset; see `make_dataset` for arguments."""
+    """Returns the batches of a `BatchReader` as a dataset; see `make_dataset` for arguments.
+
+    Its attribute `unknown_values` is that of the reader.
+    """
     iterations = _Iterations(reader, epochs, start)
     structure = signature(reader)
     specs = tf.nest.flatten(structure)
@@ -208,7 +211,9 @@ def reader_dataset(
     if not callable(start) and tuple(start) == (0, 0):
         count = epochs * reader.batches_per_epoch
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
-    return dataset.prefetch(prefetch).with_options(options)
+    dataset = dataset.prefetch(prefetch).with_options(options)
+    dataset.unknown_values = reader.unknown_values
+    return dataset
 
 
 def dataset_fingerprint(dataset: Any) -> dict[str, str]:

@@ -135,7 +135,9 @@ class Trainer:
         if not self.directory.is_started:
             self.directory.write_opening(self.pipeline, self.spec)
         evaluator = self._evaluator()
-        watcher = Watcher(total, self.stream)
+        unknown = {"train": reader.unknown_values}
+        unknown |= {} if valid is None else {"valid": valid.unknown_values}
+        watcher = Watcher(total, self.stream, unknown)
         tensorboard = TensorBoardWriter(
             self.directory.tensorboard / "train", scores=lambda: evaluator.scores
         )

@@ -3,7 +3,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from tiny_run import market, trained_run
+from tiny_run import market, trained_run, with_unknown_items
 
 from lmn_tf.cli.main import main
 
@@ -24,6 +24,14 @@ def test_other_files(capsys):
     assert main(["evaluate", str(trained_run()), "--data", data, "--batch-size", "50"]) == 0
     want = json.loads((trained_run() / "metrics.json").read_text())["valid"]
     assert json.loads(capsys.readouterr().out)["gauc"] == pytest.approx(want["gauc"], abs=1e-4)
+
+
+def test_unknown_values_are_told(tmp_path, capsys):
+    data = with_unknown_items(tmp_path / "rows.parquet")
+    assert main(["evaluate", str(trained_run()), "--data", data]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["examples"] == 200
+    assert err.splitlines()[-1] == "`item_id`: 3 of 200 values (1.5 %) are unknown or missing"
 
 
 def test_csv_with_a_delimiter(tmp_path, capsys):

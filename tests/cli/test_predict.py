@@ -1,6 +1,6 @@
 import pyarrow.parquet as pq
 import pytest
-from tiny_run import market, trained_run
+from tiny_run import market, trained_run, with_unknown_items
 
 from lmn_tf.cli.main import main
 
@@ -14,10 +14,13 @@ def test_writes_a_row_for_each_row(tmp_path, capsys):
     assert 0 < min(scores["click"].to_pylist()) <= max(scores["click"].to_pylist()) < 1
 
 
-def test_writes_chosen_columns(tmp_path):
-    data, output = f"{market()}/test-*.parquet", tmp_path / "scores.parquet"
+def test_writes_chosen_columns(tmp_path, capsys):
+    data = with_unknown_items(tmp_path / "rows.parquet")
+    output = tmp_path / "scores.parquet"
     arguments = ["--data", data, "--output", str(output), "--columns", "item_id, hour"]
     assert main(["predict", str(trained_run()), *arguments]) == 0
+    told = "`item_id`: 3 of 200 values (1.5 %) are unknown or missing"
+    assert told in capsys.readouterr().err.splitlines()
     assert pq.read_table(output).column_names == ["user_id", "item_id", "hour", "click"]
 
 

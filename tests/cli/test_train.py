@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_run import trained_run, write_pipeline
+from tiny_run import trained_run, with_unknown_items, write_pipeline
 
 from lmn_tf.cli.main import main
 
@@ -26,8 +26,11 @@ def test_trains_and_prints_the_metrics(pipeline, tmp_path, capsys):
 def test_the_test_set_can_be_left_unread(pipeline, tmp_path, capsys):
     absent = ["--set", f"data.test={tmp_path}/absent-*", "--set", "train.epochs=1"]
     small = ["--set", "model={name: dnn, hidden_units: [8]}"]
-    assert main(["train", pipeline, *absent, *small, "--no-test"]) == 0
-    out = capsys.readouterr().out
+    valid = ["--set", f"data.valid={with_unknown_items(tmp_path / 'valid.parquet')}"]
+    assert main(["train", pipeline, *absent, *small, *valid, "--no-test"]) == 0
+    out, err = capsys.readouterr()
+    told = "valid data: `item_id`: 3 of 200 values (1.5 %) are unknown or missing"
+    assert err.splitlines().count(told) == 1 and "train data" not in err
     assert "\nvalid " in out and "\ntest " not in out
 
 

@@ -55,6 +55,19 @@ def market() -> Path:
     return made_once("market", lambda folder: generate(folder, **options))
 
 
+def with_unknown_items(path, part="valid", count=3) -> str:
+    """Writes rows of the market to a file, the first of them with unknown items."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(sorted(market().glob(f"{part}-*.parquet"))[0]).slice(0, 200)
+    index = table.column_names.index("item_id")
+    items = [10**6] * count + table["item_id"].to_pylist()[count:]
+    column = pa.array(items, table["item_id"].type)
+    pq.write_table(table.set_column(index, "item_id", column), path)
+    return str(path)
+
+
 def document(run_dir, model=None, **train) -> dict:
     """A pipeline over the market, as plain data; of an LMN, or of `model`."""
     return {

@@ -122,7 +122,8 @@ def write_predictions(
 ) -> int:
     """Writes the probabilities that a model predicts for the rows of files, in order.
 
-    Rows are streamed: memory holds a few batches. The output appears once it is complete.
+    Rows are streamed: memory holds a few batches. The output appears once it is complete. Columns
+    with values that the spec does not know are then named on stderr.
 
     Args:
         model: A model of this package.
@@ -162,6 +163,8 @@ def write_predictions(
                     writer.write_table(table, row_group_size=_ROW_GROUP)
                     rows += len(scores)
                     progress.update(step)
+        for sentence in dataset.unknown_values.sentences():
+            progress.line(sentence)
     finally:
         progress.close()
     return rows

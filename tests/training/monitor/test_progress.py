@@ -73,3 +73,16 @@ def test_steps_and_epochs_are_shown():
     assert lines[0] == "epoch 1/3 | loss 0.2500"
     assert lines[1].startswith("train: step 2/2 | loss 0.5000")
     assert lines[2] == "epoch 2/3 | loss 0.1250 | valid auc 0.7500"
+
+
+def test_unknown_values_are_told_once():
+    stream = io.StringIO()
+    unknown = types.SimpleNamespace(sentences=lambda: ["`a`: 1 of 2", "`b`: 1 of 4"])
+    known = types.SimpleNamespace(sentences=list)
+    watcher = Watcher(2, stream, {"train": known, "valid": unknown})
+    loop = types.SimpleNamespace(state=TrainState(step=2), epochs=2)
+    for epoch in range(2):
+        watcher.on_epoch(loop, {"epoch": epoch, "loss": 0.25})
+    lines = stream.getvalue().splitlines()
+    assert lines[1:3] == ["valid data: `a`: 1 of 2", "valid data: `b`: 1 of 4"]
+    assert len(lines) == 4
