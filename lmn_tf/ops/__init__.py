@@ -5,6 +5,7 @@ files, and a file imported later would replace the function of that name.
 """
 
 from lmn_tf.ops.compile import is_compiling_with_xla, plain_kernels
+from lmn_tf.ops.in_batch_softmax import in_batch_softmax
 from lmn_tf.ops.losses import smooth_l1
 from lmn_tf.ops.rows.distinct_ids import distinct_ids, merge_duplicates
 from lmn_tf.ops.rows.weighted_gather import weighted_gather
@@ -27,6 +28,7 @@ __all__ = [
     "ValidPositions",
     "Windows",
     "distinct_ids",
+    "in_batch_softmax",
     "is_compiling_with_xla",
     "key_balance",
     "masked_mean",
