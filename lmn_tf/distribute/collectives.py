@@ -72,6 +72,27 @@ def _exchange(parts):
     ]
 
 
+def gather_over_replicas(tensor: tf.Tensor) -> tuple[tf.Tensor, int | tf.Tensor]:
+    """Concatenates the rows of all replicas, in the order of the replicas.
+
+    All replicas must call it, as `all_to_all`. A replica's gradient is the sum of what all replicas
+    send back for its rows.
+
+    Args:
+        tensor: Tensor of shape `(rows, ...)`; replicas may have different numbers of rows.
+
+    Returns:
+        Pair of the rows of all replicas, and the place of the first row of this one; `tensor`
+        itself and 0 with one replica.
+    """
+    replicas = replica_count()
+    if replicas == 1:
+        return tensor, 0
+    parts = all_to_all([tensor] * replicas)
+    before = [tf.shape(part)[0] for part in parts[: replica_id()]]
+    return tf.concat(parts, axis=0), tf.add_n([tf.constant(0), *before])
+
+
 def sum_over_replicas(tensor: tf.Tensor) -> tf.Tensor:
     """Sums a tensor over replicas; the gradient is summed over replicas, too.
 

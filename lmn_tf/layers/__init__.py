@@ -27,6 +27,7 @@ _EXPORTS = {
     "PositionEmbedding": "core.position_embedding",
     "ProductKeyMemory": "memory.product_key_memory",
     "RankMixerBlock": "tokens.rank_mixer_block",
+    "SamplingProbability": "retrieval.sampling_probability",
     "SelfAttentionBlock": "attention.self_attention_block",
     "SelfAttentionSelector": "retrieval.self_attention_selector",
     "SelfAttentiveEncoder": "attention.self_attentive_encoder",

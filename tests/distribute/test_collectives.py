@@ -6,6 +6,7 @@ from replicas import replicas
 from lmn_tf.distribute.collectives import (
     all_to_all,
     counted_bytes,
+    gather_over_replicas,
     mean_over_replicas,
     replica_count,
     replica_id,
@@ -66,6 +67,26 @@ def test_integers_move_too():
 
     received = replicas(2).run(on_replica)
     assert [part.values[1].numpy().tolist() for part in received] == [[1], [11]]
+
+
+def test_rows_of_all_replicas():
+    def on_replica():
+        rows = tf.constant(parts_of(replica_id(), 3)[0])
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            gathered, start = gather_over_replicas(rows)
+            loss = tf.reduce_sum(gathered) * float(replica_id() + 1)
+        return gathered, start, tape.gradient(loss, rows)
+
+    gathered, start, gradient = replicas(3).run(on_replica)
+    sent = [parts_of(source, 3)[0] for source in range(3)]
+    for replica in range(3):
+        np.testing.assert_array_equal(gathered.values[replica], np.concatenate(sent))
+        assert int(start.values[replica]) == sum(map(len, sent[:replica]))
+        # What came of a row on each of the replicas.
+        np.testing.assert_array_equal(gradient.values[replica], np.full_like(sent[replica], 6.0))
+    alone, start = gather_over_replicas(sent[0])
+    assert alone is sent[0] and start == 0
 
 
 def test_what_moves_is_counted():
