@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -44,6 +44,8 @@ class FeatureEncoder(keras.layers.Layer):
     Args:
         spec: `FeatureSpec` whose vocabularies are known, or the dictionary it is made from.
         histories: Boolean. Whether sequences are encoded. Defaults to `True`.
+        roles: Tuple of the roles whose features are encoded; others have the width 0. Defaults to
+            `None`: all roles.
         sizes: Mapping from table name to number of rows, which overrides what `spec` knows.
             Defaults to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
@@ -80,20 +82,23 @@ class FeatureEncoder(keras.layers.Layer):
         self,
         spec: FeatureSpec | dict[str, Any],
         histories: bool = True,
+        roles: Sequence[str] | None = None,
         sizes: Mapping[str, int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec.from_dict(spec)
         self.histories = histories
+        self.roles = tuple(role for role in ROLES if roles is None or role in roles)
         self._columns = {
             feature.name: EncodedColumn.from_column(self.spec, feature, feature.name)
             for feature in self.spec.features
+            if feature.role in self.roles
         }
-        self._roles = {
-            role: [self._columns[feature.name] for feature in self.spec.features_of(role)]
-            for role in ROLES
-        }
+        self._roles = {role: [] for role in ROLES}
+        for feature in self.spec.features:
+            if feature.role in self.roles:
+                self._roles[feature.role].append(self._columns[feature.name])
         sequences = self.spec.sequences if histories else ()
         self._events = {sequence.name: self._split(sequence) for sequence in sequences}
         self._tables = _tables(self.spec, self._read_tables())
@@ -144,6 +149,26 @@ class FeatureEncoder(keras.layers.Layer):
             name: self._history(name, features, vectors, groups["item"]) for name in self._events
         }
         return groups
+
+    def encode_role(self, role: str, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Returns the group of a role, `(batch, widths[role])`, from the columns of that role.
+
+        Args:
+            role: String. One of `"user"`, `"item"`, `"context"` and `"cross"`.
+            features: Dictionary of the role's columns.
+        """
+        if not self.built:
+            self.build()
+        vectors = [self._encode(features, column) for column in self._roles[role]]
+        return self._concat(vectors, 0)
+
+    def columns_of(self, role: str) -> tuple[EncodedColumn, ...]:
+        """Returns the columns of a role, in the order of its group."""
+        return tuple(self._roles[role])
+
+    def role_signature(self, role: str) -> dict[str, tf.TensorSpec]:
+        """Returns the columns of a role as a dictionary of `tf.TensorSpec`."""
+        return column_specs(self._roles[role], (None,))
 
     def signature(self, padded: bool = True) -> dict[str, tf.TensorSpec]:
         """Returns the columns that the encoder reads.
@@ -376,6 +401,7 @@ class FeatureEncoder(keras.layers.Layer):
             **super().get_config(),
             "spec": self.spec.to_dict(),
             "histories": self.histories,
+            "roles": self.roles,
             "sizes": dict(self.sizes),
         }
 

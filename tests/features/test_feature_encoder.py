@@ -259,3 +259,13 @@ def test_fields_like_an_items_elapsed_time_are_those_of_the_pair():
     np.testing.assert_allclose(got["history"], want_history, rtol=1e-5, atol=1e-6)
     for feature in ("item", "age_of_item"):
         np.testing.assert_array_equal(got["ids"][feature][0], want["ids"][feature][0])
+
+
+def test_only_the_features_of_some_roles():
+    whole, some = FeatureEncoder(SPEC), FeatureEncoder(SPEC, roles=("item", "user"))
+    assert some.widths["cross"] == some.widths["context"] == 0 < whole.widths["cross"]
+    assert some.widths["item"] == whole.widths["item"]
+    left_out = {"since", "hour", "age_x_tags"}
+    assert some.tables.keys() == whole.tables.keys() - {"since", "age_x_tags"}
+    assert left_out == whole.signature().keys() - some.signature().keys()
+    assert FeatureEncoder.from_config(some.get_config()).roles == ("user", "item")

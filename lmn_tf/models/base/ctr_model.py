@@ -81,6 +81,8 @@ class CTRModel(WithOptions, keras.Model):
     Attributes:
         reads_histories: Boolean. Whether the model reads sequences and overrides
             `read_histories`. If not, training, evaluation and serving do not read sequences.
+        head_roles: Tuple of the roles whose groups are inputs of the head. Of the others, only
+            item features are read.
         steps_in_flight: Integer or `None`. Number of steps that may be scheduled at a time on
             parameter servers; `None` for twice the number of workers. Set it before the first
             step.
@@ -98,6 +100,7 @@ class CTRModel(WithOptions, keras.Model):
     Options = CTRModelOptions
 
     reads_histories = False
+    head_roles = ROLES
     steps_in_flight = None
     hang_seconds = 60.0
 
@@ -114,6 +117,7 @@ class CTRModel(WithOptions, keras.Model):
         self.encoder = FeatureEncoder(
             self.spec,
             histories=self.reads_histories,
+            roles=("item", *self.head_roles),
             sizes=sizes,
             dtype=self.dtype_policy,
             name="feature_encoder",
@@ -195,7 +199,7 @@ class CTRModel(WithOptions, keras.Model):
             Float32 tensor of shape `(batch, labels)`.
         """
         groups = {**groups, "user": on_rows(groups["user"], groups["item"])}
-        parts = [groups[role] for role in ROLES if self.encoder.widths[role]]
+        parts = [groups[role] for role in self.head_roles if self.encoder.widths[role]]
         parts += [on_rows(part, groups["item"]) for part in histories]
         merge = self.feature_interaction or functools.partial(tf.concat, axis=-1)
         vector = self.interact(merge(parts), groups, training=training)
@@ -443,9 +447,8 @@ class CTRModel(WithOptions, keras.Model):
         stores each variable once (Keras: twice).
         """
         self.build()
-        if input_signature is None:
-            input_signature = [self.encoder.signature()]
-        super().export(filepath, format=format, input_signature=input_signature, **kwargs)
+        signature = [self.encoder.signature()] if input_signature is None else input_signature
+        super().export(filepath, format=format, input_signature=signature, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
