@@ -13,6 +13,8 @@ _EXPORTS = {
     "LMN": "memory.lmn",
     "LMNMIMN": "memory.lmn_mimn",
     "LMNSIM": "memory.lmn_sim",
+    "LMNTwoTower": "memory.lmn_two_tower",
+    "ItemCorpus": "base.item_corpus",
     "MIMN": "hosts.mimn",
     "MSN": "memory.msn",
     "Pooling": "hosts.pooling",
@@ -20,6 +22,7 @@ _EXPORTS = {
     "SASRec": "hosts.sasrec",
     "SIM": "hosts.sim",
     "SparseMoE": "hosts.sparse_moe",
+    "TwoTower": "hosts.two_tower",
     "UBR4CTR": "hosts.ubr4ctr",
     "UserAwarePooling": "memory.user_aware_pooling",
 }
@@ -41,7 +44,10 @@ __all__ = [
     "Pooling",
     "SASRec",
     "RankMixer",
+    "ItemCorpus",
+    "LMNTwoTower",
     "SparseMoE",
+    "TwoTower",
     "UserAwarePooling",
     "registry",
 ]

@@ -35,6 +35,8 @@ MODELS = {
     "sparse_moe": "lmn_tf.models.hosts.sparse_moe:SparseMoE",
     "msn": "lmn_tf.models.memory.msn:MSN",
     "imn": "lmn_tf.models.memory.imn:IMN",
+    "two_tower": "lmn_tf.models.hosts.two_tower:TwoTower",
+    "lmn_two_tower": "lmn_tf.models.memory.lmn_two_tower:LMNTwoTower",
 }
 PARTS = Parts("a model", "lmn_tf.models", MODELS, base="lmn_tf.models:CTRModel")
 

@@ -70,6 +70,8 @@ SMALL_OPTIONS = {
     "rankmixer": SMALL_TOKENS,
     "sparse_moe": {**SMALL_TOKENS, "routed_experts": 4, "active_experts": 2},
     "msn": {**SMALL_TOKENS, "num_keys": 6, "top_k": 4, "key_dim": 5},
+    "two_tower": {**SMALL, "tower_dim": 4},
+    "lmn_two_tower": {**SMALL, "num_keys": 6, "top_k": 4, "tower_dim": 4},
     "imn": {**SMALL, "num_walks": 2, "num_enhancements": 1, "attention_units": 6},
 }
 

@@ -189,7 +189,8 @@ def test_a_seed_decides_everything(name):
 @pytest.mark.quick_cases(1)
 def test_overfits_a_few_rows(name):
     features, labels = random_features(SLIM, rows=64), random_labels(rows=64)
-    model = make(name, spec=SLIM, hidden_units=[32, 16])
+    options = {"ranking": True} if "ranking" in registry.options(name) else {}
+    model = make(name, spec=SLIM, hidden_units=[32, 16], **options)
     model.compile(keras.optimizers.Adam(0.01), metrics=["auc"])
     data = tf.data.Dataset.from_tensors((features, labels)).repeat(60)
     model.fit(data, verbose=0)

@@ -11,6 +11,24 @@ from lmn_tf.ops.sequence.masked import row_mean
 _NOTED = "_lmn_tf_noted"
 
 
+def note(logits: tf.Tensor, value: Any) -> None:
+    """Passes a value along with logits; see `noted_in`."""
+    setattr(logits, _NOTED, value)
+
+
+def noted_in(logits: tf.Tensor) -> Any:
+    """Returns what `note` passed along with logits, or `None`.
+
+    Example:
+
+    >>> logits = tf.ones([2, 1])
+    >>> note(logits, 3)
+    >>> noted_in(logits)
+    3
+    """
+    return getattr(logits, _NOTED, None)
+
+
 class LabelledLoss:
     """Mixin of models with an additional loss that uses the labels, in training only.
 
@@ -49,7 +67,7 @@ class LabelledLoss:
     def to_logits(self, vector: tf.Tensor, groups: dict[str, Any], **arguments: Any) -> tf.Tensor:
         logits = super().to_logits(vector, groups, **arguments)
         if "noted" in groups:
-            setattr(logits, _NOTED, groups["noted"])
+            note(logits, groups["noted"])
         return logits
 
     def compute_loss(
@@ -62,7 +80,7 @@ class LabelledLoss:
     ) -> tf.Tensor:
         """As `keras.Model.compute_loss`, plus the mean of `labelled_loss` in training."""
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        noted = getattr(y_pred, _NOTED, None)
+        noted = noted_in(y_pred)
         if noted is None or not training:
             return loss
         labels = tf.reshape(tf.cast(y, tf.float32), tf.shape(y_pred))

@@ -8,6 +8,7 @@ from lmn_tf.models.options.histories import (
     MIMNOptions,
     SASRecOptions,
     SIMOptions,
+    TwoTowerOptions,
     UBR4CTROptions,
 )
 from lmn_tf.models.options.memory import (
@@ -16,6 +17,7 @@ from lmn_tf.models.options.memory import (
     LMNMIMNOptions,
     LMNOptions,
     LMNSIMOptions,
+    LMNTwoTowerOptions,
     MemoryPluginOptions,
     ProductKeyMemoryOptions,
     UserAwarePoolingOptions,
@@ -38,6 +40,7 @@ __all__ = [
     "LMNMIMNOptions",
     "LMNOptions",
     "LMNSIMOptions",
+    "LMNTwoTowerOptions",
     "EventQueryOptions",
     "LargeMemoryOptions",
     "MIMNOptions",
@@ -52,6 +55,7 @@ __all__ = [
     "SIMOptions",
     "SparseMemoryOptions",
     "SparseMoEOptions",
+    "TwoTowerOptions",
     "UBR4CTROptions",
     "UserAwarePoolingOptions",
     "UserAwareQueryOptions",

@@ -4,9 +4,17 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from lmn_tf.models.options.base import CTRModelOptions
+from lmn_tf.models.options.base import CTRModelOptions, PoolingOptions
 from lmn_tf.models.options.record import Activation, Share, SomeWidths, Widths, option
-from lmn_tf.specs.yaml.section import AnyText, Flag, Natural, NonNegative, Positive, Problem
+from lmn_tf.specs.yaml.section import (
+    AnyText,
+    Flag,
+    Natural,
+    NonNegative,
+    Positive,
+    PositiveNumber,
+    Problem,
+)
 
 _EvenWidth = Annotated[int, pydantic.Field(strict=True, ge=2, le=2**63 - 1, multiple_of=2)]
 
@@ -241,3 +249,49 @@ class IMNOptions(CTRModelOptions):
                 "`normalize` must be 'none' with softmax weights, which have a sum of 1. "
                 f"Received: normalize={self.normalize!r}",
             )
+
+
+class TwoTowerOptions(PoolingOptions):
+    """Options of `TwoTower`."""
+
+    tower_dim: Positive = option(32, "Width of the vectors of queries and candidates.")
+    normalize: Flag = option(True, "Whether the vectors have length 1.")
+    softmax_temperature: PositiveNumber = option(
+        0.05, "Divisor of the scores in the softmax over the candidates of the batch."
+    )
+    candidate_id: AnyText | None = option(
+        None,
+        "Item feature that tells candidates apart; `None` for the one with the most ids (our "
+        "choice).",
+    )
+    positive_label: AnyText | None = option(
+        None, "Label that marks true candidates; `None` for the first one."
+    )
+    sampling_correction: Flag = option(
+        True, "Whether scores are corrected by how often a candidate is in a batch (logQ)."
+    )
+    sampling_rate: Annotated[Share, pydantic.Field(gt=0)] = option(
+        0.01, "Share of the newest batch in the estimate of how often a candidate is in a batch."
+    )
+    remove_accidental_hits: Flag = option(
+        True, "Whether candidates of the id of the true one are no negatives."
+    )
+    num_hard_negatives: Natural = option(
+        0, "Number of negatives with the highest scores that count, or 0 for all."
+    )
+    ranking: Flag = option(
+        False,
+        "Whether the cross-entropy of the labels trains the towers as well, for retrieval and "
+        "ranking in one model; otherwise it fits scale and bias of the scores alone.",
+    )
+
+    def check(self) -> None:
+        super().check()
+        for name in ("num_experts", "tower_units"):
+            value = getattr(self, name)
+            if value:
+                raise Problem(
+                    (name,),
+                    f"`{name}` must be left alone for two towers, which score all labels by one "
+                    f"product. Received: {name}={value}",
+                )

@@ -5,7 +5,12 @@ from typing import Annotated, Literal
 import pydantic
 
 from lmn_tf.models.options.base import CTRModelOptions
-from lmn_tf.models.options.histories import DINOptions, MIMNOptions, SIMOptions
+from lmn_tf.models.options.histories import (
+    DINOptions,
+    MIMNOptions,
+    SIMOptions,
+    TwoTowerOptions,
+)
 from lmn_tf.models.options.record import AtLeastTwo, Options, SomeWidths, option
 from lmn_tf.specs.yaml.section import Flag, NonNegative, Positive, PositiveNumber, Problem
 
@@ -149,6 +154,20 @@ class LMNSIMOptions(MemoryPluginOptions, SIMOptions):
 
 class LMNMIMNOptions(MemoryPluginOptions, MIMNOptions):
     """Options of `LMNMIMN`."""
+
+
+class LMNTwoTowerOptions(MemoryPluginOptions, TwoTowerOptions):
+    """Options of `LMNTwoTower`."""
+
+    def check(self) -> None:
+        super().check()
+        if self.memory_pooling == "target_attention" or self.query_target:
+            key = "query_target" if self.query_target else "memory_pooling"
+            raise Problem(
+                (key,),
+                f"`{key}` must not read the candidate, which the query tower does not know. "
+                f"Received: {key}={getattr(self, key)!r}",
+            )
 
 
 class UserAwarePoolingOptions(UserAwareQueryOptions, EventQueryOptions, DINOptions):
