@@ -18,8 +18,11 @@ from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.iterative_memory import IterativeMemory
 from lmn_tf.metrics.figures import QUALITY, slot_figures
 from lmn_tf.metrics.named_metric import named_metric, own_metric
+from lmn_tf.models.base.labelled_loss import noted_in
+from lmn_tf.models.hosts.two_tower import TwoTower
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.evaluation.memory_reads import memory_layers, memory_names, recorded_reads
+from lmn_tf.training.evaluation.retrieval_accuracy import RetrievalAccuracy
 from lmn_tf.training.monitor.progress import Progress
 
 
@@ -35,7 +38,9 @@ class Evaluator:
     the number of slots that hold 90 % of the read weight, since AUC does not show that a memory has
     collapsed. With several memories, `layers` holds the figures of each. Models that walk over
     histories get `attention_entropy_1` and so on, the entropy of the weights of each walk, as in
-    their own `evaluate`; on parameter servers they do not.
+    their own `evaluate`. Two-tower models get `retrieval`: the share of true candidates among the
+    best 1, 5, 10, 50 and 100 of all items of the evaluated rows, `top_1` and so on, and the number
+    of these `items`. On parameter servers they do not.
 
     `model.evaluate` gives the same results for the metrics that a model was compiled with. A
     pipeline compiles none, since metrics take time at each training step. The evaluator works for
@@ -68,6 +73,7 @@ class Evaluator:
         self.own_metrics = tuple(own_metrics)
         self.memories = memory_layers(model)
         self.walks = [] if _has_workers(model) else _entropies(model)
+        self._retrieves = isinstance(model, TwoTower) and not _has_workers(model)
         self.scores = {}
         self._forward = self._probe = None
 
@@ -103,8 +109,10 @@ class Evaluator:
         usage = [metrics.MemoryUsage(memory.memory_size) for memory in self.memories]
         for _, entropy in self.walks:
             entropy.reset_state()
+        retrieval = RetrievalAccuracy(self.model) if self._retrieves else None
         examples = 0
-        for step, (features, labels, weights, logits, reads) in enumerate(self._run(dataset), 1):
+        for step, batch in enumerate(self._run(dataset), 1):
+            features, labels, weights, logits, reads, vectors = batch
             groups = features.get("group") if self.grouped else None
             for scorer, more in zip(scorers, own, strict=True):
                 for metric in (*scorer.values(), *more):
@@ -112,6 +120,8 @@ class Evaluator:
                     metric.update_state(labels, logits, weights, **extra)
             for metric, (slots, read_weights, mask) in zip(usage, reads, strict=True):
                 metric.update_state(slots, read_weights, mask)
+            if retrieval:
+                retrieval.update(features, labels, weights, vectors)
             examples += int(logits.shape[0])
             if progress:
                 seconds = time.perf_counter() - started
@@ -131,20 +141,22 @@ class Evaluator:
             result |= {name: _finite(value) for name, value in entropy.result().items()}
         if usage:
             result["memory"] = self._memory(usage)
+        if self._retrieves:
+            result["retrieval"] = retrieval.figures()
         return result
 
     def predict(self, dataset: tf.data.Dataset) -> Iterator[np.ndarray]:
         """Yields the probabilities of each batch, of shape `(batch, num_labels)`."""
-        for _, _, _, logits, _ in self._run(dataset):
+        for _, _, _, logits, *_ in self._run(dataset):
             yield tf.sigmoid(tf.cast(logits, tf.float32)).numpy()
 
     def reads(self, dataset: tf.data.Dataset) -> Iterator[tuple]:
         """Yields the features of each batch, and the reads of each memory; see `recorded_reads`."""
-        for features, _, _, _, reads in self._run(dataset):
+        for features, _, _, _, reads, _ in self._run(dataset):
             yield features, reads
 
     def _run(self, dataset):
-        """Yields (features, labels, weights, logits, reads) of each batch."""
+        """Yields (features, labels, weights, logits, reads, vectors of towers) of each batch."""
         getattr(self.model, "check_ids", lambda _: None)(dataset)  # not all models have it
         batches = self._batches(dataset)
         if _has_workers(self.model):
@@ -152,13 +164,13 @@ class Evaluator:
         else:
             forwarded = self._locally(dataset, batches)
         row = 0
-        for batch, (logits, reads) in forwarded:
+        for batch, (logits, reads, vectors) in forwarded:
             _check_finite(logits, row)
             row += int(logits.shape[0])
             features, labels, weights = (
                 (batch, None, None) if isinstance(batch, dict) else (*batch, None)[:3]
             )
-            yield features, labels, weights, logits, reads
+            yield features, labels, weights, logits, reads, vectors
 
     def _locally(self, dataset, batches):
         for batch in batches:
@@ -174,7 +186,7 @@ class Evaluator:
 
             @tf.function(autograph=False)
             def count(features):
-                logits, reads = forward(features)
+                logits, reads, _ = forward(features)
                 # Sums per slot are smaller to send than the reads of each query.
                 with WorkerScope([metric.reads for metric in usage], []) as scope:
                     for metric, read in zip(usage, reads, strict=True):
@@ -186,7 +198,7 @@ class Evaluator:
             self._forward, batches, _features
         ):
             reads = [(np.arange(len(reads)), reads, None) for reads in counts]
-            yield batch, (tf.constant(logits), reads)
+            yield batch, (tf.constant(logits), reads, ())
 
     def _batches(self, dataset):
         # Errors of the caller are not errors of the data, so only `next` is covered.
@@ -209,7 +221,10 @@ class Evaluator:
                     stack.enter_context(layer.watched(entropy.update_state))
                 reads = stack.enter_context(recorded_reads(self.memories))
                 logits = self.model(features, training=False)
-            return logits, list(reads)
+            vectors = ()
+            if self._retrieves:
+                vectors = tuple(noted_in(logits)[side] for side in ("query", "candidate"))
+            return logits, list(reads), vectors
 
         return forward
 
