@@ -24,6 +24,7 @@ COMMANDS = {
     "inspect": ("lmn_tf.cli.inspect:inspect", "Show how the memory of a trained model is used."),
     "models": ("lmn_tf.cli.models:models", "List the models, or show one with its options."),
     "export": ("lmn_tf.cli.export:export", "Export a trained model for serving."),
+    "index": ("lmn_tf.cli.index:index", "Export a retrieval model with its candidates."),
     "benchmark": ("lmn_tf.cli.benchmark:benchmark", "Time contenders side by side."),
     "doctor": (
         "lmn_tf.cli.doctor:doctor",

@@ -5,6 +5,7 @@ from lmn_tf.lazy_exports import lazy_exports
 _EXPORTS = {
     "Scorer": "scorer",
     "export": "saved_model",
+    "export_index": "retrieval_index",
 }
 
 __all__ = sorted(_EXPORTS)

@@ -15,6 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 LMN = {"name": "lmn", "num_keys": 6, "top_k": 4, "hidden_units": [8], "dropout": 0.2}
+TWO_TOWER = {
+    "name": "lmn_two_tower",
+    "num_keys": 6,
+    "top_k": 4,
+    "hidden_units": [8],
+    "tower_dim": 4,
+    "activation": "gelu",
+}
 # As quick to trace as models are: for tests of what any run does.
 DNN = {"name": "dnn", "hidden_units": [8], "dropout": 0.2}
 
@@ -124,3 +132,16 @@ def exported() -> Path:
         export(directory.load_model(), directory.load_spec(), folder, files)
 
     return made_once("export", save)
+
+
+@functools.cache
+def two_tower_run() -> Path:
+    """The run directory of a finished run of a two-tower model, trained by the command."""
+    from lmn_tf.cli.main import main
+
+    def train(folder):
+        path = write_pipeline(scratch() / "two_tower.yaml", folder, TWO_TOWER, epochs=1)
+        if main(["train", str(path)]):
+            raise RuntimeError("the run must finish")
+
+    return made_once("two_tower", train)
