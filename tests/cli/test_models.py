@@ -102,6 +102,6 @@ def test_models_of_installed_packages_are_listed_without_being_imported(
     assert main(["models"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.split() == ["towers", "nowhere:Towers", "Model", "of", "my-shop", "1.0."]
-    assert "towers" not in page()
+    assert "nowhere:Towers" not in page()
     assert main(["models", "towers"]) == 2
     assert "name='towers' (nowhere:Towers): No module named 'nowhere'" in capsys.readouterr().err
