@@ -74,8 +74,16 @@ ANNOTATED = (
     "version",
 )
 
+# Folders that do not import TensorFlow when imported.
+LIGHT = (("data", "preparers"), ("models", "options"), ("models", "baselines"))
+
 # Import name → name on the package index, where they differ.
-DISTRIBUTION = {"yaml": "pyyaml", "keras_rs": "keras-rs", "tf_keras": "tf-keras"}
+DISTRIBUTION = {
+    "yaml": "pyyaml",
+    "keras_rs": "keras-rs",
+    "sklearn": "scikit-learn",
+    "tf_keras": "tf-keras",
+}
 
 
 def relative(path):
@@ -161,7 +169,7 @@ def test_specs_data_preparation_and_commands_do_not_import_tensorflow():
         module_name(path)
         for path in FILES
         if path.relative_to(PACKAGE).parts[0] in ("specs", "cli")
-        or path.relative_to(PACKAGE).parts[:2] in (("data", "preparers"), ("models", "options"))
+        or path.relative_to(PACKAGE).parts[:2] in LIGHT
         or path.stem.startswith("synthetic")
         or path.name in ("version.py", "registry.py")
         or path.parent == PACKAGE

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmn_tf.models import registry
+from lmn_tf.models.baselines.run_checks import check_baseline
 from lmn_tf.specs import spec_file
 from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
@@ -141,6 +142,7 @@ def check_pipeline(
     except UserError as error:
         where = marks.location(("train", "early_stopping", "monitor"), path)
         raise UserError(error.message, *where) from None
+    check_baseline(spec, features, (path, marks))
     check_own_parts(spec, features)
     return features
 

@@ -42,7 +42,7 @@ def compare(
     spec = ComparisonSpec.load(comparison)
     if output:
         spec = dataclasses.replace(spec, output=output).with_source(spec.base_dir, *spec.source)
-    own = any(entry.model["name"] not in registry.MODELS for entry in spec.models)
+    own = any(entry.model["name"] not in registry.PARTS.builtin for entry in spec.models)
     if own:  # their modules load TensorFlow
         let_xla_select_k()
     runs = Comparison(spec, range(1, seeds + 1) if seeds else None, in_process=in_process)

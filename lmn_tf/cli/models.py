@@ -10,17 +10,20 @@ from lmn_tf.training.evaluation.metrics_table import markdown_table
 
 _BASE = "CTRModel"
 _EVERY = "Options of every model"
+_NAMES = (*registry.names(), *registry.baselines())
 
 
 def page() -> str:
     """Returns the page of all models, which is committed as `lmn_tf/models/README.md`."""
-    models = [catalog.describe(name) for name in registry.names()]
+    models = [catalog.describe(name) for name in _NAMES]
     lines = [
         "# Models",
         "",
         "Written by `lmn-tf models --markdown` from the docstrings: change those. On the terminal,",
         "`lmn-tf models` lists the models and `lmn-tf models NAME` shows one with all its options.",
         "In a pipeline: `model: {name: NAME, OPTION: VALUE, ...}`.",
+        f"{', '.join(f'`{name}`' for name in registry.baselines())} have no network: they are",
+        "rows of comparisons (`lmn-tf compare`), to see what counts and linear models reach.",
         "",
         *markdown_table(
             ["name", "class", "what it is"],
@@ -52,9 +55,10 @@ def section(model: dict) -> str:
     options = [option for option in model["options"] if option["of"] not in elsewhere]
     if options:
         lines += [*_options(options), ""]
-    *others, last = dict.fromkeys(elsewhere.values())
-    links = f"{', '.join(others)} and {last}" if others else last
-    lines += [f"{'Also the' if options else 'The'} options of {links}.", ""]
+    if elsewhere:
+        *others, last = dict.fromkeys(elsewhere.values())
+        links = f"{', '.join(others)} and {last}" if others else last
+        lines += [f"{'Also the' if options else 'The'} options of {links}.", ""]
     if model["complexity"]:
         lines.append(f"- **Cost**: {model['complexity']}")
     lines += [f"- **Reference**: {reference}" for reference in model["references"]]
@@ -93,8 +97,8 @@ def _records(name: str) -> list:
 
 def _home(record) -> str:
     """Returns the model whose section lists the options of a record."""
-    names = {registry.record(name): name for name in registry.names()}
-    return names.get(record) or next(name for name in registry.names() if record in _records(name))
+    names = {registry.record(name): name for name in _NAMES}
+    return names.get(record) or next(name for name in _NAMES if record in _records(name))
 
 
 def _options(options: list[dict]) -> list[str]:
@@ -126,11 +130,9 @@ def models(name: str | None, markdown: bool, as_json: bool) -> None:
       lmn-tf models my_package.towers:TwoTower
     """
     from lmn_tf.cli import models as models_page
-    from lmn_tf.models import catalog, registry
+    from lmn_tf.models import catalog
 
-    descriptions = [
-        catalog.describe(model_name) for model_name in ([name] if name else registry.names())
-    ]
+    descriptions = [catalog.describe(model_name) for model_name in ([name] if name else _NAMES)]
     if as_json:
         click.echo(
             json.dumps(descriptions[0] if name else descriptions, indent=2, ensure_ascii=False)

@@ -116,6 +116,7 @@ def schema(markdown: bool) -> None:
     if markdown:
         click.echo(page(), nl=False)
         return
-    models = {name: registry.record(name).json_schema() for name in registry.names()}
+    names = (*registry.names(), *registry.baselines())
+    models = {name: registry.record(name).json_schema() for name in names}
     own = [name for name in registry.PARTS.names() if name not in models]
     click.echo(json.dumps(json_schema(models, own), indent=2))

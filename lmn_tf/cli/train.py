@@ -30,6 +30,9 @@ def train(
     same result as without interruption. With --no-test, as in a search for the best configuration,
     there are no test metrics; --resume without --no-test adds them.
 
+    Models without a network (rates, svd, ease, item_knn) are fitted in seconds, and do not depend
+    on the seed.
+
     With distribute.strategy=parameter_server, TF_CONFIG sets the role of this process: a worker or
     ps serves until it is ended, and the chief trains on them. `lmn-tf launch` starts a cluster on
     this machine.
@@ -43,6 +46,7 @@ def train(
     """
     from lmn_tf.cli.xla_flags import let_xla_select_k
     from lmn_tf.models import registry
+    from lmn_tf.models.baselines.run_checks import check_baseline
     from lmn_tf.specs.pipeline_spec import PipelineSpec
     from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.generated_data import generate_missing
@@ -59,6 +63,7 @@ def train(
     # Mistakes are refused before TensorFlow is loaded, which takes seconds.
     registry.check_model(spec.model, spec.source)
     spec.check_features(features)
+    check_baseline(spec, features, spec.source)
     if _serves(spec):
         return
     check_own_parts(spec, features)

@@ -64,8 +64,8 @@ def describe(name: str) -> dict[str, Any]:
 
 def _place(name):
     """Returns the module, the name and the file of the class of a model."""
-    if name in registry.MODELS:
-        module, class_name = registry.MODELS[name].split(":")
+    if name in registry.PARTS.builtin:
+        module, class_name = registry.PARTS.builtin[name].split(":")
         return module, class_name, module.replace(".", "/") + ".py"
     cls = registry.model_class(name)  # its path may be another one than that of its definition
     file, here = pathlib.Path(sys.modules[cls.__module__].__file__), pathlib.Path.cwd()

@@ -38,11 +38,18 @@ MODELS = {
     "two_tower": "lmn_tf.models.hosts.two_tower:TwoTower",
     "lmn_two_tower": "lmn_tf.models.memory.lmn_two_tower:LMNTwoTower",
 }
-PARTS = Parts("a model", "lmn_tf.models", MODELS, base="lmn_tf.models:CTRModel")
+# Rows of comparisons without a network. They are fitted, not trained, and are no Keras models.
+BASELINES = {
+    "rates": "lmn_tf.models.baselines.rates:Rates",
+    "svd": "lmn_tf.models.baselines.svd:SVD",
+    "ease": "lmn_tf.models.baselines.ease:EASE",
+    "item_knn": "lmn_tf.models.baselines.item_knn:ItemKNN",
+}
+PARTS = Parts("a model", "lmn_tf.models", {**MODELS, **BASELINES}, base="lmn_tf.models:CTRModel")
 
 
 def names() -> tuple[str, ...]:
-    """Returns the names of the models of this package, in the order of the documentation.
+    """Returns the names of the networks of this package, in the order of the documentation.
 
     Returns:
         Tuple of strings.
@@ -53,6 +60,34 @@ def names() -> tuple[str, ...]:
     True
     """
     return tuple(MODELS)
+
+
+def baselines() -> tuple[str, ...]:
+    """Returns the names of the rows of comparisons that have no network.
+
+    Returns:
+        Tuple of strings, in the order of the documentation.
+
+    Example:
+
+    >>> baselines()
+    ('rates', 'svd', 'ease', 'item_knn')
+    """
+    return tuple(BASELINES)
+
+
+def is_baseline(name: str) -> bool:
+    """Returns whether a name is that of a row without a network.
+
+    Args:
+        name: String.
+
+    Example:
+
+    >>> is_baseline("rates"), is_baseline("din")
+    (True, False)
+    """
+    return name in BASELINES
 
 
 def record(name: str) -> type[Options]:
@@ -73,7 +108,7 @@ def record(name: str) -> type[Options]:
     'LMNOptions'
     """
     path = PARTS.path(name)
-    if name in MODELS:
+    if name in PARTS.builtin:
         return getattr(records, f"{path.partition(':')[2]}Options")
     return model_class(name).Options
 
@@ -169,7 +204,8 @@ def build(
         A `keras.Model`.
 
     Raises:
-        UserError: If the model or an option does not exist, or a value is not allowed.
+        UserError: If the model or an option does not exist, a value is not allowed, or the model
+            has no network.
 
     Example:
 
@@ -177,6 +213,11 @@ def build(
     'dnn'
     """
     check_model({**(options or {}), "name": name})
+    if is_baseline(name):
+        raise UserError(
+            f"`name` must be a model with a network: {', '.join(MODELS)}. Received: name={name!r}, "
+            "which `lmn-tf compare` and `lmn-tf train` fit without one"
+        )
     try:
         return model_class(name)(spec, **(options or {}))
     except UserError:
@@ -192,7 +233,7 @@ def model_class(name: str) -> "type[keras.Model]":
         name: String. Name or path of a model.
 
     Returns:
-        A subclass of `CTRModel`.
+        A subclass of `CTRModel`, or the class of a row without a network.
 
     Raises:
         UserError: If no such model exists, or it cannot be imported.

@@ -13,9 +13,11 @@ from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.data.reading.dated_files import dated_files
 from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.metrics.figures import QUALITY, own_figures
+from lmn_tf.models import registry
 from lmn_tf.specs.learned.fingerprint import fingerprint
 from lmn_tf.specs.learned.spec_folder import load_spec, write_spec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.training.baseline_trainer import BaselineTrainer
 from lmn_tf.training.growth.growth import carried_over, whole_arrays
 from lmn_tf.training.growth.row_sources import merge_assets, row_sources
 from lmn_tf.training.growth.warm_start import WarmStart
@@ -226,7 +228,13 @@ def _means(days, results, figures) -> dict:
 
 
 def make_trainer(pipeline: PipelineSpec, **kwargs: Any) -> Trainer:
-    """Creates the trainer of a pipeline: a `DailyTrainer` if it has days, else a `Trainer`."""
+    """Creates the trainer of a pipeline.
+
+    It is a `BaselineTrainer` if the model has no network, a `DailyTrainer` if the data have days,
+    otherwise a `Trainer`.
+    """
+    if registry.is_baseline(pipeline.model_name):
+        return BaselineTrainer(pipeline, **kwargs)
     return (DailyTrainer if pipeline.data.days else Trainer)(pipeline, **kwargs)
 
 

@@ -21,7 +21,7 @@ def names_own_parts(pipeline: PipelineSpec, features: FeatureSpec) -> bool:
     """
     names = [rule for _, _, rule in _optimizers(pipeline, features)]
     is_own = any(next(iter(rule)) not in OPTIMIZERS.builtin for rule in names)
-    return is_own or bool(pipeline.metrics) or pipeline.model_name not in registry.MODELS
+    return is_own or bool(pipeline.metrics) or pipeline.model_name not in registry.PARTS.builtin
 
 
 def check_own_parts(pipeline: PipelineSpec, features: FeatureSpec) -> None:

@@ -8,6 +8,8 @@ from lmn_tf.cli.main import main
 from lmn_tf.cli.models import page, section
 from lmn_tf.models import catalog, registry
 
+NAMES = (*registry.names(), *registry.baselines())
+
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
@@ -18,7 +20,7 @@ def test_lists_the_models(capsys):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["name", "class", "what", "it", "is"]
-    assert [line.split()[0] for line in lines[1:]] == list(registry.names())
+    assert [line.split()[0] for line in lines[1:]] == list(NAMES)
 
 
 def test_shows_one_model(capsys):
@@ -39,7 +41,7 @@ def test_a_narrow_terminal_folds(capsys, monkeypatch):
 
 def test_json(capsys):
     assert main(["models", "--json"]) == 0
-    assert [one["name"] for one in json.loads(capsys.readouterr().out)] == list(registry.names())
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)] == list(NAMES)
     assert main(["models", "dnn", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["class"] == "DNN"
 
@@ -68,7 +70,7 @@ def test_links_lead_somewhere(root):
     text = page()
     titles = re.findall(r"^## (.*)$", text, re.M)
     places = {title.lower().replace(" ", "-") for title in titles}
-    assert set(registry.names()) <= places
+    assert set(NAMES) <= places
     for target in re.findall(r"\]\(([^)]+)\)", text):
         if target.startswith("#"):
             assert target[1:] in places
@@ -76,7 +78,7 @@ def test_links_lead_somewhere(root):
             assert (root / "lmn_tf" / "models" / target).exists(), target
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_each_option_stands_once(name):
     """In the model's own section, or in that of a class it links to."""
     own = set(re.findall(r"^\| `(\w+)` \|", section(catalog.describe(name)), re.M))

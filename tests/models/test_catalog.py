@@ -8,7 +8,7 @@ from lmn_tf.models import catalog, registry
 from lmn_tf.specs.errors import UserError
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", (*registry.names(), *registry.baselines()))
 def test_each_model_says_what_it_is(name):
     found = catalog.describe(name)
     assert found["summary"].endswith(".")

@@ -25,7 +25,7 @@ def test_options_are_those_of_the_record():
     assert "spec" not in options
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", (*registry.names(), *registry.baselines()))
 def test_each_model_has_the_record_of_its_name(name):
     model = registry.model_class(name)
     assert model.Options is registry.record(name)
@@ -67,6 +67,14 @@ def test_values_are_converted():
     ("name", "options", "message"),
     [
         ("lnm", {}, "`name` must be a model: dnn,.*Received: name='lnm'. Did you mean `lmn`?"),
+        ("rate", {}, "`name` must be a model: dnn,.*Received: name='rate'. Did you mean `rates`?"),
+        ("svd", {"rnk": 3}, "`rnk` must be an option of model `svd`. Rec.*Did you mean `rank`?"),
+        ("ease", {"l2": 0}, "`l2` of model `ease` must be a number above 0. Received: l2=0"),
+        (
+            "item_knn",
+            {"similarity": "cos"},
+            "must be one of cosine, mean. Received: similarity='cos'. Did you mean `cosine`?",
+        ),
         ("lmn", {"num_key": 3}, "Received: num_key=3. Did you mean `num_keys`?"),
         (
             "lmn",
@@ -143,6 +151,13 @@ def test_options_that_do_not_go_together_are_told_with_their_line():
 def test_build_checks_the_options():
     with pytest.raises(UserError, match="`top_k` of model `lmn` must be .* 2. Received: top_k=1"):
         registry.build("lmn", kitchen_sink_spec(), {"top_k": 1})
+
+
+def test_a_row_without_a_network_is_not_built():
+    assert registry.is_baseline("rates") and not set(registry.names()) & set(registry.baselines())
+    message = "`name` must be a model with a network: dnn,.*Received: name='rates', which `lmn-tf"
+    with pytest.raises(UserError, match=message):
+        registry.build("rates", kitchen_sink_spec())
 
 
 def test_build_tells_what_a_layer_refuses(monkeypatch):

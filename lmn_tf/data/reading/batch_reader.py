@@ -134,6 +134,14 @@ class BatchReader:
                 yield block.batch(batch_rows)
             skip = 0
 
+    def blocks(self) -> Iterator[RowBlock]:
+        """Yields the encoded rows of the first epoch in blocks, without an order within a block.
+
+        Blocks can be joined by `RowBlock.join`. Nothing is read in advance.
+        """
+        for _, block, *_ in self._blocks(epoch=0, first=0):
+            yield block
+
     def _check_users(self):
         """Raises a `UserError` if no column that is read identifies users."""
         by_reference = any(sequence.events is not None for sequence in self.sequences)

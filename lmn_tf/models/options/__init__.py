@@ -1,6 +1,14 @@
 """Options of all models, without TensorFlow."""
 
 from lmn_tf.models.options.base import CTRModelOptions, DNNOptions, PoolingOptions
+from lmn_tf.models.options.baselines import (
+    BaselineOptions,
+    EASEOptions,
+    ItemKNNOptions,
+    ItemPairsOptions,
+    RatesOptions,
+    SVDOptions,
+)
 from lmn_tf.models.options.histories import (
     DIENOptions,
     DINOptions,
@@ -32,11 +40,15 @@ from lmn_tf.models.options.tokens import (
 )
 
 __all__ = [
+    "BaselineOptions",
     "CTRModelOptions",
     "DIENOptions",
     "DINOptions",
     "DNNOptions",
+    "EASEOptions",
     "IMNOptions",
+    "ItemKNNOptions",
+    "ItemPairsOptions",
     "LMNMIMNOptions",
     "LMNOptions",
     "LMNSIMOptions",
@@ -51,8 +63,10 @@ __all__ = [
     "PoolingOptions",
     "ProductKeyMemoryOptions",
     "RankMixerOptions",
+    "RatesOptions",
     "SASRecOptions",
     "SIMOptions",
+    "SVDOptions",
     "SparseMemoryOptions",
     "SparseMoEOptions",
     "TwoTowerOptions",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lmn_tf import atomic_files
+from lmn_tf.models import registry
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -67,6 +68,10 @@ class Comparison:
     A failed run does not stop the others, and is reported at the end. A failed trial uses up its
     budget; it is tried again when the comparison is started again.
 
+    Rows without a network (`rates`, `svd`, `ease`, `item_knn`) do not depend on a seed: each is
+    fitted once, with the first seed, and has the same figures for every seed. In a search they have
+    as many trials as their grid has configurations, if these are fewer.
+
     Each run has its own process, so that a crash does not affect other runs, and memory is free at
     the start of each. With `in_process`, runs share this process and give the same results; small
     comparisons then save the seconds that each process takes to load TensorFlow. The peak memory
@@ -122,7 +127,17 @@ class Comparison:
     @functools.cached_property
     def _total(self) -> int:
         tried = len(self.configurations) if self.spec.search else 0
-        return tried + len(self.spec.models) * len(self.seeds)
+        return tried + sum(len(self._own_seeds(entry.label)) for entry in self.spec.models)
+
+    def _own_seeds(self, label) -> tuple[int, ...]:
+        """Returns the seeds with which a model is trained."""
+        if not self._is_baseline(label):
+            return self.seeds
+        return self.seeds[:1] if self.spec.search is None else (self.spec.search.seed,)
+
+    def _is_baseline(self, label) -> bool:
+        models = {entry.label: entry.model["name"] for entry in self.spec.models}
+        return registry.is_baseline(models[label])
 
     def pipeline(self, run: ComparisonRun) -> PipelineSpec:
         """Returns the `PipelineSpec` of a run."""
@@ -149,17 +164,19 @@ class Comparison:
         chosen = dict.fromkeys(labels) if self.spec.search is None else self._search(labels)
         metrics = {}
         for label, trial in chosen.items():
-            for seed in self.seeds:
+            for seed in self._own_seeds(label):
                 run = ComparisonRun(label, trial, seed)
                 if self._done(run, test=True):
-                    metrics.setdefault(label, {})[seed] = self._metrics(run)
+                    same = self.seeds if self._is_baseline(label) else (seed,)
+                    found = dict.fromkeys(same, self._metrics(run))
+                    metrics.setdefault(label, {}).update(found)
         return self._report(metrics, chosen)
 
     def _check_folders(self) -> None:
         """Refuses folders with a run of another model or other data under the same name."""
-        seeds = self.seeds if self.spec.search is None else {*self.seeds, self.spec.search.seed}
+        searched = () if self.spec.search is None else (self.spec.search.seed,)
         for label, trial in self.configurations:
-            for seed in sorted(seeds):
+            for seed in sorted({*self._own_seeds(label), *searched}):
                 run = ComparisonRun(label, trial, seed)
                 directory = RunDirectory(self.folder(run))
                 if not directory.is_started:

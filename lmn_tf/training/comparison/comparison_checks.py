@@ -1,7 +1,10 @@
 """Checks of a comparison against its pipeline and the options of its models."""
 
+import dataclasses
+
 from lmn_tf.metrics.figures import FIGURES
 from lmn_tf.models import registry
+from lmn_tf.models.baselines.run_checks import check_baseline
 from lmn_tf.specs.comparison_spec import ComparisonModel, ComparisonSpec
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -31,6 +34,14 @@ def check_runs(spec: ComparisonSpec, base: PipelineSpec, features: FeatureSpec) 
         except UserError as error:
             path = ("models", index, "train")
             raise _placed(spec, path, error.message) from error.__cause__
+        check_baseline(run, features, spec.source, ("models", index, "model"))
+        if entry.train and registry.is_baseline(entry.model["name"]):
+            raise _placed(
+                spec,
+                ("models", index, "train"),
+                f"`train` must be left out for `{entry.label}`: {_untrained(entry)}. "
+                f"Received: {', '.join(entry.train)}",
+            )
     if spec.search is not None:
         _check_search(spec, base, features)
         for index, entry in enumerate(spec.models):
@@ -47,18 +58,25 @@ def model_grid(spec: ComparisonSpec, entry: ComparisonModel) -> dict[str, tuple]
     Returns:
         Mapping from `train.KEY` or `model.OPTION` to a tuple of values.
     """
-    known = registry.options(entry.model["name"])
+    name = entry.model["name"]
+    known = registry.options(name)
     common = {
         key: values
         for key, values in spec.search.grid.items()
-        if key.startswith("train.") or _option(key) in known
+        if (not registry.is_baseline(name) if key.startswith("train.") else _option(key) in known)
     }
     return {**common, **entry.grid}
 
 
 def trials(spec: ComparisonSpec, entry: ComparisonModel) -> list[dict]:
-    """Returns the configurations that the search tries for a model."""
-    return spec.search.draw(model_grid(spec, entry))
+    """Returns the configurations that the search tries for a model.
+
+    A row without a network may have fewer than `search.trials`: all of its grid.
+    """
+    grid, search = model_grid(spec, entry), spec.search
+    if registry.is_baseline(entry.model["name"]):
+        search = dataclasses.replace(search, trials=min(search.trials, size(grid)))
+    return search.draw(grid)
 
 
 def _check_search(spec, base, features):
@@ -101,6 +119,12 @@ def _check_grid(spec, index, entry, base, features):
         )
     for key, values in grid.items():
         is_own = key in entry.grid
+        if key.startswith("train.") and registry.is_baseline(name):
+            raise _placed(
+                spec,
+                ("models", index, "grid", key),
+                f"`{key}` must not be in the grid of `{entry.label}`: {_untrained(entry)}.",
+            )
         path = ("models", index, "grid", key) if is_own else ("search", "grid", key)
         for number, value in enumerate(values):
             try:
@@ -112,7 +136,7 @@ def _check_grid(spec, index, entry, base, features):
             except UserError as error:
                 raise _placed(spec, (*path, number), error.message) from None
     count = size(grid)
-    if count < spec.search.trials:
+    if count < spec.search.trials and not registry.is_baseline(name):
         raise _placed(
             spec,
             ("models", index, "grid") if entry.grid else ("models", index),
@@ -120,6 +144,10 @@ def _check_grid(spec, index, entry, base, features):
             f"more, as `search.trials` says: all models get the same budget. Received: {count}. "
             "Add values, or lower `trials`.",
         )
+
+
+def _untrained(entry):
+    return f"model `{entry.model['name']}` has no network to train"
 
 
 def _option(key):

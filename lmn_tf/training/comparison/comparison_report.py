@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from lmn_tf.metrics.figures import SLOTS, Figure, own_figures, select
 from lmn_tf.metrics.relative_improvement import rela_impr
+from lmn_tf.models import registry
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.training.comparison.search_report import search_markdown
 from lmn_tf.training.evaluation.metrics_table import markdown_table
@@ -134,7 +135,8 @@ def summary(
         failed: Mappings that describe failed runs. Defaults to `()`.
 
     Returns:
-        Dictionary of `name`, `base`, `seeds`, `set`, `oracle`, `search`, `failed` and `models`:
+        Dictionary of `name`, `base`, `seeds`, `set`, `oracle`, `search`, `failed`, `baselines`
+        (model names of rows without a network, by label) and `models`:
         for each label its `seeds`, the mean, standard deviation and values of each figure,
         `rela_impr` (percent, from mean AUC), and two paired t-tests of AUC over common seeds:
         `test` against the base, and `best_other` against the best other model, named in `label`.
@@ -156,6 +158,11 @@ def summary(
         "oracle": oracle,
         "search": search,
         "failed": list(failed),
+        "baselines": {
+            entry.label: entry.model["name"]
+            for entry in spec.models
+            if registry.is_baseline(entry.model["name"])
+        },
         "models": models,
     }
 
@@ -183,7 +190,7 @@ def markdown(result: dict) -> str:
         ]
         rows.append([label, *cells])
     seeds = result["seeds"]
-    lines = [f"# {result['name']}", ""]
+    lines = [f"# {result['name']}", "", *_warning(result)]
     lines.append(
         f"Figures of the {result['set']} set over {len(seeds)} seed{'s' * (len(seeds) > 1)}"
         + (", mean ± standard deviation" if len(seeds) > 1 else "")
@@ -193,6 +200,25 @@ def markdown(result: dict) -> str:
     if result.get("search"):
         lines += search_markdown(result["search"])
     return "\n".join(lines)
+
+
+def _warning(result: dict):
+    """Lines that say so if no network beats the rates of items and users."""
+    baselines = result.get("baselines", {})  # results of earlier versions have none
+    means = {
+        name: model["auc"]["mean"] for name, model in result["models"].items() if "auc" in model
+    }
+    rates = {name: auc for name, auc in means.items() if baselines.get(name) == "rates"}
+    networks = {name: auc for name, auc in means.items() if name not in baselines}
+    if not rates or not networks or max(networks.values()) > max(rates.values()):
+        return
+    best, base = max(networks, key=networks.get), max(rates, key=rates.get)
+    yield (
+        f"**No network beats the rates of items and users**: the best one, {best}, has an AUC of "
+        f"{networks[best]:.4f}, and `{base}` {rates[base]:.4f}. This table does not show what "
+        "networks learn from histories."
+    )
+    yield ""
 
 
 def _notes(result: dict):
@@ -264,7 +290,9 @@ def _model(runs: dict, which: str) -> dict:
         model[figure.name] = _spread(used)
     model["parameters"] = _spread([run.get("parameters") for run in results])
     train = [run["train"] for run in results]
-    model["examples_per_second"] = _spread([summary["examples_per_second"] for summary in train])
+    model["examples_per_second"] = _spread(
+        [summary.get("examples_per_second") for summary in train]
+    )
     model["peak_memory_mib"] = _spread([summary.get("peak_rss_mib") for summary in train])
     return {key: value for key, value in model.items() if value is not None}
 

@@ -106,7 +106,8 @@ def _scalars(metrics) -> Iterator:
     found = {figure.name: figures.get(figure.name) for figure in QUALITY}
     found |= {figure.name: (figures.get("memory") or {}).get(figure.name) for figure in SLOTS}
     found = {f"{part}/{name}": value for name, value in found.items() if value is not None}
-    found["train/examples_per_second"] = metrics["train"]["examples_per_second"]
+    if "examples_per_second" in metrics["train"]:  # a run without a network has none
+        found["train/examples_per_second"] = metrics["train"]["examples_per_second"]
     for tag, value in found.items():
         note = SummaryMetadata(summary_description=describe(tag))
         yield Summary.Value(tag=tag, simple_value=value, metadata=note)

@@ -102,7 +102,7 @@ class Evaluator:
             UserError: If a logit is NaN or infinite.
         """
         started = time.perf_counter()
-        scorers = [self._metrics(index) for index in range(len(self.labels))]
+        scorers = [quality_metrics(index, self.grouped) for index in range(len(self.labels))]
         own = [
             [own_metric(rule, index) for rule in self.own_metrics] for index in range(len(scorers))
         ]
@@ -127,7 +127,8 @@ class Evaluator:
                 seconds = time.perf_counter() - started
                 progress.update(step, examples_per_second=examples / seconds)
         figures = [
-            _results(*metrics_of_label) for metrics_of_label in zip(scorers, own, strict=True)
+            quality_figures(*metrics_of_label)
+            for metrics_of_label in zip(scorers, own, strict=True)
         ]
         self.scores = {
             label: scorer["auc"].counts_by_score()
@@ -228,13 +229,6 @@ class Evaluator:
 
         return forward
 
-    def _metrics(self, index: int) -> dict:
-        return {
-            figure.name: named_metric(figure.name, index)
-            for figure in QUALITY
-            if self.grouped or not figure.needs_groups
-        }
-
     def _memory(self, usage) -> dict:
         usage_of_memories = []
         for memory, metric in zip(self.memories, usage, strict=True):
@@ -287,7 +281,29 @@ def _finite(value) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _results(scorer: dict, own: list) -> dict:
+def quality_metrics(index: int, grouped: bool) -> dict[str, keras.metrics.Metric]:
+    """Creates the metrics of the predictions of a label, by name.
+
+    Args:
+        index: Integer. Index of the label.
+        grouped: Boolean. Whether the group of each row is known.
+    """
+    return {
+        figure.name: named_metric(figure.name, index)
+        for figure in QUALITY
+        if grouped or not figure.needs_groups
+    }
+
+
+def quality_figures(
+    scorer: dict[str, keras.metrics.Metric], own: Sequence[keras.metrics.Metric] = ()
+) -> dict:
+    """Returns the results of the metrics of a label, as numbers by name.
+
+    Args:
+        scorer: Mapping as returned by `quality_metrics`.
+        own: Metrics of the user. Defaults to `()`.
+    """
     values = {}
     for name, metric in scorer.items():
         values[name] = _finite(metric.result())

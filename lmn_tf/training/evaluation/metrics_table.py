@@ -86,11 +86,15 @@ def _opening(metrics: dict):
     if "parameters" in metrics:
         yield f"{metrics['parameters']:,} parameters"
     train = metrics.get("train")
-    if train:
+    if not train:
+        return
+    if "steps" in train:
         yield f"{train['steps']:,} steps"
         yield f"{train['examples_per_second']:,.0f} examples/s"
         yield f"input wait {100 * train['input_wait']:.0f} %"
-        yield f"peak memory {train['peak_memory_mib']:,.0f} MiB"
+    else:  # without a network
+        yield f"{train['examples']:,} rows in {train['seconds']:,.1f} s"
+    yield f"peak memory {train['peak_memory_mib']:,.0f} MiB"
 
 
 def _cells(figures: dict):

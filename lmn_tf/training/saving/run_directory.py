@@ -123,6 +123,12 @@ class RunDirectory:
             raise UserError(
                 f"`RUN_DIR` must be the folder of a run. Received: {path}, without pipeline.yaml"
             )
+        if not directory.has_network:
+            raise UserError(
+                f"`RUN_DIR` must hold a network. Received: {path}, a run of the model "
+                f"`{directory.load_pipeline().model_name}`, which has none and leaves only its "
+                "metrics"
+            )
         if not directory.model_file.exists():
             raise UserError(
                 f"`RUN_DIR` must hold a trained model. Received: {path}, without model.keras. "
@@ -139,6 +145,13 @@ class RunDirectory:
     def is_finished(self) -> bool:
         """Whether the run has its metrics, which are written last."""
         return self.metrics_file.exists()
+
+    @property
+    def has_network(self) -> bool:
+        """Whether the run is that of a network, which leaves a file with its weights."""
+        from lmn_tf.models import registry
+
+        return not registry.is_baseline(self.load_pipeline().model_name)
 
     def check_free(self) -> None:
         """Raises a `UserError` unless the folder is empty or does not exist."""
@@ -291,7 +304,8 @@ class RunDirectory:
         """Returns the error of damaged files of a finished run, or `None`."""
         try:
             self.read_metrics()
-            check_zip(self.model_file)
+            if self.has_network:
+                check_zip(self.model_file)
         except UserError as error:
             return error
         return None

@@ -1,0 +1,1 @@
+"""Rows of comparisons that have no network, on NumPy and SciPy."""

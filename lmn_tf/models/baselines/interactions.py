@@ -1,0 +1,176 @@
+"""Rows and events of a data set as flat arrays of ids."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from lmn_tf.data.encoding.hashing import NO_GROUP, splitmix64
+from lmn_tf.data.encoding.ragged import Ragged
+from lmn_tf.data.encoding.row_block import RowBlock
+from lmn_tf.data.reading.batch_reader import BatchReader
+from lmn_tf.models.baselines.columns import Columns
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+_BATCH_ROWS = 8_192
+_USER = "group of user"  # no feature can have this name
+
+
+@dataclasses.dataclass
+class Interactions:
+    """Rows with their candidate, user, labels and history.
+
+    Args:
+        items: int32 array `(rows,)`. Ids of the candidates.
+        users: int64 array `(rows,)`. The same number for rows of one user in all files; `NO_GROUP`
+            for rows without a user.
+        labels: float32 array `(rows, labels)`.
+        weights: float32 array `(rows,)`, or `None`: 1.
+        groups: int64 array `(rows,)`, or `None`: the spec names no group.
+        starts: int64 array `(rows,)`. First event of each row's history.
+        lengths: int32 array `(rows,)`. Number of events of each row's history.
+        event_items: int32 array `(events,)`. Ids of the items of events, oldest first.
+        event_outcomes: float32 array `(events,)`, or `None`: the outcomes are not known.
+    """
+
+    items: np.ndarray
+    users: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray | None
+    groups: np.ndarray | None
+    starts: np.ndarray
+    lengths: np.ndarray
+    event_items: np.ndarray
+    event_outcomes: np.ndarray | None
+
+    @classmethod
+    def read(
+        cls,
+        spec: FeatureSpec,
+        columns: Columns,
+        files: str | os.PathLike | Sequence[str | os.PathLike],
+        limit: int | None = None,
+    ) -> "Interactions":
+        """Reads the rows of data files.
+
+        Args:
+            spec: `FeatureSpec` with all vocabularies.
+            columns: `Columns` of the spec.
+            files: Glob, path, or list of them.
+            limit: Integer. Number of rows to read, from the first. Defaults to `None`: all.
+
+        Raises:
+            UserError: As in `BatchReader`.
+        """
+        histories = columns.sequence is not None
+        reader = BatchReader(spec, files, _BATCH_ROWS, limit=limit, histories=histories)
+        blocks = [_only(block, columns) for block in reader.blocks()]
+        if not blocks:
+            return cls.empty(len(spec.labels))
+        block = RowBlock.join(blocks)
+        rows = len(block.labels)
+        starts, lengths = np.zeros(rows, np.int64), np.zeros(rows, np.int32)
+        events, outcomes = np.zeros(0, np.int32), None
+        if histories:
+            history = block.sequences[columns.sequence.name]
+            starts, lengths = history.starts, history.lengths
+            events = history.fields[columns.events]
+            if columns.outcome is not None:
+                outcomes = (history.fields[columns.outcome] == 3).astype(np.float32)
+        return cls(
+            block.features[columns.item.name],
+            block.features[_USER],
+            block.labels,
+            block.weights,
+            block.features.get("group"),
+            starts,
+            lengths,
+            events,
+            outcomes,
+        )
+
+    @classmethod
+    def empty(cls, labels: int = 1) -> "Interactions":
+        """Returns no rows.
+
+        Args:
+            labels: Integer. Number of labels. Defaults to `1`.
+        """
+        ids, counts = np.zeros(0, np.int32), np.zeros(0, np.int64)
+        values = np.zeros((0, labels), np.float32)
+        return cls(ids, counts, values, None, None, counts, ids, ids, None)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def row_weights(self) -> np.ndarray:
+        """The weights of rows, float64 `(rows,)`."""
+        return np.ones(len(self)) if self.weights is None else self.weights.astype(np.float64)
+
+    def take(self, rows: np.ndarray) -> "Interactions":
+        """Returns some of the rows, with the events of all.
+
+        Args:
+            rows: int64 array. Indices of rows.
+        """
+        names = ("items", "users", "labels", "weights", "groups", "starts", "lengths")
+        columns = {name: getattr(self, name) for name in names}
+        return dataclasses.replace(
+            self, **{name: c.take(rows, axis=0) for name, c in columns.items() if c is not None}
+        )
+
+    def events_read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns each event of the histories once, with its user.
+
+        Returns:
+            int64 arrays: indices of the events that any row reads, and the user of each.
+        """
+        rows = np.flatnonzero(self.lengths)
+        if not len(rows):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        rows = rows[np.argsort(self.starts[rows], kind="stable")]
+        starts, stops = self.starts[rows], self.starts[rows] + self.lengths[rows]
+        steps = np.zeros(len(self.event_items) + 1, np.int64)
+        np.add.at(steps, starts, 1)
+        np.add.at(steps, stops, -1)
+        events = np.flatnonzero(np.cumsum(steps[:-1]))
+        # Events of a user are consecutive: the window that begins last before one is its user's.
+        owners = np.searchsorted(starts, events, side="right") - 1
+        return events, self.users[rows[owners]]
+
+
+def _only(block, columns):
+    """Returns a block with the candidate, the user, the group and the items of events."""
+    features = {columns.item.name: block.features[columns.item.name]}
+    features[_USER] = _users(block, columns)
+    if "group" in block.features:
+        features["group"] = block.features["group"]
+    sequences = {}
+    if columns.sequence is not None:
+        name = columns.sequence.name
+        kept = (columns.events, columns.outcome)
+        fields = {key: block.sequences[name].fields[key] for key in kept if key is not None}
+        sequences[name] = dataclasses.replace(block.sequences[name], fields=fields, request=None)
+    return RowBlock(features, sequences, block.labels, block.weights)
+
+
+def _users(block, columns):
+    """Returns the user of each row, equal in all blocks and files."""
+    if columns.user is not None:
+        ids = block.features[columns.user.name].astype(np.int64)
+        return np.where(ids < 2, NO_GROUP, ids)
+    for history in block.sequences.values():
+        if history.users is not None:
+            return history.users
+    if "group" in block.features:
+        return block.features["group"]
+    ids = [block.features[name] for name in block.user_features]
+    ids = [one for one in ids if not isinstance(one, Ragged) and one.dtype == np.int32]
+    if not ids:
+        return np.full(len(block.labels), NO_GROUP)
+    keys = np.zeros(len(block.labels), np.uint64)
+    for one in ids:
+        keys = splitmix64(keys ^ one.astype(np.uint64))
+    return keys.view(np.int64)

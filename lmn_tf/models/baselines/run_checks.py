@@ -1,0 +1,55 @@
+"""Checks of a pipeline whose model has no network."""
+
+from typing import Any
+
+from lmn_tf.models import registry
+from lmn_tf.models.baselines.columns import Columns
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.specs.yaml.section import Problem
+
+
+def check_baseline(
+    pipeline: PipelineSpec,
+    features: FeatureSpec,
+    source: tuple[Any, Any] = (None, None),
+    path: tuple[str | int, ...] = ("model",),
+) -> None:
+    """Checks that a pipeline suits its model, if that has no network.
+
+    Args:
+        pipeline: A `PipelineSpec` whose model's options are valid.
+        features: Its `FeatureSpec`.
+        source: Pair of the path of the file and its `Marks`, as of `Document.source`; each may be
+            `None`. Defaults to `(None, None)`.
+        path: Tuple of keys and indices. Position of the section `model` in the file. Defaults to
+            `("model",)`.
+
+    Raises:
+        UserError: If an option names no column of the spec, or the pipeline asks for what only a
+            network can do; with file and line.
+    """
+    name = pipeline.model_name
+    if not registry.is_baseline(name):
+        return
+    try:
+        _check_pipeline(pipeline, name)
+        Columns.found(features, registry.record(name).make(pipeline.model_options))
+    except Problem as problem:
+        file, marks = source
+        place = (None, None) if marks is None else marks.location((*path, *problem.path), file)
+        raise UserError(str(problem), *place) from None
+
+
+def _check_pipeline(pipeline, name):
+    text = f"with model `{name}`, which has no network"
+    if pipeline.data.days is not None:
+        raise Problem(("name",), f"`data.days` must not be given {text}. Received: data.days")
+    if pipeline.warm_start is not None:
+        run = pipeline.warm_start.run
+        raise Problem(("name",), f"`warm_start` must not be given {text}. Received: run={run!r}")
+    strategy = pipeline.distribute.strategy
+    if strategy != "none":
+        rule = f"`distribute.strategy` must be none {text}"
+        raise Problem(("name",), f"{rule}. Received: strategy={strategy!r}")
