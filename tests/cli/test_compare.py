@@ -94,3 +94,31 @@ def test_mistakes_are_told_in_one_line(comparison, capsys):
     assert err.startswith(f"lmn-tf: {comparison}:{line}: `name` must be a model")
     assert "Did you mean `dnn`" in err and len(err.strip().splitlines()) == 1
     assert main(["compare", comparison, "--seeds", "0"]) == 2
+
+
+def test_rows_without_a_network_are_fitted_beside_networks(tmp_path, capsys):
+    write_pipeline(tmp_path / "base.yaml", tmp_path / "unused")
+    rows = ("rates", "svd", "ease", "item_knn")
+    models = [{"label": name, "model": {"name": name}} for name in rows]
+    text = strict_yaml.dump(
+        {
+            "comparison_version": 1,
+            "name": "ladder",
+            "pipeline": "base.yaml",
+            "models": models,
+            "seeds": [1, 2],
+            "output": str(tmp_path / "out"),
+        }
+    )
+    (tmp_path / "ladder.yaml").write_text(text)
+    assert main(["compare", str(tmp_path / "ladder.yaml"), "--in-process"]) == 0
+    out, err = capsys.readouterr()
+    assert "[4/4] item_knn, seed 1: training" in err and "failed" not in err
+    table = {line.split()[1]: line.split("|") for line in out.splitlines() if "| 0." in line}
+    assert list(table) == list(rows)
+    assert all(0.5 < float(row[2]) < 1 for row in table.values())
+    assert main(["compare", str(tmp_path / "ladder.yaml"), "--in-process"]) == 0
+    assert capsys.readouterr().err.count("finished before") == 4
+    assert main(["train", str(tmp_path / "out" / "pipelines" / "rates-seed1.yaml")]) == 2
+    assert main(["evaluate", str(tmp_path / "out" / "rates-seed1")]) == 2
+    assert "`RUN_DIR` must hold a network. Received: " in capsys.readouterr().err

@@ -229,6 +229,41 @@ def test_more_trials_keep_the_earlier_ones(tmp_path, monkeypatch):
     assert trials[:2] == ["dnn-trial3-seed1", "dnn-trial4-seed1"]
 
 
+RATES = {"label": "rates", "model": {"name": "rates"}}
+DNN = {"label": "dnn", "model": {"name": "dnn", "hidden_units": [8]}}
+
+
+def test_a_row_without_a_network_is_fitted_once_for_all_seeds(tmp_path, monkeypatch):
+    training = FakeTraining(monkeypatch)
+    result, said = compare(make_spec(tmp_path, [DNN, RATES], seeds=(3, 4)))
+    assert training.ran == ["dnn-seed3", "dnn-seed4", "rates-seed3"]
+    assert said[-1] == "[3/3] rates, seed 3: training"
+    rates = result["models"]["rates"]
+    assert rates["seeds"] == [3, 4] and rates["auc"]["values"] == [0.63, 0.63]
+    assert rates["auc"]["sd"] == 0 and rates["test"]["seeds"] == 2
+    training = FakeTraining(monkeypatch)
+    compare(make_spec(tmp_path, [DNN, RATES], seeds=(3, 4, 5)))
+    assert training.ran == ["dnn-seed5"]
+
+
+def test_a_search_tries_the_grid_of_a_row_without_a_network(tmp_path, monkeypatch):
+    training = FakeTraining(monkeypatch)
+    rates = {**RATES, "grid": {"model.shrinkage": [5.0, 20.0]}}
+    result, said = compare(make_spec(tmp_path, [DNN, rates], search=SEARCH))
+    own = [name for name in training.ran if name.startswith("rates")]
+    assert own[:2] == ["rates-trial1-seed1", "rates-trial2-seed1"]
+    assert [name for name in training.tested if name.startswith("rates")] == own[2:]
+    assert len(own) == 3 and said[-1].startswith("[8/8] rates, trial ")
+    assert result["models"]["rates"]["seeds"] == [1, 2]
+
+
+def test_a_failed_row_without_a_network_is_told_once(tmp_path, monkeypatch):
+    FakeTraining(monkeypatch, rates_seed1=1)
+    result, _ = compare(make_spec(tmp_path, [DNN, RATES]))
+    assert [run["folder"] for run in result["failed"]] == ["rates-seed1"]
+    assert list(result["models"]) == ["dnn"]
+
+
 def test_a_failed_trial_is_spent(tmp_path, monkeypatch):
     spec = make_spec(tmp_path, search=SEARCH)
     dropouts = [Comparison(spec).configurations["dnn", n]["model.dropout"] for n in (1, 2, 3)]

@@ -54,9 +54,38 @@ def test_a_model_s_grid_is_what_it_has_of_the_common_one_and_its_own(tmp_path):
         assert len(tried) == 4 and tried == trials(spec, entry)
 
 
+def test_a_row_without_a_network_tries_its_own_grid(tmp_path):
+    rates = "{label: rates, model: {name: rates}, grid: {model.shrinkage: [5.0, 20.0]}}"
+    spec = load(tmp_path, "{label: dnn, model: {name: dnn}}", rates)
+    check(spec)
+    assert model_grid(spec, spec.models[0]) == {"model.shrinkage": (5.0, 20.0)}
+    tried = trials(spec, spec.models[0])
+    assert sorted(one["model.shrinkage"] for one in tried) == [5.0, 20.0]
+    spec = load(tmp_path, "{label: dnn, model: {name: dnn}}", "{label: svd, model: {name: svd}}")
+    check(spec)
+    assert trials(spec, spec.models[0]) == [{}]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        (
+            "model: {name: dnn}}",
+            "model: {name: svd, outcome: likes}}",
+            "`outcome` must be a categorical field of `history`",
+        ),
+        ("name: dnn}", "name: svd, rnk: 3}", "`rnk` must be an option of model `svd`.*`rank`"),
+        ("name: dnn}", "name: svd, rank: 0}", "`rank` of model `svd` must be an integer of at lea"),
+        (
+            "model: {name: dnn}}",
+            "model: {name: ease}, train: {epochs: 2}}",
+            "`train` must be left out for `dnn`: model `ease` has no network to train",
+        ),
+        (
+            "model: {name: dnn}}",
+            "model: {name: ease}, grid: {train.epochs: [1, 2]}}",
+            "`train.epochs` must not be in the grid of `dnn`: model `ease` has no network to train",
+        ),
         ("name: dnn}", "name: dn}", "`name` must be a model.*Did you mean `dnn`"),
         ("name: lmn}", "name: lmn, topk: 3}", "`topk` must be an option of model `lmn`.*`top_k`"),
         (

@@ -12,8 +12,8 @@ from lmn_tf.training.comparison.comparison_report import (
 )
 
 
-def spec(labels=("din", "lmn"), base=None):
-    models = [{"label": label, "model": {"name": "dnn"}} for label in labels]
+def spec(labels=("din", "lmn"), base=None, **names):
+    models = [{"label": label, "model": {"name": names.get(label, "dnn")}} for label in labels]
     data = {"comparison_version": 1, "name": "small", "pipeline": "p.yaml", "models": models}
     data |= {"output": "out"} | ({"base": base} if base else {})
     return ComparisonSpec.from_dict(data)
@@ -116,6 +116,37 @@ def test_markdown():
     assert lmn[7:] == ["0.9000", "1,234", "5,000", "900", "44.0", "2.500", "98"]
     assert len({len(line) for line in lines[4:8]}) == 1
     assert "best possible AUC on these generated data is 0.9000" in text
+
+
+def baseline(auc):
+    return {**run(auc), "train": {"examples": 9, "seconds": 1.0, "peak_rss_mib": 900.25}}
+
+
+@pytest.mark.parametrize(("auc", "warns"), [(0.75, True), (0.77, True), (0.7725, False)])
+def test_the_first_line_says_that_no_network_beats_the_rates(auc, warns):
+    rows = seeded(
+        {"counts": [baseline(0.77)] * 2, "svd": [baseline(0.8)] * 2, "lmn": [run(auc)] * 2}
+    )
+    result = summary(spec(list(rows), counts="rates", svd="svd"), [1, 2], rows)
+    assert result["baselines"] == {"counts": "rates", "svd": "svd"}
+    first = markdown(result).splitlines()[2]
+    want = (
+        f"**No network beats the rates of items and users**: the best one, lmn, has an AUC of "
+        f"{auc:.4f}, and `counts` 0.7700. This table does not show what networks learn"
+    )
+    assert first.startswith(want) is warns
+    assert "examples_per_second" not in result["models"]["svd"]
+    svd = next(line for line in markdown(result).splitlines() if line.startswith("| svd "))
+    assert svd.split("|")[2].strip() == "0.8000" and "by +0.0300 in each seed" in svd
+
+
+def test_a_table_without_networks_has_no_such_line():
+    rows = seeded({"counts": [baseline(0.77)], "svd": [baseline(0.8)]})
+    text = markdown(summary(spec(list(rows), counts="rates", svd="svd"), [1], rows))
+    assert "No network" not in text
+    result = summary(spec(), [1, 2, 3], runs())
+    del result["baselines"]  # as earlier versions wrote it
+    assert "No network" not in markdown(result)
 
 
 def test_p_has_three_digits():
