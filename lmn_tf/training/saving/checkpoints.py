@@ -16,7 +16,7 @@ from lmn_tf import atomic_files
 from lmn_tf.distribute.tables import rows as table_rows
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.saving.finite_weights import check_finite, check_rows
-from lmn_tf.training.saving.run_directory import check_unpacked_size, check_zip
+from lmn_tf.training.saving.zip_files import check_unpacked_size, check_zip
 
 _STATE = "state.json"
 _CHECKPOINT = "A checkpoint"

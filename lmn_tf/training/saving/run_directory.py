@@ -8,7 +8,6 @@ import fcntl
 import filecmp
 import os
 import shutil
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.specs.yaml.document import located
 from lmn_tf.training.saving.data_notes import DataNotes, read_files
+from lmn_tf.training.saving.zip_files import check_unpacked_size, check_zip
 
 if TYPE_CHECKING:
     import keras
@@ -33,56 +33,6 @@ if TYPE_CHECKING:
 _FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps")
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _PATH_KEYS = ("train", "valid", "test", "directory")
-_FACTOR = 20
-_ALWAYS = 64 * 2**20
-
-
-def check_unpacked_size(path: str | os.PathLike) -> None:
-    """Refuses a zip file that would unpack to far more than weights take.
-
-    Weights hardly compress: files of Keras unpack to their own size, and recompressed ones to a few
-    times that. So all members together may unpack to 64 MiB plus 20 times the size of the file.
-    Python reads no more of a member than its stated size. A file that is not a zip file passes,
-    since it cannot be unpacked.
-
-    Args:
-        path: Path of the file.
-
-    Raises:
-        UserError: If the members are larger.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError):
-        return
-    size = os.path.getsize(path)
-    if unpacked > _ALWAYS + _FACTOR * size:
-        raise UserError(
-            f"the file must unpack to at most 64 MiB and {_FACTOR} times its own size of {size:,} "
-            f"bytes. Received: {unpacked:,} bytes",
-            file=path,
-        )
-
-
-def check_zip(path: str | os.PathLike) -> None:
-    """Verifies the checksum of every member of a zip file.
-
-    Args:
-        path: Path of the file.
-
-    Raises:
-        UserError: If the file is missing, truncated or altered.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            if damaged is not None:
-                raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
-    # Damaged headers cause all kinds of errors: unknown methods, passwords, excessive memory.
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"the file must be whole. Received: {reason}", file=path) from error
 
 
 class RunDirectory:
@@ -123,13 +73,13 @@ class RunDirectory:
             raise UserError(
                 f"`RUN_DIR` must be the folder of a run. Received: {path}, without pipeline.yaml"
             )
-        if not directory.has_network:
-            raise UserError(
-                f"`RUN_DIR` must hold a network. Received: {path}, a run of the model "
-                f"`{directory.load_pipeline().model_name}`, which has none and leaves only its "
-                "metrics"
-            )
         if not directory.model_file.exists():
+            if not directory.has_network:
+                raise UserError(
+                    f"`RUN_DIR` must hold a network. Received: {path}, a run of the model "
+                    f"`{directory.load_pipeline().model_name}`, which has none and leaves only its "
+                    "metrics"
+                )
             raise UserError(
                 f"`RUN_DIR` must hold a trained model. Received: {path}, without model.keras. "
                 "Continue its training with `lmn-tf train --resume`."
@@ -149,8 +99,6 @@ class RunDirectory:
     @property
     def has_network(self) -> bool:
         """Whether the run is that of a network, which leaves a file with its weights."""
-        from lmn_tf.models import registry
-
         return not registry.is_baseline(self.load_pipeline().model_name)
 
     def check_free(self) -> None:

@@ -19,7 +19,7 @@ from lmn_tf.distribute.tables import rows as row_access
 from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.saving import checkpoints as module
-from lmn_tf.training.saving import run_directory
+from lmn_tf.training.saving import zip_files
 from lmn_tf.training.saving.checkpoints import (
     Checkpoints,
     DamagedCheckpoint,
@@ -353,7 +353,6 @@ from pathlib import Path
 import numpy as np
 from lmn_tf import atomic_files
 from lmn_tf.training.saving import checkpoints as module
-from lmn_tf.training.saving import run_directory
 left = 0
 def deadly(function):
     def call(*args, **kwargs):
@@ -617,7 +616,7 @@ def test_another_zip_file_is_no_checkpoint(document, tmp_path):
 
 
 def test_a_zip_file_that_unpacks_to_far_more_is_no_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_directory, "_ALWAYS", 0)
+    monkeypatch.setattr(zip_files, "_ALWAYS", 0)
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("state.json", '{"keys": ["a"], "state": {}}')
         content = io.BytesIO()
