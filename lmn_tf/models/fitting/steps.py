@@ -81,6 +81,9 @@ def _shared_loss(model, x, y, y_pred, sample_weight, training):
     if replica_count() > 1:
         rows = _rows(model, x)
         share = share_of_replicas(rows)
+        if tf.executing_eagerly() and not int(rows):
+            # As in a graph: 0, with gradients of 0 that take part in their sum over replicas.
+            return 0.0 * tf.add_n([tf.reduce_sum(part) for part in tf.nest.flatten(y_pred)])
         sample_weight = tf.fill([rows], share) if sample_weight is None else sample_weight * share
     return loss_of_step(
         model, x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training

@@ -97,6 +97,18 @@ def test_several_steps_at_a_time_are_the_same_steps():
         np.testing.assert_array_equal(value, wanted)
 
 
+def test_an_eager_step_of_a_replica_without_rows_is_that_of_the_other_one():
+    losses = {}
+    for count in (1, 2):
+        model = model_on(count, metrics=(), run_eagerly=True)
+        data = dataset().skip(len(ROWS) - 1)
+        assert len(next(iter(data))[1]) == 1
+        losses[count] = model.fit(data, verbose=0).history["loss"][0], model.get_weights()
+    assert losses[1][0] == pytest.approx(losses[2][0], rel=1e-6)
+    for value, wanted in zip(losses[2][1], losses[1][1], strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-6, atol=1e-7)
+
+
 class Steps(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.planned, self.done = self.params["steps"], 0
