@@ -1,8 +1,9 @@
 """Time of a training step and a forward pass of each model, with short and long histories.
 
 Batches are in memory and have 256 rows, or 64 with histories of 1,000, so that all models fit into
-memory together. Events have a width of 32; models have their default options. Models take turns in
-training steps; after the last turn, each model scores the same batches (median of nine passes).
+memory together. Events have a width of 32; models have their default options. Each row is of another
+user, or 16 rows are of one user and share events, as with `rows_per_group: 16`. Models take turns
+in training steps; after the last turn, each model scores the same batches (median of nine passes).
 """
 
 import statistics
@@ -57,14 +58,17 @@ def main(argv=None):
     from lmn_tf.models import registry
 
     quick = benchmark.quick
-    sizes = ((16, 8),) if quick else ((256, 50), (256, 200), (64, 1_000))
+    sizes = (
+        ((16, 8, 1),) if quick else ((256, 50, 1), (256, 200, 1), (256, 200, 16), (64, 1_000, 1))
+    )
     names = [BASE, *(name for name in registry.names() if name != BASE)]
-    for batch, length in sizes:
+    for batch, length, rows_per_user in sizes:
+        shared = f", {rows_per_user} rows a user" if rows_per_user > 1 else ""
         with tempfile.TemporaryDirectory() as folder:
-            write_log(folder, rows=2 * batch, length=length)
+            write_log(folder, rows=2 * batch, length=length, rows_per_user=rows_per_user)
             common = {"folder": folder, "length": length, "batch": batch}
             result = benchmark.compare(
-                f"histories of {length:,}",
+                f"histories of {length:,}{shared}",
                 *(
                     Contender(
                         name,
