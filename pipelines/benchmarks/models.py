@@ -1,9 +1,10 @@
 """Time of a training step and a forward pass of each model, with short and long histories.
 
 Batches are in memory and have 256 rows, or 64 with histories of 1,000, so that all models fit into
-memory together. Events have a width of 32; models have their default options. Each row is of another
-user, or 16 rows are of one user and share events, as with `rows_per_group: 16`. Models take turns
-in training steps; after the last turn, each model scores the same batches (median of nine passes).
+memory together. Events have a width of 32; models have their default options. Each row is of
+another user, or 16 rows are of one user and share events, as with `rows_per_group: 16`. Models take
+turns in training steps; after the last turn, each model scores the same batches (median of nine
+passes).
 """
 
 import statistics
