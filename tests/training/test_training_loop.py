@@ -42,7 +42,8 @@ def make_loop(folder, epochs=3, evaluate=None, **options):
         [keras.Input([4]), keras.layers.Dense(8), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
     )
     # Tracing would cost more than all the steps; graphs are resumed by `test_resume.py`.
-    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True), run_eagerly=True)
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True), run_eagerly=True)
     model.optimizer.build(model.trainable_variables)
     return TrainingLoop(
         model,
