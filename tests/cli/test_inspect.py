@@ -33,7 +33,7 @@ def test_mistakes_are_told_in_one_line(run, tmp_path, capsys):
     (run / "pipeline.yaml").write_text(strict_yaml.dump(plain))
     assert main(["inspect", str(run)]) == 2
     err = capsys.readouterr().err
-    assert "must hold a model with a memory of slots: lmn, lmn_sim, lmn_mimn, msn. Received:" in err
+    assert "must hold a model with a memory of slots: lmn, lmn_sim, lmn_mimn, msn, " in err
     plain["data"] = {"train": f"{market()}/train-*.parquet"}
     plain["model"] = {"name": "lmn"}
     (run / "pipeline.yaml").write_text(strict_yaml.dump(plain))

@@ -31,6 +31,7 @@ def test_the_notebook_runs(name, root, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(root))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # in a notebook, figures are shown inline
     notebook = nbformat.read(tmp_path / "notebooks" / name, as_version=4)
     client = nbclient.NotebookClient(
         notebook, timeout=300, resources={"metadata": {"path": str(tmp_path / "notebooks")}}

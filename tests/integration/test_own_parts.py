@@ -42,21 +42,21 @@ def test_the_page_runs(shop, capsys):
     names = [command.split()[0] for command, _ in commands]
     outputs = run(commands[: names.index("train") + 1], capsys)
     assert re.search(r"\ntest .* [01]\.\d{4} ", outputs["train"]) and "brier" in outputs["train"]
-    metrics = json.loads((shop / "runs" / "two_tower" / "metrics.json").read_text())
-    assert metrics["model"] == "two_tower" and 0 < metrics["test"]["metrics"]["brier"] < 1
-    written = (shop / "runs" / "two_tower" / "pipeline.yaml").read_text()
-    for path in ("towers:TwoTower", "optimizers:SignSGD", "metrics:Brier"):
+    metrics = json.loads((shop / "runs" / "shop_towers" / "metrics.json").read_text())
+    assert metrics["model"] == "shop_towers" and 0 < metrics["test"]["metrics"]["brier"] < 1
+    written = (shop / "runs" / "shop_towers" / "pipeline.yaml").read_text()
+    for path in ("towers:ShopTowers", "optimizers:SignSGD", "metrics:Brier"):
         assert f"my_shop.{path}" in written
-    evaluated = run([("evaluate runs/two_tower", [])], capsys)["evaluate"]
+    evaluated = run([("evaluate runs/shop_towers", [])], capsys)["evaluate"]
     assert json.loads(evaluated)["metrics"] == pytest.approx(metrics["test"]["metrics"])
     sys.path.remove(str(shop))
     for name in [name for name in sys.modules if name.partition(".")[0] == "my_shop"]:
         del sys.modules[name]
     (shop / "my_shop").rename(shop / "gone")
-    assert main(["predict", "runs/two_tower", "--data", "data/test-*", "--output", "scores"]) == 2
+    assert main(["predict", "runs/shop_towers", "--data", "data/test-*", "--output", "scores"]) == 2
     said = capsys.readouterr().err
     assert "pipeline.yaml:" in said and "No module named 'my_shop'" in said
-    assert "Received: name='my_shop.towers:TwoTower'" in said
+    assert "Received: name='my_shop.towers:ShopTowers'" in said
 
 
 @pytest.mark.slow
