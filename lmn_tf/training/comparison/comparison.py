@@ -17,7 +17,8 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.comparison import comparison_checks
-from lmn_tf.training.comparison.comparison_report import markdown, picture, summary
+from lmn_tf.training.comparison.comparison_picture import picture
+from lmn_tf.training.comparison.comparison_report import markdown, summary
 from lmn_tf.training.comparison.search_report import best_trial, search_summary
 from lmn_tf.training.saving.run_directory import RunDirectory
 
@@ -293,7 +294,8 @@ class Comparison:
                 run = ComparisonRun(label, trial, seed)
                 if self._has(run, test=False):
                     pipeline = self.pipeline(run).to_dict()
-                    options = {"label": label, "trial": trial, "seed": seed}
+                    # As text: the dashboard then lists seeds, instead of a range of numbers.
+                    options = {"label": label, "trial": trial, "seed": str(seed)}
                     options |= flat_options({"model": pipeline["model"]})
                     options |= self.configurations[label, trial]
                     runs.append(RunOptions(self.folder(run), options, self._metrics(run)))

@@ -1,7 +1,6 @@
-"""Table of a comparison: numbers, Markdown, picture."""
+"""Table of a comparison: numbers and Markdown."""
 
 import math
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -246,32 +245,6 @@ def _notes(result: dict):
         for run in result["failed"]:
             yield f"- {run['folder']}: {run['reason']}"
         yield ""
-
-
-def picture(result: dict, path: str | os.PathLike) -> None:
-    """Draws the AUC of each model, a dot for each seed and a bar for the mean."""
-    import matplotlib
-
-    matplotlib.use("Agg", force=False)
-    from matplotlib.figure import Figure
-
-    labels = list(result["models"])
-    figure = Figure(figsize=(2 + 1.2 * len(labels), 4), layout="constrained")
-    axes = figure.subplots()
-    for index, model in enumerate(result["models"].values()):
-        auc = model.get("auc")
-        if auc is None:
-            continue
-        axes.plot([index - 0.25, index + 0.25], [auc["mean"]] * 2, color="black", linewidth=2)
-        axes.plot([index] * len(auc["values"]), auc["values"], "o", color="tab:blue", alpha=0.6)
-    oracle = (result["oracle"] or {}).get("auc")
-    if oracle is not None:
-        axes.axhline(oracle, linestyle="--", color="gray", linewidth=1)
-        axes.annotate("best possible", (0, oracle), va="bottom", color="gray")
-    axes.set_xticks(range(len(labels)), labels)
-    axes.set_ylabel(f"AUC ({result['set']})")
-    axes.set_title(result["name"])
-    figure.savefig(path, dpi=150)
 
 
 def _model(runs: dict, which: str) -> dict:

@@ -99,6 +99,8 @@ def test_runs_each_model_and_seed_once(tmp_path, monkeypatch):
     names = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
     assert names == {"comparison.json", "comparison.md", "comparison.png"}
     assert json.loads((tmp_path / "out/comparison.json").read_text()) == result
+    for name in training.ran:
+        assert list((tmp_path / "out" / name / "tensorboard" / "hparams").iterdir())
 
 
 def test_goes_on_where_it_stopped(tmp_path, monkeypatch):

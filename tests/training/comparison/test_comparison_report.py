@@ -6,7 +6,6 @@ from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.training.comparison.comparison_report import (
     markdown,
     paired_t_test,
-    picture,
     summary,
     two_sided_p,
 )
@@ -189,11 +188,6 @@ def test_the_search_stands_below_the_table():
     search = {"trials": 1, "seed": 1, "monitor": "auc", "models": {}}
     result = summary(spec(), [1, 2, 3], runs(), search=search)
     assert result["search"] == search and "\n## Search\n" in markdown(result)
-
-
-def test_picture(tmp_path):
-    picture(summary(spec(), [1, 2, 3], runs(), {"auc": 0.9}), tmp_path / "a.png")
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_same_difference_in_each_seed_is_told_as_such():
