@@ -15,7 +15,7 @@ from lmn_tf.callbacks.memory_probe import MemoryProbe, ProbeValues, named_memori
 from lmn_tf.callbacks.scalar_cards import ScalarCards, write_summary
 from lmn_tf.callbacks.slot_gradients import SlotGradients
 from lmn_tf.callbacks.slot_grid import grid_image
-from lmn_tf.distribute.tables.rows import get_rows, row_chunks
+from lmn_tf.distribute.tables.rows import row_lengths
 from lmn_tf.keras_internals import all_layers, strategy_of_model
 from lmn_tf.layers.memory.iterative_memory import IterativeMemory
 from lmn_tf.layers.memory.large_memory import LargeMemory
@@ -148,7 +148,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
         self._write(self._training_values())
         if self._memories:
             histograms = {
-                f"{name}/value_norm": (_lengths(memory.memory_values), "values of the slots")
+                f"{name}/value_norm": (row_lengths(memory.memory_values), "values of the slots")
                 for name, memory in self._memories.items()
             }
             self._write_histograms(histograms)
@@ -260,9 +260,3 @@ def _is_local(model) -> bool:
     """Whether this process has the whole model, without asking others."""
     strategy = strategy_of_model(model)
     return strategy is None or isinstance(strategy, tf.distribute.MirroredStrategy)
-
-
-def _lengths(table):
-    """Returns the length of each row of a table, which may be sharded over devices."""
-    chunks = row_chunks(tuple(table.shape), itemsize=4)
-    return np.concatenate([np.linalg.norm(get_rows(table, *rows), axis=-1) for rows in chunks])

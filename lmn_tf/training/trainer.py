@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf import atomic_files
-from lmn_tf.data.dataset import evaluation_dataset, make_dataset, reader_dataset, user_errors
+from lmn_tf.data.dataset import evaluation_dataset, reader_dataset, user_errors
 from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
@@ -21,6 +21,7 @@ from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.generated_data import generate_missing
 from lmn_tf.training.growth.warm_start import WarmStart, continued
+from lmn_tf.training.monitor.memory_board import MemoryBoard
 from lmn_tf.training.monitor.peak_memory import peak_memory_mib, peak_rss_mib
 from lmn_tf.training.monitor.progress import Watcher
 from lmn_tf.training.monitor.tensorboard_writer import TensorBoardWriter
@@ -28,9 +29,6 @@ from lmn_tf.training.own_parts import load_parts
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.training_loop import TrainingLoop
-
-_POINT_STEPS = 50  # between two points of the curves of memories
-_PROBE_ROWS = 1024
 
 
 class Trainer:
@@ -203,14 +201,7 @@ class Trainer:
 
     def _loop(self, reader, valid, evaluator, listeners, total, epochs=None) -> TrainingLoop:
         data, train = self.pipeline.data, self.pipeline.train
-        stopping, callbacks = train.early_stopping, []
-        if evaluator.memories or evaluator.walks:
-            from lmn_tf.callbacks import MemoryTensorBoard
-
-            folder = self.directory.tensorboard / "memory"
-            callbacks.append(
-                MemoryTensorBoard(folder, _POINT_STEPS, evaluator.probe(self._probe_rows))
-            )
+        stopping, callbacks = train.early_stopping, self._board(evaluator).callbacks()
         if self.pipeline.model_options.get("open_keys"):
             from lmn_tf.callbacks import OpenKeys
 
@@ -231,15 +222,9 @@ class Trainer:
             callbacks=callbacks,
         )
 
-    def _probe_rows(self) -> dict:
-        """Returns the features of the rows that show how memories are read."""
-        files = self.pipeline.data.valid or self._first_files()
-        # No more than a batch, so that a point takes less time than a step.
-        rows = min(_PROBE_ROWS, self.pipeline.data.batch_size)
-        dataset = make_dataset(
-            self.spec, files, rows, labels=False, limit=rows, histories=self._reads_histories
-        )
-        return next(iter(dataset))
+    def _board(self, evaluator) -> MemoryBoard:
+        folder = self.directory.tensorboard / "memory"
+        return MemoryBoard(self.pipeline, self.spec, evaluator, self._first_files(), folder)
 
     def _reader(self, files) -> BatchReader:
         """Returns the reader of training files."""
@@ -287,6 +272,7 @@ class Trainer:
             metrics["test"] = evaluator.evaluate(test)
         metrics.update(self._more_figures(state))
         metrics["train"] |= {"peak_memory_mib": peak_memory_mib(), "peak_rss_mib": peak_rss_mib()}
+        self._board(evaluator).finish(state.step)
         # A run is finished only if every command can load it.
         self.directory.load_pipeline()
         self.directory.load_spec()

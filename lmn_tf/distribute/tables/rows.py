@@ -67,6 +67,25 @@ def get_rows(variable: Any, start: int, stop: int) -> np.ndarray:
     return tf.convert_to_tensor(resource)[start:stop].numpy()
 
 
+def row_lengths(variable: Any) -> np.ndarray:
+    """Returns the Euclidean length of each row of a table, which may be split over devices.
+
+    Args:
+        variable: As of `get_rows`, of shape `(rows, dim)`.
+
+    Returns:
+        float32 array of shape `(rows,)`.
+
+    Example:
+
+    >>> row_lengths(keras.Variable([[3.0, 4.0], [0.0, 0.0]])).tolist()
+    [5.0, 0.0]
+    """
+    chunks = row_chunks(tuple(variable.shape), itemsize=4)
+    rows = (get_rows(variable, *chunk).astype("float32") for chunk in chunks)
+    return np.concatenate([np.linalg.norm(part, axis=-1) for part in rows])
+
+
 def read_run(variable: tf.Variable, start: int, stop: int) -> np.ndarray:
     """Reads consecutive rows, without reading the whole variable.
 

@@ -7,12 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.data.encoding.id_names import IdNames
+from lmn_tf.distribute.tables.rows import row_lengths
 from lmn_tf.metrics.memory_usage import usage_statistics
 from lmn_tf.models.fitting.window_batches import WindowBatches
 from lmn_tf.ops.sequence.windows import Windows
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.evaluation.memory_reads import memory_names
+from lmn_tf.training.evaluation.pair_weights import PairWeights
 
 
 @dataclasses.dataclass
@@ -105,8 +107,7 @@ def _start(name, memory) -> MemoryInspection:
     opened = memory.num_keys
     if memory.open_count is not None:
         opened = int(np.asarray(memory.open_count))
-    values = np.asarray(memory.memory_values)
-    norms = np.linalg.norm(values.astype("float32"), axis=1)
+    norms = row_lengths(memory.memory_values)
     return MemoryInspection(name, memory.num_keys, opened, np.zeros(memory.memory_size), norms)
 
 
@@ -129,21 +130,18 @@ class _SlotWatch:
         self._watched_index = np.full(len(reads), -1)
         self._watched_index[self._slots] = np.arange(len(self._slots))
         self._readers = readers
-        self._weights = [collections.defaultdict(collections.Counter) for _ in self._slots]
+        self._weights = collections.defaultdict(PairWeights)
 
     def take(self, features, slots, weights):
         index = self._watched_index[slots]
         query, head, rank = np.nonzero((index >= 0) & (weights > 0))  # of (rows, heads, top_k)
         index, weights = index[query, head, rank], weights[query, head, rank]
         for name, ids in self._readers.ids(features, len(slots)).items():
-            pairs = np.stack([index, ids[query]])
-            distinct, which = np.unique(pairs[:, pairs[1] >= 0], axis=1, return_inverse=True)
-            sums = np.bincount(which.reshape(-1), weights[pairs[1] >= 0], distinct.shape[1])
-            for (slot, id_), weight in zip(distinct.T, sums, strict=True):
-                self._weights[slot][name][int(id_)] += weight
+            self._weights[name].add(index, ids[query], weights)
 
     def slots(self, inspection, readers) -> list:
         total = inspection.reads.sum()
+        top = {name: pairs.top(readers) for name, pairs in self._weights.items()}
         return [
             {
                 "slot": slot,
@@ -157,9 +155,10 @@ class _SlotWatch:
                             "value": self._readers.names[name](id_),
                             "share": float(weight / inspection.reads[slot]),
                         }
-                        for id_, weight in counter.most_common(readers)
+                        for id_, weight in of_slots[index]
                     ]
-                    for name, counter in self._weights[index].items()
+                    for name, of_slots in top.items()
+                    if index in of_slots
                 },
             }
             for index, slot in enumerate(self._slots)
