@@ -1,4 +1,4 @@
-"""What TensorBoard shows of the memories of a run."""
+"""TensorBoard of the memories of a run: curves, slots and items."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -41,7 +41,6 @@ def write_projector(folder: str | os.PathLike, tables: Sequence[ProjectorTable])
         folder: Folder with event files.
         tables: The `ProjectorTable`s.
     """
-    from google.protobuf import text_format
     from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
     config = ProjectorConfig()
@@ -59,7 +58,7 @@ def write_projector(folder: str | os.PathLike, tables: Sequence[ProjectorTable])
             tensor_path=f"{stem}.tsv",
             metadata_path=f"{stem}_names.tsv",
         )
-    text = text_format.MessageToString(config)
+    text = str(config)  # the text format of protocol buffers
     atomic_files.write_text(Path(folder) / "projector_config.pbtxt", text)
 
 
