@@ -58,8 +58,11 @@ def type_text(schema: dict[str, Any]) -> str:
     'mean, sum'
     >>> type_text({"anyOf": [{"$ref": "#/$defs/Schedule"}, {"type": "null"}]})
     'Schedule or null'
+    >>> type_text({"allOf": [{"$ref": "#/$defs/Schedule"}], "default": {}})
+    'Schedule'
     """
-    parts = schema.get("anyOf", schema.get("oneOf"))
+    # Older versions of Pydantic write a section with a default as `allOf`.
+    parts = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
     if parts:
         return " or ".join(dict.fromkeys(map(type_text, parts)))
     if "$ref" in schema:
