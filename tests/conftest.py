@@ -146,6 +146,16 @@ def separate_collectives():
         tf.distribute.MirroredStrategy._collective_key_base += 10
 
 
+@pytest.fixture(autouse=True)
+def free_ops():
+    """Ends what `train.deterministic` began for the process: other tests prefetch and use XLA."""
+    yield
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.framework import config
+
+        config.disable_op_determinism()
+
+
 @pytest.fixture(params=["eager", "graph", "xla"])
 def run_mode(request):
     """Runs a function the three ways users can reach it."""

@@ -153,7 +153,8 @@ class Watched(keras.layers.Layer):
         return inputs
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.quick_cases(1)
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float32"])
 def test_counts_beyond_what_half_precision_can(policy):
     layer = Watched(dtype=policy)
     run = tf.function(layer)

@@ -18,7 +18,7 @@ from lmn_tf.layers import NextBehaviourLoss
 from lmn_tf.models import registry
 
 MODELS = [name for name in registry.names() if registry.model_class(name).reads_histories]
-READERS = ("pooling", "din", "mimn", "ubr4ctr", "rankmixer", "sparse_moe")
+READERS = ("pooling", "din", "mimn", "ubr4ctr", "rankmixer")
 # Options that change what is read, or how.
 VARIANTS = [
     ("din", {"attention_activation": "dice", "attention_weights": "raw", "add_pooling": True}),
