@@ -32,6 +32,7 @@ LEVEL = {
     "lazy_exports": -1,
     "tensorflow_log": -1,
     "version": -1,
+    "xla_flags": -1,
     "keras_backend": 0,
     "ops": 0,
     "specs": 0,
@@ -72,6 +73,7 @@ ANNOTATED = (
     "tensorflow_log",
     "training",
     "version",
+    "xla_flags",
 )
 
 # Folders that do not import TensorFlow when imported.

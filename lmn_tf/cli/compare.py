@@ -32,12 +32,12 @@ def compare(
     """
     import dataclasses
 
-    from lmn_tf.cli.xla_flags import let_xla_select_k
     from lmn_tf.models import registry
     from lmn_tf.specs.comparison_spec import ComparisonSpec
     from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.comparison.comparison import Comparison
     from lmn_tf.training.comparison.comparison_report import markdown
+    from lmn_tf.xla_flags import let_xla_select_k
 
     spec = ComparisonSpec.load(comparison)
     if output:

@@ -44,7 +44,6 @@ def train(
     Example:
       lmn-tf train pipelines/quickstart.yaml --set train.epochs=2 --run-dir runs/two_epochs
     """
-    from lmn_tf.cli.xla_flags import let_xla_select_k
     from lmn_tf.models import registry
     from lmn_tf.models.baselines.run_checks import check_baseline
     from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -52,6 +51,7 @@ def train(
     from lmn_tf.training.generated_data import generate_missing
     from lmn_tf.training.own_parts import check_own_parts, names_own_parts
     from lmn_tf.training.saving.run_directory import RunDirectory
+    from lmn_tf.xla_flags import let_xla_select_k
 
     settings = [*settings, *([f"run_dir={json.dumps(run_dir)}"] if run_dir else [])]
     settings += [f"warm_start.run={json.dumps(warm_start)}"] if warm_start else []

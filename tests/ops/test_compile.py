@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lmn_tf.cli.xla_flags import SELECT_K
 from lmn_tf.ops import compile as compile_module
 from lmn_tf.ops import is_compiling_with_xla, plain_kernels
 from lmn_tf.ops.compile import (
@@ -12,6 +11,7 @@ from lmn_tf.ops.compile import (
     is_compiled_for_cpu,
     runs_sparse_products,
 )
+from lmn_tf.xla_flags import SELECT_K
 
 
 def test_knows_every_mode():

@@ -3,8 +3,8 @@ import subprocess
 
 import pytest
 
-from lmn_tf.cli import xla_flags
-from lmn_tf.cli.xla_flags import SELECT_K, accepts, let_xla_select_k
+from lmn_tf import xla_flags
+from lmn_tf.xla_flags import SELECT_K, accepts, let_xla_select_k
 
 
 @pytest.fixture
