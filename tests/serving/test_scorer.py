@@ -1,4 +1,5 @@
 import glob
+import pathlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -129,21 +130,6 @@ def test_only_an_export_is_loaded(tmp_path):
         Scorer(tmp_path)
 
 
-def test_histories_by_reference_need_their_events(tmp_path, table):
-    scorer = Scorer(exported())
-    data = scorer.spec.to_dict()
-    data["sequences"][0]["events"] = {
-        "file": "events.arrow",
-        "user": "user_id",
-        "count": "event_count",
-    }
-    assets = scorer.spec.assets
-    scorer.spec = type(scorer.spec).from_dict(data)
-    vars(scorer.spec.assets).update(vars(assets))
-    with pytest.raises(UserError, match="`events_dir` must be given: the history `history`"):
-        scorer.score(table.append_column("event_count", table["hour"]))
-
-
 def test_an_export_without_windows_scores_padded_histories(table, want, monkeypatch):
     for name in ("WINDOWS", "CANDIDATES"):
         monkeypatch.setattr(module, name, "serving_elsewhere")  # as before there were any
@@ -235,6 +221,35 @@ def test_histories_of_every_kind_are_shared_by_candidates(shop):
         assert events == [min(row["count"], 12)]
         for label in ("click", "buy"):
             np.testing.assert_allclose(found[label], want[label], atol=1e-6)
+
+
+def test_rows_may_have_histories_that_are_by_reference_in_files(shop):
+    scorer, rows = shop
+    scorer = Scorer(pathlib.Path(scorer.events_dir) / "export")
+    names = {f"history__{name}": name for name in rows[0] if name.startswith("h_")}
+    rows = rows[:20]
+    given = [{new: row[old] for new, old in names.items()} | row for row in rows]
+    want = shop[0].score(rows)
+    found = scorer.score(given)
+    user, candidates = sides(given[0], given, OF_ITEM)
+    candidate = scorer.score_candidates(user, candidates)
+    for label in ("click", "buy"):
+        np.testing.assert_allclose(found[label], want[label], atol=1e-6)
+        np.testing.assert_allclose(candidate[label][0], want[label][0], atol=1e-6)
+
+
+def test_requests_are_scored_together(shop):
+    scorer, rows = shop
+    wrong = [{**rows[0], "look": [0.5]}]
+    first, none, error, last = scorer.score_requests([rows[:3], [], wrong, rows[3:40]])
+    want = scorer.score(rows[:40])
+    for label in ("click", "buy"):
+        assert none[label].shape == (0,)
+        together = np.concatenate([first[label], last[label]])
+        np.testing.assert_allclose(together, want[label], atol=1e-6)
+    assert isinstance(error, UserError) and "column `look`, row 1" in str(error)
+    assert isinstance(scorer.score_requests([wrong])[0], UserError)
+    assert scorer.score_requests([]) == []
 
 
 def test_rows_of_a_user_share_events(shop):
