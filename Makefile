@@ -57,5 +57,5 @@ $(VENV)/.installed: setup.cfg pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.installed-test: setup.cfg pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --quiet -c $(CONSTRAINTS) -e ".[test,notebooks,docs]"
+	$(VENV)/bin/python -m pip install --quiet -c $(CONSTRAINTS) -e ".[test,notebooks,docs,serve]"
 	@touch $@ $(VENV)/.installed

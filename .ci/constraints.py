@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-EXTRAS = ("test", "notebooks", "docs")  # what `make test` installs
+EXTRAS = ("test", "notebooks", "docs", "serve")  # what `make test` installs
 HEADER = "# The {} supported versions. Written by `make constraints`; bounds are in setup.cfg.\n"
 
 

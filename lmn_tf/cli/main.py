@@ -25,6 +25,7 @@ COMMANDS = {
     "models": ("lmn_tf.cli.models:models", "List the models, or show one with its options."),
     "export": ("lmn_tf.cli.export:export", "Export a trained model for serving."),
     "index": ("lmn_tf.cli.index:index", "Export a retrieval model with its candidates."),
+    "serve": ("lmn_tf.cli.serve:serve", "Serve an export over HTTP."),
     "benchmark": ("lmn_tf.cli.benchmark:benchmark", "Time contenders side by side."),
     "doctor": (
         "lmn_tf.cli.doctor:doctor",

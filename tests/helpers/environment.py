@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 AGES = ("oldest", "newest")
-EXTRAS = ("test", "notebooks", "docs")
+EXTRAS = ("test", "notebooks", "docs", "serve")
 
 
 def requirements(extras=EXTRAS):

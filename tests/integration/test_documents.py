@@ -5,12 +5,15 @@ feature specs and pipelines.
 """
 
 import contextlib
+import json
 import pathlib
 import shutil
 
 import pytest
 from documents import Block, blocks, commands, compare, parse, run_block, run_page
+from launched import Launched
 
+from lmn_tf.serving import Scorer
 from lmn_tf.specs.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -72,6 +75,21 @@ def test_the_quick_part_of_a_page_runs(page, run_in_folder):
 @each([page for page in RUNNING if any(block.mark == "slow" for block in blocks(page))])
 def test_a_whole_page_runs(page, run_in_folder):
     run_in_folder(page, slow=True)
+
+
+@pytest.mark.slow
+def test_the_requests_of_the_serving_page_are_answered(tutorial, tmp_path, monkeypatch):
+    folder = shutil.copytree(tutorial(slow=True), tmp_path / "folder")
+    monkeypatch.chdir(folder)
+    client = run_page(ROOT / "docs" / "serving.md")["score"]
+    requests = [json.loads((folder / name).read_text()) for name in ("request.json", "rows.json")]
+    scorer = Scorer("exports/my_log")
+    want = [scorer.score_candidates(**requests[0]), scorer.score(requests[1]["rows"])]
+    with Launched(folder / "exports" / "my_log", "--port", 0, command="serve") as launched:
+        url = launched.wait_for(r"Serving `my_log` at (http\S+)")[1] + "/v1/score"
+        for request, scores in zip(requests, want, strict=True):
+            found = client(request, url)["click"]
+            assert found == pytest.approx(scores["click"].tolist(), abs=1e-6)
 
 
 def test_the_tutorial_has_at_most_eight_commands():

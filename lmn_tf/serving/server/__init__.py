@@ -1,0 +1,1 @@
+"""HTTP server of an export: `lmn-tf serve`."""

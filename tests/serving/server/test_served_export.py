@@ -1,0 +1,155 @@
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from small_shop import shop_rows, shop_spec, write_events, write_parquet
+from tiny_run import exported, market
+
+from lmn_tf.data.dataset import make_dataset
+from lmn_tf.data.encoding.table_encoder import TableEncoder
+from lmn_tf.data.reading.event_store import EventStore
+from lmn_tf.serving.scorer import Scorer
+from lmn_tf.serving.server.options import ServerOptions
+from lmn_tf.serving.server.request import ScoreRequest
+from lmn_tf.serving.server.served_export import ServedExport, columns_of, example_row, read_info
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.learned.spec_folder import load_spec, write_spec
+
+OF_ITEM = ("item_id", "category", "price")
+INFO = {"model": "lmn", "model_version": "5f3a", "run_id": "run-1", "data_fingerprint": "d\né"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An export that tells of what it is."""
+    folder = shutil.copytree(exported(), tmp_path_factory.mktemp("exports") / "3")
+    (folder / "export.json").write_text(json.dumps({**INFO, "more": 1}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def export(folder):
+    return ServedExport(folder, ServerOptions(batch_rows=16, cache_mib=1))
+
+
+@pytest.fixture(scope="module")
+def rows():
+    path = sorted(market().glob("test-*.parquet"))[0]
+    return pq.read_table(path).slice(0, 60).drop_columns(["click"]).to_pylist()
+
+
+def rows_request(rows):
+    return ScoreRequest(len(rows), rows=rows)
+
+
+def test_scores_are_those_of_the_scorer(export, folder, rows):
+    want = Scorer(folder).score(rows)["click"]
+    parts = [rows[:7], rows[7:8], [], rows[8:]]
+    found = export.score([rows_request(part) for part in parts])
+    assert [len(one["click"]) for one in found] == [7, 1, 0, 52]
+    joined = np.concatenate([one["click"] for one in found])
+    np.testing.assert_allclose(joined, want, atol=1e-6)
+
+
+def test_candidates_score_as_rows(export, rows):
+    user = {key: value for key, value in rows[0].items() if key not in OF_ITEM}
+    candidates = [{key: row[key] for key in OF_ITEM} for row in rows]
+    request = ScoreRequest(len(candidates), user=user, candidates=candidates)
+    (want,) = export.score([rows_request([{**user, **one} for one in candidates])])
+    for _ in range(2):  # the second time, the user is known
+        (found,) = export.score([request])
+        np.testing.assert_allclose(found["click"], want["click"], atol=1e-6)
+
+
+def test_a_mistake_in_one_request_leaves_the_others(export, rows):
+    wrong = [{**rows[0]}, {**rows[1], "price": "cheap"}]
+    first, second, third = export.score(
+        [rows_request(rows[:2]), rows_request(wrong), rows_request(rows[2:3])]
+    )
+    assert len(first["click"]) == 2 and len(third["click"]) == 1
+    assert isinstance(second, UserError) and "column `price`" in str(second)
+    (found,) = export.score([ScoreRequest(1, user=rows[0], candidates=[{"item_id": 3}])])
+    assert "column `item_id` must be given in `user` or in `candidates`" in str(found)
+
+
+def test_scores_that_are_no_numbers_are_an_error(export, rows, monkeypatch):
+    scores = {"click": np.array([0.5, np.nan], np.float32)}
+    monkeypatch.setattr(export._scorer, "score_requests", lambda requests: [scores])
+    with pytest.raises(FloatingPointError, match="probabilities of `click` must be finite"):
+        export.score([rows_request(rows[:2])])
+
+
+def test_headers_name_the_export(export):
+    assert dict(export.headers) == {
+        b"model-export": b"3",
+        b"model-version": b"5f3a",
+        b"model-run-id": b"run-1",
+        b"model-data-fingerprint": b"d-",
+    }
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{", '{"run_id": 7}'])
+def test_an_export_need_not_tell_what_it_is(tmp_path, text):
+    if text is not None:
+        (tmp_path / "export.json").write_text(text)
+    info = read_info(tmp_path)
+    assert set(info.values()) == {None} and {"model", "run_id", "created"} <= set(info)
+
+
+def test_description_for_clients(export):
+    found = export.describe()
+    assert json.loads(json.dumps(found)) == found
+    assert (found["export"], found["model"], found["labels"]) == ("3", "lmn", ["click"])
+    columns = found["columns"]
+    assert {name for name, one in columns.items() if one["role"] == "item"} == set(OF_ITEM)
+    assert columns["price"] == {"kind": "numeric", "role": "item"}
+    assert columns["time"] == {"kind": "time", "role": "user"}
+    history = {"role": "user", "sequence": "history", "max_length": 20}
+    assert columns["history_time"] == {"kind": "list of elapsed_time", **history}
+
+
+@pytest.mark.parametrize("by_reference", [False, True])
+def test_columns_of_every_kind(by_reference):
+    spec = shop_spec(by_reference=by_reference)
+    assert tuple(columns_of(spec)) == spec.columns(labels=False)
+    assert tuple(columns_of(spec, False)) == spec.columns(labels=False, histories=False)
+    counts = [name for name, one in columns_of(spec).items() if one["kind"] == "count"]
+    assert counts == (["count"] if by_reference else [])
+
+
+@pytest.mark.parametrize("by_reference", [False, True])
+def test_an_example_row_keeps_all_rules(tmp_path, by_reference):
+    rows, events = shop_rows(40)
+    write_events(tmp_path, events)
+    spec = shop_spec(by_reference=by_reference)
+    next(iter(make_dataset(spec, write_parquet(tmp_path, rows), batch_size=40, learn=True)))
+    stores = {
+        sequence.name: EventStore(spec, sequence, str(tmp_path))
+        for sequence in spec.sequences
+        if by_reference
+    }
+    table = pa.Table.from_pylist([example_row(spec)])
+    block = TableEncoder(spec, stores, labels=False).encode(table, "rows", 0)
+    assert {int(sequence.lengths[0]) for sequence in block.sequences.values()} == {0}
+
+
+def test_histories_by_reference_are_columns_of_requests(tmp_path, rows, export):
+    folder = shutil.copytree(exported(), tmp_path / "export")
+    spec = load_spec(folder)
+    document = spec.to_dict()
+    document["sequences"][0]["events"] = {"file": "e.arrow", "user": "user_id", "count": "count"}
+    changed = FeatureSpec.from_dict(document)
+    vars(changed.assets).update(vars(spec.assets))
+    write_spec(changed, folder)
+    served = ServedExport(folder, ServerOptions())
+    assert served.describe()["columns"]["history__history_time"]["sequence"] == "history"
+    renamed = [
+        {name.replace("history_", "history__history_"): value for name, value in row.items()}
+        for row in rows
+    ]
+    (found,), (want,) = served.score([rows_request(renamed)]), export.score([rows_request(rows)])
+    np.testing.assert_allclose(found["click"], want["click"], atol=1e-6)
