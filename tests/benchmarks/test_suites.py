@@ -188,6 +188,16 @@ def test_serving(run_quick):
 
 
 @pytest.mark.slow
+def test_server(run_quick):
+    result = run_quick("server")
+    assert len(rows(result)) == 2 * 5
+    for row in rows(result):
+        facts = row["facts"]
+        assert facts["scored/s"] > 0 and 0 < facts["p50 ms"] <= facts["p99 ms"]
+        assert float(facts.get("scores differ by", 0)) < 1e-6 and facts["other answers"] == 0
+
+
+@pytest.mark.slow
 def test_input(run_quick):
     result = run_quick("input")
     check(result)

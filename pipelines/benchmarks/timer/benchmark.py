@@ -65,7 +65,7 @@ class Benchmark:
         Returns:
             Dictionary of the case as in the JSON file, or `None` if `--only` leaves it out.
         """
-        if not self._is_wanted(case):
+        if not self.is_wanted(case):
             return None
         rounds = self.options.rounds or rounds or self.rounds
         seconds = seconds or (0.02 if self.quick else 0.5)
@@ -101,9 +101,20 @@ class Benchmark:
             label: String. The name of the contender.
             why: String. The reason, shown in its row.
         """
-        if self._is_wanted(case):
+        if self.is_wanted(case):
             row = {"contender": label, "skipped": why}
             self.cases.append({"case": case, "ratio": "speed", "contenders": [row]})
+
+    def report(self, case, label, facts):
+        """Adds a row of figures that the script has measured itself.
+
+        Args:
+            case: String, as in `compare`.
+            label: String. What was measured.
+            facts: Mapping of JSON values, the columns of the table.
+        """
+        row = {"contender": label, "facts": facts}
+        self.cases.append({"case": case, "ratio": "speed", "contenders": [row]})
 
     def note(self, text):
         """Adds a sentence below the table."""
@@ -141,7 +152,8 @@ class Benchmark:
         failed = [row for case in self.cases for row in case["contenders"] if "failed" in row]
         return 1 if failed else 0
 
-    def _is_wanted(self, case):
+    def is_wanted(self, case):
+        """Returns whether `--only` leaves a case in."""
         return not self.options.only or self.options.only in case
 
     def _open(self, contender, row):
