@@ -223,8 +223,12 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
     def _free_keys(self):
         return tf.convert_to_tensor(self.row_keys), tf.convert_to_tensor(self.column_keys)
 
-    def _keys(self):
-        """Row and column keys as they are scored, `(num_heads, num_keys, key_dim)` each."""
+    def scored_keys(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the keys as they are scored.
+
+        Returns:
+            Pair of float tensors of shape `(num_heads, num_keys, key_dim)`: row keys, column keys.
+        """
         keys = self._free_keys()
         if self.key_normalization is None:
             return keys
@@ -298,7 +302,7 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         read_out = self._read_out(slots, weights, for_training=training is not False)  # (N, dv)
         reading = MemoryReading(read_out, slots, weights, queries)
         if training and self.key_balance_weight:
-            loss = balance_of(reading, self._keys(), mask, self.temperature, self._limit())
+            loss = balance_of(reading, self.scored_keys(), mask, self.temperature, self._limit())
             add_balance_loss(self, self.key_balance_weight * loss)
         if self._watcher is not None:
             self._watcher(reading, mask)
@@ -332,7 +336,7 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
             keys and values (and the linear map of merged heads).
         """
         row_queries, column_queries = tf.unstack(tf.stop_gradient(reading.queries), axis=1)
-        row_keys, column_keys = self._keys()
+        row_keys, column_keys = self.scored_keys()
         slots = reading.slots  # (N, H, top_k)
         scores = scores_at(slots // self.num_keys, row_queries, row_keys) + scores_at(
             slots % self.num_keys, column_queries, column_keys
@@ -353,7 +357,7 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         """Scores and slots of each head, `(N, H, top_k)`."""
         # Not `queries[:, 0]`: the gradient of a slice is padded with zeros to all queries.
         queries = tf.unstack(tf.reshape(queries, [-1, 2 * self.num_heads, self._key_dim]), axis=1)
-        row_keys, column_keys = (tf.unstack(keys) for keys in self._keys())
+        row_keys, column_keys = (tf.unstack(keys) for keys in self.scored_keys())
         heads = zip(
             queries[: self.num_heads],
             queries[self.num_heads :],

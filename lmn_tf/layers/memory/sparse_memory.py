@@ -144,10 +144,10 @@ class SparseMemory(ProductKeyMemory):
             tf.matmul(self.expanded_column_keys, self.column_key_kernel),
         )
 
-    def _keys(self):
+    def scored_keys(self) -> tuple[tf.Tensor, tf.Tensor]:
         if self._folded_keys is not None:
             return tuple(tf.constant(keys) for keys in self._folded_keys)
-        return super()._keys()
+        return super().scored_keys()
 
     def call(
         self,
@@ -185,7 +185,7 @@ class SparseMemory(ProductKeyMemory):
         For exports: graphs traced in the block hold `LN(K~ Wk)` instead of computing it.
         """
         before = self._folded_keys
-        self._folded_keys = tuple(keys.numpy() for keys in self._keys())
+        self._folded_keys = tuple(keys.numpy() for keys in self.scored_keys())
         try:
             yield
         finally:
@@ -205,7 +205,7 @@ class SparseMemory(ProductKeyMemory):
         for weight in copy.weights:
             if _relative_path(copy, weight) in weights:
                 weight.assign(weights[_relative_path(copy, weight)])
-        for weight, keys in zip((copy.row_keys, copy.column_keys), self._keys(), strict=True):
+        for weight, keys in zip((copy.row_keys, copy.column_keys), self.scored_keys(), strict=True):
             weight.assign(keys)
         return copy
 

@@ -93,7 +93,7 @@ def test_the_balance_of_the_keys_is_that_of_valid_inputs():
     layer(inputs[mask], training=True)
     want = [float(loss) for loss in layer.losses]
     reading = layer.read(tf.constant(inputs[mask]), training=True)
-    balance = balance_of(reading, layer._keys(), None, temperature=2.0)
+    balance = balance_of(reading, layer.scored_keys(), None, temperature=2.0)
     np.testing.assert_allclose(want, [0.5 * balance], rtol=1e-5)
     layer(np.where(mask[:, None], inputs, 9.0), mask=mask, training=True)
     np.testing.assert_allclose(layer.losses, want, rtol=1e-5)

@@ -151,7 +151,7 @@ def test_every_key_moves_when_one_is_hit():
         # More slots than a row or a column has: both have a choice that the weights depend on.
         layer = make(num_keys=12, top_k=14, key_expansion=expansion)
         layer(X)
-        before = [keys.numpy() for keys in layer._keys()]
+        before = [keys.numpy() for keys in layer.scored_keys()]
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(layer(X[:1, :1]) ** 2)
         names = ("row_keys", "row_key_kernel", "column_key_kernel", "column_keys")
@@ -161,7 +161,7 @@ def test_every_key_moves_when_one_is_hit():
             weight.assign_sub(0.1 * tf.convert_to_tensor(gradient))
         still = [
             int((np.abs(after - old).max(-1) == 0).sum())
-            for after, old in zip(layer._keys(), before, strict=True)
+            for after, old in zip(layer.scored_keys(), before, strict=True)
         ]
         assert (sum(still) == 0) == all_move
 
@@ -232,7 +232,7 @@ def test_key_balance_loss():
         layer(X, mask=MASK, training=True)
     [loss], valid = layer.losses, MASK.ravel()
     total = 0.0
-    for axis, keys in enumerate(layer._keys()):
+    for axis, keys in enumerate(layer.scored_keys()):
         ids = readings[0].slots.numpy()[valid]
         ids = ids // 5 if axis == 0 else ids % 5
         for head in range(2):

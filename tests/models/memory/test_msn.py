@@ -162,7 +162,7 @@ def test_an_export_holds_folded_keys(tmp_path):
     nodes = [node for f in serve.graph.as_graph_def().library.function for node in f.node_def]
     constants = [tf.make_ndarray(n.attr["value"].tensor) for n in nodes if n.op == "Const"]
     for block in model.blocks:
-        for want in block.memory._keys():
+        for want in block.memory.scored_keys():
             assert any(np.array_equal(want, one) for one in constants)
 
 
