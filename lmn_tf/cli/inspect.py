@@ -7,81 +7,85 @@ import click
 
 @click.command()
 @click.argument("run_dir")
+@click.option("--users", nargs=2, metavar="A B", help="Show the slots that two users share.")
+@click.option("--user", help="With --item: show the slots that the row of both reads.")
+@click.option("--item", help="With --user.")
+@click.option("--slot", type=int, help="Show a slot, its readers, and the slots that are like it.")
 @click.option("--data", help="Glob of the files. Defaults to the test set of the run's pipeline.")
 @click.option("--rows", type=click.IntRange(1), default=20_000, help="Number of rows to read.")
 @click.option("--top", type=click.IntRange(1), default=10, help="Number of slots to show.")
 @click.option("--batch-size", type=click.IntRange(1), help="Rows per batch.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(
-    run_dir: str, data: str | None, rows: int, top: int, batch_size: int | None, as_json: bool
+    run_dir: str,
+    users: tuple[str, str] | None,
+    user: str | None,
+    item: str | None,
+    slot: int | None,
+    data: str | None,
+    rows: int,
+    top: int,
+    batch_size: int | None,
+    as_json: bool,
 ) -> None:
-    """Show how the memory of a trained model is used.
+    """Show what the memory of a trained model holds, and who reads it.
 
     Reads the first rows of the data and prints, for each memory, the share of slots in use, how
-    evenly they are used, and which items and users read the most used slots. Text, JSON and
+    evenly they are used, regions without reads, and which items and user groups read the most used
+    slots. A group is a value of a user feature; its lift is its share of the slot's reads divided
+    by its share of all reads.
+
+    --users compares two users, --user with --item shows one row and its score without the slots
+    that it reads, --slot shows one slot. Users and items are named as in the data. Text, JSON and
     pictures are written to the folder `inspect` of RUN_DIR.
 
     \b
     Example:
       lmn-tf inspect runs/quickstart --top 5
     """
-    from lmn_tf.specs.errors import UserError
     from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.saving.run_directory import RunDirectory
 
+    _check(users, user, item, slot)
     directory = RunDirectory.open(run_dir)
-    pipeline, spec = directory.load_pipeline(), directory.load_spec()
-    _check_memory(pipeline)
-    files = data or pipeline.data.test or pipeline.data.valid or _last_day(pipeline.data)
-    if files is None:
-        raise UserError(f"`--data` must be given: the pipeline of {run_dir} names no test set.")
     quiet_tensorflow()
     from lmn_tf import atomic_files
-    from lmn_tf.data.dataset import make_dataset
-    from lmn_tf.training.evaluation.evaluator import Evaluator
-    from lmn_tf.training.evaluation.memory_inspection import inspect_memories
-    from lmn_tf.training.evaluation.memory_report import draw_memory, memory_text
+    from lmn_tf.training.inspection.inspected_run import InspectedRun
+    from lmn_tf.training.inspection.memory_report import memory_view
+    from lmn_tf.training.inspection.overlap_report import overlap_view
+    from lmn_tf.training.inspection.row_report import row_view
+    from lmn_tf.training.inspection.slot_report import slot_view
 
-    model = directory.load_model()
-    size = batch_size or pipeline.data.eval_batch_size
-    dataset = make_dataset(spec, files, size, limit=rows, histories=model.reads_histories)
-    evaluator = Evaluator(model, [label.name for label in spec.labels])
-    inspections = inspect_memories(evaluator, spec, dataset, top)
-    report = {
-        "run_dir": str(run_dir),
-        "model": pipeline.model_name,
-        "data": str(files),
-        "memories": {inspection.name: inspection.figures() for inspection in inspections},
-    }
+    run = InspectedRun(directory, data, rows, batch_size)
+    if users:
+        view = overlap_view(run, users, top)
+    elif user is not None:
+        view = row_view(run, user, item, top)
+    elif slot is not None:
+        view = slot_view(run, slot, top)
+    else:
+        view = memory_view(run, top)
     folder = directory.path / "inspect"
-    for inspection in inspections:
-        draw_memory(inspection, folder / f"{inspection.name.replace('/', '_')}.png")
-    text = memory_text(report)
-    atomic_files.write_json(folder / "inspect.json", report)
-    atomic_files.write_text(folder / "inspect.txt", text + "\n")
+    paths = view.write(folder)
     if as_json:
-        click.echo(json.dumps(atomic_files.finite(report), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(atomic_files.finite(view.report), indent=2, ensure_ascii=False))
         return
-    click.echo(text)
-    click.echo(f"Pictures and JSON: {folder}")
+    click.echo(view.text)
+    click.echo(f"{folder}: {', '.join(path.name for path in paths)}")
 
 
-def _check_memory(pipeline):
-    from lmn_tf.models import registry
+def _check(users, user, item, slot):
     from lmn_tf.specs.errors import UserError
 
-    if "num_keys" not in registry.options(pipeline.model_name):
-        with_memory = [name for name in registry.names() if "num_keys" in registry.options(name)]
+    if (user is None) != (item is None):
         raise UserError(
-            f"`RUN_DIR` must hold a model with a memory of slots: {', '.join(with_memory)}. "
-            f"Received: model {pipeline.model_name}"
+            "`--user` and `--item` must be given together. Received: "
+            f"{'--item' if user is None else '--user'} alone"
         )
-
-
-def _last_day(data):
-    """Returns the files of the last day of a run over days."""
-    if data.days is None:
-        return None
-    from lmn_tf.data.reading.dated_files import dated_files
-
-    return list(dated_files(data.train, data.days)[0].values())[-1]
+    given = {"--users": users, "--user": user, "--slot": slot}
+    given = [name for name, value in given.items() if value not in (None, ())]
+    if len(given) > 1:
+        raise UserError(
+            f"`--users`, `--user` with `--item`, and `--slot` must be given one at a time. "
+            f"Received: {' and '.join(given)}"
+        )

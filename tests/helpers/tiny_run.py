@@ -23,6 +23,7 @@ TWO_TOWER = {
     "tower_dim": 4,
     "activation": "gelu",
 }
+INSPECTED = 200  # rows
 # As quick to trace as models are: for tests of what any run does.
 DNN = {"name": "dnn", "hidden_units": [8], "dropout": 0.2}
 
@@ -118,6 +119,15 @@ def trained_run() -> Path:
 
     # A run is locked while a test resumes it.
     return Path(shutil.copytree(made_once("run", train), scratch() / "run"))
+
+
+@functools.cache
+def inspected_run():
+    """That run, with the first rows of the test set to inspect it by."""
+    from lmn_tf.training.inspection.inspected_run import InspectedRun
+    from lmn_tf.training.saving.run_directory import RunDirectory
+
+    return InspectedRun(RunDirectory.open(trained_run()), rows=INSPECTED, batch_size=64)
 
 
 @functools.cache

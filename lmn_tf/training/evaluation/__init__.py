@@ -1,1 +1,1 @@
-"""Evaluation, prediction and the inspection of memories."""
+"""Evaluation and prediction."""

@@ -14,7 +14,7 @@ from lmn_tf.data.encoding.id_names import RESERVED, IdNames
 from lmn_tf.distribute.tables.rows import get_rows, row_chunks
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.training.evaluation.evaluator import Evaluator
-from lmn_tf.training.evaluation.memory_inspection import MemoryInspection, inspect_memories
+from lmn_tf.training.inspection.memory_inspection import MemoryInspection, inspect_memories
 
 MOST_ROWS = 10_000  # more make the projector slow
 _DIGITS = 5

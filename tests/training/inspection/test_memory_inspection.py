@@ -16,7 +16,7 @@ from lmn_tf.metrics.figures import slot_figures
 from lmn_tf.metrics.memory_usage import usage_statistics
 from lmn_tf.models import registry
 from lmn_tf.training.evaluation.evaluator import Evaluator
-from lmn_tf.training.evaluation.memory_inspection import inspect_memories
+from lmn_tf.training.inspection.memory_inspection import inspect_memories
 
 SPEC = slim_spec()
 
@@ -60,6 +60,10 @@ def test_windows_name_the_readers_of_their_padded_form(memory_fields, query_targ
     for one, other in zip(found.slots, wanted.slots, strict=True):
         for feature in ("item", "user"):
             assert shares(one, feature) == pytest.approx(shares(other, feature), rel=1e-4)
+            lifts = [
+                [reader["lift"] for reader in slot["readers"][feature]] for slot in (one, other)
+            ]
+            assert lifts[0] == pytest.approx(lifts[1], rel=1e-4)
 
 
 def shares(found, feature):
@@ -116,3 +120,7 @@ def test_tokens_name_their_row():
     assert sum(shares(found, "item").values()) == pytest.approx(1.0, rel=1e-5)
     users = {"(unknown)" if id_ == 1 else f"hash {id_ - 2}" for id_ in features["user"]}
     assert set(shares(found, "user")) <= users
+    names = np.array(["(unknown)" if id_ == 1 else str(id_ - 2) for id_ in features["item"]])
+    for reader in found["readers"]["item"]:  # each row has the same weight
+        of_all = np.mean(names == reader["value"])
+        assert reader["lift"] == pytest.approx(reader["share"] / of_all, rel=1e-5)

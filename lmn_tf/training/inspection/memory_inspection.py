@@ -2,19 +2,19 @@
 
 import collections
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.data.encoding.id_names import IdNames
 from lmn_tf.distribute.tables.rows import row_lengths
 from lmn_tf.metrics.memory_usage import usage_statistics
-from lmn_tf.models.fitting.window_batches import WindowBatches
-from lmn_tf.ops.sequence.windows import Windows
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.evaluation.memory_reads import memory_names
-from lmn_tf.training.evaluation.pair_weights import PairWeights
+from lmn_tf.training.inspection.dead_regions import dead_regions
+from lmn_tf.training.inspection.pair_weights import PairWeights
+from lmn_tf.training.inspection.readers import Readers
 
 
 @dataclasses.dataclass
@@ -39,6 +39,15 @@ class MemoryInspection:
     queries: int = 0
     slots: list = dataclasses.field(default_factory=list)
 
+    def most_read(self, count: int) -> list[int]:
+        """Returns the most read slots, in order; none that was not read.
+
+        Args:
+            count: Integer.
+        """
+        ranked = np.argsort(-self.reads, kind="stable")[:count]
+        return [int(slot) for slot in ranked if self.reads[slot] > 0]
+
     def figures(self) -> dict:
         """Returns the figures of the memory as plain values."""
         statistics = usage_statistics(self.reads)
@@ -56,6 +65,7 @@ class MemoryInspection:
             "slots_for_99": statistics["top99"],
             "dead_slots": open_slots - int(np.count_nonzero(self.reads)),
             "closed_slots": len(self.reads) - open_slots,
+            "dead_regions": dead_regions(self.reads, self.num_keys, self.open_keys),
             "top_slots": self.slots,
         }
 
@@ -70,9 +80,7 @@ def inspect_memories(
     """Inspects how rows of data read the memories of a model.
 
     Slots are ranked by their read weight, summed over queries and heads. For the most read slots a
-    second pass finds their readers: the values of user features, and of the features of the items
-    that made the query (the event of a history if events read, else the candidate), by their share
-    of the slot's weight.
+    second pass finds their readers, see `find_readers`.
 
     Args:
         evaluator: An `Evaluator` of the model.
@@ -84,23 +92,65 @@ def inspect_memories(
     Returns:
         A list of `MemoryInspection`.
     """
+    inspections = count_reads(evaluator, dataset)
+    slots = [inspection.most_read(top) for inspection in inspections]
+    find_readers(evaluator, spec, dataset, inspections, slots, readers)
+    return inspections
+
+
+def count_reads(evaluator: Evaluator, dataset: tf.data.Dataset) -> list[MemoryInspection]:
+    """Sums the read weights of all slots.
+
+    Args:
+        evaluator: An `Evaluator` of the model.
+        dataset: Batches of features and labels.
+
+    Returns:
+        A `MemoryInspection` for each memory, without slots.
+    """
     names = memory_names(evaluator.memories)
     inspections = [_start(*pair) for pair in zip(names, evaluator.memories, strict=True)]
     for _, reads in evaluator.reads(dataset):
         for inspection, (slots, weights, counts) in zip(inspections, reads, strict=True):
-            slots, weights = _counted(slots, weights, counts)
+            slots, weights = counted(slots, weights, counts)
             np.add.at(inspection.reads, slots.reshape(-1), weights.reshape(-1))
             inspection.queries += len(slots) if counts is None else int(np.sum(counts))
+    return inspections
+
+
+def find_readers(
+    evaluator: Evaluator,
+    spec: FeatureSpec,
+    dataset: tf.data.Dataset,
+    inspections: Sequence[MemoryInspection],
+    slots: Sequence[Sequence[int]],
+    readers: int = 3,
+) -> None:
+    """Finds who reads some slots, and sets `slots` of the inspections.
+
+    Readers are the values of user features, and of the features of the items that made the query
+    (the event of a history if events read, else the candidate). Each has its share of the slot's
+    weight, and its lift: this share divided by that of all reads.
+
+    Args:
+        evaluator: An `Evaluator` of the model.
+        spec: The model's `FeatureSpec`, with its assets.
+        dataset: Batches of features and labels.
+        inspections: The result of `count_reads` for this dataset.
+        slots: The slots of each memory.
+        readers: Integer. Number of values of each feature to report. Defaults to `3`.
+    """
     watches = [
-        _SlotWatch(inspection.reads, top, _Readers(evaluator.model, memory, spec))
-        for inspection, memory in zip(inspections, evaluator.memories, strict=True)
+        _SlotWatch(of_memory, len(inspection.reads), Readers(evaluator.model, memory, spec))
+        for of_memory, inspection, memory in zip(
+            slots, inspections, evaluator.memories, strict=True
+        )
     ]
     for features, reads in evaluator.reads(dataset):
-        for watch, (slots, weights, counts) in zip(watches, reads, strict=True):
-            watch.take(features, *_counted(slots, weights, counts))
+        for watch, read in zip(watches, reads, strict=True):
+            watch.take(features, *counted(*read))
     for inspection, watch in zip(inspections, watches, strict=True):
         inspection.slots = watch.slots(inspection, readers)
-    return inspections
 
 
 def _start(name, memory) -> MemoryInspection:
@@ -111,8 +161,16 @@ def _start(name, memory) -> MemoryInspection:
     return MemoryInspection(name, memory.num_keys, opened, np.zeros(memory.memory_size), norms)
 
 
-def _counted(slots, weights, counts):
-    """Returns slots and weights as arrays, the weights times how often each query counts."""
+def counted(
+    slots: tf.Tensor, weights: tf.Tensor, counts: tf.Tensor | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns slots and weights as arrays, the weights times how often each query counts.
+
+    Args:
+        slots: Integer tensor of shape `(queries, heads, top_k)`.
+        weights: Float tensor of the same shape.
+        counts: Tensor of shape `(queries,)`, or `None` if every query counts once.
+    """
     slots, weights = np.asarray(slots), np.asarray(weights).astype("float64")
     if counts is not None:
         counts = np.asarray(counts)[:, None, None]
@@ -122,26 +180,30 @@ def _counted(slots, weights, counts):
 
 
 class _SlotWatch:
-    """Sums the read weights of the most read slots of a memory by reader."""
+    """Sums the read weights of some slots of a memory by reader."""
 
-    def __init__(self, reads, top, readers):
-        ranked = np.argsort(-reads, kind="stable")[:top]
-        self._slots = [int(slot) for slot in ranked if reads[slot] > 0]
-        self._watched_index = np.full(len(reads), -1)
+    def __init__(self, slots, memory_size, readers):
+        self._slots = list(slots)
+        self._watched_index = np.full(memory_size, -1)
         self._watched_index[self._slots] = np.arange(len(self._slots))
         self._readers = readers
         self._weights = collections.defaultdict(PairWeights)
+        self._totals = collections.defaultdict(PairWeights)  # of all slots, in row 0
 
     def take(self, features, slots, weights):
+        queries = self._readers.queries(features, len(slots))
+        of_queries = weights.sum(axis=(1, 2))
         index = self._watched_index[slots]
         query, head, rank = np.nonzero((index >= 0) & (weights > 0))  # of (rows, heads, top_k)
         index, weights = index[query, head, rank], weights[query, head, rank]
-        for name, ids in self._readers.ids(features, len(slots)).items():
+        for name, ids in queries.ids.items():
             self._weights[name].add(index, ids[query], weights)
+            self._totals[name].add(np.zeros_like(ids), ids, of_queries)
 
     def slots(self, inspection, readers) -> list:
-        total = inspection.reads.sum()
+        total = max(inspection.reads.sum(), 1e-300)
         top = {name: pairs.top(readers) for name, pairs in self._weights.items()}
+        lifts = {name: _Lift(*pairs.of(0)) for name, pairs in self._totals.items()}
         return [
             {
                 "slot": slot,
@@ -154,6 +216,7 @@ class _SlotWatch:
                         {
                             "value": self._readers.names[name](id_),
                             "share": float(weight / inspection.reads[slot]),
+                            "lift": lifts[name](id_, weight / inspection.reads[slot]),
                         }
                         for id_, weight in of_slots[index]
                     ]
@@ -165,77 +228,11 @@ class _SlotWatch:
         ]
 
 
-class _Readers:
-    """Ids of the user and item features behind each query of a memory."""
+class _Lift:
+    """Shares of ids among the readers of a slot, divided by those among all reads."""
 
-    def __init__(self, model, memory, spec):
-        self._model, self._batches = model, WindowBatches.from_spec(spec)
-        self._sequence = next(
-            (
-                sequence
-                for sequence in spec.sequences
-                if getattr(_layer(model, sequence.name), "memory", None) is memory
-            ),
-            None,
-        )
-        plain = [
-            feature
-            for feature in spec.features
-            if feature.has_ids and feature.kind != "multi_value"
-        ]
-        self._users = [feature.name for feature in plain if feature.role == "user"]
-        self._items = {feature.name: feature for feature in plain if feature.role == "item"}
-        if self._sequence is not None:
-            columns = [spec.resolved_field(self._sequence, f) for f in self._sequence.fields]
-            self._items = {
-                column.like: column
-                for column in columns
-                if column.like in self._items and not (column.of_pairs and self._reads_events)
-            }
-        names = {*self._users, *self._items}
-        self.names = {
-            feature.name: IdNames(spec, feature) for feature in plain if feature.name in names
-        }
+    def __init__(self, ids, weights):
+        self._ids, self._shares = ids, weights / max(weights.sum(), 1e-300)
 
-    @property
-    def _reads_events(self):
-        """Whether queries are made of the fields that depend on the event alone."""
-        return self._model.options.memory_fields == "event"
-
-    def ids(self, features, count) -> dict:
-        """Returns the ids of all queries by feature, -1 for none.
-
-        Args:
-            features: Dictionary of a batch.
-            count: Integer. Number of queries.
-        """
-        batch = int(self._batches.rows(features))
-        if self._sequence is None:
-            rows = np.arange(count) // max(count // batch, 1)
-            items = {name: np.asarray(features[name])[rows] for name in self._items}
-        else:
-            events, combinations = self._model.encoder.windows(self._sequence.name, features)
-            windows = events if self._reads_events else combinations
-            rows = windows.of_events(tf.range(batch)[:, None]).numpy()[:, 0]
-            # Behind the events may be the candidates.
-            candidates = np.arange(count - len(rows))
-            rows = np.concatenate([rows, candidates])
-            items = {
-                name: np.concatenate(
-                    [self._of_events(features, column, windows), features[name].numpy()[candidates]]
-                )
-                for name, column in self._items.items()
-            }
-        return items | {name: np.asarray(features[name])[rows] for name in self._users}
-
-    def _of_events(self, features, column, windows):
-        """Returns the ids of the events that are queries."""
-        ids = features[f"{column.sequence}/{column.name}"]
-        if not isinstance(windows, Windows):
-            return windows.take(ids).numpy()
-        return (windows.distinct(ids) if column.of_pairs else windows.combined(ids)).numpy()
-
-
-def _layer(model, sequence):
-    layer = getattr(model, "memories", {}).get(sequence)
-    return layer if getattr(model, "memorize", "history") == "history" else None
+    def __call__(self, id_, share) -> float:
+        return float(share / self._shares[np.searchsorted(self._ids, id_)])

@@ -35,6 +35,15 @@ class PairWeights:
             np.concatenate([self._keys, keys]), np.concatenate([self._weights, weights])
         )
 
+    def of(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the ids of a row, ascending, and their weights.
+
+        Args:
+            row: Integer.
+        """
+        start, stop = np.searchsorted(self._keys, [row * _IDS, (row + 1) * _IDS])
+        return self._keys[start:stop] - row * _IDS, self._weights[start:stop]
+
     def top(self, count: int) -> dict[int, list[tuple[int, float]]]:
         """Returns for each row its ids of the most weight.
 

@@ -1,8 +1,9 @@
 import collections
 
 import numpy as np
+import pytest
 
-from lmn_tf.training.evaluation.pair_weights import PairWeights
+from lmn_tf.training.inspection.pair_weights import PairWeights
 
 
 def test_sums_over_batches_agree_with_a_loop():
@@ -17,6 +18,8 @@ def test_sums_over_batches_agree_with_a_loop():
                 wanted[row][id_] += weight
     found = pairs.top(3)
     assert list(found) == [0, 1, 2, 3, 4]
+    ids, weights = pairs.of(2)
+    assert dict(zip(ids, weights, strict=True)) == pytest.approx(wanted[2])
     for row, top in found.items():
         ids, weights = zip(*wanted[row].most_common(3), strict=True)
         assert tuple(id_ for id_, _ in top) == ids
@@ -27,4 +30,6 @@ def test_large_ids_and_ties():
     pairs = PairWeights()
     pairs.add(np.array([2, 2, 0]), np.array([2**32 - 1, 5, 1]), np.array([1.0, 1.0, 2.0]))
     assert pairs.top(9) == {0: [(1, 2.0)], 2: [(5, 1.0), (2**32 - 1, 1.0)]}
+    assert [part.tolist() for part in pairs.of(2)] == [[5, 2**32 - 1], [1.0, 1.0]]
+    assert [part.tolist() for part in pairs.of(1)] == [[], []]
     assert PairWeights().top(1) == {}

@@ -1,0 +1,1 @@
+"""Inspection of memories: readers of slots, and their effect on scores."""

@@ -1,0 +1,32 @@
+import json
+
+from lmn_tf.training.inspection.view import View, file_name, new_figure, percent, reader_text
+
+
+def test_a_view_is_written_as_json_text_and_pictures(tmp_path):
+    figure = new_figure(2.0, "title")
+    view = View("users_a/b_c", {"x": float("nan")}, "line", {"block/memory": figure})
+    paths = view.write(tmp_path / "inspect")
+    assert [path.name for path in paths] == [
+        "users_a_b_c.json",
+        "users_a_b_c.txt",
+        "users_a_b_c_block_memory.png",
+    ]
+    assert json.loads(paths[0].read_text()) == {"x": None}
+    assert paths[1].read_text() == "line\n"
+    data = paths[2].read_bytes()
+    assert data[1:4] == b"PNG" and int.from_bytes(data[16:20]) == 900  # pixels wide
+
+
+def test_names_and_shares_are_short():
+    assert file_name("../" + 100 * "x") == ".._" + 57 * "x"
+    assert [percent(share) for share in (0, 0.00012, 0.0123, 0.123, 1)] == [
+        "0 %",
+        "0.01 %",
+        "1.2 %",
+        "12 %",
+        "100 %",
+    ]
+    readers = [{"value": "a", "share": 0.5, "lift": 2.0}, {"value": "b", "share": 0.25, "lift": 1}]
+    assert reader_text(readers) == "a: 50 % (x2.0), b: 25 % (x1.0)"
+    assert reader_text([]) == ""
