@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lmn_tf.callbacks.scalar_cards import ScalarCards
 from lmn_tf.metrics.figures import SLOTS
 from lmn_tf.metrics.memory_usage import MemoryUsage
 
@@ -48,7 +49,7 @@ class CollapseAlarm(keras.callbacks.Callback):
         stop: Boolean. Whether to stop training as well. Defaults to `False`.
         say: Function that is called with the text of the warning instead of a `CollapseWarning`,
             or `None`. Defaults to `None`.
-        log_dir: Folder for TensorBoard files with `collapse/NAME`, 1 or 0, for each evaluation;
+        log_dir: Folder for TensorBoard files with `NAME/collapsed`, 1 or 0, for each evaluation;
             `None` writes no files. Defaults to `None`.
 
     Attributes:
@@ -162,7 +163,6 @@ class CollapseAlarm(keras.callbacks.Callback):
             self._writer = tf.summary.create_file_writer(self.log_dir)
         optimizer = getattr(model, "optimizer", None)
         step = 0 if optimizer is None else int(keras.ops.convert_to_numpy(optimizer.iterations))
-        with self._writer.as_default(step=step):
-            for name, value in values.items():
-                tf.summary.scalar(f"collapse/{name}", value)
+        values = {f"{name}/collapsed": value for name, value in values.items()}
+        ScalarCards(self._writer).write(values, step)
         self._writer.flush()

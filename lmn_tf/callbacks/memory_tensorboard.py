@@ -56,7 +56,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
     a `SparseMemory`, `attention_entropy_1` and so on the walks of an `IterativeMemory`. The graph
     of the model is written at the first point. A figure that never changes takes no card.
 
-    At the end of each epoch: a histogram of the lengths of the value rows. After each evaluation,
+    At the end of each epoch: a histogram of the lengths of the values. After each evaluation,
     including the validation of `fit`: `usage/slots_used`, `usage/memory_kl` and
     `usage/slots_for_90`.
 
@@ -148,7 +148,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
         self._write(self._training_values())
         if self._memories:
             histograms = {
-                f"{name}/value_norm": (row_lengths(memory.memory_values), "values of the slots")
+                f"{name}/value_length": (row_lengths(memory.memory_values), "values of the slots")
                 for name, memory in self._memories.items()
             }
             self._write_histograms(histograms)
@@ -210,14 +210,11 @@ class MemoryTensorBoard(keras.callbacks.Callback):
     def _figures(self, values: ProbeValues) -> dict[str, float]:
         figures = {}
         for name, reads in values.reads.items():
-            memory = self._memories[name]
-            figures |= _use(f"{name}_reads", reads)
-            open_keys = memory.num_keys if memory.open_count is None else memory.open_count
-            open_slots = int(keras.ops.convert_to_numpy(open_keys)) ** 2
-            figures[f"{name}_reads/dead_slots"] = open_slots - np.count_nonzero(reads)
+            slots = _open_slots(self._memories[name])
+            figures |= _use(f"{name}_reads", reads, slots)
             gradients = self._gradients[name].take()
             if gradients is not None and gradients.any():
-                figures |= _use(f"{name}_gradients", gradients)
+                figures |= _use(f"{name}_gradients", gradients, slots)
         for name, openness in values.openness.items():
             figures[f"{name}/gate_openness"] = openness
         for name, walks in values.entropies.items():
@@ -251,9 +248,15 @@ class MemoryTensorBoard(keras.callbacks.Callback):
         return self._writer
 
 
-def _use(prefix, weights) -> dict[str, float]:
+def _use(prefix, weights, open_slots) -> dict[str, float]:
     statistics = usage_statistics(weights)
-    return {f"{prefix}/{name}": statistics[key] for name, key in _STATISTICS.items()}
+    figures = {f"{prefix}/{name}": statistics[key] for name, key in _STATISTICS.items()}
+    return figures | {f"{prefix}/dead_slots": open_slots - np.count_nonzero(weights)}
+
+
+def _open_slots(memory) -> int:
+    open_keys = memory.num_keys if memory.open_count is None else memory.open_count
+    return int(keras.ops.convert_to_numpy(open_keys)) ** 2
 
 
 def _is_local(model) -> bool:

@@ -4,10 +4,10 @@
 DESCRIPTIONS = {
     "loss": "Loss of the training steps, averaged since the start of the epoch.",
     "epoch_loss": "Loss of the training steps of a whole epoch.",
-    "examples_per_second": "Training rows per second so far, without the time to build the graph.",
+    "examples_per_second": "Training rows per second since the point before.",
     "input_wait": (
-        "Share of the training time spent waiting for input. Above 0.1, reading limits the speed: "
-        "use Parquet, fewer columns or larger row groups."
+        "Share of the time since the point before that training waited for input. Above 0.1, "
+        "reading limits the speed: use Parquet, fewer columns or larger row groups."
     ),
     "dense": "Learning rate of the dense variables.",
     "tables": "Learning rate of the embedding tables and of the values of memories.",
@@ -26,7 +26,8 @@ DESCRIPTIONS = {
     ),
     "memory_loss": (
         "Smooth-L1 distance of the read-outs from the queries, without its weight, averaged since "
-        "the start of the epoch. It falls while the memory learns the behaviors."
+        "the start of the epoch. It falls while the memory learns the behaviors, and rises where "
+        "the queries grow faster: compare `query_norm`."
     ),
     "query_norm": "Mean length of the queries M_Q, since the start of the epoch.",
     "read_out_norm": (
@@ -49,9 +50,11 @@ DESCRIPTIONS = {
     "slots_for_90": "Smallest number of slots that get 90 % of the weight.",
     "slots_for_99": "Smallest number of slots that get 99 % of the weight.",
     "dead_slots": (
-        "Number of open slots that the probe's rows do not read. Slots that stay dead over many "
-        "rows are wasted: try `key_balance_weight`, `key_expansion` or a smaller memory."
+        "Number of open slots without a read by the probe's rows, or without a gradient since the "
+        "point before. Slots that stay dead over many rows are wasted: try `key_balance_weight`, "
+        "`key_expansion` or a smaller memory."
     ),
+    "collapsed": "1 if nearly all reads of the evaluation went to a few slots, else 0.",
     "gate_openness": (
         "Mean of the gate's sigmoid over tokens and units: 0 is closed, 1 open. A gate near 0 "
         "shuts out the memory."

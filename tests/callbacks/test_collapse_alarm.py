@@ -85,7 +85,7 @@ def test_stops_on_request_only(stop, tmp_path):
     found = EventAccumulator(str(tmp_path))
     found.Reload()
     [tag] = found.Tags()["tensors"]
-    assert tag == "collapse/clicks"
+    assert tag == "clicks/collapsed" and found.SummaryMetadata(tag).summary_description
     events = [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in found.Tensors(tag)]
     assert events == [(2 * epoch + 2, 1.0) for epoch in range(epochs)]
 

@@ -52,13 +52,13 @@ def test_writes_training_values_usage_and_norms(tmp_path):
         "clicks_memory/memory_loss",
         "clicks_memory/query_norm",
         "clicks_memory/read_out_norm",
-        "clicks_memory/value_norm",
+        "clicks_memory/value_length",
         "usage/slots_used",
         "usage/memory_kl",
         "usage/slots_for_90",
     }
     assert [step for step, _ in found["clicks_memory/memory_loss"]] == [2, 3, 4, 6, 6]
-    assert [step for step, _ in found["clicks_memory/value_norm"]] == [3, 6]
+    assert [step for step, _ in found["clicks_memory/value_length"]] == [3, 6]
     assert [step for step, _ in found["usage/slots_used"]] == [3, 6]
     np.testing.assert_allclose(
         [value for _, value in found["usage/slots_used"]], history["val_slots_used"], rtol=1e-5
@@ -91,9 +91,12 @@ def test_a_probe_draws_curves_within_an_epoch(tmp_path):
     curves = {tag: [step for step, _ in points] for tag, points in found.items()}
     for tag in (f"{reads}/gini", f"{reads}/memory_kl", f"{gradients}/gini"):
         assert curves[tag] == [2, 4]
+    for step, dead in found[f"{gradients}/dead_slots"]:
+        used = dict(found[f"{gradients}/slots_used"])[step]
+        assert dead == pytest.approx(25 - 36 * used / 100, abs=1e-3)  # 5 x 5 slots are open
     kinds, read = plugins(tmp_path)
     assert kinds[f"{reads}/grid"] == "images" and curves[f"{reads}/grid"] == [2]
-    for tag in ("query_length", "key_length", "value_norm"):
+    for tag in ("query_length", "key_length", "value_length"):
         assert kinds[f"clicks_memory/{tag}"] == "histograms"
     assert read.Graph().node
     undescribed = [t for t in kinds if not read.SummaryMetadata(t).summary_description]
@@ -160,7 +163,7 @@ def test_sparse_memories_are_told_too(tmp_path):
     callback = MemoryTensorBoard(tmp_path)
     model.fit(data(1), validation_data=data(1), verbose=0, callbacks=[callback])
     found = events(tmp_path)
-    assert {"block_0_memory/value_norm", "block_1_memory/value_norm"} <= set(found)
+    assert {"block_0_memory/value_length", "block_1_memory/value_length"} <= set(found)
     assert "usage/block_1_slots_used" in found
 
 

@@ -102,7 +102,8 @@ def slot_table(inspection: MemoryInspection, values: keras.Variable) -> Projecto
     """
     slots = inspection.slots[:MOST_ROWS]
     columns = {key: [slot[key] for slot in slots] for key in ("slot", "row", "column")}
-    columns["share"] = [f"{100 * slot['share']:.4f} %" for slot in slots]
+    # A number, by which the projector can color.
+    columns["share (%)"] = [f"{100 * slot['share']:.4f}" for slot in slots]
     for name in dict.fromkeys(name for slot in slots for name in slot["readers"]):
         readers = [slot["readers"].get(name) or [{"value": "-"}] for slot in slots]
         columns[f"most by {name}"] = [found[0]["value"] for found in readers]

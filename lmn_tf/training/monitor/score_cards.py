@@ -152,10 +152,10 @@ def calibration_image(
     figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
     canvas, axes = FigureCanvasAgg(figure), figure.subplots()
     limits = [0.0, 1.05 * max(predicted.max(), high.max())]
-    axes.plot(limits, limits, "--", color="gray", linewidth=1)
-    axes.annotate("calibrated", (limits[1], limits[1]), ha="right", va="top", color="gray")
+    axes.plot(limits, limits, "--", color="gray", linewidth=1, label="calibrated")
     errors = [np.maximum(observed - low, 0), np.maximum(high - observed, 0)]
-    axes.errorbar(predicted, observed, errors, fmt="o-", capsize=3, color="tab:blue")
+    axes.errorbar(predicted, observed, errors, fmt="o-", capsize=3, label="this model")
+    axes.legend(loc="upper left")
     axes.set(
         xlim=limits,
         ylim=limits,

@@ -46,18 +46,14 @@ class TensorBoardWriter:
         self._scores = scores
         self._writer = tf.summary.create_file_writer(str(folder))
         self._cards = ScalarCards(self._writer)
+        self._counted = (0.0, 0.0, 0.0)
 
     def on_step(self, loop: TrainingLoop, loss: SupportsFloat) -> None:
         """Writes the metrics of a step, once every `every_steps` steps."""
         step = loop.state.step
         if step % self.every_steps:
             return
-        values = {
-            "train/loss": float(loss),
-            "train/examples_per_second": loop.state.examples_per_second,
-            "train/input_wait": loop.state.input_wait,
-        }
-        self._cards.write(values, step)
+        self._cards.write({"train/loss": float(loss), **self._speed(loop.state)}, step)
         rates = learning_rates(loop.model.optimizer)
         self._cards.write_changing(
             {f"learning_rate/{name}": rate for name, rate in rates.items()}, step
@@ -79,6 +75,18 @@ class TensorBoardWriter:
     def close(self) -> None:
         """Closes the event file."""
         self._writer.close()
+
+    def _speed(self, state) -> dict[str, float]:
+        """Returns the figures of the timed steps since the point before."""
+        before = self._counted
+        self._counted = state.timed_seconds, state.timed_examples, state.waited
+        seconds, examples, waited = np.subtract(self._counted, before).tolist()
+        if seconds <= 0:
+            return {}
+        return {
+            "train/examples_per_second": examples / seconds,
+            "train/input_wait": min(1.0, waited / seconds),
+        }
 
     def _write_scores(self, part, step) -> None:
         scores = self._scores()

@@ -2,6 +2,7 @@ import csv
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, slim_spec
@@ -40,10 +41,11 @@ def test_slots_and_items_have_names(tmp_path):
     assert list(found) == ["clicks_memory", "item", "tags"]
     slots = found["clicks_memory"]
     titles, *names = read(tmp_path / slots.metadata_path)
-    assert titles == ["slot", "row", "column", "share", "most by item", "most by user"]
+    assert titles == ["slot", "row", "column", "share (%)", "most by item", "most by user"]
     assert len(names) == np.count_nonzero(inspection.reads)
     first = inspection.slots[0]
     assert names[0][:3] == [str(first[key]) for key in ("slot", "row", "column")]
+    assert float(names[0][3]) == pytest.approx(100 * first["share"], abs=1e-4)
     assert names[0][4] == first["readers"]["item"][0]["value"]
     vectors = np.array(read(tmp_path / slots.tensor_path), "float64")
     values = model.memories["clicks"].memory.memory_values.numpy()

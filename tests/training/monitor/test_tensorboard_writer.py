@@ -23,6 +23,7 @@ def test_scalars_of_steps_and_epochs(tmp_path):
     for step in (1, 2, 3, 4):
         loop.state.step = step
         tensorboard.on_step(loop, 1.0 / step)
+    loop.state.timed_examples, loop.state.timed_seconds = 400, 5.0
     valid = {"auc": 0.75, "gauc": None, "examples": 9, "memory": {"slots_used": 50.0}}
     tensorboard.on_epoch(loop, {"step": 4, "loss": 0.5, "valid": valid})
     loop.model.optimizer.dense.learning_rate = 0.125
@@ -32,8 +33,9 @@ def test_scalars_of_steps_and_epochs(tmp_path):
     found, events = written(tmp_path)
     assert {tag: [(step, float(value)) for step, value in found[tag]] for tag in found} == {
         "train/loss": [(2, 0.5), (4, 0.25), (6, 0.125)],
-        "train/examples_per_second": [(2, 50.0), (4, 50.0), (6, 50.0)],
-        "train/input_wait": [(2, 0.25), (4, 0.25), (6, 0.25)],
+        # Since the point before; no step was timed until the second one.
+        "train/examples_per_second": [(2, 50.0), (6, 100.0)],
+        "train/input_wait": [(2, 0.25), (6, 0.0)],
         # That of tables is a constant.
         "learning_rate/dense": [(2, 0.25), (4, 0.25), (6, 0.125)],
         "train/epoch_loss": [(4, 0.5)],
