@@ -16,6 +16,7 @@ _FIXED = {
     "train.seed": "the seeds of the comparison",
     "train.checkpoint_steps": "the pipeline, as it changes no result",
     "train.deterministic": "the pipeline",
+    "train.tensorboard": "the pipeline",
 }
 
 

@@ -62,6 +62,7 @@ class Train:
         max_steps: Integer. Number of steps after which the run ends. Defaults to `None`.
         deterministic: Boolean. Whether runs with the same seed are bit-identical. Defaults to
             `True`.
+        tensorboard: Boolean. Whether to write `RUN_DIR/tensorboard`. Defaults to `True`.
     """
 
     epochs: Positive = 1
@@ -74,3 +75,4 @@ class Train:
     checkpoint_steps: Positive = 500
     max_steps: Positive | None = None
     deterministic: Flag = True
+    tensorboard: Flag = True

@@ -1,5 +1,6 @@
 """Training day by day, with progressive validation."""
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Sequence
@@ -22,7 +23,6 @@ from lmn_tf.training.growth.growth import carried_over, whole_arrays
 from lmn_tf.training.growth.row_sources import merge_assets, row_sources
 from lmn_tf.training.growth.warm_start import WarmStart
 from lmn_tf.training.monitor.progress import Watcher, monitored_words
-from lmn_tf.training.monitor.tensorboard_writer import TensorBoardWriter
 from lmn_tf.training.saving import checkpoints as checkpoint_files
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.variable_paths import keyed_variables
@@ -85,15 +85,12 @@ class DailyTrainer(Trainer):
         ids = None if data.days.vocabularies == "grow" else fingerprint(self.spec)
         self.directory.check_data(self.pipeline, self.spec, ids)
         watcher = _DayWatcher(self._total, self.stream)
-        tensorboard = TensorBoardWriter(
-            self.directory.tensorboard / "train", scores=lambda: self._evaluator_of_days.scores
-        )
-        try:
-            listeners = [tensorboard, watcher, *self._alarms(self._evaluator_of_days, watcher)]
+        with (
+            contextlib.closing(watcher),
+            self._tensorboard(lambda: self._evaluator_of_days.scores) as tensorboard,
+        ):
+            listeners = [*tensorboard, watcher, *self._alarms(self._evaluator_of_days, watcher)]
             state = self._run(state, checkpoint, listeners)
-        finally:
-            watcher.close()
-            tensorboard.close()
         if data.days.vocabularies == "grow":
             write_spec(self.spec, self.directory.path)
         test = self._dataset(data.test if self.test else None)

@@ -136,17 +136,14 @@ class Trainer:
         unknown = {"train": reader.unknown_values}
         unknown |= {} if valid is None else {"valid": valid.unknown_values}
         watcher = Watcher(total, self.stream, unknown)
-        tensorboard = TensorBoardWriter(
-            self.directory.tensorboard / "train", scores=lambda: evaluator.scores
-        )
-        listeners = [watcher, tensorboard, *self._alarms(evaluator, watcher)]
-        loop = self._loop(reader, valid, evaluator, listeners, total)
-        try:
+        with (
+            contextlib.closing(watcher),
+            self._tensorboard(lambda: evaluator.scores) as tensorboard,
+        ):
+            listeners = [watcher, *tensorboard, *self._alarms(evaluator, watcher)]
+            loop = self._loop(reader, valid, evaluator, listeners, total)
             self._restore(loop, total)
             state = loop.run()
-        finally:
-            watcher.close()
-            tensorboard.close()
         return self._finish(loop, state, test, evaluator)
 
     def _restore(self, loop, total) -> None:
@@ -186,6 +183,16 @@ class Trainer:
         if self.warm_start:
             self.warm_start.adapt_assets(spec)
         return spec
+
+    @contextlib.contextmanager
+    def _tensorboard(self, scores):
+        """Yields the listeners that write to TensorBoard: one, or none if there should be none."""
+        if not self.pipeline.train.tensorboard:
+            yield []
+            return
+        writer = TensorBoardWriter(self.directory.tensorboard / "train", scores=scores)
+        with contextlib.closing(writer):
+            yield [writer]
 
     def _alarms(self, evaluator, watcher) -> list:
         """Returns listeners that warn of failing runs."""

@@ -7,7 +7,7 @@ from lmn_tf.specs.train import Train
 def test_defaults():
     train = Train()
     assert (train.epochs, train.seed, train.precision) == (1, 1, "float32")
-    assert (train.checkpoint_steps, train.deterministic) == (500, True)
+    assert (train.checkpoint_steps, train.deterministic, train.tensorboard) == (500, True, True)
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,7 @@ def test_options_of_training_are_heeded(tmp_path):
         clip_norm=1.0,
         schedule={"kind": "cosine", "warmup_steps": 2},
         precision="mixed_bfloat16",
+        tensorboard=False,
     )
     del data["data"]["valid"], data["data"]["test"]
     data["data"]["train_rows"] = 700
@@ -279,6 +280,7 @@ def test_options_of_training_are_heeded(tmp_path):
     assert keras.config.dtype_policy().name == "float32"
     assert "No run to continue" not in stream.getvalue()
     assert "epoch 2/3 | loss" in stream.getvalue()
+    assert not (tmp_path / "run" / "tensorboard").exists()
 
 
 def test_equal_seeds_start_with_equal_weights(tmp_path):

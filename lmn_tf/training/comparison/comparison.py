@@ -287,6 +287,8 @@ class Comparison:
         """Writes all finished runs, including those of a search, for TensorBoard."""
         from lmn_tf.training.comparison.hparams import RunOptions, flat_options, write_hparams
 
+        if not self._base.train.tensorboard:
+            return
         search = [] if self.spec.search is None else [self.spec.search.seed]
         runs = []
         for label, trial in self.configurations:

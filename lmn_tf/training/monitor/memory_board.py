@@ -22,7 +22,7 @@ class MemoryBoard:
     """Shows the memories of a run in TensorBoard, by the first rows of the validation set.
 
     Without a validation set, the first training rows are used. Models without memories or walks get
-    nothing.
+    nothing, nor do runs without TensorBoard.
 
     Args:
         pipeline: `PipelineSpec` of the run.
@@ -43,13 +43,14 @@ class MemoryBoard:
         self._data, self._spec, self._evaluator = pipeline.data, spec, evaluator
         self._files = pipeline.data.valid or train_files
         self._folder = folder
+        self._is_wanted = pipeline.train.tensorboard
         self._histories = registry.model_class(pipeline.model_name).reads_histories
         # There, this process has only counts of the reads.
         self._is_remote = pipeline.distribute.strategy == "parameter_server"
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns the callbacks that draw curves while the model is trained."""
-        if not self._evaluator.memories and not self._evaluator.walks:
+        if not self._is_wanted or not (self._evaluator.memories or self._evaluator.walks):
             return []
         probe = self._evaluator.probe(self._probe_rows)
         return [MemoryTensorBoard(self._folder, _POINT_STEPS, probe)]
@@ -60,7 +61,9 @@ class MemoryBoard:
         Args:
             steps: Integer. Number of steps of the run.
         """
-        if not self._evaluator.memories or self._is_remote or steps < _POINT_STEPS:
+        if not self._is_wanted or not self._evaluator.memories or self._is_remote:
+            return
+        if steps < _POINT_STEPS:
             return
         rows = min(_PROJECTED_ROWS, self._data.eval_rows or _PROJECTED_ROWS)
         dataset = evaluation_dataset(

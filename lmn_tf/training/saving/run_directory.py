@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import keras
 
 # Keys in which a resumed run may differ, since they do not change the result.
-_FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps")
+_FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps", "train.tensorboard")
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _PATH_KEYS = ("train", "valid", "test", "directory")
 

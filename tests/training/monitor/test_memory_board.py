@@ -27,6 +27,14 @@ def test_a_run_gets_curves_and_a_projector(opened, tmp_path):
     assert {"projector_config.pbtxt", "projector_history_memory.tsv"} <= names
 
 
+def test_a_run_without_tensorboard_gets_nothing(opened, tmp_path):
+    run, spec, model = opened
+    run = run.with_overrides(["train.tensorboard=false"])
+    board = MemoryBoard(run, spec, Evaluator(model), run.data.train, tmp_path)
+    board.finish(steps=50)
+    assert board.callbacks() == [] and not list(tmp_path.iterdir())
+
+
 def test_a_model_without_a_memory_gets_nothing(opened, tmp_path):
     _, spec, _ = opened
     run = pipeline(tmp_path / "run", DNN)
