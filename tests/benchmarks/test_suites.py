@@ -168,6 +168,16 @@ def test_shared_histories(run_quick):
 
 
 @pytest.mark.slow
+def test_tensorboard_cost(run_quick):
+    result = run_quick("tensorboard_cost")
+    check(result)
+    alone, watched = (row["facts"] for row in rows(result))
+    assert alone == {} and 0 < watched["share %"] < 100
+    assert watched["points"] >= 1 and 0 < watched["ms a point"] < watched["ms the first point"]
+    assert result["notes"][0].startswith(f"At most {watched['share %']:.2f} % of the time; target")
+
+
+@pytest.mark.slow
 def test_serving(run_quick):
     result = run_quick("serving")
     check(result)
