@@ -1,7 +1,4 @@
-"""The documents show no command that does not exist, and what the README shows runs.
-
-As a program, rewrites the README's table of models.
-"""
+"""The documents show no command that does not exist, and what the README shows runs."""
 
 import configparser
 import pathlib
@@ -10,14 +7,12 @@ import shlex
 
 import click
 import pytest
-from documents import blocks, commands, parse, run
+from documents import blocks, commands, parse
 
 from lmn_tf.cli.main import cli
-from lmn_tf.models import catalog, registry
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
-BEGIN, END = "<!-- models: begin -->\n", "<!-- models: end -->\n"
 
 
 def makefile_targets(root):
@@ -115,42 +110,15 @@ def test_figures_of_the_results_are_those_of_the_comparisons(root):
         assert [figure for figure in figures if figure not in comparison] == []
 
 
-def models_table():
-    """The README's table of models, as the registry and the docstrings have it."""
-    links = {name: f"[`{name}`](lmn_tf/models/README.md#{name})" for name in registry.names()}
-    rows = [f"| {link} | {catalog.describe(name)['summary']} |\n" for name, link in links.items()]
-    return "".join(["| name | what it is |\n", "| --- | --- |\n", *rows])
-
-
-def split_readme():
-    """The README before its table of models, the table, and the rest."""
-    first, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    table, _, last = rest.partition(END)
-    return first + BEGIN, table, END + last
-
-
-def test_the_table_of_models_is_current():
-    assert split_readme()[1] == models_table(), (
-        "models or docstrings have changed: python tests/integration/test_readme.py"
-    )
-
-
 @pytest.fixture
 def folder(root, tmp_path, monkeypatch):
-    """A folder as a reader has it: feature specs, a click log, and the YAML of the README."""
+    """A folder as a reader has it, with feature specs."""
     (tmp_path / "feature_specs").symlink_to(root / "feature_specs")
-    events = [(user, (user + 7 * time) % 30, time) for time in range(12) for user in range(20)]
-    lines = ["user_id,item_id,time", *(f"u{user},i{item},{time}" for user, item, time in events)]
-    (tmp_path / "my_log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for language, text, *_ in blocks(README):
-        if language == "yaml":
-            for part in re.split(r"^(?=# \w+\.yaml)", text, flags=re.M)[1:]:
-                (tmp_path / part.split(":")[0][2:]).write_text(part, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_the_python_of_the_readme_runs(folder, capsys):
+def test_the_python_of_the_readme_runs(folder):
     names = {}
     for language, text, *_ in blocks(README):
         if language == "python":
@@ -158,31 +126,3 @@ def test_the_python_of_the_readme_runs(folder, capsys):
     assert list(names["model"].history.epoch) == [0]
     assert "val_auc" in names["model"].history.history
     assert names["read_out"].shape == (None, 16)
-
-
-def test_the_yaml_of_the_readme_is_accepted_for_a_log_prepared_as_it_says(folder):
-    prepare, check, *_ = commands(README, "lmn-tf")
-    assert "interactions" in run(prepare)
-    assert run(check) == "my_pipeline.yaml: valid pipeline: model `lmn` on my_spec.yaml\n"
-    report = run('lmn-tf check my_spec.yaml --data "data/my_log/train-*.parquet"')
-    assert "valid feature spec `my_log`: 1 label, 2 features, 1 sequence" in report
-
-
-@pytest.mark.slow
-def test_the_commands_of_the_readme_train_and_export(folder):
-    steps = list(commands(README, "lmn-tf"))[:5]
-    assert [shlex.split(line)[1] for line in steps] == [
-        "prepare",
-        "check",
-        "train",
-        "inspect",
-        "export",
-    ]
-    for line in steps:
-        run(line)
-    assert (folder / "runs" / "exported").is_dir()
-
-
-if __name__ == "__main__":
-    before, _, after = split_readme()
-    README.write_text(before + models_table() + after, encoding="utf-8")
