@@ -2,8 +2,8 @@
 
 Training steps of `fit` on batches in memory, alone and followed by all that `lmn-tf train` writes
 for TensorBoard: losses and speed every 10 steps, and every 50 steps how a batch of its own reads
-the memory, unless that would take too long. A turn takes hundreds of steps, so that it has several
-such points. `share %` is the part of the time that is spent in the callbacks, without the first
+the memory, unless that would take too long. A turn takes so many steps that it has such points.
+`share %` is the part of the time that is spent in the callbacks, without the first
 point, which builds the graph.
 """
 
@@ -112,7 +112,7 @@ class Board:
 def main(argv=None):
     benchmark = Benchmark(__file__, __doc__, argv)
     # √n, k, rows, length of histories, steps of a turn, turns. The first are the quick start's.
-    sizes = ((32, 8, 256, 10, 400, 11), (300, 32, 512, 50, 100, 11), (1_000, 32, 512, 50, 100, 5))
+    sizes = ((32, 8, 256, 10, 200, 11), (300, 32, 256, 50, 50, 11), (1_000, 32, 256, 50, 50, 5))
     point_steps = 50
     if benchmark.quick:
         sizes, point_steps = ((10, 4, 16, 8, 6, 1),), 2

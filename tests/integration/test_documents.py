@@ -8,6 +8,7 @@ import contextlib
 import json
 import pathlib
 import shutil
+import urllib.request
 
 import pytest
 from documents import Block, blocks, commands, compare, parse, run_block, run_page
@@ -90,6 +91,20 @@ def test_the_requests_of_the_serving_page_are_answered(tutorial, tmp_path, monke
         for request, scores in zip(requests, want, strict=True):
             found = client(request, url)["click"]
             assert found == pytest.approx(scores["click"].tolist(), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_the_tutorial_ends_in_a_served_score(tutorial):
+    folder = tutorial(slow=True)
+    options = ("--events-dir", folder / "data" / "my_log", "--port", 0)
+    with Launched(folder / "exports" / "my_log", *options, command="serve") as launched:
+        url = launched.wait_for(r"Serving `my_log` at (http\S+)")[1] + "/v1/score"
+        body = (folder / "request.json").read_bytes()
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request) as answer:
+            found = json.load(answer)["scores"]["click"]
+    # Those of the categories that the user likes.
+    assert sorted(range(6), key=found.__getitem__)[-2:] in ([1, 2], [2, 1])
 
 
 def test_the_tutorial_has_at_most_eight_commands():
