@@ -12,8 +12,11 @@ import pyarrow as pa
 import tensorflow as tf
 
 from lmn_tf.data.dataset import make_dataset
+from lmn_tf.data.encoding.arrow_values import one_chunk
+from lmn_tf.data.encoding.id_keys import as_keys
 from lmn_tf.data.encoding.ragged import Ragged
 from lmn_tf.data.encoding.row_block import RowBlock
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.encoding.table_encoder import TableEncoder
 from lmn_tf.data.reading.event_store import EventStore
 from lmn_tf.models.fitting.window_batches import WindowBatches
@@ -278,7 +281,12 @@ class Scorer:
         """What tells users apart; that more than one has the same key only costs time."""
         names = [sequence.events.user for sequence in self.row_spec.sequences if sequence.events]
         names = [name for name in (self.row_spec.group, *names) if name in table.column_names]
-        raw = tuple(table.column(name)[0].as_py() for name in names)
+        raw = tuple(
+            as_keys(one_chunk(table.column(name)), SourceLocation.of_rows("user", name, 0))[
+                0
+            ].as_py()
+            for name in names
+        )
         ids = (part.values if isinstance(part, Ragged) else part for part in features.values())
         return (raw, *(part.tobytes() for part in ids))
 

@@ -104,7 +104,8 @@ def test_hostile_requests(rows):
                 counts[sample.status] = counts.get(sample.status, 0) + 1
                 if sample.status >= 500:
                     raise AssertionError((bodies[sample.index][:2000], sample.body))
-            grown.append(memory_mib(client))
+            grown.append(round(memory_mib(client)))
+            print(grown[-1], counts, flush=True)
         print("answers:", counts, "MiB:", grown)
         assert sum(counts.values()) == 100_000 and counts.get(0, 0) < 1_000
         assert grown[-1] - grown[1] < 30

@@ -196,6 +196,13 @@ def test_a_broken_value_is_told_with_its_side(scorer, table):
         scorer.score_candidates(user, candidates)
 
 
+@pytest.mark.parametrize("wrong", [[None], {"a": 1}, 1.5])
+def test_a_user_must_have_an_id(scorer, table, wrong):
+    user, candidates = sides(table.slice(0, 1).to_pylist()[0], table.slice(0, 3).to_pylist())
+    with pytest.raises(UserError, match="column `user_id`"):
+        scorer.score_candidates({**user, "user_id": wrong}, candidates)
+
+
 @pytest.fixture(scope="module", params=[False, True], ids=["inline", "by reference"])
 def shop(request, tmp_path_factory):
     """A scorer of an untrained model of the shop, and its rows."""
