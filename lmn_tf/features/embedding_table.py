@@ -111,6 +111,11 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         self.regularizer = regularizer
         self.placement = placement
 
+    @property
+    def has_few_rows(self) -> bool:
+        """Whether the table is read as a whole, with a dense gradient, rather than row by row."""
+        return self.vocabulary_size <= _FEW_ROWS
+
     def build(self, input_shape: Any = None) -> None:
         # Without autocasting: a half-precision copy of the whole table in each step would take
         # longer than the step. Rows are cast after they are read.
@@ -119,7 +124,7 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
             "embeddings",
             (self.vocabulary_size, self.embedding_dim),
             _INITIALIZERS[self.initializer](self.initializer_scale),
-            "replicated" if self.vocabulary_size <= _FEW_ROWS else self.placement,
+            "replicated" if self.has_few_rows else self.placement,
         )
         self.built = True
 
@@ -136,13 +141,13 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         if not combine:
             return self._rows(ids, present, lookups)
         share = self._share(present if weights is None else present * weights)
-        if self.vocabulary_size <= _FEW_ROWS:
+        if self.has_few_rows:
             return self._combine_few(ids, share, lookups)
         return tf.reduce_sum(self._rows(ids, share, lookups), axis=-2)
 
     def _rows(self, ids, factors, lookups):
         """Rows of the ids times `factors`, which are 0 at id 0."""
-        if self.vocabulary_size <= _FEW_ROWS:
+        if self.has_few_rows:
             rows = _gather_few(tf.convert_to_tensor(self.embeddings.value), ids)
         else:
             rows = read_rows(self.embeddings, ids)

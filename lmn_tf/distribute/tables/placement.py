@@ -1,5 +1,10 @@
 """Placements of a table: all rows on each replica, or each row on one device."""
 
+import contextlib
+import contextvars
+import types
+from collections.abc import Iterator, Mapping
+
 import keras
 import tensorflow as tf
 
@@ -10,6 +15,9 @@ from lmn_tf.keras_internals import track_variable
 from lmn_tf.ops.rows.weighted_gather import weighted_gather
 
 PLACEMENTS = ("replicated", "row_wise")
+_stand_ins: contextvars.ContextVar[Mapping[int, RowWiseTable]] = contextvars.ContextVar(
+    "stand_ins", default=types.MappingProxyType({})
+)
 
 
 def add_table(
@@ -68,8 +76,25 @@ def _made(kind, layer, name, shape, initializer):
     return table
 
 
+@contextlib.contextmanager
+def standing_in(tables: Mapping[int, RowWiseTable]) -> Iterator[None]:
+    """Lets other tables be read in the place of some, where the block runs or traces reads.
+
+    For exports, which may store tables in fewer bits than a model is trained in.
+
+    Args:
+        tables: Mapping from the `id` of a table made by `add_table` to the one that is read.
+    """
+    token = _stand_ins.set(tables)
+    try:
+        yield
+    finally:
+        _stand_ins.reset(token)
+
+
 def read_rows(table: RowWiseTable | keras.Variable, ids: tf.Tensor) -> tf.Tensor:
     """Reads rows of a table made by `add_table`: `(...)` ids to `(..., d)`."""
+    table = _stand_ins.get().get(id(table), table)
     if isinstance(table, RowWiseTable):
         return table.lookup(ids)
     # The variable itself, not its value as a tensor: the gather then reads only these rows.
@@ -83,6 +108,7 @@ def read_weighted_sum(
     for_training: bool = True,
 ) -> tf.Tensor:
     """Reads weighted sums of rows of a table made by `add_table`: `(..., k)` to `(..., d)`."""
+    table = _stand_ins.get().get(id(table), table)
     if isinstance(table, RowWiseTable):
         return table.weighted_sum(ids, weights)
     return weighted_gather(table, ids, weights, for_training)

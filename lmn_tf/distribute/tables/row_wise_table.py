@@ -1,14 +1,14 @@
-"""Base class of tables whose rows are split over devices or servers."""
+"""Base class of tables that are read row by row."""
 
 import tensorflow as tf
 
 
 class RowWiseTable:
-    """Interface of a table whose rows are split over devices or servers.
+    """Interface of a table whose rows are split over devices or servers, or stored in fewer bits.
 
     Layers never access such a table as a whole: they read rows by id, or weighted sums of rows.
-    Subclasses define both, and hold their variables such that the layer that created the table
-    lists them among its weights.
+    Subclasses define both. Those that are trained hold their variables such that the layer that
+    created the table lists them among its weights.
     """
 
     def lookup(self, ids: tf.Tensor) -> tf.Tensor:

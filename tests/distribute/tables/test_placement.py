@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 from replicas import replicas
 
-from lmn_tf.distribute.tables.placement import add_table, read_rows, read_weighted_sum
+from lmn_tf.distribute.tables.placement import (
+    add_table,
+    read_rows,
+    read_weighted_sum,
+    standing_in,
+)
+from lmn_tf.distribute.tables.row_wise_table import RowWiseTable
 from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.features.embedding_table import EmbeddingTable
 from lmn_tf.layers import ProductKeyMemory
@@ -38,6 +44,30 @@ def test_without_a_strategy_a_table_is_a_plain_weight(placement):
         (rows[ids] * weights[..., None]).sum(1),
         rtol=1e-6,
     )
+
+
+class Ones(RowWiseTable):
+    """A table of ones."""
+
+    def lookup(self, ids):
+        return np.ones((*np.shape(ids), 3), "f4")
+
+    def weighted_sum(self, ids, weights):
+        return (self.lookup(ids) * weights[..., None]).sum(-2)
+
+
+def test_another_table_stands_in_within_a_block():
+    layer, other = Holder(), Holder()
+    layer.build()
+    other.build()
+    ids, weights = np.array([[1, 9]]), np.array([[0.5, 2.0]], "float32")
+    with standing_in({id(layer.table): Ones()}):
+        np.testing.assert_array_equal(read_rows(layer.table, ids), np.ones((1, 2, 3)))
+        np.testing.assert_array_equal(read_weighted_sum(layer.table, ids, weights), [[2.5] * 3])
+        np.testing.assert_array_equal(read_rows(other.table, ids), other.table.numpy()[ids])
+        with standing_in({}):
+            np.testing.assert_array_equal(read_rows(layer.table, ids), layer.table.numpy()[ids])
+    np.testing.assert_array_equal(read_rows(layer.table, ids), layer.table.numpy()[ids])
 
 
 def test_under_a_mirrored_strategy_a_row_wise_table_is_split():
