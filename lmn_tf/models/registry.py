@@ -244,3 +244,18 @@ def model_class(name: str) -> "type[keras.Model]":
     False
     """
     return PARTS.load(name)
+
+
+def name_of(kind: type) -> str:
+    """Returns the name of the class of a model: that of this package, otherwise its path.
+
+    Args:
+        kind: A class.
+
+    Example:
+
+    >>> name_of(model_class("dnn"))
+    'dnn'
+    """
+    path = f"{kind.__module__}:{kind.__qualname__}"
+    return next((name for name, known in MODELS.items() if known == path), path)

@@ -175,6 +175,15 @@ def own(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.parametrize("name", ["dnn", "lmn", "msn"])
+def test_the_name_of_a_class(name):
+    assert registry.name_of(registry.model_class(name)) == name
+
+
+def test_the_name_of_a_class_of_a_user_is_its_path():
+    assert registry.name_of(dict) == "builtins:dict"
+
+
 def test_a_model_of_a_user(own):
     assert registry.options("users_models:Wide")["width"].owner == "Wide"
     assert registry.check_options("users_models:Wide", {"width": 9}) == {"width": 9}

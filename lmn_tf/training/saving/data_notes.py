@@ -76,6 +76,23 @@ class DataNotes:
             document = {**noted, **current}
             atomic_files.write_json(self.path, {**document, "sum": _sum(document)})
 
+    def fingerprint(self) -> str | None:
+        """Returns a digest of the names and the content of the files noted.
+
+        Returns:
+            String; `None` where no content is noted.
+
+        Raises:
+            UserError: If the notes are damaged.
+        """
+        noted = self._read()
+        parts = {part: noted[part] for part in _NAMES if part in noted}
+        content = {
+            part: [(note["name"], note["sha256"]) for note in notes]
+            for part, notes in parts.items()
+        }
+        return _sum(content)[:16] if content else None
+
     def _read(self):
         if not self.path.exists():
             return {}

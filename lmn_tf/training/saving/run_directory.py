@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import filecmp
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -100,6 +101,17 @@ class RunDirectory:
     def has_network(self) -> bool:
         """Whether the run is that of a network, which leaves a file with its weights."""
         return not registry.is_baseline(self.load_pipeline().model_name)
+
+    @property
+    def run_id(self) -> str:
+        """Name of the folder with a digest of its pipeline, for runs of the same name."""
+        digest = hashlib.sha256(self.pipeline_file.read_bytes()).hexdigest()
+        return f"{self.path.resolve().name}-{digest[:8]}"
+
+    @property
+    def data_fingerprint(self) -> str | None:
+        """Digest of the training and validation files; `None` where the run has noted none."""
+        return DataNotes(self.data_file).fingerprint()
 
     def check_free(self) -> None:
         """Raises a `UserError` unless the folder is empty or does not exist."""

@@ -127,6 +127,21 @@ def test_notes_of_before_there_were_digests(notes, parts):
         notes.check(parts)
 
 
+def test_a_fingerprint_of_the_content_alone(notes, parts, tmp_path):
+    assert notes.fingerprint() is None
+    notes.check(parts, {"size/item": "3"})
+    digest = notes.fingerprint()
+    assert len(digest) == 16
+    os.utime(parts["train"][0], (1, 1))
+    again = DataNotes(tmp_path / "again.json")
+    again.check(parts)
+    assert again.fingerprint() == digest
+    parts["valid"][0].write_text("label\n1\n1\n")
+    other = DataNotes(tmp_path / "other.json")
+    other.check(parts)
+    assert other.fingerprint() != digest
+
+
 def test_other_ids_are_refused(notes, parts):
     notes.check(parts, {"vocabulary/item": "a"})
     notes.check(parts)

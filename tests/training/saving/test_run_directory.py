@@ -43,6 +43,20 @@ def test_opening_is_enough_to_repeat_the_run(started, tmp_path, monkeypatch):
     assert again.load_feature_spec() == spec
 
 
+def test_what_tells_a_run_apart(started, tmp_path):
+    directory, spec = started
+    assert directory.data_fingerprint is None
+    directory.check_data(pipeline(directory.path), spec)
+    assert len(directory.data_fingerprint) == 16
+    name, _, digest = directory.run_id.rpartition("-")
+    assert name == "run" and len(digest) == 8
+    assert RunDirectory(f"{directory.path}/../run").run_id == directory.run_id
+    (tmp_path / "other").mkdir()
+    other = RunDirectory(tmp_path / "other" / "run")
+    other.write_opening(pipeline(other.path, epochs=3), spec)
+    assert other.run_id.startswith("run-") and other.run_id != directory.run_id
+
+
 def test_a_pipeline_on_a_base_is_written_out(started, tmp_path):
     directory, spec = started
     (tmp_path / "base.yaml").write_text(yaml.dump(document(tmp_path / "base")))
