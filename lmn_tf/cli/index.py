@@ -41,7 +41,16 @@ def index(run_dir: str, out_dir: str, items: str | None, k: int, rows: int, as_j
     data = pipeline.data
     known = (data.train.replace(MARK, "*"), data.valid, data.test)
     files = items or [glob for glob in known if glob]
-    report = export_index(directory.load_model(), spec, out_dir, files, k, rows)
+    report = export_index(
+        directory.load_model(),
+        spec,
+        out_dir,
+        files,
+        k,
+        rows,
+        run_id=directory.run_id,
+        data_fingerprint=directory.data_fingerprint,
+    )
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return

@@ -19,7 +19,7 @@ from lmn_tf.ops.compile import plain_kernels
 
 _LARGEST_SHARE = 0.05
 # Rows that stand for the candidates of one user.
-_CANDIDATES = 64
+CANDIDATES_OF_A_USER = 64
 
 
 class ExportError(RuntimeError):
@@ -52,8 +52,8 @@ def check_parity(
 
     Returns:
         Dictionary of `rows`, `largest_difference` and `mean_difference` (of probabilities, from
-        the live model as it trains), `rows_rounded` (how many of them differ by more than
-        `tolerance`, but not from the live model on the export's kernels) and `tolerance`.
+        the live model as it trains), and `rows_rounded` (how many of them differ by more than
+        `tolerance`, but not from the live model on the export's kernels).
 
     Raises:
         ExportError: When the two differ, the model's probabilities are not finite, or there are no
@@ -100,7 +100,6 @@ def check_parity(
         "largest_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
         "rows_rounded": int(rounded.sum()),
-        "tolerance": tolerance,
     }
 
 
@@ -119,8 +118,8 @@ def one_user_batches(
     columns = model.encoder.request_signature()
     for features in dataset:
         rows = len(next(features[key] for key in columns.candidates))
-        for start in range(0, rows, _CANDIDATES):
-            count = min(_CANDIDATES, rows - start)
+        for start in range(0, rows, CANDIDATES_OF_A_USER):
+            count = min(CANDIDATES_OF_A_USER, rows - start)
             batch = {key: features[key][start : start + count] for key in columns.candidates}
             for key in columns.user:
                 batch[key] = np.repeat(features[key][start : start + 1], count, axis=0)

@@ -14,6 +14,7 @@ from lmn_tf.data.encoding.id_names import IdNames
 from lmn_tf.models.base.item_corpus import ItemCorpus
 from lmn_tf.models.hosts.two_tower import TwoTower
 from lmn_tf.ops.compile import plain_kernels
+from lmn_tf.serving.export_info import INFO, ExportInfo
 from lmn_tf.serving.parity import ExportError
 from lmn_tf.serving.request_functions import input_name
 from lmn_tf.serving.saved_model import MODEL_FOLDER, load
@@ -32,13 +33,16 @@ def export_index(
     items: str | os.PathLike | list[str],
     k: int = 100,
     rows: int = 1000,
+    *,
+    run_id: str | None = None,
+    data_fingerprint: str | None = None,
 ) -> dict:
     """Exports the query tower of a two-tower model with the vectors of all candidates.
 
-    The folder gets `saved_model/`, the resolved `feature_spec.yaml` with its assets, and
-    `index.json`. Its signature `serving_default` takes the encoded features of users, context and
-    padded histories, `/` in a name written `__`, and returns the `k` best candidates of each row,
-    the best first: their names, `candidates`, and their scores, `scores`, both of shape
+    The folder gets `saved_model/`, the resolved `feature_spec.yaml` with its assets, `export.json`
+    and `index.json`. Its signature `serving_default` takes the encoded features of users, context
+    and padded histories, `/` in a name written `__`, and returns the `k` best candidates of each
+    row, the best first: their names, `candidates`, and their scores, `scores`, both of shape
     `(batch, k)`. All candidates are scored (`keras_rs.layers.BruteForceRetrieval`), so the ranking
     is that of `FactorizedTopK`. TensorFlow alone loads it. The folder appears only when the
     reloaded index finds the candidates of the model on real rows.
@@ -50,6 +54,8 @@ def export_index(
         items: Glob or list of data files. Their distinct items are the candidates.
         k: Integer. Number of candidates that are returned. Defaults to `100`; at most all.
         rows: Integer. Number of rows of the files to compare on. Defaults to `1000`.
+        run_id: As of `export`. Defaults to `None`.
+        data_fingerprint: As of `export`. Defaults to `None`.
 
     Returns:
         The content of `index.json`.
@@ -71,11 +77,13 @@ def export_index(
     model.check_ids(spec)
     corpus = ItemCorpus(model, make_dataset(spec, items, 4096, labels=False, histories=False))
     k = min(k, len(corpus.ids))
+    info = ExportInfo.of(model, run_id=run_id, data_fingerprint=data_fingerprint)
     with atomic_files.atomic_folder(output) as partial:
         write_spec(spec, partial)
+        info.write(partial)
         vectors = corpus.vectors()
         candidates = np.array([names(one) for one in corpus.ids])
-        _save(model, vectors, candidates, k, partial / MODEL_FOLDER)
+        _save(model, vectors, candidates, k, partial / MODEL_FOLDER, info)
         data = make_dataset(spec, items, 256, limit=rows, labels=False)
         report = {
             "candidates": len(candidates),
@@ -100,7 +108,7 @@ def _names(model, spec):
     return IdNames(spec, feature)
 
 
-def _save(model, vectors, candidates, k, folder):
+def _save(model, vectors, candidates, k, folder, info):
     search = BruteForceRetrieval(vectors, k=k)
     signature = model.query_signature()
     names = {input_name(key): key for key in signature}
@@ -122,7 +130,8 @@ def _save(model, vectors, candidates, k, folder):
     # Those of the query tower: the other one has done its part.
     module.index_variables = traced.variables
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(folder), signatures=traced, options=options)
+    signatures = {"serving_default": traced, INFO: info.function()}
+    tf.saved_model.save(module, str(folder), signatures=signatures, options=options)
 
 
 def _compare(model, vectors, candidates, folder, dataset) -> dict[str, Any]:

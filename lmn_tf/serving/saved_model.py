@@ -2,41 +2,43 @@
 
 import contextlib
 import logging
+import math
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from lmn_tf import atomic_files
 from lmn_tf.data.dataset import make_dataset
+from lmn_tf.distribute.tables.placement import standing_in
 from lmn_tf.distribute.tables.row_wise_table import RowWiseTable
 from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.sparse_memory import SparseMemory
 from lmn_tf.ops.compile import plain_kernels
-from lmn_tf.serving.parity import ExportError, check_parity, one_user_batches
+from lmn_tf.serving.export_info import INFO, ExportInfo
+from lmn_tf.serving.parity import ExportError
+from lmn_tf.serving.quantization_loss import check_loss
+from lmn_tf.serving.quantized_table import QuantizedTable, quantized_tables
 from lmn_tf.serving.raw.raw_encoder import RawEncoder
-from lmn_tf.serving.raw.raw_functions import RAW, raw_functions
-from lmn_tf.serving.raw.raw_rows import raw_batches
-from lmn_tf.serving.request_functions import (
-    CANDIDATES,
-    input_name,
-    request_functions,
+from lmn_tf.serving.raw.raw_functions import raw_functions
+from lmn_tf.serving.request_functions import input_name, request_functions
+from lmn_tf.serving.signature_parity import (
+    PADDED,
+    ROWS_AT_A_TIME,
+    WINDOWS,
+    compare_signatures,
+    served_probabilities,
 )
-from lmn_tf.serving.user_encoder import UserEncoder
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.spec_folder import write_spec
 
 MODEL_FOLDER = "saved_model"
 REPORT_FILE = "parity.json"
-PADDED = "serving_default"
-WINDOWS = "serving_windows"
-_BATCH = 512  # rows that are compared at once
 
 
 def export(
@@ -46,13 +48,19 @@ def export(
     files: str | os.PathLike | list[str],
     rows: int = 1000,
     tolerance: float = 1e-5,
+    *,
+    values: str = "float32",
+    embeddings: str = "float32",
+    max_auc_loss: float = 0.0005,
+    run_id: str | None = None,
+    data_fingerprint: str | None = None,
 ) -> dict:
     """Exports a model as a SavedModel, reloads it and compares both on real rows.
 
     The folder gets `saved_model/`, the resolved `feature_spec.yaml` with `vocabularies/` and
-    `statistics.json`, `fingerprints.json` and `parity.json`. Each variable is stored once, which
-    is checked by size. The folder appears only when the reloaded model agrees; otherwise nothing
-    is left behind.
+    `statistics.json`, `fingerprints.json`, `export.json` and `parity.json`. Each variable is stored
+    once, which is checked by size. The folder appears only when the reloaded model agrees;
+    otherwise nothing is left behind.
 
     The SavedModel has the signature `serving_default`: one input for each encoded feature of the
     spec that the model reads, `/` in its name written `__`; for each label a probability and a
@@ -63,7 +71,7 @@ def export(
     `serving_raw` takes the columns of the data as they are and encodes them within the graph, with
     the ids and numbers of the input pipeline, so that a server needs nothing of this package; for
     its inputs, see `lmn_tf.serving.raw.inputs`. `score_candidates` does so for one user and many
-    candidates.
+    candidates, and `encode_raw` returns what the columns of rows are encoded as.
 
     Three more signatures of such a model score many candidates of one user, and let a server keep
     what does not depend on the candidates. `encode_events` takes user features, `(1, ...)`, and
@@ -74,6 +82,12 @@ def export(
     returned for all events; it computes the rest of what depends on the user, `state_0`, ... (pools
     and recurrences). `score_encoded` takes that and the features of the candidates.
 
+    `export_info` takes nothing and returns the texts of `export.json`: model, run and data.
+
+    Tables may be stored in fewer bits, see `QuantizedTable`. The export is then compared with the
+    model that reads the same tables, and what both lose is measured: by how much probabilities
+    and the AUC differ from those of the model as it was trained, on the same rows.
+
     A SavedModel is a program: whoever loads one, with `tf.saved_model.load` or `Scorer`, runs its
     graph, which may read, write and send files. Load only what comes from whom you trust.
 
@@ -81,18 +95,29 @@ def export(
         model: A trained model of this package.
         spec: Its `FeatureSpec`, with its assets learned.
         output: Folder to make; it must not exist, or be empty.
-        files: Glob or list of data files to compare on; labels are not needed.
+        files: Glob or list of data files to compare on. Labels are not needed, except where tables
+            are stored in fewer bits.
         rows: Rows to compare on, the first ones. Defaults to `1000`.
         tolerance: Largest difference of two probabilities that counts as none; see
             `lmn_tf.serving.parity`. Defaults to `1e-5`.
+        values: How the values of memories are stored: `"float32"`, `"bfloat16"` or `"int8"`.
+            Defaults to `"float32"`.
+        embeddings: As `values`, for embedding tables of more than 128 rows. Defaults to
+            `"float32"`.
+        max_auc_loss: Largest loss of the AUC of any label that fewer bits may cost. Defaults to
+            `0.0005`.
+        run_id: String. The run that trained the model, for `export.json`. Defaults to `None`.
+        data_fingerprint: String. Digest of its data, for `export.json`. Defaults to `None`.
 
     Returns:
         The content of `parity.json`.
 
     Raises:
-        UserError: When `output` is taken, tables of the model are split over devices, or the spec
-            gives other ids than those the model was built with.
-        ExportError: When the reloaded model scores differently, or variables are stored twice.
+        UserError: When `output` is taken, tables of the model are split over devices, the spec
+            gives other ids than those the model was built with, or the model has no table of a
+            kind that is to be stored in fewer bits.
+        ExportError: When the reloaded model scores differently, variables are stored twice, or
+            fewer bits cost too much.
     """
     output = pathlib.Path(output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -103,43 +128,54 @@ def export(
             "strategy's scope. Received: a model with row-wise tables on several devices"
         )
     model.check_ids(spec)
+    tables = quantized_tables(model, values, embeddings)
+    info = ExportInfo.of(
+        model,
+        run_id=run_id,
+        data_fingerprint=data_fingerprint,
+        values=values,
+        embeddings=embeddings,
+    )
     with atomic_files.atomic_folder(output) as partial:
         write_spec(spec, partial)
-        save(model, partial / MODEL_FOLDER, spec)
+        info.write(partial)
+        save(model, partial / MODEL_FOLDER, spec, tables, info)
         loaded = load(partial / MODEL_FOLDER)
-        dataset = make_dataset(
-            spec,
-            files,
-            batch_size=_BATCH,
-            limit=rows,
-            labels=False,
-            histories=model.reads_histories,
-        )
-        figures = {
-            name: check_parity(
-                model,
-                served_probabilities(model, loaded, name),
-                dataset if name != CANDIDATES else one_user_batches(model, dataset),
-                tolerance,
-                padded=name == PADDED,
-            )
-            for name in (PADDED, WINDOWS, CANDIDATES)
-            if name in loaded.signatures
+        report = check_size(model, partial / MODEL_FOLDER, tables)
+        with standing_in(tables):
+            signatures = compare_signatures(model, loaded, spec, files, rows, tolerance)
+        report |= {
+            "rows": signatures[PADDED]["rows"],
+            "tolerance": tolerance,
+            "largest_difference": max(
+                figures.get("largest_difference", 0) for figures in signatures.values()
+            ),
+            "signatures": signatures,
         }
-        inputs = raw_batches(spec, files, _BATCH, rows, model.reads_histories)
-        served = served_probabilities(model, loaded, RAW, inputs)
-        figures[RAW] = check_parity(model, served, dataset, tolerance, padded=False)
-        report = {
-            **check_size(model, partial / MODEL_FOLDER),
-            **figures.pop(PADDED),
-            **figures,
-            "tensorflow": tf.__version__,
-        }
+        if tables:
+            report["quantization"] = {"values": values, "embeddings": embeddings}
+            report["quantization"] |= _loss(model, loaded, spec, files, rows, max_auc_loss)
+        report["tensorflow"] = tf.__version__
         atomic_files.write_json(partial / REPORT_FILE, report)
     return report
 
 
-def save(model: keras.Model, folder: str | os.PathLike, spec: FeatureSpec | None = None) -> None:
+def _loss(model, loaded, spec, files, rows, max_auc_loss):
+    dataset = make_dataset(
+        spec, files, batch_size=ROWS_AT_A_TIME, limit=rows, histories=model.reads_histories
+    )
+    signature = WINDOWS if WINDOWS in loaded.signatures else PADDED
+    served = served_probabilities(model, loaded, signature)
+    return check_loss(model, served, dataset, max_auc_loss)
+
+
+def save(
+    model: keras.Model,
+    folder: str | os.PathLike,
+    spec: FeatureSpec | None = None,
+    tables: Mapping[int, QuantizedTable] | None = None,
+    info: ExportInfo | None = None,
+) -> None:
     """Writes the SavedModel.
 
     Keras' own `model.export` tracks each variable under two names, so a table of 2 GB would take
@@ -150,10 +186,19 @@ def save(model: keras.Model, folder: str | os.PathLike, spec: FeatureSpec | None
         folder: Where to write.
         spec: Its `FeatureSpec`, with its assets learned, by which raw columns are encoded.
             Defaults to `None`: no signature takes them.
+        tables: What `quantized_tables` returned for the model. Defaults to `None`: all variables
+            are stored as they are.
+        info: What the signature `export_info` tells. Defaults to `None`: there is none.
     """
+    tables = tables or {}
     module = tf.Module()
-    module.model_variables = [variable.value for variable in model.variables]
-    with plain_kernels(), _folded_keys(model), tempfile.TemporaryDirectory() as vocabularies:
+    module.model_variables = _stored_variables(model, tables)
+    with (
+        plain_kernels(),
+        standing_in(tables),
+        _folded_keys(model),
+        tempfile.TemporaryDirectory() as vocabularies,
+    ):
         traced = {name: _traced(model, inputs) for name, inputs in _signatures(model).items()}
         rows = traced.get(WINDOWS, traced[PADDED])
         requests = request_functions(model, lambda features: _scores(model, features))
@@ -162,6 +207,8 @@ def save(model: keras.Model, folder: str | os.PathLike, spec: FeatureSpec | None
             encoder = RawEncoder(spec, vocabularies, model.reads_histories)
             module.tables = encoder.tables
             traced |= raw_functions(encoder, model.encoder.request_signature(), rows, requests)
+        if info is not None:
+            traced[INFO] = info.function()
         # No gradients: an export is for scoring.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, str(folder), signatures=traced, options=options)
@@ -231,75 +278,43 @@ def load(folder: str | os.PathLike) -> Any:
         logger.setLevel(before)
 
 
-def served_probabilities(
+def check_size(
     model: keras.Model,
-    loaded: Any,
-    signature: str,
-    inputs: Iterator[dict[str, np.ndarray]] | None = None,
-) -> Callable[[dict[str, tf.Tensor]], np.ndarray]:
-    """Returns a function from features to the probabilities that a SavedModel gives.
-
-    Args:
-        model: The model that was saved.
-        loaded: What `load` returned for it.
-        signature: String. Name of a signature that scores. `score_encoded` takes the features of
-            many rows of one user, as windows, and what the other two return for that user.
-        inputs: Batches of inputs that the signature takes in place of the features. Defaults to
-            `None`.
-    """
-    labels = [label.name for label in model.spec.labels]
-
-    def served(features: dict[str, tf.Tensor]) -> np.ndarray:
-        # This holds `loaded`, and it the variables.
-        serve = loaded.signatures[signature]
-        if inputs is not None:
-            outputs = serve(**{name: tf.constant(values) for name, values in next(inputs).items()})
-        elif signature == CANDIDATES:
-            outputs = _scored_as_one_user(model, loaded.signatures, features)
-        else:
-            outputs = serve(**{input_name(key): value for key, value in features.items()})
-        return tf.stack([outputs[label] for label in labels], axis=1).numpy()
-
-    return served
-
-
-def _scored_as_one_user(model, signatures, features):
-    """Scores rows of one user with what is computed of the user first, and event after event."""
-    encoder = UserEncoder(signatures, [sequence.name for sequence in model.spec.sequences])
-    columns = model.encoder.request_signature()
-    whole = {key: features[key][:1].numpy() for key in columns.user}
-    for sequence in model.spec.sequences:
-        count = int(features[f"{sequence.name}/length"][0])
-        for key in {**columns.events, **columns.pairs}:
-            if key.startswith(f"{sequence.name}/"):
-                whole[key] = features[key][:count].numpy()
-    older = {
-        key: values if key in columns.user else values[: len(values) // 2]
-        for key, values in whole.items()
-    }
-    user = encoder.renew(encoder.encode(older), whole)
-    return encoder.score(user, {key: features[key] for key in columns.candidates})
-
-
-def check_size(model: keras.Model, folder: str | os.PathLike) -> dict:
+    folder: str | os.PathLike,
+    tables: Mapping[int, QuantizedTable] | None = None,
+) -> dict:
     """Checks that a SavedModel stores each variable once.
 
     Args:
         model: The model that was saved.
         folder: The SavedModel.
+        tables: As of `save`. Defaults to `None`.
 
     Returns:
-        Dictionary of `variables`, `variable_bytes` and `stored_bytes`.
+        Dictionary of `variables`, `variable_bytes` (of the model) and `stored_bytes`.
 
     Raises:
         ExportError: When the files of the variables hold more than the variables do.
     """
-    variables = [np.asarray(variable) for variable in model.variables]
-    size = sum(value.nbytes for value in variables)
+    size = sum(map(_bytes, _stored_variables(model, tables or {})))
     stored = sum(path.stat().st_size for path in pathlib.Path(folder, "variables").iterdir())
     # Names, shapes and checksums take some kilobytes, however small the variables are.
-    if stored > 1.05 * size + 1000 * len(variables) + 100_000:
+    if stored > 1.05 * size + 1000 * len(model.variables) + 100_000:
         raise ExportError(
             f"the export must store each variable once: {size:,} bytes. Received: {stored:,} bytes"
         )
-    return {"variables": len(variables), "variable_bytes": size, "stored_bytes": stored}
+    whole = sum(_bytes(variable.value) for variable in model.variables)
+    return {"variables": len(model.variables), "variable_bytes": whole, "stored_bytes": stored}
+
+
+def _stored_variables(model, tables):
+    """The variables that an export stores: those of a table's stand-in in its place."""
+    stored = []
+    for variable in model.variables:
+        stand_in = tables.get(id(variable))
+        stored += [variable.value] if stand_in is None else stand_in.variables
+    return stored
+
+
+def _bytes(variable):
+    return math.prod(variable.shape) * variable.dtype.size

@@ -82,6 +82,9 @@ def test_says_what_it_wrote(run, tmp_path, capsys):
     report = json.loads((tmp_path / "out" / "index.json").read_text())
     assert report["candidates"] == 60 and report["k"] == 7 and report["rows"] == 20
     assert report["largest_difference"] < 1e-5
+    info = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert info["model"] == "lmn_two_tower"
+    assert info["run_id"] == RunDirectory(two_tower_run()).run_id
 
 
 def test_a_taken_folder_is_refused(tmp_path, capsys):

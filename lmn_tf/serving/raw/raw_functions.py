@@ -11,6 +11,7 @@ from lmn_tf.serving.raw.raw_encoder import RawEncoder
 from lmn_tf.serving.request_functions import CANDIDATES, EVENTS, USER, input_name
 
 RAW = "serving_raw"
+ENCODED = "encode_raw"
 RAW_CANDIDATES = "score_candidates"
 
 
@@ -27,8 +28,11 @@ def raw_functions(
             them; empty where the model has none.
     """
 
+    def encode_rows(**inputs):
+        return {input_name(key): values for key, values in encoder.rows(inputs).items()}
+
     def score_rows(**inputs):
-        return _called(rows, encoder.rows(inputs))
+        return _called(rows, made[ENCODED](**inputs))
 
     def score_candidates(**inputs):
         features = encoder.candidates(inputs)
@@ -39,7 +43,8 @@ def raw_functions(
         return _called(functions[CANDIDATES], features, state)
 
     inputs = encoder.columns.inputs.values()
-    made = {RAW: _traced(score_rows, inputs)}
+    made = {ENCODED: _traced(encode_rows, inputs)}
+    made[RAW] = _traced(score_rows, inputs)
     if functions and not all(one.of_user for one in inputs):
         of_request = [
             dataclasses.replace(one, shape=(1, *one.shape[1:])) if one.of_user else one

@@ -36,6 +36,21 @@ def test_histories_by_reference_come_in_the_rows(shop):
             np.testing.assert_allclose(found[key], want[key][:count], rtol=3e-7, err_msg=key)
 
 
+def test_requests_may_carry_the_history_that_files_hold_by_reference(shop):
+    spec, _, dataset, encoder, rows = shop
+    inline = shop_spec(keep=spec.sequences[0].keep)
+    given = RawRows(inline).inputs(pa.Table.from_pylist(rows[:25]))
+    inputs = {
+        name: given[name if name in given else name.removeprefix("history__")]
+        for name in encoder.columns.inputs
+    }
+    assert "history__h_item" in inputs and inputs["history__length"].max() > 12
+    found = encoder.rows({name: tf.constant(values) for name, values in inputs.items()})
+    found, want = (padded(batch, spec.sequences) for batch in (found, next(iter(dataset))))
+    for key in found:
+        np.testing.assert_allclose(found[key], want[key], rtol=3e-7, err_msg=key)
+
+
 def test_events_after_the_request_are_not_read(shop):
     spec, files, _, _, rows = shop
     inputs = next(raw_batches(spec, files, batch_size=60, limit=60))
