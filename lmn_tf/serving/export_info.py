@@ -1,4 +1,4 @@
-"""What an export is of: its model, run and data."""
+"""Model, run and data of an export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an export with quantized tables loses."""
+"""Loss of AUC of an export with quantized tables."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

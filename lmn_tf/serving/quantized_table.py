@@ -92,7 +92,7 @@ def quantized_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def quantized_tables(
-    model: keras.Model, values: str = FULL, embeddings: str = FULL
+    model: keras.Model, values: str = "float32", embeddings: str = "float32"
 ) -> dict[int, QuantizedTable]:
     """Returns the tables that stand in for those of a model in its export.
 

@@ -208,6 +208,15 @@ def test_server(run_quick):
 
 
 @pytest.mark.slow
+def test_export_precision(run_quick):
+    result = run_quick("export_precision")
+    check(result)
+    whole, half, quarter = (row["facts"] for row in rows(result))
+    assert whole["MiB"] > half["MiB"] > quarter["MiB"] and whole["AUC lost"] == "0.00000"
+    assert {facts["rows"] for facts in (whole, half, quarter)} == {200}
+
+
+@pytest.mark.slow
 def test_input(run_quick):
     result = run_quick("input")
     check(result)
