@@ -16,6 +16,7 @@ from lmn_tf.ops.sequence.masked import (
     masked_mean,
     masked_moments,
     masked_softmax,
+    masked_sqrtn,
     masked_sum,
     zero_padding,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "masked_mean",
     "masked_moments",
     "masked_softmax",
+    "masked_sqrtn",
     "masked_sum",
     "merge_duplicates",
     "plain_kernels",

@@ -6,19 +6,22 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.base import check_choice
-from lmn_tf.ops.sequence.masked import masked_mean, masked_sum
+from lmn_tf.ops.sequence.masked import masked_mean, masked_sqrtn, masked_sum
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
+
+_POOLS = {"mean": masked_mean, "sum": masked_sum, "sqrtn": masked_sqrtn}
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class SequencePooling(keras.layers.Layer):
     """Pools a sequence over its valid positions.
 
-    Computes `sum(mask * x) / max(sum(mask), 1)`, or the sum alone. A row
-    without valid positions gives exactly 0.
+    Computes `sum(mask * x) / max(sum(mask), 1)`, the sum alone, or with
+    `"sqrtn"` the sum divided by the square root of the number of valid
+    positions. A row without valid positions gives exactly 0.
 
     Args:
-        pooling: `"mean"` or `"sum"`. Defaults to `"mean"`.
+        pooling: `"mean"`, `"sum"` or `"sqrtn"`. Defaults to `"mean"`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -46,7 +49,7 @@ class SequencePooling(keras.layers.Layer):
 
     def __init__(self, pooling: str = "mean", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_choice("pooling", pooling, ("mean", "sum"))
+        check_choice("pooling", pooling, _POOLS)
         self.pooling = pooling
         self.supports_masking = True
 
@@ -57,10 +60,8 @@ class SequencePooling(keras.layers.Layer):
         windows: ValidPositions | None = None,
     ) -> tf.Tensor:
         if windows is not None:
-            is_mean = self.pooling == "mean"
-            return windows.event_mean(inputs) if is_mean else windows.event_sum(inputs)
-        pool = masked_mean if self.pooling == "mean" else masked_sum
-        return pool(inputs, mask)
+            return getattr(windows, f"event_{self.pooling}")(inputs)
+        return _POOLS[self.pooling](inputs, mask)
 
     def compute_mask(self, inputs: tf.Tensor, previous_mask: Any) -> Any:
         return None  # positions are gone

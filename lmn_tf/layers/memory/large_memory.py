@@ -75,9 +75,9 @@ class LargeMemory(HistoryLayer):
             Defaults to `32`.
         hidden_units: Tuple of integers. Hidden layers of the user-aware MLP, or
             `None` for `(2 * d,)`. Defaults to `None`.
-        pooling: `"mean"`, `"sum"`, `"target_attention"` (needs `target`) or
-            `"none"`, which returns the read-out of each position. Defaults to
-            `"mean"`.
+        pooling: `"mean"`, `"sum"`, `"sqrtn"` (see `SequencePooling`),
+            `"target_attention"` (needs `target`) or `"none"`, which returns the
+            read-out of each position. Defaults to `"mean"`.
         user_merge: `"concat"` or `"add"` (needs `du = d`). Defaults to
             `"concat"`.
         memory_loss_weight: Float. The paper's α; 0 turns the loss off. Defaults
@@ -231,13 +231,11 @@ class LargeMemory(HistoryLayer):
         return pooled
 
     def _pool(self, read_out, positions, target, training):
-        if self.pooling == "mean":
-            return positions.event_mean(read_out)
-        if self.pooling == "sum":
-            return positions.event_sum(read_out)
         if self.pooling == "none":
             return positions.put(positions.pairs(read_out))  # (batch, length, d)
-        return self.attention(read_out, target, windows=positions, training=training)
+        if self.pooling == "target_attention":
+            return self.attention(read_out, target, windows=positions, training=training)
+        return getattr(positions, f"event_{self.pooling}")(read_out)
 
     def _add_memory_loss(self, queries, read_out, reading, positions, training):
         if self.stop_gradient == "memory_only":
@@ -309,7 +307,7 @@ class LargeMemory(HistoryLayer):
 
 
 def _check(pooling, stop_gradient, memory_loss_weight, smooth_l1_beta, query_target):
-    check_choice("pooling", pooling, ("mean", "sum", "target_attention", "none"))
+    check_choice("pooling", pooling, ("mean", "sum", "sqrtn", "target_attention", "none"))
     check_choice("stop_gradient", stop_gradient, ("target", "none", "memory_only"))
     if memory_loss_weight < 0:
         raise ValueError(

@@ -56,7 +56,7 @@ class DIN(CTRModel):
         options = self.options
         self.pool = None
         if options.add_pooling or not options.attention:
-            self.pool = SequencePooling(dtype=self.dtype_policy, name="pool")
+            self.pool = SequencePooling(options.pooling, dtype=self.dtype_policy, name="pool")
         self.attention_layers = {}
         if options.attention:
             self.attention_layers = {

@@ -13,11 +13,11 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class Pooling(CTRModel):
-    """Click model that pools each history by the average of its events.
+    """Click model that pools each history.
 
-    Computes `logit = MLP(concat[user, item, context, cross, pool(history)])`. Padding is
-    excluded; an empty history returns 0. The paper of LMN does not define the pooling of its
-    baseline: the mean is our choice.
+    Computes `logit = MLP(concat[user, item, context, cross, pool(history)])`, by default with the
+    mean of the events. Padding is excluded; an empty history returns 0. The paper of LMN does not
+    define the pooling of its baseline: the mean is our choice.
 
     Args:
         spec: `FeatureSpec` with known vocabularies.

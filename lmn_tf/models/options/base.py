@@ -5,6 +5,8 @@ from typing import Any, Literal
 from lmn_tf.models.options.record import Activation, Options, Share, SomeWidths, Widths, option
 from lmn_tf.specs.yaml.section import Flag, Natural, Positive
 
+PoolingKind = Literal["mean", "sum", "sqrtn"]
+
 
 class CTRModelOptions(Options):
     """Options of every model."""
@@ -49,4 +51,7 @@ class DNNOptions(CTRModelOptions):
 class PoolingOptions(CTRModelOptions):
     """Options of `Pooling`."""
 
-    pooling: Literal["mean", "sum"] = option("mean", "Pooling of the events of a history.")
+    pooling: PoolingKind = option(
+        "mean",
+        "Pooling of the events of a history; `sqrtn` divides the sum by the root of their number.",
+    )

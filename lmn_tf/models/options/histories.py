@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from lmn_tf.models.options.base import CTRModelOptions, PoolingOptions
+from lmn_tf.models.options.base import CTRModelOptions, PoolingKind, PoolingOptions
 from lmn_tf.models.options.record import Activation, Share, SomeWidths, Widths, option
 from lmn_tf.specs.yaml.section import (
     AnyText,
@@ -24,7 +24,7 @@ class DINOptions(CTRModelOptions):
 
     attention: Flag = option(
         True,
-        "Whether histories are read by target attention; otherwise they are averaged, as in "
+        "Whether histories are read by target attention; otherwise they are pooled, as in "
         "`Pooling`.",
     )
     attention_units: SomeWidths = option(
@@ -35,7 +35,10 @@ class DINOptions(CTRModelOptions):
         "softmax",
         "Weights of the attention: a softmax of the scores, or the scores, as in the paper.",
     )
-    add_pooling: Flag = option(False, "Whether the averaged history is also an input of the head.")
+    add_pooling: Flag = option(False, "Whether the pooled history is also an input of the head.")
+    pooling: PoolingKind = option(
+        "mean", "Pooling of the history for `add_pooling` and without attention."
+    )
 
 
 class DIENOptions(CTRModelOptions):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from lmn_tf.models.options.base import CTRModelOptions
+from lmn_tf.models.options.base import CTRModelOptions, PoolingKind
 from lmn_tf.models.options.histories import (
     DINOptions,
     MIMNOptions,
@@ -84,7 +84,7 @@ class LargeMemoryOptions(ProductKeyMemoryOptions, UserAwareQueryOptions):
 
     retired = {"smooth_l1_beta": 1.0}
 
-    memory_pooling: Literal["mean", "sum", "target_attention"] = option(
+    memory_pooling: Literal["mean", "sum", "sqrtn", "target_attention"] = option(
         "mean", "Pooling of the read-outs of a history."
     )
     head_merge: Literal["sum", "mean", "concat"] = option(
@@ -173,4 +173,4 @@ class LMNTwoTowerOptions(MemoryPluginOptions, TwoTowerOptions):
 class UserAwarePoolingOptions(UserAwareQueryOptions, EventQueryOptions, DINOptions):
     """Options of `UserAwarePooling`."""
 
-    memory_pooling: Literal["mean", "sum"] = option("mean", "Pooling of the queries.")
+    memory_pooling: PoolingKind = option("mean", "Pooling of the queries.")

@@ -53,12 +53,35 @@ def masked_mean(inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         Tensor of shape `(..., d)`, exactly 0 for a row without valid positions.
     """
     total = masked_sum(inputs, mask)
-    if mask is None:
-        length = tf.cast(tf.maximum(tf.shape(inputs)[-2], 1), total.dtype)
-        return total / length
+    return total / tf.cast(_counts(inputs, mask), total.dtype)
+
+
+def masked_sqrtn(inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Sums a padded sequence over its valid positions, and divides by the root of their number.
+
+    Computes `sum(mask * x) / sqrt(max(sum(mask), 1))`, which has the scale of one position if
+    positions are independent, and grows with their number if they agree.
+
+    Args:
+        inputs: Tensor of shape `(..., L, d)`.
+        mask: Boolean tensor of shape `(..., L)`, true where valid. Defaults to
+            `None`, which means that every position is.
+
+    Returns:
+        Tensor of shape `(..., d)`, exactly 0 for a row without valid positions.
+    """
+    total = masked_sum(inputs, mask)
+    return total / tf.cast(tf.sqrt(_counts(inputs, mask)), total.dtype)
+
+
+def _counts(inputs, mask):
+    """The number of valid positions of each row, at least 1."""
     # Counted in float32: float16 cannot count beyond 2,048.
-    count = tf.reduce_sum(tf.cast(mask, tf.float32), axis=-1, keepdims=True)
-    return total / tf.cast(tf.maximum(count, 1.0), total.dtype)
+    if mask is None:
+        count = tf.cast(tf.shape(inputs)[-2], tf.float32)
+    else:
+        count = tf.reduce_sum(tf.cast(mask, tf.float32), axis=-1, keepdims=True)
+    return tf.maximum(count, 1.0)
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:

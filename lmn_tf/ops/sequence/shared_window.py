@@ -68,8 +68,11 @@ class SharedWindow(ValidPositions):
 
     def event_mean(self, events: tf.Tensor) -> tf.Tensor:
         """Averages `(E, d)` over the window, as `(B, d)`; exactly 0 where it is empty."""
-        total = self._sum(events)
-        return self.of_rows(total / tf.cast(tf.maximum(self.length, 1), total.dtype))
+        return self.of_rows(self._averaged(self._sum(events)))
+
+    def event_sqrtn(self, events: tf.Tensor) -> tf.Tensor:
+        """Sums `(E, d)` over the window, and divides by the root of the length, as `(B, d)`."""
+        return self.of_rows(self._over_root(self._sum(events)))
 
     def of_rows(self, one: tf.Tensor) -> tf.Tensor:
         """Repeats what is of the window, `(1, ...)`, for each row, as `(B, ...)`."""
@@ -96,6 +99,10 @@ class SharedWindow(ValidPositions):
     def num_events(self) -> tf.Tensor:
         """Number of events of the window, an int32 scalar."""
         return self.length
+
+    def _counts(self):
+        """The length of the window, or 1 where it is empty, float32 `(1, 1)`, which broadcasts."""
+        return tf.cast(tf.maximum(self.length, 1), tf.float32)[None, None]
 
     def _sum(self, events):
         events = tf.convert_to_tensor(events)

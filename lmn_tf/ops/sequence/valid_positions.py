@@ -232,6 +232,10 @@ class ValidPositions:
         """Averages `(N, d)` over the events of each row; exactly 0 where there are none."""
         return self._averaged(self.event_sum(events))
 
+    def event_sqrtn(self, events: tf.Tensor) -> tf.Tensor:
+        """Sums `(N, d)` over the events of each row, and divides by the root of their number."""
+        return self._over_root(self.event_sum(events))
+
     def repeat(self, per_row: tf.Tensor) -> tf.Tensor:
         """Repeats `(B, d)` rows for each of their positions, as `(N, d)`."""
         if self.is_compact:
@@ -296,11 +300,18 @@ class ValidPositions:
         return self._averaged(self.row_sum(flat))
 
     def _averaged(self, total):
+        return total / tf.cast(self._counts(), total.dtype)
+
+    def _over_root(self, total):
+        return total / tf.cast(tf.sqrt(self._counts()), total.dtype)
+
+    def _counts(self):
+        """The number of events of each row, or 1 where there are none, float32 `(B, 1)`."""
         if self.mask is None:
             count = tf.fill([self.batch, 1], tf.cast(self.length, tf.float32))
         else:
             count = tf.reduce_sum(tf.cast(self.mask, tf.float32), axis=1, keepdims=True)
-        return total / tf.cast(tf.maximum(count, 1.0), total.dtype)
+        return tf.maximum(count, 1.0)
 
     def mean(self, events: tf.Tensor) -> tf.Tensor:
         """Averages `(N,)` values of events over all pairs; 0 when there are none."""

@@ -76,7 +76,7 @@ def test_oracle_of_the_equations():
     np.testing.assert_allclose(weights, [[[[0.731059, 0.268941]]]], atol=1e-6)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "sum", "none"])
+@pytest.mark.parametrize("pooling", ["mean", "sum", "sqrtn", "none"])
 def test_pooling(run_mode, pooling):
     layer = built(pooling=pooling)
     output = run_mode(lambda: layer(**INPUTS, mask=MASK))().numpy()
@@ -85,8 +85,9 @@ def test_pooling(run_mode, pooling):
     want = sequence
     if pooling != "none":
         want = sequence.sum(1)
-    if pooling == "mean":
-        want = want / np.maximum(MASK.sum(1, keepdims=True), 1)
+    power = {"mean": 1, "sqrtn": 0.5}.get(pooling, 0)
+    if power:
+        want = want / np.maximum(MASK.sum(1, keepdims=True), 1) ** power
     np.testing.assert_allclose(output, want, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(output[0], 0)
 

@@ -36,9 +36,10 @@ def test_equal_events_give_that_event():
     )
 
 
-def test_without_attention_it_is_pooling():
-    features = random_features(SPEC)
-    pooling, din = Pooling(SPEC, **SMALL), DIN(SPEC, attention=False, **SMALL)
+@pytest.mark.parametrize("pooling", ["mean", "sqrtn"])
+def test_without_attention_it_is_pooling(pooling):
+    features, options = random_features(SPEC), {**SMALL, "pooling": pooling}
+    pooling, din = Pooling(SPEC, **options), DIN(SPEC, attention=False, **options)
     pooling.build()
     din.build()
     din.set_weights(pooling.get_weights())

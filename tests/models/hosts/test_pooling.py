@@ -11,14 +11,13 @@ def read(model, features):
     return model.read_histories(model.encoder.encode(features))[0].numpy()
 
 
-@pytest.mark.parametrize("pooling", ["mean", "sum"])
+@pytest.mark.parametrize("pooling", ["mean", "sum", "sqrtn"])
 def test_pools_valid_events_only(pooling):
     model, features = Pooling(SPEC, pooling=pooling, **SMALL), random_features(SPEC)
     history = model.encoder.encode(features)["histories"]["clicks"]["history"].numpy()
     mask = features["clicks/mask"][..., None]
     want = (history * mask).sum(axis=1)
-    if pooling == "mean":
-        want /= mask.sum(axis=1)
+    want /= {"mean": mask.sum(axis=1), "sum": 1, "sqrtn": np.sqrt(mask.sum(axis=1))}[pooling]
     np.testing.assert_allclose(read(model, features), want, rtol=1e-4, atol=1e-5)
 
 

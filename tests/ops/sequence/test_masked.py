@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lmn_tf.ops import masked_mean, masked_moments, masked_softmax, masked_sum, zero_padding
+from lmn_tf.ops import (
+    masked_mean,
+    masked_moments,
+    masked_softmax,
+    masked_sqrtn,
+    masked_sum,
+    zero_padding,
+)
 from lmn_tf.ops.sequence.masked import held_ids, row_mean, take_positions, top_positions
 
 MASK = np.array([[True, False, True], [False, False, False], [True, True, True]])
@@ -13,12 +20,15 @@ def example():
     return np.where(MASK[..., None], x, np.float32(np.nan))
 
 
-def test_sum_and_mean_leave_padding_out(run_mode):
+def test_sums_and_means_leave_padding_out(run_mode):
     x = example()
     want = np.stack([x[0, [0, 2]].sum(0), np.zeros(2), x[2].sum(0)])
     np.testing.assert_allclose(run_mode(masked_sum)(x, MASK), want, rtol=1e-6)
     np.testing.assert_allclose(
         run_mode(masked_mean)(x, MASK), want / np.array([[2], [1], [3]]), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        run_mode(masked_sqrtn)(x, MASK), want / np.sqrt([[2], [1], [3]]), rtol=1e-6
     )
 
 
@@ -26,6 +36,7 @@ def test_without_a_mask_everything_counts(run_mode):
     x = np.random.default_rng(0).normal(size=(3, 4, 2)).astype("float32")
     np.testing.assert_allclose(run_mode(masked_mean)(x), x.mean(1), rtol=1e-5)
     np.testing.assert_allclose(run_mode(masked_sum)(x), x.sum(1), rtol=1e-5)
+    np.testing.assert_allclose(run_mode(masked_sqrtn)(x), x.sum(1) / 2, rtol=1e-5)
 
 
 def test_mean_counts_beyond_what_float16_can():

@@ -28,6 +28,7 @@ def test_what_rows_get_is_what_they_get_of_windows_of_their_own(events, run_mode
             pairs,
             window.event_sum(x),
             window.event_mean(x),
+            window.event_sqrtn(x),
             window.repeat(per_row),
             window.row_sum(per_pair[:, None] * pairs),
             window.of_pairs.event_mean(pairs),

@@ -45,10 +45,13 @@ def test_sums_and_means_are_those_of_the_padded_form(run):
     def values(events):
         w = windows()
         pairs = w.pairs(events)
-        return w.event_sum(events), w.event_mean(events), w.row_sum(pairs), w.mean(events[:, 0])
+        sums = w.event_sum(events), w.event_mean(events), w.event_sqrtn(events)
+        return *sums, w.row_sum(pairs), w.mean(events[:, 0])
 
-    wanted = positions.row_sum(flat), positions.row_mean(flat), positions.row_sum(flat)
-    for got, want in zip(run(values)(events), (*wanted, positions.mean(flat[:, 0])), strict=True):
+    total = positions.row_sum(flat)
+    of_root = total / np.sqrt(np.maximum(LENGTH, 1))[:, None]
+    wanted = total, positions.row_mean(flat), of_root, total, positions.mean(flat[:, 0])
+    for got, want in zip(run(values)(events), wanted, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-7)
 
 
