@@ -6,6 +6,7 @@ from lmn_tf.lazy_exports import lazy_exports
 _EXPORTS = {
     "EmbeddingTable": "embedding_table",
     "FeatureEncoder": "feature_encoder",
+    "WideLogits": "wide_logits",
 }
 
 __all__ = sorted(_EXPORTS)

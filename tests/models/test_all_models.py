@@ -26,6 +26,8 @@ TWO_LABELS = kitchen_sink_spec(labels=[{"name": "like"}, {"name": "share"}])
 # What every model owes is tested with one without histories and one with all there is, and with all
 # by the slow tests: each model has tests of its own beside these.
 KINDS = ("dnn", "lmn")
+# Options of every model beside its MLP: one model stands for all.
+EXPLICIT_TERMS = {"dnn": {"interaction": "product", "wide": True}}
 
 pytestmark = pytest.mark.parametrize(
     "name",
@@ -38,7 +40,9 @@ pytestmark = pytest.mark.parametrize(
 
 def make(name, spec=SPEC, **options):
     keras.utils.set_random_seed(1)
-    model = registry.build(name, spec, {**SMALL_OPTIONS[name], **options})
+    model = registry.build(
+        name, spec, {**SMALL_OPTIONS[name], **EXPLICIT_TERMS.get(name, {}), **options}
+    )
     model.build()
     return model
 

@@ -21,6 +21,7 @@ MODELS = [name for name in registry.names() if registry.model_class(name).reads_
 READERS = ("pooling", "din", "mimn", "ubr4ctr", "rankmixer")
 # Options that change what is read, or how.
 VARIANTS = [
+    ("pooling", {"pooling": "sqrtn", "interaction": "product", "wide": True}),
     ("din", {"attention_activation": "dice", "attention_weights": "raw", "add_pooling": True}),
     ("dien", {"variant": "aigru", "attention": "mlp", "add_pooling": True}),
     ("dien", {"variant": "released"}),

@@ -13,9 +13,9 @@ from lmn_tf.data.dataset import dataset_fingerprint
 from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
 from lmn_tf.keras_internals import clear_losses, is_validation, strategy_of_model, symbolic_build
 from lmn_tf.layers.base import own_losses
-from lmn_tf.layers.core.feature_interaction import FeatureInteraction
 from lmn_tf.models.base.ctr_head import CTRHead
 from lmn_tf.models.base.ctr_metrics import Untracked, check_group, make_metrics, update_grouped
+from lmn_tf.models.base.explicit_terms import make_interaction, make_wide_logits
 from lmn_tf.models.base.with_options import WithOptions
 from lmn_tf.models.fitting import steps
 from lmn_tf.models.fitting.choice import driver_of
@@ -122,15 +122,8 @@ class CTRModel(WithOptions, keras.Model):
             dtype=self.dtype_policy,
             name="feature_encoder",
         )
-        self.feature_interaction = None
-        if record.interaction != "none":
-            self.feature_interaction = FeatureInteraction(
-                record.interaction,
-                num_layers=record.cross_layers,
-                projection_dim=self.spec.embedding_dim,
-                dtype=self.dtype_policy,
-                name="feature_interaction",
-            )
+        self.feature_interaction = make_interaction(self)
+        self.wide_logits = make_wide_logits(self)
         self.head = self.make_head()
         self._evaluating = False
         self._grouped = self._grouped_weighted = Untracked()
@@ -182,8 +175,19 @@ class CTRModel(WithOptions, keras.Model):
         self.build()
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        groups = self.encoder.encode(features)
+        groups = self.encode(features)
         return self.combine(groups, self.read_histories(groups, training=training), training)
+
+    def encode(self, features: Mapping[str, tf.Tensor]) -> dict[str, Any]:
+        """Returns the groups of `FeatureEncoder.encode`, and with `wide` the wide logits.
+
+        Args:
+            features: Dictionary of the columns of a batch.
+        """
+        groups = self.encoder.encode(features)
+        if self.wide_logits is not None:
+            groups["wide"] = self.wide_logits(features)
+        return groups
 
     def combine(
         self, groups: dict[str, Any], histories: Sequence[tf.Tensor], training: bool | None = None
@@ -191,7 +195,7 @@ class CTRModel(WithOptions, keras.Model):
         """Computes logits from the groups and the encoded histories.
 
         Args:
-            groups: Result of `FeatureEncoder`.
+            groups: Result of `encode`.
             histories: List of float tensors of shape `(batch, ...)`, as in `read_histories`.
             training: Boolean. Whether to use batch statistics.
 
@@ -203,7 +207,8 @@ class CTRModel(WithOptions, keras.Model):
         parts += [on_rows(part, groups["item"]) for part in histories]
         merge = self.feature_interaction or functools.partial(tf.concat, axis=-1)
         vector = self.interact(merge(parts), groups, training=training)
-        return self.to_logits(vector, groups, training=training)
+        logits = self.to_logits(vector, groups, training=training)
+        return logits if self.wide_logits is None else logits + groups["wide"]
 
     def read_histories(
         self, groups: dict[str, Any], training: bool | None = None

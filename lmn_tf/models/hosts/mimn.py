@@ -163,4 +163,4 @@ class MIMN(CTRModel):
             if not is_wanted(key):
                 sizes = [size or 1 for size in like.shape[1:]]
                 filled[key] = tf.zeros([batch, *sizes], like.dtype)
-        return self.encoder.encode(filled)
+        return self.encode(filled)

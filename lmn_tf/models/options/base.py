@@ -23,12 +23,18 @@ class CTRModelOptions(Options):
     tower_units: Widths = option(
         (), "Widths of separate hidden layers of each label, after the shared ones."
     )
-    interaction: Literal["none", "cross", "dot"] = option(
+    interaction: Literal["none", "cross", "dot", "product"] = option(
         "none",
-        "Interaction before the head: cross layers on the concatenation, as in DCN, or dot "
-        "products of the groups, as in DLRM.",
+        "Interaction before the head: cross layers on the concatenation, as in DCN; dot products "
+        "of all pairs of groups, as in DLRM; or element-wise and dot products of the candidate "
+        "with the user, each read history and every other group, as in a product layer.",
     )
     cross_layers: Positive = option(2, 'Number of layers of `interaction="cross"`.')
+    wide: Flag = option(
+        False,
+        "Whether each id of a row also adds a weight to the logits, as in the wide part of Wide & "
+        "Deep and in factorization machines.",
+    )
 
     def arguments(self, record: type[Options], **renamed: str) -> dict[str, Any]:
         """Returns the options that a record adds to those of every model, as arguments of a layer.

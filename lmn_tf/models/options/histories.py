@@ -290,7 +290,7 @@ class TwoTowerOptions(PoolingOptions):
 
     def check(self) -> None:
         super().check()
-        for name in ("num_experts", "tower_units"):
+        for name in ("num_experts", "tower_units", "wide"):
             value = getattr(self, name)
             if value:
                 raise Problem(
@@ -298,3 +298,9 @@ class TwoTowerOptions(PoolingOptions):
                     f"`{name}` must be left alone for two towers, which score all labels by one "
                     f"product. Received: {name}={value}",
                 )
+        if self.interaction == "product":
+            raise Problem(
+                ("interaction",),
+                "`interaction` must not be 'product' for two towers: the query tower does not know "
+                "the candidate. Received: interaction='product'",
+            )

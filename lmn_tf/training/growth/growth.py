@@ -50,7 +50,7 @@ def grown_weights(
         UserError: If the models differ in more than rows of tables and keys of memories.
     """
     variables = keyed_variables(model)
-    names = {id(table.embeddings): name for name, table in model.encoder.tables.items()}
+    names = {id(table.embeddings): name for name, table in _tables(model)}
     memories = memory_sources(variables, old)
     wanted = {key: variable for key, variable in variables.items() if not _stays(key)}
     _check_keys(wanted, old)
@@ -121,7 +121,7 @@ def grown_row_state(
     variables = keyed_variables(model, model.optimizer)
     tables = {}
     by_id = {id(variable): key for key, variable in variables.items()}
-    for name, table in model.encoder.tables.items():
+    for name, table in _tables(model):
         tables[by_id[id(table.embeddings)].removeprefix("model/")] = rows[name].state
     for memory, sources in memory_sources(variables, old).items():
         tables[f"{memory}/{VALUES}".removeprefix("model/")] = _slots(*sources)
@@ -167,6 +167,15 @@ def whole_arrays(variables: Mapping) -> dict[str, np.ndarray]:
         key: _array(variable) if len(variable.shape) else np.asarray(variable)
         for key, variable in variables.items()
     }
+
+
+def _tables(model):
+    """Returns the embedding tables of a model, each with the name of the table of its ids."""
+    tables = [*model.encoder.tables.items()]
+    if model.wide_logits is not None:
+        columns = model.wide_logits.columns
+        tables += [(columns[name].table, one) for name, one in model.wide_logits.tables.items()]
+    return tables
 
 
 def _stays(key: str) -> bool:

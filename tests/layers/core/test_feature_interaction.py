@@ -10,7 +10,7 @@ GROUPS = [RNG.normal(size=(4, width)).astype("float32") for width in (5, 3, 2)]
 VECTOR = np.concatenate(GROUPS, axis=1)
 
 
-@pytest.mark.parametrize("kind", ["cross", "dot"])
+@pytest.mark.parametrize("kind", ["cross", "dot", "product"])
 def test_is_a_layer_like_any(kind, run_mode):
     layer = FeatureInteraction(kind, num_layers=2, projection_dim=4)
     want = layer(GROUPS).numpy()
@@ -44,6 +44,29 @@ def test_dots_are_of_all_pairs_of_groups():
     np.testing.assert_allclose(got[:, 10:], np.stack(pairs, 1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("candidate", [0, 1, 2])
+def test_products_are_of_the_candidate_with_every_other_group(candidate):
+    layer = FeatureInteraction("product", projection_dim=4, candidate=candidate)
+    got = layer(GROUPS).numpy()
+    np.testing.assert_allclose(got[:, :10], VECTOR, rtol=1e-6)
+    kernels = [dense.get_weights() for dense in layer.projections]
+    for row in range(4):  # one number at a time
+        vectors = [
+            [sum(x * w for x, w in zip(group[row], column, strict=True)) for column in kernel.T]
+            for group, (kernel, _) in zip(GROUPS, kernels, strict=True)
+        ]
+        others = [index for index in range(3) if index != candidate]
+        products = [[vectors[candidate][i] * vectors[j][i] for i in range(4)] for j in others]
+        want = [*products[0], *products[1], sum(products[0]), sum(products[1])]
+        np.testing.assert_allclose(got[row, 10:], want, rtol=1e-4, atol=1e-5)
+
+
+def test_a_history_without_events_has_products_of_0():
+    groups = [GROUPS[0], np.zeros((4, 3), "float32")]
+    got = FeatureInteraction("product", projection_dim=4)(groups).numpy()
+    np.testing.assert_array_equal(got[:, 8:], 0)
+
+
 def test_mistakes_are_told():
     with pytest.raises(ValueError, match="`kind` must be .*Received: kind='outer'"):
         FeatureInteraction("outer")
@@ -53,3 +76,7 @@ def test_mistakes_are_told():
         FeatureInteraction(projection_dim=0)
     with pytest.raises(ValueError, match="two groups or more for `kind='dot'`. Received: 1 group"):
         FeatureInteraction("dot")(GROUPS[:1])
+    with pytest.raises(ValueError, match="groups or more for `kind='product'`. Received: 1 group"):
+        FeatureInteraction("product")(GROUPS[:1])
+    with pytest.raises(ValueError, match="`candidate` must be .*Received: candidate=3, of 3 gr"):
+        FeatureInteraction("product", candidate=3)(GROUPS)

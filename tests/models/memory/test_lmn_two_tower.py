@@ -55,7 +55,14 @@ def test_the_memory_may_not_read_the_candidate(key, value):
         make(**{key: value})
 
 
-@pytest.mark.parametrize(("key", "value"), [("num_experts", 2), ("tower_units", (4,))])
+def test_products_with_the_candidate_are_refused():
+    with pytest.raises(UserError, match="`interaction` must not be 'product' for two towers"):
+        make(interaction="product")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("num_experts", 2), ("tower_units", (4,)), ("wide", True)]
+)
 def test_options_of_the_heads_of_labels_are_refused(key, value):
     with pytest.raises(UserError, match=f"`{key}` must be left alone for two towers, .*{key}="):
         make(**{key: value})

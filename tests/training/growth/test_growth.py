@@ -47,7 +47,7 @@ def grow(new, old):
 
 
 KINDS = [
-    ("lmn", {"num_heads": 2, "query_norm": "none"}),
+    ("lmn", {"num_heads": 2, "query_norm": "none", "wide": True, "interaction": "product"}),
     ("msn", {"num_heads": 2}),
     *(
         pytest.param(*one, marks=pytest.mark.slow)
