@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.errors import did_you_mean
+from lmn_tf.specs.feature_spec import FeatureSpec, Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,3 +120,49 @@ def column_specs(
         if column.weights is not None:
             specs[column.weights] = tf.TensorSpec(shape, tf.float32, column.weights)
     return specs
+
+
+def read_tables(
+    spec: FeatureSpec, names: Iterable[str | None], known: Mapping[str, int]
+) -> tuple[dict[str, Table], dict[str, int]]:
+    """Returns tables of a spec, in the order of the columns, and their numbers of rows.
+
+    Args:
+        spec: `FeatureSpec`.
+        names: Names of the tables.
+        known: Mapping from the names of tables to numbers of rows, which override those of `spec`.
+    """
+    columns = [column for column in spec.features_and_fields() if column.has_ids]
+    names = set(names)
+    tables = dict(spec.table_of(column) for column in columns)
+    tables = {name: table for name, table in tables.items() if name in names}
+    sizes = {name: known.get(name, 0) for name in tables}
+    for column in columns:
+        name, _ = spec.table_of(column)
+        if name in sizes and name not in known:
+            sizes[name] = max(sizes[name], spec.input_size(column))
+    return tables, sizes
+
+
+def read_column(features: Mapping[str, Any], key: str, rank: int) -> tf.Tensor:
+    """Returns a column of a batch as a tensor.
+
+    Args:
+        features: Dictionary of the columns of a batch.
+        key: String. Key of the column.
+        rank: Integer. Number of its axes.
+
+    Raises:
+        ValueError: If the column is missing, or has another number of axes.
+    """
+    if key not in features:
+        raise ValueError(
+            f"`features` must hold the column `{key}`. Received: keys={sorted(features)}."
+            f"{did_you_mean(key, features)}"
+        )
+    values = tf.convert_to_tensor(features[key])
+    if values.shape.rank is not None and values.shape.rank != rank:
+        raise ValueError(
+            f"`features[{key!r}]` must have {rank} axes. Received: shape={tuple(values.shape)}"
+        )
+    return values

@@ -9,15 +9,21 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lmn_tf.features.crossed_ids import CrossedIds
 from lmn_tf.features.embedding_table import EmbeddingTable
-from lmn_tf.features.encoded_column import EncodedColumn, RequestSignature, column_specs
+from lmn_tf.features.encoded_column import (
+    EncodedColumn,
+    RequestSignature,
+    column_specs,
+    read_column,
+    read_tables,
+)
 from lmn_tf.features.encoded_history import EncodedHistory
 from lmn_tf.ops.sequence.by_event import by_event
 from lmn_tf.ops.sequence.combinations import Combinations
 from lmn_tf.ops.sequence.shared_window import SharedWindow
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.ops.sequence.windows import Windows
-from lmn_tf.specs.errors import did_you_mean
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 ROLES = ("user", "item", "context", "cross")
@@ -34,9 +40,10 @@ class FeatureEncoder(keras.layers.Layer):
     The events of a sequence are embedded in the space of the candidate: fields that are `like` an
     item feature are concatenated in the order of the fields, and `"target"` holds the same features
     of the candidate in the same order. All other fields (elapsed time, for example) are projected
-    to that width and added. A sequence without a field like an item feature sums its projected
-    fields at the spec's `embedding_dim`, and its target is a projection of the item group. Both are
-    our choices. Padded steps hold the embeddings of their ids: use `"mask"` to exclude them.
+    to that width and added, and so are the crosses of fields. A sequence without a field like an
+    item feature sums its projected fields at the spec's `embedding_dim`, and its target is a
+    projection of the item group. Both are our choices. Padded steps hold the embeddings of their
+    ids: use `"mask"` to exclude them.
 
     Widths are known before any data: `widths` maps each role to the width of its group, and
     `"histories"` to a dictionary of the widths of the sequences.
@@ -101,8 +108,9 @@ class FeatureEncoder(keras.layers.Layer):
                 self._roles[feature.role].append(self._columns[feature.name])
         sequences = self.spec.sequences if histories else ()
         self._events = {sequence.name: self._split(sequence) for sequence in sequences}
-        self._tables = _tables(self.spec, self._read_tables())
-        self.sizes = _table_sizes(self.spec, self._tables, sizes or {})
+        self._tables, self.sizes = read_tables(self.spec, self._read_tables(), sizes or {})
+        self._crosses = {sequence.name: [] for sequence in sequences}
+        self._add_crosses()
         self.widths = {
             **{role: sum(c.width for c in columns) for role, columns in self._roles.items()},
             "histories": {name: self._event_width(name) for name in self._events},
@@ -116,6 +124,8 @@ class FeatureEncoder(keras.layers.Layer):
         for name, (_, added) in self._events.items():
             for column in added:
                 self.projections[column.key].build((None, column.width))
+            for cross in self._crosses[name]:
+                self.projections[cross.key].build((None, self._tables[cross.table].dim))
             if name in self.projections:
                 self.projections[name].build((None, self.widths["item"]))
         self.built = True
@@ -221,13 +231,13 @@ class FeatureEncoder(keras.layers.Layer):
             events, rows = (features[key] for key in (self._fields(name)[0].key, self._of_rows))
             return (SharedWindow(tf.shape(events)[0], tf.shape(rows)[0]),) * 2
         if first is None:
-            mask = tf.cast(_column(features, f"{name}/mask", 2), tf.bool)
+            mask = tf.cast(read_column(features, f"{name}/mask", 2), tf.bool)
             return (ValidPositions(mask, mask),) * 2
-        length = _column(features, f"{name}/length", 1)
+        length = read_column(features, f"{name}/length", 1)
         num_events = tf.reduce_max(tf.concat([[0], first + length], axis=0))
         values = []
         for column in self._fields(name):
-            cells = _column(features, column.key, 1 + column.rank)
+            cells = read_column(features, column.key, 1 + column.rank)
             if column.of_pairs:
                 values.append(cells)
             else:
@@ -260,6 +270,16 @@ class FeatureEncoder(keras.layers.Layer):
             else:
                 added.append(encoded)
         return alike, added
+
+    def _add_crosses(self):
+        """Adds the crosses of fields, whose tables have a size that follows from the fields."""
+        for cross in self.spec.event_crosses():
+            if cross.sequence in self._crosses:
+                crossed = CrossedIds.of(self.spec, cross, self.sizes)
+                self._crosses[cross.sequence].append(crossed)
+                name, table = self.spec.table_of(cross)
+                self._tables[name] = table
+                self.sizes[name] = crossed.num_ids
 
     def _fields(self, name):
         """Returns all columns of a sequence."""
@@ -306,6 +326,7 @@ class FeatureEncoder(keras.layers.Layer):
         projections = {}
         for name, (alike, added) in self._events.items():
             keys = [column.key for column in added]
+            keys += [cross.key for cross in self._crosses[name]]
             if not alike and self.widths["item"]:
                 keys.append(name)
             for key in keys:
@@ -326,18 +347,15 @@ class FeatureEncoder(keras.layers.Layer):
         weights = None
         if column.weights is not None:
             weights = self._flat(features, column.weights, column.rank, positions)
-        counted = {}
-        if positions is not None:
-            counted = {"counts": positions.event_weights, "batch": positions.batch}
         return self.tables[column.table](
-            values, weights=weights, combine=column.rank > 0, **counted
+            values, weights=weights, combine=column.rank > 0, **_counted(positions)
         )
 
     def _flat(self, features, key, rank, positions):
         """Returns a column with one leading axis."""
         if not isinstance(positions, (Windows, SharedWindow, type(None))):
-            return positions.take(_column(features, key, 2 + rank))
-        values = _column(features, key, 1 + rank)
+            return positions.take(read_column(features, key, 2 + rank))
+        values = read_column(features, key, 1 + rank)
         return positions.distinct(values) if isinstance(positions, Combinations) else values
 
     def _is_shared(self, name, features):
@@ -389,6 +407,11 @@ class FeatureEncoder(keras.layers.Layer):
             if column.of_pairs == of_pairs:
                 one = self.projections[column.key](self._encode(features, column, positions))
                 part = one if part is None else part + one
+        for cross in () if of_pairs else self._crosses[name]:
+            ids = cross.ids([self._flat(features, key, 0, positions) for key in cross.fields])
+            rows = self.tables[cross.table](ids, **_counted(positions))
+            one = self.projections[cross.key](rows)
+            part = one if part is None else part + one
         return part
 
     def _concat(self, parts, batch):
@@ -406,31 +429,8 @@ class FeatureEncoder(keras.layers.Layer):
         }
 
 
-def _tables(spec, names):
-    """Returns those of the spec's tables that are named, in the order of the columns."""
-    tables = dict(spec.table_of(column) for column in spec.features_and_fields() if column.has_ids)
-    return {name: table for name, table in tables.items() if name in names}
-
-
-def _table_sizes(spec, tables, known):
-    """Returns the number of rows of each table."""
-    sizes = {name: known.get(name, 0) for name in tables}
-    for column in spec.features_and_fields():
-        name = spec.table_of(column)[0] if column.has_ids else None
-        if name in sizes and name not in known:
-            sizes[name] = max(sizes[name], spec.input_size(column))
-    return sizes
-
-
-def _column(features, key, rank):
-    if key not in features:
-        raise ValueError(
-            f"`features` must hold the column `{key}`. Received: keys={sorted(features)}."
-            f"{did_you_mean(key, features)}"
-        )
-    values = tf.convert_to_tensor(features[key])
-    if values.shape.rank is not None and values.shape.rank != rank:
-        raise ValueError(
-            f"`features[{key!r}]` must have {rank} axes. Received: shape={tuple(values.shape)}"
-        )
-    return values
+def _counted(positions):
+    """Returns the arguments of a table by which its regularizer counts events."""
+    if positions is None:
+        return {}
+    return {"counts": positions.event_weights, "batch": positions.batch}

@@ -160,11 +160,7 @@ def check_column(column: Column) -> None:
 def _check_cross(column):
     if len(column.of) < 2:
         raise Problem(("of",), f"`of` must name two features or more. Received: {list(column.of)}")
-    names = set()
-    for index, name in enumerate(column.of):
-        if name in names:
-            raise Problem(("of", index), f"`of` must not repeat. Received: {name!r} twice")
-        names.add(name)
+    check_distinct(column.of)
     if column.lookup.hash is None:
         raise Problem(
             ("lookup", column.lookup.method),
@@ -176,6 +172,13 @@ def _check_cross(column):
             "`column` must not be given for kind cross, which is made of features."
             f" Received: column={column.column!r}",
         )
+
+
+def check_distinct(of: tuple[str, ...]) -> None:
+    """Raises `Problem` if a cross is of a column twice."""
+    for index, name in enumerate(of):
+        if name in of[:index]:
+            raise Problem(("of", index), f"`of` must not repeat. Received: {name!r} twice")
 
 
 def _check_default(column):
@@ -313,3 +316,47 @@ class ResolvedField(Column):
     def of_pairs(self) -> bool:
         """Whether values depend on the row as well as on the event, as the time since it does."""
         return self.kind == "elapsed_time"
+
+
+@section
+class EventCross:
+    """A combination of fields of an event, which has a vector beside those of the fields.
+
+    Each combination of their ids has an id, without collisions. Models compute it from the ids of
+    the fields, so that data and requests do not contain it.
+
+    Args:
+        name: String, unique among the fields and crosses of the sequence.
+        of: Names of two or more fields of the sequence that have one id per event: categorical, or
+            numeric with `bucketize`.
+        table: String. Name of the embedding table, with a row for each combination. Defaults to
+            `None`: a separate table.
+    """
+
+    name: Name
+    of: Annotated[tuple[Name, ...], pydantic.Field(min_length=2)]
+    table: Name | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        check_distinct(self.of)
+        return self
+
+
+@section
+class ResolvedCross(EventCross):
+    """A cross of fields with the name of its sequence.
+
+    Returned by `FeatureSpec.event_crosses`.
+
+    Args:
+        sequence: Name of the sequence.
+        **options: Arguments of `EventCross`.
+    """
+
+    sequence: Name
+
+    @property
+    def key(self) -> str:
+        """The name of the cross among all columns, `"SEQUENCE.CROSS"`."""
+        return f"{self.sequence}.{self.name}"

@@ -112,6 +112,26 @@ def _check_sequences(spec):
                 _check_like(field, features, path)
             if (field.kind or features[field.like].kind) == "elapsed_time":
                 _check_request_time(spec, (*path, "kind" if field.kind else "like"))
+        for index, cross in enumerate(sequence.crosses):
+            _check_event_cross(spec, sequence, cross, ("sequences", number, "crosses", index))
+
+
+def _check_event_cross(spec, sequence, cross, path):
+    names = [field.name for field in sequence.fields]
+    for index, name in enumerate(cross.of):
+        if name not in names:
+            raise Problem(
+                (*path, "of", index),
+                f"`of` must name fields of `{sequence.name}`. Received: {name!r}."
+                f"{did_you_mean(name, names)}",
+            )
+        field = spec.resolved_field(sequence, name)
+        if not field.has_ids or field.kind in ("multi_value", "elapsed_time"):
+            raise Problem(
+                (*path, "of", index),
+                "`of` must name fields with one id per event (categorical, or numeric with"
+                f" `bucketize`). Received: {name!r} of kind {field.kind}",
+            )
 
 
 def _check_like(field, features, path):
@@ -177,9 +197,34 @@ def _check_tables(spec):
                 f"a table that several columns learn must not bear another feature's name."
                 f" Received: {table!r}",
             )
+    crossed = _check_cross_tables(spec, first)
     for table in spec.tables:
-        if table not in first:
+        if table not in first and table not in crossed:
             raise Problem(("tables", table), f"`tables.{table}` must be used by a column.")
+
+
+def _check_cross_tables(spec, used):
+    """Returns the names of the tables of crosses of fields, each of which is of one cross."""
+    seen = set()
+    for number, sequence in enumerate(spec.sequences):
+        for index, cross in enumerate(sequence.crosses):
+            if cross.table is None:
+                continue
+            path = ("sequences", number, "crosses", index, "table")
+            if cross.table not in spec.tables:
+                raise Problem(
+                    path,
+                    f"`table` must be listed under `tables`. Received: table={cross.table!r}."
+                    f"{did_you_mean(cross.table, spec.tables)}",
+                )
+            if cross.table in seen or cross.table in used:
+                raise Problem(
+                    path,
+                    "`table` of a cross of fields must not be shared. Received: "
+                    f"table={cross.table!r}",
+                )
+            seen.add(cross.table)
+    return seen
 
 
 def _check_same_ids(path, column, first_column, first_key):

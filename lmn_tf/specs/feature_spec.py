@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from lmn_tf.specs.columns import LIKED_KEYS, Feature, Field, ResolvedField, TimeUnit, Width
+from lmn_tf.specs.columns import (
+    LIKED_KEYS,
+    EventCross,
+    Feature,
+    Field,
+    ResolvedCross,
+    ResolvedField,
+    TimeUnit,
+    Width,
+)
 from lmn_tf.specs.cross_checks import check_feature_spec
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.learned.assets import Assets, read_vocabulary
@@ -78,6 +87,7 @@ class Sequence:
         max_length: Integer. Longer histories are truncated.
         keep: `"newest"` or `"oldest"`: the events to keep. Defaults to `"newest"`.
         fields: Tuple of `Field`. Their lists have the same length in each row.
+        crosses: Tuple of `EventCross`: combinations of fields. Defaults to `()`.
         events: `Events`, for histories by reference. Defaults to `None`: inline lists.
     """
 
@@ -85,24 +95,33 @@ class Sequence:
     max_length: Annotated[int, pydantic.Field(strict=True, ge=1, le=1_000_000)]
     keep: Literal["newest", "oldest"] = "newest"
     fields: Annotated[tuple[Field, ...], pydantic.Field(min_length=1)]
+    crosses: tuple[EventCross, ...] = ()
     events: Events | None = None
 
     @pydantic.model_validator(mode="after")
     def _check(self):
-        for index, field in enumerate(self.fields):
-            names = [previous.name for previous in self.fields[:index]]
-            if field.name in names:
-                raise Problem(
-                    ("fields", index, "name"),
-                    f"names of fields must differ. Received: {field.name!r} twice",
-                )
-            if field.name in _OWN_KEYS:
-                raise Problem(
-                    ("fields", index, "name"),
-                    f"`name` must not be {field.name!r}, which is the sequence's own. "
-                    f"Received: name={field.name!r}",
-                )
+        names = set()
+        for key in ("fields", "crosses"):
+            for index, part in enumerate(getattr(self, key)):
+                self._check_name(part.name, names, (key, index, "name"))
+                names.add(part.name)
         return self
+
+    @staticmethod
+    def _check_name(name, names, path):
+        if name in names:
+            raise Problem(path, f"names of fields must differ. Received: {name!r} twice")
+        if name in _OWN_KEYS:
+            raise Problem(
+                path,
+                f"`name` must not be {name!r}, which is the sequence's own. "
+                f"Received: name={name!r}",
+            )
+
+    def relevant_keys(self) -> tuple[str, ...]:
+        """Names of the arguments to write, in the order of a file: no crosses if there are none."""
+        crosses = ("crosses",) if self.crosses else ()
+        return ("name", "max_length", "keep", "fields", *crosses, "events")
 
     def field(self, name: str) -> Field:
         """Returns the `Field` called `name`."""
@@ -277,6 +296,14 @@ class FeatureSpec(Document):
         ]
         return (*self.features, *fields)
 
+    def event_crosses(self) -> tuple[ResolvedCross, ...]:
+        """Returns every cross of fields of a sequence, in the order of the file."""
+        return tuple(
+            ResolvedCross(sequence=sequence.name, name=cross.name, of=cross.of, table=cross.table)
+            for sequence in self.sequences
+            for cross in sequence.crosses
+        )
+
     def columns(self, labels: bool = True, histories: bool = True) -> tuple[str, ...]:
         """Returns the distinct names of the data columns to read.
 
@@ -318,8 +345,8 @@ class FeatureSpec(Document):
 
     # Tables and sizes.
 
-    def table_of(self, column: Feature | ResolvedField) -> tuple[str, Table]:
-        """Returns the name and the `Table` of a feature or a resolved field."""
+    def table_of(self, column: Feature | ResolvedField | ResolvedCross) -> tuple[str, Table]:
+        """Returns the name and the `Table` of a feature, a resolved field or a resolved cross."""
         if column.table is not None:
             return column.table, self.tables[column.table]
         return column.key, Table(dim=self.embedding_dim)

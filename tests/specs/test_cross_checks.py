@@ -33,6 +33,29 @@ from spec_edits import FEATURES, check_refused
             "role: item, kind: cross",
             "`role` of a cross must be 'cross', or the one role of all it is made of.",
         ),
+        (
+            "of: [item, action]",
+            "of: [item, acton]",
+            "`of` must name fields of `clicks`. Received: 'acton'. Did you mean `action`?",
+        ),
+        ("of: [item, action]", "of: [item, price]", "Received: 'price' of kind numeric"),
+        ("of: [item, action]", "of: [tags, action]", "Received: 'tags' of kind multi_value"),
+        ("of: [item, action]", "of: [item, elapsed]", "Received: 'elapsed' of kind elapsed_time"),
+        (
+            "table: item_action}",
+            "table: item_acts}",
+            "`table` must be listed under `tables`. Received: table='item_acts'.",
+        ),
+        (
+            "table: item_action}",
+            "table: item}",
+            "`table` of a cross of fields must not be shared. Received: table='item'",
+        ),
+        (
+            "of: [item, action], table: item_action}",
+            "of: [item, action]}",
+            "`tables.item_action` must be used by a column.",
+        ),
         ("like: item}", "like: itme}", "`like` must name a feature. Received: like='itme'. Did"),
         ("like: item}", "like: age_tags}", "`like` must not name a cross."),
         (

@@ -108,6 +108,17 @@ def test_tables(spec):
     assert spec.table_of(spec.resolved_field("clicks", "item"))[0] == "item"
 
 
+def test_crosses_of_fields(spec):
+    (cross,) = spec.event_crosses()
+    assert (cross.key, cross.of) == ("clicks.item_action", ("item", "action"))
+    assert spec.table_of(cross) == ("item_action", spec.tables["item_action"])
+    plain = spec.to_dict()["sequences"]
+    assert plain[0]["crosses"] == [
+        {"name": "item_action", "of": ["item", "action"], "table": "item_action"}
+    ]
+    assert "crosses" not in plain[1]
+
+
 @pytest.mark.parametrize(
     "name, size",
     [

@@ -15,6 +15,10 @@ def test_finds_fields():
     "old, new, message",
     [
         ("name: action", "name: item", "names of fields must differ. Received: 'item' twice"),
+        ("name: item_action", "name: tags", "names of fields must differ. Received: 'tags' twice"),
+        ("name: item_action", "name: mask", "`name` must not be 'mask'"),
+        ("[item, action]", "[item, item]", "`of` must not repeat. Received: 'item' twice"),
+        ("[item, action]", "[item]", "`sequences[0].crosses[0].of` must"),
         ("name: action", "name: mask", "`name` must not be 'mask'"),
         ("name: action", "name: first", "`name` must not be 'first'"),
         ("name: action", "name: length", "`name` must not be 'length'"),

@@ -1,6 +1,7 @@
 """Mapping from the rows of an embedding table to those of an older one."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -88,6 +89,12 @@ def check_same_columns(old: FeatureSpec, new: FeatureSpec, source: str) -> None:
             f"the feature spec must have the columns of {source} for a warm start: {difference}. "
             f"Received: {', '.join(now)}; before: {', '.join(before)}"
         )
+    for older, newer in zip_longest(old.event_crosses(), new.event_crosses()):
+        if older is None or newer is None or (older.key, older.of) != (newer.key, newer.of):
+            raise UserError(
+                f"the feature spec must have the crosses of fields of {source} for a warm start. "
+                f"Received: {_crosses(new)}; before: {_crosses(old)}"
+            )
     for older, newer in zip(old.features_and_fields(), new.features_and_fields(), strict=True):
         pairs = [(rule, getattr(older, rule), getattr(newer, rule)) for rule in _RULES]
         if older.lookup is not None and newer.lookup is not None:
@@ -99,6 +106,10 @@ def check_same_columns(old: FeatureSpec, new: FeatureSpec, source: str) -> None:
                     f"`{rule}` of `{newer.name}` must stay as in {source} for a warm start, "
                     f"{short(was)}. Received: {rule}={short(is_now)}"
                 )
+
+
+def _crosses(spec):
+    return ", ".join(f"{cross.key} of {list(cross.of)}" for cross in spec.event_crosses()) or "none"
 
 
 def row_sources(old: FeatureSpec, new: FeatureSpec) -> dict[str, RowSources]:
@@ -120,7 +131,25 @@ def row_sources(old: FeatureSpec, new: FeatureSpec) -> dict[str, RowSources]:
             # Columns that share a table have the same lookup, so the first one is enough.
             name, _ = new.table_of(newer)
             sources.setdefault(name, _column_sources(old, older, new, newer))
+    for cross in new.event_crosses():
+        sources[new.table_of(cross)[0]] = _cross_sources(old, new, cross, sources)
     return sources
+
+
+def _cross_sources(old, new, cross, sources) -> RowSources:
+    sizes = [old.input_size(old.resolved_field(cross.sequence, name)) for name in cross.of]
+    fields = [new.resolved_field(cross.sequence, name) for name in cross.of]
+    parts = [sources[new.table_of(field)[0]] for field in fields]
+    return RowSources(*(_combinations(ids, sizes) for ids in zip(*parts, strict=True)))
+
+
+def _combinations(ids, sizes):
+    """Returns the older row of each combination of ids, in the order of `CrossedIds`."""
+    rows = np.zeros(1, int)
+    for part, size in zip(ids, sizes, strict=True):
+        known = (rows[:, None] >= 0) & (part >= 0)
+        rows = np.where(known, rows[:, None] * size + part, -1).reshape(-1)
+    return rows
 
 
 def _column_sources(old, older, new, newer) -> RowSources:

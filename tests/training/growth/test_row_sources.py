@@ -70,6 +70,38 @@ def test_what_was_padding_starts_anew():
     np.testing.assert_array_equal(found["item"].values, [0, 1, 2, 3, -1])
 
 
+def with_history(spec, of=("item", "liked"), **lookup):
+    """The spec with a history of items, crossed with another field."""
+    liked = {"name": "liked", "kind": "categorical", "lookup": lookup or {"identity": 1}}
+    history = {
+        "name": "seen",
+        "max_length": 3,
+        "fields": [{"name": "item", "like": "item"}, liked],
+        "crosses": [{"name": "item_liked", "of": list(of)}],
+    }
+    new = FeatureSpec.from_dict({**spec.to_dict(), "sequences": [history]})
+    vars(new.assets).update(vars(spec.assets))
+    return new
+
+
+def test_rows_of_combinations_follow_both_values():
+    old, new = with_history(shop("ab")), with_history(shop("bxa"), identity=2)
+    found = row_sources(old, new)["seen.item_liked"]
+    # Of items: padding, unknown, b, x (which was unknown) and a; of likes: 0, 1, 2 and a new one.
+    items, likes = (0, 1, 3, 1, 2), (0, 1, 2, 1)
+    assert found.values.tolist() == [item * 3 + like for item in items for like in likes]
+    items, likes = (0, 1, 3, -1, 2), (0, 1, 2, -1)
+    want = [-1 if -1 in (i, j) else i * 3 + j for i in items for j in likes]
+    assert found.state.tolist() == want
+
+
+def test_other_crosses_are_refused():
+    old, new = with_history(shop("a")), with_history(shop("a"), of=("liked", "item"))
+    with pytest.raises(UserError, match=r"the crosses of .*: seen.item_liked of \['liked"):
+        check_same_columns(old, new, "RUN")
+    check_same_columns(old, with_history(shop("b")), "RUN")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
