@@ -40,7 +40,8 @@ class CTRModel(WithOptions, keras.Model):
     `predict` returns logits.
 
     The head is the same for all models, independent of their papers: two hidden layers with PReLU
-    on a batch-normalized input, and one logit per label.
+    on a batch-normalized input, and one logit per label. `interaction` appends products of the
+    groups to its input, and `wide` adds a weight of each id to the logits.
 
     `compile` needs no argument: the loss is binary cross-entropy from logits, averaged over the
     labels (the code published with DIN and DIEN halves it, so double the weights of its auxiliary
