@@ -46,8 +46,9 @@ def test_the_encoder_adds_projected_rows_of_combinations():
     encoder, without = FeatureEncoder(spec), FeatureEncoder(plain)
     encoder.build()
     without.build()
+    taken = {weight.path.split("/", 1)[1]: weight for weight in encoder.weights}
     for weight in without.weights:
-        weight.assign(next(one for one in encoder.weights if one.path == weight.path))
+        weight.assign(taken[weight.path.split("/", 1)[1]])
     features = random_features(spec)
     got, base = (one(features)["histories"]["clicks"]["history"] for one in (encoder, without))
     assert encoder.sizes["clicks.item_action"] == 42 * 4

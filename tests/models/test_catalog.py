@@ -80,7 +80,7 @@ def test_an_unknown_model():
 def test_pipelines_come_before_comparisons():
     assert "pipelines/movielens_1m_lmn.yaml" in catalog.describe("lmn")["pipelines"]
     assert all("comparison" not in one for one in catalog.describe("lmn")["pipelines"])
-    [only] = catalog.describe("pooling")["pipelines"]
+    [only] = catalog.describe("lmn_control")["pipelines"]
     assert only.endswith("_comparison.yaml")
 
 

@@ -51,11 +51,6 @@ from spec_edits import FEATURES, check_refused
             "table: item}",
             "`table` of a cross of fields must not be shared. Received: table='item'",
         ),
-        (
-            "of: [item, action], table: item_action}",
-            "of: [item, action]}",
-            "`tables.item_action` must be used by a column.",
-        ),
         ("like: item}", "like: itme}", "`like` must name a feature. Received: like='itme'. Did"),
         ("like: item}", "like: age_tags}", "`like` must not name a cross."),
         (
