@@ -20,7 +20,8 @@ FILES = [
 
 
 def option_schemas():
-    return {name: registry.record(name).json_schema() for name in registry.names()}
+    names = (*registry.names(), *registry.baselines())
+    return {name: registry.record(name).json_schema() for name in names}
 
 
 @pytest.fixture(scope="module")
