@@ -44,7 +44,8 @@ class WideLogits(keras.layers.Layer):
 
     Example:
 
-    >>> wide = WideLogits(spec, 1, FeatureEncoder(spec).sizes, roles=("user", "item"))
+    >>> sizes = lmn_tf.features.FeatureEncoder(spec).sizes
+    >>> wide = WideLogits(spec, 1, sizes, roles=("user", "item"))
     >>> wide(features).shape
     TensorShape([2, 1])
 
