@@ -190,7 +190,7 @@ def _draw_lengths(axes, inspection) -> None:
             lengths = inspection.value_norms[selected]
             axes.hist(lengths, bins=30, alpha=0.6, label=f"{label}: {selected.sum():,}")
     axes.set(xlabel="length of value", ylabel="slots")
-    axes.set_title("What training moved", fontsize=10)
+    axes.set_title("Lengths of the values", fontsize=10)
     axes.legend(fontsize=8)
 
 

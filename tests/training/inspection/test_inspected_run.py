@@ -1,7 +1,16 @@
+import importlib
+import shutil
+
 import numpy as np
-from tiny_run import INSPECTED, inspected_run
+import pytest
+from tiny_run import INSPECTED, document, inspected_run, trained_run
 
 from lmn_tf.models.fitting.window_batches import WindowBatches
+from lmn_tf.specs.yaml import strict_yaml
+from lmn_tf.training.inspection.inspected_run import InspectedRun
+from lmn_tf.training.inspection.memory_inspection import inspect_memories
+from lmn_tf.training.inspection.row_slots import row_slots
+from lmn_tf.training.saving.run_directory import RunDirectory
 
 
 def padded(dataset, spec):
@@ -48,3 +57,48 @@ def test_readers_agree_with_names_of_the_files():
 
 def test_no_row_is_kept_if_none_is_asked_for():
     assert list(inspected_run().kept_rows(np.zeros(INSPECTED, bool))) == []
+
+
+OWN = '''
+from lmn_tf.layers import LargeMemory
+from lmn_tf.models import CTRModel
+
+
+class Own(CTRModel):
+    """A model with a memory in a place of its own."""
+
+    reads_histories = True
+
+    def __init__(self, spec, **options):
+        super().__init__(spec, **options)
+        self.reader = LargeMemory(num_keys=6, top_k=4, name="reader")
+
+    def read_histories(self, groups, training=None):
+        history = groups["histories"]["history"]
+        arguments = {"user": groups["user"], "windows": history.event_windows}
+        return [self.reader(history.events, training=training, **arguments)]
+'''
+
+
+@pytest.mark.slow
+def test_a_model_of_ones_own_is_known_by_its_layers(tmp_path, monkeypatch):
+    (tmp_path / "users_readers.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = shutil.copytree(trained_run(), tmp_path / "run")
+    directory = RunDirectory(folder)
+    module = importlib.import_module("users_readers")
+    model = module.Own(directory.load_spec())
+    model.build()
+    model.save(directory.model_file)
+    changed = document(folder) | {"model": {"name": "users_readers:Own"}}
+    directory.pipeline_file.write_text(strict_yaml.dump(changed))
+    run = InspectedRun(directory, rows=100, batch_size=50)
+    [one] = inspect_memories(run.evaluator, run.spec, run.dataset(), top=3, readers=100)
+    assert one.name == "reader" and len(one.slots) == 3
+    for slot in one.slots:
+        assert set(slot["readers"]) == {"item_id", "category", "segment"}
+        for found in slot["readers"].values():
+            assert sum(reader["share"] for reader in found) == pytest.approx(1.0)
+    user, item = run.names.users[0], run.names.items[0]
+    memory = row_slots(run, user, item)["memories"]["reader"]
+    assert memory["top_slots"] and all(slot["items"] for slot in memory["top_slots"])
