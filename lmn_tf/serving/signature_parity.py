@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.serving.parity import CANDIDATES_OF_A_USER, ExportError, check_parity, one_user_batches
+from lmn_tf.serving.raw.inputs import RawInputs
 from lmn_tf.serving.raw.raw_functions import ENCODED, RAW, RAW_CANDIDATES
 from lmn_tf.serving.raw.raw_rows import raw_batches
 from lmn_tf.serving.request_functions import CANDIDATES, input_name
@@ -58,7 +59,8 @@ def compare_signatures(
     )
     raw = list(raw_batches(spec, files, ROWS_AT_A_TIME, rows, model.reads_histories))
     signatures = loaded.signatures
-    requests = list(_one_user_requests(signatures.get(RAW_CANDIDATES), raw))
+    request_time = RawInputs(spec, model.reads_histories).request
+    requests = list(_one_user_requests(signatures.get(RAW_CANDIDATES), raw, request_time))
     cases = {
         PADDED: (dataset, None),
         WINDOWS: (dataset, None),
@@ -172,17 +174,24 @@ def _encoding_error(key, one, other, difference, rows):
     )
 
 
-def _one_user_requests(serve: Any, raw) -> Iterator[dict[str, np.ndarray]]:
-    """Yields raw inputs of some candidates each, and of the user of the first of them."""
+def _one_user_requests(serve: Any, raw, request_time) -> Iterator[dict[str, np.ndarray]]:
+    """Yields raw inputs of some candidates each, and of the user of the latest of them.
+
+    What the columns of candidates tell of the past is not later than that request.
+    """
     if serve is None:
         return
     of_user = _inputs_of_user(serve)
     for inputs in raw:
         rows = len(next(iter(inputs.values())))
         for start in range(0, rows, CANDIDATES_OF_A_USER):
-            stop = start + CANDIDATES_OF_A_USER
+            some = slice(start, start + CANDIDATES_OF_A_USER)
+            user = start
+            if request_time is not None:
+                times = inputs[request_time][some]
+                user += int(np.argmax(np.where(np.isnan(times), -np.inf, times)))
             yield {
-                name: values[start : start + 1 if name in of_user else stop]
+                name: values[slice(user, user + 1) if name in of_user else some]
                 for name, values in inputs.items()
             }
 

@@ -1,3 +1,5 @@
+import types
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -86,6 +88,25 @@ def test_a_list_that_is_too_short_is_told(run):
 
     with pytest.raises(ExportError, match=r"`history/.* gives (an array of shape|\w+)"):
         encoded(run, change)
+
+
+@pytest.mark.parametrize(
+    ("times", "user"),
+    [([5.0, 9.0, 7.0], 1), ([5.0, np.nan, 7.0], 2), ([np.nan] * 3, 0), ([5, 9, 7], 1)],
+)
+def test_candidates_are_of_the_user_of_the_latest_request(times, user):
+    shapes = {"time": (1,), "who": (1,), "item": (None,)}
+    serve = types.SimpleNamespace(
+        structured_input_signature=(
+            (),
+            {name: tf.TensorSpec(shape, tf.float64) for name, shape in shapes.items()},
+        )
+    )
+    batch = {"time": np.array(times), "who": np.arange(3), "item": np.arange(3)}
+    [request] = module._one_user_requests(serve, [batch], "time")
+    assert request["who"].tolist() == [user] and request["item"].tolist() == [0, 1, 2]
+    [request] = module._one_user_requests(serve, [batch], None)
+    assert request["who"].tolist() == [0]
 
 
 @pytest.mark.slow
