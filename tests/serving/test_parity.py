@@ -131,8 +131,8 @@ class RoundedMemory(ProductKeyMemory):
         self.step[0, self.twins[1]] = keys[0, self.twins[0]] * step
         self.row_keys.assign(keys)
 
-    def _keys(self):
-        row_keys, column_keys = super()._keys()
+    def scored_keys(self):
+        row_keys, column_keys = super().scored_keys()
         return row_keys + (self.step if compiles_for_cpu() else -self.step), column_keys
 
 
