@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from lmn_tf.serving.export_info import INFO_FILE
 from lmn_tf.serving.scorer import Scorer
 from lmn_tf.serving.server.options import ServerOptions
 from lmn_tf.serving.server.request import ScoreRequest
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
-INFO_FILE = "export.json"
 # What is told of an export beside its folder, each with the header of answers.
 _INFO = {
     "model": None,
