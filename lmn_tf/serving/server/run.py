@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import logging.config
 import math
 import os
@@ -57,7 +58,7 @@ def run_server(
         logging.config.dictConfig(_LOGGING)
         options = _use_threads(options)
         metrics = Metrics()
-        exports = ExportFolder(folder, lambda path: ServedExport(path, options), metrics)
+        exports = ExportFolder(folder, lambda path: load_for_good(path, options), metrics)
         config = uvicorn.Config(
             create_app(exports, options, metrics),
             log_config=None,
@@ -76,6 +77,27 @@ def run_server(
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         announce(f"Serving `{exports.current.name}` at http://{host}:{address[1]}")
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def load_for_good(folder: str | os.PathLike, options: ServerOptions) -> ServedExport:
+    """Loads an export, and spares the garbage collector what there is from then on.
+
+    It goes through all objects again and again. Those of TensorFlow are so many that no request is
+    answered for some tenths of a second.
+
+    Args:
+        folder: Path of an export.
+        options: `ServerOptions`.
+
+    Returns:
+        The `ServedExport`.
+    """
+    # What was spared before, as the export before the one that is served, may be garbage by now.
+    gc.unfreeze()
+    gc.collect()
+    export = ServedExport(folder, options)
+    gc.freeze()
+    return export
 
 
 @contextlib.contextmanager

@@ -1,8 +1,11 @@
+import gc
 import socket
+import weakref
 
 import pytest
 
-from lmn_tf.serving.server.run import bound_socket
+from lmn_tf.serving.server import run
+from lmn_tf.serving.server.run import bound_socket, load_for_good
 from lmn_tf.specs.errors import UserError
 
 
@@ -24,3 +27,27 @@ def test_an_address_that_cannot_be_had_is_named(host):
         match = f"`--host` and `--port` must be a free address.* Received: {host}:{port} "
         with pytest.raises(UserError, match=match), bound_socket(host, port):
             pass
+
+
+class Export:
+    """Stands for a loaded export, which refers to itself as those of TensorFlow do."""
+
+    def __init__(self, folder, options):
+        self.itself = self
+
+
+def test_the_collector_skips_an_export_until_the_next_one_is_loaded(monkeypatch):
+    monkeypatch.setattr(run, "ServedExport", Export)
+    frozen = gc.get_freeze_count()
+    try:
+        before = weakref.ref(load_for_good("1", None))
+        assert gc.get_freeze_count() > 0
+        gc.collect()
+        assert before() is not None
+        export = load_for_good("2", None)
+        assert before() is None
+        assert export.itself is export
+    finally:
+        gc.unfreeze()
+        if frozen:
+            gc.freeze()
