@@ -71,7 +71,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
             that returns it, a `MemoryProbe`, or `None`. Defaults to `None`.
         max_share: Float. Largest share of the training time that points of the probe may take;
             a point that would exceed it is left out. The first one, which builds the graph, does
-            not count. `None` for no limit. Defaults to `0.02`.
+            not count. `None` for no limit. Defaults to `0.01`.
 
     Raises:
         ValueError: If `update_freq` is not a positive integer, or `max_share` not a positive
@@ -89,7 +89,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
         log_dir: str | os.PathLike,
         update_freq: int = 100,
         probe: Any | Callable[[], Any] = None,
-        max_share: float | None = 0.02,
+        max_share: float | None = 0.01,
     ) -> None:
         super().__init__()
         if isinstance(update_freq, bool) or not isinstance(update_freq, int) or update_freq < 1:
