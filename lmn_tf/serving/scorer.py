@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,32 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.learned.spec_folder import load_spec
 
 _OF_CANDIDATES = ("item", "context", "cross")
+
+
+class Scores(dict):
+    """Probabilities of the rows of a request by label, each float32 of shape `(rows,)`.
+
+    Args:
+        probabilities: Mapping from label to array.
+        unknown: Mapping from column to the number of ids in the request that the model does not
+            know, where there are any. Rows with such ids get the score of the unknown id. Missing
+            values are not counted, nor are events that are read by reference or beyond the
+            `max_length` of the spec. Hashes know every id. Defaults to `()`: none.
+
+    Attributes:
+        unknown: Dictionary, as given.
+
+    Example:
+
+    >>> Scores({"click": np.array([0.31])}, {"item_id": 1}).unknown
+    {'item_id': 1}
+    """
+
+    def __init__(
+        self, probabilities: Mapping[str, np.ndarray], unknown: Mapping[str, int] | tuple = ()
+    ) -> None:
+        super().__init__(probabilities)
+        self.unknown = dict(unknown)
 
 
 class Scorer:
@@ -139,7 +165,7 @@ class Scorer:
             batches = self._encode(self._table(rows))
         return self._score(batches)
 
-    def score_requests(self, requests: Sequence[Any]) -> list[dict[str, np.ndarray] | UserError]:
+    def score_requests(self, requests: Sequence[Any]) -> list[Scores | UserError]:
         """Scores the rows of several requests together, as fast as those of one.
 
         Args:
@@ -147,8 +173,8 @@ class Scorer:
                 files.
 
         Returns:
-            For each request its scores, as of `score`; or the `UserError`, where its columns or
-            values have a mistake. It does not change the scores of others.
+            For each request its `Scores`; or the `UserError`, where its columns or values have a
+            mistake. It does not change the scores of others.
 
         Example:
 
@@ -157,11 +183,12 @@ class Scorer:
         """
         blocks, places, count = [], [], 0
         for rows in requests:
+            unknown: dict[str, int] = {}
             try:
                 table = self._table(rows)
                 if table.num_rows:
-                    blocks.append(self._encoder.encode(table, "rows", 0))
-                places.append(slice(count, count + table.num_rows))
+                    blocks.append(self._encoder.encode(table, "rows", 0, unknown))
+                places.append((slice(count, count + table.num_rows), unknown))
                 count += table.num_rows
             except UserError as error:
                 places.append(error)
@@ -170,11 +197,11 @@ class Scorer:
         return [
             place
             if isinstance(place, UserError)
-            else {label: scores[label][place] for label in scores}
+            else Scores({label: scores[label][place[0]] for label in scores}, place[1])
             for place in places
         ]
 
-    def score_candidates(self, user: Any, candidates: Any) -> dict[str, np.ndarray]:
+    def score_candidates(self, user: Any, candidates: Any) -> Scores:
         """Scores many candidates for one user.
 
         The scores are those of `score` for rows that repeat the user's columns, but the history is
@@ -187,7 +214,8 @@ class Scorer:
                 columns of the feature spec. Further columns are ignored.
 
         Returns:
-            For each label its probabilities: float32, shape `(candidates,)`, in their order.
+            `Scores`, in the order of the candidates. A value of the user counts once, however many
+            candidates share it.
 
         Raises:
             UserError: When a column is missing, given on both sides or on the wrong one, or a value
@@ -200,13 +228,20 @@ class Scorer:
         {'click': array([0.31, 0.12], dtype=float32)}
         """
         if isinstance(candidates, list) and not candidates:
-            return self._score([])
+            return Scores(self._score([]))
         rows, one = candidate_tables(user, candidates, self.row_spec, self.reads_histories)
-        if self._users is None:
-            return self._score(self._encode_candidates(rows, one))
         if not rows.num_rows:
-            return self._score([])
-        return self._score_rows(self._encoded(user, one), rows)
+            return Scores(self._score([]))
+        of_user: dict[str, int] = {}
+        of_rows: dict[str, int] = {}
+        if self._users is None:
+            scores = self._score(self._encode_candidates(rows, one, of_user, of_rows))
+        else:
+            encoded = self._encoded(user, one, of_user)
+            scores = self._score_rows(encoded, rows, of_rows)
+        for column in of_rows.keys() & user.keys():  # repeated in each row
+            of_rows[column] //= rows.num_rows
+        return Scores(scores, of_user | of_rows)
 
     def encode_user(self, user: Any) -> EncodedUser:
         """Computes what the model makes of a user before it sees any candidate.
@@ -257,10 +292,10 @@ class Scorer:
                 f"version. Received: an export without the signature `{CANDIDATES}`"
             )
 
-    def _encoded(self, user, table):
+    def _encoded(self, user, table, unknown=None):
         """Returns the encoded user of a table of one row, with the help of the cache."""
-        block = self._encoder.encode_features(table, "user", 0, roles=("user",))
-        block.sequences = self._encoder.encode_histories(table, "user")
+        block = self._encoder.encode_features(table, "user", 0, ("user",), unknown)
+        block.sequences = self._encoder.encode_histories(table, "user", unknown)
         columns = RowBlock.join([block]).batch(np.arange(1))[0]
         for sequence in self.spec.sequences:
             for key in ("first", "length"):
@@ -290,9 +325,9 @@ class Scorer:
         ids = (part.values if isinstance(part, Ragged) else part for part in features.values())
         return (raw, *(part.tobytes() for part in ids))
 
-    def _score_rows(self, user, rows):
+    def _score_rows(self, user, rows, unknown=None):
         """Scores the rows of candidates for an encoded user."""
-        block = self._encoder.encode_features(rows, "candidates", 0, roles=_OF_CANDIDATES)
+        block = self._encoder.encode_features(rows, "candidates", 0, _OF_CANDIDATES, unknown)
         batches = _batches(RowBlock.join([block]), rows.num_rows, self.batch_size)
         return self._joined(self._users.score(user, features) for features in batches)
 
@@ -324,11 +359,9 @@ class Scorer:
             block = RowBlock.join([self._encoder.encode(piece, "rows", start)])
             yield from _batches(block, piece.num_rows, self.batch_size)
 
-    def _encode_candidates(self, rows: pa.Table, user: pa.Table):
-        if not rows.num_rows:
-            return
-        block = self._encoder.encode_features(rows, "candidates", 0)
-        block.sequences = self._encoder.encode_histories(user, "user")
+    def _encode_candidates(self, rows: pa.Table, user: pa.Table, of_user: dict, of_rows: dict):
+        block = self._encoder.encode_features(rows, "candidates", 0, unknown=of_rows)
+        block.sequences = self._encoder.encode_histories(user, "user", of_user)
         block = RowBlock.join([block])
         for name, history in block.sequences.items():
             block.sequences[name] = history.repeated(rows.num_rows)

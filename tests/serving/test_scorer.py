@@ -259,6 +259,25 @@ def test_requests_are_scored_together(shop):
     assert scorer.score_requests([]) == []
 
 
+def test_each_request_tells_its_unknown_ids(shop):
+    scorer, rows = shop
+    missing = {"item": None, "tags": [], "tag_weights": []}
+    rows = [
+        {
+            **row,
+            **missing,
+            "h_item": [None] * len(row["h_item"]),
+            "h_tags": [[]] * len(row["h_tags"]),
+        }
+        for row in rows[:3]
+    ]
+    odd = [{**rows[0], "hour": 99}, {**rows[1], "hour": 77}]
+    first, second, wrong = scorer.score_requests([odd, rows, [{**odd[0], "look": []}]])
+    assert (first.unknown, second.unknown) == ({"hour": 2}, {}) and isinstance(wrong, UserError)
+    user, candidates = sides(odd[0], [{**row, "item": "?"} for row in rows], OF_ITEM)
+    assert scorer.score_candidates(user, candidates).unknown == {"hour": 1, "item": 3}
+
+
 def test_rows_of_a_user_share_events(shop):
     scorer, rows = shop
     rows = sorted(rows, key=lambda row: (row["user"], row["age"] or 0, row["time"]))

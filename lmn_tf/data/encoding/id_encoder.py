@@ -77,7 +77,18 @@ class IdEncoder:
         if self._unknown == _UNKNOWN and len(ids) and ids.min() == _UNKNOWN:
             at = int(np.argmax(ids == _UNKNOWN))
             raise location.error(at, self._rule(), values[at].as_py())
+        if location.unknown is not None:
+            self._count_unknown(ids, values, location)
         return ids
+
+    def _count_unknown(self, ids, values, location):
+        """Counts the values that have the id of unknown ones, without missing values."""
+        unknown = ids == self._unknown
+        if values.null_count:
+            unknown &= ~pc.is_null(values).to_numpy(zero_copy_only=False)
+        count = int(np.count_nonzero(unknown))
+        if count:  # Several features may read the column.
+            location.unknown[location.column] = max(count, location.unknown.get(location.column, 0))
 
     def _ids(self, values, location):
         lookup = self.lookup

@@ -1,4 +1,4 @@
-"""Source locations of values, for error messages."""
+"""Source locations of values, for error messages and counts."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,29 +17,32 @@ class SourceLocation:
         file: Path of the data file.
         column: Name of the column.
         row: Function from the index of a value to its row in the file, counted from 1.
+        unknown: Dictionary for the number of unknown ids of each column. Defaults to `None`: they
+            are not counted.
     """
 
     file: str
     column: str
     row: Callable[[int], int]
+    unknown: dict[str, int] | None = None
 
     @classmethod
-    def of_rows(cls, file: str, column: str, first_row: int) -> "SourceLocation":
+    def of_rows(
+        cls, file: str, column: str, first_row: int, unknown: dict[str, int] | None = None
+    ) -> "SourceLocation":
         """Returns the location of a column with one value per row, from row `first_row + 1`."""
-        return cls(file, column, lambda index: first_row + int(index) + 1)
+        return cls(file, column, lambda index: first_row + int(index) + 1, unknown)
 
     def within(self, lengths: np.ndarray) -> "SourceLocation":
         """Returns the location of flat values of lists with these `lengths`."""
         ends = np.cumsum(lengths)
-        return SourceLocation(
-            self.file,
-            self.column,
-            lambda index: self.row(int(np.searchsorted(ends, index, side="right"))),
+        return dataclasses.replace(
+            self, row=lambda index: self.row(int(np.searchsorted(ends, index, side="right")))
         )
 
     def picked(self, index: np.ndarray) -> "SourceLocation":
         """Returns the location of the values at `index`."""
-        return SourceLocation(self.file, self.column, lambda i: self.row(int(index[i])))
+        return dataclasses.replace(self, row=lambda i: self.row(int(index[i])))
 
     def error(self, index: int, rule: str, received: Any) -> UserError:
         """Returns the error that the value at `index` breaks `rule`."""

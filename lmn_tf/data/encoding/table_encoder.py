@@ -62,23 +62,33 @@ class TableEncoder:
             if sequence.events is None
         }
 
-    def encode(self, table: pa.Table, file: str, first_row: int) -> RowBlock:
+    def encode(
+        self, table: pa.Table, file: str, first_row: int, unknown: dict[str, int] | None = None
+    ) -> RowBlock:
         """Returns the encoded rows of a table.
 
         Args:
             table: Arrow table with the columns of the spec.
             file: Path of its file.
             first_row: Number of rows of the file before the table.
+            unknown: Dictionary to which the number of unknown ids of each column is added, if there
+                are any. Missing values are not among them. Defaults to `None`: they are not
+                counted.
 
         Raises:
             UserError: If a value breaks a rule of the spec.
         """
-        reader = _Columns(table, file, first_row)
+        reader = _Columns(table, file, first_row, unknown)
         request = self._request(reader)
         return self._block(reader, request, self._histories(reader, request))
 
     def encode_features(
-        self, table: pa.Table, file: str, first_row: int, roles: Collection[str] | None = None
+        self,
+        table: pa.Table,
+        file: str,
+        first_row: int,
+        roles: Collection[str] | None = None,
+        unknown: dict[str, int] | None = None,
     ) -> RowBlock:
         """Returns the encoded rows of a table without their histories.
 
@@ -88,24 +98,29 @@ class TableEncoder:
             first_row: Number of rows of the file before the table.
             roles: Roles of the features that are wanted, without the group. Defaults to `None`:
                 all features, and the group.
+            unknown: As of `encode`. Defaults to `None`.
 
         Raises:
             UserError: If a value breaks a rule of the spec.
         """
-        reader = _Columns(table, file, first_row)
+        reader = _Columns(table, file, first_row, unknown)
         return self._block(reader, self._request(reader), {}, roles)
 
-    def encode_histories(self, table: pa.Table, file: str) -> dict[str, SequenceRows]:
+    def encode_histories(
+        self, table: pa.Table, file: str, unknown: dict[str, int] | None = None
+    ) -> dict[str, SequenceRows]:
         """Returns the encoded histories of a table, by sequence.
 
         Args:
             table: Arrow table with the columns of the sequences, and the request time.
             file: Path of its file.
+            unknown: As of `encode`. Events that are read by reference are not counted. Defaults to
+                `None`.
 
         Raises:
             UserError: If a value breaks a rule of the spec.
         """
-        reader = _Columns(table, file, first_row=0)
+        reader = _Columns(table, file, 0, unknown)
         return self._histories(reader, self._request(reader))
 
     def _block(self, reader, request, sequences, roles=None):
@@ -226,13 +241,14 @@ class TableEncoder:
 class _Columns:
     """Columns of a table with their source locations."""
 
-    def __init__(self, table, file, first_row):
+    def __init__(self, table, file, first_row, unknown):
         self.table = table
         self.file = file
         self.first_row = first_row
+        self.unknown = unknown
 
     def column(self, name):
-        location = SourceLocation.of_rows(self.file, name, self.first_row)
+        location = SourceLocation.of_rows(self.file, name, self.first_row, self.unknown)
         return one_chunk(self.table.column(name)), location
 
 

@@ -140,9 +140,9 @@ class _Endpoints:
         body = await self._body(request, place)
         place.admit()
         wanted = read_request(body, self._options.max_rows)
-        scores = await self._batcher.score(request.state.export, wanted)
-        self._metrics.rows.inc(wanted.num_rows)
-        return _json({"scores": scores})
+        answer = await self._batcher.score(request.state.export, wanted)
+        self._metrics.count_scored(wanted.num_rows, answer)
+        return _json(answer)
 
     async def _body(self, request, place):
         kind = request.headers.get("content-type", "")

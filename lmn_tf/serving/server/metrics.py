@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import (
@@ -26,6 +26,8 @@ class Metrics:
         requests: Counter of requests for scores, by `status`.
         seconds: Histogram of the time from the head of a request that was scored to its answer.
         rows: Counter of rows and candidates that were scored.
+        unknown_ids: Counter of ids that the model does not know, by `column` of the feature spec.
+        unread_columns: Counter of columns that requests had and the model does not read.
         batches: Histogram of the number of requests that were scored together.
         loads: Counter of exports, by `result`: `"loaded"` or `"refused"`.
 
@@ -54,6 +56,17 @@ class Metrics:
         self.rows = Counter(
             "lmn_tf_scored_rows", "Rows and candidates that were scored.", registry=registry
         )
+        self.unknown_ids = Counter(
+            "lmn_tf_unknown_ids",
+            "Ids of scored requests that the model does not know.",
+            ["column"],
+            registry=registry,
+        )
+        self.unread_columns = Counter(
+            "lmn_tf_unread_columns",
+            "Columns of scored requests that the model does not read.",
+            registry=registry,
+        )
         self.batches = Histogram(
             "lmn_tf_batch_requests",
             "Requests that were scored together.",
@@ -71,6 +84,18 @@ class Metrics:
             "lmn_tf_model_info", "The export that is served.",
             ["export", "model_version", "run_id"], registry=registry,
         )  # fmt: skip
+
+    def count_scored(self, num_rows: int, answer: Mapping[str, Any]) -> None:
+        """Counts a request that was scored.
+
+        Args:
+            num_rows: Integer. Number of its rows or candidates.
+            answer: What `ServedExport.score` returned for it.
+        """
+        self.rows.inc(num_rows)
+        for column, count in answer.get("unknown_ids", {}).items():
+            self.unknown_ids.labels(column=column).inc(count)
+        self.unread_columns.inc(len(answer.get("unread_columns", ())))
 
     def watch_pending(self, count: Callable[[], float]) -> None:
         """Reads the number of pending requests from a function."""

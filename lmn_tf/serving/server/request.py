@@ -50,6 +50,12 @@ class ScoreRequest:
         """Whether it can be scored together with others."""
         return self.rows is not None
 
+    @property
+    def columns(self) -> set[str]:
+        """Names of the columns that it gives, in any row."""
+        rows = self.candidates if self.rows is None else self.rows
+        return set(self.user or ()).union(*([rows] if isinstance(rows, dict) else rows))
+
 
 def read_request(body: bytes, max_rows: int) -> ScoreRequest:
     """Reads a request. Its columns are not looked at.

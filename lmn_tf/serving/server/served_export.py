@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lmn_tf.serving.export_info import INFO_FILE
-from lmn_tf.serving.scorer import Scorer
+from lmn_tf.serving.scorer import Scorer, Scores
 from lmn_tf.serving.server.options import ServerOptions
 from lmn_tf.serving.server.request import ScoreRequest
 from lmn_tf.specs.errors import UserError
@@ -28,6 +29,7 @@ _INFO = {
     "lmn_tf_version": None,
 }
 _LONGEST = 200
+_MOST_UNREAD = 20
 
 
 class ServedExport:
@@ -63,17 +65,23 @@ class ServedExport:
             batch_size=options.batch_rows,
             cache_bytes=2**20 * options.cache_mib,
         )
+        columns = self._scorer.row_spec.columns(
+            labels=False, histories=self._scorer.reads_histories
+        )
+        self._columns = frozenset(columns)
         self._warm_up()
 
-    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, list[float]] | UserError]:
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, Any] | UserError]:
         """Scores requests: one for candidates, or several for rows.
 
         Args:
             requests: Sequence of `ScoreRequest`. Several only if all of them join.
 
         Returns:
-            For each request a dictionary from label to the list of probabilities, or the mistake
-            in it.
+            For each request the mistake in it, or its answer as JSON: `scores`, a dictionary from
+            label to the list of probabilities; `unknown_ids`, the number of ids that the model does
+            not know by column, and `unread_columns`, the first 20 names of columns that it does not
+            read, each only if there are any.
 
         Raises:
             FloatingPointError: If a probability is no number.
@@ -86,7 +94,20 @@ class ServedExport:
                 found = [self._scorer.score_candidates(first.user, first.candidates)]
             except UserError as error:
                 found = [error]
-        return [one if isinstance(one, UserError) else _listed(one) for one in found]
+        return [
+            scores if isinstance(scores, UserError) else self._answer(request, scores)
+            for request, scores in zip(requests, found, strict=True)
+        ]
+
+    def _answer(self, request: ScoreRequest, scores: Scores) -> dict[str, Any]:
+        answer: dict[str, Any] = {"scores": _listed(scores)}
+        if scores.unknown:
+            answer["unknown_ids"] = scores.unknown
+        unread = request.columns - self._columns
+        if unread:
+            names = heapq.nsmallest(_MOST_UNREAD, unread)
+            answer["unread_columns"] = [name[:_LONGEST] for name in names]
+        return answer
 
     def describe(self) -> dict[str, Any]:
         """Returns what a client must know, as JSON: the labels and the columns of requests."""

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -25,6 +27,25 @@ def test_vocabulary(coded, unknown, other):
     lookup = Lookup(vocabulary=COLORS, unknown=unknown)
     assert encode(values, lookup, COLORS) == [3, 2, other, other, 3]
     assert encode(values, lookup, COLORS, default="red") == [3, 2, other, 2, 3]
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_unknown_values_are_counted_without_missing_ones(coded):
+    values = pa.array(["green", "blue", "grey", None, "green"])
+    values = values.dictionary_encode() if coded else values
+    counts = {}
+    place = dataclasses.replace(PLACE, unknown=counts)
+    for lookup in (Lookup(vocabulary=COLORS), Lookup(vocabulary=COLORS, unknown="padding")):
+        for default, vocabulary in ((None, COLORS), ("red", COLORS), ("grey", COLORS[:1])):
+            counts.clear()
+            IdEncoder("color", lookup, vocabulary, default).encode(values, place)
+            assert counts == {"color": 2 if vocabulary is COLORS else 4}
+    IdEncoder("color", Lookup(vocabulary=COLORS), COLORS).encode(values, place)
+    assert counts == {"color": 4}  # another feature of the column knew fewer
+    counts.clear()
+    IdEncoder("color", Lookup(hash=10), None).encode(values, place)
+    IdEncoder("color", Lookup(identity=9), None).encode(pa.array([3, None, 8]), place)
+    assert counts == {}
 
 
 def test_vocabulary_files_hold_text_for_integers_too():

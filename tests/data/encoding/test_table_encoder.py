@@ -45,6 +45,24 @@ def test_features_and_histories_may_be_encoded_apart():
     np.testing.assert_array_equal(found.fields["elapsed"].values, wanted.fields["elapsed"].values)
 
 
+def test_unknown_ids_are_counted_by_column():
+    spec = FeatureSpec.from_dict(shop_dict())
+    spec.assets.vocabularies.update(item=list(range(45)), user=[row["user"] for row in ROWS[1:]])
+    first = {"user": "?", "tags": ["red", "grey", "?", "?"], "tag_weights": [1.0] * 4, "hour": None}
+    past = {"h_item": [99, None], "h_tags": [["?", None, "blue"], ["grey"]], "h_time": [0, 0]}
+    past |= {"h_dwell": [1.0, 1.0], "h_look": [[0.0] * 3] * 2}
+    table = pa.Table.from_pylist([{**ROWS[0], **first, **past}])
+    encoder, unknown = TableEncoder(spec, {}, labels=False), {}
+    encoder.encode(table, "rows", 0, unknown)
+    assert unknown == {"user": 1, "tags": 2, "h_item": 1, "h_tags": 2}
+    unknown = {}
+    encoder.encode_features(table, "rows", 0, ("item", "context"), unknown)
+    assert unknown == {"tags": 2}
+    unknown = {}
+    encoder.encode_histories(table, "rows", unknown)
+    assert unknown == {"h_item": 1, "h_tags": 2}
+
+
 def test_a_row_without_a_user_is_in_no_group():
     groups = encode({"user": None}).features["group"]
     assert groups[3] == NO_GROUP and (np.delete(groups, 3) != NO_GROUP).all()

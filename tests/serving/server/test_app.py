@@ -211,6 +211,13 @@ def test_health_and_metrics(client, rows):
     assert 'lmn_tf_model_info{export="export"' in text and "lmn_tf_pending_requests 0.0" in text
 
 
+def test_unknown_ids_and_unread_columns_are_told_and_counted(client, rows):
+    told = client.score({"rows": [{**rows[0], "item_id": "?", "color": 3}] * 2}).json
+    assert told["unknown_ids"] == {"item_id": 2} and told["unread_columns"] == ["color"]
+    text = client.get("/metrics").body.decode()
+    assert 'lmn_tf_unknown_ids_total{column="item_id"}' in text and "color" not in text
+
+
 class Fake:
     """An export whose scores are its number, once its gate is open."""
 
@@ -225,7 +232,7 @@ class Fake:
         assert self.gate.wait(20)
         if requests[0].num_rows == 3:
             raise RuntimeError("out of order")
-        return [{"click": [float(self.name)] * one.num_rows} for one in requests]
+        return [{"scores": {"click": [float(self.name)] * one.num_rows}} for one in requests]
 
 
 class Folder(types.SimpleNamespace):

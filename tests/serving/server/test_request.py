@@ -33,6 +33,20 @@ def test_forms_of_requests(document, count, joins):
 
 
 @pytest.mark.parametrize(
+    ("document", "columns"),
+    [
+        ({"rows": []}, ""),
+        ({"rows": [{"a": 1}, {"b": None, "c": 1}]}, "abc"),
+        ({"rows": {"a": [1, 2], "b": [[], [3]]}}, "ab"),
+        ({"user": {"u": 1}, "candidates": [{"a": 1}, {"b": 1}]}, "uab"),
+        ({"user": {}, "candidates": {"a": [1]}}, "a"),
+    ],
+)
+def test_columns_of_all_rows_and_both_sides(document, columns):
+    assert read_request(json.dumps(document).encode(), max_rows=3).columns == {*columns}
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         (b"", "the body must be JSON. Received: Expecting value"),

@@ -11,7 +11,7 @@ from tiny_run import exported, market
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.data.encoding.table_encoder import TableEncoder
 from lmn_tf.data.reading.event_store import EventStore
-from lmn_tf.serving.scorer import Scorer
+from lmn_tf.serving.scorer import Scorer, Scores
 from lmn_tf.serving.server.options import ServerOptions
 from lmn_tf.serving.server.request import ScoreRequest
 from lmn_tf.serving.server.served_export import ServedExport, columns_of, example_row, read_info
@@ -50,8 +50,9 @@ def test_scores_are_those_of_the_scorer(export, folder, rows):
     want = Scorer(folder).score(rows)["click"]
     parts = [rows[:7], rows[7:8], [], rows[8:]]
     found = export.score([rows_request(part) for part in parts])
-    assert [len(one["click"]) for one in found] == [7, 1, 0, 52]
-    joined = np.concatenate([one["click"] for one in found])
+    joined = [one["scores"]["click"] for one in found]
+    assert [len(one) for one in joined] == [7, 1, 0, 52]
+    joined = np.concatenate(joined)
     np.testing.assert_allclose(joined, want, atol=1e-6)
 
 
@@ -62,7 +63,30 @@ def test_candidates_score_as_rows(export, rows):
     (want,) = export.score([rows_request([{**user, **one} for one in candidates])])
     for _ in range(2):  # the second time, the user is known
         (found,) = export.score([request])
-        np.testing.assert_allclose(found["click"], want["click"], atol=1e-6)
+        assert found.keys() == {"scores"}
+        np.testing.assert_allclose(found["scores"]["click"], want["scores"]["click"], atol=1e-6)
+
+
+def test_what_the_model_does_not_know_or_read_is_told(export, rows):
+    row = next(row for row in rows if len(row["history_item_id"]) > 1)
+    odd = [{**row, "item_id": 10**9, "color": "red"}, {**row, "item_id": None}]
+    (found,) = export.score([rows_request(odd)])
+    assert found["unknown_ids"] == {"item_id": 1} and found["unread_columns"] == ["color"]
+    user = {key: value for key, value in odd[0].items() if key not in OF_ITEM}
+    user |= {"segment": "?", "hour": 99, "history_item_id": [-1, *row["history_item_id"][1:]]}
+    candidates = [{key: row[key] for key in OF_ITEM} | {"click": 1} for row in odd]
+    request = ScoreRequest(2, user=user, candidates=candidates)
+    for _ in range(2):  # the second time, the user is known
+        (found,) = export.score([request])
+        unknown = {"segment": 1, "hour": 1, "history_item_id": 1, "item_id": 1}
+        assert found["unknown_ids"] == unknown and found["unread_columns"] == ["click", "color"]
+
+
+def test_few_names_of_columns_are_repeated(export, rows):
+    more = {f"{name:03}" + 300 * "x": 1 for name in range(1000)}
+    (found,) = export.score([rows_request([{**rows[0], **more}])])
+    names = found["unread_columns"]
+    assert len(names) == 20 and {len(name) for name in names} == {200} and names == sorted(names)
 
 
 def test_a_mistake_in_one_request_leaves_the_others(export, rows):
@@ -70,14 +94,14 @@ def test_a_mistake_in_one_request_leaves_the_others(export, rows):
     first, second, third = export.score(
         [rows_request(rows[:2]), rows_request(wrong), rows_request(rows[2:3])]
     )
-    assert len(first["click"]) == 2 and len(third["click"]) == 1
+    assert len(first["scores"]["click"]) == 2 and len(third["scores"]["click"]) == 1
     assert isinstance(second, UserError) and "column `price`" in str(second)
     (found,) = export.score([ScoreRequest(1, user=rows[0], candidates=[{"item_id": 3}])])
     assert "column `item_id` must be given in `user` or in `candidates`" in str(found)
 
 
 def test_scores_that_are_no_numbers_are_an_error(export, rows, monkeypatch):
-    scores = {"click": np.array([0.5, np.nan], np.float32)}
+    scores = Scores({"click": np.array([0.5, np.nan], np.float32)})
     monkeypatch.setattr(export._scorer, "score_requests", lambda requests: [scores])
     with pytest.raises(FloatingPointError, match="probabilities of `click` must be finite"):
         export.score([rows_request(rows[:2])])
@@ -152,4 +176,4 @@ def test_histories_by_reference_are_columns_of_requests(tmp_path, rows, export):
         for row in rows
     ]
     (found,), (want,) = served.score([rows_request(renamed)]), export.score([rows_request(rows)])
-    np.testing.assert_allclose(found["click"], want["click"], atol=1e-6)
+    np.testing.assert_allclose(found["scores"]["click"], want["scores"]["click"], atol=1e-6)
