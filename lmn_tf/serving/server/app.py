@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -32,21 +32,28 @@ _RETRY = {"Retry-After": "1"}
 _logger = logging.getLogger("lmn_tf.serving")
 
 
-def create_app(folder: ExportFolder, options: ServerOptions, metrics: Metrics) -> Starlette:
+def create_app(
+    folder: ExportFolder,
+    options: ServerOptions,
+    metrics: Metrics,
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> Starlette:
     """Creates the application.
 
     Args:
         folder: `ExportFolder`.
         options: `ServerOptions`, with `threads`.
         metrics: `Metrics`.
+        is_stopping: Function that returns whether the server has been told to stop. Defaults to one
+            that returns `False`.
     """
-    endpoints = _Endpoints(folder, options, metrics)
+    endpoints = _Endpoints(folder, options, metrics, is_stopping)
     return Starlette(
         routes=[
             Route("/v1/score", endpoints.score, methods=["POST"]),
             Route("/v1/model", endpoints.model),
             Route("/health", endpoints.health),
-            Route("/ready", endpoints.health),
+            Route("/ready", endpoints.ready),
             Route("/metrics", endpoints.metrics),
         ],
         middleware=[Middleware(_ExportHeaders, folder=folder)],
@@ -77,8 +84,9 @@ class _ExportHeaders:
 
 
 class _Endpoints:
-    def __init__(self, folder, options, metrics):
+    def __init__(self, folder, options, metrics, is_stopping):
         self._folder, self._options, self._metrics = folder, options, metrics
+        self._is_stopping = is_stopping
         self._gate = Gate(options.max_pending, _BODIES * options.max_body_bytes)
         wait = options.batch_wait_ms / 1000
         self._batcher = Batcher(options.threads, options.batch_rows, wait, metrics.batches.observe)
@@ -95,6 +103,13 @@ class _Endpoints:
                 await asyncio.gather(watch, return_exceptions=True)
 
     async def health(self, request: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        if self._is_stopping():
+            return _error(503, "the server is stopping.")
+        if not self._batcher.is_alive:
+            return _error(503, "a thread that scores is gone: restart the server.")
         return _json({"status": "ok"})
 
     async def model(self, request: Request) -> Response:

@@ -69,6 +69,7 @@ class Batcher:
         self._observe = observe or (lambda count: None)
         self._queue: collections.deque[_Waiting] = collections.deque()
         self._arrived = asyncio.Event()
+        self._tasks: list[asyncio.Task] = []
 
     async def __aenter__(self) -> Batcher:
         self._pool = ThreadPoolExecutor(self.threads, "score")
@@ -80,6 +81,11 @@ class Batcher:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._pool.shutdown()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether each of the threads gets batches: after the start, unless there is a bug."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
     async def score(self, scorer: RequestScorer, request: Request) -> Any:
         """Scores a request, and returns what the scorer does.

@@ -59,8 +59,9 @@ def run_server(
         options = _use_threads(options)
         metrics = Metrics()
         exports = ExportFolder(folder, lambda path: load_for_good(path, options), metrics)
+        app = create_app(exports, options, metrics, lambda: server.should_exit)
         config = uvicorn.Config(
-            create_app(exports, options, metrics),
+            app,
             log_config=None,
             access_log=False,
             lifespan="on",
@@ -71,12 +72,13 @@ def run_server(
             timeout_keep_alive=_KEPT_SECONDS,
             timeout_graceful_shutdown=math.ceil(options.timeout) + 1,
         )
+        server = uvicorn.Server(config)
         # From here on, connections wait for the server instead of being refused.
         listener.listen(config.backlog)
         address = listener.getsockname()
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         announce(f"Serving `{exports.current.name}` at http://{host}:{address[1]}")
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 def load_for_good(folder: str | os.PathLike, options: ServerOptions) -> ServedExport:

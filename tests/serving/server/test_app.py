@@ -202,7 +202,7 @@ def test_the_model_is_described(client):
 
 
 def test_health_and_metrics(client, rows):
-    assert client.get("/health").json == client.get("/ready").json == {"status": "ok"}
+    assert ready(client) == (200, {"status": "ok"})
     client.score({"rows": rows[:2]})
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
@@ -252,6 +252,35 @@ def busy():
             yield folder, port
         finally:
             folder.current.gate.set()
+
+
+def ready(client):
+    answer = client.get("/ready")
+    assert client.get("/health").json == {"status": "ok"}
+    return answer.status, answer.json
+
+
+def test_a_server_that_stops_is_not_ready():
+    stopping = []
+    options = ServerOptions(threads=1)
+    app = create_app(Folder(current=Fake()), options, Metrics(), lambda: bool(stopping))
+    with client_of(app) as client:
+        assert ready(client) == (200, {"status": "ok"})
+        stopping.append(True)
+        assert ready(client) == (503, {"error": "the server is stopping."})
+
+
+def test_a_server_without_a_thread_that_scores_is_not_ready():
+    def broken(count):
+        raise MemoryError
+
+    metrics, options = Metrics(), ServerOptions(threads=1, timeout=0.1)
+    metrics.batches.observe = broken
+    with client_of(create_app(Folder(current=Fake()), options, metrics)) as client:
+        assert ready(client) == (200, {"status": "ok"})
+        assert client.score({"rows": [{}]}).status == 504
+        gone = "a thread that scores is gone: restart the server."
+        assert ready(client) == (503, {"error": gone})
 
 
 def in_thread(port, document):

@@ -190,3 +190,26 @@ def test_a_failure_is_that_of_its_batch_alone():
         assert await batcher.score(scorer, Request(1)) == 2
 
     run(test)
+
+
+def test_it_lives_while_each_thread_gets_batches():
+    counted = []
+
+    def observe(count):
+        counted.append(count)
+        if len(counted) > 1:
+            raise RuntimeError("a bug")
+
+    async def main():
+        scorer, batcher = Scorer(), Batcher(threads=2, max_rows=10, observe=observe)
+        scorer.gate.set()
+        assert not batcher.is_alive
+        async with batcher:
+            assert batcher.is_alive
+            assert await batcher.score(scorer, Request(3)) == 6 and batcher.is_alive
+            with pytest.raises(TimeoutError, match="^$"):
+                async with asyncio.timeout(0.05):
+                    await batcher.score(scorer, Request(4))
+            assert not batcher.is_alive
+
+    asyncio.run(main())
