@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path())
-@click.option("--data", metavar="GLOB", help="Also read the first 1,000 rows of these files.")
+@click.option(
+    "--data",
+    metavar="GLOB",
+    help="Also read the first 1,000 rows of these files, and their events.",
+)
 @click.option("--delimiter", metavar="C", help="Delimiter of CSV files.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(file: str, data: str | None, delimiter: str | None, as_json: bool) -> None:

@@ -65,6 +65,20 @@ def test_a_reference_beyond_the_events(tmp_path):
     assert "column `count`, row 1: the count must be at most" in report.problems[0]
 
 
+def test_a_column_that_the_events_lack(tmp_path):
+    events = {
+        user: [{name: event[name] for name in event if name != "h_dwell"} for event in some]
+        for user, some in EVENTS.items()
+    }
+    write_events(tmp_path, events)
+    files = write_parquet(tmp_path, ROWS)
+    [problem] = check_files(shop_spec(by_reference=True), files).problems
+    assert "events.arrow: column `h_dwell` must be in the events file." in problem
+    (tmp_path / "events.arrow").unlink()
+    [problem] = check_files(shop_spec(by_reference=True), files).problems
+    assert "events.arrow: the events file must exist" in problem
+
+
 def test_fewer_rows_than_are_shown(tmp_path):
     report = check_files(shop_spec(), write_parquet(tmp_path, ROWS[:2], files=1))
     assert report.rows == 2 and len(report.batch) == 2
