@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from lmn_tf import atomic_files
 from lmn_tf.metrics.named_metric import own_metric
 from lmn_tf.models import registry
 from lmn_tf.models.baselines.interactions import Interactions
@@ -65,7 +64,7 @@ class BaselineTrainer(Trainer):
                 metrics[name] = evaluate(models, rows, self.spec, self.pipeline.metrics)
         metrics["train"] |= {"peak_memory_mib": peak_memory_mib(), "peak_rss_mib": peak_rss_mib()}
         self.directory.check_present()
-        atomic_files.write_json(self.directory.metrics_file, metrics)
+        self.directory.write_metrics(metrics, self.pipeline, self.spec)
         return self.directory.read_metrics()
 
     def _create(self):

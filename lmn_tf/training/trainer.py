@@ -166,7 +166,7 @@ class Trainer:
             generate_missing(self.pipeline.data, self._say)
             self.spec, self.model = self.directory.load_spec(), self.directory.load_model()
             metrics["test"] = self._evaluator().evaluate(self._dataset(self.pipeline.data.test))
-            atomic_files.write_json(self.directory.metrics_file, metrics)
+            self.directory.write_metrics(metrics, self.pipeline, self.spec)
         return self.directory.read_metrics()
 
     def _evaluator(self) -> Evaluator:
@@ -283,7 +283,7 @@ class Trainer:
         # A run is finished only if every command can load it.
         self.directory.load_pipeline()
         self.directory.load_spec()
-        atomic_files.write_json(self.directory.metrics_file, metrics)
+        self.directory.write_metrics(metrics, self.pipeline, self.spec)
         return self.directory.read_metrics()
 
     def _more_figures(self, state) -> dict:

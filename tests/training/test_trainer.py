@@ -81,6 +81,15 @@ def test_resuming_a_finished_run_gives_its_metrics():
     assert times() == before
 
 
+def test_a_copied_run_goes_on_beside_its_copied_data(tmp_path):
+    shutil.copytree(trained_run(), tmp_path / "run")
+    shutil.copytree(market(), tmp_path / "data")
+    parts = [f"data.{name}={tmp_path}/data/{name}-*.parquet" for name in ("train", "valid", "test")]
+    moved = pipeline(tmp_path / "run").with_overrides(parts)
+    metrics = Trainer(moved, resume=True, stream=io.StringIO()).train()
+    assert metrics == json.loads((trained_run() / "metrics.json").read_text())
+
+
 def test_a_finished_run_gets_the_figures_of_the_test_set_when_they_are_asked_for(tmp_path):
     shutil.copytree(trained_run(), tmp_path / "run")
     file = tmp_path / "run" / "metrics.json"

@@ -19,7 +19,8 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.fingerprint import difference
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 
-_NAMES = {"train": "training", "valid": "validation"}
+_NAMES = {"train": "training", "valid": "validation", "test": "test"}
+_LEARNED_FROM = ("train", "valid")
 _THREADS = 8  # a single thread hashes more slowly than disks read
 # Resolution of file system clocks: a file may change again within it without a trace.
 _TICK_NS = 3 * 10**9
@@ -52,7 +53,8 @@ class DataNotes:
         """Notes the content of files, or refuses files that differ from those noted.
 
         Args:
-            parts: Paths of the files of `"train"` and `"valid"`. Missing parts are not compared.
+            parts: Paths of the files of `"train"`, `"valid"` and `"test"`. Missing parts are not
+                compared.
             ids: Fingerprint of the ids; see `fingerprint`. Defaults to `None`: not compared.
             unread: Parts that the run has not used yet. They may change, and are noted again.
                 Defaults to `()`.
@@ -76,8 +78,17 @@ class DataNotes:
             document = {**noted, **current}
             atomic_files.write_json(self.path, {**document, "sum": _sum(document)})
 
+    def parts(self) -> tuple[str, ...]:
+        """Returns the parts of the data whose content is noted.
+
+        Raises:
+            UserError: If the notes are damaged.
+        """
+        noted = self._read()
+        return tuple(part for part in _NAMES if part in noted)
+
     def fingerprint(self) -> str | None:
-        """Returns a digest of the names and the content of the files noted.
+        """Returns a digest of the names and the content of the training and validation files noted.
 
         Returns:
             String; `None` where no content is noted.
@@ -86,7 +97,7 @@ class DataNotes:
             UserError: If the notes are damaged.
         """
         noted = self._read()
-        parts = {part: noted[part] for part in _NAMES if part in noted}
+        parts = {part: noted[part] for part in _LEARNED_FROM if part in noted}
         content = {
             part: [(note["name"], note["sha256"]) for note in notes]
             for part, notes in parts.items()
@@ -111,6 +122,23 @@ class DataNotes:
                 f"{type(error).__name__}: {error}. Remove it to go on with the data as they are.",
                 file=self.path,
             ) from error
+
+
+def read_test_files(pipeline: PipelineSpec, spec: FeatureSpec) -> dict[str, list[str]]:
+    """Finds the test files of a run.
+
+    Args:
+        pipeline: A `PipelineSpec`.
+        spec: Its `FeatureSpec`.
+
+    Returns:
+        Dictionary of paths, as of `read_files`: `"test"` if there are any.
+
+    Raises:
+        UserError: If there are no files.
+    """
+    data = pipeline.data
+    return {} if data.test is None else {"test": _read_of(spec, data.test, data.eval_rows)}
 
 
 def read_files(pipeline: PipelineSpec, spec: FeatureSpec) -> dict[str, list[str]]:

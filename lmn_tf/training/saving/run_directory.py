@@ -19,21 +19,21 @@ from lmn_tf.specs.errors import UserError, short
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.assets import read_json
 from lmn_tf.specs.learned.spec_folder import load_spec, resolved_spec, write_spec
-from lmn_tf.specs.optimizer import with_path
-from lmn_tf.specs.parts import metric
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.specs.yaml.document import located
-from lmn_tf.training.saving.data_notes import DataNotes, read_files
+from lmn_tf.training.saving.data_notes import DataNotes, read_files, read_test_files
+from lmn_tf.training.saving.resolved_pipeline import (
+    PATH_KEYS,
+    check_same_document,
+    resolved_pipeline,
+)
 from lmn_tf.training.saving.zip_files import check_unpacked_size, check_zip
 
 if TYPE_CHECKING:
     import keras
 
-# Keys in which a resumed run may differ, since they do not change the result.
-_FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps", "train.tensorboard")
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_PATH_KEYS = ("train", "valid", "test", "directory")
 
 
 class RunDirectory:
@@ -193,13 +193,20 @@ class RunDirectory:
             return
 
     def check_same(self, pipeline: PipelineSpec, spec: FeatureSpec) -> None:
-        """Raises a `UserError` if a pipeline or spec differs from those of the run."""
+        """Raises a `UserError` if a pipeline or spec differs from those of the run.
+
+        Data may be at another place if their content was noted, by which `check_data` and
+        `check_kept_data` compare them.
+        """
         # As it reads now: options that came later have their defaults.
-        begun = resolved_pipeline(self.load_pipeline())
-        _compare(self.pipeline_file, begun, resolved_pipeline(pipeline))
+        begun, now = resolved_pipeline(self.load_pipeline()), resolved_pipeline(pipeline)
+        for part in self._movable():
+            if begun["data"].get(part) and now["data"].get(part):
+                begun["data"][part] = now["data"][part]
+        check_same_document(self.pipeline_file, begun, now)
         document, vocabularies = resolved_spec(spec)
         begun, _ = strict_yaml.load(self.feature_spec_file)
-        _compare(self.feature_spec_file, begun, document)
+        check_same_document(self.feature_spec_file, begun, document)
         for path, source in vocabularies.items():
             stored = self.path / path
             # The run uses its own copy. The source may be missing, but must not differ.
@@ -242,14 +249,35 @@ class RunDirectory:
         DataNotes(self.data_file).check(read_files(pipeline, spec), ids, unread)
 
     def check_kept_data(self, pipeline: PipelineSpec, spec: FeatureSpec) -> None:
-        """Like `check_data`, but accepts missing data, which the run no longer needs."""
+        """Like `check_data`, also for the test data, where the run has figures of them.
+
+        Data that are missing where the run read them are accepted: it no longer needs them.
+        """
         if not self.data_file.exists():
             return
+        notes = DataNotes(self.data_file)
         try:
             files = read_files(pipeline, spec)
+            if "test" in notes.parts():
+                files |= read_test_files(pipeline, spec)
         except UserError:
+            before, now = (
+                resolved_pipeline(one)["data"] for one in (self.load_pipeline(), pipeline)
+            )
+            if any(before.get(key) != now.get(key) for key in PATH_KEYS):
+                raise
             return
-        DataNotes(self.data_file).check(files)
+        notes.check(files)
+
+    def _movable(self) -> list[str]:
+        """Returns the keys of `data` whose paths need not be those of the run."""
+        noted = DataNotes(self.data_file).parts()
+        movable = [*noted, "directory"] if "train" in noted else []
+        try:
+            is_tested = self.is_finished and "test" in self.read_metrics()
+        except UserError:  # damaged, so that it is written anew
+            is_tested = False
+        return movable if is_tested else [*movable, "test"]
 
     def check_present(self) -> None:
         """Raises a `UserError` if specs of the run have been removed since it began."""
@@ -269,6 +297,13 @@ class RunDirectory:
         except UserError as error:
             return error
         return None
+
+    def write_metrics(self, metrics: dict, pipeline: PipelineSpec, spec: FeatureSpec) -> None:
+        """Writes `metrics.json`, after it has noted the test files if there are figures of them."""
+        if "test" in metrics:
+            notes = DataNotes(self.data_file)
+            notes.check(read_test_files(pipeline, spec), unread=("test",))
+        atomic_files.write_json(self.metrics_file, metrics)
 
     def read_metrics(self) -> dict:
         """Reads `metrics.json`.
@@ -341,52 +376,3 @@ class RunDirectory:
             return registry.model_class(pipeline.model_name)
         except UserError as error:
             raise located(error.message, pipeline.source, ("model", "name")) from error
-
-
-def resolved_pipeline(pipeline: PipelineSpec) -> dict:
-    """Returns a pipeline as plain values, with absolute paths and the paths of parts of users."""
-    document = pipeline.to_dict()
-    document["model"]["name"] = registry.PARTS.written(pipeline.model_name)
-    rules = document["train"]["optimizer"]
-    document["train"]["optimizer"] = {key: with_path(rule) for key, rule in rules.items()}
-    document["metrics"] = [metric.with_path(rule) for rule in document["metrics"]]
-    data = dict(document["data"])
-    for key in _PATH_KEYS:
-        if data.get(key):
-            data[key] = os.path.abspath(data[key])
-    document["data"] = data
-    if document.get("warm_start"):
-        run = os.path.abspath(document["warm_start"]["run"])
-        document["warm_start"] = {**document["warm_start"], "run": run}
-    document["feature_spec"] = "feature_spec.yaml"
-    document["run_dir"] = os.path.abspath(document["run_dir"])
-    return document
-
-
-def _compare(file: Path, begun: dict, document: dict) -> None:
-    """Raises a `UserError` if a document differs from that of the run, which is in `file`."""
-    before, now = _flat(begun), _flat(document)
-    for key in sorted(before.keys() | now.keys()):
-        # A run may continue on another number of devices.
-        is_free = key in _FREE_KEYS or key.startswith("distribute.")
-        if is_free or before.get(key) == now.get(key):
-            continue
-        raise UserError(
-            f"`{key}` must stay as in the run to be continued, {short(before.get(key))} in "
-            f"{file}. Received: {key}={short(now.get(key))}. Take it back, or start a new run "
-            "with another --run-dir."
-        )
-
-
-def _flat(value, path: str = "") -> dict:
-    """Maps dotted keys to leaves; lists of named sections are keyed by the names."""
-    if isinstance(value, dict) and value:
-        items = value.items()
-    elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
-        items = ((item.get("name", index), item) for index, item in enumerate(value))
-    else:
-        return {path: list(value) if isinstance(value, tuple) else value}
-    flat = {}
-    for key, item in items:
-        flat.update(_flat(item, f"{path}.{key}" if path else str(key)))
-    return flat

@@ -17,7 +17,8 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training.saving import zip_files
-from lmn_tf.training.saving.run_directory import RunDirectory, resolved_pipeline
+from lmn_tf.training.saving.resolved_pipeline import resolved_pipeline
+from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.saving.zip_files import check_unpacked_size
 
 
@@ -77,16 +78,6 @@ def test_a_run_has_no_file_outside_read_as_its_base(started, tmp_path):
     with pytest.raises(UserError, match=message) as caught:
         directory.load_pipeline()
     assert "top" not in str(caught.value)
-
-
-def test_paths_become_absolute(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    data = document("runs/a")
-    data["data"]["train"] = "data/train-*.parquet"
-    resolved = resolved_pipeline(PipelineSpec.from_dict(data))
-    assert resolved["data"]["train"] == f"{tmp_path}/data/train-*.parquet"
-    assert resolved["run_dir"] == f"{tmp_path}/runs/a"
-    assert resolved["feature_spec"] == "feature_spec.yaml"
 
 
 def test_same_pipeline_may_go_on(started, tmp_path):
@@ -156,6 +147,7 @@ def test_other_data_are_refused(started, tmp_path, part):
     data = {name: f"{folder}/{name}-*.parquet" for name in ("train", "valid", "test")}
     settings = [f"data.{name}={path}" for name, path in data.items()]
     given = pipeline(tmp_path / "run").with_overrides(settings)
+    directory.write_opening(given, spec)
     directory.check_kept_data(given, spec)
     assert not directory.data_file.exists()
     directory.check_data(given, spec)
@@ -171,6 +163,50 @@ def test_other_data_are_refused(started, tmp_path, part):
     directory.check_kept_data(given, spec)
     with pytest.raises(UserError, match="data files must exist"):
         directory.check_data(given, spec)
+
+
+def copied_data(tmp_path):
+    """A pipeline of the run whose data are copies at another place, and the place."""
+    folder = shutil.copytree(market(), tmp_path / "elsewhere")
+    parts = [f"data.{name}={folder}/{name}-*.parquet" for name in ("train", "valid", "test")]
+    return pipeline(tmp_path / "run").with_overrides(parts), folder
+
+
+def test_data_that_were_noted_may_be_at_another_place(started, tmp_path):
+    directory, spec = started
+    given, (moved, folder) = pipeline(tmp_path / "run"), copied_data(tmp_path)
+    with pytest.raises(UserError, match="`data.train` must stay as in the run"):
+        directory.check_same(moved, spec)
+    directory.check_data(given, spec)
+    directory.check_same(moved, spec)
+    directory.check_data(moved, spec)
+    with pytest.raises(UserError, match="`data.valid` must stay as in the run"):
+        directory.check_same(moved.with_overrides(["data.valid=null"]), spec)
+    fingerprint = directory.data_fingerprint
+    directory.write_metrics({"test": {}}, given, spec)
+    assert directory.data_fingerprint == fingerprint and directory.read_metrics() == {"test": {}}
+    directory.check_same(moved, spec)
+    directory.check_kept_data(moved, spec)
+    for file in folder.glob("test-*"):
+        file.write_bytes(next(folder.glob("train-*")).read_bytes())
+    with pytest.raises(UserError, match="The test data must be those of the run, noted in"):
+        directory.check_kept_data(moved, spec)
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match="data files must exist"):
+        directory.check_kept_data(moved, spec)
+
+
+def test_test_data_stay_where_the_figures_of_others_would_be_told(started, tmp_path):
+    directory, spec = started
+    moved, _ = copied_data(tmp_path)
+    directory.check_data(pipeline(tmp_path / "run"), spec)
+    directory.metrics_file.write_text('{"valid": {}}')
+    directory.check_same(moved, spec)
+    directory.metrics_file.write_text('{"test": {}}')  # of a version that noted no test data
+    with pytest.raises(UserError, match="`data.test` must stay as in the run"):
+        directory.check_same(moved, spec)
+    directory.metrics_file.write_text("{")  # will be written anew
+    directory.check_same(moved, spec)
 
 
 def test_another_vocabulary_file_is_refused(tmp_path):

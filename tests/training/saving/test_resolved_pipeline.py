@@ -1,0 +1,31 @@
+import pathlib
+
+import pytest
+from tiny_run import document
+
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.training.saving.resolved_pipeline import check_same_document, resolved_pipeline
+
+
+def test_paths_become_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    data = document("runs/a")
+    data["data"]["train"] = "data/train-*.parquet"
+    resolved = resolved_pipeline(PipelineSpec.from_dict(data))
+    assert resolved["data"]["train"] == f"{tmp_path}/data/train-*.parquet"
+    assert resolved["run_dir"] == f"{tmp_path}/runs/a"
+    assert resolved["feature_spec"] == "feature_spec.yaml"
+
+
+def test_the_first_key_that_differs_is_told():
+    file = pathlib.Path("pipeline.yaml")
+    begun = {"train": {"epochs": 2, "checkpoint_steps": 9}, "distribute": {"strategy": "mirrored"}}
+    now = {"train": {"epochs": 2, "checkpoint_steps": 1}, "distribute": {"strategy": "default"}}
+    check_same_document(file, begun, now)
+    now["train"]["epochs"] = 3
+    with pytest.raises(UserError, match="`train.epochs` must stay as .*, 2 in pipeline.yaml. Rec"):
+        check_same_document(file, begun, now)
+    one, other = ({"sequences": [{"name": "h", "max_length": size}]} for size in (2, 3))
+    with pytest.raises(UserError, match="`sequences.h.max_length` must stay as .*, 2 in"):
+        check_same_document(file, one, other)
