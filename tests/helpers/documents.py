@@ -6,8 +6,8 @@ The blocks of a page run in order, in one folder:
 - a block with a `title="NAME"` is that file;
 - other `yaml` are keys of a pipeline or a feature spec, which accept them;
 - `console` has commands after `$ `, and below them lines that they print, in this order. Numbers
-  may differ, `...` stands for anything, and lines may be left out. Commands of other programs
-  than `lmn-tf`, `python` and `cat` are not run.
+  and digests may differ, `...` stands for anything, and lines may be left out. Commands of other
+  programs than `lmn-tf`, `python` and `cat` are not run.
 
 `<!-- slow -->` before a block leaves the rest of the page to slow tests, and
 `<!-- not run: REASON -->` leaves out the block below it.
@@ -36,6 +36,9 @@ from lmn_tf.specs.yaml import overrides, strict_yaml
 _BLOCK = re.compile(r"^(?:<!-- (slow|not run: [^>]+) -->\n+)?```([^\n]*)\n(.*?)^```$", re.S | re.M)
 _TITLE = re.compile(r' title="([^"]+)"')
 _RUN = ("lmn-tf", "python", "cat")
+_DIGEST = "[0-9a-f]{8,16}"
+# A word of letters and digits as of a digest, or an escaped number.
+_VARIABLE = re.compile(rf"(?P<digest>\b(?=\d*[a-f])(?=[a-f]*\d){_DIGEST}\b)|\d+(?:(?:\\\.|,)\d+)*")
 
 
 class Block(NamedTuple):
@@ -191,6 +194,6 @@ def squeezed(line):
 
 
 def masked(line):
-    """Returns the pattern of a line with any numbers."""
+    """Returns the pattern of a line with any numbers and digests."""
     pattern = re.escape(squeezed(line)).replace(r"\.\.\.", ".*")
-    return re.sub(r"\d+(?:(?:\\\.|,)\d+)*", r"[\\d.,]+", pattern)
+    return _VARIABLE.sub(lambda found: _DIGEST if found["digest"] else r"[\d.,]+", pattern)

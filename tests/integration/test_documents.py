@@ -82,10 +82,15 @@ def test_a_whole_page_runs(page, run_in_folder):
 def test_the_requests_of_the_serving_page_are_answered(tutorial, tmp_path, monkeypatch):
     folder = shutil.copytree(tutorial(slow=True), tmp_path / "folder")
     monkeypatch.chdir(folder)
-    client = run_page(ROOT / "docs" / "serving.md")["score"]
+    names = run_page(ROOT / "docs" / "serving.md", slow=True)
+    client, served = names["score"], names["outputs"]
     requests = [json.loads((folder / name).read_text()) for name in ("request.json", "rows.json")]
     scorer = Scorer("exports/my_log")
     want = [scorer.score_candidates(**requests[0]), scorer.score(requests[1]["rows"])]
+    inputs = json.loads((folder / "predict.json").read_text())["inputs"]
+    assert inputs.pop("history__length") == [len(one) for one in inputs["history__item"]]
+    alike = scorer.score({**inputs, "time": [1_702_600_000] * len(inputs["item"])})
+    assert served["click"] == pytest.approx(alike["click"].tolist(), abs=1e-6)
     with Launched(folder / "exports" / "my_log", "--port", 0, command="serve") as launched:
         url = launched.wait_for(r"Serving `my_log` at (http\S+)")[1] + "/v1/score"
         for request, scores in zip(requests, want, strict=True):
@@ -159,9 +164,13 @@ def test_files_of_a_page_are_written_and_loaded(tmp_path, monkeypatch):
         run_block(Block("yaml", "pipeline_version: 2\n", file="p.yaml"), {}, "page")
 
 
+DIGESTS = '"run": "log-12345678"\n"of": "beefdead12ab34cd"\n'
+
+
 def test_lines_may_be_left_out_and_numbers_differ():
     found = "start\nepoch 1 | loss 0.5\n\nsaved 1,024 rows in 3 files\nend\n"
     compare("c", ["epoch 2 | loss 0.49", "...", "saved 20 rows in ..."], found)
+    compare("c", ['"run": "log-1a2b3c4d"', '"of": "00fe00fe12ab34cd"'], DIGESTS)
     for wrong in (["end", "start"], ["epoch one | loss 0.5"], ["saved 20 rows"]):
         with pytest.raises(AssertionError, match="does not print"):
             compare("c", wrong, found)
