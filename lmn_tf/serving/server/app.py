@@ -152,6 +152,8 @@ class _Endpoints:
             return _error(500, "the request must be scored, but the server failed: see its log.")
 
     async def _scores(self, request, place):
+        if self._gate.is_full:
+            raise Overloaded  # Its body is not read at all.
         body = await self._body(request, place)
         place.admit()
         wanted = read_request(body, self._options.max_rows)

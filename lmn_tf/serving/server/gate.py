@@ -39,7 +39,7 @@ class Place:
         Raises:
             Overloaded: If all are taken.
         """
-        if self._gate.num_requests >= self._gate.max_requests:
+        if self._gate.is_full:
             raise Overloaded
         self._gate.num_requests += 1
         self.is_admitted = True
@@ -68,6 +68,11 @@ class Gate:
     def __init__(self, max_requests: int, max_bytes: int) -> None:
         self.max_requests, self.max_bytes = max_requests, max_bytes
         self.num_requests = self.num_bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all places are taken."""
+        return self.num_requests >= self.max_requests
 
     @contextlib.contextmanager
     def place(self) -> Iterator[Place]:

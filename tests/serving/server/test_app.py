@@ -305,6 +305,8 @@ def test_more_than_fits_is_refused_at_once(busy):
     assert time.monotonic() - started < 0.4
     assert answer.status == 503 and answer.headers["retry-after"] == "1"
     assert answer.json == {"error": "the server is busy: come back later."}
+    with half_a_request(port, 100) as connection:
+        assert connection.recv(12) == b"HTTP/1.1 503"  # before its body is there
     assert client.get("/health").status == 200
     folder.current.gate.set()
     for future in (first, second):
