@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.argument("comparison")
 @click.option("--seeds", type=click.IntRange(1), help="Use seeds 1 to N instead of the file's.")
-@click.option("--output", help="Folder for runs and tables. Defaults to the file's.")
+@click.option("--output", help="Folder for runs. Defaults to the file's.")
 @click.option("--in-process", is_flag=True, help="Load TensorFlow once: faster for small runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def compare(
@@ -20,10 +20,12 @@ def compare(
     trials for every model. Early stopping is checked after whole epochs: use a patience of 2 or
     more.
 
-    A stopped comparison continues where it stopped. Each run has its own process unless
-    --in-process is given, which does not change results. A failed run does not stop the others; it
-    is reported at the end, and the exit status is then 1. The table is written as Markdown, JSON
-    and a picture to the output folder.
+    A stopped comparison continues where it stopped. The first seed of every model comes first, and
+    after each run the table is written as Markdown, JSON and a picture to the folder of results,
+    beside a small file of what the run measured: with these files, the comparison also goes on
+    where the runs are not. Each run has its own process unless --in-process is given, which does
+    not change results. A failed run does not stop the others; it is reported at the end, and the
+    exit status is then 1.
 
     \b
     Example:
@@ -55,7 +57,7 @@ def compare(
         click.echo(json.dumps(result, indent=2))
     elif result["models"]:
         click.echo(markdown(result))
-        click.echo(f"Written to {runs.output}/comparison.md, comparison.json and comparison.png")
+        click.echo(f"Written to {runs.results}/comparison.md, comparison.json and comparison.png")
     failed = result["failed"]
     for run in failed:
         click.echo(f"lmn-tf: {runs.output / run['folder']}: failed: {run['reason']}", err=True)

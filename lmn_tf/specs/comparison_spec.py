@@ -138,7 +138,10 @@ class ComparisonSpec(Document):
         pipeline: Path of the pipeline on which all runs are based, relative to this file.
         models: Tuple of `ComparisonModel`.
         seeds: Tuple of integers. Defaults to `(1,)`.
-        output: Folder for runs and tables, relative to the current folder.
+        output: Folder for runs, relative to the current folder.
+        results: Folder for tables and for a file of each finished run, relative to the current
+            folder. Where it is committed, the comparison goes on from these files on another
+            machine. Defaults to `None`: `output`.
         base: Label of the model that others are compared with. Defaults to `None`: the first.
         search: `Search`. Defaults to `None`: models are trained with the given options.
     """
@@ -149,6 +152,7 @@ class ComparisonSpec(Document):
     models: Annotated[tuple[ComparisonModel, ...], pydantic.Field(min_length=1)]
     seeds: Annotated[tuple[Seed, ...], pydantic.Field(min_length=1)] = (1,)
     output: PathText
+    results: PathText | None = None
     base: Text | None = None
     search: Search | None = None
 

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,38 +18,10 @@ from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.comparison import comparison_checks
 from lmn_tf.training.comparison.comparison_picture import picture
 from lmn_tf.training.comparison.comparison_report import markdown, summary
+from lmn_tf.training.comparison.comparison_run import ComparisonRun
+from lmn_tf.training.comparison.finished_runs import FinishedRuns
 from lmn_tf.training.comparison.search_report import best_trial, search_summary
 from lmn_tf.training.saving.run_directory import RunDirectory
-
-
-class ComparisonRun(typing.NamedTuple):
-    """A run of a comparison.
-
-    Args:
-        label: String. Label of the model.
-        trial: Integer. Number of the search's configuration, from 1, or `None` without a search.
-        seed: Integer. Seed of the run.
-
-    Example:
-
-    >>> run = ComparisonRun("my model", 3, 1)
-    >>> str(run), run.folder
-    ('my model, trial 3, seed 1', 'my_model-trial3-seed1')
-    """
-
-    label: str
-    trial: int | None
-    seed: int
-
-    def __str__(self):
-        trial = "" if self.trial is None else f", trial {self.trial}"
-        return f"{self.label}{trial}, seed {self.seed}"
-
-    @property
-    def folder(self) -> str:
-        """Name of the run directory, unique per configuration and seed."""
-        trial = "" if self.trial is None else f"-trial{self.trial}"
-        return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', self.label)}{trial}-seed{self.seed}"
 
 
 class Comparison:
@@ -62,9 +33,14 @@ class Comparison:
 
     Runs are trained in `OUTPUT/LABEL-seedK`, or `OUTPUT/LABEL-trialN-seedK` with a search, by
     `lmn-tf train --resume`: a stopped comparison continues where it stopped, and finished runs are
-    not repeated. A folder that holds a run of another configuration is refused before any training.
-    More `trials` or `seeds` keep existing runs. In the end, `comparison.json`, `comparison.md` and
-    `comparison.png` are written.
+    not repeated. More `trials` or `seeds` keep existing runs. The first seed of every model comes
+    first, then the second one. After each run, `comparison.json`, `comparison.md` and
+    `comparison.png` are written to the folder of results, so that a stopped comparison leaves a
+    table of the runs so far.
+
+    What a finished run measured is kept in `RESULTS/finished/LABEL-seedK.json`. With these files a
+    comparison goes on where there are no run directories, such as on another machine. A folder or
+    a file of another configuration or of other data is refused before any training.
 
     A failed run does not stop the others, and is reported at the end. A failed trial uses up its
     budget; it is tried again when the comparison is started again.
@@ -98,11 +74,13 @@ class Comparison:
         self.spec = spec
         self.seeds = tuple(seeds or spec.seeds)
         self.output = Path(spec.output)
+        self.results = Path(spec.results or spec.output)
         self.in_process = in_process
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         self._base = spec.load_pipeline()
         self._features = self._base.load_feature_spec()
         comparison_checks.check_runs(spec, self._base, self._features)
+        self._finished = FinishedRuns(self.results / "finished", self._features)
         # By label and trial, which is None without a search.
         self.configurations = {
             (entry.label, trial): configuration
@@ -150,47 +128,56 @@ class Comparison:
         return self.output / run.folder
 
     def run(self) -> dict:
-        """Trains missing runs and writes the table.
+        """Trains missing runs and writes the table, after each of them.
 
         Returns:
             The content of `comparison.json`, whose `failed` lists the failed runs. Nothing is
             written if no model has a result.
 
         Raises:
-            UserError: If a folder of the comparison holds a run of another configuration.
+            UserError: If a folder or a file of the comparison holds a run of another configuration.
         """
-        self._check_folders()
+        self._check_earlier()
         self._begun, self._failed = 0, {}
         labels = [entry.label for entry in self.spec.models]
         chosen = dict.fromkeys(labels) if self.spec.search is None else self._search(labels)
-        metrics = {}
-        for label, trial in chosen.items():
-            for seed in self._own_seeds(label):
-                run = ComparisonRun(label, trial, seed)
-                if self._done(run, test=True):
-                    same = self.seeds if self._is_baseline(label) else (seed,)
-                    found = dict.fromkeys(same, self._metrics(run))
-                    metrics.setdefault(label, {}).update(found)
-        return self._report(metrics, chosen)
+        runs = [
+            ComparisonRun(label, trial, seed)
+            for place in range(len(self.seeds))
+            for label, trial in chosen.items()
+            for seed in self._own_seeds(label)[place : place + 1]
+        ]
+        for run in runs:
+            was_finished = self._has(run, test=True)
+            if self._done(run, test=True) and not was_finished:
+                self._report(runs, chosen)
+        self._write_hparams()
+        return self._report(runs, chosen)
 
-    def _check_folders(self) -> None:
-        """Refuses folders with a run of another model or other data under the same name."""
+    def _check_earlier(self) -> None:
+        """Refuses folders and files with a run of another model or other data of the same name."""
         searched = () if self.spec.search is None else (self.spec.search.seed,)
         for label, trial in self.configurations:
             for seed in sorted({*self._own_seeds(label), *searched}):
                 run = ComparisonRun(label, trial, seed)
-                directory = RunDirectory(self.folder(run))
-                if not directory.is_started:
-                    continue
-                try:
-                    directory.check_same(self.pipeline(run), self._features)
-                    directory.check_kept_data(self.pipeline(run), self._features)
-                except UserError as error:
-                    difference = re.split(" Take (?:it|them) back", error.message)[0]
-                    raise UserError(
-                        f"{directory.path} holds another run: {difference} Take it back, remove "
-                        "the folder, or name another one with --output."
-                    ) from None
+                self._check_folder(run)
+                self._finished.check(run, self.pipeline(run))
+
+    def _check_folder(self, run) -> None:
+        directory = RunDirectory(self.folder(run))
+        if not directory.is_started:
+            return
+        try:
+            directory.check_same(self.pipeline(run), self._features)
+            directory.check_kept_data(self.pipeline(run), self._features)
+        except UserError as error:
+            difference = re.split(" Take (?:it|them) back", error.message)[0]
+            file = self._finished.path(run)
+            raise UserError(
+                f"{directory.path} holds another run: {difference} Take it back, remove "
+                f"the folder{f' and {file}' if file.exists() else ''}, or name another one with "
+                "--output."
+            ) from None
 
     def _search(self, labels) -> dict:
         """Trains the configurations of each model; returns the best trial by label."""
@@ -214,6 +201,7 @@ class Comparison:
         self._begun += 1
         head = f"[{self._begun}/{self._total}] {run}"
         if self._has(run, test):
+            self._keep(run)
             self._say(f"{head}: finished before")
             return True
         is_trained = RunDirectory(self.folder(run)).is_finished
@@ -224,16 +212,21 @@ class Comparison:
         if reason is not None:
             self._failed[run] = reason
             self._say(f"{head}: failed: {reason}")
-        return reason is None
+            return False
+        self._keep(run)
+        return True
 
     def _has(self, run: ComparisonRun, test: bool) -> bool:
-        if not RunDirectory(self.folder(run)).is_finished:
-            return False
-        try:
-            metrics = self._metrics(run)
-        except UserError:  # damaged: `train --resume` repairs it, or says why it cannot
+        metrics = self._metrics(run)
+        if metrics is None:
             return False
         return not test or self._base.data.test is None or "test" in metrics
+
+    def _keep(self, run: ComparisonRun) -> None:
+        """Writes the file of a finished run, unless there is one."""
+        document, metrics = self._finished.read(run), self._metrics(run)
+        if document is None or document["metrics"] != metrics:
+            self._finished.write(run, self.pipeline(run), metrics)
 
     def _train(self, run: ComparisonRun, test: bool) -> str | None:
         """Trains a run; returns the reason if it failed, else `None`."""
@@ -252,39 +245,66 @@ class Comparison:
             return f"ended by signal {-status}"
         return f"exit status {status}, see its message above" if status else None
 
-    def _metrics(self, run: ComparisonRun) -> dict:
-        return RunDirectory(self.folder(run)).read_metrics()
+    def _metrics(self, run: ComparisonRun) -> dict | None:
+        """Returns what a finished run measured, by its file or its folder; `None` if neither is."""
+        document, directory = self._finished.read(run), RunDirectory(self.folder(run))
+        kept = None if document is None else document["metrics"]
+        if kept is not None and ("test" in kept or not directory.is_finished):
+            return kept
+        try:
+            return directory.read_metrics() if directory.is_finished else None
+        except UserError:  # damaged: `train --resume` repairs it, or says why it cannot
+            return kept
 
     def _valid(self, run: ComparisonRun) -> dict | None:
         """Returns the validation figures of a trial, or `None` if it failed."""
-        return self._metrics(run).get("valid", {}) if self._has(run, test=False) else None
+        metrics = self._metrics(run)
+        return None if metrics is None else metrics.get("valid", {})
 
-    def _report(self, metrics: dict, chosen: dict) -> dict:
-        search = None
-        if self.spec.search is not None:
-            trials = {
-                entry.label: [
-                    (self.configurations[run[:2]], self._valid(run))
-                    for run in self._trials(entry.label)
-                ]
-                for entry in self.spec.models
-            }
-            search = search_summary(self.spec, trials, chosen)
+    def _report(self, runs: Sequence[ComparisonRun], chosen: dict) -> dict:
+        """Writes the table of the runs that are finished so far; returns `comparison.json`."""
+        metrics, pending = {}, []
+        for run in runs:
+            if self._has(run, test=True):
+                same = self.seeds if self._is_baseline(run.label) else (run.seed,)
+                found = dict.fromkeys(same, self._metrics(run))
+                metrics.setdefault(run.label, {}).update(found)
+            elif run not in self._failed:
+                pending.append(run)
         failed = [
             {**run._asdict(), "folder": run.folder, "reason": reason}
             for run, reason in self._failed.items()
         ]
-        result = summary(self.spec, self.seeds, metrics, self._oracle(), search, failed)
+        result = summary(
+            self.spec,
+            self.seeds,
+            {label: metrics[label] for label in chosen if label in metrics},
+            self._oracle(),
+            self._search_summary(chosen),
+            failed,
+            [run.folder for run in pending],
+        )
         if metrics:
-            self._write_hparams()
-            atomic_files.write_json(self.output / "comparison.json", result)
-            atomic_files.write_text(self.output / "comparison.md", markdown(result))
-            with atomic_files.atomic_path(self.output / "comparison.png") as temporary:
+            atomic_files.write_json(self.results / "comparison.json", result)
+            atomic_files.write_text(self.results / "comparison.md", markdown(result))
+            with atomic_files.atomic_path(self.results / "comparison.png") as temporary:
                 picture(result, temporary)
         return result
 
+    def _search_summary(self, chosen) -> dict | None:
+        if self.spec.search is None:
+            return None
+        trials = {
+            entry.label: [
+                (self.configurations[run[:2]], self._valid(run))
+                for run in self._trials(entry.label)
+            ]
+            for entry in self.spec.models
+        }
+        return search_summary(self.spec, trials, chosen)
+
     def _write_hparams(self) -> None:
-        """Writes all finished runs, including those of a search, for TensorBoard."""
+        """Writes all runs finished here, including those of a search, for TensorBoard."""
         from lmn_tf.training.comparison.hparams import RunOptions, flat_options, write_hparams
 
         if not self._base.train.tensorboard:
@@ -294,7 +314,7 @@ class Comparison:
         for label, trial in self.configurations:
             for seed in dict.fromkeys([*self.seeds, *search]):
                 run = ComparisonRun(label, trial, seed)
-                if self._has(run, test=False):
+                if RunDirectory(self.folder(run)).is_finished and self._has(run, test=False):
                     pipeline = self.pipeline(run).to_dict()
                     # As text: the dashboard then lists seeds, instead of a range of numbers.
                     options = {"label": label, "trial": trial, "seed": str(seed)}

@@ -122,6 +122,7 @@ def summary(
     oracle: dict | None = None,
     search: dict | None = None,
     failed: Sequence[Mapping] = (),
+    pending: Sequence[str] = (),
 ) -> dict:
     """Summarizes the metrics of all runs.
 
@@ -132,10 +133,11 @@ def summary(
         oracle: Best possible metrics on the data, if known. Defaults to `None`.
         search: Result of `search_summary`. Defaults to `None`.
         failed: Mappings that describe failed runs. Defaults to `()`.
+        pending: Names of runs that are still to come. Defaults to `()`.
 
     Returns:
-        Dictionary of `name`, `base`, `seeds`, `set`, `oracle`, `search`, `failed`, `baselines`
-        (model names of rows without a network, by label) and `models`:
+        Dictionary of `name`, `base`, `seeds`, `set`, `oracle`, `search`, `failed`, `pending`,
+        `baselines` (model names of rows without a network, by label) and `models`:
         for each label its `seeds`, the mean, standard deviation and values of each figure,
         `rela_impr` (percent, from mean AUC), and two paired t-tests of AUC over common seeds:
         `test` against the base, and `best_other` against the best other model, named in `label`.
@@ -147,8 +149,8 @@ def summary(
     for label, model in models.items():
         model["rela_impr"] = _rela_impr(model, base)
         if label != spec.base_label:
-            model["test"] = _test(model, base)
-        model["best_other"] = _best_other(label, models)
+            model["test"] = _test(model, base, len(seeds))
+        model["best_other"] = _best_other(label, models, len(seeds))
     return {
         "name": spec.name,
         "base": spec.base_label,
@@ -157,6 +159,7 @@ def summary(
         "oracle": oracle,
         "search": search,
         "failed": list(failed),
+        "pending": list(pending),
         "baselines": {
             entry.label: entry.model["name"]
             for entry in spec.models
@@ -222,7 +225,13 @@ def _warning(result: dict):
 
 def _notes(result: dict):
     """Lines below the table."""
-    seeds = result["seeds"]
+    seeds, pending = result["seeds"], result.get("pending", [])
+    if pending:
+        yield (
+            f"**Unfinished**: {len(pending)} run{'s are' if len(pending) > 1 else ' is'} still to "
+            f"come, beginning with {pending[0]}."
+        )
+        yield ""
     if result["oracle"] and result["oracle"].get("auc") is not None:
         yield (
             f"The best possible AUC on these generated data is {result['oracle']['auc']:.4f} "
@@ -236,7 +245,7 @@ def _notes(result: dict):
         )
         yield ""
     for label, model in result["models"].items():
-        if len(model["seeds"]) < len(seeds):
+        if len(model["seeds"]) < len(seeds) and not pending:
             yield f"{label} has {len(model['seeds'])} of the {len(seeds)} seeds."
             yield ""
     if result["failed"]:
@@ -284,8 +293,8 @@ def _rela_impr(model: dict, base: dict | None) -> float | None:
     return rela_impr(model["auc"]["mean"], base["auc"]["mean"])
 
 
-def _test(model: dict, base: dict | None) -> dict | None:
-    """Paired test over common seeds."""
+def _test(model: dict, base: dict | None, planned: int) -> dict | None:
+    """Paired test over common seeds; one of several planned ones decides nothing."""
     if base is None or "auc" not in model or "auc" not in base:
         return None
     pairs = [
@@ -295,15 +304,16 @@ def _test(model: dict, base: dict | None) -> dict | None:
     ]
     if not pairs:
         return None
-    return paired_t_test(*map(list, zip(*pairs, strict=True)))
+    test = paired_t_test(*map(list, zip(*pairs, strict=True)))
+    return {**test, "verdict": "inconclusive"} if len(pairs) < min(planned, 2) else test
 
 
-def _best_other(label: str, models: dict) -> dict | None:
+def _best_other(label: str, models: dict, planned: int) -> dict | None:
     """Paired test against the best of the other models."""
     others = {name: model["auc"]["mean"] for name, model in models.items() if "auc" in model}
     others.pop(label, None)
     best = max(others, key=others.get, default=None)
-    test = None if best is None else _test(models[label], models[best])
+    test = None if best is None else _test(models[label], models[best], planned)
     return None if test is None else {"label": best, **test}
 
 

@@ -167,6 +167,31 @@ def read_files(pipeline: PipelineSpec, spec: FeatureSpec) -> dict[str, list[str]
     return parts
 
 
+def content_digests(pipeline: PipelineSpec, spec: FeatureSpec) -> dict[str, str]:
+    """Returns a digest of the names and the content of the files of each part.
+
+    Args:
+        pipeline: A `PipelineSpec`.
+        spec: Its `FeatureSpec`.
+
+    Returns:
+        Dictionary from `"train"`, `"valid"` and `"test"` to digests; empty if data are missing.
+    """
+    data = pipeline.data
+    try:
+        parts = read_files(pipeline, spec)
+        if data.test is not None:
+            parts["test"] = _read_of(spec, data.test, data.eval_rows)
+    except UserError:
+        return {}
+    return {part: _sum([_content(path) for path in files])[:16] for part, files in parts.items()}
+
+
+def _content(path) -> tuple[str, str]:
+    size, state = _state(path)
+    return os.path.basename(path), kept_digest(path, size, *state)
+
+
 def _read_of(spec, files, limit):
     paths = match_files(files)
     if limit is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from lmn_tf.models import registry
 from lmn_tf.specs.errors import UserError, short
@@ -12,8 +14,8 @@ from lmn_tf.specs.parts import metric
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 
 PATH_KEYS = ("train", "valid", "test", "directory")
-# Keys in which a resumed run may differ, since they do not change the result.
-_FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps", "train.tensorboard")
+# Keys in which runs may differ, since they do not change the result.
+FREE_KEYS = ("run_dir", "feature_spec", "train.checkpoint_steps", "train.tensorboard")
 
 
 def resolved_pipeline(pipeline: PipelineSpec) -> dict:
@@ -38,17 +40,42 @@ def resolved_pipeline(pipeline: PipelineSpec) -> dict:
 
 def check_same_document(file: Path, begun: dict, document: dict) -> None:
     """Raises a `UserError` if a document differs from that of the run, which is in `file`."""
-    before, now = _flat(begun), _flat(document)
-    for key in sorted(before.keys() | now.keys()):
-        # A run may continue on another number of devices.
-        is_free = key in _FREE_KEYS or key.startswith("distribute.")
-        if is_free or before.get(key) == now.get(key):
-            continue
+    found = difference(begun, document, FREE_KEYS)
+    if found is not None:
+        key, before, now = found
         raise UserError(
-            f"`{key}` must stay as in the run to be continued, {short(before.get(key))} in "
-            f"{file}. Received: {key}={short(now.get(key))}. Take it back, or start a new run "
-            "with another --run-dir."
+            f"`{key}` must stay as in the run to be continued, {short(before)} in {file}. "
+            f"Received: {key}={short(now)}. Take it back, or start a new run with another "
+            "--run-dir."
         )
+
+
+def difference(
+    before: dict[str, Any], now: dict[str, Any], free: Collection[str] = ()
+) -> tuple[str, Any, Any] | None:
+    """Returns the first key in which two documents differ, with both values.
+
+    Args:
+        before: Nested mappings.
+        now: Nested mappings.
+        free: Dotted keys that may differ; those of `distribute` may in any case, since a run may
+            continue on another number of devices. Defaults to `()`.
+
+    Returns:
+        Tuple of the dotted key and its values, `None` where it is missing; or `None` if there is no
+        difference.
+
+    Example:
+
+    >>> difference({"model": {"name": "lmn"}}, {"model": {"name": "lmn", "top_k": 8}})
+    ('model.top_k', None, 8)
+    """
+    before, now = _flat(before), _flat(now)
+    for key in sorted(before.keys() | now.keys()):
+        is_free = key in free or key.startswith("distribute.")
+        if not is_free and before.get(key) != now.get(key):
+            return key, before.get(key), now.get(key)
+    return None
 
 
 def _flat(value, path: str = "") -> dict:

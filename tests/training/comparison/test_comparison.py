@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.comparison import comparison as module
-from lmn_tf.training.comparison.comparison import Comparison, ComparisonRun
+from lmn_tf.training.comparison.comparison import Comparison
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -50,6 +51,7 @@ class FakeTraining:
         self.ran, self.tested = [], []
         self.statuses = statuses
         monkeypatch.setattr(module.subprocess, "run", self.run)
+        monkeypatch.setattr(module, "picture", lambda result, path: Path(path).touch())
 
     def run(self, command, **kwargs):
         assert command[:4] == [sys.executable, "-m", "lmn_tf.cli.main", "train"]
@@ -86,10 +88,12 @@ def compare(spec, **options):
 
 
 def test_runs_each_model_and_seed_once(tmp_path, monkeypatch):
+    picture = module.picture
     training = FakeTraining(monkeypatch)
+    monkeypatch.setattr(module, "picture", picture)
     result, said = compare(make_spec(tmp_path))
     assert training.ran == training.tested
-    assert training.ran == ["dnn-seed1", "dnn-seed2", "a_pool_-seed1", "a_pool_-seed2"]
+    assert training.ran == ["dnn-seed1", "a_pool_-seed1", "dnn-seed2", "a_pool_-seed2"]
     assert said[0] == "[1/4] dnn, seed 1: training"
     document = yaml.safe_load((tmp_path / "out/pipelines/dnn-seed2.yaml").read_text())
     assert document["train"]["epochs"] == 1 and document["train"]["seed"] == 2
@@ -113,6 +117,80 @@ def test_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert said[0] == "[1/4] dnn, seed 1: finished before"
 
 
+def killed_after(count, training, monkeypatch):
+    """Lets the comparison be killed when it would begin another run."""
+
+    def run(command, **kwargs):
+        if len(training.ran) == count:
+            raise KeyboardInterrupt
+        return training.run(command, **kwargs)
+
+    monkeypatch.setattr(module.subprocess, "run", run)
+
+
+def test_a_killed_comparison_leaves_a_table_of_its_runs(tmp_path, monkeypatch):
+    killed_after(3, FakeTraining(monkeypatch), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        compare(make_spec(tmp_path))
+    result = json.loads((tmp_path / "out/comparison.json").read_text())
+    assert {label: model["seeds"] for label, model in result["models"].items()} == {
+        "dnn": [1, 2],
+        "a pool!": [1],
+    }
+    assert result["pending"] == ["a_pool_-seed2"]
+    assert result["models"]["a pool!"]["test"]["verdict"] == "inconclusive"
+    text = (tmp_path / "out/comparison.md").read_text()
+    assert "**Unfinished**: 1 run is still to come, beginning with a_pool_-seed2." in text
+    FakeTraining(monkeypatch)
+    assert compare(make_spec(tmp_path))[0]["pending"] == []
+
+
+def test_goes_on_elsewhere_from_the_files_of_finished_runs(tmp_path, monkeypatch):
+    results = tmp_path / "committed"
+    spec = make_spec(tmp_path, results=str(results))
+    FakeTraining(monkeypatch)
+    first, _ = compare(spec)
+    files = {path.name for path in (results / "finished").iterdir()}
+    assert files == {f"{name}-seed{seed}.json" for name in ("dnn", "a_pool_") for seed in (1, 2)}
+    assert not (tmp_path / "out/comparison.json").exists()
+    shutil.rmtree(tmp_path / "out")
+    (results / "finished" / "dnn-seed2.json").unlink()
+    training = FakeTraining(monkeypatch)
+    again, said = compare(spec)
+    assert training.ran == ["dnn-seed2"] and again == first
+    assert said[0] == "[1/4] dnn, seed 1: finished before"
+
+
+def test_a_file_of_another_run_is_refused_before_any_training(tmp_path, monkeypatch):
+    FakeTraining(monkeypatch)
+    compare(make_spec(tmp_path, seeds=[1]))
+    for name in ("dnn", "a_pool_"):
+        shutil.rmtree(tmp_path / "out" / f"{name}-seed1")
+    changed = [{"label": "dnn", "model": {"name": "dnn", "hidden_units": [9]}}]
+    training = FakeTraining(monkeypatch)
+    message = r"finished/dnn-seed1.json: `model.hidden_units` must stay.*Received: .*remove the"
+    with pytest.raises(UserError, match=message):
+        compare(make_spec(tmp_path, changed, seeds=[2, 1]))
+    assert training.ran == []
+    (tmp_path / "out/finished/dnn-seed1.json").unlink()
+    compare(make_spec(tmp_path, changed, seeds=[2, 1]))
+    assert training.ran == ["dnn-seed2", "dnn-seed1"]
+
+
+def test_a_chosen_trial_whose_run_is_elsewhere_is_trained_again(tmp_path, monkeypatch):
+    spec = make_spec(tmp_path, search=SEARCH, seeds=[1])
+    killed_after(6, FakeTraining(monkeypatch), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        compare(spec)
+    for folder in (tmp_path / "out").glob("*-seed1"):
+        shutil.rmtree(folder)
+    training = FakeTraining(monkeypatch)
+    result, said = compare(spec)
+    assert training.ran == training.tested and len(training.ran) == 2
+    assert said[0] == "[1/8] dnn, trial 1, seed 1: finished before"
+    assert result["models"]["dnn"]["seeds"] == [1]
+
+
 @pytest.mark.parametrize("finished", [True, False])
 def test_a_run_of_another_configuration_is_refused_before_any_training(
     finished, tmp_path, monkeypatch
@@ -126,7 +204,10 @@ def test_a_run_of_another_configuration_is_refused_before_any_training(
         {"label": "dnn", "model": {"name": "dnn", "hidden_units": [9]}},
     ]
     training = FakeTraining(monkeypatch)
-    message = "out/dnn-seed1 holds another run: `model.hidden_units` must stay.*another one with"
+    message = (
+        "out/dnn-seed1 holds another run: `model.hidden_units` must stay.*remove the folder and "
+        ".*finished/dnn-seed1.json, or name another one with --output"
+    )
     with pytest.raises(UserError, match=message):
         compare(make_spec(tmp_path, changed))
     assert training.ran == []
@@ -147,7 +228,7 @@ def test_the_ceiling_of_generated_data_is_told(tmp_path, monkeypatch):
 def test_a_failed_run_stops_no_other(tmp_path, monkeypatch, status, reason):
     training = FakeTraining(monkeypatch, dnn_seed1=status)
     result, said = compare(make_spec(tmp_path))
-    assert training.ran == ["dnn-seed1", "dnn-seed2", "a_pool_-seed1", "a_pool_-seed2"]
+    assert training.ran == ["dnn-seed1", "a_pool_-seed1", "dnn-seed2", "a_pool_-seed2"]
     assert said[1] == f"[1/4] dnn, seed 1: failed: {reason}"
     assert result["failed"] == [
         {"label": "dnn", "trial": None, "seed": 1, "folder": "dnn-seed1", "reason": reason}
@@ -183,12 +264,12 @@ def test_a_search_tests_the_best_of_the_validation_set_alone(tmp_path, monkeypat
     best = max(dropout, key=dropout.get)
     folders = {label: f"{label}-trial{best}" for label in ("dnn", "a_pool_")}
     trials = [f"{label}-trial{n}-seed1" for label in folders for n in (1, 2, 3)]
-    final = [f"{folder}-seed{seed}" for folder in folders.values() for seed in (2, 1)]
+    final = [f"{folder}-seed{seed}" for seed in (2, 1) for folder in folders.values()]
     assert training.ran == trials + final
     assert training.tested == final
     assert f"dnn, trial {best}, seed 1: chosen" in said
     assert said[0] == "[1/10] dnn, trial 1, seed 1: training"
-    assert said[9] == f"[8/10] dnn, trial {best}, seed 1: testing"
+    assert said[10] == f"[9/10] dnn, trial {best}, seed 1: testing"
     model = result["search"]["models"]["a pool!"]
     assert model["chosen"] == best and model["configuration"] == {"model.dropout": dropout[best]}
     assert [one["auc"] for one in model["trials"]] == [0.61 + dropout[n] for n in (1, 2, 3)]
@@ -200,18 +281,11 @@ def test_a_search_tests_the_best_of_the_validation_set_alone(tmp_path, monkeypat
 
 
 @pytest.mark.quick_cases(3)
-@pytest.mark.parametrize("killed_after", range(10))
-def test_a_search_goes_on_where_it_was_killed(killed_after, tmp_path, monkeypatch):
+@pytest.mark.parametrize("count", range(10))
+def test_a_search_goes_on_where_it_was_killed(count, tmp_path, monkeypatch):
     spec = make_spec(tmp_path, search=SEARCH)
     training = FakeTraining(monkeypatch)
-    run = training.run
-
-    def killed(command, **kwargs):
-        if len(training.ran) == killed_after:
-            raise KeyboardInterrupt
-        return run(command, **kwargs)
-
-    monkeypatch.setattr(module.subprocess, "run", killed)
+    killed_after(count, training, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         compare(spec)
     before = list(training.ran)
@@ -238,8 +312,8 @@ DNN = {"label": "dnn", "model": {"name": "dnn", "hidden_units": [8]}}
 def test_a_row_without_a_network_is_fitted_once_for_all_seeds(tmp_path, monkeypatch):
     training = FakeTraining(monkeypatch)
     result, said = compare(make_spec(tmp_path, [DNN, RATES], seeds=(3, 4)))
-    assert training.ran == ["dnn-seed3", "dnn-seed4", "rates-seed3"]
-    assert said[-1] == "[3/3] rates, seed 3: training"
+    assert training.ran == ["dnn-seed3", "rates-seed3", "dnn-seed4"]
+    assert said[1] == "[2/3] rates, seed 3: training"
     rates = result["models"]["rates"]
     assert rates["seeds"] == [3, 4] and rates["auc"]["values"] == [0.63, 0.63]
     assert rates["auc"]["sd"] == 0 and rates["test"]["seeds"] == 2
@@ -255,7 +329,7 @@ def test_a_search_tries_the_grid_of_a_row_without_a_network(tmp_path, monkeypatc
     own = [name for name in training.ran if name.startswith("rates")]
     assert own[:2] == ["rates-trial1-seed1", "rates-trial2-seed1"]
     assert [name for name in training.tested if name.startswith("rates")] == own[2:]
-    assert len(own) == 3 and said[-1].startswith("[8/8] rates, trial ")
+    assert len(own) == 3 and said[-2].startswith("[7/8] rates, trial ")
     assert result["models"]["rates"]["seeds"] == [1, 2]
 
 
@@ -336,7 +410,7 @@ def here(monkeypatch):
 
 def test_runs_in_this_process_start_none(tmp_path, here):
     compare(make_spec(tmp_path), in_process=True)
-    assert here.ran == ["dnn-seed1", "dnn-seed2", "a_pool_-seed1", "a_pool_-seed2"]
+    assert here.ran == ["dnn-seed1", "a_pool_-seed1", "dnn-seed2", "a_pool_-seed2"]
 
 
 def test_a_run_that_fails_in_this_process_stops_no_other(tmp_path, here):
@@ -422,9 +496,3 @@ def test_real_processes(tmp_path):
         f"[3/4] dnn, trial {found['chosen']}, seed 1: finished before",
         f"[4/4] dnn, trial {found['chosen']}, seed 2: finished before",
     ]
-
-
-def test_names():
-    plain, trial = ComparisonRun("a b", None, 2), ComparisonRun("a b", 3, 2)
-    assert (str(plain), plain.folder) == ("a b, seed 2", "a_b-seed2")
-    assert (str(trial), trial.folder) == ("a b, trial 3, seed 2", "a_b-trial3-seed2")

@@ -5,7 +5,12 @@ from tiny_run import document
 
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
-from lmn_tf.training.saving.resolved_pipeline import check_same_document, resolved_pipeline
+from lmn_tf.training.saving.resolved_pipeline import (
+    FREE_KEYS,
+    check_same_document,
+    difference,
+    resolved_pipeline,
+)
 
 
 def test_paths_become_absolute(monkeypatch, tmp_path):
@@ -29,3 +34,21 @@ def test_the_first_key_that_differs_is_told():
     one, other = ({"sequences": [{"name": "h", "max_length": size}]} for size in (2, 3))
     with pytest.raises(UserError, match="`sequences.h.max_length` must stay as .*, 2 in"):
         check_same_document(file, one, other)
+
+
+BEFORE = {"model": {"name": "lmn"}, "tables": [{"name": "a", "dim": 4}], "run_dir": "x"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, None),
+        ({"run_dir": "y", "distribute": {"replicas": 2}}, None),
+        ({"model": {"name": "din"}}, ("model.name", "lmn", "din")),
+        ({"model": {"name": "lmn", "top_k": 2}}, ("model.top_k", None, 2)),
+        ({"tables": [{"name": "a", "dim": 8}]}, ("tables.a.dim", 4, 8)),
+        ({"tables": ()}, ("tables", None, [])),
+    ],
+)
+def test_the_first_difference_is_found(changes, found):
+    assert difference(BEFORE, BEFORE | changes, FREE_KEYS) == found

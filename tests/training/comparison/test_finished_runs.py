@@ -1,0 +1,108 @@
+import json
+import shutil
+
+import pytest
+from tiny_run import ROOT, document, market
+
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.training.comparison.comparison_run import ComparisonRun
+from lmn_tf.training.comparison.finished_runs import FinishedRuns, made_with
+
+RUN = ComparisonRun("dnn", None, 1)
+METRICS = {"train": {"seconds": 1.5}, "test": {"auc": 0.7}}
+
+
+def pipeline(model=None, train=None, data=None):
+    keys = document("run", model or {"name": "dnn", "hidden_units": [8]}, **(train or {}))
+    keys["data"] |= data or {}
+    return PipelineSpec.from_dict(keys)
+
+
+def features():
+    return FeatureSpec.load(ROOT / "feature_specs" / "synthetic.yaml", learned=False)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    finished = FinishedRuns(tmp_path / "finished", features())
+    finished.write(RUN, pipeline(), METRICS)
+    return finished
+
+
+def test_a_file_is_what_the_run_measured_and_what_that_depends_on(finished):
+    document = finished.read(RUN)
+    assert document["metrics"] == METRICS and document["label"] == "dnn" and document["seed"] == 1
+    assert set(document["data"]) == {"train", "valid", "test"}
+    assert document["made_with"] == made_with() and "tensorflow" in document["made_with"]
+    assert document["pipeline"]["model"] == {"name": "dnn", "hidden_units": [8]}
+    assert finished.path(RUN).name == "dnn-seed1.json"
+    assert finished.path(RUN).stat().st_size < 10_000
+    finished.check(RUN, pipeline())
+
+
+def test_a_run_without_a_file_has_none(finished):
+    other = ComparisonRun("dnn", None, 2)
+    assert finished.read(other) is None
+    finished.check(other, pipeline())
+
+
+def moved_market(tmp_path):
+    """The market in another folder, and the keys of the pipeline with the paths in it."""
+    folder = tmp_path / "moved"
+    shutil.copytree(market(), folder)
+    return folder, {part: f"{folder}/{part}-*.parquet" for part in ("train", "valid", "test")}
+
+
+def test_what_does_not_change_results_may_differ(finished, tmp_path):
+    _, paths = moved_market(tmp_path)
+    finished.check(RUN, pipeline(train={"checkpoint_steps": 99}, data=paths))
+
+
+def test_data_that_are_not_there_are_not_compared(finished, tmp_path):
+    paths = {part: f"{tmp_path}/{part}-*.parquet" for part in ("train", "valid", "test")}
+    FinishedRuns(finished.folder, features()).check(RUN, pipeline(data=paths))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"train": {"seed": 2}}, "`train.seed` must stay as in the run whose figures the file"),
+        ({"train": {"epochs": 9}}, r"file holds, 2. Received: train.epochs=9. Take it back, or"),
+        ({"model": {"name": "dnn"}}, "`model.hidden_units` must stay"),
+        ({"data": {"train_rows": 9}}, "`data.train_rows` must stay"),
+    ],
+)
+def test_another_pipeline_is_refused(finished, changed, message):
+    with pytest.raises(UserError, match=f"dnn-seed1.json: .*{message}"):
+        finished.check(RUN, pipeline(**changed))
+
+
+def test_other_data_are_refused(finished, tmp_path):
+    folder, paths = moved_market(tmp_path)
+    file = sorted(folder.glob("test-*.parquet"))[0]
+    shutil.copy(sorted(folder.glob("valid-*.parquet"))[0], file)
+    with pytest.raises(UserError, match="`digest of data.test` must stay"):
+        finished.check(RUN, pipeline(data=paths))
+
+
+def test_another_feature_spec_is_refused(finished):
+    changed = FeatureSpec.from_dict(features().to_dict() | {"embedding_dim": 8})
+    with pytest.raises(UserError, match="`digest of feature_spec` must stay"):
+        FinishedRuns(finished.folder, changed).check(RUN, pipeline())
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"finished_run_version": 2}'])
+def test_a_file_of_something_else_is_refused(finished, text):
+    finished.path(RUN).write_text(text)
+    with pytest.raises(UserError, match="dnn-seed1.json: the file must hold what a run of a comp"):
+        finished.check(RUN, pipeline())
+
+
+def test_a_file_with_the_keys_of_a_later_version_is_refused_by_name(finished):
+    document = json.loads(finished.path(RUN).read_text())
+    document["pipeline"]["train"]["later"] = 1
+    finished.path(RUN).write_text(json.dumps(document))
+    with pytest.raises(UserError, match="dnn-seed1.json: unknown key `later`"):
+        finished.check(RUN, pipeline())
