@@ -88,6 +88,8 @@ def check_file(
         summary.update(models=[entry.label for entry in spec.models], seeds=list(spec.seeds))
         if spec.search is not None:
             summary["trials"] = spec.search.trials
+        if spec.vary is not None:
+            summary["vary"] = {key: list(values) for key, values in spec.vary.items()}
     if data is None:
         return summary, None
     from lmn_tf.data.check import check_files
@@ -203,11 +205,11 @@ def sentence(summary: dict[str, Any]) -> str:
         days = summary.get("days")
         daily = f", {days[0]} to {days[-1]} ({_count(days, 'days')})" if days else ""
         return f"{start}: model `{summary['model']}` on {summary['feature_spec']}{daily}"
-    trials = f", {summary['trials']} trials each" if "trials" in summary else ""
-    return (
-        f"{start}: {_count(summary['models'], 'models')}, {_count(summary['seeds'], 'seeds')}"
-        f"{trials}"
-    )
+    parts = [_count(summary["models"], "models"), _count(summary["seeds"], "seeds")]
+    parts += [f"{summary['trials']} trials each"] if "trials" in summary else []
+    vary = summary.get("vary", {}).items()
+    parts += [f"{_count(values, 'values')} of {key}" for key, values in vary]
+    return f"{start}: {', '.join(parts)}"
 
 
 def _count(items, plural):

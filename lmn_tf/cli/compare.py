@@ -16,6 +16,9 @@ def compare(
 ) -> None:
     """Train several models with several seeds on one data set, and print one table.
 
+    With `vary`, each model is trained with each value of an option, such as the number of training
+    rows, and the curve is drawn as well.
+
     With a `search`, options are first selected on the validation set, with the same number of
     trials for every model. Early stopping is checked after whole epochs: use a patience of 2 or
     more.
@@ -57,7 +60,10 @@ def compare(
         click.echo(json.dumps(result, indent=2))
     elif result["models"]:
         click.echo(markdown(result))
-        click.echo(f"Written to {runs.results}/comparison.md, comparison.json and comparison.png")
+        curve = ", curve.png" if result["curve"] else ""
+        click.echo(
+            f"Written to {runs.results}/comparison.md, comparison.json{curve} and comparison.png"
+        )
     failed = result["failed"]
     for run in failed:
         click.echo(f"lmn-tf: {runs.output / run['folder']}: failed: {run['reason']}", err=True)

@@ -10,7 +10,7 @@ import pydantic
 
 from lmn_tf.specs import grid as grids
 from lmn_tf.specs.errors import UserError, did_you_mean
-from lmn_tf.specs.grid import Grid
+from lmn_tf.specs.grid import ROWS, Grid, Vary
 from lmn_tf.specs.pipeline_spec import PipelineSpec, check_model
 from lmn_tf.specs.yaml import overrides
 from lmn_tf.specs.yaml.document import Document
@@ -144,6 +144,10 @@ class ComparisonSpec(Document):
             machine. Defaults to `None`: `output`.
         base: Label of the model that others are compared with. Defaults to `None`: the first.
         search: `Search`. Defaults to `None`: models are trained with the given options.
+        vary: Mapping from `data.train_rows`, `model.OPTION` or `train.KEY` to a list of values, for
+            a learning curve: each model that has the option is trained with each value, and the
+            table is that of the last one. Training rows are drawn by the seed, and fewer are part
+            of more. Defaults to `None`.
     """
 
     comparison_version: Version
@@ -155,6 +159,7 @@ class ComparisonSpec(Document):
     results: PathText | None = None
     base: Text | None = None
     search: Search | None = None
+    vary: Vary | None = None
 
     @pydantic.model_validator(mode="after")
     def _check(self):
@@ -171,6 +176,8 @@ class ComparisonSpec(Document):
                     ("models", index, "grid"),
                     "`search` must be given for the `grid` of a model. Received: nothing",
                 )
+        if self.vary is not None and self.search is not None:
+            raise Problem(("vary",), "`search` must not be given with `vary`. Received: both")
         first = {}
         for index, seed in enumerate(self.seeds):
             if first.setdefault(seed, index) != index:
@@ -187,6 +194,11 @@ class ComparisonSpec(Document):
     def base_label(self) -> str:
         """Label of the model that others are compared with."""
         return self.base if self.base is not None else self.models[0].label
+
+    @property
+    def varied(self) -> tuple[str | None, tuple[Any, ...]]:
+        """Key of `vary` and its values; `(None, ())` without one."""
+        return next(iter(self.vary.items())) if self.vary else (None, ())
 
     @property
     def pipeline_path(self) -> pathlib.Path:
@@ -210,8 +222,8 @@ class ComparisonSpec(Document):
             label: Label of one of `models`.
             seed: Integer. Defaults to `None`: the pipeline's.
             base: `PipelineSpec` of the base. Defaults to `None`: `load_pipeline()`.
-            configuration: Mapping from `train.KEY` or `model.OPTION` to the value of a trial.
-                Defaults to `None`.
+            configuration: Mapping from `train.KEY` or `model.OPTION` to the value of a trial, or
+                from the key of `vary` to one of its values. Defaults to `None`.
 
         Raises:
             UserError: If the model's `train` or the configuration is invalid.
@@ -230,6 +242,7 @@ class ComparisonSpec(Document):
             data["train"]["seed"] = seed
         try:
             for key, value in (configuration or {}).items():
+                data["data"]["draw_rows"] |= key == ROWS
                 overrides.write(data, key.split("."), value, PipelineSpec, source="grid: ")
             return PipelineSpec.from_dict(data, base_dir=base.base_dir)
         except UserError as error:

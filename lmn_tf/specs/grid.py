@@ -1,5 +1,6 @@
-"""Grids of settings: dotted keys with their possible values."""
+"""Grids of settings: dotted keys with their possible values; and a single key that is varied."""
 
+import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
@@ -8,9 +9,11 @@ import pydantic
 
 from lmn_tf.specs.errors import UserError, did_you_mean, short
 from lmn_tf.specs.optimizer import OPTIMIZERS
+from lmn_tf.specs.pipeline_spec import check_rows
 from lmn_tf.specs.train import Train
 from lmn_tf.specs.yaml.section import Problem, Text, known_keys
 
+ROWS = "data.train_rows"  # which `vary` takes beside the keys of a grid
 _PARTS = ("model", "train")
 _FIXED = {
     "train.seed": "the seeds of the comparison",
@@ -129,3 +132,69 @@ def configuration(grid: Mapping[str, Sequence[Any]], number: int) -> dict[str, A
         number, index = divmod(number, len(grid[key]))
         chosen[key] = grid[key][index]
     return {key: chosen[key] for key in grid}
+
+
+def _check_vary(vary):
+    if len(vary) != 1:
+        raise Problem((), f"must have one key. Received: {', '.join(vary) or 'none'}")
+    [(key, values)] = vary.items()
+    if key == ROWS:
+        _check_rows(values)
+    elif key.startswith(("model.", "train.")):
+        _check(vary)
+    else:
+        raise Problem(
+            (key,),
+            f"the key of `vary` must be `{ROWS}`, `model.OPTION` or `train.KEY`. "
+            f"Received: {short(key)}.{did_you_mean(key, [ROWS])}",
+        )
+    if len(values) < 2:
+        raise Problem((key,), f"must be a list of 2 or more. Received: {len(values)}")
+    return vary
+
+
+def _check_rows(values):
+    known = set()
+    for index, value in enumerate(values):
+        try:
+            check_rows(value)
+        except Problem as problem:
+            raise Problem((ROWS, index), problem.message) from None
+        if isinstance(value, str) != isinstance(values[0], str):
+            raise Problem(
+                (ROWS, index),
+                f"must be a share like the first value, {short(values[0])}, or both a number. "
+                f"Received: {short(value)}",
+            )
+        if value in known:
+            raise Problem((ROWS, index), f"must differ from the others. Received: {short(value)}")
+        known.add(value)
+
+
+def named_value(key: str, value: Any) -> str:
+    """Returns a value with the last part of its key.
+
+    Args:
+        key: String. Key of `vary`.
+        value: One of its values.
+
+    Example:
+
+    >>> named_value("model.num_keys", 100), named_value("data.train_rows", "5%")
+    ('num_keys=100', 'train_rows=5%')
+    """
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"{key.rpartition('.')[2]}={text}"
+
+
+Vary = Annotated[
+    dict[Key, Values],
+    pydantic.AfterValidator(_check_vary),
+    pydantic.Field(
+        json_schema_extra={
+            "propertyNames": {"pattern": r"^(data\.train_rows$|(model|train)\..)"},
+            "minProperties": 1,
+            "maxProperties": 1,
+        }
+    ),
+]

@@ -3,6 +3,7 @@
 import datetime
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -100,6 +101,35 @@ def _date(key, text):
         raise Problem((key,), f"`{key}` must be a day there is. Received: {key}={text}") from None
 
 
+def check_rows(rows: Any) -> Any:
+    """Returns `rows` if it is a number of rows, or a share of all rows such as `"10%"`.
+
+    Raises:
+        Problem: If it is neither.
+    """
+    share = re.fullmatch(r"(\d+(?:\.\d+)?)%", rows) if isinstance(rows, str) else None
+    is_count = isinstance(rows, int) and not isinstance(rows, bool) and rows >= 1
+    if not is_count and not (share and 0 < float(share[1]) <= 100):
+        raise Problem(
+            (), f"must be at least 1, or a share of all rows such as '10%'. Received: {short(rows)}"
+        )
+    return rows
+
+
+Rows = Annotated[
+    Annotated[int, pydantic.Field(strict=True)] | Text,
+    pydantic.AfterValidator(check_rows),
+    pydantic.Field(
+        json_schema_extra={
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?%$"},
+            ]
+        }
+    ),
+]
+
+
 @section
 class PipelineData:
     """Data files of a run, and sizes of its batches.
@@ -124,8 +154,10 @@ class PipelineData:
         synthetic: Mapping of arguments of the synthetic market, which is generated in `directory`
             if missing. Defaults to `None`.
         directory: Folder of the generated data. Defaults to `None`.
-        train_rows: Integer. Number of first rows to train on; with `days`, of each day. Defaults to
-            `None`: all.
+        train_rows: Integer, or text such as `10%`. Number or share of the rows to train on; with
+            `days`, of each day. Defaults to `None`: all.
+        draw_rows: Boolean. Whether `train_rows` are drawn at random by `train.seed`, instead of the
+            first ones. Fewer rows are part of more rows of the same seed. Defaults to `False`.
         eval_rows: Integer. Number of first rows to evaluate. Defaults to `None`: all.
     """
 
@@ -140,7 +172,8 @@ class PipelineData:
     rows_per_group: Positive = 1
     synthetic: Options | None = None
     directory: PathText | None = None
-    train_rows: Positive | None = None
+    train_rows: Rows | None = None
+    draw_rows: Flag = False
     eval_rows: Positive | None = None
 
     @pydantic.model_validator(mode="after")
@@ -148,6 +181,10 @@ class PipelineData:
         if self.synthetic is not None and self.directory is None:
             raise Problem(
                 ("synthetic",), "`directory` must be given with `synthetic`. Received: nothing"
+            )
+        if self.draw_rows and self.train_rows is None:
+            raise Problem(
+                ("draw_rows",), "`train_rows` must be given with `draw_rows`. Received: nothing"
             )
         if self.days is None and MARK in self.train:
             raise Problem(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.metrics.named_metric import own_metric
 from lmn_tf.models import registry
 from lmn_tf.models.baselines.interactions import Interactions
@@ -44,7 +45,7 @@ class BaselineTrainer(Trainer):
         # One model reads the data of all: their columns are the same.
         models = [self._create() for _ in self.spec.labels]
         data = self.pipeline.data
-        train = self._read(models[0], data.train, data.train_rows)
+        train = self._read(models[0], data.train, RowLimit.of_training(self.pipeline))
         valid = self._read(models[0], data.valid, data.eval_rows)
         test = self._read(models[0], data.test if self.test else None, data.eval_rows)
         if not self.directory.is_started:
@@ -56,7 +57,11 @@ class BaselineTrainer(Trainer):
             "model": self.pipeline.model_name,
             "seed": self.pipeline.train.seed,
             "parameters": int(sum(model.num_parameters for model in models)),
-            "train": {"examples": len(train), "seconds": time.perf_counter() - started},
+            "train": {
+                "rows": len(train),
+                "examples": len(train),
+                "seconds": time.perf_counter() - started,
+            },
             "weights": _of_labels([model.weights for model in models], self.spec),
         }
         for name, rows in (("valid", valid), ("test", test)):

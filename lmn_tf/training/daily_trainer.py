@@ -12,6 +12,7 @@ import numpy as np
 from lmn_tf.data.formats import match_files
 from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.data.reading.dated_files import dated_files
+from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.metrics.figures import QUALITY, own_figures
 from lmn_tf.models import registry
@@ -138,7 +139,7 @@ class DailyTrainer(Trainer):
 
         old, spec = self.spec, self.pipeline.load_feature_spec()
         spec.assets.text_ids = old.assets.text_ids
-        vocabulary.learn(spec, self.days[day], limit=self.pipeline.data.train_rows)
+        vocabulary.learn(spec, self.days[day], limit=RowLimit.of_training(self.pipeline))
         merge_assets(old, spec)
         if spec.assets.vocabularies == old.assets.vocabularies:
             return 0
@@ -174,7 +175,8 @@ class DailyTrainer(Trainer):
         data, total = self.pipeline.data, 0
         for files in self.days.values():
             units = open_spec_files(self.spec, files)
-            rows = UnitOrder(units, False, 0, 1, (0, 1), data.train_rows).num_rows
+            limit = RowLimit.of_training(self.pipeline)
+            rows = UnitOrder(units, False, 0, 1, (0, 1), limit).num_rows
             total += -(-rows // data.batch_size)
         return min(total, self.pipeline.train.max_steps or total)
 

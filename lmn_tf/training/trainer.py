@@ -10,6 +10,7 @@ import tensorflow as tf
 from lmn_tf import atomic_files
 from lmn_tf.data.dataset import evaluation_dataset, reader_dataset, user_errors
 from lmn_tf.data.reading.batch_reader import BatchReader
+from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
 from lmn_tf.specs.errors import UserError
@@ -179,7 +180,7 @@ class Trainer:
             return self.directory.load_spec()
         from lmn_tf.data.learning import vocabulary
 
-        vocabulary.learn(spec, self._first_files(), limit=self.pipeline.data.train_rows)
+        vocabulary.learn(spec, self._first_files(), limit=RowLimit.of_training(self.pipeline))
         if self.warm_start:
             self.warm_start.adapt_assets(spec)
         return spec
@@ -244,7 +245,7 @@ class Trainer:
             seed=self.pipeline.train.seed,
             shuffle_buffer=data.shuffle_buffer,
             rows_per_group=data.rows_per_group,
-            limit=data.train_rows,
+            limit=RowLimit.of_training(self.pipeline),
             histories=self._reads_histories,
         )
 
@@ -347,7 +348,9 @@ def _settings(train, is_asynchronous):
 
 
 def _train_figures(loop, state) -> dict:
+    rows = {} if loop is None else {"rows": loop.num_rows}  # days have different numbers
     return {
+        **rows,
         "steps": state.step,
         "epochs": len(state.history),
         "examples": state.examples,

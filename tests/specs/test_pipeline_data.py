@@ -14,6 +14,10 @@ def test_defaults():
     "old, new, message",
     [
         ("train_rows: 900", "train_rows: 0", "`data.train_rows` must be at least 1"),
+        ("train_rows: 900", "train_rows: 0%", "`data.train_rows` must be at least 1, or a share"),
+        ("train_rows: 900", "train_rows: 5 %", "`data.train_rows` must be at least 1, or a share"),
+        ("train_rows: 900", "train_rows: 2.5", "`data.train_rows` must be an integer or text."),
+        ("train_rows: 900", "draw_rows: true", "`train_rows` must be given with `draw_rows`. Re"),
         ("rows_per_group: 8", "rows_per_group: 0", "`data.rows_per_group` must be at least 1"),
         ("rows_per_group: 8", "rows_per_group: 2.5", "`data.rows_per_group` must be an integer"),
         ("train_rows: 900", "delimiter: '::'", "`data.delimiter` must be one ASCII character"),

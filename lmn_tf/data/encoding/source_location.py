@@ -8,6 +8,20 @@ import numpy as np
 
 from lmn_tf.specs.errors import UserError, short
 
+# Rows of a file, counted from 0: those from a number on, or an array of the number of each.
+RowNumbers = int | np.ndarray
+
+
+def rows_from(rows: RowNumbers, start: int) -> RowNumbers:
+    """Returns the rows without the first `start`.
+
+    Example:
+
+    >>> rows_from(10, 2), rows_from(np.array([3, 7, 8]), 2).tolist()
+    (12, [8])
+    """
+    return rows[start:] if isinstance(rows, np.ndarray) else rows + start
+
 
 @dataclasses.dataclass(frozen=True)
 class SourceLocation:
@@ -28,10 +42,19 @@ class SourceLocation:
 
     @classmethod
     def of_rows(
-        cls, file: str, column: str, first_row: int, unknown: dict[str, int] | None = None
+        cls, file: str, column: str, rows: RowNumbers, unknown: dict[str, int] | None = None
     ) -> "SourceLocation":
-        """Returns the location of a column with one value per row, from row `first_row + 1`."""
-        return cls(file, column, lambda index: first_row + int(index) + 1, unknown)
+        """Returns the location of a column with one value per row.
+
+        Args:
+            file: Path of the data file.
+            column: Name of the column.
+            rows: Integer, the number of the first row; or int64 array of the number of each.
+            unknown: As in the class. Defaults to `None`.
+        """
+        if isinstance(rows, np.ndarray):
+            return cls(file, column, lambda index: int(rows[int(index)]) + 1, unknown)
+        return cls(file, column, lambda index: rows + int(index) + 1, unknown)
 
     def within(self, lengths: np.ndarray) -> "SourceLocation":
         """Returns the location of flat values of lists with these `lengths`."""

@@ -20,7 +20,7 @@ from lmn_tf.data.encoding.hashing import group_ids, splitmix64
 from lmn_tf.data.encoding.id_keys import as_keys
 from lmn_tf.data.encoding.ragged import Ragged, starts_of
 from lmn_tf.data.encoding.row_block import Pairs, RowBlock, SequenceRows
-from lmn_tf.data.encoding.source_location import SourceLocation
+from lmn_tf.data.encoding.source_location import RowNumbers, SourceLocation
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 
@@ -63,14 +63,14 @@ class TableEncoder:
         }
 
     def encode(
-        self, table: pa.Table, file: str, first_row: int, unknown: dict[str, int] | None = None
+        self, table: pa.Table, file: str, rows: RowNumbers, unknown: dict[str, int] | None = None
     ) -> RowBlock:
         """Returns the encoded rows of a table.
 
         Args:
             table: Arrow table with the columns of the spec.
             file: Path of its file.
-            first_row: Number of rows of the file before the table.
+            rows: Number of the first row in the file, or array of the number of each.
             unknown: Dictionary to which the number of unknown ids of each column is added, if there
                 are any. Missing values are not among them. Defaults to `None`: they are not
                 counted.
@@ -78,7 +78,7 @@ class TableEncoder:
         Raises:
             UserError: If a value breaks a rule of the spec.
         """
-        reader = _Columns(table, file, first_row, unknown)
+        reader = _Columns(table, file, rows, unknown)
         request = self._request(reader)
         return self._block(reader, request, self._histories(reader, request))
 
@@ -241,14 +241,14 @@ class TableEncoder:
 class _Columns:
     """Columns of a table with their source locations."""
 
-    def __init__(self, table, file, first_row, unknown):
+    def __init__(self, table, file, rows, unknown):
         self.table = table
         self.file = file
-        self.first_row = first_row
+        self.rows = rows
         self.unknown = unknown
 
     def column(self, name):
-        location = SourceLocation.of_rows(self.file, name, self.first_row, self.unknown)
+        location = SourceLocation.of_rows(self.file, name, self.rows, self.unknown)
         return one_chunk(self.table.column(name)), location
 
 

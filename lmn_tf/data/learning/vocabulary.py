@@ -15,6 +15,7 @@ from lmn_tf.data.formats import format_of, match_files
 from lmn_tf.data.learning.counts import NumberSummary, ValueCounter
 from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.data.reading.event_file import EventFile
+from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -46,7 +47,7 @@ def learn(
     spec: FeatureSpec,
     files: str | os.PathLike | Sequence[str | os.PathLike],
     seed: int | None = None,
-    limit: int | None = None,
+    limit: int | RowLimit | None = None,
     reuse: bool = True,
 ) -> None:
     """Learns the missing vocabularies and statistics of a spec into `spec.assets`.
@@ -63,7 +64,8 @@ def learn(
         spec: `FeatureSpec`.
         files: Glob, path, or list of them. The training data.
         seed: Integer or `None`. Seed of the sample for quantiles. Defaults to `None`: 0.
-        limit: Integer or `None`. Number of rows to read, from the first. Defaults to `None`: all.
+        limit: Integer, the number of rows to read, from the first; or `RowLimit`. Defaults to
+            `None`: all.
         reuse: Boolean. Whether to use learned files in the folder of the data. Defaults to `True`.
 
     Raises:
@@ -88,12 +90,12 @@ def learn(
     columns += [column for history in histories.values() for column in history.columns]
     columns = tuple(dict.fromkeys(columns))
     order = UnitOrder(units, False, 0, 1, (0, 1), limit)
-    for unit, table, row in order.tables(0, 0, columns):
+    for unit, table, rows in order.tables(0, 0, columns):
         for learner in learners:
             if not learner.by_reference:
-                learner.take_table(table, unit.path, row, gatherers[learner.key])
+                learner.take_table(table, unit.path, rows, gatherers[learner.key])
         for history in histories.values():
-            history.take_table(table, unit.path, row)
+            history.take_table(table, unit.path, rows)
     for name, history in histories.items():
         chosen = [
             learner
@@ -131,9 +133,9 @@ class _Learner:
     def columns(self):
         return () if self.by_reference else (self.column.data_column,)
 
-    def take_table(self, table, path, row, gatherer):
+    def take_table(self, table, path, rows, gatherer):
         values = one_chunk(table.column(self.column.data_column))
-        location = SourceLocation.of_rows(path, self.column.data_column, row)
+        location = SourceLocation.of_rows(path, self.column.data_column, rows)
         if self.sequence is not None:
             flat, lengths = as_lists(values, location)
             newest = self.sequence.keep == "newest"
@@ -178,10 +180,10 @@ class _ReadEvents:
             scratch.truncate(size * 4)
             self._changes = np.memmap(scratch, np.int32, "r+", shape=(size,))
 
-    def take_table(self, table, path, row):
+    def take_table(self, table, path, rows):
         user, count = self.columns
-        users = one_chunk(table.column(user)), SourceLocation.of_rows(path, user, row)
-        counts = one_chunk(table.column(count)), SourceLocation.of_rows(path, count, row)
+        users = one_chunk(table.column(user)), SourceLocation.of_rows(path, user, rows)
+        counts = one_chunk(table.column(count)), SourceLocation.of_rows(path, count, rows)
         first, available = self.file.find(*users)
         precede = self.file.checked_counts(counts, users, available)
         kept = np.minimum(precede, self.sequence.max_length)

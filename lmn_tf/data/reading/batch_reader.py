@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from lmn_tf.data.encoding.row_block import RowBlock
+from lmn_tf.data.encoding.source_location import rows_from
 from lmn_tf.data.encoding.table_encoder import TableEncoder
 from lmn_tf.data.formats import Unit, match_files, open_files
 from lmn_tf.data.reading.event_store import EventStore
 from lmn_tf.data.reading.row_groups import RowGroups
+from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.data.reading.unknown_values import UnknownValues
 from lmn_tf.specs.errors import UserError
@@ -41,7 +43,8 @@ class BatchReader:
             at least `count`, otherwise the rows of each unit are split into `count` parts. Every
             row is in exactly one shard. Defaults to `(0, 1)`.
         drop_remainder: Boolean. Whether the last, smaller batch is dropped. Defaults to `False`.
-        limit: Integer or `None`. Number of rows to use, from the first. Defaults to `None`: all.
+        limit: Integer, the number of rows to use, from the first; or `RowLimit`. Defaults to
+            `None`: all.
         labels: Boolean. Whether labels and row weights are read. Defaults to `True`.
         histories: Boolean. Whether sequences are read; otherwise their columns and event files need
             not exist. Defaults to `True`.
@@ -64,7 +67,7 @@ class BatchReader:
         shuffle_buffer: int = 100_000,
         shard: tuple[int, int] = (0, 1),
         drop_remainder: bool = False,
-        limit: int | None = None,
+        limit: int | RowLimit | None = None,
         labels: bool = True,
         histories: bool = True,
         rows_per_group: int = 1,
@@ -175,11 +178,11 @@ class BatchReader:
     def _blocks(self, epoch, first):
         """Yields number, encoded block, row count and groups of each window from `first`."""
         parts, rows = [], 0
-        for unit, table, row in self._order.tables(epoch, first * self._window, self.columns):
+        for unit, table, numbers in self._order.tables(epoch, first * self._window, self.columns):
             start = 0
             while start < table.num_rows:
                 piece = table.slice(start, self._window - rows)
-                parts.append(self._encoder.encode(piece, unit.path, row + start))
+                parts.append(self._encoder.encode(piece, unit.path, rows_from(numbers, start)))
                 start, rows = start + len(piece), rows + len(piece)
                 if rows == self._window:
                     yield first, *self._joined(parts, rows)

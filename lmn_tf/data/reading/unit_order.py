@@ -1,12 +1,15 @@
 """Order of the units and rows of an epoch."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from lmn_tf.data.encoding.source_location import RowNumbers
 from lmn_tf.data.formats import Unit
 from lmn_tf.data.reading.row_groups import RowGroups
+from lmn_tf.data.reading.row_limit import RowLimit
 
 
 class UnitOrder:
@@ -18,7 +21,7 @@ class UnitOrder:
         seed: Integer.
         window: Integer. Number of rows that are permuted together.
         shard: Pair `(index, count)`.
-        limit: Integer or `None`. Number of rows to use, from the first.
+        limit: Integer, the number of rows to use, from the first; `RowLimit`; or `None`: all.
     """
 
     def __init__(
@@ -28,40 +31,36 @@ class UnitOrder:
         seed: int,
         window: int,
         shard: tuple[int, int],
-        limit: int | None,
+        limit: int | RowLimit | None,
     ) -> None:
         index, count = shard
         if not 0 <= index < count:
             raise ValueError(
                 f"`shard` must be (index, count), 0 <= index < count. Received: shard={shard}"
             )
-        if limit is not None and limit < 1:
-            raise ValueError(f"`limit` must be at least 1. Received: limit={limit}")
         self.shuffle = shuffle
         self._window = window
         self._entropy = (seed, index)
-        # A part is (unit, start, stop). `stop` is None for a whole unit, whose rows need not be
-        # counted before they are read.
-        parts: list[tuple[Unit, int, int | None]] = [(unit, 0, None) for unit in units]
+        parts = [_Part(unit) for unit in units]
         if limit is not None:
-            parts = _first_rows(parts, limit)
+            parts = _limited(parts, limit if isinstance(limit, RowLimit) else RowLimit(limit))
         if len(parts) >= count:
             parts = parts[index::count]
         else:
-            parts = [_share(part, index, count) for part in parts]
+            parts = [part.share(index, count) for part in parts]
         self._parts = parts
         self._num_rows: int | None = None
 
     @property
     def units(self) -> list[Unit]:
         """Units from which rows are read."""
-        return [unit for unit, _, _ in self._parts]
+        return [part.unit for part in self._parts]
 
     @property
     def num_rows(self) -> int:
         """Number of rows of an epoch."""
         if self._num_rows is None:
-            self._num_rows = sum(_rows(part) for part in self._parts)
+            self._num_rows = sum(part.rows for part in self._parts)
         return self._num_rows
 
     @property
@@ -89,45 +88,89 @@ class UnitOrder:
 
     def tables(
         self, epoch: int, skip: int, columns: Sequence[str]
-    ) -> Iterator[tuple[Unit, pa.Table, int]]:
-        """Yields (unit, table, row of the file) for an epoch without its first `skip` rows."""
+    ) -> Iterator[tuple[Unit, pa.Table, RowNumbers]]:
+        """Yields (unit, table, rows of the file) for an epoch without its first `skip` rows."""
         parts = self._parts
         if self.shuffle and not self.is_one_window:
             order = self._random(epoch, 0).permutation(len(parts))
             parts = [parts[i] for i in order]
         for part in parts:
-            unit, start, stop = part
-            if skip:
-                rows = _rows(part)
-                if skip >= rows:
-                    skip -= rows
-                    continue
-            start, skip = start + skip, 0
-            for table in unit.tables(columns, start, stop):
-                yield unit, table, unit.first_row + start
-                start += table.num_rows
+            if skip and skip >= part.rows:
+                skip -= part.rows
+                continue
+            for table, rows in part.tables(columns, skip):
+                yield part.unit, table, rows
+            skip = 0
 
     def _random(self, epoch, purpose):
         return np.random.default_rng([*self._entropy, epoch, purpose])
 
 
-def _rows(part) -> int:
-    unit, start, stop = part
-    return (unit.rows if stop is None else stop) - start
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Rows of a unit: those from `start` to `stop`, or only the `drawn` ones."""
+
+    unit: Unit
+    start: int = 0
+    # `None` for a whole unit, whose rows need not be counted before they are read.
+    stop: int | None = None
+    drawn: np.ndarray | None = None
+
+    @property
+    def rows(self) -> int:
+        if self.drawn is not None:
+            return len(self.drawn)
+        return (self.unit.rows if self.stop is None else self.stop) - self.start
+
+    def tables(self, columns, skip) -> Iterator[tuple[pa.Table, RowNumbers]]:
+        first = self.unit.first_row
+        if self.drawn is None:
+            row = self.start + skip
+            for table in self.unit.tables(columns, row, self.stop):
+                yield table, first + row
+                row += table.num_rows
+            return
+        drawn = self.drawn[skip:]
+        if not len(drawn):  # a shard of fewer rows than there are shards
+            return
+        row = int(drawn[0])
+        for table in self.unit.tables(columns, row, int(drawn[-1]) + 1):
+            inside = slice(*np.searchsorted(drawn, (row, row + table.num_rows)))
+            if inside.start < inside.stop:
+                yield table.take(pa.array(drawn[inside] - row)), first + drawn[inside]
+            row += table.num_rows
+
+    def share(self, index, count) -> "_Part":
+        start, stop = (self.rows * at // count for at in (index, index + 1))
+        if self.drawn is not None:
+            return dataclasses.replace(self, drawn=self.drawn[start:stop])
+        return dataclasses.replace(self, start=self.start + start, stop=self.start + stop)
 
 
-def _first_rows(parts, limit):
+def _limited(parts, limit):
+    """Returns the parts of whole units with the rows of a limit."""
+    if isinstance(limit.rows, str) or limit.seed is not None:
+        total = sum(part.rows for part in parts)
+        drawn = limit.drawn(total)
+        if drawn is not None:
+            return _drawn(parts, drawn)
+        count = limit.count(total)
+    else:
+        count = limit.rows  # the units behind them need not be counted
     chosen = []
-    for unit, start, _ in parts:
-        if limit <= 0:
+    for part in parts:
+        if count <= 0:
             break
-        rows = min(unit.rows, limit)
-        chosen.append((unit, start, start + rows))
-        limit -= rows
+        chosen.append(dataclasses.replace(part, stop=min(part.rows, count)))
+        count -= chosen[-1].rows
     return chosen
 
 
-def _share(part, index, count):
-    unit, start, _ = part
-    rows = _rows(part)
-    return unit, start + rows * index // count, start + rows * (index + 1) // count
+def _drawn(parts, drawn):
+    chosen, first = [], 0
+    for part in parts:
+        inside = slice(*np.searchsorted(drawn, (first, first + part.rows)))
+        if inside.start < inside.stop:
+            chosen.append(dataclasses.replace(part, drawn=drawn[inside] - first))
+        first += part.rows
+    return chosen

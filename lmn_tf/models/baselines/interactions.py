@@ -10,6 +10,7 @@ from lmn_tf.data.encoding.hashing import NO_GROUP, splitmix64
 from lmn_tf.data.encoding.ragged import Ragged
 from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.data.reading.batch_reader import BatchReader
+from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.models.baselines.columns import Columns
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -50,7 +51,7 @@ class Interactions:
         spec: FeatureSpec,
         columns: Columns,
         files: str | os.PathLike | Sequence[str | os.PathLike],
-        limit: int | None = None,
+        limit: int | RowLimit | None = None,
     ) -> "Interactions":
         """Reads the rows of data files.
 
@@ -58,7 +59,8 @@ class Interactions:
             spec: `FeatureSpec` with all vocabularies.
             columns: `Columns` of the spec.
             files: Glob, path, or list of them.
-            limit: Integer. Number of rows to read, from the first. Defaults to `None`: all.
+            limit: Integer, the number of rows to read, from the first; or `RowLimit`. Defaults to
+                `None`: all.
 
         Raises:
             UserError: As in `BatchReader`.

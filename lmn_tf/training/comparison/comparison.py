@@ -1,6 +1,5 @@
 """Comparison of several models on one dataset, each with several seeds."""
 
-import functools
 import json
 import os
 import re
@@ -10,15 +9,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lmn_tf import atomic_files
-from lmn_tf.models import registry
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import strict_yaml
-from lmn_tf.training.comparison import comparison_checks
 from lmn_tf.training.comparison.comparison_picture import picture
+from lmn_tf.training.comparison.comparison_plan import ComparisonPlan
 from lmn_tf.training.comparison.comparison_report import markdown, summary
 from lmn_tf.training.comparison.comparison_run import ComparisonRun
+from lmn_tf.training.comparison.curve_picture import curve_picture
+from lmn_tf.training.comparison.curve_report import curve_summary
 from lmn_tf.training.comparison.finished_runs import FinishedRuns
 from lmn_tf.training.comparison.search_report import best_trial, search_summary
 from lmn_tf.training.saving.run_directory import RunDirectory
@@ -26,6 +26,9 @@ from lmn_tf.training.saving.run_directory import RunDirectory
 
 class Comparison:
     """Trains several models with several seeds, and writes one table.
+
+    With `vary`, each model is trained with each value of an option, such as the number of training
+    rows. The table is that of the last value, and `curve.png` draws all.
 
     With a `search`, each model first trains its configurations with one seed, without reading the
     test set. The configuration with the best validation result is trained with every seed and
@@ -45,9 +48,10 @@ class Comparison:
     A failed run does not stop the others, and is reported at the end. A failed trial uses up its
     budget; it is tried again when the comparison is started again.
 
-    Rows without a network (`rates`, `svd`, `ease`, `item_knn`) do not depend on a seed: each is
-    fitted once, with the first seed, and has the same figures for every seed. In a search they have
-    as many trials as their grid has configurations, if these are fewer.
+    Rows without a network (`rates`, `svd`, `ease`, `item_knn`) do not depend on a seed, unless it
+    draws the training rows: each is fitted once, with the first seed, and has the same figures for
+    every seed. In a search they have as many trials as their grid has configurations, if these are
+    fewer.
 
     Each run has its own process, so that a crash does not affect other runs, and memory is free at
     the start of each. With `in_process`, runs share this process and give the same results; small
@@ -77,51 +81,9 @@ class Comparison:
         self.results = Path(spec.results or spec.output)
         self.in_process = in_process
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
-        self._base = spec.load_pipeline()
-        self._features = self._base.load_feature_spec()
-        comparison_checks.check_runs(spec, self._base, self._features)
-        self._finished = FinishedRuns(self.results / "finished", self._features)
-        # By label and trial, which is None without a search.
-        self.configurations = {
-            (entry.label, trial): configuration
-            for entry in spec.models
-            for trial, configuration in self._numbered(entry)
-        }
-        runs = [
-            ComparisonRun(label, trial, seed)
-            for label, trial in self.configurations
-            for seed in self.seeds
-        ]
-        for run in runs:
-            self.pipeline(run)  # Refuses configurations that are invalid as a whole.
-        if len({run.folder for run in runs}) < len(runs):
-            raise UserError("labels of models must differ in their letters and digits.")
+        self.plan = ComparisonPlan(spec, self.seeds)
+        self._finished = FinishedRuns(self.results / "finished", self.plan.features)
         self._begun, self._failed = 0, {}
-
-    def _numbered(self, entry):
-        if self.spec.search is None:
-            return [(None, {})]
-        return list(enumerate(comparison_checks.trials(self.spec, entry), 1))
-
-    @functools.cached_property
-    def _total(self) -> int:
-        tried = len(self.configurations) if self.spec.search else 0
-        return tried + sum(len(self._own_seeds(entry.label)) for entry in self.spec.models)
-
-    def _own_seeds(self, label) -> tuple[int, ...]:
-        """Returns the seeds with which a model is trained."""
-        if not self._is_baseline(label):
-            return self.seeds
-        return self.seeds[:1] if self.spec.search is None else (self.spec.search.seed,)
-
-    def _is_baseline(self, label) -> bool:
-        models = {entry.label: entry.model["name"] for entry in self.spec.models}
-        return registry.is_baseline(models[label])
-
-    def pipeline(self, run: ComparisonRun) -> PipelineSpec:
-        """Returns the `PipelineSpec` of a run."""
-        configuration = self.configurations[run.label, run.trial]
-        return self.spec.run_pipeline(run.label, run.seed, self._base, configuration)
 
     def folder(self, run: ComparisonRun) -> Path:
         """Returns the run directory of a run."""
@@ -139,14 +101,8 @@ class Comparison:
         """
         self._check_earlier()
         self._begun, self._failed = 0, {}
-        labels = [entry.label for entry in self.spec.models]
-        chosen = dict.fromkeys(labels) if self.spec.search is None else self._search(labels)
-        runs = [
-            ComparisonRun(label, trial, seed)
-            for place in range(len(self.seeds))
-            for label, trial in chosen.items()
-            for seed in self._own_seeds(label)[place : place + 1]
-        ]
+        chosen = {} if self.spec.search is None else self._search()
+        runs = self.plan.finals(chosen)
         for run in runs:
             was_finished = self._has(run, test=True)
             if self._done(run, test=True) and not was_finished:
@@ -156,20 +112,17 @@ class Comparison:
 
     def _check_earlier(self) -> None:
         """Refuses folders and files with a run of another model or other data of the same name."""
-        searched = () if self.spec.search is None else (self.spec.search.seed,)
-        for label, trial in self.configurations:
-            for seed in sorted({*self._own_seeds(label), *searched}):
-                run = ComparisonRun(label, trial, seed)
-                self._check_folder(run)
-                self._finished.check(run, self.pipeline(run))
+        for run in self.plan.everything():
+            self._check_folder(run)
+            self._finished.check(run, self.plan.pipeline(run))
 
     def _check_folder(self, run) -> None:
         directory = RunDirectory(self.folder(run))
         if not directory.is_started:
             return
         try:
-            directory.check_same(self.pipeline(run), self._features)
-            directory.check_kept_data(self.pipeline(run), self._features)
+            directory.check_same(self.plan.pipeline(run), self.plan.features)
+            directory.check_kept_data(self.plan.pipeline(run), self.plan.features)
         except UserError as error:
             difference = re.split(" Take (?:it|them) back", error.message)[0]
             file = self._finished.path(run)
@@ -179,27 +132,24 @@ class Comparison:
                 "--output."
             ) from None
 
-    def _search(self, labels) -> dict:
+    def _search(self) -> dict:
         """Trains the configurations of each model; returns the best trial by label."""
-        seed, chosen = self.spec.search.seed, {}
-        for label in labels:
-            for run in self._trials(label):
+        chosen = {}
+        for label in [entry.label for entry in self.spec.models]:
+            trials = self.plan.trials(label)
+            for run in trials:
                 self._done(run, test=False)
-            scores = {run.trial: self._valid(run) for run in self._trials(label)}
+            scores = {run.trial: self._valid(run) for run in trials}
             best = best_trial(scores, self.spec.search.monitor)
             if best is not None:
                 chosen[label] = best
-                self._say(f"{ComparisonRun(label, best, seed)}: chosen")
+                self._say(f"{trials[best - 1]}: chosen")
         return chosen
-
-    def _trials(self, label):
-        seed = self.spec.search.seed
-        return [ComparisonRun(*key, seed) for key in self.configurations if key[0] == label]
 
     def _done(self, run: ComparisonRun, test: bool) -> bool:
         """Trains or tests a run unless that is done; returns whether it succeeded."""
         self._begun += 1
-        head = f"[{self._begun}/{self._total}] {run}"
+        head = f"[{self._begun}/{len(self.plan)}] {run}"
         if self._has(run, test):
             self._keep(run)
             self._say(f"{head}: finished before")
@@ -220,17 +170,17 @@ class Comparison:
         metrics = self._metrics(run)
         if metrics is None:
             return False
-        return not test or self._base.data.test is None or "test" in metrics
+        return not test or self.plan.base.data.test is None or "test" in metrics
 
     def _keep(self, run: ComparisonRun) -> None:
         """Writes the file of a finished run, unless there is one."""
         document, metrics = self._finished.read(run), self._metrics(run)
         if document is None or document["metrics"] != metrics:
-            self._finished.write(run, self.pipeline(run), metrics)
+            self._finished.write(run, self.plan.pipeline(run), metrics)
 
     def _train(self, run: ComparisonRun, test: bool) -> str | None:
         """Trains a run; returns the reason if it failed, else `None`."""
-        folder, pipeline = self.folder(run), self.pipeline(run)
+        folder, pipeline = self.folder(run), self.plan.pipeline(run)
         document = pipeline.to_dict()
         document["run_dir"] = os.path.abspath(folder)
         document["feature_spec"] = os.path.abspath(pipeline.feature_spec_path)
@@ -263,41 +213,49 @@ class Comparison:
 
     def _report(self, runs: Sequence[ComparisonRun], chosen: dict) -> dict:
         """Writes the table of the runs that are finished so far; returns `comparison.json`."""
-        metrics, pending = {}, []
-        for run in runs:
-            if self._has(run, test=True):
-                same = self.seeds if self._is_baseline(run.label) else (run.seed,)
-                found = dict.fromkeys(same, self._metrics(run))
-                metrics.setdefault(run.label, {}).update(found)
-            elif run not in self._failed:
-                pending.append(run)
         failed = [
             {**run._asdict(), "folder": run.folder, "reason": reason}
             for run, reason in self._failed.items()
         ]
-        result = summary(
-            self.spec,
-            self.seeds,
-            {label: metrics[label] for label in chosen if label in metrics},
-            self._oracle(),
-            self._search_summary(chosen),
-            failed,
-            [run.folder for run in pending],
-        )
+        pending = [
+            run.folder for run in runs if run not in self._failed and not self._has(run, test=True)
+        ]
+        search = None if self.spec.search is None else self._search_summary(chosen)
+        by_value = self._by_value(runs)
+        metrics = by_value[-1]
+        result = summary(self.spec, self.seeds, metrics, self._oracle(), search, failed, pending)
+        summaries = [summary(self.spec, self.seeds, of_value) for of_value in by_value]
+        result["curve"] = curve_summary(self.spec, summaries, by_value)
         if metrics:
-            atomic_files.write_json(self.results / "comparison.json", result)
-            atomic_files.write_text(self.results / "comparison.md", markdown(result))
-            with atomic_files.atomic_path(self.results / "comparison.png") as temporary:
-                picture(result, temporary)
+            self._write(result)
         return result
 
-    def _search_summary(self, chosen) -> dict | None:
-        if self.spec.search is None:
-            return None
+    def _by_value(self, runs) -> list[dict]:
+        """Returns what finished runs measured, by label and seed, for each value that is varied."""
+        names = self.plan.value_names
+        metrics = {name: {entry.label: {} for entry in self.spec.models} for name in names}
+        for run in runs:
+            if self._has(run, test=True):
+                found = dict.fromkeys(self.plan.seeds_of(run), self._metrics(run))
+                # What has no such option has the same figures for each value.
+                for name in names if run.value is None else [run.value]:
+                    metrics[name][run.label] |= found
+        return [{label: found for label, found in metrics[name].items() if found} for name in names]
+
+    def _write(self, result) -> None:
+        atomic_files.write_json(self.results / "comparison.json", result)
+        atomic_files.write_text(self.results / "comparison.md", markdown(result))
+        with atomic_files.atomic_path(self.results / "comparison.png") as temporary:
+            picture(result, temporary)
+        if result["curve"] is not None:
+            with atomic_files.atomic_path(self.results / "curve.png") as temporary:
+                curve_picture(result, temporary)
+
+    def _search_summary(self, chosen) -> dict:
         trials = {
             entry.label: [
-                (self.configurations[run[:2]], self._valid(run))
-                for run in self._trials(entry.label)
+                (self.plan.configuration(run), self._valid(run))
+                for run in self.plan.trials(entry.label)
             ]
             for entry in self.spec.models
         }
@@ -307,25 +265,22 @@ class Comparison:
         """Writes all runs finished here, including those of a search, for TensorBoard."""
         from lmn_tf.training.comparison.hparams import RunOptions, flat_options, write_hparams
 
-        if not self._base.train.tensorboard:
+        if not self.plan.base.train.tensorboard:
             return
-        search = [] if self.spec.search is None else [self.spec.search.seed]
         runs = []
-        for label, trial in self.configurations:
-            for seed in dict.fromkeys([*self.seeds, *search]):
-                run = ComparisonRun(label, trial, seed)
-                if RunDirectory(self.folder(run)).is_finished and self._has(run, test=False):
-                    pipeline = self.pipeline(run).to_dict()
-                    # As text: the dashboard then lists seeds, instead of a range of numbers.
-                    options = {"label": label, "trial": trial, "seed": str(seed)}
-                    options |= flat_options({"model": pipeline["model"]})
-                    options |= self.configurations[label, trial]
-                    runs.append(RunOptions(self.folder(run), options, self._metrics(run)))
+        for run in self.plan.everything():
+            if RunDirectory(self.folder(run)).is_finished and self._has(run, test=False):
+                pipeline = self.plan.pipeline(run).to_dict()
+                # As text: the dashboard then lists seeds, instead of a range of numbers.
+                options = {"label": run.label, "trial": run.trial, "seed": str(run.seed)}
+                options |= flat_options({"model": pipeline["model"]})
+                options |= self.plan.configuration(run)
+                runs.append(RunOptions(self.folder(run), options, self._metrics(run)))
         write_hparams(runs)
 
     def _oracle(self) -> dict | None:
         """Returns the best possible metrics on generated data, or `None`."""
-        data = self._base.data
+        data = self.plan.base.data
         folder = data.directory or os.path.dirname(data.test or data.train)
         path = Path(folder) / "oracle.json"
         if not path.is_file():

@@ -42,6 +42,8 @@ def check_runs(spec: ComparisonSpec, base: PipelineSpec, features: FeatureSpec) 
                 f"`train` must be left out for `{entry.label}`: {_untrained(entry)}. "
                 f"Received: {', '.join(entry.train)}",
             )
+    if spec.vary is not None:
+        _check_vary(spec, base, features)
     if spec.search is not None:
         _check_search(spec, base, features)
         for index, entry in enumerate(spec.models):
@@ -59,13 +61,25 @@ def model_grid(spec: ComparisonSpec, entry: ComparisonModel) -> dict[str, tuple]
         Mapping from `train.KEY` or `model.OPTION` to a tuple of values.
     """
     name = entry.model["name"]
-    known = registry.options(name)
-    common = {
-        key: values
-        for key, values in spec.search.grid.items()
-        if (not registry.is_baseline(name) if key.startswith("train.") else _option(key) in known)
-    }
+    common = {key: values for key, values in spec.search.grid.items() if applies(key, name)}
     return {**common, **entry.grid}
+
+
+def applies(key: str, name: str) -> bool:
+    """Returns whether a key of a grid or of `vary` changes a model.
+
+    Args:
+        key: String. `data.train_rows`, `model.OPTION` or `train.KEY`.
+        name: String. Name of the model.
+
+    Example:
+
+    >>> applies("model.num_keys", "lmn"), applies("model.num_keys", "din")
+    (True, False)
+    """
+    if key.startswith("train."):
+        return not registry.is_baseline(name)
+    return key.startswith("data.") or _option(key) in registry.options(name)
 
 
 def trials(spec: ComparisonSpec, entry: ComparisonModel) -> list[dict]:
@@ -95,17 +109,43 @@ def _check_search(spec, base, features):
             "`search.monitor` must be auc or logloss where the feature spec names no `group`. "
             "Received: monitor='gauc'",
         )
+    for key in spec.search.grid:
+        _check_option(spec, key, ("search", "grid", key))
+
+
+def _check_option(spec, key, path):
+    """Refuses an option that no model has."""
     everything = {
         option for entry in spec.models for option in registry.options(entry.model["name"])
     }
-    for key in spec.search.grid:
-        if key.startswith("model.") and _option(key) not in everything:
-            raise _placed(
-                spec,
-                ("search", "grid", key),
-                f"`{_option(key)}` must be an option of one of the models."
-                f"{did_you_mean(_option(key), sorted(everything))}",
-            )
+    if key.startswith("model.") and _option(key) not in everything:
+        raise _placed(
+            spec,
+            path,
+            f"`{_option(key)}` must be an option of one of the models."
+            f"{did_you_mean(_option(key), sorted(everything))}",
+        )
+
+
+def _check_vary(spec, base, features):
+    key, values = spec.varied
+    _check_option(spec, key, ("vary", key))
+    for entry in spec.models:
+        if applies(key, entry.model["name"]):
+            _check_values(spec, entry, base, features, key, values, ("vary", key))
+
+
+def _check_values(spec, entry, base, features, key, values, path):
+    """Checks the runs of a model with each value of a key."""
+    for number, value in enumerate(values):
+        try:
+            if key.startswith("model."):
+                registry.check_options(entry.model["name"], {_option(key): value})
+            run = spec.run_pipeline(entry.label, base=base, configuration={key: value})
+            run.check_features(features)
+            check_own_parts(run, features)
+        except UserError as error:
+            raise _placed(spec, (*path, number), error.message) from None
 
 
 def _check_grid(spec, index, entry, base, features):
@@ -126,15 +166,7 @@ def _check_grid(spec, index, entry, base, features):
                 f"`{key}` must not be in the grid of `{entry.label}`: {_untrained(entry)}.",
             )
         path = ("models", index, "grid", key) if is_own else ("search", "grid", key)
-        for number, value in enumerate(values):
-            try:
-                if key.startswith("model."):
-                    registry.check_options(name, {_option(key): value})
-                run = spec.run_pipeline(entry.label, base=base, configuration={key: value})
-                run.check_features(features)
-                check_own_parts(run, features)
-            except UserError as error:
-                raise _placed(spec, (*path, number), error.message) from None
+        _check_values(spec, entry, base, features, key, values, path)
     count = size(grid)
     if count < spec.search.trials and not registry.is_baseline(name):
         raise _placed(

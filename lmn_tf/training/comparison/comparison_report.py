@@ -8,6 +8,8 @@ from lmn_tf.metrics.figures import SLOTS, Figure, own_figures, select
 from lmn_tf.metrics.relative_improvement import rela_impr
 from lmn_tf.models import registry
 from lmn_tf.specs.comparison_spec import ComparisonSpec
+from lmn_tf.specs.grid import named_value
+from lmn_tf.training.comparison.curve_report import curve_markdown
 from lmn_tf.training.comparison.search_report import search_markdown
 from lmn_tf.training.evaluation.metrics_table import markdown_table
 
@@ -196,12 +198,20 @@ def markdown(result: dict) -> str:
     lines.append(
         f"Figures of the {result['set']} set over {len(seeds)} seed{'s' * (len(seeds) > 1)}"
         + (", mean ± standard deviation" if len(seeds) > 1 else "")
-        + f"; base: {result['base']}."
+        + f"; base: {result['base']}{_of_value(result)}."
     )
     lines += ["", *markdown_table(titles, rows), "", *_notes(result)]
+    if result.get("curve"):
+        lines += curve_markdown(result["curve"], result["base"])
     if result.get("search"):
         lines += search_markdown(result["search"])
     return "\n".join(lines)
+
+
+def _of_value(result: dict) -> str:
+    """Words that name the value of the varied option, if there is one."""
+    curve = result.get("curve")
+    return f"; {named_value(curve['key'], curve['points'][-1]['value'])}" if curve else ""
 
 
 def _warning(result: dict):

@@ -13,6 +13,7 @@ from lmn_tf.data.formats import match_files
 from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.data.reading.checksum import file_digest, kept_digest
 from lmn_tf.data.reading.dated_files import dated_files
+from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -156,15 +157,20 @@ def read_files(pipeline: PipelineSpec, spec: FeatureSpec) -> dict[str, list[str]
         UserError: If there are no files.
     """
     data = pipeline.data
+    parts = {"train": _training_files(pipeline, spec, RowLimit.of_training(pipeline))}
+    if data.valid is not None:
+        parts["valid"] = _read_of(spec, data.valid, data.eval_rows)
+    return parts
+
+
+def _training_files(pipeline, spec, limit):
+    data = pipeline.data
     if data.days is not None:
         groups = dated_files(data.train, data.days)[0].values()
     else:
         groups = [data.train]
-    train = [path for files in groups for path in _read_of(spec, files, data.train_rows)]
-    parts = {"train": list(dict.fromkeys(train))}
-    if data.valid is not None:
-        parts["valid"] = _read_of(spec, data.valid, data.eval_rows)
-    return parts
+    files = [path for files in groups for path in _read_of(spec, files, limit)]
+    return list(dict.fromkeys(files))
 
 
 def content_digests(pipeline: PipelineSpec, spec: FeatureSpec) -> dict[str, str]:
@@ -175,13 +181,17 @@ def content_digests(pipeline: PipelineSpec, spec: FeatureSpec) -> dict[str, str]
         spec: Its `FeatureSpec`.
 
     Returns:
-        Dictionary from `"train"`, `"valid"` and `"test"` to digests; empty if data are missing.
+        Dictionary from `"train"`, `"valid"` and `"test"` to digests of all of their files, however
+        many rows are read; empty if data are missing.
     """
     data = pipeline.data
     try:
-        parts = read_files(pipeline, spec)
-        if data.test is not None:
-            parts["test"] = _read_of(spec, data.test, data.eval_rows)
+        parts = {"train": _training_files(pipeline, spec, None)}
+        parts |= {
+            part: _read_of(spec, files, None)
+            for part, files in (("valid", data.valid), ("test", data.test))
+            if files is not None
+        }
     except UserError:
         return {}
     return {part: _sum([_content(path) for path in files])[:16] for part, files in parts.items()}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lmn_tf.data.encoding.source_location import SourceLocation
+from lmn_tf.data.encoding.source_location import SourceLocation, rows_from
 from lmn_tf.specs.errors import UserError
 
 PLACE = SourceLocation.of_rows("a.csv", "price", 100)
@@ -25,6 +25,12 @@ def test_values_of_lists_know_their_row():
 
 def test_picked_values_know_their_row():
     assert PLACE.picked(np.array([4, 2])).row(1) == 103
+
+
+def test_rows_that_do_not_follow_each_other():
+    rows = np.array([3, 7, 20])
+    assert SourceLocation.of_rows("a.csv", "price", rows).row(1) == 8
+    assert rows_from(rows, 1).tolist() == [7, 20] and rows_from(4, 1) == 5
 
 
 def test_errors_of_whole_columns():

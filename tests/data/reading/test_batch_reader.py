@@ -18,6 +18,8 @@ from small_shop import (
 
 from lmn_tf.data.learning.vocabulary import learn
 from lmn_tf.data.reading.batch_reader import BatchReader
+from lmn_tf.data.reading.row_limit import RowLimit
+from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 ROWS, EVENTS = shop_rows()
@@ -131,6 +133,29 @@ def test_batches_agree_with_plain_python(files, keep, by_reference):
             assert weights[i] == ROWS[row]["weight"]
             row += 1
     assert row == len(ROWS)
+
+
+@pytest.mark.parametrize("by_reference", [False, True])
+def test_drawn_rows_are_rows_of_all(files, by_reference):
+    spec = learned(files, by_reference=by_reference)
+    limit = RowLimit("20%", seed=2)
+    reader = BatchReader(spec, files, batch_size=16, limit=limit)
+    drawn = limit.drawn(len(ROWS))
+    assert reader.num_rows == len(drawn) == round(0.2 * len(ROWS))
+    labels = np.concatenate([labels for _, labels, _ in reader.read()])
+    assert labels[:, 0].tolist() == [ROWS[row]["click"] for row in drawn]
+
+
+def test_a_drawn_row_is_told_by_its_place_in_the_file(tmp_path):
+    limit = RowLimit("20%", seed=2)
+    row = int(limit.drawn(len(ROWS))[9])
+    rows = [dict(one) for one in ROWS]
+    rows[row]["click"] = 2
+    files = write_csv(tmp_path, rows, files=1)
+    spec = shop_spec(nested=False)
+    learn(spec, files, limit=limit)
+    with pytest.raises(UserError, match=f"column `click`, row {row + 1}: label `click` must be 0"):
+        list(BatchReader(spec, files, limit=limit).read())
 
 
 def _flat(value):

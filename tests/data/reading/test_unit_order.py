@@ -3,6 +3,7 @@ import pyarrow as pa
 import pytest
 
 from lmn_tf.data.formats.unit import Unit
+from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.data.reading.unit_order import UnitOrder
 
 
@@ -29,7 +30,8 @@ def numbers(order, epoch=0, skip=0):
     found = []
     for _, table, row in order.tables(epoch, skip, ["x"]):
         values = table["x"].to_pylist()
-        assert values[0] == row
+        # A number is that of the first row.
+        assert values == np.ravel(row).tolist() if np.ndim(row) else values[0] == row
         found += values
     return found
 
@@ -88,6 +90,28 @@ def test_limit(limit):
     assert numbers(order) == list(range(min(limit, 21)))
     parts = [UnitOrder(UNITS, True, 0, 4, (i, 3), limit) for i in range(3)]
     assert sorted(x for part in parts for x in numbers(part)) == list(range(min(limit, 21)))
+
+
+@pytest.mark.parametrize("rows", [1, 4, "50%", 20, "100%"])
+def test_drawn_rows(rows):
+    limit = RowLimit(rows, seed=3)
+    drawn = limit.drawn(21)
+    want = list(range(21)) if drawn is None else drawn.tolist()
+    order = UnitOrder(UNITS, False, 0, 4, (0, 1), limit)
+    assert order.num_rows == len(want)
+    for skip in range(len(want) + 1):
+        assert numbers(order, 0, skip) == want[skip:]
+    shuffled = UnitOrder(UNITS, True, 1, 4, (0, 1), limit)
+    assert sorted(numbers(shuffled, 1)) == want
+    assert numbers(shuffled, 1, 1) == numbers(shuffled, 1)[1:]
+    for count in (2, 7):
+        shards = [UnitOrder(UNITS, True, 1, 4, (i, count), limit) for i in range(count)]
+        assert sorted(x for shard in shards for x in numbers(shard)) == want
+
+
+def test_a_share_of_the_first_rows():
+    order = UnitOrder(UNITS, False, 0, 4, (0, 1), RowLimit("30%"))
+    assert numbers(order) == list(range(6))
 
 
 @pytest.mark.parametrize("shard", [(1, 1), (-1, 2), (0, 0)])

@@ -231,7 +231,14 @@ def test_a_failed_run_stops_no_other(tmp_path, monkeypatch, status, reason):
     assert training.ran == ["dnn-seed1", "a_pool_-seed1", "dnn-seed2", "a_pool_-seed2"]
     assert said[1] == f"[1/4] dnn, seed 1: failed: {reason}"
     assert result["failed"] == [
-        {"label": "dnn", "trial": None, "seed": 1, "folder": "dnn-seed1", "reason": reason}
+        {
+            "label": "dnn",
+            "trial": None,
+            "seed": 1,
+            "value": None,
+            "folder": "dnn-seed1",
+            "reason": reason,
+        }
     ]
     assert result["models"]["dnn"]["seeds"] == [2]
     assert json.loads((tmp_path / "out/comparison.json").read_text()) == result
@@ -255,12 +262,17 @@ def test_a_run_that_leaves_nothing_has_failed(tmp_path, monkeypatch):
     assert [run["reason"] for run in result["failed"]] == ["it left no metrics"] * 2
 
 
+def dropouts(spec):
+    """The dropout of each trial."""
+    plan = Comparison(spec).plan
+    return {run.trial: plan.configuration(run)["model.dropout"] for run in plan.trials("dnn")}
+
+
 def test_a_search_tests_the_best_of_the_validation_set_alone(tmp_path, monkeypatch):
     spec = make_spec(tmp_path, search=SEARCH, seeds=[2, 1])
     training = FakeTraining(monkeypatch)
     result, said = compare(spec)
-    tried = Comparison(spec).configurations
-    dropout = {trial: tried["dnn", trial]["model.dropout"] for trial in (1, 2, 3)}
+    dropout = dropouts(spec)
     best = max(dropout, key=dropout.get)
     folders = {label: f"{label}-trial{best}" for label in ("dnn", "a_pool_")}
     trials = [f"{label}-trial{n}-seed1" for label in folders for n in (1, 2, 3)]
@@ -305,6 +317,33 @@ def test_more_trials_keep_the_earlier_ones(tmp_path, monkeypatch):
     assert trials[:2] == ["dnn-trial3-seed1", "dnn-trial4-seed1"]
 
 
+def test_an_option_is_varied(tmp_path, monkeypatch):
+    lmn = {"label": "lmn", "model": {"name": "lmn", "num_keys": 6, "top_k": 4}}
+    training = FakeTraining(monkeypatch)
+    monkeypatch.setattr(module, "curve_picture", lambda result, path: Path(path).touch())
+    vary = {"model.num_keys": [4, 8]}
+    result, _ = compare(make_spec(tmp_path, [DNN, lmn], vary=vary))
+    runs = ["dnn-seed", "lmn-num_keys_8-seed", "lmn-num_keys_4-seed"]
+    assert training.ran == [f"{name}{seed}" for seed in (1, 2) for name in runs]
+    assert list(result["models"]) == ["dnn", "lmn"]
+    assert [point["value"] for point in result["curve"]["points"]] == [4, 8]
+    for point in result["curve"]["points"]:
+        assert point["models"]["dnn"]["auc"]["values"] == [0.61, 0.62]
+        assert point["models"]["lmn"]["test"]["seeds"] == 2
+    assert "## AUC by `model.num_keys`" in (tmp_path / "out/comparison.md").read_text()
+    assert (tmp_path / "out/curve.png").exists()
+
+
+@pytest.mark.slow
+def test_a_learning_curve_of_real_runs(tmp_path):
+    vary = {"data.train_rows": ["10%", "100%"]}
+    result = Comparison(make_spec(tmp_path, [DNN, RATES], vary=vary), in_process=True).run()
+    few, many = result["curve"]["points"]
+    assert few["rows"] * 10 == pytest.approx(many["rows"], rel=0.01)
+    assert many["models"]["rates"]["auc"]["sd"] == 0 < few["models"]["rates"]["auc"]["sd"]
+    assert result["failed"] == [] and (tmp_path / "out/curve.png").exists()
+
+
 RATES = {"label": "rates", "model": {"name": "rates"}}
 DNN = {"label": "dnn", "model": {"name": "dnn", "hidden_units": [8]}}
 
@@ -342,8 +381,8 @@ def test_a_failed_row_without_a_network_is_told_once(tmp_path, monkeypatch):
 
 def test_a_failed_trial_is_spent(tmp_path, monkeypatch):
     spec = make_spec(tmp_path, search=SEARCH)
-    dropouts = [Comparison(spec).configurations["dnn", n]["model.dropout"] for n in (1, 2, 3)]
-    first, second = sorted((1, 2, 3), key=lambda trial: -dropouts[trial - 1])[:2]
+    found = dropouts(spec)
+    first, second = sorted(found, key=lambda trial: -found[trial])[:2]
     training = FakeTraining(monkeypatch, **{f"dnn_trial{first}_seed1": 1})
     result, _ = compare(spec)
     assert result["search"]["models"]["dnn"]["chosen"] == second
