@@ -84,6 +84,11 @@ class MemoryProbe:
         """The graph of the forward pass, `None` before the first measurement."""
         return None if self._forward is None else self._forward.graph
 
+    @property
+    def has_gates(self) -> bool:
+        """Whether the model has gates."""
+        return bool(self._gates)
+
     def measure(self) -> ProbeValues:
         """Runs the model on the batch."""
         if self._forward is None:

@@ -14,6 +14,7 @@ import click
 )
 @click.option("--resume", is_flag=True, help="Continue the run in the folder, if there is one.")
 @click.option("--no-test", is_flag=True, help="Do not read the test set.")
+@click.option("--diagnostics", is_flag=True, help="Also measure what the model owes to its memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
 def train(
     pipeline: str,
@@ -22,6 +23,7 @@ def train(
     warm_start: str | None,
     resume: bool,
     no_test: bool,
+    diagnostics: bool,
     as_json: bool,
 ) -> None:
     """Train and evaluate the model of a pipeline.
@@ -29,6 +31,9 @@ def train(
     Writes the run directory and prints the metrics. A killed run continues with --resume, with the
     same result as without interruption. With --no-test, as in a search for the best configuration,
     there are no test metrics; --resume without --no-test adds them.
+
+    With --diagnostics, the test set is also evaluated with shuffled and with zeroed memories, and
+    by the support of its pairs in training data; metrics.json has the figures. --resume adds them.
 
     Models without a network (rates, svd, ease, item_knn) are fitted in seconds, and do not depend
     on the seed.
@@ -75,7 +80,8 @@ def train(
     quiet_tensorflow()
     from lmn_tf.training.daily_trainer import make_trainer
 
-    metrics = make_trainer(spec, resume=resume, test=not no_test).train()
+    trainer = make_trainer(spec, resume=resume, test=not no_test, diagnostics=diagnostics)
+    metrics = trainer.train()
     if as_json:
         click.echo(json.dumps(metrics, indent=2))
         return

@@ -59,6 +59,16 @@ SLOTS = (
     Figure("slots_for_90", "slots for 90 %", 0, statistic="top90"),
 )
 
+# Figures of what a model owes to its memories.
+DIAGNOSTICS = (
+    Figure("auc_shuffled", "AUC, shuffled addresses", 4),
+    Figure("auc_zeroed", "AUC, zeroed memory", 4),
+    Figure("gate", "gate", 3),
+    Figure("reads_per_slot", "reads a slot", 1),
+    Figure("slots_below_10", "slots with < 10 reads", 1, unit="%", smaller_is_better=True),
+    Figure("address_churn", "address churn", 1, unit="%", smaller_is_better=True),
+)
+
 # Figures of the run.
 RUN = (
     Figure("loss", "loss", 4, smaller_is_better=True),

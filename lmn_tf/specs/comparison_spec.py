@@ -16,6 +16,7 @@ from lmn_tf.specs.yaml import overrides
 from lmn_tf.specs.yaml.document import Document
 from lmn_tf.specs.yaml.section import (
     Count,
+    Flag,
     Options,
     PathText,
     Positive,
@@ -148,6 +149,9 @@ class ComparisonSpec(Document):
             a learning curve: each model that has the option is trained with each value, and the
             table is that of the last one. Training rows are drawn by the seed, and fewer are part
             of more. Defaults to `None`.
+        diagnostics: Boolean. Whether to diagnose what models owe to their memories, and to rows of
+            known pairs: the test set is evaluated three times for models with a memory, and the
+            training rows are read once more for all. Defaults to `True`.
     """
 
     comparison_version: Version
@@ -160,6 +164,7 @@ class ComparisonSpec(Document):
     base: Text | None = None
     search: Search | None = None
     vary: Vary | None = None
+    diagnostics: Flag = True
 
     @pydantic.model_validator(mode="after")
     def _check(self):

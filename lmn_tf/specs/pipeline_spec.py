@@ -107,8 +107,8 @@ def check_rows(rows: Any) -> Any:
     Raises:
         Problem: If it is neither.
     """
-    share = re.fullmatch(r"(\d+(?:\.\d+)?)%", rows) if isinstance(rows, str) else None
-    is_count = isinstance(rows, int) and not isinstance(rows, bool) and rows >= 1
+    share = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)%", rows) if isinstance(rows, str) else None
+    is_count = isinstance(rows, int) and not isinstance(rows, bool) and 1 <= rows < 2**63
     if not is_count and not (share and 0 < float(share[1]) <= 100):
         raise Problem(
             (), f"must be at least 1, or a share of all rows such as '10%'. Received: {short(rows)}"
@@ -123,7 +123,7 @@ Rows = Annotated[
         json_schema_extra={
             "anyOf": [
                 {"type": "integer", "minimum": 1},
-                {"type": "string", "pattern": r"^\d+(\.\d+)?%$"},
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$"},
             ]
         }
     ),

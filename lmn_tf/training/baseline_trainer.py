@@ -16,6 +16,8 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.fingerprint import fingerprint
 from lmn_tf.training.evaluation.evaluator import quality_figures, quality_metrics
+from lmn_tf.training.evaluation.pair_support import PairSupport
+from lmn_tf.training.evaluation.support_quartiles import SupportQuartiles
 from lmn_tf.training.monitor.peak_memory import peak_memory_mib, peak_rss_mib
 from lmn_tf.training.trainer import Trainer
 
@@ -67,6 +69,8 @@ class BaselineTrainer(Trainer):
         for name, rows in (("valid", valid), ("test", test)):
             if rows is not None:
                 metrics[name] = evaluate(models, rows, self.spec, self.pipeline.metrics)
+        if self.diagnostics and test is not None:
+            metrics["diagnostics"] = _diagnose(models[0], train, test)
         metrics["train"] |= {"peak_memory_mib": peak_memory_mib(), "peak_rss_mib": peak_rss_mib()}
         self.directory.check_present()
         self.directory.write_metrics(metrics, self.pipeline, self.spec)
@@ -85,10 +89,19 @@ class BaselineTrainer(Trainer):
         return damage
 
     def _with_test(self, metrics: dict) -> dict:
-        if not self.test or self.pipeline.data.test is None or "test" in metrics:
+        if not self._lacks_test(metrics):
             return metrics
         with self.directory.held():
             return self._train(self.pipeline.load_feature_spec())
+
+
+def _diagnose(model, train, test) -> dict:
+    """Returns the diagnostics of a model without a memory: the AUC by support of pairs."""
+    if model.columns.sequence is None:
+        return {}
+    quartiles = SupportQuartiles(model.columns)
+    quartiles.add_interactions(test, model.logits(test)[:, None])
+    return {"support": quartiles.figures(PairSupport(train))}
 
 
 def evaluate(

@@ -94,7 +94,7 @@ class DailyTrainer(Trainer):
             state = self._run(state, checkpoint, listeners)
         if data.days.vocabularies == "grow":
             write_spec(self.spec, self.directory.path)
-        test = self._dataset(data.test if self.test else None)
+        test = self._test_dataset()
         metrics = self._finish(None, state, test, self._evaluator_of_days)
         shutil.rmtree(self._folder, ignore_errors=True)
         return metrics

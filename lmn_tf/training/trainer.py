@@ -20,6 +20,7 @@ from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training.distribution import Distribution
 from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.evaluation.evaluator import Evaluator
+from lmn_tf.training.evaluation.run_diagnosis import RunDiagnosis
 from lmn_tf.training.generated_data import generate_missing
 from lmn_tf.training.growth.warm_start import WarmStart, continued
 from lmn_tf.training.monitor.memory_board import MemoryBoard
@@ -29,6 +30,7 @@ from lmn_tf.training.monitor.tensorboard_writer import TensorBoardWriter
 from lmn_tf.training.own_parts import load_parts
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.run_directory import RunDirectory
+from lmn_tf.training.train_figures import train_figures
 from lmn_tf.training.training_loop import TrainingLoop
 
 
@@ -46,6 +48,9 @@ class Trainer:
             Defaults to `False`.
         test: Boolean. Whether to evaluate the test set. A finished run without test metrics gets
             them when it is resumed with `test`. Defaults to `True`.
+        diagnostics: Boolean. Whether to diagnose what the model owes to its memories, and to rows
+            of known pairs, while the test set is evaluated; see `diagnose`. Not on parameter
+            servers. Defaults to `False`.
         stream: Stream of the log. Defaults to `None`: stderr.
 
     Raises:
@@ -54,12 +59,17 @@ class Trainer:
     """
 
     def __init__(
-        self, pipeline: PipelineSpec, resume: bool = False, test: bool = True, stream: Any = None
+        self,
+        pipeline: PipelineSpec,
+        resume: bool = False,
+        test: bool = True,
+        diagnostics: bool = False,
+        stream: Any = None,
     ) -> None:
         self.distribution = Distribution(pipeline.distribute)
         self.pipeline = pipeline
         self.resume = resume
-        self.test = test
+        self.test, self.diagnostics = test, diagnostics
         self.stream = stream if stream is not None else sys.stderr
         self.directory = RunDirectory(pipeline.run_dir)
         self.model = self.spec = self.warm_start = None
@@ -129,7 +139,7 @@ class Trainer:
         self.model = self._build(total)
         if self.warm_start:
             self._say(self.warm_start.apply(self.model, self.pipeline))
-        valid, test = self._dataset(data.valid), self._dataset(data.test if self.test else None)
+        valid, test = self._dataset(data.valid), self._test_dataset()
         # Written after all checks, so that a mistake of the user leaves the folder empty.
         if not self.directory.is_started:
             self.directory.write_opening(self.pipeline, self.spec)
@@ -142,6 +152,7 @@ class Trainer:
             self._tensorboard(lambda: evaluator.scores) as tensorboard,
         ):
             listeners = [watcher, *tensorboard, *self._alarms(evaluator, watcher)]
+            listeners += self._diagnosis.listeners(evaluator) if self._diagnosis else []
             loop = self._loop(reader, valid, evaluator, listeners, total)
             self._restore(loop, total)
             state = loop.run()
@@ -161,14 +172,35 @@ class Trainer:
 
     def _with_test(self, metrics: dict) -> dict:
         """Adds test metrics to those of a finished run, if missing."""
-        if not self.test or self.pipeline.data.test is None or "test" in metrics:
+        if not self._lacks_test(metrics):
             return metrics
         with self.directory.held(), self._settings(), user_errors():
             generate_missing(self.pipeline.data, self._say)
             self.spec, self.model = self.directory.load_spec(), self.directory.load_model()
-            metrics["test"] = self._evaluator().evaluate(self._dataset(self.pipeline.data.test))
+            evaluator, test = self._evaluator(), self._test_dataset()
+            metrics |= self._test_figures(evaluator, test, metrics["train"])
             self.directory.write_metrics(metrics, self.pipeline, self.spec)
         return self.directory.read_metrics()
+
+    def _lacks_test(self, metrics) -> bool:
+        lacks = "test" not in metrics or (self.diagnostics and "diagnostics" not in metrics)
+        return lacks and self.test and self.pipeline.data.test is not None
+
+    @property
+    def _diagnosis(self) -> RunDiagnosis | None:
+        """What is diagnosed, if anything is; a parameter server run has only counts of reads."""
+        if not self.diagnostics or self.pipeline.distribute.strategy == "parameter_server":
+            return None
+        return RunDiagnosis(self.pipeline, self.spec)
+
+    def _test_figures(self, evaluator, test, train) -> dict:
+        """Returns the entries of `metrics.json` about the test set."""
+        if self._diagnosis is None:
+            none = {"diagnostics": {}} if self.diagnostics else {}
+            return {"test": evaluator.evaluate(test), **none}
+        if not self._reads_histories:
+            evaluator = self._evaluator()  # The graph of the other one has no histories.
+        return self._diagnosis.figures(evaluator, test, train)
 
     def _evaluator(self) -> Evaluator:
         labels = [label.name for label in self.spec.labels]
@@ -249,13 +281,15 @@ class Trainer:
             histories=self._reads_histories,
         )
 
-    def _dataset(self, files):
+    def _test_dataset(self):
+        """Returns the test set, with histories if these are diagnosed; `None` without one."""
+        return self._dataset(self.pipeline.data.test if self.test else None, bool(self._diagnosis))
+
+    def _dataset(self, files, histories=False):
         if files is None:
             return None
-        data, histories = self.pipeline.data, self._reads_histories
-        return evaluation_dataset(
-            self.spec, files, data.eval_batch_size, data.eval_rows, histories=histories
-        )
+        data, histories = self.pipeline.data, histories or self._reads_histories
+        return evaluation_dataset(self.spec, files, data.eval_batch_size, data.eval_rows, histories)
 
     @property
     def _reads_histories(self) -> bool:
@@ -269,7 +303,7 @@ class Trainer:
             "model": self.pipeline.model_name,
             "seed": self.pipeline.train.seed,
             "parameters": int(self.model.count_params()),
-            "train": _train_figures(loop, state),
+            "train": train_figures(loop, state),
         }
         best = state.early_stopping.get("best_epoch") if state.best_file else None
         epoch = state.history[-1] if best is None else state.history[best]
@@ -277,7 +311,7 @@ class Trainer:
         if "valid" in epoch:
             metrics["valid"] = epoch["valid"]
         if test is not None:
-            metrics["test"] = evaluator.evaluate(test)
+            metrics |= self._test_figures(evaluator, test, metrics["train"])
         metrics.update(self._more_figures(state))
         metrics["train"] |= {"peak_memory_mib": peak_memory_mib(), "peak_rss_mib": peak_rss_mib()}
         self._board(evaluator).finish(state.step)
@@ -345,27 +379,3 @@ def _settings(train, is_asynchronous):
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _train_figures(loop, state) -> dict:
-    rows = {} if loop is None else {"rows": loop.num_rows}  # days have different numbers
-    return {
-        **rows,
-        "steps": state.step,
-        "epochs": len(state.history),
-        "examples": state.examples,
-        "examples_per_second": state.examples_per_second,
-        "input_wait": state.input_wait,
-        "seconds": state.seconds,
-        "loss": state.history[-1]["loss"],
-        "history": [
-            {key: _brief(value) for key, value in figures.items()} for figures in state.history
-        ],
-    }
-
-
-def _brief(value):
-    """Returns a value of the history, without nested groups of figures."""
-    if not isinstance(value, dict):
-        return value
-    return {key: figure for key, figure in value.items() if not isinstance(figure, dict)}

@@ -19,7 +19,7 @@ def comparison(tmp_path, monkeypatch):
             return "no luck"
         figures = {"auc": 0.6 + 0.01 * run.seed + (run.label == "b") * 0.003, "logloss": 0.5}
         metrics = {"train": {"examples_per_second": 1.0}, "parameters": 5, "valid": figures}
-        metrics |= {"test": figures} if test else {}
+        metrics |= {"test": figures, "diagnostics": {}} if test else {}
         folder = self.folder(run)
         folder.mkdir(parents=True, exist_ok=True)
         RunDirectory(folder).metrics_file.write_text(json.dumps(metrics))
@@ -114,8 +114,9 @@ def test_rows_without_a_network_are_fitted_beside_networks(tmp_path, capsys):
     assert main(["compare", str(tmp_path / "ladder.yaml"), "--in-process"]) == 0
     out, err = capsys.readouterr()
     assert "[4/4] item_knn, seed 1: training" in err and "failed" not in err
+    out, _, support = out.partition("## Diagnostics")
     table = {line.split()[1]: line.split("|") for line in out.splitlines() if "| 0." in line}
-    assert list(table) == list(rows)
+    assert list(table) == list(rows) and all(f"\n| {name} " in support for name in rows)
     assert all(0.5 < float(row[2]) < 1 for row in table.values())
     assert main(["compare", str(tmp_path / "ladder.yaml"), "--in-process"]) == 0
     assert capsys.readouterr().err.count("finished before") == 4

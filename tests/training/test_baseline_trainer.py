@@ -82,6 +82,13 @@ def test_a_finished_run_is_not_fitted_again(folder, tmp_path, monkeypatch):
     assert train(spec, resume=True)["test"]["auc"] == with_test["test"]["auc"]
 
 
+def test_a_run_is_diagnosed_by_support(folder, tmp_path):
+    metrics = train(pipeline(folder, tmp_path / "run"))
+    assert "diagnostics" not in metrics
+    metrics = train(pipeline(folder, tmp_path / "run"), resume=True, diagnostics=True)
+    assert sum(one["rows"] for one in metrics["diagnostics"]["support"]) == 40
+
+
 def test_a_run_of_other_options_is_refused(folder, tmp_path):
     train(pipeline(folder, tmp_path / "run"))
     with pytest.raises(UserError, match="`data.train_rows` must stay as in the run"):

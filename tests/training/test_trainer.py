@@ -105,6 +105,36 @@ def test_a_finished_run_gets_the_figures_of_the_test_set_when_they_are_asked_for
         assert tested["test"][key] == pytest.approx(whole["test"][key], abs=1e-6), key
 
 
+def test_a_finished_run_is_diagnosed_when_that_is_asked_for(tmp_path):
+    shutil.copytree(trained_run(), tmp_path / "run")
+    whole = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    plain = pipeline(tmp_path / "run")
+    metrics = Trainer(plain, resume=True, diagnostics=True, stream=io.StringIO()).train()
+    found = metrics["diagnostics"]
+    assert len(found["support"]) == 4 and 0 < found["memory"]["auc_zeroed"] < 1
+    assert found["memory"]["address_churn"] is None  # was not watched
+    assert metrics["test"]["auc"] == pytest.approx(whole["test"]["auc"], abs=1e-6)
+    again = Trainer(plain, resume=True, diagnostics=True, stream=io.StringIO()).train()
+    assert again == metrics
+
+
+def test_a_run_is_diagnosed_at_its_end(tmp_path):
+    options = {"diagnostics": True, "stream": io.StringIO()}
+    metrics = Trainer(pipeline(tmp_path / "dnn", DNN, epochs=1), **options).train()
+    assert sum(one["rows"] for one in metrics["diagnostics"]["support"]) > 100
+    assert "memory" not in metrics["diagnostics"]
+    assert metrics["train"]["rows"] == metrics["train"]["examples"]
+
+
+@pytest.mark.slow
+def test_addresses_are_watched_while_a_memory_is_trained(tmp_path):
+    options = {"diagnostics": True, "stream": io.StringIO()}
+    metrics = Trainer(pipeline(tmp_path / "lmn", epochs=1), **options).train()
+    [epoch] = metrics["train"]["history"]
+    churn = metrics["diagnostics"]["memory"]["address_churn"]
+    assert churn == epoch["address_churn"] and 0 <= churn <= 100
+
+
 def test_what_a_model_imports_draws_no_numbers_of_the_run(tmp_path, monkeypatch):
     find, loaded, drawn = registry.model_class, set(), []
 

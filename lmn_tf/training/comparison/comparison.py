@@ -19,6 +19,7 @@ from lmn_tf.training.comparison.comparison_report import markdown, summary
 from lmn_tf.training.comparison.comparison_run import ComparisonRun
 from lmn_tf.training.comparison.curve_picture import curve_picture
 from lmn_tf.training.comparison.curve_report import curve_summary
+from lmn_tf.training.comparison.diagnostics_report import diagnostics_summary
 from lmn_tf.training.comparison.finished_runs import FinishedRuns
 from lmn_tf.training.comparison.search_report import best_trial, search_summary
 from lmn_tf.training.saving.run_directory import RunDirectory
@@ -168,9 +169,12 @@ class Comparison:
 
     def _has(self, run: ComparisonRun, test: bool) -> bool:
         metrics = self._metrics(run)
-        if metrics is None:
-            return False
-        return not test or self.plan.base.data.test is None or "test" in metrics
+        if metrics is None or not test or self.plan.base.data.test is None:
+            return metrics is not None
+        # What a run elsewhere has not diagnosed would have to be trained again.
+        is_here = RunDirectory(self.folder(run)).is_finished
+        lacks = self.spec.diagnostics and is_here and "diagnostics" not in metrics
+        return "test" in metrics and not lacks
 
     def _keep(self, run: ComparisonRun) -> None:
         """Writes the file of a finished run, unless there is one."""
@@ -186,10 +190,11 @@ class Comparison:
         document["feature_spec"] = os.path.abspath(pipeline.feature_spec_path)
         file = self.output / "pipelines" / f"{folder.name}.yaml"
         atomic_files.write_text(file, strict_yaml.dump(document))
+        diagnoses = test and self.spec.diagnostics
         if self.in_process:
-            return _train_here(file, test)
+            return _train_here(file, test, diagnoses)
         command = [sys.executable, "-m", "lmn_tf.cli.main", "train", str(file), "--resume"]
-        command += [] if test else ["--no-test"]
+        command += ["--diagnostics"] * diagnoses + ["--no-test"] * (not test)
         status = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
         if status < 0:
             return f"ended by signal {-status}"
@@ -199,12 +204,13 @@ class Comparison:
         """Returns what a finished run measured, by its file or its folder; `None` if neither is."""
         document, directory = self._finished.read(run), RunDirectory(self.folder(run))
         kept = None if document is None else document["metrics"]
-        if kept is not None and ("test" in kept or not directory.is_finished):
-            return kept
         try:
-            return directory.read_metrics() if directory.is_finished else None
+            here = directory.read_metrics() if directory.is_finished else None
         except UserError:  # damaged: `train --resume` repairs it, or says why it cannot
-            return kept
+            here = None
+        if kept is None or here is None:
+            return kept if here is None else here
+        return here if here.keys() - kept.keys() else kept
 
     def _valid(self, run: ComparisonRun) -> dict | None:
         """Returns the validation figures of a trial, or `None` if it failed."""
@@ -226,6 +232,7 @@ class Comparison:
         result = summary(self.spec, self.seeds, metrics, self._oracle(), search, failed, pending)
         summaries = [summary(self.spec, self.seeds, of_value) for of_value in by_value]
         result["curve"] = curve_summary(self.spec, summaries, by_value)
+        result["diagnostics"] = diagnostics_summary(metrics)
         if metrics:
             self._write(result)
         return result
@@ -289,7 +296,7 @@ class Comparison:
         return oracle.get("test" if data.test else "valid")
 
 
-def _train_here(file, test: bool) -> str | None:
+def _train_here(file, test: bool, diagnostics: bool) -> str | None:
     import keras
 
     from lmn_tf.training.daily_trainer import make_trainer
@@ -297,7 +304,8 @@ def _train_here(file, test: bool) -> str | None:
     # Frees the previous run, and restarts the counters of layer names as in a new process.
     keras.backend.clear_session()
     try:
-        make_trainer(PipelineSpec.load(file), resume=True, test=test).train()
+        pipeline = PipelineSpec.load(file)
+        make_trainer(pipeline, resume=True, test=test, diagnostics=diagnostics).train()
     except Exception as error:
         words = str(error).strip().splitlines() or ["no message"]
         return words[0] if isinstance(error, UserError) else f"{type(error).__name__}: {words[0]}"

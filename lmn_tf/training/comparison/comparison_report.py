@@ -1,16 +1,17 @@
 """Table of a comparison: numbers and Markdown."""
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 
-from lmn_tf.metrics.figures import SLOTS, Figure, own_figures, select
+from lmn_tf.metrics.figures import SLOTS, own_figures, select
 from lmn_tf.metrics.relative_improvement import rela_impr
 from lmn_tf.models import registry
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.grid import named_value
 from lmn_tf.training.comparison.curve_report import curve_markdown
+from lmn_tf.training.comparison.diagnostics_report import diagnostics_markdown
 from lmn_tf.training.comparison.search_report import search_markdown
+from lmn_tf.training.comparison.spread import spread, spread_cell
 from lmn_tf.training.evaluation.metrics_table import markdown_table
 
 _QUALITY = select("auc", "gauc", "logloss", "normalized_entropy")
@@ -185,7 +186,7 @@ def markdown(result: dict) -> str:
     rows = []
     for label, model in result["models"].items():
         spreads = {**model, **model.get("metrics", {})}
-        cells = [_cell(spreads.get(figure.name), figure) for figure in columns]
+        cells = [spread_cell(spreads.get(figure.name), figure) for figure in columns]
         other = model.get("best_other")
         cells[1:1] = [
             _percent(model["rela_impr"]),
@@ -201,6 +202,8 @@ def markdown(result: dict) -> str:
         + f"; base: {result['base']}{_of_value(result)}."
     )
     lines += ["", *markdown_table(titles, rows), "", *_notes(result)]
+    if result.get("diagnostics"):
+        lines += diagnostics_markdown(result)
     if result.get("curve"):
         lines += curve_markdown(result["curve"], result["base"])
     if result.get("search"):
@@ -270,30 +273,21 @@ def _model(runs: dict, which: str) -> dict:
     results = list(runs.values())
     model = {"seeds": list(runs)}
     for figure in _QUALITY:
-        model[figure.name] = _spread([run[which].get(figure.name) for run in results])
+        model[figure.name] = spread([run[which].get(figure.name) for run in results])
     own = own_figures(run[which] for run in results)
     if own:
         model["metrics"] = {
-            figure.name: _spread([run[which]["metrics"].get(figure.name) for run in results])
+            figure.name: spread([run[which]["metrics"].get(figure.name) for run in results])
             for figure in own
         }
     for figure in SLOTS:
         used = [(run[which].get("memory") or {}).get(figure.name) for run in results]
-        model[figure.name] = _spread(used)
-    model["parameters"] = _spread([run.get("parameters") for run in results])
+        model[figure.name] = spread(used)
+    model["parameters"] = spread([run.get("parameters") for run in results])
     train = [run["train"] for run in results]
-    model["examples_per_second"] = _spread(
-        [summary.get("examples_per_second") for summary in train]
-    )
-    model["peak_memory_mib"] = _spread([summary.get("peak_rss_mib") for summary in train])
+    model["examples_per_second"] = spread([summary.get("examples_per_second") for summary in train])
+    model["peak_memory_mib"] = spread([summary.get("peak_rss_mib") for summary in train])
     return {key: value for key, value in model.items() if value is not None}
-
-
-def _spread(values: list) -> dict | None:
-    if any(value is None for value in values):
-        return None
-    spread = statistics.stdev(values) if len(values) > 1 else None
-    return {"mean": statistics.fmean(values), "sd": spread, "values": values}
 
 
 def _rela_impr(model: dict, base: dict | None) -> float | None:
@@ -329,13 +323,6 @@ def _best_other(label: str, models: dict, planned: int) -> dict | None:
 
 def _is_known(result: dict, key: str) -> bool:
     return key == "auc" or any(key in model for model in result["models"].values())
-
-
-def _cell(spread: dict | None, figure: Figure) -> str:
-    if spread is None:
-        return "-"
-    text = figure.cell(spread["mean"])
-    return text if not spread["sd"] else f"{text} ± {figure.cell(spread['sd'])}"
 
 
 def _percent(value: float | None) -> str:

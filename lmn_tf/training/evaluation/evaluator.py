@@ -87,12 +87,19 @@ class Evaluator:
             self._probe = MemoryProbe(self.model, batch)
         return self._probe
 
-    def evaluate(self, dataset: tf.data.Dataset, progress: Progress | None = None) -> dict:
+    def evaluate(
+        self,
+        dataset: tf.data.Dataset,
+        progress: Progress | None = None,
+        watch: Callable[..., None] | None = None,
+    ) -> dict:
         """Evaluates the model on a dataset.
 
         Args:
             dataset: Batches of (features, labels) or (features, labels, weights).
             progress: `Progress` to update. Defaults to `None`.
+            watch: Function called with the features, labels, weights, logits and `recorded_reads`
+                of each batch. Defaults to `None`.
 
         Returns:
             Dictionary of plain numbers; an undefined figure, such as the AUC of rows of one class,
@@ -120,6 +127,8 @@ class Evaluator:
                     metric.update_state(labels, logits, weights, **extra)
             for metric, (slots, read_weights, mask) in zip(usage, reads, strict=True):
                 metric.update_state(slots, read_weights, mask)
+            if watch:
+                watch(features, labels, weights, logits, reads)
             if retrieval:
                 retrieval.update(features, labels, weights, vectors)
             examples += int(logits.shape[0])
@@ -139,7 +148,7 @@ class Evaluator:
         if len(figures) > 1:
             result["labels"] = dict(zip(self.labels, figures, strict=True))
         for _, entropy in self.walks:
-            result |= {name: _finite(value) for name, value in entropy.result().items()}
+            result |= {name: finite(value) for name, value in entropy.result().items()}
         if usage:
             result["memory"] = self._memory(usage)
         if self._retrieves:
@@ -276,7 +285,8 @@ def _check_finite(logits, start) -> None:
         )
 
 
-def _finite(value) -> float | None:
+def finite(value: Any) -> float | None:
+    """Returns a number as a float; `None` if it is not finite."""
     value = float(value)
     return value if math.isfinite(value) else None
 
@@ -306,12 +316,12 @@ def quality_figures(
     """
     values = {}
     for name, metric in scorer.items():
-        values[name] = _finite(metric.result())
+        values[name] = finite(metric.result())
         if name == "gauc":
             details = metric.compute()
             values["groups"] = details["groups"]
             values["groups_skipped"] = details["skipped"]
             values["ungrouped_rows"] = details["ungrouped"]
     if own:
-        values["metrics"] = {metric.name: _finite(metric.result()) for metric in own}
+        values["metrics"] = {metric.name: finite(metric.result()) for metric in own}
     return values

@@ -55,13 +55,13 @@ class FakeTraining:
 
     def run(self, command, **kwargs):
         assert command[:4] == [sys.executable, "-m", "lmn_tf.cli.main", "train"]
-        assert command[5] == "--resume" and command[6:] in ([], ["--no-test"])
+        assert command[5] == "--resume" and command[6:] in (["--diagnostics"], ["--no-test"])
         document = yaml.safe_load(Path(command[4]).read_text())
         name = Path(document["run_dir"]).name
         self.ran.append(name)
         status = self.statuses.get(name.replace("-", "_"), 0)
         if status == 0:
-            self.finish(command[4], document, name, test=not command[6:])
+            self.finish(command[4], document, name, test=command[6] != "--no-test")
         return subprocess.CompletedProcess(command, status)
 
     def finish(self, file, document, name, test):
@@ -78,6 +78,7 @@ class FakeTraining:
         if test:
             self.tested.append(name)
             metrics["test"] = {"auc": 0.6 + seed / 100 - dropout / 10, "logloss": 0.5}
+            metrics["diagnostics"] = {}
         directory.metrics_file.write_text(json.dumps(metrics))
 
 
@@ -189,6 +190,25 @@ def test_a_chosen_trial_whose_run_is_elsewhere_is_trained_again(tmp_path, monkey
     assert training.ran == training.tested and len(training.ran) == 2
     assert said[0] == "[1/8] dnn, trial 1, seed 1: finished before"
     assert result["models"]["dnn"]["seeds"] == [1]
+
+
+def without_diagnostics(file):
+    metrics = json.loads(file.read_text())
+    (metrics["metrics"] if "metrics" in metrics else metrics).pop("diagnostics")
+    file.write_text(json.dumps(metrics))
+
+
+def test_runs_are_diagnosed_later_only_where_they_are(tmp_path, monkeypatch):
+    FakeTraining(monkeypatch)
+    compare(make_spec(tmp_path, seeds=[1]))
+    for name in ("dnn", "a_pool_"):
+        without_diagnostics(tmp_path / "out" / f"{name}-seed1" / "metrics.json")
+        without_diagnostics(tmp_path / "out" / "finished" / f"{name}-seed1.json")
+    shutil.rmtree(tmp_path / "out" / "dnn-seed1")
+    training = FakeTraining(monkeypatch)
+    _, said = compare(make_spec(tmp_path, seeds=[1]))
+    assert training.ran == ["a_pool_-seed1"] and said[1] == "[2/2] a pool!, seed 1: testing"
+    assert compare(make_spec(tmp_path, seeds=[1], diagnostics=False))[1][1].endswith("before")
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -431,10 +451,10 @@ def here(monkeypatch):
     training.errors = {}
 
     class Trainer:
-        def __init__(self, pipeline, resume, test):
+        def __init__(self, pipeline, resume, test, diagnostics):
             self.folder = Path(pipeline.run_dir)
-            self.options = ["--resume"] + ["--no-test"] * (not test)
-            assert resume
+            self.options = ["--resume", "--diagnostics" if diagnostics else "--no-test"]
+            assert resume and diagnostics == test
 
         def train(self):
             if self.folder.name in training.errors:

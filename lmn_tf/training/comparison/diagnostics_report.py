@@ -1,0 +1,122 @@
+"""Diagnostics of a comparison: numbers and Markdown."""
+
+from collections.abc import Mapping
+
+from lmn_tf.metrics.figures import DIAGNOSTICS, FIGURES
+from lmn_tf.training.comparison.spread import spread, spread_cell
+from lmn_tf.training.evaluation.metrics_table import markdown_table
+
+_AUC = FIGURES["auc"]
+_SHUFFLED, _ZEROED = DIAGNOSTICS[:2]
+
+
+def diagnostics_summary(metrics: Mapping[str, Mapping[int, Mapping]]) -> dict | None:
+    """Summarizes the diagnostics of all runs.
+
+    Args:
+        metrics: Contents of `metrics.json` by label and seed.
+
+    Returns:
+        Dictionary of `memory` (for each label of a model with a memory, the mean, standard
+        deviation and values of each figure), `quartiles` (smallest and largest support, and number
+        of rows of each) and `support` (for each label, the same of the AUC of each quartile). What
+        a run has not diagnosed is left out; `None` if none has any.
+    """
+    memory, quartiles, support = {}, [], {}
+    for label, runs in metrics.items():
+        found = [run.get("diagnostics", {}) for run in runs.values()]
+        if all("memory" in one for one in found):
+            memory[label] = {
+                figure.name: spread([one["memory"].get(figure.name) for one in found])
+                for figure in DIAGNOSTICS
+            }
+        if all("support" in one for one in found):
+            support[label] = [
+                spread([quartile["auc"] for quartile in of_runs])
+                for of_runs in zip(*(one["support"] for one in found), strict=True)
+            ]
+            quartiles = [
+                {key: quartile[key] for key in ("from", "to", "rows")}
+                for quartile in found[0]["support"]
+            ]
+    if not memory and not support:
+        return None
+    return {"memory": memory, "quartiles": quartiles, "support": support}
+
+
+def diagnostics_markdown(result: Mapping) -> list[str]:
+    """Formats the diagnostics of a comparison as lines of Markdown.
+
+    Args:
+        result: The content of `comparison.json`, with `diagnostics`.
+    """
+    lines = ["## Diagnostics", ""]
+    if result["diagnostics"]["memory"]:
+        lines += _memory_lines(result)
+    if result["diagnostics"]["support"]:
+        lines += _support_lines(result)
+    return lines
+
+
+def _memory_lines(result):
+    memory = result["diagnostics"]["memory"]
+    known = [
+        figure
+        for figure in DIAGNOSTICS
+        if any(figures[figure.name] is not None for figures in memory.values())
+    ]
+    rows = []
+    for label, figures in memory.items():
+        auc = result["models"][label].get("auc")
+        cells = [spread_cell(figures[figure.name], figure) for figure in known]
+        for index, figure in enumerate(known):
+            if figure in (_SHUFFLED, _ZEROED):
+                cells[index] += _difference(figures[figure.name], auc)
+        rows.append([label, spread_cell(auc, _AUC), *cells])
+    titles = ["model", "AUC", *(figure.heading for figure in known)]
+    return [
+        "What a model owes to its memory: the AUC of the same weights with the values of all slots "
+        "permuted, and set to 0. Reads are those of the test set.",
+        "",
+        *markdown_table(titles, rows),
+        "",
+    ]
+
+
+def _support_lines(result):
+    found, base = result["diagnostics"], result["base"]
+    of_base = found["support"].get(base) or [None] * len(found["quartiles"])
+    kept = [index for index, quartile in enumerate(found["quartiles"]) if quartile["rows"]]
+    total = sum(quartile["rows"] for quartile in found["quartiles"])
+    titles = ["model", *(_title(found["quartiles"][index], total) for index in kept)]
+    rows = [
+        [
+            label,
+            *(
+                spread_cell(aucs[index], _AUC)
+                + ("" if label == base else _difference(aucs[index], of_base[index]))
+                for index in kept
+            ),
+        ]
+        for label, aucs in found["support"].items()
+    ]
+    return [
+        "AUC by the support of (history, candidate) pairs: the number of training histories that "
+        "have both, summed over the items of the row's history, in quartiles of rows; in brackets, "
+        f"the difference from {base}.",
+        "",
+        *markdown_table(titles, rows),
+        "",
+    ]
+
+
+def _title(quartile, total):
+    low, high = quartile["from"], quartile["to"]
+    name = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"support {name} ({100 * quartile['rows'] / total:.0f} % of rows)"
+
+
+def _difference(spread, other):
+    if spread is None or other is None:
+        return ""
+    return f" ({spread['mean'] - other['mean']:+.4f})"
