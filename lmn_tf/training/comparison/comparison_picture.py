@@ -117,6 +117,7 @@ def _label(left, right, models, result) -> None:
     )
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)
+        axes.locator_params(axis="x", nbins=5)  # labels that do not overlap
         axes.xaxis.label.set_size(8)
 
 
