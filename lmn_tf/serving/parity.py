@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lmn_tf.data.encoding.ragged import flat_index
 from lmn_tf.ops.compile import plain_kernels
 
 _LARGEST_SHARE = 0.05
@@ -106,42 +107,44 @@ def check_parity(
 def one_user_batches(
     model: keras.Model, dataset: Iterable[dict[str, tf.Tensor]]
 ) -> Iterator[dict[str, tf.Tensor]]:
-    """Makes batches of windows in which rows are candidates of one user, the user of the first row.
+    """Makes batches of windows in which runs of rows are candidates of one user.
+
+    A run has 64 rows, the last one of a batch may have fewer. Its user is that of its first row.
 
     Args:
         model: The live model.
         dataset: Batches of features, with histories as windows.
 
     Yields:
-        Batches like them, all rows with the first row's user features and history.
+        Batches like them, the rows of a run with its first row's user features and history.
     """
     columns = model.encoder.request_signature()
     for features in dataset:
+        features = {key: np.asarray(values) for key, values in features.items()}
         rows = len(next(features[key] for key in columns.candidates))
-        for start in range(0, rows, CANDIDATES_OF_A_USER):
-            count = min(CANDIDATES_OF_A_USER, rows - start)
-            batch = {key: features[key][start : start + count] for key in columns.candidates}
-            for key in columns.user:
-                batch[key] = np.repeat(features[key][start : start + 1], count, axis=0)
-            for sequence in model.spec.sequences:
-                batch |= _shared(features, sequence.name, columns, start, count)
-            yield {key: tf.convert_to_tensor(values) for key, values in batch.items()}
+        heads = np.arange(0, rows, CANDIDATES_OF_A_USER)
+        counts = np.diff(np.append(heads, rows))
+        batch = {key: features[key] for key in columns.candidates}
+        for key in columns.user:
+            batch[key] = np.repeat(features[key][heads], counts, axis=0)
+        for sequence in model.spec.sequences:
+            batch |= _shared(features, sequence.name, columns, heads, counts)
+        yield {key: tf.convert_to_tensor(values) for key, values in batch.items()}
 
 
-def _shared(features, name, columns, row, count):
-    """Returns the columns of a sequence with the events of one row, which `count` rows share."""
-    lengths = np.asarray(features[f"{name}/length"])
-    first, length, before = int(features[f"{name}/first"][row]), lengths[row], lengths[:row].sum()
+def _shared(features, name, columns, heads, counts):
+    """Returns the columns of a sequence with the events of some rows, each for a run of rows."""
+    lengths, first = features[f"{name}/length"], features[f"{name}/first"][heads]
+    kept, before = lengths[heads], (np.cumsum(lengths) - lengths)[heads]
+    events = flat_index(first, kept)
+    pairs = flat_index(np.repeat(before, counts), np.repeat(kept, counts))
+    starts = np.cumsum(kept) - kept
     shared = {
-        f"{name}/first": np.zeros(count, np.int32),
-        f"{name}/length": np.full(count, length, np.int32),
+        f"{name}/first": np.repeat(starts, counts).astype(np.int32),
+        f"{name}/length": np.repeat(kept, counts),
     }
-    for key in columns.events:
-        if key.startswith(f"{name}/"):
-            shared[key] = features[key][first : first + length]
-    for key in columns.pairs:
-        if key.startswith(f"{name}/"):
-            shared[key] = np.tile(features[key][before : before + length], count)
+    shared |= {key: features[key][events] for key in columns.events if key.startswith(f"{name}/")}
+    shared |= {key: features[key][pairs] for key in columns.pairs if key.startswith(f"{name}/")}
     return shared
 
 

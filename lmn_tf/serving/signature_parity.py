@@ -65,7 +65,7 @@ def compare_signatures(
         PADDED: (dataset, None),
         WINDOWS: (dataset, None),
         CANDIDATES: (one_user_batches(model, dataset), None),
-        RAW: (dataset, raw),
+        RAW: (dataset, [[one] for one in raw]),
         RAW_CANDIDATES: (_encoded_requests(model, signatures, requests), requests),
     }
     figures = {ENCODED: check_encoding(model, signatures[ENCODED], raw, dataset)}
@@ -80,17 +80,17 @@ def served_probabilities(
     model: keras.Model,
     loaded: Any,
     signature: str,
-    inputs: Iterable[dict[str, np.ndarray]] | None = None,
+    inputs: Iterable[list[dict[str, np.ndarray]]] | None = None,
 ) -> Callable[[dict[str, tf.Tensor]], np.ndarray]:
     """Returns a function from features to the probabilities that a SavedModel gives.
 
     Args:
         model: The model that was saved.
         loaded: What `load` returned for it.
-        signature: String. Name of a signature that scores. `score_encoded` takes the features of
-            many rows of one user, as windows, and what the other two return for that user.
-        inputs: Batches of inputs that the signature takes in place of the features. Defaults to
-            `None`.
+        signature: String. Name of a signature that scores. `score_encoded` takes the features that
+            `one_user_batches` gives, as windows, and what the other two return for their users.
+        inputs: For each batch, a list of inputs that the signature takes one after the other in
+            place of the features. Defaults to `None`.
     """
     labels = [label.name for label in model.spec.labels]
     inputs = None if inputs is None else iter(inputs)
@@ -99,12 +99,14 @@ def served_probabilities(
         # This holds `loaded`, and it the variables.
         serve = loaded.signatures[signature]
         if inputs is not None:
-            outputs = _called(serve, next(inputs))
+            parts = [_called(serve, one) for one in next(inputs)]
         elif signature == CANDIDATES:
-            outputs = _scored_as_one_user(model, loaded.signatures, features)
+            parts = _scored_by_user(model, loaded.signatures, features)
         else:
-            outputs = serve(**{input_name(key): value for key, value in features.items()})
-        return tf.stack([outputs[label] for label in labels], axis=1).numpy()
+            parts = [serve(**{input_name(key): value for key, value in features.items()})]
+        return np.concatenate(
+            [np.stack([part[label].numpy() for label in labels], axis=1) for part in parts]
+        )
 
     return served
 
@@ -174,15 +176,24 @@ def _encoding_error(key, one, other, difference, rows):
     )
 
 
-def _one_user_requests(serve: Any, raw, request_time) -> Iterator[dict[str, np.ndarray]]:
-    """Yields raw inputs of some candidates each, and of the user of the latest of them.
+def _one_user_requests(serve: Any, raw, request_time) -> Iterator[list[dict[str, np.ndarray]]]:
+    """Yields requests: raw inputs of some candidates each, and of the user of the latest of them.
 
     What the columns of candidates tell of the past is not later than that request.
+
+    Args:
+        serve: Signature that takes them, or `None` where there is none.
+        raw: Batches of raw inputs of rows.
+        request_time: Name of the input of the time of a request, or `None`.
+
+    Yields:
+        For each batch the list of the requests that it is split into.
     """
     if serve is None:
         return
     of_user = _inputs_of_user(serve)
     for inputs in raw:
+        requests = []
         rows = len(next(iter(inputs.values())))
         for start in range(0, rows, CANDIDATES_OF_A_USER):
             some = slice(start, start + CANDIDATES_OF_A_USER)
@@ -190,23 +201,28 @@ def _one_user_requests(serve: Any, raw, request_time) -> Iterator[dict[str, np.n
             if request_time is not None:
                 times = inputs[request_time][some]
                 user += int(np.argmax(np.where(np.isnan(times), -np.inf, times)))
-            yield {
-                name: values[slice(user, user + 1) if name in of_user else some]
-                for name, values in inputs.items()
-            }
+            requests.append(
+                {
+                    name: values[slice(user, user + 1) if name in of_user else some]
+                    for name, values in inputs.items()
+                }
+            )
+        yield requests
 
 
-def _encoded_requests(model, signatures, requests) -> Iterator[dict[str, tf.Tensor]]:
-    """Yields the features of the rows that requests stand for, each with all of its user."""
+def _encoded_requests(model, signatures, batches) -> Iterator[dict[str, tf.Tensor]]:
+    """Yields the features of the rows that the requests of a batch stand for."""
     keys = model.encoder.signature(padded=False)
-    for inputs in requests:
+    for requests in batches:
         of_user = _inputs_of_user(signatures[RAW_CANDIDATES])
-        count = max(len(values) for name, values in inputs.items() if name not in of_user)
-        repeated = {
-            name: np.repeat(values, count, axis=0) if name in of_user else values
-            for name, values in inputs.items()
-        }
-        outputs = _called(signatures[ENCODED], repeated)
+        candidate = next(name for name in requests[0] if name not in of_user)
+        rows = {name: [] for name in requests[0]}
+        for request in requests:
+            count = len(request[candidate])
+            for name, values in request.items():
+                rows[name].append(np.repeat(values, count, axis=0) if name in of_user else values)
+        rows = {name: np.concatenate(parts) for name, parts in rows.items()}
+        outputs = _called(signatures[ENCODED], rows)
         yield {key: outputs[input_name(key)] for key in keys}
 
 
@@ -219,19 +235,35 @@ def _called(serve, inputs):
     return serve(**{name: tf.constant(values) for name, values in inputs.items()})
 
 
-def _scored_as_one_user(model, signatures, features):
-    """Scores rows of one user with what is computed of the user first, and event after event."""
+def _scored_by_user(model, signatures, features):
+    """Scores runs of rows with what is computed of their users first, and event after event."""
     encoder = UserEncoder(signatures, [sequence.name for sequence in model.spec.sequences])
     columns = model.encoder.request_signature()
-    whole = {key: features[key][:1].numpy() for key in columns.user}
+    features = {key: np.asarray(values) for key, values in features.items()}
+    rows = len(next(features[key] for key in columns.candidates))
+    outputs = []
+    for start in range(0, rows, CANDIDATES_OF_A_USER):
+        whole = _of_user(model, features, columns, start)
+        older = {
+            key: values if key in columns.user else values[: len(values) // 2]
+            for key, values in whole.items()
+        }
+        user = encoder.renew(encoder.encode(older), whole)
+        some = slice(start, start + CANDIDATES_OF_A_USER)
+        outputs.append(
+            encoder.score(user, {key: features[key][some] for key in columns.candidates})
+        )
+    return outputs
+
+
+def _of_user(model, features, columns, row):
+    """Returns the columns of the user of a row, and of its history."""
+    whole = {key: features[key][row : row + 1] for key in columns.user}
     for sequence in model.spec.sequences:
-        count = int(features[f"{sequence.name}/length"][0])
-        for key in {**columns.events, **columns.pairs}:
-            if key.startswith(f"{sequence.name}/"):
-                whole[key] = features[key][:count].numpy()
-    older = {
-        key: values if key in columns.user else values[: len(values) // 2]
-        for key, values in whole.items()
-    }
-    user = encoder.renew(encoder.encode(older), whole)
-    return encoder.score(user, {key: features[key] for key in columns.candidates})
+        first, lengths = (features[f"{sequence.name}/{part}"] for part in ("first", "length"))
+        before = lengths[:row].sum()
+        for keys, begin in ((columns.events, first[row]), (columns.pairs, before)):
+            for key in keys:
+                if key.startswith(f"{sequence.name}/"):
+                    whole[key] = features[key][begin : begin + lengths[row]]
+    return whole

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.ops.compile import compiles_for_cpu, plain_kernels
-from lmn_tf.serving.parity import ExportError, check_parity
+from lmn_tf.serving.parity import ExportError, check_parity, one_user_batches
 from lmn_tf.specs.errors import UserError
 
 ROWS = 40
@@ -51,6 +51,25 @@ def served(change=None):
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch):
     monkeypatch.setattr("lmn_tf.ops.compile.has_gpu", lambda: False)
+
+
+def test_runs_of_rows_are_candidates_of_their_first_user(monkeypatch):
+    monkeypatch.setattr("lmn_tf.serving.parity.CANDIDATES_OF_A_USER", 2)
+    columns = {"user": ["who"], "candidates": ["item"], "events": ["h/item"], "pairs": ["h/gap"]}
+    encoder = types.SimpleNamespace(request_signature=lambda: types.SimpleNamespace(**columns))
+    spec = types.SimpleNamespace(sequences=[types.SimpleNamespace(name="h")])
+    rows = {"who": [1, 2, 3], "item": [7, 8, 9], "h/first": [0, 1, 3], "h/length": [2, 2, 1]}
+    rows |= {"h/item": [50, 51, 52, 53], "h/gap": [10, 11, 12, 13, 14]}
+    rows = {key: np.array(values, np.int32) for key, values in rows.items()}
+    [batch] = one_user_batches(types.SimpleNamespace(encoder=encoder, spec=spec), [rows])
+    assert {key: values.numpy().tolist() for key, values in batch.items()} == {
+        "who": [1, 1, 3],
+        "item": [7, 8, 9],
+        "h/first": [0, 0, 2],
+        "h/length": [2, 2, 1],
+        "h/item": [50, 51, 53],
+        "h/gap": [10, 11, 10, 11, 14],
+    }
 
 
 def test_equal_models():

@@ -103,9 +103,9 @@ def test_candidates_are_of_the_user_of_the_latest_request(times, user):
         )
     )
     batch = {"time": np.array(times), "who": np.arange(3), "item": np.arange(3)}
-    [request] = module._one_user_requests(serve, [batch], "time")
+    [[request]] = module._one_user_requests(serve, [batch], "time")
     assert request["who"].tolist() == [user] and request["item"].tolist() == [0, 1, 2]
-    [request] = module._one_user_requests(serve, [batch], None)
+    [[request]] = module._one_user_requests(serve, [batch], None)
     assert request["who"].tolist() == [0]
 
 
