@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from check_layer import check_layer
+from finite_differences import check_gradient
 
 from lmn_tf.layers import AttentionalGRU
 from lmn_tf.ops import Windows
@@ -27,6 +28,7 @@ def built(variant="augru", **arguments):
     return layer
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("weights", [WEIGHTS, None])
 def test_windows_are_worth_padded_histories(variant, weights):
@@ -162,14 +164,10 @@ def test_gradient_agrees_with_finite_differences():
     history, weights = HISTORY[:2, :3], WEIGHTS[:2, :3]
     layer(history)
 
-    @tf.function
-    def loss(h, w):
-        return tf.reduce_sum(layer(h, weights=w, mask=MASK[1:3, :3]) ** 2)
+    def run(h, w):
+        return layer(h, weights=w, mask=MASK[1:3, :3])
 
-    with tf.device("CPU"):
-        theory, numeric = tf.test.compute_gradient(loss, [history, weights], delta=1e-2)
-    for one, other in zip(theory, numeric, strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-3)
+    check_gradient(run, [history, weights], atol=2e-3)
 
 
 def test_bad_arguments():
