@@ -101,12 +101,16 @@ def assert_same_state(optimizer, variable, twin):
         np.testing.assert_allclose(got.numpy(), want, rtol=2e-5, atol=1e-6, err_msg=name)
 
 
-def pooled_model(optimizer, rows=20, width=4, seed=0, dtype=None):
-    """Five ids, the mean of their rows, one output."""
+def pooled_model(optimizer, rows=20, width=4, seed=0, dtype=None, jit_compile=False):
+    """Five ids, the mean of their rows, one output.
+
+    Keras would choose XLA, which takes longer to compile the model than to train it.
+    """
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((5,), dtype="int32")
     pooled = keras.ops.mean(keras.layers.Embedding(rows, width, dtype=dtype)(inputs), 1)
     model = keras.Model(inputs, keras.layers.Dense(1, dtype=dtype)(pooled))
-    model.compile(optimizer=optimizer, loss=keras.losses.BinaryCrossentropy(from_logits=True))
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile(optimizer=optimizer, loss=loss, jit_compile=jit_compile)
     optimizer.build(model.trainable_variables)  # else the step is traced twice
     return model

@@ -314,6 +314,7 @@ def test_tables_of_other_precisions_have_state_that_is_precise_enough(optimizer_
     )
 
 
+@pytest.mark.quick_cases(1)
 @every_optimizer
 def test_config_and_state_survive_saving(optimizer_class, data, tmp_path):
     model = pooled_model(optimizer_class(0.2, epsilon=1e-6, clipnorm=2.0, weight_decay=0.01))
@@ -331,6 +332,7 @@ def test_config_and_state_survive_saving(optimizer_class, data, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.quick_cases(1)
 @every_optimizer
 def test_state_is_in_tensorflow_checkpoints(optimizer_class, data, tmp_path):
     models = [pooled_model(optimizer_class(0.2)) for _ in range(2)]
@@ -360,8 +362,9 @@ def test_two_replicas_train_as_one(optimizer_class, clip, data):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.quick_cases(1)
 @every_optimizer
-@pytest.mark.parametrize("kind", ["multi", "group"])
+@pytest.mark.parametrize("kind", ["group", "multi"])
 def test_trains_tables_beside_another_optimizer(optimizer_class, kind, data):
     def make():
         dense, tables = keras.optimizers.SGD(0.1), optimizer_class(0.1, global_clipnorm=0.01)
@@ -392,7 +395,8 @@ def multi_optimizer(dense, tables):
 
 
 def test_is_saved_within_an_optimizer_of_several(data, tmp_path):
-    model = pooled_model(multi_optimizer(keras.optimizers.Adam(0.1), RowWiseAdam(0.1)))
+    optimizer = multi_optimizer(keras.optimizers.Adam(0.1), RowWiseAdam(0.1))
+    model = pooled_model(optimizer, jit_compile="auto")
     model.fit(*data, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -408,6 +412,7 @@ def _loss(model, data, at):
     return tf.reduce_mean(keras.losses.binary_crossentropy(labels, logits, from_logits=True))
 
 
+@pytest.mark.quick_cases(1)
 @every_optimizer
 @pytest.mark.parametrize(
     "wrapper",

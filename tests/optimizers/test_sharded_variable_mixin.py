@@ -44,10 +44,9 @@ def steps(count, make_optimizer, scale=1.0, broken=None):
     "clip",
     [
         {"global_clipnorm": 0.5},
-        {"weight_decay": 0.1},
         *(
             pytest.param(one, marks=pytest.mark.slow)
-            for one in ({}, {"clipnorm": 0.5}, {"clipvalue": 0.2})
+            for one in ({}, {"weight_decay": 0.1}, {"clipnorm": 0.5}, {"clipvalue": 0.2})
         ),
     ],
 )
