@@ -29,7 +29,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # As well: tests compile many small programs with XLA and run each a few times.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
+# Python would look for garbage each 700 new objects, and a traced function is many thousands.
+gc.set_threshold(200_000, 20, 20)
+
 ROOT = Path(__file__).resolve().parent.parent
+
+# The name of the test that calls `check_layer`.
+GOOD_LAYER = "test_is_a_good_layer"
 
 # Folders of many short files, last: at the end, a long file would leave a core idle.
 SHORTEST = ("data", "specs")
@@ -85,8 +91,9 @@ def pytest_collection_modifyitems(items):
 
     A layer is checked in one configuration: XLA, training, saving, mixed precision and two replicas
     cost seconds each. Of the modes of `run_mode`, all cases run eagerly, and the first one compiled
-    by XLA, which traces it as a graph does: the kernels of graphs are the eager ones. Of a test
-    marked `quick_cases(count)`, so many cases run. The shortest files come last.
+    by XLA, which traces it as a graph does: the kernels of graphs are the eager ones. Where a layer
+    is checked, which compiles it and its gradient, others do not. Of a test marked
+    `quick_cases(count)`, so many cases run. The shortest files come last.
     """
     checked, cases = set(), collections.Counter()
     for item in items:
@@ -95,13 +102,20 @@ def pytest_collection_modifyitems(items):
             cases[item.path, item.originalname] += 1
             if cases[item.path, item.originalname] > marker.args[0]:
                 item.add_marker(pytest.mark.slow)
-        name = getattr(item, "originalname", "")
+        if getattr(item, "originalname", "") == GOOD_LAYER:
+            if item.path in checked:
+                item.add_marker(pytest.mark.slow)
+            elif item.get_closest_marker("slow") is None:
+                checked.add(item.path)
+    compiled = set()
+    for item in items:
         mode = item.callspec.params.get("run_mode") if hasattr(item, "callspec") else None
-        key = (item.path, name, mode)
-        if mode == "graph" or key in checked:
-            item.add_marker(pytest.mark.slow)
-        elif mode == "xla" or name == "test_is_a_good_layer":
-            checked.add(key)
+        if mode is not None and mode != "eager":
+            key = item.path, item.originalname
+            if mode == "graph" or item.path in checked or key in compiled:
+                item.add_marker(pytest.mark.slow)
+            elif item.get_closest_marker("slow") is None:
+                compiled.add(key)
     items.sort(key=lambda item: item.path.relative_to(ROOT).parts[1] in SHORTEST)
 
 
@@ -158,12 +172,15 @@ def free_ops():
 
 @pytest.fixture(params=["eager", "graph", "xla"])
 def run_mode(request):
-    """Runs a function the three ways users can reach it."""
+    """Runs a function the three ways users can reach it.
+
+    Without AutoGraph, as in Keras: ops must not need it, and it takes longer than tracing.
+    """
     if request.param == "eager":
         return lambda function: function
     import tensorflow as tf
 
-    return functools.partial(tf.function, jit_compile=request.param == "xla")
+    return functools.partial(tf.function, jit_compile=request.param == "xla", autograph=False)
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def check_symbolic_shape(layer, inputs, mask, want, fixed_length):
 
 
 def check_modes(layer, inputs, mask, want):
-    """Eager, graph and XLA agree, on values and on gradients."""
+    """Eager and XLA agree, on values and on gradients; graphs are run by `fit`."""
     names = list(inputs)
 
     def run(*tensors):
@@ -137,13 +137,12 @@ def check_modes(layer, inputs, mask, want):
     tensors = [tf.constant(value) for value in inputs.values()]
     eager = run(*tensors)
     np.testing.assert_allclose(eager[0], want, rtol=1e-5, atol=1e-6)
-    for jit_compile in (False, True):
-        output, gradients = tf.function(run, jit_compile=jit_compile)(*tensors)
-        np.testing.assert_allclose(output, want, rtol=1e-4, atol=1e-5)
-        for got, expected in zip(gradients, eager[1], strict=True):
-            assert (got is None) == (expected is None)
-            if got is not None:
-                np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+    output, gradients = tf.function(run, jit_compile=True, autograph=False)(*tensors)
+    np.testing.assert_allclose(output, want, rtol=1e-4, atol=1e-5)
+    for got, expected in zip(gradients, eager[1], strict=True):
+        assert (got is None) == (expected is None)
+        if got is not None:
+            np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 
 def check_mixed_precision(layer, inputs, mask, want):
@@ -161,7 +160,8 @@ def check_mixed_precision(layer, inputs, mask, want):
 
 def check_fit_and_saving(layer, inputs, mask, fixed_length):
     """Trains a step, saves and loads; returns the model's weights after the step."""
-    model, twin = compiled(layer, inputs, mask, fixed_length)
+    # A graph: `check_modes` has compiled the layer and its gradient with XLA.
+    model, twin = compiled(layer, inputs, mask, fixed_length, jit_compile=False)
     data = arrays(inputs, mask)
     dataset = tf.data.Dataset.from_tensors((tuple(data), np.ones(len(data[0]))))
     history = model.fit(dataset, shuffle=False, verbose=0)
