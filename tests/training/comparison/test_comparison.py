@@ -41,6 +41,12 @@ def make_spec(folder, models=None, seeds=(1, 2), **more):
 SEARCH = {"trials": 3, "seed": 1, "grid": {"model.dropout": [0.1, 0.2, 0.3, 0.4]}}
 
 
+@pytest.fixture(autouse=True)
+def plain_picture(monkeypatch):
+    """Draws nothing: it takes longer than the rest, and other tests do so."""
+    monkeypatch.setattr(module, "picture", lambda result, path: Path(path).touch())
+
+
 class FakeTraining:
     """Stands in for the processes: writes the metrics that a run would.
 
