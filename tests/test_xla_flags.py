@@ -36,11 +36,12 @@ def test_nothing_is_tried_without_a_gpu_or_against_the_user(has_gpu, monkeypatch
     assert os.environ["XLA_FLAGS"] == flags
 
 
+@pytest.mark.slow  # starts TensorFlow once more, as does the next one
 def test_a_flag_that_xla_does_not_know_is_not_accepted():
     assert not accepts("--xla_gpu_no_such_flag=true")
 
 
-@pytest.mark.slow  # starts TensorFlow once more
+@pytest.mark.slow
 def test_no_flags_are_accepted():
     assert accepts("")
 

@@ -72,7 +72,7 @@ def test_warns_after_evaluation_and_names_the_memory():
 
 
 @pytest.mark.quick_cases(1)
-@pytest.mark.parametrize("stop", [False, True])
+@pytest.mark.parametrize("stop", [True, False])
 def test_stops_on_request_only(stop, tmp_path):
     model = made(LMN, "lmn")
     alarm = CollapseAlarm(min_slots_used=100.0, stop=stop, log_dir=tmp_path)

@@ -157,6 +157,7 @@ def test_finds_the_memory_of_any_keras_model(tmp_path):
     assert "slots/memory_loss" in events(tmp_path)
 
 
+@pytest.mark.slow  # a run writes them in `test_gates_and_walks`
 def test_sparse_memories_are_told_too(tmp_path):
     model = MSN(SPEC, **SMALL_OPTIONS["msn"])
     model.compile(run_eagerly=True)

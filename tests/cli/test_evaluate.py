@@ -19,6 +19,7 @@ def test_the_test_set_as_json(capsys):
     assert "evaluate: step 1" in err
 
 
+@pytest.mark.slow  # other files are evaluated below
 def test_other_files(capsys):
     data = f"{market()}/valid-*.parquet"
     assert main(["evaluate", str(trained_run()), "--data", data, "--batch-size", "50"]) == 0

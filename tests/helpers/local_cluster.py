@@ -19,6 +19,8 @@ def connect(workers=2, servers=2):
 
     from lmn_tf.distribute.cluster import cluster as clusters
 
+    # As in `conftest.py`: what is traced runs a few times.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     ports = [f"127.0.0.1:{port}" for port in clusters.free_ports(workers + servers)]
     cluster = clusters.Cluster(tuple(ports[:workers]), tuple(ports[workers:]))
     config = tf.compat.v1.ConfigProto()

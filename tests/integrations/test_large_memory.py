@@ -80,6 +80,7 @@ def test_only_slots_that_are_read_move():
     assert moved.sum() == 2
 
 
+@pytest.mark.slow  # the quick tests run the notebook of such a model
 def test_a_recommenders_model_trains_it():
     told = drive("train")
     assert told["losses"][-1] < 0.9 * told["losses"][0]

@@ -98,13 +98,12 @@ def test_batch_and_length_may_be_unknown(name):
         assert np.isfinite(logits).all()
 
 
-def test_eager_graph_and_xla_agree(name):
+def test_eager_and_xla_agree(name):
+    # Graphs are those of XLA on the kernels of eager calls.
     model, features = made(name), random_features(SPEC)
     features = {key: tf.constant(value) for key, value in features.items()}
-    logits = model(features)
-    for jit_compile in (False, True):
-        again = tf.function(model, jit_compile=jit_compile)(features)
-        np.testing.assert_allclose(again, logits, rtol=1e-5, atol=1e-6)
+    again = tf.function(model, jit_compile=True, autograph=False)(features)
+    np.testing.assert_allclose(again, model(features), rtol=1e-5, atol=1e-6)
 
 
 def test_padding_changes_nothing(name):

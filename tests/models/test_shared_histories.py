@@ -18,7 +18,7 @@ from lmn_tf.layers import NextBehaviourLoss
 from lmn_tf.models import registry
 
 MODELS = [name for name in registry.names() if registry.model_class(name).reads_histories]
-READERS = ("pooling", "din", "mimn", "ubr4ctr", "rankmixer")
+READERS = ("pooling", "din")
 # Options that change what is read, or how.
 VARIANTS = [
     ("pooling", {"pooling": "sqrtn", "interaction": "product", "wide": True}),
@@ -67,8 +67,7 @@ def negatives(monkeypatch):
 
 
 # Elapsed times depend on the row, too: there models read combinations of events and buckets. These
-# read in every way: by attention, pooling, tokens, retrieval, steps and memories. Others train in
-# the slow tests.
+# read by pooling, by attention and from a memory. Others train in the slow tests.
 QUICK = [(timeless_spec, name, {}) for name in MODELS if name in READERS]
 QUICK += [(kitchen_sink_spec, "lmn", {})]
 SLOW = [(spec, *case) for spec in (timeless_spec, kitchen_sink_spec) for case in CASES]

@@ -203,7 +203,14 @@ def test_a_user_must_have_an_id(scorer, table, wrong):
         scorer.score_candidates({**user, "user_id": wrong}, candidates)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["inline", "by reference"])
+@pytest.fixture(
+    scope="module",
+    # The histories of the market are inline.
+    params=[
+        pytest.param(False, marks=pytest.mark.slow, id="inline"),
+        pytest.param(True, id="by reference"),
+    ],
+)
 def shop(request, tmp_path_factory):
     """A scorer of an untrained model of the shop, and its rows."""
     folder = tmp_path_factory.mktemp("shop")

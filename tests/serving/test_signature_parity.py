@@ -27,7 +27,7 @@ def run():
     return directory.load_model(), load(exported() / "saved_model"), directory.load_spec()
 
 
-@pytest.mark.quick_cases(2)
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("signature", SCORING)
 def test_each_signature_is_compared(run, monkeypatch, signature):
     served_probabilities = module.served_probabilities

@@ -1,13 +1,15 @@
 import pytest
 from local_cluster import drive
 
+# The quick tests train and evaluate on a server and a worker by the command: `cli/test_launch.py`.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def seen():
     return drive("fit_driver.py", "fit")
 
 
-@pytest.mark.slow
 def test_one_step_at_a_time_is_plain_keras():
     seen = drive("fit_driver.py", "plain")
     one, plain = seen["one"], seen["plain"]
@@ -51,7 +53,6 @@ def test_single_batches(seen):
     assert seen["predict_on_batch"] == [100, 1]
 
 
-@pytest.mark.slow
 def test_workers_may_make_their_own_data():
     workers = drive("fit_driver.py", "workers")
     assert workers["on_batch"]["loss"] > 0
