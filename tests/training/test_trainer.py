@@ -133,6 +133,8 @@ def test_addresses_are_watched_while_a_memory_is_trained(tmp_path):
     [epoch] = metrics["train"]["history"]
     churn = metrics["diagnostics"]["memory"]["address_churn"]
     assert churn == epoch["address_churn"] and 0 <= churn <= 100
+    whole = json.loads((trained_run() / "metrics.json").read_text())
+    assert epoch["loss"] == pytest.approx(whole["train"]["history"][0]["loss"], abs=1e-6)
 
 
 def test_what_a_model_imports_draws_no_numbers_of_the_run(tmp_path, monkeypatch):

@@ -55,7 +55,7 @@ def _places(curve) -> tuple[list[float], list[str]]:
     rows = [point.get("rows") for point in points]
     if curve["key"] == ROWS and all(rows):
         names = [
-            point["value"] if isinstance(point["value"], str) else f"{count:,}"
+            f"{point['value']}\n{count:,}" if isinstance(point["value"], str) else f"{count:,}"
             for point, count in zip(points, rows, strict=True)
         ]
         return rows, names

@@ -35,7 +35,7 @@ def test_means_and_intervals_against_rows(tmp_path, monkeypatch):
     found[0]["rows"], found[1]["rows"] = 50, 1000
     left, right = drawn("data.train_rows", found, tmp_path / "a.png", monkeypatch)
     assert left.get_xscale() == "log" and left.get_xlabel() == "training rows"
-    assert [text.get_text() for text in left.get_xticklabels()] == ["5%", "100%"]
+    assert [text.get_text() for text in left.get_xticklabels()] == ["5%\n50", "100%\n1,000"]
     assert left.get_legend_handles_labels()[1] == ["din", "lmn"]
     [bars] = right.containers
     assert bars.lines[0].get_xdata().tolist() == [50, 1000]
