@@ -29,6 +29,8 @@ class EncodedHistory:
             Defaults to `None`.
         ids: Dictionary from an item feature to the pair of the ids of `vectors`, `(events, ...)`
             or `(combinations, ...)`, and the candidate's `(batch, ...)`. Defaults to `None`.
+        crossed_ids: Dictionary from the key of a cross of fields to its ids of `vectors`,
+            `(events,)` or `(combinations,)`. Defaults to `None`.
 
     Attributes:
         vectors: Float tensor of shape `(events, d)`: the events with all their fields. Where a
@@ -53,11 +55,13 @@ class EncodedHistory:
         row_windows: ValidPositions | None = None,
         target: tf.Tensor | None = None,
         ids: dict[str, tuple[tf.Tensor, tf.Tensor]] | None = None,
+        crossed_ids: dict[str, tf.Tensor] | None = None,
     ) -> None:
         self.events = events
         self.event_windows = event_windows
         self.target = target
         self.ids = ids or {}
+        self.crossed_ids = crossed_ids or {}
         self.windows = event_windows if row_windows is None else row_windows
         self._row_part = row_part
 

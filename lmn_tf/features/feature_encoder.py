@@ -259,6 +259,10 @@ class FeatureEncoder(keras.layers.Layer):
         alike, _ = self._events[name]
         return tuple((feature, column.width, column.table) for feature, column in alike)
 
+    def event_crosses(self, name: str) -> tuple[CrossedIds, ...]:
+        """Returns the crosses of the fields of a sequence."""
+        return tuple(self._crosses[name])
+
     def _split(self, sequence):
         """Returns a sequence's columns: pairs of (like an item feature, its column), and others."""
         alike, added = [], []
@@ -368,8 +372,12 @@ class FeatureEncoder(keras.layers.Layer):
     def _history(self, name, features, vectors, item):
         alike, _ = self._events[name]
         positions, combinations = self.windows(name, features)
-        events = self._part(name, features, positions, of_pairs=False)
-        row_part = self._part(name, features, combinations, of_pairs=True)
+        crossed = {
+            cross: cross.ids([self._flat(features, key, 0, positions) for key in cross.fields])
+            for cross in self._crosses[name]
+        }
+        events = self._part(name, features, positions, crossed)
+        row_part = self._part(name, features, combinations)
         width = self.widths["histories"][name]
         if events is None:
             events = tf.zeros([positions.num_events, width], self.compute_dtype)
@@ -387,12 +395,14 @@ class FeatureEncoder(keras.layers.Layer):
                 if not column.of_pairs:
                     values = combinations.combined(values)
                 ids[feature] = values, features[feature]
-        return EncodedHistory(by_event(events), positions, row_part, combinations, target, ids)
+        crossed = {cross.key: combinations.combined(values) for cross, values in crossed.items()}
+        events = by_event(events)
+        return EncodedHistory(events, positions, row_part, combinations, target, ids, crossed)
 
-    def _part(self, name, features, positions, of_pairs):
+    def _part(self, name, features, positions, crossed=None):
         """Returns what the fields of events, or those of pairs, add to the vectors, if anything."""
         alike, added = self._events[name]
-        part = None
+        part, of_pairs = None, crossed is None
         if any(column.of_pairs == of_pairs for _, column in alike):
             part = self._concat(
                 [
@@ -407,8 +417,7 @@ class FeatureEncoder(keras.layers.Layer):
             if column.of_pairs == of_pairs:
                 one = self.projections[column.key](self._encode(features, column, positions))
                 part = one if part is None else part + one
-        for cross in () if of_pairs else self._crosses[name]:
-            ids = cross.ids([self._flat(features, key, 0, positions) for key in cross.fields])
+        for cross, ids in (crossed or {}).items():
             rows = self.tables[cross.table](ids, **_counted(positions))
             one = self.projections[cross.key](rows)
             part = one if part is None else part + one

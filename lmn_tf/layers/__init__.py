@@ -23,6 +23,7 @@ _EXPORTS = {
     "MultiHeadTargetAttention": "attention.multi_head_target_attention",
     "MultiWayAttention": "memory.multi_way_attention",
     "NextBehaviourLoss": "evolution.next_behaviour_loss",
+    "PairMemory": "memory.pair_memory",
     "PerTokenMLP": "tokens.per_token_mlp",
     "PositionEmbedding": "core.position_embedding",
     "ProductKeyMemory": "memory.product_key_memory",

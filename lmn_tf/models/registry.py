@@ -27,6 +27,7 @@ MODELS = {
     "lmn": "lmn_tf.models.memory.lmn:LMN",
     "lmn_sim": "lmn_tf.models.memory.lmn_sim:LMNSIM",
     "lmn_mimn": "lmn_tf.models.memory.lmn_mimn:LMNMIMN",
+    "lmn_pair": "lmn_tf.models.memory.lmn_pair:LMNPair",
     "lmn_control": "lmn_tf.models.memory.user_aware_pooling:UserAwarePooling",
     "sim": "lmn_tf.models.hosts.sim:SIM",
     "sasrec": "lmn_tf.models.hosts.sasrec:SASRec",

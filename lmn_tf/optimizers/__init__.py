@@ -9,6 +9,7 @@ _EXPORTS = {
     "RowOptimizer": "row_optimizer",
     "RowWiseAdagrad": "row_wise_adagrad",
     "RowWiseAdam": "row_wise_adam",
+    "RowWiseSGD": "row_wise_sgd",
     "SparseAdagrad": "sparse_adagrad",
     "WarmUp": "warm_up",
     "default": "default_optimizer",

@@ -10,6 +10,7 @@ def default(
     dense: float | keras.optimizers.Optimizer = 0.001,
     tables: float | keras.optimizers.Optimizer = 0.05,
     clip_norm: float | None = None,
+    named: dict[str, keras.optimizers.Optimizer] | None = None,
 ) -> GroupOptimizer:
     """Returns Adam for the dense variables and row-wise Adagrad for the tables.
 
@@ -20,6 +21,8 @@ def default(
         clip_norm: Float or `None`. Largest global norm of each group's gradient; dense variables
             and tables are clipped separately. Optimizers passed as instances keep their own
             clipping. Defaults to `None`.
+        named: Dictionary from the name of a table to its own `keras.optimizers.Optimizer`, as in
+            `GroupOptimizer`. Defaults to `None`.
 
     Returns:
         A `GroupOptimizer`. `is_table` decides which variables are tables.
@@ -34,7 +37,7 @@ def default(
         dense = keras.optimizers.Adam(_rate(dense), global_clipnorm=clip_norm)
     if not isinstance(tables, keras.optimizers.Optimizer):
         tables = RowWiseAdagrad(_rate(tables), global_clipnorm=clip_norm)
-    return GroupOptimizer(dense, tables)
+    return GroupOptimizer(dense, tables, named)
 
 
 def _rate(value):

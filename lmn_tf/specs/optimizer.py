@@ -25,6 +25,7 @@ OPTIMIZERS = Parts(
         "rmsprop": "keras.optimizers:RMSprop",
         "row_wise_adagrad": "lmn_tf.optimizers:RowWiseAdagrad",
         "row_wise_adam": "lmn_tf.optimizers:RowWiseAdam",
+        "row_wise_sgd": "lmn_tf.optimizers:RowWiseSGD",
         "sgd": "keras.optimizers:SGD",
         "sparse_adagrad": "lmn_tf.optimizers:SparseAdagrad",
     },
@@ -93,13 +94,16 @@ class Optimizer:
     Args:
         dense: Mapping. Optimizer of dense weights. Defaults to `{adam: 0.001}`.
         tables: Mapping. Optimizer of rows. Defaults to `{row_wise_adagrad: 0.05}`.
+        pairs: Mapping. Optimizer of the values of memories of pairs. Defaults to
+            `{row_wise_sgd: 1.0}`.
     """
 
     dense: OptimizerRule = pydantic.Field(default_factory=lambda: {"adam": 0.001})
     tables: OptimizerRule = pydantic.Field(default_factory=lambda: {"row_wise_adagrad": 0.05})
+    pairs: OptimizerRule = pydantic.Field(default_factory=lambda: {"row_wise_sgd": 1.0})
 
     @pydantic.model_validator(mode="after")
     def _check(self):
-        check_one_rule("dense", self.dense)
-        check_one_rule("tables", self.tables)
+        for key in ("dense", "tables", "pairs"):
+            check_one_rule(key, getattr(self, key))
         return self

@@ -75,7 +75,7 @@ def load_parts(pipeline: PipelineSpec, features: FeatureSpec) -> None:
 
 def _optimizers(pipeline, features) -> Iterator[tuple[Any, tuple, dict]]:
     """Yields the source, the path and the rule of each optimizer."""
-    for key in ("dense", "tables"):
+    for key in ("dense", "tables", "pairs"):
         path = ("train", "optimizer", key)
         yield pipeline.source, path, getattr(pipeline.train.optimizer, key)
     for name, table in features.tables.items():

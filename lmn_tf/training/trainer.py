@@ -358,7 +358,7 @@ def build_model(
         f"{model.encoder.name}/{name}": table.optimizer
         for name, table in spec.tables.items()
         if table.optimizer
-    }
+    } | dict.fromkeys(model.pair_tables, train.optimizer.pairs)
     optimizer = from_spec(train.optimizer, train.schedule, train.clip_norm, total_steps, named)
     # Only the loss: metrics of the training set would take time at each step.
     model.compile(optimizer=optimizer, metrics=[])

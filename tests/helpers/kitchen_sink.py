@@ -63,6 +63,7 @@ SMALL_OPTIONS = {
     "lmn": SMALL_MEMORY,
     "lmn_sim": {**SMALL_MEMORY, **SMALL_SEARCH},
     "lmn_mimn": {**SMALL_MEMORY, **SMALL_INTERESTS},
+    "lmn_pair": {**SMALL, "pair_slots": 500},
     "lmn_control": SMALL_ATTENTION,
     "sim": {**SMALL_ATTENTION, **SMALL_SEARCH},
     "sasrec": {**SMALL, "max_positions": 4, "history_dropout": 0.0},

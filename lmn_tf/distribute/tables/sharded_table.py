@@ -204,7 +204,8 @@ class ShardedTable(RowWiseTable, keras.Variable):
             raise ValueError(
                 f"the shards of `{self.path}` must be read by replicas, or as a whole by "
                 "`numpy()`. Only row-wise optimizers (`row_wise_adagrad`, `row_wise_adam`, "
-                "`sparse_adagrad`) can train it: others need its placement to be replicated"
+                "`row_wise_sgd`, `sparse_adagrad`) can train it: others need its placement to be "
+                "replicated"
             )
         return self._split.parts[replica_id()]
 

@@ -89,6 +89,7 @@ class CTRModel(WithOptions, keras.Model):
             step.
         hang_seconds: Float. If no step on parameter servers has ended for this time, workers and
             servers that do not respond are named on stderr. Set it before the first step.
+        pair_tables: Tuple of the names of tables of pairs, which have an optimizer of their own.
 
     Example:
 
@@ -104,6 +105,7 @@ class CTRModel(WithOptions, keras.Model):
     head_roles = ROLES
     steps_in_flight = None
     hang_seconds = 60.0
+    pair_tables = ()
 
     def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         record, arguments = self.split_options(options)
@@ -286,7 +288,8 @@ class CTRModel(WithOptions, keras.Model):
         plain_weighted, grouped_weighted = make_metrics(weighted_metrics, self.label_names)
         check_group(grouped + grouped_weighted, self.spec.group)
         jit_compile = kwargs.pop("jit_compile", False)
-        optimizer = keras.optimizers.get(default() if optimizer is None else optimizer)
+        optimizer = self.default_optimizer() if optimizer is None else optimizer
+        optimizer = keras.optimizers.get(optimizer)
         if self.dtype_policy.name == "mixed_float16" and kwargs.get("auto_scale_loss", True):
             optimizer = with_loss_scaling(optimizer)
         super().compile(
@@ -299,6 +302,10 @@ class CTRModel(WithOptions, keras.Model):
         )
         self._grouped = Untracked(grouped)
         self._grouped_weighted = Untracked(grouped_weighted)
+
+    def default_optimizer(self) -> keras.optimizers.Optimizer:
+        """Returns the optimizer of `compile` without one: `lmn_tf.optimizers.default()`."""
+        return default()
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Builds the model under a distribution strategy, with the shapes of the spec.

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from lmn_tf.models.options.base import CTRModelOptions, PoolingKind
+from lmn_tf.models.options.base import CTRModelOptions, PoolingKind, PoolingOptions
 from lmn_tf.models.options.histories import (
     DINOptions,
     MIMNOptions,
@@ -168,6 +168,24 @@ class LMNTwoTowerOptions(MemoryPluginOptions, TwoTowerOptions):
                 f"`{key}` must not read the candidate, which the query tower does not know. "
                 f"Received: {key}={getattr(self, key)!r}",
             )
+
+
+class PairMemoryOptions(CTRModelOptions):
+    """Options of `PairMemoryPlugin`."""
+
+    pair_slots: Positive | None = option(
+        None,
+        "Number of values, to which pairs are hashed, or `None` for one of each pair.",
+    )
+    pair_pooling: PoolingKind = option("sum", "Pooling of the values of a history.")
+    memory_placement: Literal["replicated", "row_wise"] = option(
+        "replicated",
+        "Placement in distributed training: all values on each device, or a share of the rows.",
+    )
+
+
+class LMNPairOptions(PairMemoryOptions, PoolingOptions):
+    """Options of `LMNPair`."""
 
 
 class UserAwarePoolingOptions(UserAwareQueryOptions, EventQueryOptions, DINOptions):

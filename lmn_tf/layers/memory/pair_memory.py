@@ -1,0 +1,169 @@
+"""Memory with a value for each pair of an event and the candidate."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from lmn_tf.distribute.tables.placement import PLACEMENTS, add_table, read_rows
+from lmn_tf.distribute.tables.rows import ChunkedStorageMixin
+from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
+from lmn_tf.layers.history_layer import HistoryLayer, mask_of
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
+
+_OWN_IDS = 2  # ids below are padding and unknown values
+_FACTOR = 0x9E3779B97F4A7C15 - 2**64  # 2^64 over the golden ratio, as a signed integer
+_TOP_BITS = 2**31 - 1
+
+
+@keras.saving.register_keras_serializable(package="lmn_tf")
+class PairMemory(ChunkedStorageMixin, HistoryLayer):
+    """Sums the values of the pairs of each event of a history and the candidate.
+
+    Computes `z = sum_j V[row_j, column]` with the ids `row_j` of the events, the id `column` of the
+    candidate, and a table `V` that all users share: for example, what a liked movie says about
+    another movie. So the candidate and the history address the memory together, whereas the memory
+    of LMN is read by events alone.
+
+    With fewer `num_slots` than pairs, pairs are hashed to slots, and some share a value.
+
+    All values start at 0, so that a model starts as the same model without this memory. Most pairs
+    are rare: train the values by `RowWiseSGD`, which shrinks them by their counts. Adam and Adagrad
+    take the largest steps for the rarest pairs.
+
+    The ids 0 (padding) and 1 (unknown) have no values: their pairs add 0.
+
+    Args:
+        num_rows: Integer. Number of ids of events.
+        num_columns: Integer. Number of ids of candidates.
+        num_slots: Integer, or `None` for one of each pair. Number of values. Defaults to `None`.
+        num_values: Integer. Width of a value, the number of logits. Defaults to `1`.
+        pooling: `"sum"`, `"mean"` or `"sqrtn"` over the events of a history. Defaults to `"sum"`.
+        memory_placement: `"replicated"` or `"row_wise"`. Placement of the values in a distributed
+            run. Defaults to `"replicated"`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        rows: Integer tensor of shape `(batch, length)`; or `(events,)` with `windows`.
+        columns: Integer tensor of shape `(batch,)`.
+        mask: Optional boolean tensor of shape `(batch, length)`, true where valid.
+        windows: Optional `Windows` of the rows of the batch into events that they share.
+
+    Returns:
+        Float tensor of shape `(batch, num_values)`; exactly 0 for an empty history.
+
+    Raises:
+        ValueError: If an argument is out of its range, or `rows` has another number of axes.
+
+    Example:
+
+    >>> memory = PairMemory(num_rows=10, num_columns=5)
+    >>> memory(np.array([[2, 3], [9, 0]]), np.array([4, 2])).shape
+    TensorShape([2, 1])
+
+    Reference:
+        - Ours. The table of pairs of "Item-based collaborative filtering recommendation
+          algorithms", Sarwar et al., WWW 2001, trained with the model; hashed as the pairs of
+          features of "MemoNet: Memorizing All Cross Features' Representations Efficiently via
+          Multi-Hash Codebook Network for CTR Prediction", Zhang and Zhang, CIKM 2023.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_columns: int,
+        num_slots: int | None = None,
+        num_values: int = 1,
+        pooling: str = "sum",
+        memory_placement: str = "replicated",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        sizes = {"num_rows": num_rows, "num_columns": num_columns, "num_values": num_values}
+        if num_slots is not None:
+            sizes["num_slots"] = num_slots
+        for name, value in sizes.items():
+            check_positive_integer(name, value)
+        check_choice("pooling", pooling, ("sum", "mean", "sqrtn"))
+        check_choice("memory_placement", memory_placement, PLACEMENTS)
+        self.num_rows = num_rows
+        self.num_columns = num_columns
+        self.num_slots = num_slots
+        self.num_values = num_values
+        self.pooling = pooling
+        self.memory_placement = memory_placement
+
+    @property
+    def memory_size(self) -> int:
+        """Number of slots."""
+        pairs = self.num_rows * self.num_columns
+        return pairs if self.num_slots is None else min(self.num_slots, pairs)
+
+    def build(
+        self,
+        rows_shape: tuple[int | None, ...] | None = None,
+        columns_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
+        self.memory_values = add_table(
+            self,
+            "memory_values",
+            (self.memory_size, self.num_values),
+            keras.initializers.Zeros(),
+            self.memory_placement,
+        )
+        self.built = True
+
+    def call(
+        self,
+        rows: tf.Tensor,
+        columns: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        windows: ValidPositions | None = None,
+    ) -> tf.Tensor:
+        rows = tf.convert_to_tensor(rows)
+        if windows is None:
+            check_axes("rows", rows.shape, "(batch, length)")
+            windows = ValidPositions(mask_of(rows, mask), rows)
+            rows = windows.take(rows)
+        rows = windows.pairs(rows)  # (P,)
+        columns = windows.repeat(tf.convert_to_tensor(columns)[:, None])[:, 0]  # (P,)
+        values = tf.cast(read_rows(self.memory_values, self.slots(rows, columns)), tf.float32)
+        known = tf.logical_and(rows >= _OWN_IDS, columns >= _OWN_IDS)
+        values = tf.where(known[:, None], values, 0.0)  # (P, num_values)
+        pooled = getattr(windows.of_pairs, f"event_{self.pooling}")(values)
+        return tf.cast(pooled, self.compute_dtype)
+
+    def slots(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+        """Returns the slots of pairs.
+
+        Args:
+            rows: Integer tensor of shape `(...)`. Ids of events.
+            columns: Integer tensor of shape `(...)`. Ids of candidates.
+
+        Returns:
+            int64 tensor of shape `(...)`.
+        """
+        pairs = tf.cast(rows, tf.int64) * self.num_columns + tf.cast(columns, tf.int64)
+        if self.memory_size == self.num_rows * self.num_columns:
+            return pairs
+        mixed = tf.bitwise.right_shift(pairs * _FACTOR, tf.constant(32, tf.int64))
+        return tf.bitwise.bitwise_and(mixed, _TOP_BITS) % self.memory_size
+
+    def compute_output_shape(
+        self,
+        rows_shape: tuple[int | None, ...],
+        columns_shape: tuple[int | None, ...] | None = None,
+    ) -> tuple[int | None, ...]:
+        batch = rows_shape[0] if columns_shape is None else columns_shape[0]
+        return (batch, self.num_values)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_rows": self.num_rows,
+            "num_columns": self.num_columns,
+            "num_slots": self.num_slots,
+            "num_values": self.num_values,
+            "pooling": self.pooling,
+            "memory_placement": self.memory_placement,
+        }

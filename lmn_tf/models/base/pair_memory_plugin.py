@@ -1,0 +1,103 @@
+"""Mixin that adds a memory of pairs to a click model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from lmn_tf.layers.memory.pair_memory import PairMemory
+from lmn_tf.models.base.ctr_model import CTRModel
+from lmn_tf.models.options import PairMemoryOptions
+from lmn_tf.optimizers.default_optimizer import default
+from lmn_tf.optimizers.group_optimizer import GroupOptimizer
+from lmn_tf.optimizers.row_wise_sgd import RowWiseSGD
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
+
+
+class PairMemoryPlugin(CTRModel):
+    """Mixin that adds the values of the pairs of events and the candidate to the logits of a model.
+
+    `class LMNPair(PairMemoryPlugin, Pooling)`, for example, is `Pooling` with such a memory. Each
+    sequence with a field that is like a categorical item feature has a `PairMemory`, whose columns
+    are the ids of that feature; of several, the one with the most ids. Its rows are the ids of the
+    first cross of that field, such as a movie and how it was rated, or else those of the field. All
+    values start at 0, so that the model starts as its host.
+
+    Args:
+        spec: `FeatureSpec` with known vocabularies.
+        **options: Options of `PairMemoryOptions`, and base model arguments such as `name`.
+
+    Raises:
+        UserError: If no sequence has such a field.
+    """
+
+    Options = PairMemoryOptions
+
+    def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
+        super().__init__(spec, **options)
+        self._candidates = {
+            sequence.name: candidate
+            for sequence in self.spec.sequences
+            if (candidate := self._candidate(sequence.name)) is not None
+        }
+        if not self._candidates:
+            raise UserError(
+                "`sequences` of the feature spec must have a field that is like a categorical "
+                f"feature of role item for {type(self).__name__}. Received: none in "
+                f"{self.spec.name!r}"
+            )
+        self._crosses = {name: self._cross(name) for name in self._candidates}
+        self.pair_memories = {name: self._make_pairs(name) for name in self._candidates}
+
+    def _candidate(self, name):
+        """Returns the item feature of the pairs of a sequence, or `None`."""
+        fields = self.encoder.event_fields(name)
+        sizes = {
+            feature: self.encoder.sizes[table]
+            for feature, _, table in fields
+            if table is not None and self.spec.feature(feature).kind == "categorical"
+        }
+        return max(sizes, key=sizes.get) if sizes else None
+
+    def _cross(self, name):
+        """Returns the cross whose ids are the rows of a sequence, or `None`."""
+        sequence = next(one for one in self.spec.sequences if one.name == name)
+        alike = {f"{name}/{f.name}" for f in sequence.fields if f.like == self._candidates[name]}
+        return next(
+            (cross for cross in self.encoder.event_crosses(name) if alike & set(cross.fields)), None
+        )
+
+    def _make_pairs(self, name):
+        table, _ = self.spec.table_of(self.spec.feature(self._candidates[name]))
+        num_items, cross = self.encoder.sizes[table], self._crosses[name]
+        return PairMemory(
+            num_items if cross is None else cross.num_ids,
+            num_items,
+            self.options.pair_slots,
+            len(self.label_names),
+            self.options.pair_pooling,
+            self.options.memory_placement,
+            dtype="float32",
+            name=f"{name}_pairs",
+        )
+
+    def combine(
+        self, groups: dict[str, Any], histories: Sequence[tf.Tensor], training: bool | None = None
+    ) -> tf.Tensor:
+        logits = super().combine(groups, histories, training)
+        for name, memory in self.pair_memories.items():
+            history = groups["histories"][name]
+            rows, columns = history.ids[self._candidates[name]]
+            if self._crosses[name] is not None:
+                rows = history.crossed_ids[self._crosses[name].key]
+            logits += memory(rows, columns, windows=history.windows)
+        return logits
+
+    def default_optimizer(self) -> GroupOptimizer:
+        return default(named=dict.fromkeys(self.pair_tables, RowWiseSGD()))
+
+    @property
+    def pair_tables(self) -> tuple[str, ...]:
+        """Names of the tables of pairs, as in `GroupOptimizer`."""
+        return tuple(memory.name for memory in self.pair_memories.values())

@@ -1,0 +1,100 @@
+import copy
+
+import numpy as np
+import pytest
+from kitchen_sink import KITCHEN_SINK, SMALL, kitchen_sink_spec, random_features
+
+from lmn_tf.models import DIN, LMNPair, Pooling
+from lmn_tf.models.base.pair_memory_plugin import PairMemoryPlugin
+from lmn_tf.optimizers import GroupOptimizer, RowWiseSGD
+from lmn_tf.specs.errors import UserError
+
+SPEC = kitchen_sink_spec()
+
+
+def crossed_spec():
+    """The kitchen sink's spec, whose events have an id for each item and hour."""
+    sequence = copy.deepcopy(KITCHEN_SINK["sequences"][0])
+    sequence["crosses"] = [{"name": "item_x_hour", "of": ["item", "hour"]}]
+    return kitchen_sink_spec(sequences=[sequence])
+
+
+def with_values(model):
+    """The model, with values of its memory that are no longer 0."""
+    model.build()
+    (memory,) = model.pair_memories.values()
+    rng = np.random.default_rng(0)
+    memory.memory_values.assign(rng.normal(size=memory.memory_values.shape))
+    return model, memory
+
+
+def test_a_new_model_is_its_host():
+    host, model = Pooling(SPEC, **SMALL), LMNPair(SPEC, **SMALL)
+    features = random_features(SPEC)
+    host.build(), model.build()
+    own = [weight for weight in model.weights if "clicks_pairs" not in weight.path]
+    for weight, want in zip(own, host.weights, strict=True):
+        weight.assign(want)
+    np.testing.assert_array_equal(model(features), host(features))
+
+
+def test_pairs_of_the_item_with_the_most_ids_are_added_to_the_logits():
+    model, memory = with_values(LMNPair(SPEC, **SMALL))
+    features = random_features(SPEC)
+    assert (memory.num_rows, memory.num_columns) == (42, 42)
+    table = memory.get_weights()[0].reshape(42, 42)
+    added = [
+        sum(
+            table[event, item]
+            for event in features["clicks/item"][row][features["clicks/mask"][row]]
+            if event > 1 and item > 1
+        )
+        for row, item in enumerate(features["item"])
+    ]
+    logits = model(features)[:, 0]
+    memory.memory_values.assign(np.zeros_like(memory.memory_values))
+    assert np.abs(added).max() > 0.5
+    np.testing.assert_allclose(logits - model(features)[:, 0], added, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_are_the_ids_of_a_cross():
+    spec = crossed_spec()
+    model, memory = with_values(LMNPair(spec, **SMALL))
+    assert memory.num_rows == 42 * 4
+    features = random_features(spec)
+    keys = ["clicks/item", "clicks/hour"]
+    rows = features[keys[0]] * 4 + features[keys[1]]
+    rows[(features[keys[0]] == 0) | (features[keys[1]] == 0)] = 0
+    added = memory(rows, features["item"], mask=features["clicks/mask"])[:, 0]
+    logits = model(features)[:, 0]
+    memory.memory_values.assign(np.zeros_like(memory.memory_values))
+    np.testing.assert_allclose(logits - model(features)[:, 0], added, rtol=1e-4, atol=1e-5)
+
+
+def test_a_memory_beside_another_host():
+    class PairDIN(PairMemoryPlugin, DIN):
+        pass
+
+    model, _ = with_values(PairDIN(SPEC, **SMALL, pair_pooling="mean", attention_units=(4,)))
+    features = random_features(SPEC)
+    model.compile()
+    loss = model.train_on_batch(features, np.array([[1.0], [0.0]] * 3, "float32"))
+    assert np.isfinite(loss)
+
+
+def test_pairs_are_trained_by_an_optimizer_of_their_own():
+    model = LMNPair(SPEC, **SMALL)
+    model.compile()
+    model.build()
+    assert isinstance(model.optimizer, GroupOptimizer)
+    (memory,) = model.pair_memories.values()
+    assert type(model.optimizer.optimizer_of(memory.memory_values)) is RowWiseSGD
+    table = model.encoder.tables["item"].embeddings
+    assert model.optimizer.optimizer_of(table) is model.optimizer.tables
+
+
+def test_a_field_like_an_item_is_needed():
+    sequence = copy.deepcopy(KITCHEN_SINK["sequences"][0])
+    sequence["fields"] = [field for field in sequence["fields"] if "like" not in field]
+    with pytest.raises(UserError, match="`sequences` of the feature spec must have a field that"):
+        LMNPair(kitchen_sink_spec(sequences=[sequence]), **SMALL)
