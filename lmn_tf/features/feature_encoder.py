@@ -259,10 +259,6 @@ class FeatureEncoder(keras.layers.Layer):
         alike, _ = self._events[name]
         return tuple((feature, column.width, column.table) for feature, column in alike)
 
-    def event_crosses(self, name: str) -> tuple[CrossedIds, ...]:
-        """Returns the crosses of the fields of a sequence."""
-        return tuple(self._crosses[name])
-
     def _split(self, sequence):
         """Returns a sequence's columns: pairs of (like an item feature, its column), and others."""
         alike, added = [], []

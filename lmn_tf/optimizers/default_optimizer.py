@@ -1,16 +1,19 @@
 """The default optimizer of models."""
 
+from collections.abc import Sequence
+
 import keras
 
 from lmn_tf.optimizers.group_optimizer import GroupOptimizer
 from lmn_tf.optimizers.row_wise_adagrad import RowWiseAdagrad
+from lmn_tf.optimizers.row_wise_sgd import RowWiseSGD
 
 
 def default(
     dense: float | keras.optimizers.Optimizer = 0.001,
     tables: float | keras.optimizers.Optimizer = 0.05,
     clip_norm: float | None = None,
-    named: dict[str, keras.optimizers.Optimizer] | None = None,
+    pairs: Sequence[str] = (),
 ) -> GroupOptimizer:
     """Returns Adam for the dense variables and row-wise Adagrad for the tables.
 
@@ -21,8 +24,7 @@ def default(
         clip_norm: Float or `None`. Largest global norm of each group's gradient; dense variables
             and tables are clipped separately. Optimizers passed as instances keep their own
             clipping. Defaults to `None`.
-        named: Dictionary from the name of a table to its own `keras.optimizers.Optimizer`, as in
-            `GroupOptimizer`. Defaults to `None`.
+        pairs: List of the names of tables of pairs, which `RowWiseSGD` trains. Defaults to `()`.
 
     Returns:
         A `GroupOptimizer`. `is_table` decides which variables are tables.
@@ -37,7 +39,7 @@ def default(
         dense = keras.optimizers.Adam(_rate(dense), global_clipnorm=clip_norm)
     if not isinstance(tables, keras.optimizers.Optimizer):
         tables = RowWiseAdagrad(_rate(tables), global_clipnorm=clip_norm)
-    return GroupOptimizer(dense, tables, named)
+    return GroupOptimizer(dense, tables, {name: RowWiseSGD() for name in pairs})
 
 
 def _rate(value):

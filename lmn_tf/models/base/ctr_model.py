@@ -288,8 +288,7 @@ class CTRModel(WithOptions, keras.Model):
         plain_weighted, grouped_weighted = make_metrics(weighted_metrics, self.label_names)
         check_group(grouped + grouped_weighted, self.spec.group)
         jit_compile = kwargs.pop("jit_compile", False)
-        optimizer = self.default_optimizer() if optimizer is None else optimizer
-        optimizer = keras.optimizers.get(optimizer)
+        optimizer = keras.optimizers.get(optimizer or default(pairs=self.pair_tables))
         if self.dtype_policy.name == "mixed_float16" and kwargs.get("auto_scale_loss", True):
             optimizer = with_loss_scaling(optimizer)
         super().compile(
@@ -300,12 +299,7 @@ class CTRModel(WithOptions, keras.Model):
             jit_compile=jit_compile != "auto" and jit_compile,
             **kwargs,
         )
-        self._grouped = Untracked(grouped)
-        self._grouped_weighted = Untracked(grouped_weighted)
-
-    def default_optimizer(self) -> keras.optimizers.Optimizer:
-        """Returns the optimizer of `compile` without one: `lmn_tf.optimizers.default()`."""
-        return default()
+        self._grouped, self._grouped_weighted = Untracked(grouped), Untracked(grouped_weighted)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Builds the model under a distribution strategy, with the shapes of the spec.

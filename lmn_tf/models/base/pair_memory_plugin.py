@@ -5,12 +5,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from lmn_tf.features.crossed_ids import CrossedIds
 from lmn_tf.layers.memory.pair_memory import PairMemory
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import PairMemoryOptions
-from lmn_tf.optimizers.default_optimizer import default
-from lmn_tf.optimizers.group_optimizer import GroupOptimizer
-from lmn_tf.optimizers.row_wise_sgd import RowWiseSGD
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -64,9 +62,9 @@ class PairMemoryPlugin(CTRModel):
         """Returns the cross whose ids are the rows of a sequence, or `None`."""
         sequence = next(one for one in self.spec.sequences if one.name == name)
         alike = {f"{name}/{f.name}" for f in sequence.fields if f.like == self._candidates[name]}
-        return next(
-            (cross for cross in self.encoder.event_crosses(name) if alike & set(cross.fields)), None
-        )
+        crosses = (one for one in self.spec.event_crosses() if one.sequence == name)
+        crossed = (CrossedIds.of(self.spec, one, self.encoder.sizes) for one in crosses)
+        return next((one for one in crossed if alike & set(one.fields)), None)
 
     def _make_pairs(self, name):
         table, _ = self.spec.table_of(self.spec.feature(self._candidates[name]))
@@ -93,9 +91,6 @@ class PairMemoryPlugin(CTRModel):
                 rows = history.crossed_ids[self._crosses[name].key]
             logits += memory(rows, columns, windows=history.windows)
         return logits
-
-    def default_optimizer(self) -> GroupOptimizer:
-        return default(named=dict.fromkeys(self.pair_tables, RowWiseSGD()))
 
     @property
     def pair_tables(self) -> tuple[str, ...]:
