@@ -23,19 +23,23 @@ SPEC = kitchen_sink_spec()
 SLIM = slim_spec()
 TWO_LABELS = kitchen_sink_spec(labels=[{"name": "like"}, {"name": "share"}])
 
-# What every model owes is tested with one without histories and one with all there is, and with all
-# by the slow tests: each model has tests of its own beside these.
-KINDS = ("dnn", "lmn")
 # Options of every model beside its MLP: one model stands for all.
 EXPLICIT_TERMS = {"dnn": {"interaction": "product", "wide": True}}
 
-pytestmark = pytest.mark.parametrize(
-    "name",
-    [
-        name if name in KINDS else pytest.param(name, marks=pytest.mark.slow)
-        for name in registry.names()
-    ],
-)
+
+def of_models(*quick):
+    """Tests each model, beside its own tests; all but some of them in the slow tests."""
+    return pytest.mark.parametrize(
+        "name",
+        [
+            name if name in quick else pytest.param(name, marks=pytest.mark.slow)
+            for name in registry.names()
+        ],
+    )
+
+
+# In the quick tests, a model without histories and one with all there is; or the latter alone.
+every_model, every_reader = of_models("dnn", "lmn"), of_models("lmn")
 
 
 def make(name, spec=SPEC, **options):
@@ -66,6 +70,7 @@ def with_junk(features):
     return changed
 
 
+@every_model
 def test_is_a_documented_model(name):
     model = made(name)
     assert isinstance(model, CTRModel)
@@ -73,6 +78,7 @@ def test_is_a_documented_model(name):
     model.summary(print_fn=lambda *args, **kwargs: None)
 
 
+@every_reader
 def test_building_leaves_the_start_of_training(name):
     """Whether by a row of nothing or, under a strategy, by a graph."""
     model = make(name)
@@ -83,6 +89,7 @@ def test_building_leaves_the_start_of_training(name):
         np.testing.assert_array_equal(one, other)
 
 
+@every_model
 def test_batch_and_length_may_be_unknown(name):
     model = made(name)
     signature = model.encoder.signature()
@@ -98,6 +105,7 @@ def test_batch_and_length_may_be_unknown(name):
         assert np.isfinite(logits).all()
 
 
+@every_model
 def test_eager_and_xla_agree(name):
     # Graphs are those of XLA on the kernels of eager calls.
     model, features = made(name), random_features(SPEC)
@@ -106,6 +114,7 @@ def test_eager_and_xla_agree(name):
     np.testing.assert_allclose(again, model(features), rtol=1e-5, atol=1e-6)
 
 
+@every_reader
 def test_padding_changes_nothing(name):
     model, features = made(name), random_features(SPEC)
     logits = model(features)
@@ -115,6 +124,7 @@ def test_padding_changes_nothing(name):
         np.testing.assert_allclose(model(wide), logits, rtol=0, atol=1e-6)
 
 
+@every_reader
 def test_padding_changes_no_training_step(name):
     labels = random_labels()
     losses, weights = [], []
@@ -129,6 +139,7 @@ def test_padding_changes_no_training_step(name):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+@every_reader
 def test_empty_histories_give_finite_numbers_and_gradients(name):
     model, features = make(name), random_features(SPEC)
     for rows in (slice(0, 1), slice(None)):
@@ -142,6 +153,7 @@ def test_empty_histories_give_finite_numbers_and_gradients(name):
                 assert np.isfinite(tf.convert_to_tensor(gradient)).all()
 
 
+@every_model
 def test_every_weight_learns(name):
     model, features = make(name), random_features(SPEC, rows=16)
     model.compile(run_eagerly=True)
@@ -153,6 +165,7 @@ def test_every_weight_learns(name):
     assert lacking == []
 
 
+@every_model
 def test_config_round_trip(name):
     model, features = made(name), random_features(SPEC)
     config = json.loads(json.dumps(model.get_config()))
@@ -162,6 +175,7 @@ def test_config_round_trip(name):
     np.testing.assert_allclose(again(features), model(features), rtol=1e-6)
 
 
+@every_reader
 def test_saves_and_loads(name, tmp_path):
     model, features = make(name), random_features(SPEC)
     model.compile(metrics=["auc", "gauc"], run_eagerly=True)
@@ -176,6 +190,7 @@ def test_saves_and_loads(name, tmp_path):
 
 
 @pytest.mark.quick_cases(1)
+@every_model
 def test_a_seed_decides_everything(name):
     logits = []
     for _ in range(2):
@@ -190,6 +205,7 @@ def test_a_seed_decides_everything(name):
 
 
 @pytest.mark.quick_cases(1)
+@every_model
 def test_overfits_a_few_rows(name):
     features, labels = random_features(SLIM, rows=64), random_labels(rows=64)
     options = {"ranking": True} if "ranking" in registry.options(name) else {}
@@ -201,6 +217,7 @@ def test_overfits_a_few_rows(name):
     assert model.evaluate(data, verbose=0, return_dict=True)["auc"] > 0.99
 
 
+@every_model
 def test_several_labels(name):
     model = make(name, spec=TWO_LABELS)
     model.compile(metrics=["auc", "gauc"], run_eagerly=True)
@@ -213,6 +230,7 @@ def test_several_labels(name):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@every_reader
 def test_mixed_precision(name, policy):
     model = made(name)
     half = type(model).from_config({**model.get_config(), "dtype": policy})

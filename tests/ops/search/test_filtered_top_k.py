@@ -5,6 +5,7 @@ import tensorflow as tf
 from lmn_tf.ops.search.counting import filtered_top_k, from_sortable, num_places
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("width", "k"), [(70, 9), (64, 32), (65, 2), (700, 17), (150, 64)], ids=lambda n: str(n)
 )
