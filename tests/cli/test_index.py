@@ -1,9 +1,11 @@
+import inspect
 import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny_run import TWO_TOWER, market, two_tower_run, write_pipeline
 
 from lmn_tf.cli.main import main
@@ -14,20 +16,26 @@ from lmn_tf.training.saving.run_directory import RunDirectory
 
 FILES = f"{market()}/test-*.parquet"
 
-# Counts the true candidates among the best, with TensorFlow alone.
-ALONE = """
+
+def hits(folder, file, ks):
+    """The shares of true candidates among the best: with TensorFlow alone."""
+    serve = tf.saved_model.load(folder).signatures["serving_default"]
+    columns = dict(np.load(file))
+    names, clicks = columns.pop("names"), columns.pop("clicks")
+    found = serve(**{key: tf.constant(cells) for key, cells in columns.items()})
+    found = np.char.decode(found["candidates"].numpy().astype("S"))
+    return [float(np.mean((found[clicks, :k] == names[clicks, None]).any(axis=1))) for k in ks]
+
+
+# Does so in a process of its own.
+ALONE = f"""
 import json, sys
 import numpy as np
 import tensorflow as tf
-folder, file, ks = sys.argv[1:4]
-serve = tf.saved_model.load(folder).signatures["serving_default"]
-columns = dict(np.load(file))
-names, clicks = columns.pop("names"), columns.pop("clicks")
-found = serve(**{key: tf.constant(cells) for key, cells in columns.items()})["candidates"].numpy()
-found = np.char.decode(found.astype("S"))
-hits = [np.mean((found[clicks, :k] == names[clicks, None]).any(axis=1)) for k in json.loads(ks)]
-loaded = [name for name in sys.modules if name.split(".")[0] in ("lmn_tf", "keras_rs")]
-print(json.dumps({"hits": hits, "loaded": loaded}))
+
+{inspect.getsource(hits)}
+print(json.dumps(hits(*sys.argv[1:3], json.loads(sys.argv[3]))))
+assert not [name for name in sys.modules if name.split(".")[0] in ("lmn_tf", "keras_rs")]
 """
 
 
@@ -52,26 +60,36 @@ def test_a_run_reports_retrieval(run):
     assert shares == sorted(shares) and shares[-1] == 1.0 and 0 < shares[2] < 1
 
 
-def test_the_index_ranks_as_factorized_top_k(run, written, tmp_path):
+@pytest.fixture(scope="module")
+def ranked(run, tmp_path_factory):
+    """The numbers of candidates, the shares that `FactorizedTopK` finds, and a file of the rows."""
     model, spec = run.load_model(), run.load_spec()
     data = make_dataset(spec, FILES, batch_size=5000)
     corpus, ks = ItemCorpus(model, data), (1, 5, 10, 50)
     want = [float(share) for share in corpus.top_k(data, ks).result().values()]
-    assert want == [pytest.approx(run.read_metrics()["test"]["retrieval"][f"top_{k}"]) for k in ks]
     features, labels = next(iter(data))
     padded = model.fit_driver.batches.padded(features)
     columns = {input_name(key): padded[key].numpy() for key in model.query_signature()}
     vocabulary = spec.vocabulary(spec.feature("item_id"))
     columns["names"] = [str(vocabulary[one - 2]) for one in features["item_id"]]
     columns["clicks"] = labels[:, 0].numpy() == 1
-    np.savez(tmp_path / "columns.npz", **columns)
-    command = [sys.executable, "-c", ALONE, written / "saved_model", tmp_path / "columns.npz"]
-    done = subprocess.run(
-        [*map(str, command), json.dumps(ks)], check=True, capture_output=True, text=True
-    )
-    found = json.loads(done.stdout)
-    assert found["loaded"] == []
-    np.testing.assert_allclose(found["hits"], want, rtol=1e-6)
+    file = tmp_path_factory.mktemp("ranked") / "columns.npz"
+    np.savez(file, **columns)
+    return ks, want, file
+
+
+def test_the_index_ranks_as_factorized_top_k(run, written, ranked):
+    ks, want, file = ranked
+    assert want == [pytest.approx(run.read_metrics()["test"]["retrieval"][f"top_{k}"]) for k in ks]
+    np.testing.assert_allclose(hits(str(written / "saved_model"), file, ks), want, rtol=1e-6)
+
+
+@pytest.mark.slow  # starts TensorFlow; in the quick tests, tests/serving/raw does so
+def test_plain_tensorflow_reads_the_index(written, ranked):
+    ks, want, file = ranked
+    command = [sys.executable, "-c", ALONE, written / "saved_model", file, json.dumps(ks)]
+    done = subprocess.run([*map(str, command)], check=True, capture_output=True, text=True)
+    np.testing.assert_allclose(json.loads(done.stdout), want, rtol=1e-6)
 
 
 def test_says_what_it_wrote(run, tmp_path, capsys):

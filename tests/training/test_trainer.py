@@ -158,26 +158,35 @@ def test_what_a_model_imports_draws_no_numbers_of_the_run(tmp_path, monkeypatch)
     assert drawn[0] == drawn[1]
 
 
+def run_without_histories(folder):
+    """Trains a model without histories, on files that have histories in the training rows alone."""
+    for part in ("valid", "test"):
+        table = pq.read_table(next(market().glob(f"{part}-*.parquet")))
+        kept = [name for name in table.column_names if not name.startswith("history_")]
+        assert len(kept) < table.num_columns
+        pq.write_table(table.select(kept), folder / f"{part}-0.parquet")
+    plain = document(folder / "run", epochs=1)
+    plain["model"] = {"name": "dnn", "hidden_units": [8]}
+    plain["data"] |= {"valid": f"{folder}/valid-*", "test": f"{folder}/test-*"}
+    return Trainer(PipelineSpec.from_dict(plain), stream=io.StringIO()).train()
+
+
 def test_a_model_without_histories_needs_none_but_to_learn_ids(tmp_path):
+    assert run_without_histories(tmp_path)["test"]["examples"] > 100
+
+
+@pytest.mark.slow
+def test_a_model_without_histories_is_exported_and_scored_without(tmp_path):
     from lmn_tf.serving.saved_model import export
     from lmn_tf.serving.scorer import Scorer
     from lmn_tf.training.evaluation.prediction import write_predictions
     from lmn_tf.training.saving.run_directory import RunDirectory
 
-    for part in ("valid", "test"):
-        table = pq.read_table(next(market().glob(f"{part}-*.parquet")))
-        kept = [name for name in table.column_names if not name.startswith("history_")]
-        assert len(kept) < table.num_columns
-        pq.write_table(table.select(kept), tmp_path / f"{part}-0.parquet")
-    plain = document(tmp_path / "run", epochs=1)
-    plain["model"] = {"name": "dnn", "hidden_units": [8]}
-    plain["data"] |= {"valid": f"{tmp_path}/valid-*", "test": f"{tmp_path}/test-*"}
-    metrics = Trainer(PipelineSpec.from_dict(plain), stream=io.StringIO()).train()
-    assert metrics["test"]["examples"] > 100
+    run_without_histories(tmp_path)
     directory = RunDirectory.open(tmp_path / "run")
     spec, model = directory.load_spec(), directory.load_model()
     assert spec.sequences
-    files = plain["data"]["test"]
+    files = f"{tmp_path}/test-*"
     write_predictions(model, spec, files, tmp_path / "scores.parquet", batch_size=64)
     export(model, spec, tmp_path / "export", files)
     scorer = Scorer(tmp_path / "export")
