@@ -123,6 +123,6 @@ def test_ten_thousand_rows_of_every_kind_lookup_and_missing_value(tmp_path, name
     assert {one["rows"] for one in figures.values()} == {rows}
     assert figures["encode_raw"]["ids_equal"] and figures["encode_raw"]["ids"] > 20 * rows
     scoring = {name: one for name, one in figures.items() if name != "encode_raw"}
-    assert set(scoring) == ({*SCORING} if name == "lmn" else {"serving_default", "serving_raw"})
+    assert set(scoring) == {*SCORING}
     print({name: one["largest_difference"] for name, one in scoring.items()}, figures["encode_raw"])
     assert max(one["largest_difference"] for one in scoring.values()) <= 1e-6
