@@ -65,6 +65,8 @@ def commands(path, program):
         if block.language not in ("", "console"):
             continue
         for line in re.sub(r"\\\n\s*", "", block.text).splitlines():
+            if block.language == "console" and not line.startswith("$ "):
+                continue  # output
             line = line.removeprefix("$ ").strip()
             if line.startswith(program + " "):
                 yield line.split("   #")[0].strip()
