@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from lmn_tf.metrics.figures import FIGURES
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.grid import ROWS, named_value
+from lmn_tf.training.comparison.spread import spread_cell
 from lmn_tf.training.evaluation.metrics_table import markdown_table
 
 _AUC = FIGURES["auc"]
@@ -75,20 +76,13 @@ def _title(key, point):
 
 
 def _auc(model):
-    return (
-        "-"
-        if model is None or model["auc"] is None
-        else _with_deviation(_AUC.cell(model["auc"]["mean"]), model["auc"]["sd"])
-    )
+    return spread_cell(None if model is None else model["auc"], _AUC)
 
 
 def _difference(model):
     test = None if model is None else model["test"]
     if test is None:
         return "-"
-    text = _with_deviation(f"{test['difference']:+.4f}", test["deviation"])
+    text, deviation = f"{test['difference']:+.4f}", test["deviation"]
+    text += f" ± {_AUC.cell(deviation)}" if deviation else ""
     return f"{text} ({test['verdict']})"
-
-
-def _with_deviation(text, deviation):
-    return text if not deviation else f"{text} ± {_AUC.cell(deviation)}"
