@@ -65,6 +65,7 @@ DIAGNOSTICS = (
     Figure("auc_zeroed", "AUC, zeroed memory", 4),
     Figure("gate", "gate", 3),
     Figure("reads_per_slot", "reads a slot", 1),
+    Figure("slots_read", "slots read", 1, unit="%"),
     Figure("slots_below_10", "slots with < 10 reads", 1, unit="%", smaller_is_better=True),
     Figure("address_churn", "address churn", 1, unit="%", smaller_is_better=True),
 )

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 LMN = {"name": "lmn", "num_keys": 6, "top_k": 4, "hidden_units": [8], "dropout": 0.2}
+PAIR = {"name": "lmn_pair", "hidden_units": [8], "dropout": 0.2}
 TWO_TOWER = {
     "name": "lmn_two_tower",
     "num_keys": 6,
@@ -128,6 +129,17 @@ def inspected_run():
     from lmn_tf.training.saving.run_directory import RunDirectory
 
     return InspectedRun(RunDirectory.open(trained_run()), rows=INSPECTED, batch_size=64)
+
+
+@functools.cache
+def pair_run() -> Path:
+    """The run directory of a finished run of a model with a memory of pairs."""
+    from lmn_tf.training.trainer import Trainer
+
+    def train(folder):
+        Trainer(pipeline(folder, PAIR, epochs=1), stream=io.StringIO()).train()
+
+    return Path(shutil.copytree(made_once("pair_run", train), scratch() / "pair_run"))
 
 
 @functools.cache

@@ -1,14 +1,14 @@
 """Memory with a value for each pair of an event and the candidate."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.tables.placement import PLACEMENTS, add_table, read_rows
-from lmn_tf.distribute.tables.rows import ChunkedStorageMixin
 from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
 from lmn_tf.layers.history_layer import HistoryLayer, mask_of
+from lmn_tf.layers.memory.slot_memory import SlotMemoryMixin
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 _OWN_IDS = 2  # ids below are padding and unknown values
@@ -16,8 +16,24 @@ _FACTOR = 0x9E3779B97F4A7C15 - 2**64  # 2^64 over the golden ratio, as a signed 
 _TOP_BITS = 2**31 - 1
 
 
+class PairReading(NamedTuple):
+    """What the `P` pairs of an event and the candidate of a call have read.
+
+    Attributes:
+        slots: int64 tensor of shape `(P, 1, 1)`, as of one head that reads one slot.
+        weights: float32 tensor of ones of shape `(P, 1, 1)`.
+        rows: Integer tensor of shape `(P,)`. Ids of the events.
+        columns: Integer tensor of shape `(P,)`. Ids of the candidates.
+    """
+
+    slots: tf.Tensor
+    weights: tf.Tensor
+    rows: tf.Tensor
+    columns: tf.Tensor
+
+
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class PairMemory(ChunkedStorageMixin, HistoryLayer):
+class PairMemory(SlotMemoryMixin, HistoryLayer):
     """Sums the values of the pairs of each event of a history and the candidate.
 
     Computes `z = sum_j V[row_j, column]` with the ids `row_j` of the events, the id `column` of the
@@ -127,11 +143,17 @@ class PairMemory(ChunkedStorageMixin, HistoryLayer):
             rows = windows.take(rows)
         rows = windows.pairs(rows)  # (P,)
         columns = windows.repeat(tf.convert_to_tensor(columns)[:, None])[:, 0]  # (P,)
-        values = tf.cast(read_rows(self.memory_values, self.slots(rows, columns)), tf.float32)
+        pairs, slots = windows.of_pairs, self.slots(rows, columns)
+        values = tf.cast(read_rows(self.memory_values, slots), tf.float32)
         known = tf.logical_and(rows >= _OWN_IDS, columns >= _OWN_IDS)
         values = tf.where(known[:, None], values, 0.0)  # (P, num_values)
-        pooled = getattr(windows.of_pairs, f"event_{self.pooling}")(values)
-        return tf.cast(pooled, self.compute_dtype)
+        if self._watcher is not None:
+            slots = slots[:, None, None]
+            reading = PairReading(slots, tf.ones_like(slots, tf.float32), rows, columns)
+            self._watcher(
+                reading, known if pairs.valid is None else tf.logical_and(known, pairs.valid)
+            )
+        return tf.cast(getattr(pairs, f"event_{self.pooling}")(values), self.compute_dtype)
 
     def slots(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         """Returns the slots of pairs.

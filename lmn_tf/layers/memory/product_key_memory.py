@@ -1,18 +1,16 @@
 """A key-value memory of `num_keys ** 2` slots, searched by product keys."""
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.tables.placement import PLACEMENTS, add_table, read_weighted_sum
-from lmn_tf.distribute.tables.rows import ChunkedStorageMixin
 from lmn_tf.layers.base import add_balance_loss, check_choice, check_positive_integer
 from lmn_tf.layers.core.masked_batch_normalization import MaskedBatchNormalization
 from lmn_tf.layers.memory.memory_reading import MemoryReading, balance_of, scores_at
+from lmn_tf.layers.memory.slot_memory import SlotMemoryMixin
 from lmn_tf.ops.search.product_key_search import product_key_search
 from lmn_tf.ops.sequence.masked import zero_padding
 
@@ -20,7 +18,7 @@ _KEY_NORM_EPSILON = 1e-6
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
+class ProductKeyMemory(SlotMemoryMixin, keras.layers.Layer):
     """Reads a large shared memory at the slots whose keys match a query best.
 
     Each of `num_keys ** 2` slots has a value, and a key that consists of a row
@@ -156,7 +154,6 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         self.open_keys = open_keys
         self.open_count = None
         self.memory_placement = memory_placement
-        self._watcher = None
         self.supports_masking = True
         # Under XLA the layer is correct, but slower on CPUs and recompiled for each length, so
         # Keras must not select it automatically.
@@ -307,23 +304,6 @@ class ProductKeyMemory(ChunkedStorageMixin, keras.layers.Layer):
         if self._watcher is not None:
             self._watcher(reading, mask)
         return reading
-
-    @contextlib.contextmanager
-    def watched(self, watcher: Callable[[MemoryReading, tf.Tensor | None], Any]) -> Iterator[None]:
-        """Reports each read while the layer, or a model with it, runs in the block.
-
-        Reads outside of the block have no extra cost. Within a `tf.function`, the block applies
-        while the function is traced, and the tensors are those of the graph.
-
-        Args:
-            watcher: Function called with the `MemoryReading` and the mask, which
-                is `None` if every input counts.
-        """
-        before, self._watcher = self._watcher, watcher
-        try:
-            yield
-        finally:
-            self._watcher = before
 
     def read_again(self, reading: MemoryReading) -> tf.Tensor:
         """Repeats a read with a gradient that stops at the queries.

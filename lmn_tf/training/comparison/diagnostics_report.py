@@ -75,8 +75,9 @@ def _memory_lines(result):
         rows.append([label, spread_cell(auc, _AUC), *cells])
     titles = ["model", "AUC", *(figure.heading for figure in known)]
     return [
-        "What a model owes to its memory: the AUC of the same weights with the values of all slots "
-        "permuted, and set to 0. Reads are those of the test set.",
+        "What a model owes to its memory: the AUC of the same weights with the values of the slots "
+        "that are read permuted among them, and with all values set to 0. Reads are those of the "
+        "test set.",
         "",
         *markdown_table(titles, rows),
         "",

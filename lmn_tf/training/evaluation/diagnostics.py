@@ -1,6 +1,7 @@
 """Diagnostics of a trained model: what it owes to its memories, and to rows of known pairs."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,9 +27,10 @@ def diagnose(
 ) -> tuple[dict, dict]:
     """Evaluates a model with diagnostics.
 
-    A model with memories is evaluated three times: as it is, with the values of all slots permuted
-    among the slots of a memory (shuffled addresses), and with values of 0. A memory on which
-    nothing depends can be shuffled and zeroed without loss.
+    A model with memories is evaluated three times: as it is, with the values of the slots that were
+    read permuted among them (shuffled addresses), and with values of 0. A memory on which nothing
+    depends can be shuffled and zeroed without loss. Values of other slots take no part: many of
+    them were never trained.
 
     Args:
         evaluator: `Evaluator` of the model.
@@ -41,46 +43,54 @@ def diagnose(
         `SupportQuartiles.figures`, if a history has events like the candidate; and `memory` if the
         model has memories: `auc_shuffled` and `auc_zeroed` of the first label, the mean openness of
         the `gate` over some rows (`None` without a `MemoryGate`), `reads_per_slot`, the mean number
-        of reads of a slot by all rows, and `slots_below_10`, the percentage of slots with fewer
-        reads than 10.
+        of reads of a slot by all rows, and `slots_read` and `slots_below_10`, the percentages of
+        slots with any read, and with fewer reads than 10.
     """
     quartiles = SupportQuartiles.of(spec)
-    reads = [np.zeros(memory.memory_size) for memory in evaluator.memories]
+    tables = [memory.memory_values for memory in evaluator.slot_memories]
+    reads = [np.zeros(table.shape[0], np.int32) for table in tables]
 
     def watch(features, labels, weights, logits, batch_reads):
         if quartiles is not None:
             quartiles.add_batch(features, labels, weights, logits)
         for counts, (slots, _, mask) in zip(reads, batch_reads, strict=True):
-            counts += _counts(slots, mask, len(counts))
+            _count(counts, slots, mask)
 
     figures = evaluator.evaluate(dataset, watch=watch)
     diagnostics = {}
     if quartiles is not None:
         diagnostics["support"] = quartiles.figures(PairSupport(train(quartiles)))
-    if evaluator.memories:
+    if tables:
+        shuffles = [functools.partial(_shuffled, np.flatnonzero(counts)) for counts in reads]
+        counts = np.concatenate(reads)
+        with changed_tables(tables, shuffles):
+            auc_shuffled = evaluator.evaluate(dataset)["auc"]
+        with changed_tables(tables, [np.zeros_like] * len(tables)):
+            auc_zeroed = evaluator.evaluate(dataset)["auc"]
         diagnostics["memory"] = {
-            "auc_shuffled": _auc_with(_shuffled, evaluator, dataset),
-            "auc_zeroed": _auc_with(np.zeros_like, evaluator, dataset),
+            "auc_shuffled": auc_shuffled,
+            "auc_zeroed": auc_zeroed,
             "gate": _gate(evaluator, dataset),
-            "reads_per_slot": float(np.mean(np.concatenate(reads))),
-            "slots_below_10": 100 * float(np.mean(np.concatenate(reads) < FEW_READS)),
+            "reads_per_slot": float(np.mean(counts)),
+            "slots_read": 100 * float(np.mean(counts > 0)),
+            "slots_below_10": 100 * float(np.mean(counts < FEW_READS)),
         }
     return figures, diagnostics
 
 
 @contextlib.contextmanager
 def changed_tables(
-    tables: Sequence[Any], change: Callable[[np.ndarray], np.ndarray]
+    tables: Sequence[Any], changes: Sequence[Callable[[np.ndarray], np.ndarray]]
 ) -> Iterator[None]:
     """Changes the values of tables within the block; afterwards, they have their values again.
 
     Args:
         tables: Variables of shape `(rows, dim)`, or tables that are split over devices.
-        change: Function from the values of a table to those within the block.
+        changes: For each table, a function from its values to those within the block.
     """
     kept = [get_rows(table, 0, table.shape[0]) for table in tables]
     try:
-        for table, values in zip(tables, kept, strict=True):
+        for table, values, change in zip(tables, kept, changes, strict=True):
             set_rows(table, 0, change(values))
         yield
     finally:
@@ -88,22 +98,19 @@ def changed_tables(
             set_rows(table, 0, values)
 
 
-def _auc_with(change, evaluator, dataset) -> float | None:
-    tables = [memory.memory_values for memory in evaluator.memories]
-    with changed_tables(tables, change):
-        return evaluator.evaluate(dataset)["auc"]
+def _shuffled(slots, values):
+    """Permutes the values of some slots among them."""
+    shuffled = values.copy()
+    shuffled[slots] = values[np.random.default_rng(_SEED).permutation(slots)]
+    return shuffled
 
 
-def _shuffled(values):
-    return values[np.random.default_rng(_SEED).permutation(len(values))]
-
-
-def _counts(slots, mask, size) -> np.ndarray:
-    """Returns the number of reads of each slot by the queries of a batch that count."""
+def _count(counts, slots, mask) -> None:
+    """Adds the reads of each slot by the queries of a batch that count."""
     slots = np.asarray(slots)
-    per_query = np.ones(len(slots)) if mask is None else np.asarray(mask).astype("float64")
-    times = np.repeat(per_query, slots[0].size) if len(slots) else per_query
-    return np.bincount(slots.reshape(-1), times, size)
+    per_query = np.ones(len(slots)) if mask is None else np.asarray(mask)
+    times = np.broadcast_to(per_query[:, None, None], slots.shape).astype(counts.dtype)
+    np.add.at(counts, slots.reshape(-1), times.reshape(-1))
 
 
 def _gate(evaluator, dataset) -> float | None:

@@ -16,6 +16,8 @@ from lmn_tf.data.dataset import user_errors
 from lmn_tf.distribute.cluster.worker_step import WorkerScope
 from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.iterative_memory import IterativeMemory
+from lmn_tf.layers.memory.pair_memory import PairMemory
+from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.metrics.figures import QUALITY, slot_figures
 from lmn_tf.metrics.named_metric import named_metric, own_metric
 from lmn_tf.models.base.labelled_loss import noted_in
@@ -56,6 +58,9 @@ class Evaluator:
             pipeline. Defaults to `()`.
 
     Attributes:
+        memories: List of the memories that are searched by keys, of which `memory` tells.
+        slot_memories: List of these and of the memories of pairs, whose slots are given by ids: how
+            many are read tells about the data, not about the model.
         scores: Dictionary from the name of a label to `StreamingAUC.counts_by_score` of the last
             evaluation.
     """
@@ -71,7 +76,8 @@ class Evaluator:
         self.labels = tuple(labels)
         self.grouped = grouped
         self.own_metrics = tuple(own_metrics)
-        self.memories = memory_layers(model)
+        self.memories = memory_layers(model, ProductKeyMemory)
+        self.slot_memories = [*self.memories, *memory_layers(model, PairMemory)]
         self.walks = [] if _has_workers(model) else _entropies(model)
         self._retrieves = isinstance(model, TwoTower) and not _has_workers(model)
         self.scores = {}
@@ -99,7 +105,8 @@ class Evaluator:
             dataset: Batches of (features, labels) or (features, labels, weights).
             progress: `Progress` to update. Defaults to `None`.
             watch: Function called with the features, labels, weights, logits and `recorded_reads`
-                of each batch. Defaults to `None`.
+                of `slot_memories` of each batch; on parameter servers, those of `memories`.
+                Defaults to `None`.
 
         Returns:
             Dictionary of plain numbers; an undefined figure, such as the AUC of rows of one class,
@@ -125,7 +132,7 @@ class Evaluator:
                 for metric in (*scorer.values(), *more):
                     extra = {"groups": groups} if metric.needs_groups else {}
                     metric.update_state(labels, logits, weights, **extra)
-            for metric, (slots, read_weights, mask) in zip(usage, reads, strict=True):
+            for metric, (slots, read_weights, mask) in zip(usage, reads[: len(usage)], strict=True):
                 metric.update_state(slots, read_weights, mask)
             if watch:
                 watch(features, labels, weights, logits, reads)
@@ -161,9 +168,9 @@ class Evaluator:
             yield tf.sigmoid(tf.cast(logits, tf.float32)).numpy()
 
     def reads(self, dataset: tf.data.Dataset) -> Iterator[tuple]:
-        """Yields the features of each batch, and the reads of each memory; see `recorded_reads`."""
+        """Yields the features of each batch, and `recorded_reads` of `memories`."""
         for features, _, _, _, reads, _ in self._run(dataset):
-            yield features, reads
+            yield features, reads[: len(self.memories)]
 
     def _run(self, dataset):
         """Yields (features, labels, weights, logits, reads, vectors of towers) of each batch."""
@@ -199,7 +206,7 @@ class Evaluator:
                 logits, reads, _ = forward(features)
                 # Sums per slot are smaller to send than the reads of each query.
                 with WorkerScope([metric.reads for metric in usage], []) as scope:
-                    for metric, read in zip(usage, reads, strict=True):
+                    for metric, read in zip(usage, reads[: len(usage)], strict=True):
                         metric.update_state(*read)
                 return logits, scope.added()
 
@@ -229,7 +236,7 @@ class Evaluator:
             with contextlib.ExitStack() as stack:
                 for layer, entropy in self.walks:
                     stack.enter_context(layer.watched(entropy.update_state))
-                reads = stack.enter_context(recorded_reads(self.memories))
+                reads = stack.enter_context(recorded_reads(self.slot_memories))
                 logits = self.model(features, training=False)
             vectors = ()
             if self._retrieves:

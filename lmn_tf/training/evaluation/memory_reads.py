@@ -6,22 +6,25 @@ from collections.abc import Iterator, Sequence
 import keras
 
 from lmn_tf.keras_internals import all_layers
-from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
+from lmn_tf.layers.memory.slot_memory import SlotMemoryMixin
 
 
-def memory_layers(model: keras.Model) -> list[ProductKeyMemory]:
+def memory_layers(
+    model: keras.Model, kind: type[SlotMemoryMixin] = SlotMemoryMixin
+) -> list[SlotMemoryMixin]:
     """Returns the memories of a model, at any depth.
 
     Args:
         model: A `keras.Model`.
+        kind: Class of the memories. Defaults to `SlotMemoryMixin`: all that have slots.
 
     Returns:
-        Its `ProductKeyMemory` layers in the order in which Keras lists them.
+        List of layers in the order in which Keras lists them.
     """
-    return [layer for layer in all_layers(model) if isinstance(layer, ProductKeyMemory)]
+    return [layer for layer in all_layers(model) if isinstance(layer, kind)]
 
 
-def memory_names(memories: Sequence[ProductKeyMemory]) -> list[str]:
+def memory_names(memories: Sequence[SlotMemoryMixin]) -> list[str]:
     """Returns a unique name for each memory.
 
     Args:
@@ -43,7 +46,7 @@ def memory_names(memories: Sequence[ProductKeyMemory]) -> list[str]:
 
 
 @contextlib.contextmanager
-def recorded_reads(memories: Sequence[ProductKeyMemory]) -> Iterator[list[tuple]]:
+def recorded_reads(memories: Sequence[SlotMemoryMixin]) -> Iterator[list[tuple]]:
     """Records the read of each memory while the block runs the model.
 
     Within a `tf.function`, the block applies while the function is traced, and the tensors are

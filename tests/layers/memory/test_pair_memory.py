@@ -106,6 +106,28 @@ def test_padding_changes_nothing():
     np.testing.assert_allclose(memory(zeros, COLUMNS), want, rtol=1e-6)
 
 
+@pytest.mark.parametrize("num_slots", [None, 10])
+def test_reads_are_those_of_known_pairs(run_mode, num_slots):
+    memory, rows = filled(num_slots=num_slots), example()
+
+    def read(rows):
+        told = []
+        with memory.watched(lambda *one: told.append(one)):
+            memory(rows, COLUMNS, mask=MASK)
+        [(reading, counts)] = told
+        return reading.slots, reading.weights, counts
+
+    slots, weights, counts = (part.numpy() for part in run_mode(read)(tf.constant(rows)))
+    got = np.bincount(slots[:, 0, 0], counts * weights[:, 0, 0], memory.memory_size)
+    want = np.zeros(memory.memory_size)
+    for row, column in enumerate(COLUMNS):
+        for event in rows[row][MASK[row]]:
+            if event >= 2 and column >= 2:
+                want[memory.slots(event, column)] += 1
+    assert want.sum() > 3
+    np.testing.assert_array_equal(got, want)
+
+
 def test_few_slots_are_all_used_and_pairs_stay_apart():
     memory = PairMemory(200, 50, num_slots=64)
     rows, columns = np.divmod(np.arange(10_000), 50)

@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from lmn_tf.layers.memory.large_memory import LargeMemory
+from lmn_tf.layers.memory.pair_memory import PairMemory
+from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.training.evaluation.memory_reads import memory_layers, memory_names, recorded_reads
 
 
@@ -19,6 +21,14 @@ def test_finds_nested_memories(model):
     outer = tf.keras.Sequential([model, tf.keras.layers.Dense(1)])
     assert [layer.name for layer in memory_layers(outer)] == ["memory"]
     assert memory_layers(tf.keras.Sequential([tf.keras.layers.Dense(1)])) == []
+
+
+def test_finds_memories_of_a_kind(model):
+    ids = tf.keras.Input([None], dtype="int32"), tf.keras.Input([], dtype="int32")
+    outputs = [model.output, PairMemory(3, 3, name="pairs")(*ids)]
+    outer = tf.keras.Model([*model.inputs, *ids], outputs)
+    assert {layer.name for layer in memory_layers(outer)} == {"memory", "pairs"}
+    assert [layer.name for layer in memory_layers(outer, ProductKeyMemory)] == ["memory"]
 
 
 def test_each_memory_has_a_name_of_its_own():
