@@ -130,11 +130,24 @@ def pytest_collection_finish(session):
 
     if not session.config.getoption("optimized"):
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        keep_kernels()
 
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * 4,
     )
+
+
+def keep_kernels():
+    """Keeps the kernels of eager operations for the whole run.
+
+    `set_random_seed` and `clear_session` of Keras discard them all, and to make one again, which
+    TensorFlow does as for a function, takes half a millisecond. Only random operations have a state
+    in their kernel, and those that are not stateless are used nowhere: `tests/test_house_rules.py`.
+    """
+    from tensorflow.python import pywrap_tfe
+
+    pywrap_tfe.TFE_ContextClearCaches = lambda context: None
 
 
 @pytest.fixture(scope="module", autouse=True)

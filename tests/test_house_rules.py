@@ -285,6 +285,25 @@ def structure():
     return module
 
 
+def stateful_random_operations(root):
+    """Lines of the package and its tests with operations that keep a state in their kernel."""
+    for path in [*(root / "lmn_tf").rglob("*.py"), *(root / "tests").rglob("*.py")]:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if re.search(r"^[^#\"]*\btf\.random\.(?!stateless_)", line):
+                yield f"{path.relative_to(root)}: {line.strip()}"
+
+
+def test_random_operations_are_stateless():
+    none_break(stateful_random_operations(ROOT))
+
+
+def test_a_stateful_random_operation_is_found(tmp_path):
+    (tmp_path / "lmn_tf").mkdir()
+    code = "x = tf.random.normal([2])\ny = tf.random.stateless_normal([2], [1, 2])\n"
+    (tmp_path / "lmn_tf" / "layer.py").write_text(code)
+    assert [*stateful_random_operations(tmp_path)] == ["lmn_tf/layer.py: x = tf.random.normal([2])"]
+
+
 def private_names_elsewhere(root):
     """Private names of Keras and TensorFlow → the files that hold them but should not."""
     script, hooks = structure(), {hook.name for hook in HOOKS}
