@@ -80,6 +80,8 @@ class DailyTrainer(Trainer):
         if self.pipeline.warm_start and checkpoint is None:
             start = self.warm_start or WarmStart(self.pipeline.warm_start)
             self._say(start.apply(self.model, self.pipeline))
+        elif checkpoint is None:
+            self._start_pairs()
         if not started:
             self.directory.write_opening(self.pipeline, self.spec)
         # Growing vocabularies are noted day by day, beside the checkpoints.

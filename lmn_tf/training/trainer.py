@@ -22,6 +22,7 @@ from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.evaluation.run_diagnosis import RunDiagnosis
 from lmn_tf.training.generated_data import generate_missing
+from lmn_tf.training.growth.pair_start import start_pairs
 from lmn_tf.training.growth.warm_start import WarmStart, continued
 from lmn_tf.training.monitor.memory_board import MemoryBoard
 from lmn_tf.training.monitor.peak_memory import peak_memory_mib, peak_rss_mib
@@ -169,6 +170,14 @@ class Trainer:
             self._say(f"Continuing at step {loop.state.step} of {total}.")
         elif self.pipeline.warm_start and not self.warm_start:  # killed before a checkpoint
             self._say(WarmStart(self.pipeline.warm_start).apply(self.model, self.pipeline))
+        elif not self.pipeline.warm_start:
+            self._start_pairs()
+
+    def _start_pairs(self) -> None:
+        """Gives a memory of pairs the values that it starts with, if they are not 0."""
+        if self.pipeline.model_options.get("pair_start") == "ease":
+            limit = RowLimit.of_training(self.pipeline)
+            self._say(start_pairs(self.model, self._first_files(), self.pipeline.data.valid, limit))
 
     def _with_test(self, metrics: dict) -> dict:
         """Adds test metrics to those of a finished run, if missing."""

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from lmn_tf.features.crossed_ids import CrossedIds
 from lmn_tf.layers.memory.pair_memory import PairMemory
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import PairMemoryOptions
-from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 
@@ -46,7 +47,29 @@ class PairMemoryPlugin(CTRModel):
                 f"{self.spec.name!r}"
             )
         self._crosses = {name: self._cross(name) for name in self._candidates}
+        self._check_outcome()
         self.pair_memories = {name: self._make_pairs(name) for name in self._candidates}
+
+    def _check_outcome(self):
+        name, outcome = next(iter(self._crosses)), self.pair_outcome
+        if outcome is None:
+            return
+        cross = self._crosses[name]
+        fields = () if cross is None else cross.fields
+        binary = [
+            field.name
+            for field in self._sequence(name).fields
+            if f"{name}/{field.name}" in fields and field.lookup and field.lookup.identity == 2
+        ]
+        if outcome not in binary:
+            raise UserError(
+                f"`pair_outcome` must be a field of the numbers 0 and 1 (lookup: {{identity: 2}}) "
+                f"that is crossed with the items of `{name}`. Received: pair_outcome={outcome!r}."
+                f"{did_you_mean(outcome, binary)}"
+            )
+
+    def _sequence(self, name):
+        return next(one for one in self.spec.sequences if one.name == name)
 
     def _candidate(self, name):
         """Returns the item feature of the pairs of a sequence, or `None`."""
@@ -60,11 +83,15 @@ class PairMemoryPlugin(CTRModel):
 
     def _cross(self, name):
         """Returns the cross whose ids are the rows of a sequence, or `None`."""
-        sequence = next(one for one in self.spec.sequences if one.name == name)
-        alike = {f"{name}/{f.name}" for f in sequence.fields if f.like == self._candidates[name]}
+        alike = self._alike(name)
         crosses = (one for one in self.spec.event_crosses() if one.sequence == name)
         crossed = (CrossedIds.of(self.spec, one, self.encoder.sizes) for one in crosses)
         return next((one for one in crossed if alike & set(one.fields)), None)
+
+    def _alike(self, name):
+        """Returns the keys of the fields with the items of a sequence."""
+        fields, item = self._sequence(name).fields, self._candidates[name]
+        return {f"{name}/{field.name}" for field in fields if field.like == item}
 
     def _make_pairs(self, name):
         table, _ = self.spec.table_of(self.spec.feature(self._candidates[name]))
@@ -91,6 +118,33 @@ class PairMemoryPlugin(CTRModel):
                 rows = history.crossed_ids[self._crosses[name].key]
             logits += memory(rows, columns, windows=history.windows)
         return logits
+
+    def candidate_of(self, name: str) -> str:
+        """Returns the item feature whose ids are the columns of the memory of a sequence.
+
+        Args:
+            name: String. A key of `pair_memories`.
+        """
+        return self._candidates[name]
+
+    def split_rows(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns the items and the outcomes of rows of the memory of a sequence.
+
+        Args:
+            name: String. A key of `pair_memories`.
+            rows: Integer array of shape `(rows,)`.
+
+        Returns:
+            Integer arrays of shape `(rows,)`: the ids of the items, and those of `pair_outcome`, or
+            `None` if that is `None`.
+        """
+        cross = self._crosses[name]
+        if cross is None:
+            return rows, None
+        parts = dict(zip(cross.fields, np.unravel_index(rows, cross.sizes), strict=True))
+        (items,) = (parts[key] for key in self._alike(name) & parts.keys())
+        outcome = None if self.pair_outcome is None else parts[f"{name}/{self.pair_outcome}"]
+        return items, outcome
 
     @property
     def pair_tables(self) -> tuple[str, ...]:

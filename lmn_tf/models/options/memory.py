@@ -12,7 +12,14 @@ from lmn_tf.models.options.histories import (
     TwoTowerOptions,
 )
 from lmn_tf.models.options.record import AtLeastTwo, Options, SomeWidths, option
-from lmn_tf.specs.yaml.section import Flag, NonNegative, Positive, PositiveNumber, Problem
+from lmn_tf.specs.yaml.section import (
+    Flag,
+    Name,
+    NonNegative,
+    Positive,
+    PositiveNumber,
+    Problem,
+)
 
 
 def _as_widths(value):
@@ -178,10 +185,30 @@ class PairMemoryOptions(CTRModelOptions):
         "Number of values, to which pairs are hashed, or `None` for one of each pair.",
     )
     pair_pooling: PoolingKind = option("sum", "Pooling of the values of a history.")
+    pair_start: Literal["zeros", "ease"] = option(
+        "zeros",
+        "Values before the first step: 0, or those of the closed-form regression of each item on "
+        "all others, which training fits to the training set first.",
+    )
+    pair_outcome: Name | None = option(
+        None,
+        "Field of the history, crossed with that of the items, with the label that each event had, "
+        'for `pair_start="ease"`. `None`: every event counts as a positive one.',
+    )
+    pair_l2: PositiveNumber = option(1000.0, 'L2 weight of the regression of `pair_start="ease"`.')
     memory_placement: Literal["replicated", "row_wise"] = option(
         "replicated",
         "Placement in distributed training: all values on each device, or a share of the rows.",
     )
+
+    def check(self) -> None:
+        super().check()
+        if self.pair_outcome is not None and self.pair_start != "ease":
+            raise Problem(
+                ("pair_outcome",),
+                '`pair_outcome` must be left out unless `pair_start` is "ease". '
+                f"Received: pair_outcome={self.pair_outcome!r}",
+            )
 
 
 class LMNPairOptions(PairMemoryOptions, PoolingOptions):

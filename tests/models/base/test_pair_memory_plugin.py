@@ -3,11 +3,13 @@ import copy
 import numpy as np
 import pytest
 from kitchen_sink import KITCHEN_SINK, SMALL, kitchen_sink_spec, random_features
+from rated_items import rated_dict
 
 from lmn_tf.models import DIN, LMNPair, Pooling
 from lmn_tf.models.base.pair_memory_plugin import PairMemoryPlugin
 from lmn_tf.optimizers import GroupOptimizer, RowWiseSGD
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 SPEC = kitchen_sink_spec()
 
@@ -98,3 +100,38 @@ def test_a_field_like_an_item_is_needed():
     sequence["fields"] = [field for field in sequence["fields"] if "like" not in field]
     with pytest.raises(UserError, match="`sequences` of the feature spec must have a field that"):
         LMNPair(kitchen_sink_spec(sequences=[sequence]), **SMALL)
+
+
+def test_rows_split_into_items_and_outcomes():
+    plain = LMNPair(SPEC, **SMALL)
+    items, outcomes = plain.split_rows("clicks", np.arange(42))
+    assert items.tolist() == list(range(42)) and outcomes is None
+    spec = rated_spec()
+    model = LMNPair(spec, pair_start="ease", pair_outcome="liked", **SMALL)
+    items, outcomes = model.split_rows("history", np.array([0, 1, 4, 43]))
+    assert (items.tolist(), outcomes.tolist()) == ([0, 0, 1, 10], [0, 1, 0, 3])
+    assert model.candidate_of("history") == "item"
+
+
+def rated_spec():
+    plain = rated_dict()
+    plain["sequences"][0]["crosses"] = [{"name": "rated", "of": ["item", "liked"]}]
+    return FeatureSpec.from_dict(plain)
+
+
+@pytest.mark.parametrize(
+    ("spec", "outcome", "message"),
+    [
+        (rated_spec(), "like", "crossed with the items of `history`.*outcome='like'.*mean `liked`"),
+        (rated_spec(), "item", "`pair_outcome` must be a field of the numbers 0 and 1 .*='item'"),
+        (SPEC, "hour", "that is crossed with the items of `clicks`. Received: .*='hour'"),
+    ],
+)
+def test_the_outcome_is_part_of_the_ids_of_events(spec, outcome, message):
+    with pytest.raises(UserError, match=message):
+        LMNPair(spec, pair_start="ease", pair_outcome=outcome, **SMALL)
+
+
+def test_an_outcome_needs_the_regression():
+    with pytest.raises(UserError, match='`pair_outcome` must be left out unless .* is "ease".'):
+        LMNPair(rated_spec(), pair_outcome="liked", **SMALL)
