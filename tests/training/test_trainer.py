@@ -16,7 +16,7 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import strict_yaml
-from lmn_tf.training.trainer import Trainer, build_model
+from lmn_tf.training.trainer import Trainer
 
 
 def test_metrics_of_a_finished_run():
@@ -256,23 +256,6 @@ def test_a_refused_run_leaves_its_folder_free(tmp_path, part, key, value, messag
     assert not (tmp_path / "run").exists()
 
 
-def test_tables_have_the_optimizers_that_the_feature_spec_names(tmp_path):
-    from lmn_tf.training.saving.run_directory import RunDirectory
-
-    spec = RunDirectory(trained_run()).load_spec()
-    document = spec.to_dict()
-    name = next(iter(document["tables"]))
-    document["tables"][name]["optimizer"] = {"sgd": 0.125}
-    changed = FeatureSpec.from_dict(document)
-    changed.assets.vocabularies.update(spec.assets.vocabularies)
-    changed.assets.statistics.update(spec.assets.statistics)
-    optimizer = build_model(pipeline(tmp_path), changed, 10).optimizer
-    [(path, named)] = optimizer.named.items()
-    assert path == f"feature_encoder/{name}"
-    assert isinstance(named, keras.optimizers.SGD)
-    assert float(named.learning_rate) == 0.125
-
-
 @pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("split", ["train", "valid"])
 def test_a_mistake_in_the_data_is_told_as_such(tmp_path, split):
@@ -331,17 +314,3 @@ def test_options_of_training_are_heeded(tmp_path):
     assert "No run to continue" not in stream.getvalue()
     assert "epoch 2/3 | loss" in stream.getvalue()
     assert not (tmp_path / "run" / "tensorboard").exists()
-
-
-def test_equal_seeds_start_with_equal_weights(tmp_path):
-    from lmn_tf.training.saving.run_directory import RunDirectory
-
-    spec = RunDirectory(trained_run()).load_spec()
-
-    def weights(seed):
-        keras.utils.set_random_seed(seed)
-        return [np.asarray(v) for v in build_model(pipeline(tmp_path), spec, 10).trainable_weights]
-
-    first, again, other = weights(1), weights(1), weights(2)
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
