@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.distribute.tables.rows import get_rows, set_rows
+from lmn_tf.distribute.tables.rows import copy_rows, get_rows
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.training.evaluation.evaluator import Evaluator
@@ -91,11 +91,11 @@ def changed_tables(
     kept = [get_rows(table, 0, table.shape[0]) for table in tables]
     try:
         for table, values, change in zip(tables, kept, changes, strict=True):
-            set_rows(table, 0, change(values))
+            copy_rows(change(values), table)
         yield
     finally:
         for table, values in zip(tables, kept, strict=True):
-            set_rows(table, 0, values)
+            copy_rows(values, table)
 
 
 def _shuffled(slots, values):
