@@ -8,12 +8,12 @@ import click
 @click.command()
 @click.argument("run_dir")
 @click.option("--users", nargs=2, metavar="A B", help="Show the slots that two users share.")
-@click.option("--user", help="With --item: show the slots that the row of both reads.")
+@click.option("--user", help="With --item: show what the row of both reads.")
 @click.option("--item", help="With --user.")
 @click.option("--slot", type=int, help="Show a slot, its readers, and the slots that are like it.")
 @click.option("--data", help="Glob of the files. Defaults to the test set of the run's pipeline.")
 @click.option("--rows", type=click.IntRange(1), default=20_000, help="Number of rows to read.")
-@click.option("--top", type=click.IntRange(1), default=10, help="Number of slots to show.")
+@click.option("--top", type=click.IntRange(1), default=10, help="Number of slots or pairs to show.")
 @click.option("--batch-size", type=click.IntRange(1), help="Rows per batch.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(
@@ -39,6 +39,9 @@ def inspect(
     that it reads, --slot shows one slot. Users and items are named as in the data. Text, JSON and
     pictures are written to the folder `inspect` of RUN_DIR.
 
+    Of a memory of pairs, it prints the pairs with the largest and the smallest values, and how
+    often pairs are read; --user with --item shows what each event of the row adds to its logit.
+
     \b
     Example:
       lmn-tf inspect runs/quickstart --top 5
@@ -53,18 +56,28 @@ def inspect(
     from lmn_tf.training.inspection.inspected_run import InspectedRun
     from lmn_tf.training.inspection.memory_report import memory_view
     from lmn_tf.training.inspection.overlap_report import overlap_view
+    from lmn_tf.training.inspection.pairs.pair_report import pair_view
+    from lmn_tf.training.inspection.pairs.row_pair_report import row_pair_view
     from lmn_tf.training.inspection.row_report import row_view
     from lmn_tf.training.inspection.slot_report import slot_view
+    from lmn_tf.training.inspection.view import joined
 
     run = InspectedRun(directory, data, rows, batch_size)
     if users:
+        run.check_keys("--users")
         view = overlap_view(run, users, top)
-    elif user is not None:
-        view = row_view(run, user, item, top)
     elif slot is not None:
+        run.check_keys("--slot")
         view = slot_view(run, slot, top)
     else:
-        view = memory_view(run, top)
+        kinds = [(run.memory_names, memory_view, row_view), (run.pairs, pair_view, row_pair_view)]
+        view = joined(
+            [
+                of_all(run, top) if user is None else of_row(run, user, item, top)
+                for memories, of_all, of_row in kinds
+                if memories
+            ]
+        )
     folder = directory.path / "inspect"
     paths = view.write(folder)
     if as_json:

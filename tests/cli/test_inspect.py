@@ -2,7 +2,7 @@ import json
 import shutil
 
 import pytest
-from tiny_run import document, market, trained_run
+from tiny_run import document, inspected_pairs, market, pair_run, trained_run
 
 from lmn_tf.cli.main import main
 from lmn_tf.models import registry
@@ -47,6 +47,28 @@ def test_each_option_shows_its_view(run, capsys, monkeypatch):
         assert shown.splitlines()[-1] == f"{run / 'inspect'}: {files}"
 
 
+def test_a_memory_of_pairs_has_views_of_its_own(tmp_path, capsys, monkeypatch):
+    run = shutil.copytree(pair_run(), tmp_path / "run")
+    opened = inspected_pairs()
+    monkeypatch.setattr(inspected_run, "InspectedRun", lambda *_: opened)
+    user, item = opened.names.users[0], opened.names.items[0]
+    for arguments, name, line in (
+        ([], "inspect", "largest values:"),
+        (["--user", user, "--item", item], f"row_{user}_{item}", "without all of them: "),
+    ):
+        assert main(["inspect", str(run), *arguments, "--top", "2"]) == 0
+        shown = capsys.readouterr().out
+        text = (run / "inspect" / f"{name}.txt").read_text()
+        assert text.startswith("lmn_pair: ") and line in text and shown.startswith(text)
+        report = json.loads((run / "inspect" / f"{name}.json").read_text())
+        assert list(report["pairs"]) == ["history_pairs"] and "memories" not in report
+        assert (run / "inspect" / f"{name}_history_pairs.png").exists()
+    for option in (["--slot", "1"], ["--users", "1", "2"]):
+        assert main(["inspect", str(run), *option]) == 2
+        message = f"`{option[0]}` must be left out for memories of pairs"
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -83,5 +105,7 @@ def test_a_model_without_a_memory_is_refused(run, capsys):
     (run / "pipeline.yaml").write_text(strict_yaml.dump(plain))
     assert main(["inspect", str(run)]) == 2
     err = capsys.readouterr().err
-    assert "must hold a model with a memory of slots: lmn, lmn_sim, lmn_mimn, msn, " in err
+    assert (
+        "must hold a model with a memory of slots: lmn, lmn_sim, lmn_mimn, lmn_pair, msn, " in err
+    )
     assert "or one of your own with their layers. Received: model dnn" in err

@@ -143,6 +143,25 @@ def pair_run() -> Path:
 
 
 @functools.cache
+def inspected_pairs():
+    """That run, with the first rows of the test set to inspect it by."""
+    from lmn_tf.training.inspection.inspected_run import InspectedRun
+    from lmn_tf.training.saving.run_directory import RunDirectory
+
+    return InspectedRun(RunDirectory.open(pair_run()), rows=INSPECTED, batch_size=64)
+
+
+def known_pairs(features) -> list[list[tuple[int, int]]]:
+    """The known pairs of an event and the candidate of each row of a batch, one after another."""
+    names = ("history/first", "history/length", "history/item_id", "item_id")
+    first, length, events, items = (features[name].numpy().tolist() for name in names)
+    return [
+        [(event, item) for event in events[start : start + count] if min(event, item) > 1]
+        for start, count, item in zip(first, length, items, strict=True)
+    ]
+
+
+@functools.cache
 def exported() -> Path:
     """The export of that run."""
     from lmn_tf.serving.saved_model import export

@@ -31,7 +31,8 @@ class InspectedRun:
     Attributes:
         spec: The model's `FeatureSpec`, with its assets.
         evaluator: `Evaluator` of the model.
-        memory_names: List of the names of the memories.
+        memory_names: List of the names of the memories that are searched by keys.
+        pairs: Dictionary from the name of a memory of pairs to its `PairMemory`.
 
     Raises:
         UserError: If the model has no memory of slots, or there are no data.
@@ -58,7 +59,10 @@ class InspectedRun:
             directory.load_model(), [label.name for label in self.spec.labels]
         )
         _check_memory(self.evaluator, pipeline)
-        self.memory_names = memory_names(self.evaluator.memories)
+        memories = self.evaluator.memories
+        self.memory_names = memory_names(memories)
+        pairs = self.evaluator.slot_memories[len(memories) :]
+        self.pairs = dict(zip(memory_names(pairs), pairs, strict=True))
 
     @property
     def heading(self) -> dict:
@@ -79,6 +83,21 @@ class InspectedRun:
         """The `Readers` of each memory."""
         model = self.evaluator.model
         return [Readers(model, memory, self.spec) for memory in self.evaluator.memories]
+
+    def check_keys(self, option: str) -> None:
+        """Checks that a memory is searched by keys.
+
+        Args:
+            option: String. What shows slots of such memories, for the message.
+
+        Raises:
+            UserError: If there is none.
+        """
+        if not self.memory_names:
+            raise UserError(
+                f"`{option}` must be left out for memories of pairs, whose slots are those of an "
+                f"event and a candidate. Received: model {self._model_name}"
+            )
 
     def dataset(self) -> tf.data.Dataset:
         """Returns the rows, in order, as batches of features and labels."""
@@ -117,8 +136,12 @@ def _files(data) -> str | Sequence[str] | None:
 
 
 def _check_memory(evaluator, pipeline) -> None:
-    if not evaluator.memories:
-        with_memory = [name for name in registry.names() if "num_keys" in registry.options(name)]
+    if not evaluator.slot_memories:
+        with_memory = [
+            name
+            for name in registry.names()
+            if not {"num_keys", "pair_slots"}.isdisjoint(registry.options(name))
+        ]
         raise UserError(
             f"`RUN_DIR` must hold a model with a memory of slots: {', '.join(with_memory)}, or one "
             f"of your own with their layers. Received: model {pipeline.model_name}"

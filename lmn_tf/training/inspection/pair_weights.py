@@ -35,6 +35,10 @@ class PairWeights:
             np.concatenate([self._keys, keys]), np.concatenate([self._weights, weights])
         )
 
+    def all(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns the rows, the ids and the weights of all pairs, ascending by row and id."""
+        return self._keys // _IDS, self._keys % _IDS, self._weights
+
     def of(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the ids of a row, ascending, and their weights.
 
@@ -54,7 +58,7 @@ class PairWeights:
             Dictionary from row to a list of `(id, weight)`, the largest weight first, equal ones by
             their id.
         """
-        rows, ids = self._keys // _IDS, self._keys % _IDS
+        rows, ids, _ = self.all()
         order = np.lexsort((ids, -self._weights, rows))
         rows, ids, weights = rows[order], ids[order], self._weights[order]
         starts = np.flatnonzero(np.diff(rows, prepend=-1))

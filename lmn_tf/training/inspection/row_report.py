@@ -5,7 +5,14 @@ from matplotlib.figure import Figure
 from lmn_tf.training.evaluation.metrics_table import aligned
 from lmn_tf.training.inspection.inspected_run import InspectedRun
 from lmn_tf.training.inspection.row_slots import row_slots
-from lmn_tf.training.inspection.view import View, new_figure, percent, reader_text, short_label
+from lmn_tf.training.inspection.view import (
+    View,
+    new_figure,
+    percent,
+    reader_text,
+    short_label,
+    signed_bars,
+)
 
 
 def row_view(run: InspectedRun, user: str, item: str, top: int = 10) -> View:
@@ -31,20 +38,37 @@ def row_text(report: dict) -> str:
     Returns:
         String: the score, for each memory the score without it, then one line for each slot.
     """
-    rows = f" (the last of {report['rows']} rows)" if report["rows"] > 1 else ""
-    lines = [
-        f"{report['model']}: user {report['user']}, item {report['item']}{rows}",
-        f"{report['label']}: {_score(report)}",
-    ]
+    lines = row_opening(report)
     for name, memory in report["memories"].items():
         lines += ["", _opening(name, memory)]
         if memory["top_slots"]:
-            lines.append(
-                f"without all of them: {_score(memory['without'])}, "
-                f"change {_change(report, memory['without'])}"
-            )
+            lines.append(without_all(report, memory))
             lines += ["", *_table(report, memory["top_slots"])]
     return "\n".join(lines)
+
+
+def row_opening(report: dict) -> list[str]:
+    """Returns the lines that tell a row and its score.
+
+    Args:
+        report: `{"model", "user", "item", "rows", "label", "logit", "probability"}`.
+    """
+    rows = f" (the last of {report['rows']} rows)" if report["rows"] > 1 else ""
+    return [
+        f"{report['model']}: user {report['user']}, item {report['item']}{rows}",
+        f"{report['label']}: {_score(report)}",
+    ]
+
+
+def without_all(report: dict, memory: dict) -> str:
+    """Returns the line that tells the score of a row without what it reads of a memory.
+
+    Args:
+        report: As of `row_opening`.
+        memory: `{"without": {"logit", "probability"}}`.
+    """
+    without = memory["without"]
+    return f"without all of them: {_score(without)}, change {_change(report, without)}"
 
 
 def _opening(name, memory) -> str:
@@ -114,28 +138,11 @@ def draw_row(name: str, report: dict) -> Figure:
             fontsize=8,
         )
     changes = [one["logit"] - report["logit"] for one in (without, *(s["without"] for s in slots))]
-    _draw_changes(right, changes)
+    signed_bars(right, changes)
+    right.set_xlabel("change of the logit without the slot")
+    right.set_title("Score without them (red: lower)", fontsize=10)
     labels = [f"all {memory['slots']:,}", *(f"{slot['slot']}" for slot in slots)]
     left.set_yticks(range(len(labels)), labels)
     left.set_ylabel("slot, the most read first")
     left.invert_yaxis()
     return figure
-
-
-def _draw_changes(axes, changes) -> None:
-    colors = ["tab:red" if change < 0 else "tab:green" for change in changes]
-    axes.barh(range(len(changes)), changes, color=colors, alpha=0.75)
-    axes.axvline(0, color="black", linewidth=1)
-    axes.margins(x=0.3)
-    for place, change in enumerate(changes):
-        axes.annotate(
-            f"{change:+.3f}",
-            (change, place),
-            xytext=(4 if change >= 0 else -4, 0),
-            textcoords="offset points",
-            ha="left" if change >= 0 else "right",
-            va="center",
-            fontsize=8,
-        )
-    axes.set_xlabel("change of the logit without the slot")
-    axes.set_title("Score without them (red: lower)", fontsize=10)

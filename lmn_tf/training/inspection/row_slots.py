@@ -43,10 +43,7 @@ def row_slots(
     Raises:
         UserError: If a name is unknown, or the user has no row with the item.
     """
-    rows = run.names.of_pair(user, item)
-    keep = np.zeros(len(run.names.users), bool)
-    keep[rows[-1]] = True
-    [features] = run.kept_rows(keep).take(1)
+    rows, features = last_row(run, user, item)
     model, memories = run.evaluator.model, run.evaluator.memories
     with recorded_reads(memories) as reads:
         logits = model(features, training=False)
@@ -57,7 +54,7 @@ def row_slots(
         slots, weights = counted(slots, weights, counts)
         items = of_memory.item_names(features, len(slots), item_feature(run.spec).name)
         sums = _RowSums(slots, weights, items)
-        without = functools.partial(_score_without, model, features, memory.memory_values)
+        without = functools.partial(score_without, model, features, memory.memory_values)
         found[name] = {
             "reads": slots.size,
             "slots": len(sums.slots),
@@ -75,7 +72,28 @@ def row_slots(
             ],
         }
     label = run.spec.labels[0].name
-    return {"rows": len(rows), "label": label, **_score(logits), "memories": found}
+    return {"rows": rows, "label": label, **score(logits), "memories": found}
+
+
+def last_row(run: InspectedRun, user: str, item: str) -> tuple[int, dict[str, tf.Tensor]]:
+    """Returns the last row of a user and an item.
+
+    Args:
+        run: `InspectedRun`.
+        user: String. Name of a user in the data.
+        item: String. Name of an item in the data.
+
+    Returns:
+        Pair of the number of such rows, and the features of the last one as a batch.
+
+    Raises:
+        UserError: If a name is unknown, or the user has no row with the item.
+    """
+    rows = run.names.of_pair(user, item)
+    keep = np.zeros(len(run.names.users), bool)
+    keep[rows[-1]] = True
+    [features] = run.kept_rows(keep).take(1)
+    return len(rows), features
 
 
 def logits_without(
@@ -143,11 +161,26 @@ class _RowSums:
         ]
 
 
-def _score_without(model, features, table, slots) -> dict:
-    return _score(logits_without(model, features, table, slots))
+def score_without(
+    model: keras.Model,
+    features: Mapping[str, tf.Tensor],
+    table: object,
+    slots: Sequence[int],
+) -> dict[str, float]:
+    """Returns the `score` of `logits_without`, with the same arguments."""
+    return score(logits_without(model, features, table, slots))
 
 
-def _score(logits) -> dict:
-    """Returns the logit of the first label, and its probability."""
+def score(logits: tf.Tensor) -> dict[str, float]:
+    """Returns the logit of the first label of the first row, and its probability.
+
+    Args:
+        logits: Float tensor of shape `(batch, labels)`.
+
+    Example:
+
+    >>> score(tf.constant([[0.0, 1.0]]))
+    {'logit': 0.0, 'probability': 0.5}
+    """
     logit = float(np.asarray(logits, np.float64)[0, 0])
     return {"logit": logit, "probability": float(1 / (1 + np.exp(-logit)))}

@@ -48,6 +48,17 @@ class View(NamedTuple):
         return paths
 
 
+def joined(views: Sequence[View]) -> View:
+    """Returns views of different memories of a run as one.
+
+    Args:
+        views: At least one `View`, with the name of the first one.
+    """
+    report = {key: value for view in views for key, value in view.report.items()}
+    pictures = {name: figure for view in views for name, figure in view.pictures.items()}
+    return View(views[0].name, report, "\n\n".join(view.text for view in views), pictures)
+
+
 def file_name(text: str) -> str:
     """Returns a text as part of the name of a file.
 
@@ -69,6 +80,29 @@ def new_figure(height: float, title: str) -> Figure:
     figure = Figure(figsize=(9, height), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=12)
     return figure
+
+
+def signed_bars(axes: object, values: Sequence[float]) -> None:
+    """Draws horizontal bars of values above 0 (green) and below (red), from the first place on.
+
+    Args:
+        axes: Matplotlib axes.
+        values: Floats.
+    """
+    colors = ["tab:red" if value < 0 else "tab:green" for value in values]
+    axes.barh(range(len(values)), values, color=colors, alpha=0.75)
+    axes.axvline(0, color="black", linewidth=1)
+    axes.margins(x=0.3)
+    for place, value in enumerate(values):
+        axes.annotate(
+            f"{value:+.3f}",
+            (value, place),
+            xytext=(4 if value >= 0 else -4, 0),
+            textcoords="offset points",
+            ha="left" if value >= 0 else "right",
+            va="center",
+            fontsize=8,
+        )
 
 
 def percent(share: float) -> str:

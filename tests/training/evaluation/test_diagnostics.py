@@ -3,7 +3,7 @@ import collections
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
-from tiny_run import PAIR, market, pair_run, trained_run
+from tiny_run import PAIR, known_pairs, market, pair_run, trained_run
 
 from lmn_tf.data.dataset import evaluation_dataset
 from lmn_tf.models import registry
@@ -52,17 +52,6 @@ def test_what_a_model_owes_to_its_memory(opened):
     assert of_memory["auc_shuffled"] != of_memory["auc_zeroed"]
 
 
-def pairs_of(features, num_columns):
-    """The slots that each row of a batch reads, one pair after another."""
-    columns = ("history/first", "history/length", "item_id")
-    first, length, items = (features[name].numpy() for name in columns)
-    found = []
-    for start, count, item in zip(first, length, items, strict=True):
-        events = features["history/item_id"].numpy()[start : start + count]
-        found.append([int(x) * num_columns + int(item) for x in events if min(x, item) > 1])
-    return found
-
-
 def test_what_a_model_owes_to_a_memory_of_pairs():
     spec, model, dataset = opened_run(pair_run())
     evaluator = Evaluator(model)
@@ -84,7 +73,11 @@ def test_what_a_model_owes_to_a_memory_of_pairs():
     assert of_memory["auc_zeroed"] == of_host["auc"]
     assert "memory" not in figures and list(figures) == list(of_host)
 
-    rows = [pairs for features, _ in dataset for pairs in pairs_of(features, memory.num_columns)]
+    rows = [
+        [event * memory.num_columns + item for event, item in pairs]
+        for features, _ in dataset
+        for pairs in known_pairs(features)
+    ]
     counts = collections.Counter(pair for pairs in rows for pair in pairs)
     assert of_memory["reads_per_slot"] == pytest.approx(counts.total() / size)
     assert of_memory["slots_read"] == pytest.approx(100 * len(counts) / size)

@@ -3,9 +3,10 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny_run import INSPECTED, document, inspected_run, trained_run
+from tiny_run import INSPECTED, document, inspected_pairs, inspected_run, trained_run
 
 from lmn_tf.models.fitting.window_batches import WindowBatches
+from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.inspection.inspected_run import InspectedRun
 from lmn_tf.training.inspection.memory_inspection import inspect_memories
@@ -57,6 +58,16 @@ def test_readers_agree_with_names_of_the_files():
 
 def test_no_row_is_kept_if_none_is_asked_for():
     assert list(inspected_run().kept_rows(np.zeros(INSPECTED, bool))) == []
+
+
+def test_memories_of_pairs_have_no_keys():
+    run = inspected_pairs()
+    assert run.memory_names == []
+    assert run.pairs == {"history_pairs": run.evaluator.model.pair_memories["history"]}
+    message = "`--slot` must be left out for memories of pairs, .* Received: model lmn_pair"
+    with pytest.raises(UserError, match=message):
+        run.check_keys("--slot")
+    inspected_run().check_keys("--slot")
 
 
 OWN = '''

@@ -20,6 +20,10 @@ def test_sums_over_batches_agree_with_a_loop():
     assert list(found) == [0, 1, 2, 3, 4]
     ids, weights = pairs.of(2)
     assert dict(zip(ids, weights, strict=True)) == pytest.approx(wanted[2])
+    rows, ids, weights = pairs.all()
+    assert (np.diff(rows * 8 + ids) > 0).all() and len(rows) == 5 * 8
+    for row, id_, weight in zip(rows, ids, weights, strict=True):
+        assert weight == pytest.approx(wanted[row][id_])
     for row, top in found.items():
         ids, weights = zip(*wanted[row].most_common(3), strict=True)
         assert tuple(id_ for id_, _ in top) == ids

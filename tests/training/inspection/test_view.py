@@ -1,6 +1,14 @@
 import json
 
-from lmn_tf.training.inspection.view import View, file_name, new_figure, percent, reader_text
+from lmn_tf.training.inspection.view import (
+    View,
+    file_name,
+    joined,
+    new_figure,
+    percent,
+    reader_text,
+    signed_bars,
+)
 
 
 def test_a_view_is_written_as_json_text_and_pictures(tmp_path):
@@ -30,3 +38,21 @@ def test_names_and_shares_are_short():
     readers = [{"value": "a", "share": 0.5, "lift": 2.0}, {"value": "b", "share": 0.25, "lift": 1}]
     assert reader_text(readers) == "a: 50 % (x2.0), b: 25 % (x1.0)"
     assert reader_text([]) == ""
+
+
+def test_views_of_different_memories_are_joined():
+    one = View("inspect", {"model": "own", "memories": {"a": 1}}, "first", {"a": "figure"})
+    other = View("inspect", {"model": "own", "pairs": {"b": 2}}, "second", {"b": "other"})
+    report = {"model": "own", "memories": {"a": 1}, "pairs": {"b": 2}}
+    pictures = {"a": "figure", "b": "other"}
+    assert joined([one, other]) == View("inspect", report, "first\n\nsecond", pictures)
+    assert joined([one]) == one
+
+
+def test_bars_have_the_color_and_the_number_of_their_value():
+    axes = new_figure(2.0, "title").subplots()
+    signed_bars(axes, [0.5, -0.25])
+    assert [bar.get_width() for bar in axes.patches] == [0.5, -0.25]
+    red, green = (bar.get_facecolor()[:2] for bar in reversed(axes.patches))
+    assert red[0] > red[1] and green[0] < green[1]
+    assert [one.get_text() for one in axes.texts] == ["+0.500", "-0.250"]

@@ -1,0 +1,1 @@
+"""Inspection of memories of pairs: their values, and their effect on scores."""
