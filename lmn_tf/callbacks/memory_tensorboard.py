@@ -19,6 +19,7 @@ from lmn_tf.distribute.tables.rows import row_lengths
 from lmn_tf.keras_internals import all_layers, strategy_of_model
 from lmn_tf.layers.memory.iterative_memory import IterativeMemory
 from lmn_tf.layers.memory.large_memory import LargeMemory
+from lmn_tf.layers.memory.pair_memory import PairMemory
 from lmn_tf.metrics.figures import SLOTS
 from lmn_tf.metrics.memory_usage import usage_statistics
 
@@ -56,9 +57,10 @@ class MemoryTensorBoard(keras.callbacks.Callback):
     a `SparseMemory`, `attention_entropy_1` and so on the walks of an `IterativeMemory`. The graph
     of the model is written at the first point. A figure that never changes takes no card.
 
-    At the end of each epoch: a histogram of the lengths of the values. After each evaluation,
-    including the validation of `fit`: `usage/slots_used`, `usage/memory_kl` and
-    `usage/slots_for_90`.
+    At the end of each epoch: a histogram of the lengths of the values that are not 0; and for each
+    `PairMemory`, of which there is nothing else, `slots_trained` (the percentage of these values)
+    and `memory_norm` (the norm of all). After each evaluation, including the validation of `fit`:
+    `usage/slots_used`, `usage/memory_kl` and `usage/slots_for_90`.
 
     The step of each value is the optimizer's number of iterations. Nothing is written for a model
     without a memory. On several machines there is no probe.
@@ -107,6 +109,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
         self._writer = self._cards = self._probe = None
         self._large: list = []
         self._memories: dict = {}
+        self._pairs: dict = {}
         self._gradients: dict = {}
         self._walks = False
         self._batches = self._points = 0
@@ -117,6 +120,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
         layers = all_layers(model)
         self._large = [layer for layer in layers if isinstance(layer, LargeMemory)]
         self._memories = named_memories(model)
+        self._pairs = {layer.name: layer for layer in layers if isinstance(layer, PairMemory)}
         self._walks = any(isinstance(layer, IterativeMemory) for layer in layers)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -145,12 +149,17 @@ class MemoryTensorBoard(keras.callbacks.Callback):
                 self._write_point()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._write(self._training_values())
-        if self._memories:
-            histograms = {
-                f"{name}/value_length": (row_lengths(memory.memory_values), "values of the slots")
-                for name, memory in self._memories.items()
-            }
+        values, histograms = self._training_values(), {}
+        for name, memory in (self._memories | self._pairs).items():
+            lengths = row_lengths(memory.memory_values)
+            if name in self._pairs:
+                values[f"{name}/slots_trained"] = 100 * np.mean(lengths > 0)
+                squares = np.sum(np.square(lengths), dtype=np.float64)
+                values[f"{name}/memory_norm"] = np.sqrt(squares)
+            # Without the many values of 0, which take most of the time.
+            histograms[f"{name}/value_length"] = lengths[lengths > 0], "values of the slots"
+        self._write(values)
+        if histograms:
             self._write_histograms(histograms)
             self._writer.flush()
 
@@ -177,7 +186,7 @@ class MemoryTensorBoard(keras.callbacks.Callback):
         }
 
     def _write(self, values):
-        if values and self._memories:
+        if values and (self._memories or self._pairs):
             self._open()
             self._cards.write(values, self._step())
             self._writer.flush()

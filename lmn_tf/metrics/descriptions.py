@@ -54,6 +54,11 @@ DESCRIPTIONS = {
         "point before. Slots that stay dead over many rows are wasted: try `key_balance_weight`, "
         "`key_expansion` or a smaller memory."
     ),
+    "slots_trained": (
+        "Percentage of the slots of a memory of pairs whose value is not 0. Unless they start with "
+        "other values, these are the pairs that training rows have had."
+    ),
+    "memory_norm": "Euclidean norm of all values of a memory of pairs.",
     "collapsed": "1 if nearly all reads of the evaluation went to a few slots, else 0.",
     "gate_openness": (
         "Mean of the gate's sigmoid over tokens and units: 0 is closed, 1 open. A gate near 0 "

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lmn_tf.callbacks import MemoryTensorBoard
 from lmn_tf.layers import LargeMemory
-from lmn_tf.models import DNN, LMN, MSN, registry
+from lmn_tf.models import DNN, LMN, MSN, LMNPair, registry
 
 SPEC = slim_spec()
 
@@ -119,6 +119,30 @@ def test_the_last_point_tells_the_reads_of_the_model(tmp_path):
     assert found[f"{reads}/dead_slots"] == [(1, pytest.approx(dead))]
     # SGD sums no squares.
     assert not [tag for tag in found if tag.startswith("clicks_memory_gradients")]
+
+
+def test_a_memory_of_pairs_has_the_norm_and_the_share_of_its_values(tmp_path):
+    keras.utils.set_random_seed(1)
+    model = LMNPair(SPEC, **SMALL)
+    model.compile(run_eagerly=True)
+    callback = MemoryTensorBoard(tmp_path, update_freq=1, probe=random_features(SPEC))
+    model.fit(data(2), epochs=2, verbose=0, callbacks=[callback])
+    found, (kinds, read) = events(tmp_path), plugins(tmp_path)
+    assert kinds == {
+        "clicks_pairs/slots_trained": "scalars",
+        "clicks_pairs/memory_norm": "scalars",
+        "clicks_pairs/value_length": "histograms",
+    }
+    assert all(read.SummaryMetadata(tag).summary_description for tag in kinds)
+    table = model.pair_memories["clicks"].memory_values.numpy()
+    trained = np.count_nonzero(table)
+    assert 0 < trained < table.size / 2
+    share, norm = (found[f"clicks_pairs/{name}"] for name in ("slots_trained", "memory_norm"))
+    assert [step for step, _ in share] == [step for step, _ in norm] == [2, 4]
+    assert share[-1][1] == pytest.approx(100 * trained / table.size)
+    assert norm[-1][1] == pytest.approx(np.sqrt((table.astype("float64") ** 2).sum()), rel=1e-5)
+    last = tf.make_ndarray(read.Tensors("clicks_pairs/value_length")[-1].tensor_proto)
+    assert last[:, 2].sum() == trained
 
 
 def test_gates_and_walks(tmp_path):

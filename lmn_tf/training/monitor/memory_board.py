@@ -50,7 +50,7 @@ class MemoryBoard:
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns the callbacks that draw curves while the model is trained."""
-        if not self._is_wanted or not (self._evaluator.memories or self._evaluator.walks):
+        if not self._is_wanted or not (self._evaluator.slot_memories or self._evaluator.walks):
             return []
         probe = self._evaluator.probe(self._probe_rows)
         return [MemoryTensorBoard(self._folder, _POINT_STEPS, probe)]

@@ -1,5 +1,5 @@
 import pytest
-from tiny_run import DNN, market, pipeline, trained_run
+from tiny_run import DNN, market, pair_run, pipeline, trained_run
 
 from lmn_tf.callbacks import MemoryTensorBoard
 from lmn_tf.training.evaluation.evaluator import Evaluator
@@ -27,6 +27,15 @@ def test_a_run_gets_curves_and_a_projector(opened, tmp_path):
     assert {"projector_config.pbtxt", "projector_history_memory.tsv"} <= names
 
 
+def test_a_memory_of_pairs_gets_no_projector(tmp_path):
+    directory = RunDirectory.open(pair_run())
+    run, spec = directory.load_pipeline(), directory.load_spec()
+    board = MemoryBoard(run, spec, Evaluator(directory.load_model()), run.data.train, tmp_path)
+    assert isinstance(*board.callbacks(), MemoryTensorBoard)
+    board.finish(steps=50)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_without_tensorboard_gets_nothing(opened, tmp_path):
     run, spec, model = opened
     run = run.with_overrides(["train.tensorboard=false"])
@@ -39,7 +48,7 @@ def test_a_model_without_a_memory_gets_nothing(opened, tmp_path):
     _, spec, _ = opened
     run = pipeline(tmp_path / "run", DNN)
     evaluator = Evaluator(opened[2])
-    evaluator.memories, evaluator.walks = [], []
+    evaluator.memories, evaluator.slot_memories, evaluator.walks = [], [], []
     board = MemoryBoard(run, spec, evaluator, f"{market()}/train-*.parquet", tmp_path)
     board.finish(steps=1000)
     assert board.callbacks() == [] and not list(tmp_path.iterdir())

@@ -119,7 +119,8 @@ def _draw_values(axes, inspection) -> None:
     for selected, label in ((read, "read"), (~read, "not read")):
         if selected.any():
             values = inspection.values[selected]
-            axes.hist(values, bins=bins, alpha=0.6, label=f"{label}: {selected.sum():,}")
+            counts, _ = np.histogram(values, bins)
+            axes.stairs(counts, bins, fill=True, alpha=0.6, label=f"{label}: {len(values):,}")
     axes.set(xlabel="value", ylabel="slots", yscale="log")
     axes.set_title("Values", fontsize=10)
     axes.legend(fontsize=8)
