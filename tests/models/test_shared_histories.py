@@ -22,6 +22,7 @@ READERS = ("pooling", "din")
 # Options that change what is read, or how.
 VARIANTS = [
     ("pooling", {"pooling": "sqrtn", "interaction": "product", "wide": True}),
+    ("pooling", {"softmax_weight": 0.5}),
     ("din", {"attention_activation": "dice", "attention_weights": "raw", "add_pooling": True}),
     ("dien", {"variant": "aigru", "attention": "mlp", "add_pooling": True}),
     ("dien", {"variant": "released"}),

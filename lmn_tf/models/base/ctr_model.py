@@ -16,6 +16,7 @@ from lmn_tf.layers.base import own_losses
 from lmn_tf.models.base.ctr_head import CTRHead
 from lmn_tf.models.base.ctr_metrics import Untracked, check_group, make_metrics, update_grouped
 from lmn_tf.models.base.explicit_terms import make_interaction, make_wide_logits
+from lmn_tf.models.base.labelled_loss import with_noted
 from lmn_tf.models.base.with_options import WithOptions
 from lmn_tf.models.fitting import steps
 from lmn_tf.models.fitting.choice import driver_of
@@ -179,7 +180,8 @@ class CTRModel(WithOptions, keras.Model):
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         groups = self.encode(features)
-        return self.combine(groups, self.read_histories(groups, training=training), training)
+        histories = self.read_histories(groups, training=training)
+        return with_noted(self.combine(groups, histories, training), groups)
 
     def encode(self, features: Mapping[str, tf.Tensor]) -> dict[str, Any]:
         """Returns the groups of `FeatureEncoder.encode`, and with `wide` the wide logits.

@@ -1,5 +1,6 @@
 """Losses of labels in addition to that of the logits."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -14,6 +15,18 @@ _NOTED = "_lmn_tf_noted"
 def note(logits: tf.Tensor, value: Any) -> None:
     """Passes a value along with logits; see `noted_in`."""
     setattr(logits, _NOTED, value)
+
+
+def with_noted(logits: tf.Tensor, groups: Mapping[str, Any]) -> tf.Tensor:
+    """Returns logits that pass along what the reading of histories noted, if anything.
+
+    Args:
+        logits: Tensor of shape `(batch, labels)`.
+        groups: Groups of the encoder, perhaps with `"noted"`.
+    """
+    if "noted" in groups:
+        note(logits, groups["noted"])
+    return logits
 
 
 def noted_in(logits: tf.Tensor) -> Any:
@@ -63,12 +76,6 @@ class LabelledLoss:
             Float32 tensor of shape `(batch,)`.
         """
         raise NotImplementedError("`labelled_loss` must be overridden")
-
-    def to_logits(self, vector: tf.Tensor, groups: dict[str, Any], **arguments: Any) -> tf.Tensor:
-        logits = super().to_logits(vector, groups, **arguments)
-        if "noted" in groups:
-            note(logits, groups["noted"])
-        return logits
 
     def compute_loss(
         self,

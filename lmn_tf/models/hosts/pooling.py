@@ -6,13 +6,13 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
-from lmn_tf.models.base.ctr_model import CTRModel
+from lmn_tf.models.base.batch_softmax_plugin import BatchSoftmaxPlugin
 from lmn_tf.models.options import PoolingOptions
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class Pooling(CTRModel):
+class Pooling(BatchSoftmaxPlugin):
     """Click model that pools each history.
 
     Computes `logit = MLP(concat[user, item, context, cross, pool(history)])`, by default with the
@@ -52,7 +52,8 @@ class Pooling(CTRModel):
     def read_histories(
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
-        return [
+        pooled = [
             self.pool(history.vectors, windows=history.windows)
             for history in groups["histories"].values()
         ]
+        return [*super().read_histories(groups, training=training), *pooled]

@@ -6,20 +6,19 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.distribute.collectives import gather_over_replicas
 from lmn_tf.layers.base import RunningMean
 from lmn_tf.layers.retrieval.sampling_probability import SamplingProbability
 from lmn_tf.models.base.ctr_head import CTRHead
-from lmn_tf.models.base.labelled_loss import LabelledLoss, note, noted_in
+from lmn_tf.models.base.labelled_loss import note, noted_in
+from lmn_tf.models.base.retrieval_losses import retrieval_losses
 from lmn_tf.models.hosts.pooling import Pooling
 from lmn_tf.models.options import TwoTowerOptions
-from lmn_tf.ops.in_batch_softmax import in_batch_softmax
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class TwoTower(LabelledLoss, Pooling):
+class TwoTower(Pooling):
     """Retrieval model whose query and candidate are vectors that meet in one product only.
 
     Computes `query = MLP(concat[user, context, pool(history)])`, `candidate = MLP(item)` and
@@ -110,11 +109,7 @@ class TwoTower(LabelledLoss, Pooling):
         )
 
     def _find_id_feature(self):
-        tables = {
-            column.key: column.table
-            for column in self.encoder.columns_of("item")
-            if column.table is not None and column.rank == 0
-        }
+        tables = self.candidate_tables()
         name = self.options.candidate_id
         if not tables or name not in (None, *tables):
             raise UserError(
@@ -167,19 +162,12 @@ class TwoTower(LabelledLoss, Pooling):
     def labelled_loss(
         self, noted: dict[str, Any], labels: tf.Tensor, logits: tf.Tensor
     ) -> tf.Tensor:
-        ids, log_probabilities = noted["ids"], None
-        if self.sampling_probability is not None:
-            log_probabilities = tf.math.log(self.sampling_probability(ids, training=True))
-            log_probabilities, _ = gather_over_replicas(log_probabilities)
-        candidates, start = gather_over_replicas(noted["candidate"])
-        losses = in_batch_softmax(
-            noted["query"],
-            candidates,
-            ids=gather_over_replicas(ids)[0] if self.options.remove_accidental_hits else None,
-            log_probabilities=log_probabilities,
+        losses = retrieval_losses(
+            **noted,
+            sampling_probability=self.sampling_probability,
             temperature=self.options.softmax_temperature,
+            remove_accidental_hits=self.options.remove_accidental_hits,
             num_hard_negatives=self.options.num_hard_negatives,
-            start=start,
         )
         rewards = self.rewards(labels)
         self.training_means[0].update_state(losses, sample_weight=rewards)

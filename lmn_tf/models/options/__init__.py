@@ -1,6 +1,11 @@
 """Options of all models, without TensorFlow."""
 
-from lmn_tf.models.options.base import CTRModelOptions, DNNOptions, PoolingOptions
+from lmn_tf.models.options.base import (
+    BatchSoftmaxOptions,
+    CTRModelOptions,
+    DNNOptions,
+    PoolingOptions,
+)
 from lmn_tf.models.options.baselines import (
     BaselineOptions,
     EASEOptions,
@@ -43,6 +48,7 @@ from lmn_tf.models.options.tokens import (
 
 __all__ = [
     "BaselineOptions",
+    "BatchSoftmaxOptions",
     "CTRModelOptions",
     "DIENOptions",
     "DINOptions",

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from lmn_tf.models.options.record import Activation, Options, Share, SomeWidths, Widths, option
-from lmn_tf.specs.yaml.section import Flag, Natural, Positive
+from lmn_tf.specs.yaml.section import Flag, Natural, NonNegative, Positive, PositiveNumber
 
 PoolingKind = Literal["mean", "sum", "sqrtn"]
 
@@ -54,7 +54,19 @@ class DNNOptions(CTRModelOptions):
     """Options of `DNN`."""
 
 
-class PoolingOptions(CTRModelOptions):
+class BatchSoftmaxOptions(CTRModelOptions):
+    """Options of `BatchSoftmaxPlugin`."""
+
+    softmax_weight: NonNegative = option(
+        0.0,
+        "Weight of the softmax loss that tells the true candidate of a history from the others of "
+        "the batch; 0 for none.",
+    )
+    softmax_dim: Positive = option(64, "Width of the vectors of that loss.")
+    softmax_temperature: PositiveNumber = option(0.1, "Divisor of the scores in that softmax.")
+
+
+class PoolingOptions(BatchSoftmaxOptions):
     """Options of `Pooling`."""
 
     pooling: PoolingKind = option(

@@ -298,6 +298,12 @@ class TwoTowerOptions(PoolingOptions):
                     f"`{name}` must be left alone for two towers, which score all labels by one "
                     f"product. Received: {name}={value}",
                 )
+        if self.softmax_weight:
+            raise Problem(
+                ("softmax_weight",),
+                "`softmax_weight` must be left alone for two towers, whose loss is a softmax. "
+                f"Received: softmax_weight={self.softmax_weight}",
+            )
         if self.interaction == "product":
             raise Problem(
                 ("interaction",),

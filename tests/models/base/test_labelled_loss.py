@@ -93,3 +93,16 @@ def test_replicas_count_in_proportion():
 def test_must_be_overridden():
     with pytest.raises(NotImplementedError, match="`labelled_loss` must be overridden"):
         LabelledLoss().labelled_loss(None, None, None)
+
+
+def test_terms_that_are_added_to_the_logits_keep_it():
+    keras.utils.set_random_seed(1)
+    model = Rowwise(SPEC, wide=True, **SMALL)
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    features, labels = random_features(SPEC), random_labels(count=2)
+    logits = model(features, training=True)
+    plain = model.compute_loss(features, labels, tf.identity(logits))
+    rows = labels.sum(1) + features["clicks/mask"].sum(1)
+    np.testing.assert_allclose(
+        model.compute_loss(features, labels, logits), plain + np.mean(rows), rtol=1e-5
+    )
