@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.core.expert_mixture import ExpertMixture
 from lmn_tf.layers.core.mlp import MLP
+from lmn_tf.models.options import CTRModelOptions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -109,6 +110,19 @@ class CTRHead(keras.layers.Layer):
 
     def _make_logits(self, units, name):
         return keras.layers.Dense(units, dtype="float32", name=name)
+
+    @classmethod
+    def of_options(cls, num_labels: int, options: CTRModelOptions, **arguments: Any) -> "CTRHead":
+        """Returns the head that the options of a model describe.
+
+        Args:
+            num_labels: Integer. Number of logits.
+            options: `CTRModelOptions`.
+            **arguments: Further arguments of the constructor.
+        """
+        names = ("activation", "batch_norm", "dropout", "hidden_units", "num_experts")
+        described = {name: getattr(options, name) for name in (*names, "tower_units")}
+        return cls(num_labels, **described, **arguments)
 
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         self.mlp.build(inputs_shape)

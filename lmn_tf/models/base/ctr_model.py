@@ -134,14 +134,9 @@ class CTRModel(WithOptions, keras.Model):
 
     def make_head(self, extra_units: int = 0) -> CTRHead:
         """Returns the layer that computes the logits; for `extra_units` see `CTRHead`."""
-        return CTRHead(
+        return CTRHead.of_options(
             len(self.spec.labels),
-            hidden_units=self.options.hidden_units,
-            activation=self.options.activation,
-            dropout=self.options.dropout,
-            batch_norm=self.options.batch_norm,
-            num_experts=self.options.num_experts,
-            tower_units=self.options.tower_units,
+            self.options,
             extra_units=extra_units,
             dtype=self.dtype_policy,
             name="head",

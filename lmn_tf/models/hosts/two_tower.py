@@ -97,12 +97,9 @@ class TwoTower(Pooling):
 
     def _make_tower(self, name, extra_units=0):
         """A tower is the head of a click model, with the vector in place of the logits."""
-        return CTRHead(
+        return CTRHead.of_options(
             self.options.tower_dim,
-            hidden_units=self.options.hidden_units,
-            activation=self.options.activation,
-            dropout=self.options.dropout,
-            batch_norm=self.options.batch_norm,
+            self.options,
             extra_units=extra_units,
             dtype=self.dtype_policy,
             name=name,

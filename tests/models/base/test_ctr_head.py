@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from lmn_tf.models import CTRHead
+from lmn_tf.models.options import CTRModelOptions
 
 X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
 
@@ -33,6 +34,15 @@ def test_config_round_trip(activation, batch_norm):
     assert ("normalization" in " ".join(w.path for w in head.weights)) == (
         batch_norm or activation == "dice"
     )
+
+
+def test_has_the_options_of_a_model():
+    options = {"hidden_units": (6, 5), "activation": "gelu", "dropout": 0.2, "batch_norm": False}
+    options |= {"num_experts": 2, "tower_units": (3,)}
+    head = CTRHead.of_options(2, CTRModelOptions(**options), extra_units=4, name="head")
+    config = head.get_config()
+    assert {key: config[key] for key in options} == options
+    assert (config["num_labels"], config["extra_units"], head.name) == (2, 4, "head")
 
 
 @pytest.mark.parametrize("num_experts", [0, 3])
