@@ -127,6 +127,17 @@ class PairMemoryPlugin(CTRModel):
         """
         return self._candidates[name]
 
+    def cross_of(self, name: str) -> CrossedIds | None:
+        """Returns the cross whose ids are the rows of the memory of a sequence.
+
+        Args:
+            name: String. A key of `pair_memories`.
+
+        Returns:
+            `CrossedIds`, or `None` if the rows are the ids of the item feature as well.
+        """
+        return self._crosses[name]
+
     def split_rows(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the items and the outcomes of rows of the memory of a sequence.
 
@@ -150,15 +161,3 @@ class PairMemoryPlugin(CTRModel):
     def pair_tables(self) -> tuple[str, ...]:
         """Names of the tables of pairs, as in `GroupOptimizer`."""
         return tuple(memory.name for memory in self.pair_memories.values())
-
-    def ids_of(self, name: str) -> tuple[str, CrossedIds | None]:
-        """Returns what the ids of the memory of a sequence are of.
-
-        Args:
-            name: String. A key of `pair_memories`.
-
-        Returns:
-            Pair of the item feature, whose ids are those of candidates, and the cross whose ids are
-            those of events; `None` if events have the ids of items as well.
-        """
-        return self._candidates[name], self._crosses[name]

@@ -33,7 +33,7 @@ class PairNames:
         memories = model.pair_memories if isinstance(model, PairMemoryPlugin) else {}
         for sequence, layer in memories.items():
             if layer is memory:
-                item, cross = model.ids_of(sequence)
+                item, cross = model.candidate_of(sequence), model.cross_of(sequence)
                 self._item = IdNames(spec, spec.feature(item))
                 if cross is not None:
                     fields = [spec.resolved_field(*key.split("/")) for key in cross.fields]
