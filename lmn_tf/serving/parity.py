@@ -62,7 +62,7 @@ def check_parity(
     """
     signature = model.encoder.signature(padded)
 
-    @tf.function(input_signature=[signature])
+    @tf.function(input_signature=[signature], autograph=False)
     def plain(features):
         return _probabilities(model, features)
 

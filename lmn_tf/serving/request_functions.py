@@ -124,7 +124,7 @@ class _Graph:
         part, read = self._part(feeds.values(), outputs.values())
         captured = {inner.name: outer for outer, inner in self._traced.graph.captures}
 
-        @tf.function
+        @tf.function(autograph=False)
         def run(**inputs):
             known = {tensor.name: inputs[name] for name, tensor in feeds.items()}
             known |= {name: tf.identity(captured[name]) for name in read & captured.keys()}

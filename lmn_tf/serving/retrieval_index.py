@@ -117,7 +117,8 @@ def _save(model, vectors, candidates, k, folder, info):
         input_signature=[
             tf.TensorSpec(column.shape, column.dtype, input_name(key))
             for key, column in signature.items()
-        ]
+        ],
+        autograph=False,
     )
     def serve(*inputs):
         features = dict(zip(names.values(), inputs, strict=True))

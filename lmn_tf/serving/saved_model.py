@@ -226,7 +226,7 @@ def _traced(model, signature):
     """Returns the function from the inputs of a signature to its outputs."""
     names = {input_name(key): key for key in signature}
 
-    @tf.function
+    @tf.function(autograph=False)
     def serve(**inputs):
         return _scores(model, {names[name]: value for name, value in inputs.items()})
 

@@ -73,7 +73,7 @@ class ItemCorpus:
         blocks = tf.data.Dataset.from_tensor_slices((self.ids, self.vectors())).batch(_BLOCK)
         metric = FactorizedTopK(blocks, ks)
 
-        @tf.function(input_signature=[dataset.element_spec])
+        @tf.function(input_signature=[dataset.element_spec], autograph=False)
         def update(batch):
             features, labels, weights = (*batch, None)[:3]
             metric.update_state(

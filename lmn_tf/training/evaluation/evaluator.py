@@ -231,7 +231,7 @@ class Evaluator:
         spec = dataset.element_spec
         spec = spec if isinstance(spec, dict) else spec[0]
 
-        @tf.function(input_signature=[spec])
+        @tf.function(input_signature=[spec], autograph=False)
         def forward(features):
             with contextlib.ExitStack() as stack:
                 for layer, entropy in self.walks:
