@@ -139,15 +139,21 @@ def pytest_collection_finish(session):
 
 
 def keep_kernels():
-    """Keeps the kernels of eager operations for the whole run.
+    """Lets TensorFlow make the kernel of an eager operation once in the whole run.
 
-    `set_random_seed` and `clear_session` of Keras discard them all, and to make one again, which
-    TensorFlow does as for a function, takes half a millisecond. Only random operations have a state
-    in their kernel, and those that are not stateless are used nowhere: `tests/test_house_rules.py`.
+    It makes one as if it were a function, which takes half a millisecond. `set_random_seed` and
+    `clear_session` of Keras discard them all, for the sake of random operations with a state in
+    their kernels; those are used nowhere: `tests/test_house_rules.py`. And each new name of a
+    variable would need a kernel of its own, though only messages show it.
     """
     from tensorflow.python import pywrap_tfe
+    from tensorflow.python.ops import gen_resource_variable_ops as resources
 
+    create = resources.var_handle_op
     pywrap_tfe.TFE_ContextClearCaches = lambda context: None
+    resources.var_handle_op = lambda *args, **options: create(
+        *args, **{**options, "debug_name": ""}
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
