@@ -64,6 +64,8 @@ def pytest_configure(config):
     if not config.getoption("optimized"):
         # For each function that is traced, oneDNN looks through all kernels.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+        # What is written outlives a process that is killed; disks take long to outlive the power.
+        os.fsync = lambda descriptor: None
     if "LMN_TF_TESTS" not in os.environ:
         # The folder of `tiny_run.made_once`.
         os.environ["LMN_TF_TESTS"] = tempfile.mkdtemp(prefix="lmn_tf_tests_")
