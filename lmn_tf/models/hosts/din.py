@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from lmn_tf.layers.attention.target_attention import TargetAttention
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
-from lmn_tf.models.base.ctr_model import CTRModel
+from lmn_tf.models.base.batch_softmax_plugin import BatchSoftmaxPlugin
 from lmn_tf.models.options import DINOptions
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class DIN(CTRModel):
+class DIN(BatchSoftmaxPlugin):
     """Click model that reads each history by attention of the candidate.
 
     Computes `logit = MLP(concat[user, item, context, cross, DIN(history, target)])`, with one
@@ -73,7 +73,7 @@ class DIN(CTRModel):
     def read_histories(
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
-        parts = []
+        parts = super().read_histories(groups, training=training)
         for name, history in groups["histories"].items():
             if self.options.attention:
                 parts.append(

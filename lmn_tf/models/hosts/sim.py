@@ -8,7 +8,6 @@ import tensorflow as tf
 from lmn_tf.layers.attention.multi_head_target_attention import MultiHeadTargetAttention
 from lmn_tf.layers.base import RunningMean
 from lmn_tf.layers.retrieval.behaviour_search import BehaviourSearch
-from lmn_tf.models.base.labelled_loss import LabelledLoss
 from lmn_tf.models.hosts.din import DIN
 from lmn_tf.models.options import SIMOptions
 from lmn_tf.ops.sequence.masked import held_ids, take_positions, top_positions
@@ -17,7 +16,7 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class SIM(LabelledLoss, DIN):
+class SIM(DIN):
     """Click model with DIN on the newest events and attention on the events found by a search.
 
     Computes `logit = MLP(concat[user, item, context, cross, DIN(newest, target), found])`, where

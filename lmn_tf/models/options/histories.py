@@ -4,7 +4,12 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from lmn_tf.models.options.base import CTRModelOptions, PoolingKind, PoolingOptions
+from lmn_tf.models.options.base import (
+    BatchSoftmaxOptions,
+    CTRModelOptions,
+    PoolingKind,
+    PoolingOptions,
+)
 from lmn_tf.models.options.record import Activation, Share, SomeWidths, Widths, option
 from lmn_tf.specs.yaml.section import (
     AnyText,
@@ -19,7 +24,7 @@ from lmn_tf.specs.yaml.section import (
 _EvenWidth = Annotated[int, pydantic.Field(strict=True, ge=2, le=2**63 - 1, multiple_of=2)]
 
 
-class DINOptions(CTRModelOptions):
+class DINOptions(BatchSoftmaxOptions):
     """Options of `DIN`."""
 
     attention: Flag = option(
@@ -144,6 +149,12 @@ class SIMOptions(DINOptions):
 
     def check(self) -> None:
         super().check()
+        if self.softmax_weight:
+            raise Problem(
+                ("softmax_weight",),
+                "`softmax_weight` must be left alone for SIM, whose search has a loss of its own. "
+                f"Received: softmax_weight={self.softmax_weight}",
+            )
         if self.found_units % self.found_heads:
             raise Problem(
                 ("found_units",),

@@ -5,6 +5,7 @@ import tensorflow as tf
 from kitchen_sink import (
     KITCHEN_SINK,
     SMALL,
+    SMALL_OPTIONS,
     kitchen_sink_spec,
     random_features,
     random_labels,
@@ -13,7 +14,7 @@ from kitchen_sink import (
 )
 from replicas import replicas
 
-from lmn_tf.models import LMNPair, Pooling
+from lmn_tf.models import DIN, LMN, SIM, LMNPair, Pooling, RankMixer, TwoTower, UserAwarePooling
 from lmn_tf.specs.errors import UserError
 
 SPEC = slim_spec()
@@ -90,13 +91,21 @@ def test_logits_are_those_without_it():
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"), [(Pooling, {"wide": True}), (LMNPair, {"wide": True})]
+    ("kind", "options"),
+    [
+        (Pooling, {"wide": True}),
+        (LMNPair, {"wide": True}),
+        (DIN, {"attention_units": (4,)}),
+        (LMN, {"attention": False, "num_keys": 4, "top_k": 2}),
+        (UserAwarePooling, {"attention_units": (4,)}),
+        (RankMixer, SMALL_OPTIONS["rankmixer"]),
+    ],
 )
-def test_terms_of_the_logits_keep_it(kind, options):
+def test_models_with_other_terms_keep_it(kind, options):
     model = make(kind, **options)
     features, labels = random_features(SPEC), random_labels()
     logits = model(features, training=True)
-    plain = keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
+    plain = model.compute_loss(features, labels, tf.identity(logits))
     assert float(model.compute_loss(features, labels, logits) - plain) > 0.1
 
 
@@ -193,8 +202,8 @@ def test_candidates_need_an_id():
         make(spec=spec)
 
 
-def test_two_towers_have_a_softmax_of_their_own():
-    from lmn_tf.models import TwoTower
-
+def test_models_with_a_loss_of_their_own_have_no_softmax():
     with pytest.raises(UserError, match="`softmax_weight` must be left alone for two .*=0.5"):
         TwoTower(SPEC, softmax_weight=0.5)
+    with pytest.raises(UserError, match="`softmax_weight` must be left alone for SIM, .*=0.5"):
+        SIM(SPEC, softmax_weight=0.5)
