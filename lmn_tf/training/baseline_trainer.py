@@ -18,7 +18,7 @@ from lmn_tf.specs.learned.fingerprint import fingerprint
 from lmn_tf.training.evaluation.evaluator import quality_figures, quality_metrics
 from lmn_tf.training.evaluation.pair_support import PairSupport
 from lmn_tf.training.evaluation.support_quartiles import SupportQuartiles
-from lmn_tf.training.monitor.peak_memory import peak_memory_mib, peak_rss_mib
+from lmn_tf.training.monitor.peak_memory import peak_memory
 from lmn_tf.training.trainer import Trainer
 
 _CHUNK = 65_536
@@ -71,7 +71,7 @@ class BaselineTrainer(Trainer):
                 metrics[name] = evaluate(models, rows, self.spec, self.pipeline.metrics)
         if self.diagnostics and test is not None:
             metrics["diagnostics"] = _diagnose(models[0], train, test)
-        metrics["train"] |= {"peak_memory_mib": peak_memory_mib(), "peak_rss_mib": peak_rss_mib()}
+        metrics["train"] |= peak_memory()
         self.directory.check_present()
         self.directory.write_metrics(metrics, self.pipeline, self.spec)
         return self.directory.read_metrics()

@@ -24,7 +24,7 @@ from lmn_tf.training.generated_data import generate_missing
 from lmn_tf.training.growth.pair_start import start_pairs
 from lmn_tf.training.growth.warm_start import WarmStart, continued
 from lmn_tf.training.monitor.memory_board import MemoryBoard
-from lmn_tf.training.monitor.peak_memory import peak_memory_mib, peak_rss_mib
+from lmn_tf.training.monitor.peak_memory import peak_memory
 from lmn_tf.training.monitor.progress import Watcher
 from lmn_tf.training.monitor.tensorboard_writer import TensorBoardWriter
 from lmn_tf.training.own_parts import load_parts
@@ -311,7 +311,7 @@ class Trainer:
             "model": self.pipeline.model_name,
             "seed": self.pipeline.train.seed,
             "parameters": int(self.model.count_params()),
-            "train": train_figures(loop, state),
+            "train": train_figures(loop, state) | peak_memory(),
         }
         best = state.early_stopping.get("best_epoch") if state.best_file else None
         epoch = state.history[-1] if best is None else state.history[best]
@@ -321,7 +321,6 @@ class Trainer:
         if test is not None:
             metrics |= self._test_figures(evaluator, test, metrics["train"])
         metrics.update(self._more_figures(state))
-        metrics["train"] |= {"peak_memory_mib": peak_memory_mib(), "peak_rss_mib": peak_rss_mib()}
         self._board(evaluator).finish(state.step)
         # A run is finished only if every command can load it.
         self.directory.load_pipeline()

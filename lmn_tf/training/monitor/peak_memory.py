@@ -9,15 +9,20 @@ from pathlib import Path
 import tensorflow as tf
 
 
-def peak_memory_mib() -> float:
-    """Returns the peak memory in MiB so far, of the first GPU or else of the process."""
-    if tf.config.list_physical_devices("GPU"):
-        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
-    return peak_rss_mib()
+def peak_memory() -> dict[str, float]:
+    """Returns peaks so far: entries of `train` in `metrics.json`.
+
+    Returns:
+        Dictionary with `peak_memory_mib`, the peak in MiB of the first GPU or else of the process,
+        and `peak_rss_mib`, the peak resident memory of the process in MiB.
+    """
+    resident = _peak_rss_mib()
+    gpu = tf.config.list_physical_devices("GPU")
+    peak = tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20 if gpu else resident
+    return {"peak_memory_mib": peak, "peak_rss_mib": resident}
 
 
-def peak_rss_mib() -> float:
-    """Returns the peak resident memory of the process so far in MiB."""
+def _peak_rss_mib():
     with contextlib.suppress(OSError):
         # `getrusage` may report the peak of the parent process, from before `exec`.
         status = Path("/proc/self/status").read_text(encoding="ascii")
