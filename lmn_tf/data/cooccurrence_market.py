@@ -52,7 +52,7 @@ class CooccurrenceMarket:
     200
     """
 
-    causes: ClassVar[tuple[str, ...]] = ("co_occurrence",)
+    blind_to: ClassVar[dict[str, tuple[str, ...]]] = {"co_occurrence": ("co_occurrence",)}
 
     rows: int = 60_000
     groups: int = 4

@@ -13,14 +13,21 @@ import pyarrow.parquet as pq
 
 from lmn_tf import atomic_files
 from lmn_tf.data.cooccurrence_market import CooccurrenceMarket
+from lmn_tf.data.item_pairs_market import ItemPairsMarket
 from lmn_tf.data.reading.checksum import write_checksum
 from lmn_tf.data.synthetic_market import SyntheticMarket, history_positions, split_of
 from lmn_tf.specs.errors import UserError, did_you_mean
 
-KINDS = {"market": SyntheticMarket, "cooccurrence": CooccurrenceMarket}
+KINDS = {
+    "market": SyntheticMarket,
+    "cooccurrence": CooccurrenceMarket,
+    "item_pairs": ItemPairsMarket,
+}
 SPLITS = ("train", "valid", "test")
 EVENTS_FILE = "events.arrow"
 
+# Ceilings that are told; that of co-occurrence only where no others are.
+_BLIND_TO = {"pairs": "the pair effects", "taste_and_pairs": "tastes and the pair effects"}
 _BINS = 1 << 16
 _LIMIT = 16.0  # logits are binned from -16 to 16
 _ROW_GROUP = 50_000
@@ -37,7 +44,7 @@ def generate(
     """Writes train, valid and test Parquet files of a synthetic market.
 
     Splits are periods of time: the first 80 % for training, then 10 % and 10 %. The folder also has
-    `oracle.json` (AUC and log loss of the true probabilities, and AUC without each of the causes:
+    `oracle.json` (AUC and log loss of the true probabilities, and AUC without some of the causes:
     the best expected metrics of any model) and `report.json` (arguments and counts), which is
     written last. Memory does not grow with the number of rows, and the same arguments write the
     same files.
@@ -45,8 +52,8 @@ def generate(
     Args:
         output_dir: Folder to write to, which is created if it does not exist. Files of the same
             names are replaced.
-        kind: String. `"market"`, a `SyntheticMarket`, or `"cooccurrence"`, a
-            `CooccurrenceMarket`. Defaults to `"market"`.
+        kind: String. `"market"`, a `SyntheticMarket`; `"cooccurrence"`, a `CooccurrenceMarket`; or
+            `"item_pairs"`, an `ItemPairsMarket`. Defaults to `"market"`.
         history: String. `"inline"` writes the history of each row as list columns; `"events"`
             writes the events of every user once, to `events.arrow` with a checksum file, and in
             each row the number of events before it (`event_count`). Defaults to `"inline"`.
@@ -149,16 +156,20 @@ def ceiling_text(output_dir: str | os.PathLike) -> str:
     oracle = oracle["test"] if "test" in oracle else oracle["days"]
     if oracle["auc"] is None:
         return f"No ceiling: the {rows} do not hold both labels."
-    blind_to = "pairs" if "pairs" in oracle["auc_without"] else "co_occurrence"
-    effects = {"pairs": "the pair effects", "co_occurrence": "co-occurrence"}[blind_to]
-    return (
+    without = oracle["auc_without"]
+    lines = [
         f"Ceiling on the {rows} (the true probabilities): AUC {oracle['auc']:.4f}, "
-        f"log loss {oracle['logloss']:.4f}\n"
-        f"Ceiling of a model blind to {effects}: AUC {oracle['auc_without'][blind_to]:.4f}"
-    )
+        f"log loss {oracle['logloss']:.4f}"
+    ]
+    for name in [name for name in _BLIND_TO if name in without] or ["co_occurrence"]:
+        effects = _BLIND_TO.get(name, "co-occurrence")
+        lines.append(f"Ceiling of a model blind to {effects}: AUC {without[name]:.4f}")
+    return "\n".join(lines)
 
 
-def _market(kind: str, options: dict[str, Any]) -> SyntheticMarket | CooccurrenceMarket:
+def _market(
+    kind: str, options: dict[str, Any]
+) -> SyntheticMarket | CooccurrenceMarket | ItemPairsMarket:
     if kind not in KINDS:
         raise UserError(
             f"`kind` must be {' or '.join(KINDS)}. Received: kind={kind!r}."
@@ -183,7 +194,7 @@ def _write(market, kind: str, history: str, by_day: bool, folder: Path) -> tuple
     price = np.exp(np.random.default_rng([market.seed, 2]).normal(3.0, 0.7, size=market.items))
     price = price.round(2)
     parts = ("days",) if by_day else SPLITS
-    ceilings = {part: _Ceiling(market.causes) for part in parts}
+    ceilings = {part: _Ceiling(market.blind_to) for part in parts}
     writers: dict[str, Any] = {}
     rows: collections.Counter = collections.Counter()
     lengths = 0
@@ -251,11 +262,14 @@ def _rows(market, chunk: dict, price: np.ndarray, history: str) -> pa.Table:
 
 
 def _event_columns(market, chunk: dict) -> dict[str, np.ndarray]:
-    return {
+    columns = {
         "history_item_id": chunk["event_item"],
         "history_category": chunk["event_item"] % market.categories,
         "history_time": chunk["event_time"],
     }
+    if "event_liked" in chunk:
+        columns["history_liked"] = chunk["event_liked"]
+    return columns
 
 
 def _append_events(writers: dict, folder: Path, market, chunk: dict) -> None:
@@ -280,11 +294,11 @@ class _Ceiling:
     Logits are counted in 65,536 equal bins between -16 and 16; rows of one bin are ties.
     """
 
-    def __init__(self, causes: tuple[str, ...]):
-        self.causes = causes
+    def __init__(self, blind_to: dict[str, tuple[str, ...]]):
+        self.blind_to = blind_to
         self.rows = self.clicks = 0
         self._loss = 0.0
-        names = ("all", *causes)
+        names = ("all", *blind_to)
         self._counts = {name: np.zeros((2, _BINS), dtype=np.int64) for name in names}
 
     def add(self, chunk: dict[str, np.ndarray], rows: np.ndarray) -> None:
@@ -293,7 +307,7 @@ class _Ceiling:
         self.clicks += int(click.sum())
         self._loss += float(np.logaddexp(0.0, np.where(click == 1, -logit, logit)).sum())
         for name, counts in self._counts.items():
-            score = logit if name == "all" else logit - chunk[name][rows]
+            score = logit - sum(chunk[cause][rows] for cause in self.blind_to.get(name, ()))
             scaled = (score + _LIMIT) / (2 * _LIMIT) * _BINS
             bins = np.clip(scaled, 0, _BINS - 1).astype(np.int64)
             for label in (0, 1):
@@ -307,7 +321,7 @@ class _Ceiling:
             "clicks": self.clicks,
             "auc": _auc(self._counts["all"]),
             "logloss": self._loss / self.rows,
-            "auc_without": {name: _auc(self._counts[name]) for name in self.causes},
+            "auc_without": {name: _auc(self._counts[name]) for name in self.blind_to},
         }
 
 

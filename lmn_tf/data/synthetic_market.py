@@ -62,7 +62,7 @@ class SyntheticMarket:
     200
     """
 
-    causes: ClassVar[tuple[str, ...]] = CAUSES
+    blind_to: ClassVar[dict[str, tuple[str, ...]]] = {cause: (cause,) for cause in CAUSES}
 
     users: int = 2000
     items: int = 500
@@ -85,7 +85,7 @@ class SyntheticMarket:
         if self.pair_events is not None:
             check_count("pair_events", self.pair_events)
         check_seed(self.seed)
-        for name in (*self.causes, "follow", "bias"):
+        for name in (*CAUSES, "follow", "bias"):
             check_number(name, getattr(self, name))
         if not 0 <= self.follow <= 1:
             raise UserError(f"`follow` must be between 0 and 1. Received: follow={self.follow!r}")
@@ -268,7 +268,18 @@ def split_of(time: np.ndarray) -> np.ndarray:
     >>> split_of(np.array([1_700_000_000, 1_705_000_000]))
     array([0, 2])
     """
-    return np.searchsorted(_START + _PAST + np.array([0.8, 0.9]) * _SPAN, time, side="right")
+    return np.searchsorted(seconds_at(np.array([0.8, 0.9])), time, side="right")
+
+
+def seconds_at(share: np.ndarray) -> np.ndarray:
+    """Second of each share of the period of rows.
+
+    Example:
+
+    >>> seconds_at(np.array([0.0, 1.0])).astype("datetime64[s]").astype("datetime64[h]")
+    array(['2023-12-14T22', '2024-01-13T22'], dtype='datetime64[h]')
+    """
+    return _START + _PAST + share * _SPAN
 
 
 def sigmoid(logit: np.ndarray) -> np.ndarray:
