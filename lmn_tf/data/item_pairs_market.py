@@ -62,8 +62,8 @@ class ItemPairsMarket:
         bias: Float. Logit without any cause. Defaults to `0.0`.
         quality: Float. Strength of `Q`. Defaults to `0.5`.
         habit: Float. Strength of `H`. Defaults to `0.5`.
-        taste: Float. Strength of `T`. Defaults to `0.7`.
-        pairs: Float. Strength of `P`, its standard deviation. Defaults to `1.5`.
+        taste: Float. Strength of `T`. Defaults to `1.0`.
+        pairs: Float. Strength of `P`, its standard deviation. Defaults to `1.2`.
 
     Raises:
         UserError: If an argument is out of range.
@@ -93,8 +93,8 @@ class ItemPairsMarket:
     bias: float = 0.0
     quality: float = 0.5
     habit: float = 0.5
-    taste: float = 0.7
-    pairs: float = 1.5
+    taste: float = 1.0
+    pairs: float = 1.2
 
     def __post_init__(self) -> None:
         for name in ("users", "items", "rows", "history_length", "factors"):
