@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmn_tf.models import registry
-from lmn_tf.models.baselines.run_checks import check_baseline
+from lmn_tf.models.run_checks import check_run
 from lmn_tf.specs import spec_file
 from lmn_tf.specs.delimiter import as_delimiter
 from lmn_tf.specs.errors import UserError
@@ -148,7 +148,7 @@ def check_pipeline(
     except UserError as error:
         where = marks.location(("train", "early_stopping", "monitor"), path)
         raise UserError(error.message, *where) from None
-    check_baseline(spec, features, (path, marks))
+    check_run(spec, features, (path, marks))
     check_own_parts(spec, features)
     return features
 

@@ -53,7 +53,7 @@ def launch(
     from lmn_tf.distribute.cluster.local_servers import LocalServers
     from lmn_tf.keras_backend import require_tensorflow
     from lmn_tf.models import registry
-    from lmn_tf.models.baselines.run_checks import check_baseline
+    from lmn_tf.models.run_checks import check_run
     from lmn_tf.specs.errors import UserError
     from lmn_tf.specs.pipeline_spec import PipelineSpec
     from lmn_tf.training.own_parts import check_own_parts
@@ -70,7 +70,7 @@ def launch(
     registry.check_model(spec.model, spec.source)
     features = spec.load_feature_spec()
     spec.check_features(features)
-    check_baseline(spec, features, spec.source)
+    check_run(spec, features, spec.source)
     check_own_parts(spec, features)
     if not resume:
         RunDirectory(spec.run_dir).check_free()

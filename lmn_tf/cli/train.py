@@ -50,7 +50,7 @@ def train(
       lmn-tf train pipelines/quickstart.yaml --set train.epochs=2 --run-dir runs/two_epochs
     """
     from lmn_tf.models import registry
-    from lmn_tf.models.baselines.run_checks import check_baseline
+    from lmn_tf.models.run_checks import check_run
     from lmn_tf.specs.pipeline_spec import PipelineSpec
     from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.generated_data import generate_missing
@@ -68,7 +68,7 @@ def train(
     # Mistakes are refused before TensorFlow is loaded, which takes seconds.
     registry.check_model(spec.model, spec.source)
     spec.check_features(features)
-    check_baseline(spec, features, spec.source)
+    check_run(spec, features, spec.source)
     if _serves(spec):
         return
     check_own_parts(spec, features)

@@ -11,7 +11,7 @@ from lmn_tf.metrics.named_metric import own_metric
 from lmn_tf.models import registry
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.models.baselines.rates import Rates
-from lmn_tf.models.baselines.run_checks import check_baseline
+from lmn_tf.models.run_checks import check_run
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.fingerprint import fingerprint
@@ -41,7 +41,7 @@ class BaselineTrainer(Trainer):
     """
 
     def _train(self, spec) -> dict:
-        check_baseline(self.pipeline, spec)
+        check_run(self.pipeline, spec)
         self.spec = self._learn(spec)
         started = time.perf_counter()
         # One model reads the data of all: their columns are the same.

@@ -16,6 +16,7 @@ from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.metrics.figures import QUALITY, own_figures
 from lmn_tf.models import registry
+from lmn_tf.models.run_checks import check_run
 from lmn_tf.specs.learned.fingerprint import fingerprint
 from lmn_tf.specs.learned.spec_folder import load_spec, write_spec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -64,6 +65,7 @@ class DailyTrainer(Trainer):
         self._folder = self.directory.path / "days"
 
     def _train(self, spec):
+        check_run(self.pipeline, spec)
         data = self.pipeline.data
         self.days, missing = dated_files(data.train, data.days)
         if missing:
@@ -80,8 +82,6 @@ class DailyTrainer(Trainer):
         if self.pipeline.warm_start and checkpoint is None:
             start = self.warm_start or WarmStart(self.pipeline.warm_start)
             self._say(start.apply(self.model, self.pipeline))
-        elif checkpoint is None:
-            self._start_pairs()
         if not started:
             self.directory.write_opening(self.pipeline, self.spec)
         # Growing vocabularies are noted day by day, beside the checkpoints.

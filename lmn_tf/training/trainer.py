@@ -12,6 +12,7 @@ from lmn_tf.data.dataset import evaluation_dataset, reader_dataset, user_errors
 from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.models import registry
+from lmn_tf.models.run_checks import check_run
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.learned.fingerprint import fingerprint
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -21,8 +22,8 @@ from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.evaluation.run_diagnosis import RunDiagnosis
 from lmn_tf.training.generated_data import generate_missing
-from lmn_tf.training.growth.pair_start import start_pairs
 from lmn_tf.training.growth.warm_start import WarmStart, continued
+from lmn_tf.training.growth.written_pairs import write_pairs
 from lmn_tf.training.monitor.memory_board import MemoryBoard
 from lmn_tf.training.monitor.peak_memory import peak_memory
 from lmn_tf.training.monitor.progress import Watcher
@@ -131,6 +132,7 @@ class Trainer:
             self._say(f"No run to continue in {self.directory.path}: starting one.")
 
     def _train(self, spec) -> dict:
+        check_run(self.pipeline, spec)
         self.spec = self._learn(spec)
         data, train = self.pipeline.data, self.pipeline.train
         reader = self._reader(data.train)
@@ -156,7 +158,8 @@ class Trainer:
             loop = self._loop(reader, valid, evaluator, listeners, total)
             self._restore(loop, total)
             state = loop.run()
-        return self._finish(loop, state, test, evaluator)
+        written = self._write_pairs(valid, evaluator)
+        return self._finish(loop, state, test, evaluator, written)
 
     def _restore(self, loop, total) -> None:
         """Restores the newest checkpoint, if there is one, and compares the data with its notes."""
@@ -169,14 +172,14 @@ class Trainer:
             self._say(f"Continuing at step {loop.state.step} of {total}.")
         elif self.pipeline.warm_start and not self.warm_start:  # killed before a checkpoint
             self._say(WarmStart(self.pipeline.warm_start).apply(self.model, self.pipeline))
-        elif not self.pipeline.warm_start:
-            self._start_pairs()
 
-    def _start_pairs(self) -> None:
-        """Gives a memory of pairs the values that it starts with, if they are not 0."""
-        if self.pipeline.model_options.get("pair_start") == "ease":
-            limit = RowLimit.of_training(self.pipeline)
-            self._say(start_pairs(self.model, self._first_files(), self.pipeline.data.valid, limit))
+    def _write_pairs(self, valid, evaluator) -> dict | None:
+        """Writes values of pairs that are not trained; returns the new figures of `valid`."""
+        if not getattr(self.model, "writes_pairs", False):
+            return None
+        limit = RowLimit.of_training(self.pipeline)
+        self._say(write_pairs(self.model, self._first_files(), valid, limit))
+        return dict(evaluator.evaluate(valid))
 
     def _with_test(self, metrics: dict) -> dict:
         """Adds test metrics to those of a finished run, if missing."""
@@ -303,7 +306,7 @@ class Trainer:
     def _reads_histories(self) -> bool:
         return registry.model_class(self.pipeline.model_name).reads_histories
 
-    def _finish(self, loop, state, test, evaluator) -> dict:
+    def _finish(self, loop, state, test, evaluator, written=None) -> dict:
         self.directory.check_present()
         with atomic_files.atomic_path(self.directory.model_file) as temporary:
             self.model.save(temporary)
@@ -317,7 +320,7 @@ class Trainer:
         epoch = state.history[-1] if best is None else state.history[best]
         metrics["train"]["best_epoch"] = epoch["epoch"]
         if "valid" in epoch:
-            metrics["valid"] = epoch["valid"]
+            metrics["valid"] = written or epoch["valid"]
         if test is not None:
             metrics |= self._test_figures(evaluator, test, metrics["train"])
         metrics.update(self._more_figures(state))

@@ -23,6 +23,12 @@ class PairMemoryPlugin(CTRModel):
     first cross of that field, such as a movie and how it was rated, or else those of the field. All
     values start at 0, so that the model starts as its host.
 
+    With `pair_values="ease"`, the first such sequence alone has a memory. It is not read in
+    training, and `write_pairs` fills it afterwards: `logits = scale * host + sum_j V + offset` with
+    a scale and an offset of each label (`pair_calibration`). They are fitted together with the
+    weight of the pairs to rows that the regression has not seen. A host that trained with the pairs
+    would rely on them too much, since the regression has seen the labels of the training rows.
+
     Args:
         spec: `FeatureSpec` with known vocabularies.
         **options: Options of `PairMemoryOptions`, and base model arguments such as `name`.
@@ -46,6 +52,9 @@ class PairMemoryPlugin(CTRModel):
                 f"feature of role item for {type(self).__name__}. Received: none in "
                 f"{self.spec.name!r}"
             )
+        self.writes_pairs = self.options.pair_values == "ease"
+        if self.writes_pairs:
+            self._candidates = dict([next(iter(self._candidates.items()))])
         self._crosses = {name: self._cross(name) for name in self._candidates}
         self._check_outcome()
         self.pair_memories = {name: self._make_pairs(name) for name in self._candidates}
@@ -103,14 +112,32 @@ class PairMemoryPlugin(CTRModel):
             len(self.label_names),
             self.options.pair_pooling,
             self.options.memory_placement,
+            trainable=not self.writes_pairs,
             dtype="float32",
             name=f"{name}_pairs",
         )
+
+    def build(self, input_shape: Any = None) -> None:
+        if not self.built and self.writes_pairs:
+            self.pair_calibration = self.add_weight(
+                shape=(2, len(self.label_names)),  # scale and offset of the host's logits
+                initializer=lambda shape, dtype: tf.constant([[1.0], [0.0]]) * tf.ones(shape),
+                trainable=False,
+                autocast=False,
+                dtype="float32",
+                name="pair_calibration",
+            )
+        super().build(input_shape)
 
     def combine(
         self, groups: dict[str, Any], histories: Sequence[tf.Tensor], training: bool | None = None
     ) -> tf.Tensor:
         logits = super().combine(groups, histories, training)
+        if self.writes_pairs:
+            if training:
+                return logits
+            scale, offset = tf.unstack(tf.convert_to_tensor(self.pair_calibration))
+            logits = scale * logits + offset
         for name, memory in self.pair_memories.items():
             history = groups["histories"][name]
             rows, columns = history.ids[self._candidates[name]]
@@ -159,5 +186,6 @@ class PairMemoryPlugin(CTRModel):
 
     @property
     def pair_tables(self) -> tuple[str, ...]:
-        """Names of the tables of pairs, as in `GroupOptimizer`."""
-        return tuple(memory.name for memory in self.pair_memories.values())
+        """Names of the tables of pairs that are trained, as in `GroupOptimizer`."""
+        trained = () if self.writes_pairs else self.pair_memories.values()
+        return tuple(memory.name for memory in trained)

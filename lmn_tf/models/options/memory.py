@@ -185,17 +185,17 @@ class PairMemoryOptions(CTRModelOptions):
         "Number of values, to which pairs are hashed, or `None` for one of each pair.",
     )
     pair_pooling: PoolingKind = option("sum", "Pooling of the values of a history.")
-    pair_start: Literal["zeros", "ease"] = option(
-        "zeros",
-        "Values before the first step: 0, or those of the closed-form regression of each item on "
-        "all others, which training fits to the training set first.",
+    pair_values: Literal["trained", "ease"] = option(
+        "trained",
+        "Values of pairs: trained with the model, from 0; or those of the closed-form regression "
+        "of each item on all others, which are written when the training of the host has ended.",
     )
     pair_outcome: Name | None = option(
         None,
         "Field of the history, crossed with that of the items, with the label that each event had, "
-        'for `pair_start="ease"`. `None`: every event counts as a positive one.',
+        'for `pair_values="ease"`. `None`: every event counts as a positive one.',
     )
-    pair_l2: PositiveNumber = option(1000.0, 'L2 weight of the regression of `pair_start="ease"`.')
+    pair_l2: PositiveNumber = option(1000.0, 'L2 weight of the regression of `pair_values="ease"`.')
     memory_placement: Literal["replicated", "row_wise"] = option(
         "replicated",
         "Placement in distributed training: all values on each device, or a share of the rows.",
@@ -203,10 +203,10 @@ class PairMemoryOptions(CTRModelOptions):
 
     def check(self) -> None:
         super().check()
-        if self.pair_outcome is not None and self.pair_start != "ease":
+        if self.pair_outcome is not None and self.pair_values != "ease":
             raise Problem(
                 ("pair_outcome",),
-                '`pair_outcome` must be left out unless `pair_start` is "ease". '
+                '`pair_outcome` must be left out unless `pair_values` is "ease". '
                 f"Received: pair_outcome={self.pair_outcome!r}",
             )
 

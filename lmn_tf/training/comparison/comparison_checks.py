@@ -4,7 +4,7 @@ import dataclasses
 
 from lmn_tf.metrics.figures import FIGURES
 from lmn_tf.models import registry
-from lmn_tf.models.baselines.run_checks import check_baseline
+from lmn_tf.models.run_checks import check_run
 from lmn_tf.specs.comparison_spec import ComparisonModel, ComparisonSpec
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -34,7 +34,7 @@ def check_runs(spec: ComparisonSpec, base: PipelineSpec, features: FeatureSpec) 
         except UserError as error:
             path = ("models", index, "train")
             raise _placed(spec, path, error.message) from error.__cause__
-        check_baseline(run, features, spec.source, ("models", index, "model"))
+        check_run(run, features, spec.source, ("models", index, "model"))
         if entry.train and registry.is_baseline(entry.model["name"]):
             raise _placed(
                 spec,

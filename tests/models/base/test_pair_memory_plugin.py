@@ -107,7 +107,7 @@ def test_rows_split_into_items_and_outcomes():
     items, outcomes = plain.split_rows("clicks", np.arange(42))
     assert items.tolist() == list(range(42)) and outcomes is None
     spec = rated_spec()
-    model = LMNPair(spec, pair_start="ease", pair_outcome="liked", **SMALL)
+    model = LMNPair(spec, pair_values="ease", pair_outcome="liked", **SMALL)
     items, outcomes = model.split_rows("history", np.array([0, 1, 4, 43]))
     assert (items.tolist(), outcomes.tolist()) == ([0, 0, 1, 10], [0, 1, 0, 3])
     assert model.candidate_of("history") == "item"
@@ -129,7 +129,7 @@ def rated_spec():
 )
 def test_the_outcome_is_part_of_the_ids_of_events(spec, outcome, message):
     with pytest.raises(UserError, match=message):
-        LMNPair(spec, pair_start="ease", pair_outcome=outcome, **SMALL)
+        LMNPair(spec, pair_values="ease", pair_outcome=outcome, **SMALL)
 
 
 def test_an_outcome_needs_the_regression():

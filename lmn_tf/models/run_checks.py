@@ -1,4 +1,4 @@
-"""Checks of a pipeline whose model has no network."""
+"""Checks of what a model asks of its pipeline."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml.section import Problem
 
 
-def check_baseline(
+def check_run(
     pipeline: PipelineSpec,
     features: FeatureSpec,
     source: tuple[Any, Any] = (None, None),
     path: tuple[str | int, ...] = ("model",),
 ) -> None:
-    """Checks that a pipeline suits its model, if that has no network.
+    """Checks that a pipeline suits its model.
 
     Args:
         pipeline: A `PipelineSpec` whose model's options are valid.
@@ -27,19 +27,30 @@ def check_baseline(
             `("model",)`.
 
     Raises:
-        UserError: If an option names no column of the spec, or the pipeline asks for what only a
-            network can do; with file and line.
+        UserError: If an option of a model without a network names no column of the spec, the
+            pipeline asks such a model for what only a network can do, or a model lacks validation
+            rows that it needs; with file and line.
     """
     name = pipeline.model_name
-    if not registry.is_baseline(name):
-        return
     try:
+        if not registry.is_baseline(name):
+            _check_pairs(pipeline)
+            return
         _check_pipeline(pipeline, name)
         Columns.found(features, registry.record(name).make(pipeline.model_options))
     except Problem as problem:
         file, marks = source
         place = (None, None) if marks is None else marks.location((*path, *problem.path), file)
         raise UserError(str(problem), *place) from None
+
+
+def _check_pairs(pipeline):
+    if pipeline.model_options.get("pair_values") == "ease" and pipeline.data.valid is None:
+        raise Problem(
+            ("pair_values",),
+            "`data.valid` must be given for `pair_values: ease`, whose weight is fitted to it. "
+            "Received: no data.valid",
+        )
 
 
 def _check_pipeline(pipeline, name):

@@ -2,7 +2,7 @@ import pytest
 from rated_items import rated_dict
 from tiny_run import document
 
-from lmn_tf.models.baselines.run_checks import check_baseline
+from lmn_tf.models.run_checks import check_run
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -19,7 +19,7 @@ def check(model, **keys):
     text = strict_yaml.dump(pipeline)
     data, marks = strict_yaml.loads(text, file="p.yaml")
     spec = PipelineSpec.from_dict(data, file="p.yaml", marks=marks)
-    check_baseline(spec, FeatureSpec.from_dict(rated_dict()), ("p.yaml", marks))
+    check_run(spec, FeatureSpec.from_dict(rated_dict()), ("p.yaml", marks))
     return text
 
 
