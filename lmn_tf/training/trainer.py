@@ -175,7 +175,7 @@ class Trainer:
 
     def _write_pairs(self, valid, evaluator) -> dict | None:
         """Writes values of pairs that are not trained; returns the new figures of `valid`."""
-        if not getattr(self.model, "writes_pairs", False):
+        if not self.model.writes_pairs:
             return None
         limit = RowLimit.of_training(self.pipeline)
         self._say(write_pairs(self.model, self._first_files(), valid, limit))

@@ -99,8 +99,8 @@ class BatchSoftmaxPlugin(LabelledLoss, CTRModel):
                 for history in groups["histories"].values()
             ]
             groups["noted"] = {
-                "query": _unit(self.softmax_query(tf.concat(parts, axis=-1))),
-                "candidate": _unit(self.softmax_candidate(groups["item"])),
+                "query": self._unit(self.softmax_query(tf.concat(parts, axis=-1))),
+                "candidate": self._unit(self.softmax_candidate(groups["item"])),
                 "ids": groups["softmax_ids"],
             }
         return super().read_histories(groups, training=training)
@@ -116,7 +116,6 @@ class BatchSoftmaxPlugin(LabelledLoss, CTRModel):
         self.training_means[0].update_state(losses, sample_weight=labels[:, 0])
         return self.options.softmax_weight * labels[:, 0] * losses
 
-
-def _unit(vectors):
-    # The default epsilon multiplies the gradient of a vector of zeros by a million.
-    return tf.math.l2_normalize(vectors, axis=-1, epsilon=1e-4)
+    def _unit(self, vectors):
+        # The default epsilon multiplies the gradient of a vector of zeros by a million.
+        return tf.math.l2_normalize(vectors, axis=-1, epsilon=1e-4)

@@ -91,6 +91,7 @@ class CTRModel(WithOptions, keras.Model):
         hang_seconds: Float. If no step on parameter servers has ended for this time, workers and
             servers that do not respond are named on stderr. Set it before the first step.
         pair_tables: Tuple of the names of tables of pairs, which have an optimizer of their own.
+        writes_pairs: Boolean. Whether `write_pairs` fills a memory of pairs after training.
 
     Example:
 
@@ -107,6 +108,7 @@ class CTRModel(WithOptions, keras.Model):
     steps_in_flight = None
     hang_seconds = 60.0
     pair_tables = ()
+    writes_pairs = False
 
     def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         record, arguments = self.split_options(options)

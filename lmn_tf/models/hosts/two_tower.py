@@ -151,10 +151,7 @@ class TwoTower(Pooling):
         return logits
 
     def _unit(self, vectors):
-        if not self.options.normalize:
-            return vectors
-        # The default epsilon multiplies the gradient of a vector of zeros by a million.
-        return tf.math.l2_normalize(vectors, axis=-1, epsilon=1e-4)
+        return super()._unit(vectors) if self.options.normalize else vectors
 
     def labelled_loss(
         self, noted: dict[str, Any], labels: tf.Tensor, logits: tf.Tensor
