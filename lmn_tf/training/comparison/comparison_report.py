@@ -1,6 +1,5 @@
 """Table of a comparison: numbers and Markdown."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 from lmn_tf.metrics.figures import SLOTS, own_figures, select
@@ -10,112 +9,13 @@ from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.grid import named_value
 from lmn_tf.training.comparison.curve_report import curve_markdown
 from lmn_tf.training.comparison.diagnostics_report import diagnostics_markdown
+from lmn_tf.training.comparison.paired_tests import LEAST, comparisons_text, correct, paired_t_test
 from lmn_tf.training.comparison.search_report import search_markdown
 from lmn_tf.training.comparison.spread import spread, spread_cell
 from lmn_tf.training.evaluation.metrics_table import markdown_table
 
 _QUALITY = select("auc", "gauc", "logloss", "normalized_entropy")
 _COST = select("parameters", "examples_per_second", "peak_memory_mib")
-
-# Smaller differences of AUC between single runs are within the variation between seeds.
-LEAST = 0.005
-
-_LEVEL = 0.05
-
-# Equal differences of figures below 1 deviate less than this, by float64 rounding.
-_ROUNDING = 1e-12
-
-
-def paired_t_test(values: Sequence[float], base: Sequence[float]) -> dict:
-    """Tests whether the mean of `values - base` is zero, seed by seed.
-
-    Args:
-        values: Results of a model, one for each seed.
-        base: Results of the base with the same seeds.
-
-    Returns:
-        Dictionary of `seeds`, `difference` (its mean), `deviation` (its standard deviation), `t`,
-        `p` (two-sided) and `verdict`: `"better"` or `"worse"` if `p < 0.05`, else
-        `"inconclusive"`. With fewer than two seeds, or equal differences in all seeds, `t` and `p`
-        are `None`. Equal differences are decided by their sign (`"equal"` if zero), and a single
-        seed by its difference if that is at least `LEAST`.
-
-    Raises:
-        ValueError: If the numbers of values differ.
-
-    Example:
-
-    >>> round(paired_t_test([0.71, 0.73, 0.72], [0.70, 0.70, 0.70])["p"], 4)
-    0.0742
-    """
-    if len(values) != len(base):
-        raise ValueError(
-            f"`values` must be as many as `base`. Received: {len(values)} values, {len(base)} of "
-            "the base"
-        )
-    differences = [value - base_value for value, base_value in zip(values, base, strict=True)]
-    count = len(differences)
-    mean = sum(differences) / count if count else float("nan")
-    result = {"seeds": count, "difference": mean, "deviation": None, "t": None, "p": None}
-    result["verdict"] = "inconclusive"
-    if count < 2:
-        if abs(mean) >= LEAST:
-            result["verdict"] = _sign(mean)
-        return result
-    deviation = math.sqrt(sum((d - mean) ** 2 for d in differences) / (count - 1))
-    result["deviation"] = deviation
-    if deviation < _ROUNDING:
-        result["deviation"] = 0.0
-        result["verdict"] = "equal" if abs(mean) < _ROUNDING else _sign(mean)
-    else:
-        result["t"] = mean / (deviation / math.sqrt(count))
-        result["p"] = two_sided_p(result["t"], count - 1)
-        if result["p"] < _LEVEL:
-            result["verdict"] = _sign(mean)
-    return result
-
-
-def _sign(difference: float) -> str:
-    return "better" if difference > 0 else "worse"
-
-
-def two_sided_p(t: float, freedom: int) -> float:
-    """Returns `P(|T| >= |t|)` of Student's distribution.
-
-    Args:
-        t: The statistic.
-        freedom: Degrees of freedom.
-
-    Returns:
-        The probability `I_x(freedom / 2, 1 / 2)` with `x = freedom / (freedom + t ** 2)`, the
-        regularized incomplete beta function.
-    """
-    x = freedom / (freedom + t * t)
-    return _incomplete_beta(freedom / 2, 0.5, x)
-
-
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    if x <= 0 or x >= 1:
-        return 0.0 if x <= 0 else 1.0
-    # The continued fraction converges fast only on one side of the mean.
-    if x > (a + 1) / (a + b + 2):
-        return 1.0 - _incomplete_beta(b, a, 1.0 - x)
-    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-    front = math.exp(log_front + a * math.log(x) + b * math.log1p(-x)) / a
-    return front / _fraction(a, b, x)
-
-
-def _fraction(a: float, b: float, x: float) -> float:
-    """Evaluates the continued fraction `1 + d_1 / (1 + d_2 / (1 + ...))`, from the last term."""
-    value = 1.0
-    for n in range(300, 0, -1):
-        m = n // 2
-        if n % 2:
-            d = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        else:
-            d = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        value = 1.0 + d / value
-    return value
 
 
 def summary(
@@ -144,6 +44,7 @@ def summary(
         for each label its `seeds`, the mean, standard deviation and values of each figure,
         `rela_impr` (percent, from mean AUC), and two paired t-tests of AUC over common seeds:
         `test` against the base, and `best_other` against the best other model, named in `label`.
+        Each of the two is corrected for the number of its comparisons (`correct`).
     """
     runs = [run for runs_of_model in metrics.values() for run in runs_of_model.values()]
     which = "test" if all("test" in run for run in runs) else "valid"
@@ -154,6 +55,10 @@ def summary(
         if label != spec.base_label:
             model["test"] = _test(model, base, len(seeds))
         model["best_other"] = _best_other(label, models, len(seeds))
+    correct([(label, model["test"]) for label, model in models.items() if model.get("test")])
+    others = [(label, model["best_other"]) for label, model in models.items()]
+    # The best model and the second best one are compared with each other: one comparison.
+    correct([(frozenset((label, test["label"])), test) for label, test in others if test])
     return {
         "name": spec.name,
         "base": spec.base_label,
@@ -199,7 +104,7 @@ def markdown(result: dict) -> str:
     lines.append(
         f"Figures of the {result['set']} set over {len(seeds)} seed{'s' * (len(seeds) > 1)}"
         + (", mean ± standard deviation" if len(seeds) > 1 else "")
-        + f"; base: {result['base']}{_of_value(result)}."
+        + f"; base: {result['base']}{_of_value(result)}.{_correction(result)}"
     )
     lines += ["", *markdown_table(titles, rows), "", *_notes(result)]
     if result.get("diagnostics"):
@@ -209,6 +114,17 @@ def markdown(result: dict) -> str:
     if result.get("search"):
         lines += search_markdown(result["search"])
     return "\n".join(lines)
+
+
+def _correction(result: dict) -> str:
+    """Sentence on the p of both columns, if there are any."""
+    columns = {"the base": "test", "the best other": "best_other"}
+    counts = {
+        other: comparisons_text(model.get(name) for model in result["models"].values())
+        for other, name in columns.items()
+    }
+    words = " and ".join(f"{count} with {other}" for other, count in counts.items() if count)
+    return f" p of paired t tests, corrected for {words} (Holm)." if words else ""
 
 
 def _of_value(result: dict) -> str:
@@ -336,5 +252,6 @@ def _verdict(test: dict | None) -> str:
         if test["seeds"] < 2:
             return f"{test['verdict']} (one seed)"
         return f"{test['verdict']} (by {test['difference']:+.4f} in each seed)"
-    p = f"= {test['p']:.3f}" if test["p"] >= 0.0005 else "< 0.001"
+    p = test["p_corrected"]
+    p = f"= {p:.3f}" if p >= 0.0005 else "< 0.001"
     return f"{test['verdict']} (p {p})"

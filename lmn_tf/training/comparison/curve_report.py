@@ -1,10 +1,12 @@
 """Learning curve of a comparison: numbers and Markdown."""
 
+import copy
 from collections.abc import Mapping, Sequence
 
 from lmn_tf.metrics.figures import FIGURES
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.grid import ROWS, named_value
+from lmn_tf.training.comparison.paired_tests import comparisons_text, correct
 from lmn_tf.training.comparison.spread import spread_cell
 from lmn_tf.training.evaluation.metrics_table import markdown_table
 
@@ -23,8 +25,9 @@ def curve_summary(
 
     Returns:
         Dictionary of the `key` and its `points`: for each value the `value`, the number of training
-        `rows` if these are varied, and for each label the `seeds`, `auc` and `test` of the table.
-        `None` if the comparison varies no option.
+        `rows` if these are varied, and for each label the `seeds`, `auc` and `test` of the table,
+        but corrected for the comparisons of all values: who looks for the value from which a
+        model is better looks at all of them. `None` if the comparison varies no option.
     """
     key, values = spec.varied
     if key is None:
@@ -35,10 +38,13 @@ def curve_summary(
         if key == ROWS:
             point["rows"] = _rows(of_value)
         point["models"] = {
-            label: {name: model.get(name) for name in ("seeds", "auc", "test")}
+            label: {name: copy.copy(model.get(name)) for name in ("seeds", "auc", "test")}
             for label, model in result["models"].items()
         }
         points.append(point)
+    tests = [(label, model["test"]) for point in points for label, model in point["models"].items()]
+    # A model and a base without the option have the same runs for each value: one comparison.
+    correct([((label, test["p"]), test) for label, test in tests if test])
     return {"key": key, "points": points}
 
 
@@ -65,7 +71,10 @@ def curve_markdown(curve: Mapping, base: str) -> list[str]:
         for label in labels
         if label != base
     ]
-    lines += [f"Difference from {base}, of runs with the same seed:", ""]
+    tests = [model["test"] for point in points for model in point["models"].values()]
+    count = comparisons_text(tests)
+    verdicts = f"; verdicts of paired t tests, corrected for {count} (Holm)" if count else ""
+    lines += [f"Difference from {base}, of runs with the same seed{verdicts}:", ""]
     return [*lines, *markdown_table(titles, rows), ""]
 
 

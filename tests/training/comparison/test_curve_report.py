@@ -56,6 +56,38 @@ def test_tables():
     assert "base: din; train_rows=100%." in text and "\n".join(lines) in text
 
 
+def test_p_is_corrected_for_the_comparisons_of_all_values():
+    base = {1: run(0.7), 2: run(0.7), 3: run(0.7)}
+    clear = {1: run(0.75), 2: run(0.76), 3: run(0.75)}
+    less_clear = {1: run(0.73), 2: run(0.75), 3: run(0.75)}
+    metrics = [{"din": base, "lmn": found} for found in (less_clear, clear, less_clear, clear)]
+    metrics[3] = {"din": base, "lmn": {1: run(0.8)}}
+    result = curve({"model.num_keys": [4, 8, 16, 32]}, metrics)
+    few, many, again, last = (point["models"]["lmn"]["test"] for point in result["curve"]["points"])
+    # Equal runs are those of a model without the option: one comparison.
+    assert few == again and few["comparisons"] == 2
+    assert many["p_corrected"] == 2 * many["p"] < few["p_corrected"] == few["p"]
+    assert (last["p"], last["verdict"]) == (None, "inconclusive")
+    text = "\n".join(curve_markdown(result["curve"], "din"))
+    assert (
+        "Difference from din, of runs with the same seed; verdicts of paired t tests, corrected "
+        "for 2 comparisons (Holm):" in text
+    )
+
+
+def test_the_table_of_one_value_is_corrected_for_its_own_models():
+    base = {1: run(0.7), 2: run(0.7), 3: run(0.7)}
+    lmn = [{1: run(0.72 + x), 2: run(0.76), 3: run(0.75)} for x in (0.008, 0.009)]
+    result = curve({"model.num_keys": [4, 8]}, [{"din": base, "lmn": found} for found in lmn])
+    of_table, of_curve = (
+        models["lmn"]["test"]
+        for models in (result["models"], result["curve"]["points"][-1]["models"])
+    )
+    assert of_table["p"] == of_table["p_corrected"] == of_curve["p"]
+    assert (of_table["verdict"], of_curve["verdict"]) == ("better", "inconclusive")
+    assert (of_table["comparisons"], of_curve["comparisons"]) == (1, 2)
+
+
 def test_what_is_still_to_come_has_no_figures():
     result = curve({"model.num_keys": [4, 8]}, [{}, {"lmn": {1: run(0.7)}}])
     assert result["curve"]["points"][0] == {"value": 4, "models": {}}
