@@ -5,6 +5,8 @@ import os
 
 from scipy import special
 
+from lmn_tf.training.comparison.comparison_report import seeds_text
+
 _LEVEL = 0.05
 _COLORS = {"better": "tab:green", "worse": "tab:red"}
 
@@ -70,7 +72,7 @@ def picture(result: dict, path: str | os.PathLike) -> None:
             color = _COLORS.get(test["verdict"], "gray")
             _draw_row(right, row, differences, test["difference"], interval, color)
     _label(left, right, models, result)
-    figure.suptitle(f"{result['name']}: {_counted(len(result['seeds']), 'seed')}")
+    figure.suptitle(f"{result['name']}: {seeds_text(result)}")
     figure.savefig(path)
 
 
@@ -112,7 +114,3 @@ def _label(left, right, models, result) -> None:
         axes.grid(axis="x", alpha=0.3)
         axes.locator_params(axis="x", nbins=5)  # labels that do not overlap
         axes.xaxis.label.set_size(8)
-
-
-def _counted(count, noun) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"

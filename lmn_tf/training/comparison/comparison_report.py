@@ -99,11 +99,10 @@ def markdown(result: dict) -> str:
             "-" if other is None else f"{other['label']}: {_verdict(other)}",
         ]
         rows.append([label, *cells])
-    seeds = result["seeds"]
     lines = [f"# {result['name']}", "", *_warning(result)]
     lines.append(
-        f"Figures of the {result['set']} set over {len(seeds)} seed{'s' * (len(seeds) > 1)}"
-        + (", mean ± standard deviation" if len(seeds) > 1 else "")
+        f"Figures of the {result['set']} set over {seeds_text(result)}"
+        + (", mean ± standard deviation" if max(_seed_counts(result)) > 1 else "")
         + f"; base: {result['base']}{_of_value(result)}.{_correction(result)}"
     )
     lines += ["", *markdown_table(titles, rows), "", *_notes(result)]
@@ -114,6 +113,33 @@ def markdown(result: dict) -> str:
     if result.get("search"):
         lines += search_markdown(result["search"])
     return "\n".join(lines)
+
+
+def seeds_text(result: dict) -> str:
+    """Returns how many seeds the figures of networks are of, and of how many that are planned.
+
+    Args:
+        result: Result of `summary`.
+
+    Example:
+
+    >>> seeds_text({"seeds": [1, 2, 3], "models": {"lmn": {"seeds": [1, 2]}}})
+    '2 of 3 seeds'
+    """
+    planned, counts = len(result["seeds"]), _seed_counts(result)
+    text = f"{planned} seed{'s' * (planned > 1)}"
+    if min(counts) == planned:
+        return text
+    if min(counts) == max(counts):
+        return f"{min(counts)} of {text}"
+    return f"{min(counts)} to {max(counts)} of {text}"
+
+
+def _seed_counts(result: dict) -> set[int]:
+    """Numbers of seeds of networks, or of all models: other rows have all seeds at once."""
+    models, baselines = result["models"], result.get("baselines", {})
+    networks = [model for name, model in models.items() if name not in baselines]
+    return {len(model["seeds"]) for model in networks or models.values()}
 
 
 def _correction(result: dict) -> str:
@@ -174,8 +200,9 @@ def _notes(result: dict):
         )
         yield ""
     for label, model in result["models"].items():
-        if len(model["seeds"]) < len(seeds) and not pending:
-            yield f"{label} has {len(model['seeds'])} of the {len(seeds)} seeds."
+        count = len(model["seeds"])
+        if count < len(seeds) and _seed_counts(result) != {count}:
+            yield f"{label} has {count} of the {len(seeds)} seeds."
             yield ""
     if result["failed"]:
         yield "Runs that failed:"

@@ -65,6 +65,7 @@ def test_differences_are_paired_and_sorted(tmp_path, monkeypatch):
     (low, _), (high, _) = bar[2][0].get_segments()[0]
     assert (high - low) / 2 == pytest.approx(half_interval(0.01, 2))
     assert right.get_title() == "Difference from din"
+    assert left.figure.get_suptitle() == "small: 1 to 3 of 3 seeds"
     assert {text.get_text() for text in left.texts} == {"best possible "}
     assert max(len(axes.get_xticks()) for axes in (left, right)) <= 8  # six of them are shown
     assert matplotlib.image.imread(path).shape[1] == 800

@@ -1,7 +1,7 @@
 import pytest
 
 from lmn_tf.specs.comparison_spec import ComparisonSpec
-from lmn_tf.training.comparison.comparison_report import markdown, summary
+from lmn_tf.training.comparison.comparison_report import markdown, seeds_text, summary
 
 
 def spec(labels=("din", "lmn"), base=None, **names):
@@ -74,10 +74,32 @@ def test_seeds_that_one_model_lacks_are_left_out_of_its_tests():
     assert result["models"]["lmn"]["test"]["difference"] == pytest.approx(0.05)
     assert result["models"]["lmn"]["auc"]["mean"] == pytest.approx(0.76)
     text = markdown(result)
+    assert "over 2 to 3 of 3 seeds, mean" in text
     assert "lmn has 2 of the 3 seeds." in text and "- lmn-seed2: exit status 1" in text
     del found["lmn"][1]
     del found["din"][3]
     assert summary(spec(), [1, 2, 3], found)["models"]["lmn"]["test"] is None
+
+
+def test_a_cut_comparison_says_how_many_seeds_there_are():
+    found = seeded({"din": [run(0.7), run(0.71)], "svd": [baseline(0.6)] * 5})
+    cut = summary(spec(list(found), svd="svd"), [1, 2, 3, 4, 5], found, pending=["din-seed3"])
+    assert seeds_text(cut) == "2 of 5 seeds"  # what has no network has all of them at once
+    assert "set over 2 of 5 seeds, mean ± standard deviation; base" in markdown(cut)
+    assert "of the 5 seeds" not in markdown(cut)
+    found["lmn"] = {1: run(0.72)}
+    cut = summary(spec(list(found), svd="svd"), [1, 2, 3, 4, 5], found, pending=["lmn-seed2"])
+    assert "over 1 to 2 of 5 seeds, mean ± standard deviation; base" in markdown(cut)
+    assert "\ndin has 2 of the 5 seeds.\n\nlmn has 1 of the 5 seeds.\n" in markdown(cut)
+    assert "svd has" not in markdown(cut)
+    found = {"lmn": {1: run(0.72)}}
+    cut = summary(spec(["lmn"]), [1, 2], found, pending=["lmn-seed2"])
+    assert "over 1 of 2 seeds; base" in markdown(cut) and "±" not in markdown(cut)
+    found = {"svd": {1: baseline(0.6)}}  # with drawn training rows, seeds count for it as well
+    assert seeds_text(summary(spec(["svd"], svd="svd"), [1, 2], found)) == "1 of 2 seeds"
+    found["din"] = {1: run(0.7), 2: run(0.71)}
+    cut = summary(spec(["din", "svd"], svd="svd"), [1, 2], found, pending=["svd-seed2"])
+    assert "over 2 seeds, mean" in markdown(cut) and "\nsvd has 1 of the 2 seeds." in markdown(cut)
 
 
 def test_a_base_without_results_leaves_the_others_without_a_base():
