@@ -125,6 +125,19 @@ def test_who_fails_or_is_missing_leaves_the_others_alone(script, capsys):
     assert missing["skipped"] == "needs no_such_module: `pip install -e .[bench]`"
 
 
+def test_figures_without_steps(script):
+    from timer import Benchmark, Contender
+
+    benchmark = Benchmark(script.__file__, "Fakes.", ["--quick", "--quiet"])
+    held = benchmark.figures_of(Contender("held", script.holds, {"mib": 1}))
+    assert held["facts"] == {"held": 1, "after": "end"} and "seconds" not in held
+    failed = benchmark.figures_of(Contender("refuses", script.refuses))
+    assert failed == {"contender": "refuses", "failed": "ValueError: no luck"}
+    missing = benchmark.figures_of(Contender("x", script.refuses, needs=("no_such_module",)))
+    assert missing["skipped"].startswith("needs no_such_module")
+    assert benchmark.cases == []
+
+
 def test_files_of_a_run(script, tmp_path, capsys):
     output = tmp_path / "out"
     assert script.main(["--quick", "--quiet", "--only", "outputs", "--output", str(output)]) == 0

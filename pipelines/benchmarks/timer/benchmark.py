@@ -93,6 +93,25 @@ class Benchmark:
         self.cases.append(result)
         return result
 
+    def figures_of(self, contender):
+        """Builds a contender in a worker, and returns what it reports at its end, without steps.
+
+        Args:
+            contender: `Contender`.
+
+        Returns:
+            Dictionary as a row of `compare`: with `facts`, or why there are none, as `skipped` or
+            `failed`.
+        """
+        row = {"contender": contender.label}
+        runner = self._open(contender, row)
+        if runner is not None:
+            try:
+                _attempt(row, lambda: (runner.ready(), row.update(runner.finish())))
+            finally:
+                runner.close()
+        return row
+
     def leave_out(self, case, label, why):
         """Adds a row for a contender that is not tried, unless `--only` excludes the case.
 
