@@ -18,6 +18,7 @@ from lmn_tf.callbacks.slot_grid import grid_image
 from lmn_tf.distribute.tables.rows import row_lengths
 from lmn_tf.keras_internals import all_layers, strategy_of_model
 from lmn_tf.layers.memory.iterative_memory import IterativeMemory
+from lmn_tf.layers.memory.keyed_pair_memory import KeyedPairMemory
 from lmn_tf.layers.memory.large_memory import LargeMemory
 from lmn_tf.layers.memory.pair_memory import PairMemory
 from lmn_tf.metrics.figures import SLOTS
@@ -58,9 +59,10 @@ class MemoryTensorBoard(keras.callbacks.Callback):
     of the model is written at the first point. A figure that never changes takes no card.
 
     At the end of each epoch: a histogram of the lengths of the values that are not 0; and for each
-    `PairMemory`, of which there is nothing else, `slots_trained` (the percentage of these values)
-    and `memory_norm` (the norm of all). After each evaluation, including the validation of `fit`:
-    `usage/slots_used`, `usage/memory_kl` and `usage/slots_for_90`.
+    `PairMemory` and `KeyedPairMemory`, of which there is nothing else, `slots_trained` (the
+    percentage of these values) and `memory_norm` (the norm of all). After each evaluation,
+    including the validation of `fit`: `usage/slots_used`, `usage/memory_kl` and
+    `usage/slots_for_90`.
 
     The step of each value is the optimizer's number of iterations. Nothing is written for a model
     without a memory. On several machines there is no probe.
@@ -120,7 +122,8 @@ class MemoryTensorBoard(keras.callbacks.Callback):
         layers = all_layers(model)
         self._large = [layer for layer in layers if isinstance(layer, LargeMemory)]
         self._memories = named_memories(model)
-        self._pairs = {layer.name: layer for layer in layers if isinstance(layer, PairMemory)}
+        of_pairs = PairMemory, KeyedPairMemory
+        self._pairs = {layer.name: layer for layer in layers if isinstance(layer, of_pairs)}
         self._walks = any(isinstance(layer, IterativeMemory) for layer in layers)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

@@ -16,6 +16,7 @@ _EXPORTS = {
     "FieldSelector": "retrieval.field_selector",
     "InterestEvolution": "evolution.interest_evolution",
     "IterativeMemory": "memory.iterative_memory",
+    "KeyedPairMemory": "memory.keyed_pair_memory",
     "LargeMemory": "memory.large_memory",
     "MLP": "core.mlp",
     "MaskedBatchNormalization": "core.masked_batch_normalization",

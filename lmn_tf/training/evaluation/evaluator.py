@@ -16,7 +16,6 @@ from lmn_tf.data.dataset import user_errors
 from lmn_tf.distribute.cluster.worker_step import WorkerScope
 from lmn_tf.keras_internals import all_layers
 from lmn_tf.layers.memory.iterative_memory import IterativeMemory
-from lmn_tf.layers.memory.pair_memory import PairMemory
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.metrics.figures import QUALITY, slot_figures
 from lmn_tf.metrics.named_metric import named_metric, own_metric
@@ -59,8 +58,7 @@ class Evaluator:
 
     Attributes:
         memories: List of the memories that are searched by keys, of which `memory` tells.
-        slot_memories: List of these and of the memories of pairs, whose slots are given by ids: how
-            many are read tells about the data, not about the model.
+        slot_memories: List of these and of the memories of pairs.
         scores: Dictionary from the name of a label to `StreamingAUC.counts_by_score` of the last
             evaluation.
     """
@@ -77,7 +75,8 @@ class Evaluator:
         self.grouped = grouped
         self.own_metrics = tuple(own_metrics)
         self.memories = memory_layers(model, ProductKeyMemory)
-        self.slot_memories = [*self.memories, *memory_layers(model, PairMemory)]
+        others = [layer for layer in memory_layers(model) if layer not in self.memories]
+        self.slot_memories = [*self.memories, *others]
         self.walks = [] if _has_workers(model) else _entropies(model)
         self._retrieves = isinstance(model, TwoTower) and not _has_workers(model)
         self.scores = {}

@@ -8,11 +8,12 @@ import tensorflow as tf
 
 from lmn_tf.data.dataset import make_dataset
 from lmn_tf.data.reading.dated_files import dated_files
+from lmn_tf.layers.memory.pair_memory import PairMemory
 from lmn_tf.models import registry
 from lmn_tf.models.fitting.window_batches import WindowBatches
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.evaluation.evaluator import Evaluator
-from lmn_tf.training.evaluation.memory_reads import memory_names
+from lmn_tf.training.evaluation.memory_reads import memory_layers, memory_names
 from lmn_tf.training.inspection.named_rows import NamedRows
 from lmn_tf.training.inspection.readers import Readers
 from lmn_tf.training.saving.run_directory import RunDirectory
@@ -32,7 +33,7 @@ class InspectedRun:
         spec: The model's `FeatureSpec`, with its assets.
         evaluator: `Evaluator` of the model.
         memory_names: List of the names of the memories that are searched by keys.
-        pairs: Dictionary from the name of a memory of pairs to its `PairMemory`.
+        pairs: Dictionary from the name of a memory of pairs of ids to its `PairMemory`.
 
     Raises:
         UserError: If the model has no memory of slots, or there are no data.
@@ -58,10 +59,11 @@ class InspectedRun:
         self.evaluator = Evaluator(
             directory.load_model(), [label.name for label in self.spec.labels]
         )
-        _check_memory(self.evaluator, pipeline)
         memories = self.evaluator.memories
         self.memory_names = memory_names(memories)
-        pairs = self.evaluator.slot_memories[len(memories) :]
+        pairs = memory_layers(self.evaluator.model, PairMemory)
+        if not memories and not pairs:
+            _refuse(self.evaluator, pipeline)
         self.pairs = dict(zip(memory_names(pairs), pairs, strict=True))
 
     @property
@@ -135,14 +137,18 @@ def _files(data) -> str | Sequence[str] | None:
     return list(dated_files(data.train, data.days)[0].values())[-1]
 
 
-def _check_memory(evaluator, pipeline) -> None:
-    if not evaluator.slot_memories:
-        with_memory = [
-            name
-            for name in registry.names()
-            if not {"num_keys", "pair_slots"}.isdisjoint(registry.options(name))
-        ]
+def _refuse(evaluator, pipeline) -> None:
+    if evaluator.slot_memories:
         raise UserError(
-            f"`RUN_DIR` must hold a model with a memory of slots: {', '.join(with_memory)}, or one "
-            f"of your own with their layers. Received: model {pipeline.model_name}"
+            "`RUN_DIR` must hold a model whose slots have names, as pairs of ids have. Received: "
+            f"model {pipeline.model_name} with keys of pairs"
         )
+    with_memory = [
+        name
+        for name in registry.names()
+        if not {"num_keys", "pair_slots"}.isdisjoint(registry.options(name))
+    ]
+    raise UserError(
+        f"`RUN_DIR` must hold a model with a memory of slots: {', '.join(with_memory)}, or one "
+        f"of your own with their layers. Received: model {pipeline.model_name}"
+    )

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from lmn_tf.layers.memory.keyed_pair_memory import KeyedPairMemory
 from lmn_tf.layers.memory.pair_memory import PairMemory
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.layers.memory.slot_memory import SlotMemoryMixin
@@ -14,8 +15,19 @@ IDS = np.array([[2, 3, 1]])
     [
         (ProductKeyMemory(num_keys=4, top_k=2), [np.ones((1, 2, 3), "float32")], (2, 1, 2)),
         (PairMemory(4, 3), [IDS, np.array([2])], (3, 1, 1)),
+        (KeyedPairMemory(4, 3, "ids"), [IDS, np.ones((1, 2), "float32")], (3, 1, 1)),
+        (
+            KeyedPairMemory(4, 3, top_k=2),
+            [np.ones((1, 3, 2), "float32"), np.ones((1, 2), "float32")],
+            (3, 1, 2),
+        ),
+        (
+            KeyedPairMemory(4, 3, column_codes="ids"),
+            [np.ones((1, 3, 2), "float32"), np.array([2])],
+            (1, 1, 1),
+        ),
     ],
-    ids=["keys", "pairs"],
+    ids=["keys", "pairs", "ids and keys", "two keys", "keys and ids"],
 )
 def test_reads_are_told_within_a_block_only(memory, inputs, queries):
     assert isinstance(memory, SlotMemoryMixin) and isinstance(memory, keras.layers.Layer)
