@@ -145,6 +145,16 @@ def test_a_memory_of_pairs_has_the_norm_and_the_share_of_its_values(tmp_path):
     assert last[:, 2].sum() == trained
 
 
+def test_keys_of_pairs_are_followed_as_pairs_are(tmp_path):
+    model = LMNPair(SPEC, **SMALL, pair_rows="keys", pair_columns="keys")
+    model.compile(run_eagerly=True)
+    model.fit(data(2), verbose=0, callbacks=[MemoryTensorBoard(tmp_path, update_freq=1)])
+    share = events(tmp_path)["clicks_pairs/slots_trained"]
+    lengths = np.linalg.norm(model.pair_memories["clicks"].memory_values, axis=1)
+    assert share == [(2, pytest.approx(100 * np.mean(lengths > 0)))]
+    assert 0 < share[0][1] < 100
+
+
 def test_gates_and_walks(tmp_path):
     keras.utils.set_random_seed(1)
     for name in ("msn", "imn"):

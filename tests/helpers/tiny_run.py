@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LMN = {"name": "lmn", "num_keys": 6, "top_k": 4, "hidden_units": [8], "dropout": 0.2}
 PAIR = {"name": "lmn_pair", "hidden_units": [8], "dropout": 0.2}
+KEYED_PAIR = {**PAIR, "pair_rows": "keys", "pair_columns": "keys", "pair_keys": 6}
 TWO_TOWER = {
     "name": "lmn_two_tower",
     "num_keys": 6,
@@ -140,6 +141,17 @@ def pair_run() -> Path:
         Trainer(pipeline(folder, PAIR, epochs=1), stream=io.StringIO()).train()
 
     return Path(shutil.copytree(made_once("pair_run", train), scratch() / "pair_run"))
+
+
+@functools.cache
+def keyed_pair_run() -> Path:
+    """The run directory of a finished run of a model with a memory of the keys of pairs."""
+    from lmn_tf.training.trainer import Trainer
+
+    def train(folder):
+        Trainer(pipeline(folder, KEYED_PAIR, epochs=1), stream=io.StringIO()).train()
+
+    return made_once("keyed_pair_run", train)
 
 
 @functools.cache

@@ -37,6 +37,9 @@ VARIANTS = [
     ("imn", {"attention": False}),
     ("ubr4ctr", {"retrieval": "self_attention"}),
     ("sim", {"search": "hard"}),
+    ("lmn_pair", {"pair_slots": None, "pair_rows": "keys", "pair_columns": "keys"}),
+    ("lmn_pair", {"pair_slots": None, "pair_rows": "keys", "pair_pooling": "sqrtn"}),
+    ("lmn_pair", {"pair_slots": None, "pair_columns": "keys"}),
 ]
 CASES = [(name, {}) for name in MODELS] + VARIANTS
 

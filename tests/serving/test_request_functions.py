@@ -101,5 +101,24 @@ def test_reads_that_see_the_time_are_not_kept():
     np.testing.assert_allclose(got, model(windows, training=False), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("columns", ["keys", "ids"])
+def test_pairs_by_keys_cost_candidates_the_sum_of_the_events(columns):
+    options = {"pair_slots": None, "pair_rows": "keys", "pair_columns": columns, "pair_keys": 7}
+    model = built("lmn_pair", slim_spec(), options)
+    [memory] = model.pair_memories.values()
+    rng = np.random.default_rng(0)
+    memory.memory_values.assign(rng.normal(size=memory.memory_values.shape))
+    functions = functions_of(model)
+    assert "TopKV2" in ops_of(functions[EVENTS])
+    assert "TopKV2" not in ops_of(functions[USER])
+    state = functions[USER].structured_outputs.values()
+    assert [1, 7] in [tensor.shape.as_list() for tensor in state]
+    assert all(tensor.shape[0] == 1 for tensor in state if tensor.dtype == tf.float32)
+    for events, candidates, appended in ((4, 3, 0), (4, 2, 1), (0, 2, 0)):
+        request, windows = request_features(model.spec, events, candidates)
+        got = scores(model, functions, request, appended)
+        np.testing.assert_allclose(got, model(windows, training=False), rtol=1e-5, atol=1e-5)
+
+
 def test_nothing_is_kept_without_histories():
     assert functions_of(built("dnn", slim_spec())) == {}

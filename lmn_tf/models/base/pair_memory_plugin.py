@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.features.crossed_ids import CrossedIds
+from lmn_tf.layers.memory.keyed_pair_memory import KeyedPairMemory
 from lmn_tf.layers.memory.pair_memory import PairMemory
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import PairMemoryOptions
@@ -22,6 +23,10 @@ class PairMemoryPlugin(CTRModel):
     are the ids of that feature; of several, the one with the most ids. Its rows are the ids of the
     first cross of that field, such as a movie and how it was rated, or else those of the field. All
     values start at 0, so that the model starts as its host.
+
+    With `pair_rows="keys"` or `pair_columns="keys"`, it is a `KeyedPairMemory` instead: rows are
+    keys that the vector of an event selects, without fields that depend on the row as well; columns
+    are keys that the vector of the candidate selects.
 
     With `pair_values="ease"`, the first such sequence alone has a memory. It is not read in
     training, and `write_pairs` fills it afterwards: `logits = scale * host + sum_j V + offset` with
@@ -105,17 +110,23 @@ class PairMemoryPlugin(CTRModel):
     def _make_pairs(self, name):
         table, _ = self.spec.table_of(self.spec.feature(self._candidates[name]))
         num_items, cross = self.encoder.sizes[table], self._crosses[name]
-        return PairMemory(
-            num_items if cross is None else cross.num_ids,
-            num_items,
-            self.options.pair_slots,
-            len(self.label_names),
-            self.options.pair_pooling,
-            self.options.memory_placement,
-            trainable=not self.writes_pairs,
-            dtype="float32",
-            name=f"{name}_pairs",
-        )
+        options, sizes = self.options, [num_items if cross is None else cross.num_ids, num_items]
+        common = {
+            "num_values": len(self.label_names),
+            "pooling": options.pair_pooling,
+            "memory_placement": options.memory_placement,
+            "dtype": "float32",
+            "name": f"{name}_pairs",
+        }
+        codes = options.pair_rows, options.pair_columns
+        if "keys" not in codes:
+            trained = not self.writes_pairs
+            return PairMemory(*sizes, options.pair_slots, trainable=trained, **common)
+        sizes = [
+            options.pair_keys if code == "keys" else size
+            for code, size in zip(codes, sizes, strict=True)
+        ]
+        return KeyedPairMemory(*sizes, *codes, top_k=options.pair_top_k, **common)
 
     def build(self, input_shape: Any = None) -> None:
         if not self.built and self.writes_pairs:
@@ -141,9 +152,14 @@ class PairMemoryPlugin(CTRModel):
         for name, memory in self.pair_memories.items():
             history = groups["histories"][name]
             rows, columns = history.ids[self._candidates[name]]
-            if self._crosses[name] is not None:
+            windows = history.windows
+            if self.options.pair_rows == "keys":
+                rows, windows = history.of_fields("event")
+            elif self._crosses[name] is not None:
                 rows = history.crossed_ids[self._crosses[name].key]
-            logits += memory(rows, columns, windows=history.windows)
+            if self.options.pair_columns == "keys":
+                columns = history.target
+            logits += memory(rows, columns, windows=windows)
         return logits
 
     def candidate_of(self, name: str) -> str:

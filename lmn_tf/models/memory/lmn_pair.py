@@ -29,6 +29,7 @@ class LMNPair(PairMemoryPlugin, Pooling):
 
     Complexity:
         `O(L * d)` per user and `O(L)` per candidate; a value of each pair of ids, or `pair_slots`.
+        With keys, `O(L * (d + pair_keys))` per user and `O(pair_keys)` per candidate.
 
     Example:
 

@@ -185,6 +185,14 @@ class PairMemoryOptions(CTRModelOptions):
         "Number of values, to which pairs are hashed, or `None` for one of each pair.",
     )
     pair_pooling: PoolingKind = option("sum", "Pooling of the values of a history.")
+    pair_rows: Literal["ids", "keys"] = option(
+        "ids", "Rows of the values: ids of events, or keys that the vectors of events select."
+    )
+    pair_columns: Literal["ids", "keys"] = option(
+        "ids", "Columns of the values: ids of candidates, or keys that their vectors select."
+    )
+    pair_keys: AtLeastTwo = option(64, "Number of keys of an axis.")
+    pair_top_k: AtLeastTwo = option(4, "Number of keys of an axis that a vector selects.")
     pair_values: Literal["trained", "ease"] = option(
         "trained",
         "Values of pairs: trained with the model, from 0; or those of the closed-form regression "
@@ -208,6 +216,19 @@ class PairMemoryOptions(CTRModelOptions):
                 ("pair_outcome",),
                 '`pair_outcome` must be left out unless `pair_values` is "ease". '
                 f"Received: pair_outcome={self.pair_outcome!r}",
+            )
+        axes = [key for key in ("pair_rows", "pair_columns") if getattr(self, key) == "keys"]
+        if axes and self.pair_values != "trained":
+            raise Problem(
+                (axes[0],),
+                f'`{axes[0]}` must be "ids" unless `pair_values` is "trained". '
+                f"Received: {axes[0]}='keys', pair_values={self.pair_values!r}",
+            )
+        if axes and self.pair_slots is not None:
+            raise Problem(
+                ("pair_slots",),
+                "`pair_slots` must be left out where rows or columns are keys: pairs of keys are "
+                f"not hashed. Received: pair_slots={self.pair_slots}",
             )
 
 

@@ -73,6 +73,71 @@ def test_rows_are_the_ids_of_a_cross():
     np.testing.assert_allclose(logits - model(features)[:, 0], added, rtol=1e-4, atol=1e-5)
 
 
+KEYED = [
+    {"pair_rows": rows, "pair_columns": columns, "pair_keys": 6, "pair_top_k": 3}
+    for rows, columns in (("keys", "keys"), ("ids", "keys"), ("keys", "ids"))
+]
+
+
+@pytest.mark.parametrize("options", KEYED, ids=str)
+def test_rows_and_columns_may_be_keys(options):
+    spec = crossed_spec()
+    host, model = Pooling(spec, **SMALL), LMNPair(spec, **SMALL, **options)
+    features = random_features(spec)
+    host.build(), model.build()
+    own = [weight for weight in model.weights if "clicks_pairs" not in weight.path]
+    for weight, want in zip(own, host.weights, strict=True):
+        weight.assign(want)
+    np.testing.assert_array_equal(model(features), host(features))
+    model, memory = with_values(model)
+    keyed = [options[key] == "keys" for key in ("pair_rows", "pair_columns")]
+    assert memory.num_rows == (6 if keyed[0] else 42 * 4)
+    assert (memory.num_columns, memory.top_k) == (6 if keyed[1] else 42, 3)
+    [history] = model.encode(features)["histories"].values()
+    rows = history.events if keyed[0] else history.crossed_ids["clicks/item_x_hour"]
+    columns = history.target if keyed[1] else features["item"]
+    windows = history.event_windows if keyed[0] else history.windows
+    added = model(features) - host(features)
+    assert np.abs(added).max() > 0.05
+    want = memory(rows, columns, windows=windows)
+    np.testing.assert_allclose(added, want, rtol=1e-4, atol=1e-5)
+
+
+def test_keys_are_trained_with_the_dense_weights():
+    model = LMNPair(SPEC, **SMALL, **KEYED[0])
+    model.compile()
+    features, labels = random_features(SPEC), np.array([[1.0], [0.0]] * 3, "float32")
+    model.train_on_batch(features, labels)
+    (memory,) = model.pair_memories.values()
+    assert type(model.optimizer.optimizer_of(memory.memory_values)) is RowWiseSGD
+    keys = [weight for weight in memory.trainable_weights if weight.path.endswith("/keys")]
+    assert len(keys) == 2 and np.abs(memory.memory_values.numpy()).max() > 0
+    before = [key.numpy() for key in keys]
+    model.train_on_batch(features, labels)
+    for key, value in zip(keys, before, strict=True):
+        assert model.optimizer.optimizer_of(key) is model.optimizer.dense
+        assert np.abs(key - value).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"pair_columns": "keys", "pair_values": "ease"},
+            '`pair_columns` must be "ids" unless `pair_values` is "trained".*'
+            "Received: pair_columns='keys', pair_values='ease'",
+        ),
+        (
+            {"pair_rows": "keys", "pair_slots": 9},
+            "`pair_slots` must be left out where rows or columns are keys.*Received: pair_slots=9",
+        ),
+    ],
+)
+def test_keys_are_trained_and_not_hashed(options, message):
+    with pytest.raises(UserError, match=message):
+        LMNPair(SPEC, **SMALL, **options)
+
+
 def test_a_memory_beside_another_host():
     class PairDIN(PairMemoryPlugin, DIN):
         pass

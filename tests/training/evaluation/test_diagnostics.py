@@ -2,8 +2,9 @@ import collections
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.metrics import roc_auc_score
-from tiny_run import PAIR, known_pairs, market, pair_run, trained_run
+from tiny_run import PAIR, keyed_pair_run, known_pairs, market, pair_run, trained_run
 
 from lmn_tf.data.dataset import evaluation_dataset
 from lmn_tf.models import registry
@@ -96,6 +97,21 @@ def test_what_a_model_owes_to_a_memory_of_pairs():
         assert got == pytest.approx(roc_auc_score(labels, sums), abs=5e-4), key
     aucs = figures["auc"], of_memory["auc_shuffled"], of_memory["auc_zeroed"]
     assert len({round(auc, 2) for auc in aucs}) == 3
+
+
+def test_what_a_model_owes_to_keys_of_pairs():
+    spec, model, dataset = opened_run(keyed_pair_run())
+    evaluator = Evaluator(model)
+    [memory] = evaluator.slot_memories
+    # Larger than after an epoch, so that each figure is another one.
+    table = np.random.default_rng(1).normal(size=memory.memory_values.shape)
+    memory.memory_values.assign(20 * table)
+    figures, found = diagnosed(evaluator, spec, dataset)
+    of_memory = found["memory"]
+    aucs = figures["auc"], of_memory["auc_shuffled"], of_memory["auc_zeroed"]
+    assert len({round(auc, 2) for auc in aucs}) == 3
+    events = sum(int(tf.reduce_sum(features["history/length"])) for features, _ in dataset)
+    assert of_memory["reads_per_slot"] == events * memory.top_k / 6
 
 
 def test_tables_have_their_values_again_after_an_error(opened):

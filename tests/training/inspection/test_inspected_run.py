@@ -3,7 +3,14 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny_run import INSPECTED, document, inspected_pairs, inspected_run, trained_run
+from tiny_run import (
+    INSPECTED,
+    document,
+    inspected_pairs,
+    inspected_run,
+    keyed_pair_run,
+    trained_run,
+)
 
 from lmn_tf.models.fitting.window_batches import WindowBatches
 from lmn_tf.specs.errors import UserError
@@ -68,6 +75,12 @@ def test_memories_of_pairs_have_no_keys():
     with pytest.raises(UserError, match=message):
         run.check_keys("--slot")
     inspected_run().check_keys("--slot")
+
+
+def test_pairs_by_keys_have_no_names():
+    message = "hold a model whose slots have names, .*: model lmn_pair with keys of pairs"
+    with pytest.raises(UserError, match=message):
+        InspectedRun(RunDirectory.open(keyed_pair_run()), rows=INSPECTED)
 
 
 OWN = '''
