@@ -3,7 +3,7 @@
 from typing import Any
 
 from lmn_tf.models import registry
-from lmn_tf.models.baselines.columns import Columns
+from lmn_tf.models.base.columns import Columns
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec

@@ -7,8 +7,8 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from lmn_tf.data.encoding.hashing import NO_GROUP
+from lmn_tf.models.base.columns import Columns
 from lmn_tf.models.base.with_options import WithOptions
-from lmn_tf.models.baselines.columns import Columns
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.models.options import RatesOptions
 from lmn_tf.specs.feature_spec import FeatureSpec

@@ -1,7 +1,7 @@
 import pytest
 from rated_items import rated_dict, rated_spec
 
-from lmn_tf.models.baselines.columns import Columns
+from lmn_tf.models.base.columns import Columns
 from lmn_tf.models.options import RatesOptions
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
