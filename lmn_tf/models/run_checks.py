@@ -4,6 +4,7 @@ from typing import Any
 
 from lmn_tf.models import registry
 from lmn_tf.models.base.columns import Columns
+from lmn_tf.models.options import RatesOptions
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -27,14 +28,14 @@ def check_run(
             `("model",)`.
 
     Raises:
-        UserError: If an option of a model without a network names no column of the spec, the
-            pipeline asks such a model for what only a network can do, or a model lacks validation
-            rows that it needs; with file and line.
+        UserError: If an option of rates or of a model without a network names no column of the
+            spec, the pipeline asks such a model for what only a network can do, or a model lacks
+            validation rows that it needs; with file and line.
     """
     name = pipeline.model_name
     try:
         if not registry.is_baseline(name):
-            _check_pairs(pipeline)
+            _check_terms(pipeline, features)
             return
         _check_pipeline(pipeline, name)
         Columns.found(features, registry.record(name).make(pipeline.model_options))
@@ -44,13 +45,20 @@ def check_run(
         raise UserError(str(problem), *place) from None
 
 
-def _check_pairs(pipeline):
-    if pipeline.model_options.get("pair_values") == "ease" and pipeline.data.valid is None:
-        raise Problem(
-            ("pair_values",),
-            "`data.valid` must be given for `pair_values: ease`, whose weight is fitted to it. "
-            "Received: no data.valid",
-        )
+def _check_terms(pipeline, features):
+    """Checks the options of terms that are written after training."""
+    options = pipeline.model_options
+    terms = {"pair_values: ease": options.get("pair_values") == "ease"}
+    terms |= {f"{key}: true": options.get(key, False) for key in ("rates", "softmax_score")}
+    for text, is_asked in terms.items():
+        if is_asked and pipeline.data.valid is None:
+            raise Problem(
+                (text.partition(":")[0],),
+                f"`data.valid` must be given for `{text}`, whose weights are fitted to it. "
+                "Received: no data.valid",
+            )
+    if terms["rates: true"]:
+        Columns.found(features, RatesOptions(outcome=options.get("outcome")))
 
 
 def _check_pipeline(pipeline, name):

@@ -23,7 +23,7 @@ from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.evaluation.run_diagnosis import RunDiagnosis
 from lmn_tf.training.generated_data import generate_missing
 from lmn_tf.training.growth.warm_start import WarmStart, continued
-from lmn_tf.training.growth.written_pairs import write_pairs
+from lmn_tf.training.growth.written_terms import write_terms
 from lmn_tf.training.monitor.memory_board import MemoryBoard
 from lmn_tf.training.monitor.peak_memory import peak_memory
 from lmn_tf.training.monitor.progress import Watcher
@@ -158,7 +158,7 @@ class Trainer:
             loop = self._loop(reader, valid, evaluator, listeners, total)
             self._restore(loop, total)
             state = loop.run()
-        written = self._write_pairs(valid, evaluator)
+        written = self._write_terms(valid, evaluator)
         return self._finish(loop, state, test, evaluator, written)
 
     def _restore(self, loop, total) -> None:
@@ -173,12 +173,12 @@ class Trainer:
         elif self.pipeline.warm_start and not self.warm_start:  # killed before a checkpoint
             self._say(WarmStart(self.pipeline.warm_start).apply(self.model, self.pipeline))
 
-    def _write_pairs(self, valid, evaluator) -> dict | None:
-        """Writes values of pairs that are not trained; returns the new figures of `valid`."""
-        if not self.model.writes_pairs:
+    def _write_terms(self, valid, evaluator) -> dict | None:
+        """Writes terms of the logits that are not trained; returns the new figures of `valid`."""
+        if not self.model.writes_terms:
             return None
         limit = RowLimit.of_training(self.pipeline)
-        self._say(write_pairs(self.model, self._first_files(), valid, limit))
+        self._say(write_terms(self.model, self._first_files(), valid, limit))
         return dict(evaluator.evaluate(valid))
 
     def _with_test(self, metrics: dict) -> dict:

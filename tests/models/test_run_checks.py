@@ -56,3 +56,19 @@ def test_a_column_that_is_not_there_is_told_with_its_line():
 def test_what_only_a_network_can_do_is_refused(keys, message):
     with pytest.raises(UserError, match=message):
         check(RATES, **keys)
+
+
+@pytest.mark.parametrize("key", ["rates", "softmax_score"])
+def test_terms_that_are_fitted_need_validation_rows(key):
+    options = {"name": "pooling", key: True}
+    options |= {"softmax_weight": 0.1} if key == "softmax_score" else {}
+    check(options, data={"train": "x.csv", "valid": "y.csv"})
+    with pytest.raises(UserError, match=f"^p.yaml:[0-9]+: `data.valid` .*`{key}: true`.*no data"):
+        check(options)
+
+
+def test_the_outcome_of_rates_is_told_with_its_line():
+    data = {"train": "x.csv", "valid": "y.csv"}
+    check({"name": "pooling", "rates": True, "outcome": "liked"}, data=data)
+    with pytest.raises(UserError, match=r"^p.yaml:[0-9]+: `outcome` must be.*mean `liked`\?"):
+        check({"name": "pooling", "rates": True, "outcome": "like"}, data=data)

@@ -29,7 +29,10 @@ class BatchSoftmaxPlugin(LabelledLoss, CTRModel):
 
     A label tells one bit of one candidate; this term compares it with every other candidate of the
     batch, so that the tables of events and items learn from histories, even where labels are few.
-    The logits do not depend on it: serving is that of the same model without it.
+    The logits do not depend on it: serving is that of the same model without it. With
+    `softmax_score`, its score is a term of the logits, with a weight that is fitted to validation
+    rows when the model is trained (`write_terms`): what a retrieval model says of the candidate,
+    beside what the ranking model says.
 
     Args:
         spec: `FeatureSpec` with known vocabularies.
@@ -92,18 +95,31 @@ class BatchSoftmaxPlugin(LabelledLoss, CTRModel):
     def read_histories(
         self, groups: dict[str, Any], training: bool | None = None
     ) -> list[tf.Tensor]:
-        # Not in evaluation: the logits do not depend on it.
-        if self.has_batch_softmax and training is not False:
+        # Not in evaluation, unless logits depend on it.
+        if self.has_batch_softmax and (training is not False or self.options.softmax_score):
             parts = [
                 on_rows(self.softmax_pool(history.vectors, windows=history.windows), groups["item"])
                 for history in groups["histories"].values()
             ]
-            groups["noted"] = {
-                "query": self._unit(self.softmax_query(tf.concat(parts, axis=-1))),
-                "candidate": self._unit(self.softmax_candidate(groups["item"])),
-                "ids": groups["softmax_ids"],
-            }
+            query = self._unit(self.softmax_query(tf.concat(parts, axis=-1)))
+            candidate = self._unit(self.softmax_candidate(groups["item"]))
+            groups["softmax_score"] = tf.reduce_sum(query * candidate, axis=-1)
+            if training is not False:
+                ids = groups["softmax_ids"]
+                groups["noted"] = {"query": query, "candidate": candidate, "ids": ids}
         return super().read_histories(groups, training=training)
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        own = ("softmax_score",) if self.options.softmax_score else ()
+        return (*super().term_names, *own)
+
+    def extra_terms(self, groups: dict[str, Any]) -> list[tf.Tensor]:
+        terms = super().extra_terms(groups)
+        if self.options.softmax_score:
+            score = tf.cast(groups["softmax_score"], tf.float32)[:, None, None]
+            terms.append(tf.repeat(score, len(self.label_names), axis=2))
+        return terms
 
     def labelled_loss(
         self, noted: dict[str, Any], labels: tf.Tensor, logits: tf.Tensor

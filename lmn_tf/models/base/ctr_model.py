@@ -13,9 +13,10 @@ from lmn_tf.data.dataset import dataset_fingerprint
 from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
 from lmn_tf.keras_internals import clear_losses, is_validation, strategy_of_model, symbolic_build
 from lmn_tf.layers.base import own_losses
+from lmn_tf.models.base.calibrated_logits import CalibratedLogits
 from lmn_tf.models.base.ctr_head import CTRHead
 from lmn_tf.models.base.ctr_metrics import Untracked, check_group, make_metrics, update_grouped
-from lmn_tf.models.base.explicit_terms import make_interaction, make_wide_logits
+from lmn_tf.models.base.explicit_terms import make_interaction
 from lmn_tf.models.base.labelled_loss import with_noted
 from lmn_tf.models.base.with_options import WithOptions
 from lmn_tf.models.fitting import steps
@@ -32,7 +33,7 @@ from lmn_tf.specs.learned.fingerprint import check_same, fingerprint
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class CTRModel(WithOptions, keras.Model):
+class CTRModel(CalibratedLogits, WithOptions, keras.Model):
     """A `keras.Model` that is built from a feature spec and scores clicks.
 
     Computes `logits = MLP(concat[user, item, context, cross, *read_histories()])`. Subclasses
@@ -42,7 +43,9 @@ class CTRModel(WithOptions, keras.Model):
 
     The head is the same for all models, independent of their papers: two hidden layers with PReLU
     on a batch-normalized input, and one logit per label. `interaction` appends products of the
-    groups to its input, and `wide` adds a weight of each id to the logits.
+    groups to its input, and `wide` adds a weight of each id to the logits. With `rates`, the logits
+    of evaluation and serving are `scale * logits + sum_t w_t rate_t + offset`, with the terms of
+    `RateTerms`; `write_terms` counts and fits them when the model is trained.
 
     `compile` needs no argument: the loss is binary cross-entropy from logits, averaged over the
     labels (the code published with DIN and DIEN halves it, so double the weights of its auxiliary
@@ -91,7 +94,6 @@ class CTRModel(WithOptions, keras.Model):
         hang_seconds: Float. If no step on parameter servers has ended for this time, workers and
             servers that do not respond are named on stderr. Set it before the first step.
         pair_tables: Tuple of the names of tables of pairs, which have an optimizer of their own.
-        writes_pairs: Boolean. Whether `write_pairs` fills a memory of pairs after training.
 
     Example:
 
@@ -108,7 +110,6 @@ class CTRModel(WithOptions, keras.Model):
     steps_in_flight = None
     hang_seconds = 60.0
     pair_tables = ()
-    writes_pairs = False
 
     def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         record, arguments = self.split_options(options)
@@ -129,7 +130,7 @@ class CTRModel(WithOptions, keras.Model):
             name="feature_encoder",
         )
         self.feature_interaction = make_interaction(self)
-        self.wide_logits = make_wide_logits(self)
+        self.make_terms()
         self.head = self.make_head()
         self._evaluating = False
         self._grouped = self._grouped_weighted = Untracked()
@@ -181,15 +182,13 @@ class CTRModel(WithOptions, keras.Model):
         return with_noted(self.combine(groups, histories, training), groups)
 
     def encode(self, features: Mapping[str, tf.Tensor]) -> dict[str, Any]:
-        """Returns the groups of `FeatureEncoder.encode`, and with `wide` the wide logits.
+        """Returns the groups of `FeatureEncoder.encode`, with the terms of `wide` and `rates`.
 
         Args:
             features: Dictionary of the columns of a batch.
         """
         groups = self.encoder.encode(features)
-        if self.wide_logits is not None:
-            groups["wide"] = self.wide_logits(features)
-        return groups
+        return groups | self.encoded_terms(features, groups)
 
     def combine(
         self, groups: dict[str, Any], histories: Sequence[tf.Tensor], training: bool | None = None
@@ -209,8 +208,7 @@ class CTRModel(WithOptions, keras.Model):
         parts += [on_rows(part, groups["item"]) for part in histories]
         merge = self.feature_interaction or functools.partial(tf.concat, axis=-1)
         vector = self.interact(merge(parts), groups, training=training)
-        logits = self.to_logits(vector, groups, training=training)
-        return logits if self.wide_logits is None else logits + groups["wide"]
+        return self.calibrated(self.to_logits(vector, groups, training), groups, training)
 
     def read_histories(
         self, groups: dict[str, Any], training: bool | None = None

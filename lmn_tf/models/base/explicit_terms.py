@@ -1,4 +1,4 @@
-"""Terms of a click model beside its MLP: interactions of groups, and weights of ids."""
+"""Terms of a click model beside its MLP: interactions of groups, weights of ids, and rates."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from lmn_tf.features.wide_logits import WideLogits
 from lmn_tf.layers.core.feature_interaction import FeatureInteraction
+from lmn_tf.models.base.logit_calibration import LogitCalibration
+from lmn_tf.models.base.rate_terms import RateTerms
 from lmn_tf.specs.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,3 +58,37 @@ def make_wide_logits(model: CTRModel) -> WideLogits | None:
         dtype="float32",
         name="wide_logits",
     )
+
+
+def make_rate_terms(model: CTRModel) -> RateTerms | None:
+    """Returns the layer of the option `rates`, or `None` without it.
+
+    Args:
+        model: Click model with its options, spec and encoder.
+
+    Raises:
+        UserError: As in `RateTerms`.
+    """
+    if not model.options.rates:
+        return None
+    return RateTerms(
+        model.spec,
+        len(model.label_names),
+        model.encoder.sizes,
+        histories=model.reads_histories,
+        outcome=model.options.outcome,
+        dtype="float32",
+        name="rate_terms",
+    )
+
+
+def make_calibration(model: CTRModel) -> LogitCalibration | None:
+    """Returns the layer that weights terms that are written, or `None` without such terms.
+
+    Args:
+        model: Click model with its terms.
+    """
+    if not model.writes_terms:
+        return None
+    names, labels = model.term_names, model.label_names
+    return LogitCalibration(len(names), len(labels), dtype="float32", name="calibration")

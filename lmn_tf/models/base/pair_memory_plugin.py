@@ -29,10 +29,10 @@ class PairMemoryPlugin(CTRModel):
     are keys that the vector of the candidate selects.
 
     With `pair_values="ease"`, the first such sequence alone has a memory. It is not read in
-    training, and `write_pairs` fills it afterwards: `logits = scale * host + sum_j V + offset` with
-    a scale and an offset of each label (`pair_calibration`). They are fitted together with the
-    weight of the pairs to rows that the regression has not seen. A host that trained with the pairs
-    would rely on them too much, since the regression has seen the labels of the training rows.
+    training, and `write_terms` fills it afterwards: `logits = scale * host + sum_j V + offset` with
+    a scale and an offset of each label (`calibration`). They are fitted together with the weight of
+    the pairs to rows that the regression has not seen. A host that trained with the pairs would
+    rely on them too much, since the regression has seen the labels of the training rows.
 
     Args:
         spec: `FeatureSpec` with known vocabularies.
@@ -57,12 +57,16 @@ class PairMemoryPlugin(CTRModel):
                 f"feature of role item for {type(self).__name__}. Received: none in "
                 f"{self.spec.name!r}"
             )
-        self.writes_pairs = self.options.pair_values == "ease"
         if self.writes_pairs:
             self._candidates = dict([next(iter(self._candidates.items()))])
         self._crosses = {name: self._cross(name) for name in self._candidates}
         self._check_outcome()
         self.pair_memories = {name: self._make_pairs(name) for name in self._candidates}
+
+    @property
+    def writes_pairs(self) -> bool:
+        """Whether `write_terms` fills the memory after training."""
+        return self.options.pair_values == "ease"
 
     def _check_outcome(self):
         name, outcome = next(iter(self._crosses)), self.pair_outcome
@@ -128,27 +132,12 @@ class PairMemoryPlugin(CTRModel):
         ]
         return KeyedPairMemory(*sizes, *codes, top_k=options.pair_top_k, **common)
 
-    def build(self, input_shape: Any = None) -> None:
-        if not self.built and self.writes_pairs:
-            self.pair_calibration = self.add_weight(
-                shape=(2, len(self.label_names)),  # scale and offset of the host's logits
-                initializer=lambda shape, dtype: tf.constant([[1.0], [0.0]]) * tf.ones(shape),
-                trainable=False,
-                autocast=False,
-                dtype="float32",
-                name="pair_calibration",
-            )
-        super().build(input_shape)
-
     def combine(
         self, groups: dict[str, Any], histories: Sequence[tf.Tensor], training: bool | None = None
     ) -> tf.Tensor:
         logits = super().combine(groups, histories, training)
-        if self.writes_pairs:
-            if training:
-                return logits
-            scale, offset = tf.unstack(tf.convert_to_tensor(self.pair_calibration))
-            logits = scale * logits + offset
+        if self.writes_pairs and training:
+            return logits
         for name, memory in self.pair_memories.items():
             history = groups["histories"][name]
             rows, columns = history.ids[self._candidates[name]]

@@ -3,7 +3,15 @@
 from typing import Any, Literal
 
 from lmn_tf.models.options.record import Activation, Options, Share, SomeWidths, Widths, option
-from lmn_tf.specs.yaml.section import Flag, Natural, NonNegative, Positive, PositiveNumber
+from lmn_tf.specs.yaml.section import (
+    Flag,
+    Name,
+    Natural,
+    NonNegative,
+    Positive,
+    PositiveNumber,
+    Problem,
+)
 
 PoolingKind = Literal["mean", "sum", "sqrtn"]
 
@@ -35,6 +43,25 @@ class CTRModelOptions(Options):
         "Whether each id of a row also adds a weight to the logits, as in the wide part of Wide & "
         "Deep and in factorization machines.",
     )
+    rates: Flag = option(
+        False,
+        "Whether the rates of the item and the user in the training rows are terms of the logits, "
+        "with weights that are fitted to the validation rows after training.",
+    )
+    outcome: Name | None = option(
+        None,
+        "Field of histories with the label that each event had, 0 or 1, whose rates in the "
+        "histories of a row are terms of `rates` as well.",
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.outcome is not None and not self.rates:
+            raise Problem(
+                ("outcome",),
+                "`outcome` must be left out unless `rates` is true. "
+                f"Received: outcome={self.outcome!r}",
+            )
 
     def arguments(self, record: type[Options], **renamed: str) -> dict[str, Any]:
         """Returns the options that a record adds to those of every model, as arguments of a layer.
@@ -64,6 +91,20 @@ class BatchSoftmaxOptions(CTRModelOptions):
     )
     softmax_dim: Positive = option(64, "Width of the vectors of that loss.")
     softmax_temperature: PositiveNumber = option(0.1, "Divisor of the scores in that softmax.")
+    softmax_score: Flag = option(
+        False,
+        "Whether the score of that softmax is a term of the logits, with a weight that is fitted "
+        "to the validation rows after training.",
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.softmax_score and not self.softmax_weight:
+            raise Problem(
+                ("softmax_score",),
+                "`softmax_score` must be left out unless `softmax_weight` is above 0. "
+                "Received: softmax_score=True",
+            )
 
 
 class PoolingOptions(BatchSoftmaxOptions):

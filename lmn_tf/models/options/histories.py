@@ -301,7 +301,7 @@ class TwoTowerOptions(PoolingOptions):
 
     def check(self) -> None:
         super().check()
-        for name in ("num_experts", "tower_units", "wide"):
+        for name in ("num_experts", "tower_units", "wide", "rates"):
             value = getattr(self, name)
             if value:
                 raise Problem(

@@ -172,9 +172,9 @@ def whole_arrays(variables: Mapping) -> dict[str, np.ndarray]:
 def _tables(model):
     """Returns the embedding tables of a model, each with the name of the table of its ids."""
     tables = [*model.encoder.tables.items()]
-    if model.wide_logits is not None:
-        columns = model.wide_logits.columns
-        tables += [(columns[name].table, one) for name, one in model.wide_logits.tables.items()]
+    for layer in (model.wide_logits, model.rate_terms):
+        if layer is not None:
+            tables += [(layer.columns[name].table, one) for name, one in layer.tables.items()]
     return tables
 
 

@@ -15,6 +15,7 @@ from kitchen_sink import (
 from replicas import replicas
 
 from lmn_tf.models import DIN, LMN, SIM, LMNPair, Pooling, RankMixer, TwoTower, UserAwarePooling
+from lmn_tf.models.base.labelled_loss import noted_in
 from lmn_tf.specs.errors import UserError
 
 SPEC = slim_spec()
@@ -207,3 +208,18 @@ def test_models_with_a_loss_of_their_own_have_no_softmax():
         TwoTower(SPEC, softmax_weight=0.5)
     with pytest.raises(UserError, match="`softmax_weight` must be left alone for SIM, .*=0.5"):
         SIM(SPEC, softmax_weight=0.5)
+
+
+def test_a_score_needs_the_softmax():
+    with pytest.raises(UserError, match="`softmax_score` must be left out unless `softmax_weight`"):
+        make(softmax_weight=0.0, softmax_score=True)
+
+
+def test_the_score_is_that_of_the_loss():
+    features = random_features(SPEC)
+    model = make(softmax_score=True, batch_norm=False)
+    assert model.term_names == ("trained", "softmax_score")
+    model.calibration.term_weights.assign([[0.0], [1.0]])
+    noted = noted_in(model(features, training=True))
+    want = np.sum(np.multiply(noted["query"], noted["candidate"]), axis=1)
+    np.testing.assert_allclose(model(features, training=False)[:, 0], want, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,61 @@
+"""Rates of items and users, counted in training rows."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from lmn_tf.data.reading.row_limit import RowLimit
+from lmn_tf.distribute.tables.rows import copy_rows
+from lmn_tf.models.base.rate_terms import SHRINKAGE, RateTerms
+from lmn_tf.models.baselines.interactions import Interactions
+from lmn_tf.models.baselines.rates import Rates
+
+
+def write_rates(
+    terms: RateTerms,
+    train: str | os.PathLike | Sequence[str | os.PathLike],
+    limit: int | RowLimit | None = None,
+) -> str:
+    """Writes the rates of items and users in the training rows into a layer.
+
+    They are those of `Rates` for each label. Values that are not in the training rows have the rate
+    of all rows, and so do unknown users; rows of weight 0 do not count.
+
+    Args:
+        terms: Built `RateTerms`.
+        train: Glob, path, or list of them. Training rows.
+        limit: Integer or `RowLimit` of the training rows. Defaults to `None`: all.
+
+    Returns:
+        Sentence for the log.
+
+    Raises:
+        UserError: As in `BatchReader`.
+    """
+    options = {"item": terms.item, "user": terms.user, "shrinkage": SHRINKAGE}
+    fitted = [Rates(terms.spec, **options) for _ in range(terms.num_labels)]
+    columns = dataclasses.replace(fitted[0].columns, sequence=None, events=None)
+    rows = Interactions.read(terms.spec, columns, train, limit)
+    rows = rows.take(np.flatnonzero(rows.row_weights > 0))
+    for label, rates in enumerate(fitted):
+        rates.fit_scores(rows, label)
+    terms.rate.assign(np.array([rates.rate for rates in fitted], np.float32))
+    counts = {terms.item: len(np.unique(rows.items))}
+    _write(terms.tables[terms.item], [rates.item_offsets for rates in fitted])
+    if terms.user is not None:
+        counts[terms.user] = len(fitted[0].user_keys)
+        _write(terms.tables[terms.user], [_by_id(terms, rates) for rates in fitted])
+    texts = " and ".join(f"{count:,} values of {name}" for name, count in counts.items())
+    return f"Counted the rates of {texts}."
+
+
+def _by_id(terms, rates):
+    offsets = np.zeros(terms.tables[terms.user].vocabulary_size)
+    offsets[rates.user_keys] = rates.user_offsets[:-1]
+    return offsets
+
+
+def _write(table, offsets):
+    copy_rows(np.stack(offsets, axis=1).astype(np.float32), table.embeddings)

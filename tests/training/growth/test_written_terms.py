@@ -1,0 +1,222 @@
+import contextlib
+import io
+
+import keras
+import numpy as np
+import pytest
+from rated_items import history, rated_dict, split, write_rated
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+from written_terms import FOUND, L2, crossed, features_of, fitted, value, written
+
+from lmn_tf.data.dataset import make_dataset
+from lmn_tf.models import Pooling
+from lmn_tf.models.base.labelled_loss import noted_in
+from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.specs.yaml import strict_yaml
+from lmn_tf.training.growth.written_terms import _fits, write_terms
+from lmn_tf.training.monitor.progress import Watcher
+from lmn_tf.training.saving.run_directory import RunDirectory
+from lmn_tf.training.trainer import Trainer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rated")
+    write_rated(folder, FOUND)
+    return folder
+
+
+def rows_of(folder, spec, part):
+    """Logits of the host, sums of pairs for a weight of 1, and labels of the rows of a file."""
+    keras.utils.set_random_seed(1)
+    host = Pooling(spec, hidden_units=(4,))
+    host.build()
+    features, labels = features_of(spec, folder, part)
+    ease, pairs = fitted(folder, spec), []
+    for user, at in split(FOUND)[part]:
+        candidate = FOUND[user][at][0] + 2
+        events = history(FOUND, user, at)
+        pairs.append(sum(value(ease, item + 2, liked + 2, candidate) for item, liked in events))
+    return host(features)[:, 0].numpy(), np.array(pairs), labels[:, 0]
+
+
+def test_weights_are_fitted_to_rows_that_the_regression_has_not_seen(folder):
+    spec = crossed()
+    model, memory, _ = written(folder, spec, pair_outcome="liked")
+    host, pairs, labels = rows_of(folder, spec, "valid")
+    assert np.ptp(pairs) > 0.1
+    regression = LogisticRegression(C=1e6, solver="newton-cholesky", max_iter=1000)
+    regression.fit(np.stack([host, pairs], axis=1), labels)
+    (scale, weight), offset = regression.coef_[0], regression.intercept_[0]
+    assert weight > 0
+    np.testing.assert_allclose(model.calibration.term_weights, [[scale]], rtol=1e-3)
+    np.testing.assert_allclose(model.calibration.offset, [offset], rtol=1e-3, atol=1e-4)
+    host, pairs, _ = rows_of(folder, spec, "test")
+    features, _ = features_of(spec, folder, "test")
+    logits = model(features, training=False)[:, 0]
+    np.testing.assert_allclose(logits, scale * host + weight * pairs + offset, rtol=1e-2, atol=1e-3)
+
+
+def test_training_is_that_of_the_host(folder):
+    spec = crossed()
+    model, memory, _ = written(folder, spec, pair_outcome="liked")
+    keras.utils.set_random_seed(1)
+    host = Pooling(spec, hidden_units=(4,))
+    host.build()
+    features, _ = features_of(spec, folder, "train")
+    np.testing.assert_array_equal(model(features, training=True), host(features, training=True))
+    assert not memory.trainable_variables and model.pair_tables == ()
+
+
+def fits(terms, labels, weights=None, has_pairs=True):
+    """Weights and offset of the first label, of terms `(rows, terms)`."""
+    weights = np.ones(len(labels)) if weights is None else weights
+    [(of_terms, offset)] = _fits(terms[:, :, None], labels, weights, has_pairs)
+    return of_terms, offset
+
+
+def test_what_can_not_be_fitted_leaves_the_host():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (50, 1))
+    host, noise = rng.normal(size=(2, 50))
+    against = np.stack([host, np.where(labels[:, 0] == 1, -1.0, 1.0) + noise], axis=1)
+    (scale, weight), _ = fits(against, labels)
+    assert weight == 0.0 and scale != 1.0
+    (_, weight), _ = fits(against, labels, has_pairs=False)
+    assert weight < -0.5
+    (_, weight), _ = fits(against * [1, -1], labels)
+    assert weight > 0.5
+    (scale, weight), offset = fits(against, np.ones((50, 1)))
+    assert (scale, weight, offset) == (1.0, 0.0, 0.0)
+
+
+def test_rows_count_by_their_weights():
+    rng = np.random.default_rng(0)
+    terms, labels, weights = rng.normal(size=(40, 3)), rng.integers(0, 2, (40, 1)), None
+    weights = rng.integers(0, 3, 40)
+    got, offset = fits(terms, labels, weights.astype(float))
+    want, other = fits(*(np.repeat(one, weights, axis=0) for one in (terms, labels)))
+    np.testing.assert_allclose([*got, offset], [*want, other], rtol=1e-4)
+
+
+def rate_columns(spec, folder, part):
+    """The terms of the rates of the rows of a file, one row after another."""
+    rows = split(FOUND)
+    labels = np.array([FOUND[user][at][1] for user, at in rows["train"]], float)
+    every = labels.mean()
+
+    def term(chosen):
+        return logit((sum(chosen) + 20 * every) / (len(chosen) + 20)) - logit(every)
+
+    columns = []
+    for user, at in rows[part]:
+        item, liked = FOUND[user][at][0], [one for _, one in history(FOUND, user, at)]
+        trained = [(one, FOUND[one][place]) for one, place in rows["train"]]
+        of_item = [label for _, (other, label) in trained if other == item]
+        # The spec knows 50 users: those above share the id of unknown values, with no rate.
+        of_user = [label for one, (_, label) in trained if one == user] if user < 50 else []
+        columns.append([term(of_item), term(of_user), term(liked)])
+    return np.array(columns)
+
+
+def test_rates_are_terms_with_weights_of_their_own(folder):
+    spec = FeatureSpec.from_dict(rated_dict())
+    keras.utils.set_random_seed(1)
+    model = Pooling(spec, hidden_units=(4,), rates=True, outcome="liked")
+    model.compile()
+    model.build()
+    assert model.term_names == ("trained", "item", "user", "history")
+    features, labels = features_of(spec, folder, "valid")
+    host = model(features, training=False).numpy()
+    valid = make_dataset(spec, str(folder / "valid-*.parquet"), batch_size=32)
+    text = write_terms(model, str(folder / "train-*.parquet"), valid)
+    assert text.startswith("Counted the rates of 9 values of item and ")
+    terms = np.concatenate([host, rate_columns(spec, folder, "valid")], axis=1)
+    regression = LogisticRegression(C=1e6, solver="newton-cholesky", max_iter=1000)
+    regression.fit(terms, labels[:, 0])
+    np.testing.assert_allclose(
+        model.calibration.term_weights[:, 0], regression.coef_[0], rtol=1e-2, atol=1e-3
+    )
+    want = terms @ regression.coef_[0] + regression.intercept_[0]
+    np.testing.assert_allclose(model(features)[:, 0], want, rtol=1e-2, atol=2e-3)
+    again = write_terms(model, str(folder / "train-*.parquet"), valid)
+    assert again == text  # whatever was written before
+
+
+def test_the_score_of_the_softmax_is_a_term(folder):
+    spec = FeatureSpec.from_dict(rated_dict())
+    keras.utils.set_random_seed(1)
+    options = {"softmax_weight": 1.0, "softmax_dim": 4}
+    model = Pooling(spec, hidden_units=(4,), **options, softmax_score=True)
+    plain = Pooling(spec, hidden_units=(4,), **options)
+    for one in (model, plain):
+        one.compile()
+        one.build()
+    plain.set_weights([w.numpy() for w in model.weights if "calibration" not in w.path])
+    features, _ = features_of(spec, folder, "test")
+    host = plain(features, training=False)
+    np.testing.assert_allclose(model(features, training=False), host, rtol=1e-6)
+    noted = noted_in(plain(features, training=True))
+    valid = make_dataset(spec, str(folder / "valid-*.parquet"), batch_size=32)
+    text = write_terms(model, str(folder / "train-*.parquet"), valid)
+    assert text.startswith("Weights of the logits: trained ") and ", softmax_score " in text
+    scores = np.sum(np.multiply(noted["query"], noted["candidate"]), axis=1)
+    scale, weight = model.calibration.term_weights[:, 0].numpy()
+    want = scale * host[:, 0] + weight * scores + model.calibration.offset[0]
+    np.testing.assert_allclose(model(features, training=False)[:, 0], want, rtol=1e-4, atol=1e-5)
+
+
+def pipeline(folder, run_dir, **data):
+    spec = run_dir.parent / "spec.yaml"
+    spec.write_text(strict_yaml.dump(crossed().to_dict()))
+    files = {name: str(folder / f"{name}-*.parquet") for name in ("train", "valid", "test")}
+    model = {"name": "lmn_pair", "hidden_units": [4], "pair_values": "ease", "pair_l2": L2}
+    return PipelineSpec.from_dict(
+        {
+            "pipeline_version": 1,
+            "feature_spec": str(spec),
+            "data": {**files, "batch_size": 64, **data},
+            "model": {**model, "pair_outcome": "liked"},
+            "train": {"epochs": 1, "checkpoint_steps": 2},
+            "run_dir": str(run_dir),
+        }
+    )
+
+
+def test_a_run_ends_with_the_values(folder, tmp_path, monkeypatch):
+    stream = io.StringIO()
+    metrics = Trainer(pipeline(folder, tmp_path / "run"), stream=stream).train()
+    assert "Wrote the regression of 9 items into the memory of pairs. " in stream.getvalue()
+    directory = RunDirectory.open(tmp_path / "run")
+    model = directory.load_model()
+    values = model.pair_memories["history"].get_weights()[0]
+    assert np.any(values)
+    features, labels = features_of(directory.load_spec(), folder, "valid")
+    auc = keras.metrics.AUC(from_logits=True, num_thresholds=2000)
+    auc.update_state(labels, model(features))
+    assert metrics["valid"]["auc"] == pytest.approx(float(auc.result()), abs=2e-3)
+    (epoch,) = Trainer(pipeline(folder, tmp_path / "run"), resume=True).train()["train"]["history"]
+    assert epoch["valid"]["auc"] != metrics["valid"]["auc"]  # that of the host
+
+    def die(self, loop, loss):
+        if loop.state.step == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(Watcher, "on_step", die)
+        Trainer(pipeline(folder, tmp_path / "again"), stream=stream).train()
+    again = Trainer(pipeline(folder, tmp_path / "again"), resume=True, stream=stream).train()
+    assert again["test"]["auc"] == metrics["test"]["auc"]
+    loaded = RunDirectory.open(tmp_path / "again").load_model()
+    np.testing.assert_array_equal(loaded.pair_memories["history"].get_weights()[0], values)
+
+
+def test_validation_rows_are_needed(folder, tmp_path):
+    with pytest.raises(
+        UserError, match="`data.valid` must be given for `pair_values: ease`, .* no data.valid"
+    ):
+        Trainer(pipeline(folder, tmp_path / "run", valid=None), stream=io.StringIO()).train()
+    assert not (tmp_path / "run").exists()
