@@ -313,6 +313,25 @@ def variable_index(
     return optimizer._get_variable_index(variable)
 
 
+def moving_averages(
+    optimizer: keras.optimizers.Optimizer,
+) -> list[tuple[keras.Variable, keras.Variable]]:
+    """Returns pairs of a trained variable and its moving average; none without `use_ema`.
+
+    `finalize_variable_values` overwrites weights by their averages, and no public function reads
+    them. Without it: `optimizer.variables` whose name ends in `average`, which are in the order of
+    the trained variables.
+
+    Args:
+        optimizer: Built `keras.optimizers.Optimizer` that trains variables itself.
+    """
+    if not optimizer.use_ema:
+        return []
+    averages = optimizer._model_variables_moving_average
+    pairs = zip(trained_variables(optimizer), averages, strict=True)
+    return [pair for pair in pairs if pair[1] is not None]
+
+
 def is_decayed(
     optimizer: keras.optimizers.Optimizer, variable: keras.Variable | tf.Variable
 ) -> bool:

@@ -304,6 +304,21 @@ def test_optimizers_know_what_they_were_built_for():
     assert keras_internals.is_decayed(optimizer, kernel)
 
 
+def test_moving_averages_are_those_of_trained_variables():
+    variables = [keras.Variable([1.0], name="a"), keras.Variable([2.0], name="b")]
+    optimizer = keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)
+    optimizer.build(variables)
+    for _ in range(2):
+        optimizer.apply([tf.constant([1.0]), tf.constant([-1.0])], variables)
+    pairs = keras_internals.moving_averages(optimizer)
+    assert [id(variable) for variable, _ in pairs] == [id(one) for one in variables]
+    assert [average.numpy().tolist() for _, average in pairs] == [[-0.5], [3.5]]
+    assert all(average in optimizer.variables for _, average in pairs)
+    plain = keras.optimizers.SGD(1.0)
+    plain.build(variables)
+    assert keras_internals.moving_averages(plain) == []
+
+
 def test_gradients_are_clipped_by_the_arguments_of_an_optimizer():
     optimizer = keras.optimizers.SGD(global_clipnorm=1.0)
     dense, missing, sparse = keras_internals.clipped_gradients(

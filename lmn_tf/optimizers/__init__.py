@@ -12,6 +12,7 @@ _EXPORTS = {
     "RowWiseSGD": "row_wise_sgd",
     "SparseAdagrad": "sparse_adagrad",
     "WarmUp": "warm_up",
+    "averaged_weights": "moving_averages",
     "default": "default_optimizer",
     "from_spec": "spec_optimizer",
     "is_table": "group_optimizer",

@@ -17,6 +17,7 @@ from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.metrics.figures import QUALITY, own_figures
 from lmn_tf.models import registry
 from lmn_tf.models.run_checks import check_run
+from lmn_tf.optimizers.moving_averages import averaged_weights, use_averages
 from lmn_tf.specs.learned.fingerprint import fingerprint
 from lmn_tf.specs.learned.spec_folder import load_spec, write_spec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -112,12 +113,14 @@ class DailyTrainer(Trainer):
             if loop is None or not state.opening:
                 loop = self._open_day(state, listeners)
             state = loop.run_epoch()
+        use_averages(self.model.optimizer)
         return state
 
     def _open_day(self, state, listeners) -> TrainingLoop:
         """Evaluates the next day, adds rows for its values, and saves a checkpoint."""
         day = list(self.days)[state.epoch]
-        before = self._evaluator_of_days.evaluate(self._dataset(self.days[day]))
+        with averaged_weights(self.model.optimizer):
+            before = self._evaluator_of_days.evaluate(self._dataset(self.days[day]))
         added = self._grow(state.epoch, day)
         loop = self._day_loop(state.epoch, listeners)
         loop.state = state

@@ -1,5 +1,6 @@
 """Training loop around `model.fit` that can be killed and resumed at any step."""
 
+import contextlib
 import dataclasses
 import time
 import weakref
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.callbacks.stop_at_divergence import StopAtDivergence
+from lmn_tf.optimizers.moving_averages import averaged_weights, use_averages
 from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.monitor.input_clock import InputClock
 from lmn_tf.training.saving import checkpoints as checkpoint_files
@@ -88,6 +90,9 @@ class TrainingLoop:
     optimizer slots, seed generators, sums of the running metrics, position in the data, early
     stopping and best weights. So a resumed run ends with the same weights, bit for bit, if the ops
     of TensorFlow are deterministic.
+
+    With `use_ema` in an optimizer, validation figures, best and final weights are those of the
+    moving averages, and training goes on with the weights themselves; see `averaged_weights`.
 
     A step that is not finite ends the run with a `UserError`; see `StopAtDivergence`. Earlier
     checkpoints are kept.
@@ -179,7 +184,7 @@ class TrainingLoop:
 
         Returns:
             The final state. The weights are those of the best epoch if early stopping selected one,
-            else the last.
+            else the last, or their moving averages.
         """
         state = self.state
         if not state.finished and state.batch >= self.batches_per_epoch:
@@ -191,6 +196,8 @@ class TrainingLoop:
         if state.best_file:
             best = self.checkpoints.load_best(state.best_file)
             checkpoint_files.assign(keyed_variables(self.model), best, "The best weights")
+        else:
+            use_averages(self.model.optimizer)
         return state
 
     def run_epoch(self) -> TrainState:
@@ -268,9 +275,10 @@ class TrainingLoop:
         state.opening = {}
         figures.update(step_figures)
         if self.evaluate:
-            figures["valid"] = dict(self.evaluate())
+            with averaged_weights(self.model.optimizer):
+                figures["valid"] = dict(self.evaluate())
+                self._update_early_stopping(figures)
         state.history.append(figures)
-        self._update_early_stopping(figures)
         state.epoch, state.batch = state.epoch + 1, 0
         out_of_steps = bool(self.max_steps) and state.step >= self.max_steps
         stopped = bool(self.early_stopping) and self.early_stopping.should_stop
@@ -281,7 +289,7 @@ class TrainingLoop:
             self.model.stop_training = True
 
     def _update_early_stopping(self, figures: dict) -> None:
-        if not self.early_stopping or "valid" not in figures:
+        if not self.early_stopping:
             return
         value = figures["valid"].get(self.early_stopping.monitor)
         value = float("nan") if value is None else float(value)
@@ -309,8 +317,10 @@ class _Hooks(keras.callbacks.Callback):
         super().__init__()
         self._loop = loop
         self._started = 0.0
+        self._averaged = contextlib.ExitStack()
 
     def on_epoch_begin(self, epoch, logs=None):
+        self._averaged.close()
         self._loop._begin_epoch()
         self._started = time.perf_counter()
 
@@ -328,3 +338,8 @@ class _Hooks(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         step_figures = {key: float(logs[key]) for key in _STEP_FIGURES if key in logs}
         self._loop._finish_epoch(float(logs["loss"]), step_figures)
+        # Keras ends `fit` by assigning averages to the weights, which are needed to go on.
+        self._averaged.enter_context(averaged_weights(self.model.optimizer))
+
+    def on_train_end(self, logs=None):
+        self._averaged.close()

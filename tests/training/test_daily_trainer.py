@@ -17,6 +17,7 @@ from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.daily_trainer import DailyTrainer, make_trainer, progressive_means
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.run_directory import RunDirectory
+from lmn_tf.training.saving.variable_paths import keyed_variables
 from lmn_tf.training.training_loop import TrainingLoop
 
 
@@ -73,6 +74,27 @@ def test_each_day_is_evaluated_then_trained_on(finished):
     boards = list((directory.tensorboard / "train").iterdir())
     assert any(b"before/auc" in path.read_bytes() for path in boards)
     assert train(plain, resume=True)[0] == metrics
+
+
+def test_days_are_scored_by_moving_averages(finished, logs, tmp_path):
+    """Each day and the model at the end; the steps are those without averages."""
+    dense = {"adam": {"learning_rate": 0.001, "use_ema": True, "ema_momentum": 0.5}}
+    plain = daily(logs, tmp_path / "run", last="2023-12-16", optimizer={"dense": dense})
+    metrics, _ = train(plain)
+    other = finished[1]
+    losses = [[day["loss"] for day in each["days"][:2]] for each in (metrics, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    before = [[day["before"]["logloss"] for day in each["days"][:2]] for each in (metrics, other)]
+    assert before[0][0] == pytest.approx(before[1][0], rel=1e-6)  # no step was made yet
+    assert before[0][1] != pytest.approx(before[1][1], rel=1e-5)
+    directory = RunDirectory.open(plain["run_dir"])
+    saved, _ = Checkpoints(directory.checkpoints).latest()
+    averages = {key: value for key, value in saved.items() if key.endswith("/average")}
+    weights = keyed_variables(directory.load_model())
+    assert len(averages) > 3
+    for key, value in averages.items():
+        weight = weights[key.replace("optimizer/", "model/").removesuffix("/average")]
+        np.testing.assert_array_equal(weight, value, err_msg=key)
 
 
 class Killed(BaseException):

@@ -16,6 +16,7 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import strict_yaml
+from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.trainer import Trainer
 
 
@@ -50,6 +51,33 @@ def test_the_saved_model_scores_as_the_metrics_say():
     found = Evaluator(directory.load_model(), ("click",), True).evaluate(data)
     for key in ("auc", "gauc", "logloss"):
         assert found[key] == pytest.approx(metrics["test"][key], abs=1e-5)
+
+
+@pytest.mark.parametrize("stopping", [None, {"monitor": "auc"}])
+def test_moving_averages_are_validated_tested_and_saved(tmp_path, stopping):
+    from lmn_tf.data.dataset import make_dataset
+    from lmn_tf.training.evaluation.evaluator import Evaluator
+    from lmn_tf.training.saving.run_directory import RunDirectory
+
+    dense = {"adam": {"learning_rate": 0.01, "use_ema": True, "ema_momentum": 0.95}}
+    options = {"optimizer": {"dense": dense}, "early_stopping": stopping}
+    given = pipeline(tmp_path / "run", DNN, **options)
+    metrics = Trainer(given, stream=io.StringIO()).train()
+    directory = RunDirectory.open(tmp_path / "run")
+    model = directory.load_model()
+    for part in ("valid", "test"):
+        files = f"{market()}/{part}-*.parquet"
+        data = make_dataset(directory.load_spec(), files, batch_size=256)
+        found = Evaluator(model, ("click",), True).evaluate(data)
+        for key in ("auc", "gauc", "logloss"):
+            assert found[key] == pytest.approx(metrics[part][key], abs=1e-5)
+    saved, state = Checkpoints(directory.checkpoints).latest()
+    kernel = model.head.logits[0].kernel.numpy()
+    [key] = [key for key in saved if key.endswith("head/logits/kernel")]
+    assert (saved[key] != kernel).any()
+    if state["best_file"] in (None, "best-0001"):
+        average = saved[key.replace("model/", "optimizer/") + "/average"]
+        np.testing.assert_array_equal(average, kernel)
 
 
 def test_only_training_rows_are_grouped(tmp_path, monkeypatch):

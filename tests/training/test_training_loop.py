@@ -36,13 +36,17 @@ def dataset(start):
     return batches.prefetch(2)
 
 
-def make_loop(folder, epochs=3, evaluate=None, **options):
+def averaging():
+    return keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True, ema_momentum=0.8)
+
+
+def make_loop(folder, epochs=3, evaluate=None, optimizer=None, **options):
     keras.utils.set_random_seed(5)
     model = keras.Sequential(
         [keras.Input([4]), keras.layers.Dense(8), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
     )
     # Tracing would cost more than all the steps; graphs are resumed by `test_resume.py`.
-    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    optimizer = optimizer or keras.optimizers.SGD(0.1, momentum=0.9)
     model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True), run_eagerly=True)
     model.optimizer.build(model.trainable_variables)
     return TrainingLoop(
@@ -172,6 +176,78 @@ def test_keeps_the_best_weights(tmp_path):
     assert loop.early_stopping.best_epoch == 1
     for a, b in zip(seen[1], loop.model.variables, strict=True):
         np.testing.assert_array_equal(a, np.asarray(b))
+
+
+class Average:
+    """The slow twin: the weights of each step, and their moving average in float64."""
+
+    def __init__(self):
+        self.weights, self.means = [], []
+
+    def on_step(self, loop, loss):
+        self.weights.append(loop.model.get_weights())
+        means = [np.float64(weight) for weight in self.weights[-1]]
+        if self.means:
+            pairs = zip(self.means[-1], means, strict=True)
+            means = [0.8 * mean + 0.2 * weight for mean, weight in pairs]
+        self.means.append(means)
+
+
+def assert_close(weights, others):
+    for one, other in zip(weights, others, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("best", [None, 1, 2])
+def test_moving_averages_are_evaluated_and_kept_while_training_goes_on(tmp_path, best):
+    twin, seen = Average(), []
+
+    def evaluate():
+        seen.append(loop.model.get_weights())
+        return {"auc": 0.6 if len(seen) - 1 == best else 0.5}
+
+    stopping = None if best is None else EarlyStopping("auc", 3)
+    loop = make_loop(
+        tmp_path / "averaged",
+        evaluate=evaluate,
+        optimizer=averaging(),
+        listeners=[twin],
+        early_stopping=stopping,
+    )
+    loop.run()
+    for epoch, weights in enumerate(seen):
+        assert_close(weights, twin.means[5 * epoch + 4])
+    assert_close(loop.model.get_weights(), twin.means[14 if best is None else 5 * best + 4])
+    # The steps are those without averages, bit for bit, and so is the last checkpoint.
+    plain = Average()
+    make_loop(tmp_path / "plain", listeners=[plain]).run()
+    for step, others in zip(plain.weights, twin.weights, strict=True):
+        for one, other in zip(step, others, strict=True):
+            np.testing.assert_array_equal(one, other)
+    saved, _ = loop.checkpoints.latest()
+    kept = [value for key, value in saved.items() if key.endswith(("/kernel", "/bias"))]
+    for one, other in zip(kept, twin.weights[-1], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("kill_at", [4, 8, 10, None])
+def test_moving_averages_continue_bit_for_bit(tmp_path, kill_at):
+    def loop_in(name, **options):
+        return make_loop(tmp_path / name, optimizer=averaging(), checkpoint_steps=3, **options)
+
+    whole = loop_in("whole")
+    whole.run()
+    broken = loop_in("broken", listeners=[KillAt(kill_at)])
+    if kill_at is None:
+        broken.run()
+    else:
+        with pytest.raises(Killed):
+            broken.run()
+    resumed = loop_in("broken")
+    assert resumed.restore()
+    resumed.run()
+    for a, b in zip(final(whole), final(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_early_stopping_goes_on_after_a_kill(tmp_path):

@@ -15,6 +15,7 @@ VALUES = "memory_values"
 OPEN_KEYS = "open_keys"
 # State of row-wise optimizers that does not depend on the step of the run.
 ROW_STATE = ("accumulator", "first_moment", "second_moment", "reads")
+AVERAGE = "average"  # slot of the moving average of a weight
 
 _NOISE = 0.1
 
@@ -106,8 +107,9 @@ def grown_row_state(
 ) -> dict[str, np.ndarray]:
     """Returns the row state of a new optimizer, grown from that of an older one.
 
-    New slots of a memory inherit the state of the slot that they copy; new rows of embedding tables
-    have new state. State that does not fit, as after a change of optimizer, is omitted.
+    New slots of a memory inherit the state of the slot that they copy. New rows of embedding tables
+    have new state, except that their moving average is that of the row that they copy. State that
+    does not fit, as after a change of optimizer, is omitted.
 
     Args:
         model: The new model, built and compiled, with a built optimizer.
@@ -122,16 +124,18 @@ def grown_row_state(
     tables = {}
     by_id = {id(variable): key for key, variable in variables.items()}
     for name, table in _tables(model):
-        tables[by_id[id(table.embeddings)].removeprefix("model/")] = rows[name].state
+        tables[by_id[id(table.embeddings)].removeprefix("model/")] = rows[name]
     for memory, sources in memory_sources(variables, old).items():
-        tables[f"{memory}/{VALUES}".removeprefix("model/")] = _slots(*sources)
+        copied = _slots(*sources)
+        tables[f"{memory}/{VALUES}".removeprefix("model/")] = RowSources(copied, copied)
     state = {}
     for key, variable in variables.items():
         table, _, slot = key.removeprefix("optimizer/").rpartition("/")
         if table not in tables or key not in old or (slots and slot not in slots):
             continue
         if old[key].shape[1:] == tuple(variable.shape)[1:]:
-            state[key] = _take_rows(old[key], tables[table], variable)
+            sources = tables[table].values if slot == AVERAGE else tables[table].state
+            state[key] = _take_rows(old[key], sources, variable)
     return state
 
 

@@ -23,7 +23,8 @@ class WarmStart:
 
     The new run may have more keys in its memories, and other vocabularies; the model then gives the
     same scores until it is trained. See `grown_weights` and `row_sources`. The weights are those of
-    `model.keras` for a finished run, and otherwise those of the newest checkpoint.
+    `model.keras` for a finished run, and otherwise those of the newest checkpoint, or their moving
+    averages (`use_ema`).
 
     The new run counts its steps from 0 and has its own schedule and a new optimizer for the dense
     weights. With `row_state`, the row state of row-wise optimizers is kept: it records how much
@@ -138,6 +139,8 @@ class WarmStart:
         if checkpoint is None:
             return None
         values, state = checkpoint
+        if state["step"]:  # before the first step, they are zeros
+            values |= _averages(values)
         is_finished = self._directory.model_file.exists()
         if is_finished and state.get("best_file"):
             try:
@@ -189,6 +192,16 @@ def continued(pipeline: PipelineSpec, stored: PipelineSpec) -> PipelineSpec:
         opened = stored.model_options.get("open_keys")
         settings += [f"model.open_keys={opened}"] if opened is not None else []
     return pipeline.with_overrides(settings) if settings else pipeline
+
+
+def _averages(values):
+    """Returns the moving averages in a checkpoint, under the keys of their weights."""
+    slots = [key.removeprefix("optimizer/").rpartition("/") for key in values]
+    return {
+        f"model/{path}": values[f"optimizer/{path}/{slot}"]
+        for path, _, slot in slots
+        if slot == growth.AVERAGE
+    }
 
 
 def _option(pipeline, name):

@@ -10,7 +10,7 @@ from lmn_tf.models import registry
 from lmn_tf.optimizers import RowWiseAdagrad, RowWiseAdam
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.growth.growth import carried_over, grown_row_state, grown_weights, whole_arrays
-from lmn_tf.training.growth.row_sources import row_sources
+from lmn_tf.training.growth.row_sources import RowSources, row_sources
 from lmn_tf.training.saving.checkpoints import assign
 from lmn_tf.training.saving.variable_paths import keyed_variables
 
@@ -136,6 +136,23 @@ def test_a_memory_split_over_replicas_grows_from_a_whole_one():
     assert new.memories["clicks"].memory.open_count.numpy() == 10
     everything = carried_over(new, arrays(new), row_sources(SPEC, SPEC))
     assert everything.keys() == keyed_variables(new, new.optimizer).keys()
+
+
+def test_the_moving_average_of_a_new_row_is_that_of_the_row_it_copies():
+    model = make("dnn", seed=1)
+    model.compile(RowWiseAdagrad(0.05, use_ema=True))
+    model.optimizer.build(model.trainable_variables)
+    old = {key: np.random.default_rng(0).random(one.shape) for key, one in arrays(model).items()}
+    name, sources = max(row_sources(SPEC, SPEC).items(), key=lambda pair: len(pair[1].values))
+    values, state = (np.array(part) for part in sources)
+    values[-1], state[-1] = 1, -1
+    rows = {**row_sources(SPEC, SPEC), name: RowSources(values, state)}
+    grown = grown_row_state(model, old, rows, slots=None)
+    [path] = [key.rpartition("/")[0] for key in grown if f"/{name}/embeddings/average" in key]
+    np.testing.assert_array_equal(grown[f"{path}/average"][-1], old[f"{path}/average"][1])
+    np.testing.assert_array_equal(grown[f"{path}/average"][:-1], old[f"{path}/average"][:-1])
+    assert grown[f"{path}/accumulator"][-1] == 0.0
+    assert not any("average" in key for key in grown_row_state(model, old, rows))
 
 
 def test_state_of_another_optimizer_is_left_out():

@@ -8,13 +8,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from old_checkpoints import to_zips
-from tiny_run import document, market, pipeline, trained_run
+from tiny_run import DNN, document, market, pipeline, trained_run
 
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training.growth.warm_start import WarmStart, continued
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.run_directory import RunDirectory
+from lmn_tf.training.saving.variable_paths import keyed_variables
 from lmn_tf.training.trainer import Trainer
 
 
@@ -157,6 +158,23 @@ def test_a_start_may_hold_checkpoints_of_an_earlier_version(tmp_path):
     assert list(found) == list(want) and len(found) > 50
     for key, value in want.items():
         np.testing.assert_array_equal(found[key], value)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_start_from_a_run_with_moving_averages_begins_with_them(tmp_path, ends):
+    dense = {"adam": {"learning_rate": 0.01, "use_ema": True}}
+    plain = pipeline(tmp_path / "run", DNN, optimizer={"dense": dense}, epochs=1, max_steps=3)
+    Trainer(plain, test=False, stream=io.StringIO()).train()
+    directory = RunDirectory(tmp_path / "run")
+    variables = keyed_variables(directory.load_model())
+    variables = {key: one for key, one in variables.items() if "seed_generator" not in key}
+    if not ends:
+        directory.model_file.unlink()
+    found = WarmStart(type(warm("x").warm_start)(run=str(tmp_path / "run")))._read()
+    saved, _ = Checkpoints(directory.checkpoints).latest()
+    for key, variable in variables.items():
+        np.testing.assert_array_equal(found[key], variable, err_msg=key)
+    assert any((saved[key] != found[key]).any() for key in variables)
 
 
 def test_a_continued_run_needs_no_repetition_of_its_start():
