@@ -324,7 +324,26 @@ class PipelineSpec(Document):
                 ("train", "early_stopping"),
                 "`data.valid` must be given for `train.early_stopping`. Received: nothing",
             )
+        if self.train.fresh_tables:
+            self._check_fresh_tables()
         return self
+
+    def _check_fresh_tables(self):
+        conflicts = {
+            "with `data.days`, each of which is trained on once": self.data.days,
+            "with one epoch: tables start anew with later ones": self.train.epochs == 1,
+            "with `warm_start`, whose tables would be lost after one epoch": self.warm_start,
+            "with `train.schedule`, as optimizers of tables count their steps anew in each epoch": (
+                self.train.schedule
+            ),
+            "on parameter servers": self.distribute.strategy == "parameter_server",
+        }
+        for conflict, is_given in conflicts.items():
+            if is_given:
+                raise Problem(
+                    ("train", "fresh_tables"),
+                    f"`train.fresh_tables` must be false {conflict}. Received: fresh_tables=True",
+                )
 
     @classmethod
     def from_dict(

@@ -58,6 +58,9 @@ class Train:
         schedule: `Schedule`. Defaults to `None`: constant learning rates.
         clip_norm: Float. Largest global norm of the dense gradients. Defaults to `None`.
         early_stopping: `EarlyStopping`. Defaults to `None`.
+        fresh_tables: Boolean. Whether embedding tables and the values of memories start each epoch
+            after the first with new random numbers, while dense weights are trained on. Defaults
+            to `False`.
         checkpoint_steps: Integer. Number of steps between checkpoints. Defaults to `500`.
         max_steps: Integer. Number of steps after which the run ends. Defaults to `None`.
         deterministic: Boolean. Whether runs with the same seed are bit-identical. Defaults to
@@ -72,6 +75,7 @@ class Train:
     schedule: Schedule | None = None
     clip_norm: PositiveNumber | None = None
     early_stopping: EarlyStopping | None = None
+    fresh_tables: Flag = False
     checkpoint_steps: Positive = 500
     max_steps: Positive | None = None
     deterministic: Flag = True

@@ -21,6 +21,7 @@ from lmn_tf.training.distribution import Distribution
 from lmn_tf.training.early_stopping import EarlyStopping
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.evaluation.run_diagnosis import RunDiagnosis
+from lmn_tf.training.fresh_tables import FreshTables
 from lmn_tf.training.generated_data import generate_missing
 from lmn_tf.training.growth.warm_start import WarmStart, continued
 from lmn_tf.training.growth.written_terms import write_terms
@@ -155,6 +156,8 @@ class Trainer:
         ):
             listeners = [watcher, *tensorboard, *self._alarms(evaluator, watcher)]
             listeners += self._diagnosis.listeners(evaluator) if self._diagnosis else []
+            if train.fresh_tables:
+                listeners.append(FreshTables(lambda: self._build(total), train.seed))
             loop = self._loop(reader, valid, evaluator, listeners, total)
             self._restore(loop, total)
             state = loop.run()

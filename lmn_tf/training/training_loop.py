@@ -113,10 +113,10 @@ class TrainingLoop:
         checkpoint_steps: Integer. Number of steps between checkpoints. Defaults to `500`.
         max_steps: Integer. Number of steps after which training stops, or `None`. Defaults to
             `None`.
-        listeners: Objects with any of `on_step(loop, loss)` and `on_epoch(loop, figures)`. They are
-            not Keras callbacks: they read the state of the loop and nested figures, which Keras'
-            `logs` cannot hold, and are also called for an epoch whose interrupted evaluation is
-            resumed outside of `fit`. Defaults to `()`.
+        listeners: Objects with any of `on_epoch_begin(loop)`, before the first step of an epoch,
+            `on_step(loop, loss)` and `on_epoch(loop, figures)`. They are not Keras callbacks: they
+            read the state of the loop and nested figures, which Keras' `logs` cannot hold, and
+            they are called once for an epoch, also if it is resumed. Defaults to `()`.
         callbacks: Keras callbacks to pass to `fit`. Defaults to `()`.
     """
 
@@ -241,6 +241,8 @@ class TrainingLoop:
         return self.clock.wrap(dataset.apply(tf.data.experimental.assert_cardinality(count)))
 
     def _begin_epoch(self) -> None:
+        if not self.state.batch:
+            self._notify("on_epoch_begin", self)
         if self._metric_values:
             for variable, value in zip(self._metrics(), self._metric_values, strict=True):
                 variable.assign(value)
