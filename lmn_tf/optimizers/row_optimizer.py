@@ -21,6 +21,8 @@ from lmn_tf.keras_internals import (
 from lmn_tf.optimizers.sharded_variable_mixin import ShardedVariableMixin
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
 
+_LAST_READ = "last_read"
+
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
@@ -41,6 +43,13 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
     (our choice: decay of the whole table would take time in proportion to its size).
     `exclude_from_weight_decay` is supported.
 
+    `idle_decay` (AdamAR) decays a row by how long it was not read, so that rare rows, which learn
+    single examples by heart, forget them: where the step that read a row before was `n` steps ago,
+    the row decays by `min(1, idle_decay * n)`, times the row itself, before it moves. The first
+    step that reads a row does not decay it (our choice: its initial values are not learned). It
+    takes one more number per row, `last_read`. On parameter servers, where workers write that at
+    the same time, it is approximate.
+
     Two parts of plain Keras still take time in proportion to the table: reading a
     `keras.layers.Embedding`, whose variable TensorFlow copies at each step after sparse updates
     (`lmn_tf.features.EmbeddingTable` reads rows only), and the `LossScaleOptimizer` that Keras
@@ -48,20 +57,22 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
     gradients sparse; the models of this package use it automatically).
 
     `use_ema` and `gradient_accumulation_steps` are supported, but process the whole table at each
-    step.
-    The mean of accumulated gradients is clipped. On several replicas they are limited to eager
-    steps: TensorFlow refuses them inside a `tf.function`, as for the optimizers of Keras. State is
-    stored and computed in float32, or in float64 for float64 variables.
+    step. The mean of accumulated gradients is clipped. On several replicas, accumulation and
+    `ema_overwrite_frequency` are limited to eager steps: TensorFlow refuses them inside a
+    `tf.function`, as for the optimizers of Keras. State is stored and computed in float32, or in
+    float64 for float64 variables.
 
     Subclasses define `state_shapes` and `step_rows`.
 
     Args:
         learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable.
         epsilon: Float above zero. Added to the denominator of the formula.
+        idle_decay: Float, zero or more. Share of a row that decays for each step since it was read.
+            Defaults to `0.0`.
         **kwargs: Base optimizer arguments.
 
     Raises:
-        ValueError: If `epsilon` is not positive or `weight_decay` is negative.
+        ValueError: If `epsilon` is not positive, or `idle_decay` or `weight_decay` is negative.
 
     Example:
 
@@ -76,21 +87,28 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
     >>> SignOfRows(0.5, epsilon=1e-8).apply([gradient], [table])
     >>> table.numpy().tolist()
     [[1.0, 1.0], [0.5, 0.5], [1.0, 1.0]]
+
+    Reference:
+        Li and Lyu 2026, "Adaptive regularization for large-scale sparse feature embedding models":
+        `idle_decay` is its `alpha`.
     """
 
     def __init__(
         self,
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | Callable,
         epsilon: float,
+        idle_decay: float = 0.0,
         **kwargs: Any,
     ) -> None:
         if not isinstance(epsilon, (int, float)) or not epsilon > 0:
             raise ValueError(
                 f"`epsilon` must be a number above zero. Received: epsilon={epsilon!r}"
             )
+        check_not_negative("idle_decay", idle_decay)
         check_not_negative("weight_decay", kwargs.get("weight_decay") or 0.0)
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.epsilon = epsilon
+        self.idle_decay = idle_decay
 
     def state_shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], float]]:
         """Returns the shapes and initial values of the state of a variable.
@@ -139,8 +157,13 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
                     dtype=dtype,
                     name=f"{path}_{name}",
                 )
-                for name, (shape, value) in self.state_shapes(tuple(variable.shape)).items()
+                for name, (shape, value) in self._all_shapes(tuple(variable.shape)).items()
             }
+
+    def _all_shapes(self, shape):
+        """Returns the state of the subclass, and the step that last read a row; 0 for none."""
+        own = {_LAST_READ: (shape[:1], 0.0)} if self.idle_decay else {}
+        return {**self.state_shapes(shape), **own}
 
     def _check_sharded(self, variables):
         tables = [variable.path for variable in variables if isinstance(variable, ShardedTable)]
@@ -154,7 +177,7 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
     def _add_sharded_state(self, table, path):
         state = {}
         with keras.name_scope(self.name):
-            for name, (shape, value) in self.state_shapes(tuple(table.shape)).items():
+            for name, (shape, value) in self._all_shapes(tuple(table.shape)).items():
                 state[name] = table.companion(shape, value, f"{path}_{name}")
                 track_variable(self, state[name])
         return state
@@ -201,13 +224,20 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         gradient = tf.cast(gradient, dtype)
         old = {name: rows.read(slot) for name, slot in state.items()}
         step, new = self.step_rows(gradient, old, rate)
-        for name, slot in state.items():
-            rows.write(slot, old[name], new[name])
         before = rows.read(variable)
         values = tf.cast(before, dtype)
         if decays:
             read = over_rows(were_read(gradient), values)
             step += tf.where(read, values * (rate * self.weight_decay), 0)
+        if self.idle_decay:
+            read, last = were_read(gradient), old[_LAST_READ]
+            now = tf.cast(self.iterations + 1, dtype)
+            share = tf.minimum(self.idle_decay * tf.maximum(now - last, 0), 1)
+            again = over_rows(read & (last > 0), values)
+            step += tf.where(again, values * over_rows(share, values), 0)
+            new = {**new, _LAST_READ: tf.where(read, now, last)}
+        for name, slot in state.items():
+            rows.write(slot, old[name], new[name])
         rows.write(variable, before, tf.cast(values - step, variable.dtype))
 
     @property
@@ -277,7 +307,8 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         return grads
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "epsilon": self.epsilon}
+        own = {"epsilon": self.epsilon, "idle_decay": self.idle_decay}
+        return {**super().get_config(), **own}
 
 
 class _RowsRead:

@@ -33,7 +33,7 @@ class RowWiseAdagrad(RowOptimizer):
         epsilon: Float above zero. Added to the root, to bound the step of rows with tiny gradients.
             Defaults to `1e-8`.
         name: String. Defaults to `"row_wise_adagrad"`.
-        **kwargs: Base optimizer arguments.
+        **kwargs: `idle_decay` of `RowOptimizer`, and base optimizer arguments.
 
     Raises:
         ValueError: If `initial_accumulator_value` or `weight_decay` is negative, or `epsilon` is

@@ -45,7 +45,7 @@ class RowWiseAdam(RowOptimizer):
         beta_2: Float in [0, 1). Decay of the second moment. Defaults to `0.999`.
         epsilon: Float above zero. Defaults to `1e-8`.
         name: String. Defaults to `"row_wise_adam"`.
-        **kwargs: Base optimizer arguments.
+        **kwargs: `idle_decay` of `RowOptimizer`, and base optimizer arguments.
 
     Raises:
         ValueError: If `beta_1` or `beta_2` is out of range, `epsilon` is not positive, or

@@ -10,16 +10,35 @@ from lmn_tf.optimizers import RowWiseAdagrad, RowWiseAdam, SparseAdagrad
 class SlowRows:
     """A row optimizer in float64, row by row: slow and obvious."""
 
-    def __init__(self, table, rate, weight_decay=0.0):
+    def __init__(self, table, rate, weight_decay=0.0, idle_decay=0.0):
         self.table = np.array(table, np.float64)
-        self.rate, self.weight_decay = rate, weight_decay
+        self.rate, self.weight_decay, self.idle_decay = rate, weight_decay, idle_decay
         self.state = [self.start(len(row)) for row in self.table]
+        self.steps = 0
+        for state in self.state if idle_decay else ():
+            state["last_read"] = 0
 
     def step(self, ids, parts, rate=None, scale=1.0):
         rate = self.rate if rate is None else rate
+        self.steps += 1
         for row, gradient in merged(ids, parts).items():
             step = self.row_step(scale * gradient, self.state[row], rate)
-            self.table[row] -= rate * self.weight_decay * self.table[row] + step
+            decay = rate * self.weight_decay + self.forgotten(self.state[row])
+            self.table[row] -= decay * self.table[row] + step
+
+    def forgotten(self, state):
+        if not self.idle_decay:
+            return 0.0
+        last, state["last_read"] = state["last_read"], self.steps
+        return min(1.0, self.idle_decay * (self.steps - last)) if last else 0.0
+
+
+class SlowRowWiseSGD(SlowRows):
+    def start(self, width):
+        return {}
+
+    def row_step(self, g, state, rate):
+        return rate * g
 
 
 class SlowRowWiseAdagrad(SlowRows):

@@ -3,13 +3,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from replicas import replicas
-from row_twins import TWINS, assert_same_state, batches, pooled_model, slices
+from row_twins import (
+    TWINS,
+    SlowRowWiseAdagrad,
+    SlowRowWiseSGD,
+    assert_same_state,
+    batches,
+    pooled_model,
+    slices,
+)
 
+from lmn_tf.distribute.tables.placement import read_rows
+from lmn_tf.distribute.tables.sharded_table import ShardedTable
 from lmn_tf.optimizers import (
     GroupOptimizer,
     LossScaleOptimizer,
     RowWiseAdagrad,
     RowWiseAdam,
+    RowWiseSGD,
     SparseAdagrad,
 )
 from lmn_tf.optimizers.row_optimizer import RowOptimizer, _RowsRead
@@ -143,6 +154,61 @@ def test_decays_the_rows_that_were_read(optimizer_class):
         optimizer.apply([slices(ids, parts, len(table))], [variable])
         twin.step(ids, parts)
     np.testing.assert_allclose(variable.numpy(), twin.table, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer_class", [*ALL, RowWiseSGD])
+@pytest.mark.parametrize("dense", [False, True])
+def test_decays_rows_by_the_steps_since_they_were_read(optimizer_class, dense):
+    table, steps = batches(6, steps=12, hits=3)
+    table[-1] = [-0.0, np.inf, np.nan, 1.0]
+    variable = keras.Variable(table)
+    optimizer = optimizer_class(0.3, idle_decay=0.2)
+    twin = {**TWINS, RowWiseSGD: SlowRowWiseSGD}[optimizer_class](table, 0.3, idle_decay=0.2)
+    emptied = 0
+    for ids, parts in steps:
+        gradient = slices(ids, parts, len(table))
+        optimizer.apply([tf.convert_to_tensor(gradient) if dense else gradient], [variable])
+        idle = [twin.steps + 1 - twin.state[row]["last_read"] for row in set(ids.tolist())]
+        emptied += sum(5 < steps <= twin.steps for steps in idle)
+        twin.step(ids, parts)
+    assert emptied  # some rows are away for longer than any of them lasts
+    np.testing.assert_allclose(variable.numpy(), twin.table, rtol=1e-5, atol=1e-6)
+    assert_same_state(optimizer, variable, twin)
+    np.testing.assert_array_equal(variable.numpy()[-4:], table[-4:])
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("sharded", [False, True])
+def test_replicas_decay_idle_rows_as_one(count, sharded):
+    table, steps = batches(9, steps=8, hits=6)
+    twin = SlowRowWiseAdagrad(table, 0.3, idle_decay=0.1)
+    strategy = replicas(count)
+    with strategy.scope():
+        initializer = lambda shape, dtype=None: tf.constant(table)  # noqa: E731
+        make = ShardedTable if sharded else keras.Variable
+        variable = make(shape=table.shape, initializer=initializer, name="embeddings")
+        optimizer = RowWiseAdagrad(0.3, idle_decay=0.1)
+        optimizer.build([variable])
+
+    @tf.function
+    def step(ids, parts):
+        def on_replica():
+            index = tf.distribute.get_replica_context().replica_id_in_sync_group
+            own = tf.reshape(tf.reshape(ids, [count, -1])[index], [-1])
+            factors = tf.reshape(parts, [count, -1, 4])[index]
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(read_rows(variable, own) * factors)
+            watched = variable if sharded else variable.value
+            optimizer.apply([tape.gradient(loss, watched)], [variable])
+
+        strategy.run(on_replica)
+
+    for ids, parts in steps:
+        step(tf.constant(ids), tf.constant(parts, tf.float32))
+        twin.step(ids, parts)
+    np.testing.assert_allclose(np.asarray(variable), twin.table, rtol=1e-4, atol=1e-5)
+    last = optimizer.state_of(variable)["last_read"].numpy()
+    np.testing.assert_array_equal(last, [state["last_read"] for state in twin.state])
 
 
 @every_optimizer
@@ -317,7 +383,8 @@ def test_tables_of_other_precisions_have_state_that_is_precise_enough(optimizer_
 @pytest.mark.quick_cases(1)
 @every_optimizer
 def test_config_and_state_survive_saving(optimizer_class, data, tmp_path):
-    model = pooled_model(optimizer_class(0.2, epsilon=1e-6, clipnorm=2.0, weight_decay=0.01))
+    options = {"clipnorm": 2.0, "weight_decay": 0.01, "idle_decay": 0.02}
+    model = pooled_model(optimizer_class(0.2, epsilon=1e-6, **options))
     model.fit(*data, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -436,7 +503,7 @@ def test_trains_in_mixed_precision(optimizer_class, wrapper, data):
 @every_optimizer
 def test_the_step_names_no_tensor_of_the_table_s_size(optimizer_class):
     variable = keras.Variable(np.zeros((5003, 4), "float32"))
-    optimizer = optimizer_class(global_clipnorm=1.0, weight_decay=0.1)
+    optimizer = optimizer_class(global_clipnorm=1.0, weight_decay=0.1, idle_decay=0.1)
     optimizer.build([variable])
     step = tf.function(lambda gradient: optimizer.apply([gradient], [variable]))
     graph = step.get_concrete_function(slices([1, 1, 3], np.ones((3, 4)), 5003)).graph
@@ -451,6 +518,8 @@ def test_bad_arguments_are_named(optimizer_class):
             optimizer_class(epsilon=value)
     with pytest.raises(ValueError, match="`weight_decay` must be zero or more.*weight_decay=-0.1"):
         optimizer_class(weight_decay=-0.1)
+    with pytest.raises(ValueError, match="`idle_decay` must be zero or more.*idle_decay=-0.1"):
+        optimizer_class(idle_decay=-0.1)
 
 
 @pytest.mark.parametrize("optimizer_class", [RowWiseAdagrad, SparseAdagrad])
