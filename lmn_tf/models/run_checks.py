@@ -3,8 +3,8 @@
 from typing import Any
 
 from lmn_tf.models import registry
-from lmn_tf.models.base.columns import Columns
-from lmn_tf.models.options import RatesOptions
+from lmn_tf.models.base.columns import Columns, check_pair_outcome, pair_items
+from lmn_tf.models.options import PairMemoryOptions, RatesOptions
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -28,13 +28,14 @@ def check_run(
             `("model",)`.
 
     Raises:
-        UserError: If an option of rates or of a model without a network names no column of the
-            spec, the pipeline asks such a model for what only a network can do, or a model lacks
-            validation rows that it needs; with file and line.
+        UserError: If an option names no column of the spec that fits, the pipeline asks a model
+            without a network for what only a network can do, or a model lacks validation rows or
+            histories that it needs; with file and line.
     """
     name = pipeline.model_name
     try:
         if not registry.is_baseline(name):
+            _check_pairs(pipeline, features)
             _check_terms(pipeline, features)
             return
         _check_pipeline(pipeline, name)
@@ -43,6 +44,15 @@ def check_run(
         file, marks = source
         place = (None, None) if marks is None else marks.location((*path, *problem.path), file)
         raise UserError(str(problem), *place) from None
+
+
+def _check_pairs(pipeline, features):
+    """Checks what a memory of pairs reads."""
+    record = registry.record(pipeline.model_name)
+    if issubclass(record, PairMemoryOptions):
+        outcome, items = pipeline.model_options.get("pair_outcome"), pair_items(features)
+        # Of several items, the vocabularies decide, which are learned when the run begins.
+        check_pair_outcome(features, *next(iter(items.items())), outcome)
 
 
 def _check_terms(pipeline, features):

@@ -11,7 +11,17 @@ from lmn_tf.specs.yaml import strict_yaml
 RATES = {"name": "rates", "outcome": "liked"}
 
 
-def check(model, **keys):
+PAIRS = {"name": "lmn_pair", "pair_values": "ease", "pair_outcome": "liked"}
+WITH_VALID = {"train": "x.csv", "valid": "v.csv"}
+
+
+def crossed_spec():
+    plain = rated_dict()
+    plain["sequences"][0]["crosses"] = [{"name": "rated", "of": ["item", "liked"]}]
+    return FeatureSpec.from_dict(plain)
+
+
+def check(model, features=None, **keys):
     pipeline = {**document("runs/x", model), "data": {"train": "x/{day}.csv"}, **keys}
     if "data" not in keys:
         pipeline["data"] = {"train": "x.csv"}
@@ -19,7 +29,8 @@ def check(model, **keys):
     text = strict_yaml.dump(pipeline)
     data, marks = strict_yaml.loads(text, file="p.yaml")
     spec = PipelineSpec.from_dict(data, file="p.yaml", marks=marks)
-    check_run(spec, FeatureSpec.from_dict(rated_dict()), ("p.yaml", marks))
+    features = features or FeatureSpec.from_dict(rated_dict())
+    check_run(spec, features, ("p.yaml", marks))
     return text
 
 
@@ -32,6 +43,29 @@ def test_a_column_that_is_not_there_is_told_with_its_line():
     line = check(RATES).splitlines().index("  outcome: liked") + 1
     with pytest.raises(UserError, match=rf"^p.yaml:{line}: `outcome` must be.*mean `liked`\?"):
         check({"name": "rates", "outcome": "like"})
+
+
+def test_an_outcome_of_pairs_that_is_not_there_is_told_with_its_line():
+    line = 1 + check(PAIRS, crossed_spec(), data=WITH_VALID).splitlines().index(
+        "  pair_outcome: liked"
+    )
+    with pytest.raises(UserError, match=rf"^p.yaml:{line}: `pair_outcome` must .*mean `liked`\?$"):
+        check({**PAIRS, "pair_outcome": "like"}, crossed_spec(), data=WITH_VALID)
+    with pytest.raises(UserError, match=rf"^p.yaml:{line}: .* crossed .*pair_outcome='liked'"):
+        check(PAIRS, data=WITH_VALID)  # the spec has no cross
+
+
+def test_pairs_need_histories_of_items():
+    plain = rated_dict()
+    del plain["sequences"]
+    line = check({"name": "lmn_pair"}).splitlines().index("  name: lmn_pair") + 1
+    with pytest.raises(UserError, match=rf"^p.yaml:{line}: `sequences` of the feature spec must"):
+        check({"name": "lmn_pair"}, FeatureSpec.from_dict(plain))
+
+
+def test_written_pairs_need_validation_rows():
+    with pytest.raises(UserError, match="`data.valid` must be given for `pair_values: ease`"):
+        check(PAIRS, crossed_spec())
 
 
 @pytest.mark.parametrize(

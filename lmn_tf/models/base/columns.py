@@ -1,9 +1,10 @@
 """Columns of a feature spec that identify candidates, users and events."""
 
 import dataclasses
+from collections.abc import Collection
 
 from lmn_tf.models.options.baselines import BaselineOptions
-from lmn_tf.specs.columns import Feature
+from lmn_tf.specs.columns import Feature, ResolvedCross
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.feature_spec import FeatureSpec, Sequence
 from lmn_tf.specs.yaml.section import Problem
@@ -85,6 +86,79 @@ class Columns:
         return cls(item, user, sequence, events, options.outcome)
 
 
+def pair_items(spec: FeatureSpec) -> dict[str, tuple[str, ...]]:
+    """Returns the item features that may be the columns of the memory of a sequence.
+
+    Args:
+        spec: A `FeatureSpec`.
+
+    Returns:
+        Names of categorical features of role item that fields are like, by sequence, without
+        sequences that have no such field.
+
+    Raises:
+        Problem: If no sequence has one.
+    """
+    found = {}
+    for sequence in spec.sequences:
+        liked = [spec.feature(field.like) for field in sequence.fields if field.like is not None]
+        items = [one.name for one in liked if one.role == "item" and one.kind == "categorical"]
+        if items:
+            found[sequence.name] = tuple(items)
+    if not found:
+        raise Problem(
+            ("name",),
+            "`sequences` of the feature spec must have a field that is like a categorical feature "
+            f"of role item, for a memory of pairs. Received: none in {spec.name!r}",
+        )
+    return found
+
+
+def pair_cross(spec: FeatureSpec, name: str, item: str) -> ResolvedCross | None:
+    """Returns the first cross of a field that is like an item feature, or `None`.
+
+    Args:
+        spec: A `FeatureSpec`.
+        name: String. A sequence.
+        item: String. An item feature.
+    """
+    alike = {field.name for field in _fields(spec, name) if field.like == item}
+    crosses = (cross for cross in spec.event_crosses() if cross.sequence == name)
+    return next((cross for cross in crosses if alike & set(cross.of)), None)
+
+
+def check_pair_outcome(
+    spec: FeatureSpec, name: str, items: Collection[str], outcome: str | None
+) -> None:
+    """Checks the option `pair_outcome`.
+
+    Args:
+        spec: A `FeatureSpec`.
+        name: String. The sequence of the memory.
+        items: Names of item features, one of which the columns of the memory are.
+        outcome: Value of `pair_outcome`.
+
+    Raises:
+        Problem: If that is no field of the numbers 0 and 1 that is crossed with one of the items.
+    """
+    if outcome is None:
+        return
+    crosses = [pair_cross(spec, name, item) for item in items]
+    crossed = {field for cross in crosses if cross is not None for field in cross.of}
+    binary = [
+        field.name
+        for field in _fields(spec, name)
+        if field.name in crossed and field.lookup and field.lookup.identity == 2
+    ]
+    if outcome not in binary:
+        raise Problem(
+            ("pair_outcome",),
+            "`pair_outcome` must be a field of the numbers 0 and 1 (lookup: {identity: 2}) that is "
+            f"crossed with the items of `{name}`. Received: pair_outcome={outcome!r}."
+            f"{did_you_mean(outcome, binary)}",
+        )
+
+
 def _events_like(spec, item):
     """Returns the first sequence with a field like `item`, and the name of the field."""
     for sequence in spec.sequences:
@@ -105,3 +179,7 @@ def _named(key, name, columns, rule):
             (key,), f"`{key}` must be {rule}. Received: {key}={name!r}.{did_you_mean(name, names)}"
         )
     return columns[names.index(name)]
+
+
+def _fields(spec, name):
+    return next(sequence.fields for sequence in spec.sequences if sequence.name == name)

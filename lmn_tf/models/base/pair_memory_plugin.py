@@ -9,10 +9,12 @@ import tensorflow as tf
 from lmn_tf.features.crossed_ids import CrossedIds
 from lmn_tf.layers.memory.keyed_pair_memory import KeyedPairMemory
 from lmn_tf.layers.memory.pair_memory import PairMemory
+from lmn_tf.models.base.columns import check_pair_outcome, pair_cross, pair_items
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import PairMemoryOptions
-from lmn_tf.specs.errors import UserError, did_you_mean
+from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.yaml.section import Problem
 
 
 class PairMemoryPlugin(CTRModel):
@@ -39,28 +41,23 @@ class PairMemoryPlugin(CTRModel):
         **options: Options of `PairMemoryOptions`, and base model arguments such as `name`.
 
     Raises:
-        UserError: If no sequence has such a field.
+        UserError: If no sequence has such a field, or `pair_outcome` names none that fits.
     """
 
     Options = PairMemoryOptions
 
     def __init__(self, spec: FeatureSpec | dict[str, Any], **options: Any) -> None:
         super().__init__(spec, **options)
-        self._candidates = {
-            sequence.name: candidate
-            for sequence in self.spec.sequences
-            if (candidate := self._candidate(sequence.name)) is not None
-        }
-        if not self._candidates:
-            raise UserError(
-                "`sequences` of the feature spec must have a field that is like a categorical "
-                f"feature of role item for {type(self).__name__}. Received: none in "
-                f"{self.spec.name!r}"
-            )
-        if self.writes_pairs:
-            self._candidates = dict([next(iter(self._candidates.items()))])
+        try:
+            items = pair_items(self.spec)
+            if self.writes_pairs:
+                items = dict([next(iter(items.items()))])
+            self._candidates = {name: max(some, key=self._num_ids) for name, some in items.items()}
+            name, item = next(iter(self._candidates.items()))
+            check_pair_outcome(self.spec, name, [item], self.pair_outcome)
+        except Problem as problem:
+            raise UserError(str(problem)) from None
         self._crosses = {name: self._cross(name) for name in self._candidates}
-        self._check_outcome()
         self.pair_memories = {name: self._make_pairs(name) for name in self._candidates}
 
     @property
@@ -68,52 +65,22 @@ class PairMemoryPlugin(CTRModel):
         """Whether `write_terms` fills the memory after training."""
         return self.options.pair_values == "ease"
 
-    def _check_outcome(self):
-        name, outcome = next(iter(self._crosses)), self.pair_outcome
-        if outcome is None:
-            return
-        cross = self._crosses[name]
-        fields = () if cross is None else cross.fields
-        binary = [
-            field.name
-            for field in self._sequence(name).fields
-            if f"{name}/{field.name}" in fields and field.lookup and field.lookup.identity == 2
-        ]
-        if outcome not in binary:
-            raise UserError(
-                f"`pair_outcome` must be a field of the numbers 0 and 1 (lookup: {{identity: 2}}) "
-                f"that is crossed with the items of `{name}`. Received: pair_outcome={outcome!r}."
-                f"{did_you_mean(outcome, binary)}"
-            )
-
-    def _sequence(self, name):
-        return next(one for one in self.spec.sequences if one.name == name)
-
-    def _candidate(self, name):
-        """Returns the item feature of the pairs of a sequence, or `None`."""
-        fields = self.encoder.event_fields(name)
-        sizes = {
-            feature: self.encoder.sizes[table]
-            for feature, _, table in fields
-            if table is not None and self.spec.feature(feature).kind == "categorical"
-        }
-        return max(sizes, key=sizes.get) if sizes else None
+    def _num_ids(self, item):
+        return self.encoder.sizes[self.spec.table_of(self.spec.feature(item))[0]]
 
     def _cross(self, name):
         """Returns the cross whose ids are the rows of a sequence, or `None`."""
-        alike = self._alike(name)
-        crosses = (one for one in self.spec.event_crosses() if one.sequence == name)
-        crossed = (CrossedIds.of(self.spec, one, self.encoder.sizes) for one in crosses)
-        return next((one for one in crossed if alike & set(one.fields)), None)
+        cross = pair_cross(self.spec, name, self._candidates[name])
+        return None if cross is None else CrossedIds.of(self.spec, cross, self.encoder.sizes)
 
     def _alike(self, name):
         """Returns the keys of the fields with the items of a sequence."""
-        fields, item = self._sequence(name).fields, self._candidates[name]
-        return {f"{name}/{field.name}" for field in fields if field.like == item}
+        (sequence,) = (one for one in self.spec.sequences if one.name == name)
+        item = self._candidates[name]
+        return {f"{name}/{field.name}" for field in sequence.fields if field.like == item}
 
     def _make_pairs(self, name):
-        table, _ = self.spec.table_of(self.spec.feature(self._candidates[name]))
-        num_items, cross = self.encoder.sizes[table], self._crosses[name]
+        num_items, cross = self._num_ids(self._candidates[name]), self._crosses[name]
         options, sizes = self.options, [num_items if cross is None else cross.num_ids, num_items]
         common = {
             "num_values": len(self.label_names),

@@ -1,10 +1,11 @@
 import pytest
 from rated_items import rated_dict, rated_spec
 
-from lmn_tf.models.base.columns import Columns
+from lmn_tf.models.base.columns import Columns, check_pair_outcome, pair_cross, pair_items
 from lmn_tf.models.options import RatesOptions
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.yaml.section import Problem
 
 
 def found(spec, **options):
@@ -54,3 +55,74 @@ def test_mistakes_are_told(options, message):
 def test_a_spec_without_items_is_refused():
     with pytest.raises(UserError, match="`rated` must have a categorical feature of role item"):
         found(rated_spec(features=rated_dict()["features"][2:], sequences=[]))
+
+
+def with_more(fields=(), crosses=()):
+    """The spec with a second item feature `brand` and more fields of the history."""
+    plain = rated_dict()
+    brand = {"name": "brand", "role": "item", "kind": "categorical", "lookup": {"identity": 4}}
+    price = {"name": "price", "role": "item", "kind": "numeric"}
+    plain["features"] += [brand, price]
+    plain["sequences"][0]["fields"] += fields
+    plain["sequences"][0]["crosses"] = [{"name": "_".join(of), "of": of} for of in crosses]
+    return FeatureSpec.from_dict(plain)
+
+
+BRAND = {"name": "brand", "like": "brand"}
+FLAGS = [
+    {"name": name, "kind": "categorical", "lookup": {"identity": size}}
+    for name, size in (("bought", 2), ("stars", 5))
+]
+BOTH = [["brand", "bought"], ["item", "liked"], ["item", "stars"]]
+
+
+def test_items_are_categorical():
+    assert pair_items(with_more([{"name": "price", "like": "price"}])) == {"history": ("item",)}
+    assert pair_items(with_more([{"name": "hour", "like": "hour"}, BRAND])) == {
+        "history": ("item", "brand")
+    }
+    plain = rated_dict()
+    del plain["sequences"]
+    with pytest.raises(
+        Problem, match="`sequences` of the feature spec must have a field .*'rated'"
+    ):
+        pair_items(FeatureSpec.from_dict(plain))
+
+
+def test_the_cross_is_the_first_one_of_the_item():
+    crossed = with_more([BRAND, *FLAGS], BOTH)
+    assert pair_cross(crossed, "history", "item").of == ("item", "liked")
+    assert pair_cross(crossed, "history", "brand").of == ("brand", "bought")
+    assert pair_cross(with_more(), "history", "item") is None
+
+
+@pytest.mark.parametrize(
+    ("items", "outcome", "message"),
+    [
+        (["item"], None, None),
+        (["item"], "liked", None),
+        (["brand"], "bought", None),
+        (["item", "brand"], "bought", None),
+        (
+            ["item"],
+            "bought",
+            r"crossed with the items of `history`\. Received: .*='bought'\. Known: `liked`\.$",
+        ),
+        (["item"], "stars", "`pair_outcome` must be a field of the numbers 0 and 1"),
+        (["item"], "item", r"\(lookup: \{identity: 2\}\) that is crossed"),
+        (["item"], "like", r"Received: pair_outcome='like'. Did you mean `liked`\?"),
+    ],
+)
+def test_the_outcome_is_crossed_with_the_items(items, outcome, message):
+    crossed = with_more([BRAND, *FLAGS], BOTH)
+    if message is None:
+        check_pair_outcome(crossed, "history", items, outcome)
+        return
+    with pytest.raises(Problem, match=message) as caught:
+        check_pair_outcome(crossed, "history", items, outcome)
+    assert caught.value.path == ("pair_outcome",)
+
+
+def test_without_a_cross_nothing_is_an_outcome():
+    with pytest.raises(Problem, match=r"Received: pair_outcome='liked'"):
+        check_pair_outcome(with_more(), "history", ["item"], "liked")
