@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 def check(file: str, data: str | None, delimiter: str | None, as_json: bool) -> None:
     """Validate the feature spec, pipeline or comparison in FILE.
 
-    With a pipeline or a comparison, the files that it names are validated too.
+    With a pipeline or a comparison, the files that it names are validated too. Of its data, where
+    there are any, the names of the columns are, without those of histories.
 
     \b
     Example:
@@ -139,7 +141,7 @@ def _columns(spec):
 def check_pipeline(
     spec: PipelineSpec, path: str | os.PathLike | None = None, marks: Marks | None = None
 ) -> FeatureSpec:
-    """Checks the feature spec of a pipeline and the parts it names; returns the feature spec."""
+    """Checks what a pipeline names: feature spec, parts and data; returns the feature spec."""
     marks = Marks() if marks is None else marks
     registry.check_model(spec.model, (path, marks))
     features = _named_file(spec.feature_spec_path, "feature spec", path, marks, "feature_spec")
@@ -150,7 +152,28 @@ def check_pipeline(
         raise UserError(error.message, *where) from None
     check_run(spec, features, (path, marks))
     check_own_parts(spec, features)
+    features.assets.delimiter = spec.data.delimiter
+    _check_data(spec, features, path, marks)
     return features
+
+
+def _check_data(spec, features, path, marks):
+    """Checks the columns of the data files, where there already are any."""
+    for key in ("train", "valid", "test"):
+        files = getattr(spec.data, key)
+        if files is None:
+            continue
+        if spec.data.days is not None:
+            files = next(iter(spec.data.days.paths(files).values()))
+        if any(glob.iglob(files, recursive=True)):
+            from lmn_tf.data.check import check_columns
+
+            try:
+                check_columns(features, files)
+            except UserError as error:
+                raise UserError(
+                    f"`{key}` of `data`: {error}", *marks.location(("data", key), path)
+                ) from None
 
 
 def check_comparison(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lmn_tf.data.formats import format_of, match_files
 from lmn_tf.data.learning.counts import is_constant
 from lmn_tf.data.learning.vocabulary import learn
 from lmn_tf.data.reading.batch_reader import BatchReader, open_spec_files
@@ -81,6 +82,24 @@ def check_files(
         batch = batch[: min(count, _SHOWN_ROWS)]
         notes = (*_constant_columns(whole, count), *_unknown_values(spec, features))
     return Report(count, columns, problems, batch, notes)
+
+
+def check_columns(spec: FeatureSpec, files: str | os.PathLike) -> None:
+    """Checks that a data file has the columns that every model reads, without TensorFlow.
+
+    These are all but those of histories, which some models do not read. Nothing but the names is
+    read, of the first file alone. TFRecord files are left out, since reading them loads TensorFlow.
+
+    Args:
+        spec: `FeatureSpec`.
+        files: Glob or path.
+
+    Raises:
+        UserError: If no file matches, if the file cannot be read, or if it lacks a column.
+    """
+    first = match_files(files)[0]
+    if format_of(first) != "tfrecord":
+        open_spec_files(spec, first)[0].check_columns(spec.columns(histories=False))
 
 
 def _constant_columns(spec, rows):

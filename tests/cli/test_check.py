@@ -196,6 +196,55 @@ def test_a_delimiter(data, tmp_path, capsys):
     assert "`delimiter` must be one ASCII character" in capsys.readouterr().err
 
 
+@pytest.fixture
+def pipeline(data, tmp_path, monkeypatch):
+    """A pipeline of these rows, and the rows of a validation set that may be replaced."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "valid.csv").write_text("click;hour;age\n0;7;1.5\n1;23;2.5\n")
+    (tmp_path / "pipeline.yaml").write_text(
+        "pipeline_version: 1\nfeature_spec: spec.yaml\nrun_dir: runs/x\nmodel: {name: dnn}\n"
+        'data:\n  train: rows.parquet\n  valid: valid.csv\n  test: later.csv\n  delimiter: ";"\n'
+    )
+    return tmp_path / "pipeline.yaml"
+
+
+def test_the_columns_of_data_that_exist_are_checked(pipeline, tmp_path, capsys):
+    assert main(["check", str(pipeline)]) == 0
+    edit(tmp_path / "valid.csv", "click;", "clicked;")
+    assert main(["check", str(pipeline)]) == 2
+    assert (
+        f"{pipeline}:7: `valid` of `data`: valid.csv: column `click` must be in the file. Did you "
+        "mean `clicked`? Received: 3 other columns" in capsys.readouterr().err
+    )
+    edit(tmp_path / "spec.yaml", "name: hour", "name: our")
+    assert main(["check", str(pipeline)]) == 2
+    err = capsys.readouterr().err
+    assert f"{pipeline}:6: `train` of `data`: rows.parquet: column `our` must be in the" in err
+
+
+def test_the_columns_of_the_first_day_are_checked(pipeline, tmp_path, capsys):
+    edit(pipeline, "  valid: valid.csv\n", "  days: {first: 2024-01-01, last: 2024-01-02}\n")
+    edit(pipeline, "rows.parquet", '"{day}.csv"')
+    assert main(["check", str(pipeline)]) == 0
+    (tmp_path / "2024-01-01.csv").write_text("hour;age\n7;1.5\n")
+    assert main(["check", str(pipeline)]) == 2
+    assert "2024-01-01.csv: column `click` must be in the file." in capsys.readouterr().err
+
+
+def test_rows_have_the_delimiter_of_the_pipeline(pipeline, capsys):
+    assert main(["check", str(pipeline), "--data", "valid.csv"]) == 0
+    assert "2 rows fit" in capsys.readouterr().out
+
+
+def test_a_wrong_outcome_of_pairs_is_refused(copied):
+    path = copied / "pipelines" / "comparison.yaml"
+    model = "name: lmn_pair, pair_values: ease, pair_outcome: like"
+    line = edit(path, "name: dnn", model)
+    with pytest.raises(UserError, match="`pair_outcome` must be a field of the num") as caught:
+        check_file(path)
+    assert (caught.value.file, caught.value.line) == (str(path), line)
+
+
 def test_data_that_do_not_fit_are_refused(data, tmp_path, capsys):
     path = tmp_path / "spec.yaml"
     edit(path, "name: hour,", "name: our,")

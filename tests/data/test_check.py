@@ -4,7 +4,8 @@ import sys
 import pytest
 from small_shop import shop_dict, shop_rows, shop_spec, write_csv, write_events, write_parquet
 
-from lmn_tf.data.check import check_files
+from lmn_tf.data.check import check_columns, check_files
+from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 ROWS, EVENTS = shop_rows(60)
@@ -99,6 +100,21 @@ def test_learned_vocabularies_are_kept(tmp_path):
     spec.assets.vocabularies.update(user=["nobody"], item=[1])
     report = check_files(spec, write_parquet(tmp_path, ROWS))
     assert report.batch[0]["user"] == "unknown→1"
+
+
+def test_columns_that_every_model_reads_must_be_there(tmp_path):
+    histories = shop_spec().history_columns()
+    rows = [{name: row[name] for name in row if name not in histories} for row in ROWS]
+    files = write_parquet(tmp_path, rows, files=1)
+    check_columns(shop_spec(), files)  # some models read no histories
+    for name in ("click", "hour", "weight"):
+        lacking = [{key: row[key] for key in row if key != name} for row in rows]
+        with pytest.raises(UserError, match=f"column `{name}` must be in the file"):
+            check_columns(shop_spec(), write_parquet(tmp_path, lacking, files=1))
+    (tmp_path / "rows.tfrecord").write_bytes(b"not read")
+    check_columns(shop_spec(), tmp_path / "rows.tfrecord")
+    with pytest.raises(UserError, match="no file matches"):
+        check_columns(shop_spec(), tmp_path / "none.csv")
 
 
 def test_tensorflow_is_not_needed(tmp_path):
