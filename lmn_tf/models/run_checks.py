@@ -50,9 +50,10 @@ def _check_pairs(pipeline, features):
     """Checks what a memory of pairs reads."""
     record = registry.record(pipeline.model_name)
     if issubclass(record, PairMemoryOptions):
-        outcome, items = pipeline.model_options.get("pair_outcome"), pair_items(features)
-        # Of several items, the vocabularies decide, which are learned when the run begins.
-        check_pair_outcome(features, *next(iter(items.items())), outcome)
+        options, items = pipeline.model_options, pair_items(features)
+        if options.get("pair_values") == "ease":
+            # Of several items, the vocabularies decide, which are learned when the run begins.
+            check_pair_outcome(features, *next(iter(items.items())), options.get("outcome"))
 
 
 def _check_terms(pipeline, features):

@@ -238,9 +238,9 @@ def test_rows_have_the_delimiter_of_the_pipeline(pipeline, capsys):
 
 def test_a_wrong_outcome_of_pairs_is_refused(copied):
     path = copied / "pipelines" / "comparison.yaml"
-    model = "name: lmn_pair, pair_values: ease, pair_outcome: like"
+    model = "name: lmn_pair, pair_values: ease, outcome: like"
     line = edit(path, "name: dnn", model)
-    with pytest.raises(UserError, match="`pair_outcome` must be a field of the num") as caught:
+    with pytest.raises(UserError, match="`outcome` must be a field of the num") as caught:
         check_file(path)
     assert (caught.value.file, caught.value.line) == (str(path), line)
 

@@ -11,7 +11,7 @@ from lmn_tf.specs.yaml import strict_yaml
 RATES = {"name": "rates", "outcome": "liked"}
 
 
-PAIRS = {"name": "lmn_pair", "pair_values": "ease", "pair_outcome": "liked"}
+PAIRS = {"name": "lmn_pair", "pair_values": "ease", "outcome": "liked"}
 WITH_VALID = {"train": "x.csv", "valid": "v.csv"}
 
 
@@ -46,12 +46,10 @@ def test_a_column_that_is_not_there_is_told_with_its_line():
 
 
 def test_an_outcome_of_pairs_that_is_not_there_is_told_with_its_line():
-    line = 1 + check(PAIRS, crossed_spec(), data=WITH_VALID).splitlines().index(
-        "  pair_outcome: liked"
-    )
-    with pytest.raises(UserError, match=rf"^p.yaml:{line}: `pair_outcome` must .*mean `liked`\?$"):
-        check({**PAIRS, "pair_outcome": "like"}, crossed_spec(), data=WITH_VALID)
-    with pytest.raises(UserError, match=rf"^p.yaml:{line}: .* crossed .*pair_outcome='liked'"):
+    line = 1 + check(PAIRS, crossed_spec(), data=WITH_VALID).splitlines().index("  outcome: liked")
+    with pytest.raises(UserError, match=rf"^p.yaml:{line}: `outcome` must .*mean `liked`\?$"):
+        check({**PAIRS, "outcome": "like"}, crossed_spec(), data=WITH_VALID)
+    with pytest.raises(UserError, match=rf"^p.yaml:{line}: .* crossed .*outcome='liked'"):
         check(PAIRS, data=WITH_VALID)  # the spec has no cross
 
 

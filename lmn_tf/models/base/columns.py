@@ -130,13 +130,13 @@ def pair_cross(spec: FeatureSpec, name: str, item: str) -> ResolvedCross | None:
 def check_pair_outcome(
     spec: FeatureSpec, name: str, items: Collection[str], outcome: str | None
 ) -> None:
-    """Checks the option `pair_outcome`.
+    """Checks the option `outcome`.
 
     Args:
         spec: A `FeatureSpec`.
         name: String. The sequence of the memory.
         items: Names of item features, one of which the columns of the memory are.
-        outcome: Value of `pair_outcome`.
+        outcome: Value of `outcome`.
 
     Raises:
         Problem: If that is no field of the numbers 0 and 1 that is crossed with one of the items.
@@ -152,9 +152,9 @@ def check_pair_outcome(
     ]
     if outcome not in binary:
         raise Problem(
-            ("pair_outcome",),
-            "`pair_outcome` must be a field of the numbers 0 and 1 (lookup: {identity: 2}) that is "
-            f"crossed with the items of `{name}`. Received: pair_outcome={outcome!r}."
+            ("outcome",),
+            "`outcome` must be a field of the numbers 0 and 1 (lookup: {identity: 2}) that is "
+            f"crossed with the items of `{name}`. Received: outcome={outcome!r}."
             f"{did_you_mean(outcome, binary)}",
         )
 

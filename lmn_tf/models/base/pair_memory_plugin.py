@@ -41,7 +41,7 @@ class PairMemoryPlugin(CTRModel):
         **options: Options of `PairMemoryOptions`, and base model arguments such as `name`.
 
     Raises:
-        UserError: If no sequence has such a field, or `pair_outcome` names none that fits.
+        UserError: If no sequence has such a field, or `outcome` names none that fits.
     """
 
     Options = PairMemoryOptions
@@ -64,6 +64,11 @@ class PairMemoryPlugin(CTRModel):
     def writes_pairs(self) -> bool:
         """Whether `write_terms` fills the memory after training."""
         return self.options.pair_values == "ease"
+
+    @property
+    def pair_outcome(self) -> str | None:
+        """Field with the labels of the events of the regression, or `None`."""
+        return self.outcome if self.writes_pairs else None
 
     def _num_ids(self, item):
         return self.encoder.sizes[self.spec.table_of(self.spec.feature(item))[0]]
@@ -145,7 +150,7 @@ class PairMemoryPlugin(CTRModel):
             rows: Integer array of shape `(rows,)`.
 
         Returns:
-            Integer arrays of shape `(rows,)`: the ids of the items, and those of `pair_outcome`, or
+            Integer arrays of shape `(rows,)`: the ids of the items, and those of `outcome`, or
             `None` if that is `None`.
         """
         cross = self._crosses[name]

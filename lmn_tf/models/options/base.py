@@ -50,18 +50,23 @@ class CTRModelOptions(Options):
     )
     outcome: Name | None = option(
         None,
-        "Field of histories with the label that each event had, 0 or 1, whose rates in the "
-        "histories of a row are terms of `rates` as well.",
+        "Field of histories with the label that each event had, 0 or 1. With `rates`, its rates in "
+        "the histories of a row are terms as well. `None`: every event counts as a positive one.",
     )
 
     def check(self) -> None:
         super().check()
-        if self.outcome is not None and not self.rates:
+        if self.outcome is not None and not self.reads_outcome:
             raise Problem(
                 ("outcome",),
-                "`outcome` must be left out unless `rates` is true. "
-                f"Received: outcome={self.outcome!r}",
+                "`outcome` must be left out where neither `rates` nor `pair_values: ease` reads "
+                f"it. Received: outcome={self.outcome!r}",
             )
+
+    @property
+    def reads_outcome(self) -> bool:
+        """Whether terms of the logits depend on how events went."""
+        return self.rates
 
     def arguments(self, record: type[Options], **renamed: str) -> dict[str, Any]:
         """Returns the options that a record adds to those of every model, as arguments of a layer.

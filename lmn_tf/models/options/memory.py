@@ -14,7 +14,6 @@ from lmn_tf.models.options.histories import (
 from lmn_tf.models.options.record import AtLeastTwo, Options, SomeWidths, option
 from lmn_tf.specs.yaml.section import (
     Flag,
-    Name,
     NonNegative,
     Positive,
     PositiveNumber,
@@ -196,12 +195,8 @@ class PairMemoryOptions(CTRModelOptions):
     pair_values: Literal["trained", "ease"] = option(
         "trained",
         "Values of pairs: trained with the model, from 0; or those of the closed-form regression "
-        "of each item on all others, which are written when the training of the host has ended.",
-    )
-    pair_outcome: Name | None = option(
-        None,
-        "Field of the history, crossed with that of the items, with the label that each event had, "
-        'for `pair_values="ease"`. `None`: every event counts as a positive one.',
+        "of each item on all others, which are written when the training of the host has ended. "
+        "Its events have the labels of `outcome`, a field that is crossed with that of the items.",
     )
     pair_l2: PositiveNumber = option(1000.0, 'L2 weight of the regression of `pair_values="ease"`.')
     memory_placement: Literal["replicated", "row_wise"] = option(
@@ -211,12 +206,6 @@ class PairMemoryOptions(CTRModelOptions):
 
     def check(self) -> None:
         super().check()
-        if self.pair_outcome is not None and self.pair_values != "ease":
-            raise Problem(
-                ("pair_outcome",),
-                '`pair_outcome` must be left out unless `pair_values` is "ease". '
-                f"Received: pair_outcome={self.pair_outcome!r}",
-            )
         axes = [key for key in ("pair_rows", "pair_columns") if getattr(self, key) == "keys"]
         if axes and self.pair_values != "trained":
             raise Problem(
@@ -230,6 +219,10 @@ class PairMemoryOptions(CTRModelOptions):
                 "`pair_slots` must be left out where rows or columns are keys: pairs of keys are "
                 f"not hashed. Received: pair_slots={self.pair_slots}",
             )
+
+    @property
+    def reads_outcome(self) -> bool:
+        return self.rates or self.pair_values == "ease"
 
 
 class LMNPairOptions(PairMemoryOptions, PoolingOptions):

@@ -18,7 +18,7 @@ class WrittenPairs:
     """The regression of `EASE` as values of the memory of pairs of a model.
 
     With the similarities `B` of `EASE`, the value of an event of item `j` and the candidate `c` is
-    `w r_j B_jc`. Without `pair_outcome`, `r_j = 1`. With it, `r_j` is the outcome of the event less
+    `w r_j B_jc`. Without `outcome`, `r_j = 1`. With it, `r_j` is the outcome of the event less
     the rate of its item: the residual of `EASE` but for the rate of the user, whom the id of an
     event does not tell. Where pairs share a slot, its value is their mean.
 

@@ -108,9 +108,9 @@ def test_the_cross_is_the_first_one_of_the_item():
             "bought",
             r"crossed with the items of `history`\. Received: .*='bought'\. Known: `liked`\.$",
         ),
-        (["item"], "stars", "`pair_outcome` must be a field of the numbers 0 and 1"),
+        (["item"], "stars", "`outcome` must be a field of the numbers 0 and 1"),
         (["item"], "item", r"\(lookup: \{identity: 2\}\) that is crossed"),
-        (["item"], "like", r"Received: pair_outcome='like'. Did you mean `liked`\?"),
+        (["item"], "like", r"Received: outcome='like'. Did you mean `liked`\?"),
     ],
 )
 def test_the_outcome_is_crossed_with_the_items(items, outcome, message):
@@ -120,9 +120,9 @@ def test_the_outcome_is_crossed_with_the_items(items, outcome, message):
         return
     with pytest.raises(Problem, match=message) as caught:
         check_pair_outcome(crossed, "history", items, outcome)
-    assert caught.value.path == ("pair_outcome",)
+    assert caught.value.path == ("outcome",)
 
 
 def test_without_a_cross_nothing_is_an_outcome():
-    with pytest.raises(Problem, match=r"Received: pair_outcome='liked'"):
+    with pytest.raises(Problem, match=r"Received: outcome='liked'"):
         check_pair_outcome(with_more(), "history", ["item"], "liked")

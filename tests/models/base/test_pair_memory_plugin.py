@@ -172,7 +172,7 @@ def test_rows_split_into_items_and_outcomes():
     items, outcomes = plain.split_rows("clicks", np.arange(42))
     assert items.tolist() == list(range(42)) and outcomes is None
     spec = rated_spec()
-    model = LMNPair(spec, pair_values="ease", pair_outcome="liked", **SMALL)
+    model = LMNPair(spec, pair_values="ease", outcome="liked", **SMALL)
     items, outcomes = model.split_rows("history", np.array([0, 1, 4, 43]))
     assert (items.tolist(), outcomes.tolist()) == ([0, 0, 1, 10], [0, 1, 0, 3])
     assert model.candidate_of("history") == "item"
@@ -188,15 +188,15 @@ def rated_spec():
     ("spec", "outcome", "message"),
     [
         (rated_spec(), "like", "crossed with the items of `history`.*outcome='like'.*mean `liked`"),
-        (rated_spec(), "item", "`pair_outcome` must be a field of the numbers 0 and 1 .*='item'"),
+        (rated_spec(), "item", "`outcome` must be a field of the numbers 0 and 1 .*='item'"),
         (SPEC, "hour", "that is crossed with the items of `clicks`. Received: .*='hour'"),
     ],
 )
 def test_the_outcome_is_part_of_the_ids_of_events(spec, outcome, message):
     with pytest.raises(UserError, match=message):
-        LMNPair(spec, pair_values="ease", pair_outcome=outcome, **SMALL)
+        LMNPair(spec, pair_values="ease", outcome=outcome, **SMALL)
 
 
 def test_an_outcome_needs_the_regression():
-    with pytest.raises(UserError, match='`pair_outcome` must be left out unless .* is "ease".'):
-        LMNPair(rated_spec(), pair_outcome="liked", **SMALL)
+    with pytest.raises(UserError, match="`outcome` must be left out where neither .*='liked'"):
+        LMNPair(rated_spec(), outcome="liked", **SMALL)

@@ -155,7 +155,7 @@ def test_candidates_of_one_user_have_the_logits_of_their_rows():
 def test_an_outcome_is_a_binary_field_of_the_history():
     with pytest.raises(UserError, match="`outcome` must be a categorical field of `history`.*'it'"):
         Pooling(SPEC, rates=True, outcome="it")
-    with pytest.raises(UserError, match="`outcome` must be left out unless `rates` is true.*liked"):
+    with pytest.raises(UserError, match="`outcome` must be left out where neither .*liked"):
         Pooling(SPEC, outcome="liked")
     with pytest.raises(UserError, match="`rates` must be left alone for two towers.*rates=True"):
         TwoTower(SPEC, rates=True)

@@ -26,7 +26,7 @@ def table_of(ease):
 
 def test_values_are_those_of_the_regression(folder):
     spec = crossed()
-    model, memory, text = written(folder, spec, pair_outcome="liked")
+    model, memory, text = written(folder, spec, outcome="liked")
     table, want = np.array(memory.memory_values).reshape(11, 4, 11), table_of(fitted(folder, spec))
     assert np.abs(table).max() > 0.01
     weight = np.abs(table).max() / np.abs(want).max()
@@ -48,8 +48,8 @@ def test_each_event_counts_without_an_outcome(folder):
 
 def test_pairs_that_share_a_slot_have_their_mean(folder):
     spec = crossed()
-    _, whole, _ = written(folder, spec, pair_outcome="liked")
-    _, memory, _ = written(folder, spec, pair_outcome="liked", pair_slots=100)
+    _, whole, _ = written(folder, spec, outcome="liked")
+    _, memory, _ = written(folder, spec, outcome="liked", pair_slots=100)
     values = np.array(whole.memory_values).reshape(44, 11)
     shared = {}
     for row in range(44):
@@ -64,8 +64,8 @@ def test_pairs_that_share_a_slot_have_their_mean(folder):
 
 
 def test_each_label_has_values_of_its_own(folder):
-    _, single, _ = written(folder, crossed(), pair_outcome="liked")
-    model, memory, _ = written(folder, crossed(labels=("like", "again")), pair_outcome="liked")
+    _, single, _ = written(folder, crossed(), outcome="liked")
+    model, memory, _ = written(folder, crossed(labels=("like", "again")), outcome="liked")
     assert memory.memory_values.shape == (44 * 11, 2)
     assert model.calibration.term_weights.shape == (1, 2)
     values = np.array(memory.memory_values)

@@ -45,7 +45,7 @@ def rows_of(folder, spec, part):
 
 def test_weights_are_fitted_to_rows_that_the_regression_has_not_seen(folder):
     spec = crossed()
-    model, memory, _ = written(folder, spec, pair_outcome="liked")
+    model, memory, _ = written(folder, spec, outcome="liked")
     host, pairs, labels = rows_of(folder, spec, "valid")
     assert np.ptp(pairs) > 0.1
     regression = LogisticRegression(C=1e6, solver="newton-cholesky", max_iter=1000)
@@ -62,7 +62,7 @@ def test_weights_are_fitted_to_rows_that_the_regression_has_not_seen(folder):
 
 def test_training_is_that_of_the_host(folder):
     spec = crossed()
-    model, memory, _ = written(folder, spec, pair_outcome="liked")
+    model, memory, _ = written(folder, spec, outcome="liked")
     keras.utils.set_random_seed(1)
     host = Pooling(spec, hidden_units=(4,))
     host.build()
@@ -179,7 +179,7 @@ def pipeline(folder, run_dir, **data):
             "pipeline_version": 1,
             "feature_spec": str(spec),
             "data": {**files, "batch_size": 64, **data},
-            "model": {**model, "pair_outcome": "liked"},
+            "model": {**model, "outcome": "liked"},
             "train": {"epochs": 1, "checkpoint_steps": 2},
             "run_dir": str(run_dir),
         }
