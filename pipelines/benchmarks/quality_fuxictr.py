@@ -3,15 +3,15 @@
 All train on the same rows of public data with the same ids, and are tested on the whole test set.
 Each model of FuxiCTR is trained with each of `TRIALS` and the first seed, and the setting with the
 best validation AUC with the other seeds. FuxiCTR's own loop stops by the validation AUC and keeps
-the best epoch. Its vectors are 32 wide; its other options are the defaults of its models, with the
-layers of its configurations where a model has none. Histories are the newest 50 events. They have
-what events have in our feature specs: in MovieLens, also whether the movie was liked, and the cross
-of both. Batches are those of our pipelines.
+the best epoch. Its vectors are 32 wide; its other options are the defaults of its models, and the
+layers of its configuration for DCNv2, whose default is none. Histories are the newest 50 events,
+which have what they have in our feature specs: in MovieLens, also whether the movie was liked, and
+the cross of both. Batches are those of our pipelines.
 
-Rows of `lmn_tf` are those of committed comparisons on the same rows: average pooling with all that
-makes it strong, with a second loss, and with a memory of pairs. Their second loss was chosen by the
-validation set with one seed as well. On MovieLens they read more events: the newest 200 of
-MovieLens 100K, and the newest 500 beside the newest 50 of MovieLens 1M.
+Rows of `lmn_tf` are those of the committed comparisons on the same rows: their control, average
+pooling with all that makes it strong, and their last model, which adds a memory of pairs. Choices
+between few values were made by the validation set with one seed as well. On MovieLens they read
+more events: the newest 200 of MovieLens 100K, and the newest 500 beside 50 of MovieLens 1M.
 
 It needs the outputs of `lmn-tf prepare` in the folder named by LMN_TF_PREPARED, else in `data`.
 `--python` names the interpreter that has FuxiCTR, if this one has not. What a training measured is
@@ -24,7 +24,6 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from timer import Benchmark, Contender, Work
@@ -40,11 +39,7 @@ ROOT = FOLDER.parents[1]
 MODELS = {
     "DIN": {},
     "DCNv2": {"parallel_dnn_hidden_units": [500, 500, 500]},
-    "FinalMLP": {
-        "mlp1_hidden_units": [1024, 512],
-        "mlp2_hidden_units": [1024, 512, 256],
-        "num_heads": 2,
-    },
+    "FinalMLP": {},
     "SIM": {},
 }
 
@@ -56,7 +51,6 @@ TRIALS = {
 }
 
 FIGURES = ("auc", "gauc", "logloss")
-HOST, TWO_LOSSES, PAIRS = "lmn_tf pooling", "lmn_tf pooling, two losses", "lmn_tf lmn_pair"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,33 +60,19 @@ class DataSet:
     Args:
         spec: String. Name of the feature spec.
         batch: Integer. Batch size, that of the comparison's pipeline.
-        comparison: String. Name of the comparison.
-        ours: Mapping from a name in the table to the label in the comparison.
+        comparison: String. Name of the comparison. Defaults to `None`: there is none.
     """
 
     spec: str
     batch: int
-    comparison: str = ""
-    ours: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    comparison: str | None = None
 
 
 # By the folder of the prepared data.
 DATA_SETS = {
-    "movielens_100k": DataSet(
-        "movielens_100k_crossed", 256, "movielens_100k_pairs", {HOST: "control", PAIRS: "written"}
-    ),
-    "amazon_beauty": DataSet(
-        "amazon_beauty",
-        1024,
-        "amazon_beauty_pairs",
-        {HOST: "no_softmax", TWO_LOSSES: "control", PAIRS: "pairs"},
-    ),
-    "movielens_1m": DataSet(
-        "movielens_1m_crossed",
-        1024,
-        "movielens_1m_pairs",
-        {HOST: "no_softmax", TWO_LOSSES: "control", PAIRS: "written"},
-    ),
+    "movielens_100k": DataSet("movielens_100k_crossed", 256, "movielens_100k_pairs"),
+    "amazon_beauty": DataSet("amazon_beauty", 1024, "amazon_beauty_pairs"),
+    "movielens_1m": DataSet("movielens_1m_crossed", 1024, "movielens_1m_pairs"),
 }
 TINY = {"tiny": DataSet("movielens_1m_crossed", 32)}
 
@@ -208,14 +188,14 @@ def cells(spreads):
     return {figure.title: spread_cell(spreads[figure.name], figure) for figure in select(*FIGURES)}
 
 
-def our_rows(data):
-    """Yields the name and the columns of each row of `lmn_tf`, from the committed comparison."""
-    path = ROOT / "pipelines" / "results" / data.comparison / "comparison.json"
-    models = json.loads(path.read_text())["models"]
-    for name, label in data.ours.items():
-        row = models[label]
+def our_rows(comparison):
+    """Yields the label and the columns of the control and the last model of a comparison."""
+    path = ROOT / "pipelines" / "results" / comparison / "comparison.json"
+    result = json.loads(path.read_text())
+    for label in (result["base"], list(result["models"])[-1]):
+        row = result["models"][label]
         counts = {"seeds": len(row["auc"]["values"]), "parameters": row["parameters"]["values"][0]}
-        yield name, {**cells(row), **counts}
+        yield f"lmn_tf {label}", {**cells(row), **counts}
 
 
 def add_notes(benchmark, kept):
@@ -260,8 +240,9 @@ def main(argv=None):
                     benchmark.report(name, label, trainings.facts(model))
                 elif skipped is not None:
                     benchmark.leave_out(f"{name}, {model}", label, skipped)
-            for label, facts in our_rows(data) if data.ours else ():
-                benchmark.report(name, label, facts)
+            if data.comparison and any(run["data"] == name for run in kept):
+                for label, facts in our_rows(data.comparison):
+                    benchmark.report(name, label, facts)
     add_notes(benchmark, kept)
     return benchmark.finish()
 

@@ -103,6 +103,7 @@ class Benchmark:
             Dictionary as a row of `compare`: with `facts`, or why there are none, as `skipped` or
             `failed`.
         """
+        self._log(contender.label)
         row = {"contender": contender.label}
         runner = self._open(contender, row)
         if runner is not None:
