@@ -4,7 +4,6 @@ import importlib
 import importlib.metadata
 import json
 import tempfile
-import time
 from pathlib import Path
 
 from workload.quality import quality
@@ -136,7 +135,8 @@ def train_fuxictr(model, folder, options, sizes, epochs, seed):
         seed: Integer.
 
     Returns:
-        Dictionary: figures of the test set, `valid_auc`, parameters, seconds, and versions.
+        Dictionary: figures of the test set, `valid_auc`, `parameters`, `rows` of each split, and
+        `versions`.
     """
     from fuxictr.pytorch.torch_utils import seed_everything
 
@@ -149,7 +149,6 @@ def train_fuxictr(model, folder, options, sizes, epochs, seed):
         for split in ("train", "valid", "test")
     )
     seed_everything(seed)
-    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "rows").mkdir()
         network = zoo(
@@ -164,7 +163,6 @@ def train_fuxictr(model, folder, options, sizes, epochs, seed):
             **options,
         )
         network.fit(train, epochs=epochs, validation_data=valid)
-    seconds = time.perf_counter() - started
     figures = {
         split: quality(rows["label"], network.predict(rows), rows["group"])
         for split, rows in (("valid", valid), ("test", test))
@@ -173,7 +171,6 @@ def train_fuxictr(model, folder, options, sizes, epochs, seed):
         **figures["test"],
         "valid_auc": figures["valid"]["auc"],
         "parameters": sum(weights.numel() for weights in network.parameters()),
-        "seconds": round(seconds, 1),
         "rows": {
             name: len(rows["label"])
             for name, rows in (("train", train), ("valid", valid), ("test", test))
