@@ -63,11 +63,13 @@ def _check_terms(pipeline, features):
     terms |= {f"{key}: true": options.get(key, False) for key in ("rates", "softmax_score")}
     for text, is_asked in terms.items():
         if is_asked and pipeline.data.valid is None:
-            raise Problem(
-                (text.partition(":")[0],),
-                f"`data.valid` must be given for `{text}`, whose weights are fitted to it. "
-                "Received: no data.valid",
-            )
+            if pipeline.data.days is not None:
+                rule = f"`{text}` must be left out with `data.days`, which has no validation set"
+                received = "data.days"
+            else:
+                rule = f"`data.valid` must be given for `{text}`, whose weights are fitted to it"
+                received = "no data.valid"
+            raise Problem((text.partition(":")[0],), f"{rule}. Received: {received}")
     if terms["rates: true"]:
         Columns.found(features, RatesOptions(outcome=options.get("outcome")))
 

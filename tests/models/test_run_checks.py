@@ -104,3 +104,9 @@ def test_the_outcome_of_rates_is_told_with_its_line():
     check({"name": "pooling", "rates": True, "outcome": "liked"}, data=data)
     with pytest.raises(UserError, match=r"^p.yaml:[0-9]+: `outcome` must be.*mean `liked`\?"):
         check({"name": "pooling", "rates": True, "outcome": "like"}, data=data)
+
+
+def test_terms_that_are_fitted_are_not_for_training_by_day():
+    data = {"train": "x/{day}.csv", "days": {"first": "2024-01-01", "last": "2024-01-02"}}
+    with pytest.raises(UserError, match="`rates: true` must be left out with `data.days`.*a.days$"):
+        check({"name": "pooling", "rates": True}, data=data)

@@ -29,10 +29,10 @@ class BatchSoftmaxPlugin(LabelledLoss, CTRModel):
 
     A label tells one bit of one candidate; this term compares it with every other candidate of the
     batch, so that the tables of events and items learn from histories, even where labels are few.
-    The logits do not depend on it: serving is that of the same model without it. With
-    `softmax_score`, its score is a term of the logits, with a weight that is fitted to validation
-    rows when the model is trained (`write_terms`): what a retrieval model says of the candidate,
-    beside what the ranking model says.
+    Without `softmax_score`, the logits do not depend on it: serving is that of the same model
+    without it. With it, its score is a term of the logits, with a weight that is fitted to
+    validation rows when the model is trained (`write_terms`): what a retrieval model says of the
+    candidate, beside what the ranking model says.
 
     Args:
         spec: `FeatureSpec` with known vocabularies.
@@ -103,7 +103,9 @@ class BatchSoftmaxPlugin(LabelledLoss, CTRModel):
             ]
             query = self._unit(self.softmax_query(tf.concat(parts, axis=-1)))
             candidate = self._unit(self.softmax_candidate(groups["item"]))
-            groups["softmax_score"] = tf.reduce_sum(query * candidate, axis=-1)
+            # In float32, as all logits.
+            both = tf.cast(query, tf.float32) * tf.cast(candidate, tf.float32)
+            groups["softmax_score"] = tf.reduce_sum(both, axis=-1)
             if training is not False:
                 ids = groups["softmax_ids"]
                 groups["noted"] = {"query": query, "candidate": candidate, "ids": ids}
@@ -117,7 +119,7 @@ class BatchSoftmaxPlugin(LabelledLoss, CTRModel):
     def extra_terms(self, groups: dict[str, Any]) -> list[tf.Tensor]:
         terms = super().extra_terms(groups)
         if self.options.softmax_score:
-            score = tf.cast(groups["softmax_score"], tf.float32)[:, None, None]
+            score = groups["softmax_score"][:, None, None]
             terms.append(tf.repeat(score, len(self.label_names), axis=2))
         return terms
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection
 
 from lmn_tf.models.options.baselines import BaselineOptions
-from lmn_tf.specs.columns import Feature, ResolvedCross
+from lmn_tf.specs.columns import Feature, ResolvedCross, ResolvedField
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.feature_spec import FeatureSpec, Sequence
 from lmn_tf.specs.yaml.section import Problem
@@ -79,7 +79,7 @@ class Columns:
         if options.outcome is not None:
             fields = () if sequence is None else sequence.fields
             fields = [spec.resolved_field(sequence, field) for field in fields]
-            fields = [field for field in fields if _is_binary(field)]
+            fields = [field for field in fields if is_binary(field)]
             of = "" if sequence is None else f" of `{sequence.name}`"
             rule = f"a categorical field{of} of the numbers 0 and 1 (lookup: {{identity: 2}})"
             _named("outcome", options.outcome, fields, rule)
@@ -168,7 +168,8 @@ def _events_like(spec, item):
     return None, None
 
 
-def _is_binary(field):
+def is_binary(field: ResolvedField) -> bool:
+    """Returns whether a resolved field of a sequence has the ids of the numbers 0 and 1."""
     return field.kind == "categorical" and field.lookup.identity == 2
 
 

@@ -31,10 +31,11 @@ class PairMemoryPlugin(CTRModel):
     are keys that the vector of the candidate selects.
 
     With `pair_values="ease"`, the first such sequence alone has a memory. It is not read in
-    training, and `write_terms` fills it afterwards: `logits = scale * host + sum_j V + offset` with
-    a scale and an offset of each label (`calibration`). They are fitted together with the weight of
-    the pairs to rows that the regression has not seen. A host that trained with the pairs would
-    rely on them too much, since the regression has seen the labels of the training rows.
+    training, and `write_terms` fills it afterwards: `logits = scale * host + sum_j V + offset`, and
+    other terms that are written (`CalibratedLogits`), with a scale and an offset of each label.
+    They are fitted together with the weight of the pairs to rows that the regression has not seen.
+    A host that trained with the pairs would rely on them too much, since the regression has seen
+    the labels of the training rows.
 
     Args:
         spec: `FeatureSpec` with known vocabularies.

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from lmn_tf.features.embedding_table import EmbeddingTable
 from lmn_tf.features.encoded_column import EncodedColumn
-from lmn_tf.models.base.columns import Columns
+from lmn_tf.models.base.columns import Columns, is_binary
 from lmn_tf.models.options import RatesOptions
 from lmn_tf.ops.sequence.shared_window import on_rows
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
@@ -25,10 +25,10 @@ class RateTerms(keras.layers.Layer):
     """Logits of the rates of the item, the user and each history of a row, for each label.
 
     A rate is `(positives + 20 * rate of all rows) / (rows + 20)`, and a term the logit of a rate
-    less that of all rows: those of `rates`, without a network. The rates of items and users are
-    counted in training rows and written after training (`write_rates`); before, they are 0. With
-    `outcome`, the rate of a history is that of its events, counted in the row itself, so that a
-    history of another length has a rate of its own.
+    less that of all rows, as in the model `rates`, which has no network. The rates of items and
+    users are counted in training rows and written after training (`write_rates`); before, they are
+    0. With `outcome`, the rate of a history is that of all its events, counted in the row itself:
+    of two histories of different lengths, each has its own.
 
     The item is the first categorical feature that a history is like. The user is the categorical
     feature of role user with the most ids; without one, there is no such term. Nothing is trained.
@@ -93,14 +93,20 @@ class RateTerms(keras.layers.Layer):
         self.sequences = tuple(
             sequence.name
             for sequence in self.spec.sequences
-            if histories and outcome in {field.name for field in sequence.fields}
+            if histories and self._has_outcome(sequence)
         )
 
+    def _has_outcome(self, sequence):
+        resolved = (self.spec.resolved_field(sequence, field) for field in sequence.fields)
+        return any(is_binary(field) for field in resolved if field.name == self.outcome)
+
     def _make_table(self, name):
+        table, described = self.spec.table_of(self.spec.feature(name))
         return EmbeddingTable(
-            self.sizes[self.columns[name].table],
+            self.sizes[table],
             self.num_labels,
             initializer="zeros",
+            placement=described.placement,
             trainable=False,
             dtype=self.dtype_policy,
             name=f"{name}_rates",

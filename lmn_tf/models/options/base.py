@@ -51,7 +51,8 @@ class CTRModelOptions(Options):
     outcome: Name | None = option(
         None,
         "Field of histories with the label that each event had, 0 or 1. With `rates`, its rates in "
-        "the histories of a row are terms as well. `None`: every event counts as a positive one.",
+        "the histories of a row are terms as well. `None`: there are no such terms, and for "
+        "`pair_values: ease`, every event counts as a positive one.",
     )
 
     def check(self) -> None:
@@ -59,8 +60,8 @@ class CTRModelOptions(Options):
         if self.outcome is not None and not self.reads_outcome:
             raise Problem(
                 ("outcome",),
-                "`outcome` must be left out where neither `rates` nor `pair_values: ease` reads "
-                f"it. Received: outcome={self.outcome!r}",
+                "`outcome` must be left out where no term reads it, of `rates` or of pairs. "
+                f"Received: outcome={self.outcome!r}",
             )
 
     @property
@@ -84,6 +85,10 @@ class CTRModelOptions(Options):
 
 class DNNOptions(CTRModelOptions):
     """Options of `DNN`."""
+
+    @property
+    def reads_outcome(self) -> bool:
+        return False  # nor histories
 
 
 class BatchSoftmaxOptions(CTRModelOptions):

@@ -111,6 +111,10 @@ class MIMNOptions(CTRModelOptions):
         0.0, "Weight of the auxiliary loss, on the outputs of the memory; 0 disables it."
     )
 
+    @property
+    def reads_outcome(self) -> bool:
+        return False  # the state of a user, which servers keep, does not count events
+
     def check(self) -> None:
         super().check()
         if self.induction_top_k > self.num_slots:

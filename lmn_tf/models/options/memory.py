@@ -179,6 +179,8 @@ class LMNTwoTowerOptions(MemoryPluginOptions, TwoTowerOptions):
 class PairMemoryOptions(CTRModelOptions):
     """Options of `PairMemoryPlugin`."""
 
+    retired = {"pair_outcome": None}
+
     pair_slots: Positive | None = option(
         None,
         "Number of values, to which pairs are hashed, or `None` for one of each pair.",

@@ -13,6 +13,7 @@ from lmn_tf.training.saving.variable_paths import keyed_variables
 KEYS = ("row_keys", "column_keys", "expanded_row_keys", "expanded_column_keys")
 VALUES = "memory_values"
 OPEN_KEYS = "open_keys"
+CALIBRATION = ("/calibration/term_weights", "/calibration/offset")
 # State of row-wise optimizers that does not depend on the step of the run.
 ROW_STATE = ("accumulator", "first_moment", "second_moment", "reads")
 AVERAGE = "average"  # slot of the moving average of a weight
@@ -44,8 +45,8 @@ def grown_weights(
         rows: The row sources of each embedding table, by name.
 
     Returns:
-        Dictionary from stable key to new array, for each variable of the model except seeds and the
-        number of open keys.
+        Dictionary from stable key to new array, for each variable of the model except seeds, the
+        number of open keys, and the weights of terms that are fitted after training.
 
     Raises:
         UserError: If the models differ in more than rows of tables and keys of memories.
@@ -183,7 +184,8 @@ def _tables(model):
 
 
 def _stays(key: str) -> bool:
-    return key.endswith(("/seed_generator_state", f"/{OPEN_KEYS}"))
+    # Terms that are fitted after training have no weight until they are fitted again.
+    return key.endswith(("/seed_generator_state", f"/{OPEN_KEYS}", *CALIBRATION))
 
 
 def _check_keys(wanted: Mapping, old: Mapping) -> None:

@@ -20,8 +20,9 @@ def write_rates(
 ) -> str:
     """Writes the rates of items and users in the training rows into a layer.
 
-    They are those of `Rates` for each label. Values that are not in the training rows have the rate
-    of all rows, and so do unknown users; rows of weight 0 do not count.
+    They are those of `Rates` for each label, but for missing values (id 0), which have none. Values
+    that are not in the training rows have the rate of all rows, and so do unknown users; rows of
+    weight 0 do not count.
 
     Args:
         terms: Built `RateTerms`.

@@ -214,3 +214,12 @@ def test_the_score_is_that_of_the_loss():
     noted = noted_in(model(features, training=True))
     want = np.sum(np.multiply(noted["query"], noted["candidate"]), axis=1)
     np.testing.assert_allclose(model(features, training=False)[:, 0], want, rtol=1e-5, atol=1e-6)
+
+
+def test_the_score_is_not_rounded_to_half_precision():
+    features = random_features(SPEC)
+    model = make(softmax_score=True, dtype="mixed_bfloat16")
+    model.calibration.term_weights.assign([[0.0], [1.0]])
+    scores = model(features, training=False)
+    assert scores.dtype == tf.float32
+    assert np.any(scores != tf.cast(tf.cast(scores, tf.bfloat16), tf.float32))

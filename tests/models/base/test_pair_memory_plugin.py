@@ -198,5 +198,11 @@ def test_the_outcome_is_part_of_the_ids_of_events(spec, outcome, message):
 
 
 def test_an_outcome_needs_the_regression():
-    with pytest.raises(UserError, match="`outcome` must be left out where neither .*='liked'"):
+    with pytest.raises(UserError, match="`outcome` must be left out where no term .*='liked'"):
         LMNPair(rated_spec(), outcome="liked", **SMALL)
+
+
+def test_models_saved_with_an_outcome_of_pairs_load():
+    config = LMNPair(SPEC, **SMALL).get_config()
+    loaded = LMNPair.from_config({**config, "pair_outcome": None})
+    assert loaded.options == LMNPair(SPEC, **SMALL).options

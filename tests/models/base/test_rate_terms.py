@@ -10,7 +10,7 @@ from rated_items import rated_dict
 from scipy.special import logit
 
 from lmn_tf.features import FeatureEncoder
-from lmn_tf.models import DNN, Pooling, TwoTower
+from lmn_tf.models import DNN, MIMN, Pooling, TwoTower
 from lmn_tf.models.base.rate_terms import RateTerms
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.specs.errors import UserError
@@ -108,6 +108,22 @@ def test_a_spec_without_users_has_no_term_of_them():
     assert terms.term_names == ("item", "history")
 
 
+def test_only_histories_with_outcomes_have_a_term():
+    plain = rated_dict()
+    grades = copy.deepcopy(plain["sequences"][0]) | {"name": "graded"}
+    grades["fields"][1]["lookup"] = {"identity": 5}
+    terms = make(spec=FeatureSpec.from_dict({**plain, "sequences": [*plain["sequences"], grades]}))
+    assert terms.term_names == ("item", "user", "history")
+
+
+def test_tables_are_placed_as_those_of_their_ids():
+    plain = rated_dict(tables={"people": {"dim": 4, "placement": "row_wise"}})
+    plain["features"][0]["table"] = "people"
+    terms = make(spec=FeatureSpec.from_dict(plain))
+    placements = {name: table.placement for name, table in terms.tables.items()}
+    assert placements == {"item": "replicated", "user": "row_wise"}
+
+
 def test_the_user_is_the_one_with_the_most_ids():
     spec = kitchen_sink_spec()
     terms = RateTerms(spec, 1, FeatureEncoder(spec).sizes, histories=True)
@@ -155,8 +171,9 @@ def test_candidates_of_one_user_have_the_logits_of_their_rows():
 def test_an_outcome_is_a_binary_field_of_the_history():
     with pytest.raises(UserError, match="`outcome` must be a categorical field of `history`.*'it'"):
         Pooling(SPEC, rates=True, outcome="it")
-    with pytest.raises(UserError, match="`outcome` must be left out where neither .*liked"):
-        Pooling(SPEC, outcome="liked")
+    for kind, options in ((Pooling, {}), (DNN, {"rates": True}), (MIMN, {"rates": True})):
+        with pytest.raises(UserError, match="`outcome` must be left out where no term .*'liked'"):
+            kind(SPEC, outcome="liked", **options)
     with pytest.raises(UserError, match="`rates` must be left alone for two towers.*rates=True"):
         TwoTower(SPEC, rates=True)
     plain = copy.deepcopy(rated_dict())

@@ -176,3 +176,12 @@ def test_other_models_are_refused():
     kept = {key: value for key, value in old.items() if "/head/" in key}
     with pytest.raises(UserError, match="which it does not have"):
         grown_weights(new, kept, row_sources(SPEC, new.spec))
+
+
+def test_fitted_terms_have_no_weight_until_they_are_fitted_again():
+    old = make("pooling", seed=1, rates=True)
+    old.calibration.term_weights.assign([[0.5], [2.0], [3.0]])
+    old.calibration.offset.assign([1.0])
+    new = grow(make("pooling", seed=2, rates=True), old)
+    np.testing.assert_array_equal(new.calibration.term_weights, [[1.0], [0.0], [0.0]])
+    np.testing.assert_array_equal(new.calibration.offset, [0.0])

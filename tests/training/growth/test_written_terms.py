@@ -4,13 +4,15 @@ import io
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from rated_items import history, rated_dict, split, write_rated
+from replicas import replicas
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from written_terms import FOUND, L2, crossed, features_of, fitted, value, written
 
 from lmn_tf.data.dataset import make_dataset
-from lmn_tf.models import Pooling
+from lmn_tf.models import LMNPair, Pooling
 from lmn_tf.models.base.labelled_loss import noted_in
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -167,6 +169,22 @@ def test_the_score_of_the_softmax_is_a_term(folder):
     scale, weight = model.calibration.term_weights[:, 0].numpy()
     want = scale * host[:, 0] + weight * scores + model.calibration.offset[0]
     np.testing.assert_allclose(model(features, training=False)[:, 0], want, rtol=1e-4, atol=1e-5)
+
+
+def test_two_replicas_have_the_terms_of_one(folder):
+    spec, found = crossed(), []
+    options = {"rates": True, "outcome": "liked", "pair_values": "ease", "pair_l2": L2}
+    for strategy in (tf.distribute.get_strategy(), replicas(2)):
+        with strategy.scope():
+            keras.utils.set_random_seed(1)
+            model = LMNPair(spec, hidden_units=(4,), **options)
+            model.compile()
+            model.build()
+        valid = make_dataset(spec, str(folder / "valid-*.parquet"), batch_size=32)
+        write_terms(model, str(folder / "train-*.parquet"), valid)
+        found.append([*model.calibration.get_weights(), *model.rate_terms.get_weights()])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-4)
 
 
 def pipeline(folder, run_dir, **data):
