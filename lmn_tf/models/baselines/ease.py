@@ -7,7 +7,7 @@ from scipy.linalg import lapack
 from lmn_tf.models.baselines.item_pairs import ItemPairs
 from lmn_tf.models.options import EASEOptions
 
-_LARGEST = 16_000  # rows that are inverted at once
+_LARGEST = 4_000  # rows that are inverted at once
 _BLOCK = 1024  # rows that are mirrored at a time
 
 
@@ -60,8 +60,8 @@ class EASE(ItemPairs):
 def _inverse(matrix):
     """Returns the inverse of a symmetric positive definite matrix, in its place.
 
-    By its Cholesky factor, which takes half the time of `scipy.linalg.inv`, and in halves where it
-    is large: OpenBLAS, in several threads, has crashed on factors of 2 GiB.
+    By its Cholesky factor, and in halves where it is large: products are most of the work then, and
+    OpenBLAS, in several threads, has crashed on factors of matrices of 15,000 rows.
     """
     half = len(matrix) // 2
     if len(matrix) <= _LARGEST:
