@@ -13,8 +13,9 @@ class CalibratedLogits:
 
     In training, the logits are those of the head, and with `wide` the weights of ids. In evaluation
     and serving, they are `scale * logits + sum_t w_t term_t + offset` (`LogitCalibration`), with
-    the terms of `rates` and those that subclasses add. `write_terms` writes the terms and fits
-    their weights when the model is trained; before, the weights of all terms are 0.
+    the terms of `rates` and those that subclasses add. With `counts`, the scale and the weights
+    change with the log of how many training rows the item has. `write_terms` writes the terms and
+    fits their weights when the model is trained; before, the weights of all terms are 0.
 
     A model that trained with these terms would rely on them too much: they have seen the labels of
     the training rows.
@@ -43,6 +44,11 @@ class CalibratedLogits:
     def term_names(self) -> tuple[str, ...]:
         """Names of the terms of the logits that have a weight in `calibration`."""
         return ("trained", *(() if self.rate_terms is None else self.rate_terms.term_names))
+
+    @property
+    def rows_name(self) -> str | None:
+        """Name of the term on which the weights depend, `None` without `counts`."""
+        return self.rate_terms.count_names[0] if self.options.counts else None
 
     def encoded_terms(
         self, features: Mapping[str, tf.Tensor], groups: dict[str, Any]
@@ -88,4 +94,7 @@ class CalibratedLogits:
             logits += groups["wide"]
         if self.calibration is None or training:
             return logits
-        return self.calibration(tf.concat([logits[:, None], *self.extra_terms(groups)], axis=1))
+        terms = tf.concat([logits[:, None], *self.extra_terms(groups)], axis=1)
+        if not self.calibration.slopes:
+            return self.calibration(terms)
+        return self.calibration(terms, terms[:, self.term_names.index(self.rows_name)])

@@ -77,6 +77,7 @@ def make_rate_terms(model: CTRModel) -> RateTerms | None:
         model.encoder.sizes,
         histories=model.reads_histories,
         outcome=model.options.outcome,
+        counts=model.options.counts,
         dtype="float32",
         name="rate_terms",
     )
@@ -91,4 +92,6 @@ def make_calibration(model: CTRModel) -> LogitCalibration | None:
     if not model.writes_terms:
         return None
     names, labels = model.term_names, model.label_names
-    return LogitCalibration(len(names), len(labels), dtype="float32", name="calibration")
+    return LogitCalibration(
+        len(names), len(labels), slopes=model.options.counts, dtype="float32", name="calibration"
+    )

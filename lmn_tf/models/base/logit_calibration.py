@@ -16,13 +16,18 @@ class LogitCalibration(keras.layers.Layer):
     1, and all others and the offset are 0. They are not trained with the model, but fitted to
     validation rows afterwards, by logistic regression (`write_terms`).
 
+    With `slopes`, the weights depend on a number `x` of the row: `weights_t + slopes_t * x`. A term
+    that is counted in training rows is worth more where there are more of them.
+
     Args:
         num_terms: Integer. Number of terms.
         num_labels: Integer. Number of labels.
+        slopes: Boolean. Whether weights depend on a number of the row. Defaults to `False`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
         terms: Float tensor of shape `(batch, num_terms, num_labels)`.
+        x: Float tensor of shape `(batch, num_labels)` with `slopes`. Defaults to `None`.
 
     Returns:
         Float32 tensor of shape `(batch, num_labels)`.
@@ -40,12 +45,15 @@ class LogitCalibration(keras.layers.Layer):
           Likelihood Methods", 1999, with several terms.
     """
 
-    def __init__(self, num_terms: int, num_labels: int, **kwargs: Any) -> None:
+    def __init__(
+        self, num_terms: int, num_labels: int, slopes: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_positive_integer("num_terms", num_terms)
         check_positive_integer("num_labels", num_labels)
         self.num_terms = num_terms
         self.num_labels = num_labels
+        self.slopes = slopes
 
     def build(self, terms_shape: tuple[int | None, ...] | None = None) -> None:
         fixed = {"trainable": False, "autocast": False, "dtype": "float32"}
@@ -58,18 +66,31 @@ class LogitCalibration(keras.layers.Layer):
         self.offset = self.add_weight(
             shape=(self.num_labels,), initializer="zeros", name="offset", **fixed
         )
+        if self.slopes:
+            self.term_slopes = self.add_weight(
+                shape=(self.num_terms, self.num_labels),
+                initializer="zeros",
+                name="term_slopes",
+                **fixed,
+            )
         self.built = True
 
-    def call(self, terms: tf.Tensor) -> tf.Tensor:
+    def call(self, terms: tf.Tensor, x: tf.Tensor | None = None) -> tf.Tensor:
         weights, offset = map(tf.convert_to_tensor, (self.term_weights, self.offset))
+        if self.slopes:
+            weights += tf.convert_to_tensor(self.term_slopes) * tf.cast(x, tf.float32)[:, None]
         return tf.reduce_sum(weights * tf.cast(terms, tf.float32), axis=1) + offset
 
     def compute_output_shape(self, terms_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (terms_shape[0], self.num_labels)
 
     def get_config(self) -> dict[str, Any]:
-        config = {"num_terms": self.num_terms, "num_labels": self.num_labels}
-        return {**super().get_config(), **config}
+        return {
+            **super().get_config(),
+            "num_terms": self.num_terms,
+            "num_labels": self.num_labels,
+            "slopes": self.slopes,
+        }
 
 
 def _first_term(shape, dtype=None):

@@ -17,6 +17,7 @@ from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 SHRINKAGE = 20.0  # as the default of `rates`
+NEW = "new"  # term: whether the item has no training rows
 _NEGATIVE, _POSITIVE = 2, 3  # ids of the outcomes 0 and 1
 
 
@@ -30,6 +31,10 @@ class RateTerms(keras.layers.Layer):
     0. With `outcome`, the rate of a history is that of all its events, counted in the row itself:
     of two histories of different lengths, each has its own.
 
+    With `counts`, there are more terms: `log(1 + rows)` of the training rows of the item and of the
+    user, and whether the item is new: 1 if it has no training rows, and for all items before counts
+    are written.
+
     The item is the first categorical feature that a history is like. The user is the categorical
     feature of role user with the most ids; without one, there is no such term. Nothing is trained.
 
@@ -40,6 +45,7 @@ class RateTerms(keras.layers.Layer):
         histories: Boolean. Whether histories are read.
         outcome: String, or `None` for no terms of histories. Field of a history with the label that
             each event had, 0 or 1. Histories without it have no term. Defaults to `None`.
+        counts: Boolean. Whether there are terms of the numbers of rows. Defaults to `False`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -72,6 +78,7 @@ class RateTerms(keras.layers.Layer):
         sizes: Mapping[str, int],
         histories: bool,
         outcome: str | None = None,
+        counts: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -79,6 +86,7 @@ class RateTerms(keras.layers.Layer):
         self.num_labels = num_labels
         self.histories = histories
         self.outcome = outcome
+        self.counts = counts
         self.item = Columns.of(self.spec, RatesOptions(outcome=outcome)).item.name
         users = [one for one in self.spec.features_of("user") if one.kind == "categorical"]
         tables = {one.name: self.spec.table_of(one)[0] for one in users}
@@ -104,7 +112,7 @@ class RateTerms(keras.layers.Layer):
         table, described = self.spec.table_of(self.spec.feature(name))
         return EmbeddingTable(
             self.sizes[table],
-            self.num_labels,
+            self.num_labels + self.counts,  # the last column is log(1 + rows)
             initializer="zeros",
             placement=described.placement,
             trainable=False,
@@ -114,8 +122,16 @@ class RateTerms(keras.layers.Layer):
 
     @property
     def term_names(self) -> tuple[str, ...]:
-        """Names of the terms: of the item, the user if there is one, histories with outcomes."""
-        return (*self.tables, *self.sequences)
+        """Names of the terms: of the item, the user if there is one, histories with outcomes.
+
+        Those of `counts` are last: of the rows of the item and the user, and of new items.
+        """
+        return (*self.tables, *self.sequences, *self.count_names)
+
+    @property
+    def count_names(self) -> tuple[str, ...]:
+        """Names of the terms of `counts`; the first is that of the rows of the item."""
+        return (*(f"rows of {name}" for name in self.tables), NEW) if self.counts else ()
 
     def build(self, input_shape: Any = None) -> None:
         for table in self.tables.values():
@@ -133,10 +149,14 @@ class RateTerms(keras.layers.Layer):
     def call(
         self, features: Mapping[str, tf.Tensor], windows: Mapping[str, ValidPositions]
     ) -> tf.Tensor:
-        items = self.tables[self.item](features[self.item])  # (batch, labels)
-        terms = [self.tables[name](features[name]) for name in self.tables]
+        found = [table(features[name]) for name, table in self.tables.items()]
+        terms = [one[:, : self.num_labels] for one in found]
         terms += [self._of_history(name, features, windows[name]) for name in self.sequences]
-        return tf.stack([on_rows(term, items) for term in terms], axis=1)
+        if self.counts:
+            counts = [one[:, -1:] for one in found]
+            new = tf.cast(tf.equal(counts[0], 0.0), counts[0].dtype)
+            terms += [tf.repeat(one, self.num_labels, axis=1) for one in (*counts, new)]
+        return tf.stack([on_rows(term, found[0]) for term in terms], axis=1)
 
     def of_groups(self, features: Mapping[str, tf.Tensor], groups: Mapping[str, Any]) -> tf.Tensor:
         """Returns the terms of a batch whose features are encoded.
@@ -169,6 +189,7 @@ class RateTerms(keras.layers.Layer):
             "sizes": dict(self.sizes),
             "histories": self.histories,
             "outcome": self.outcome,
+            "counts": self.counts,
         }
 
 

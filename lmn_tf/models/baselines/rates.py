@@ -4,17 +4,17 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
 
 from lmn_tf.data.encoding.hashing import NO_GROUP
 from lmn_tf.models.base.columns import Columns
 from lmn_tf.models.base.with_options import WithOptions
+from lmn_tf.models.baselines.fit_term_weights import fit_term_weights
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.models.options import RatesOptions
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 _HELD_OUT = 10  # without validation rows, one row in so many is held out for the weights
-_C = 1e6  # nearly no regularization: of scores that are all but constant only
+_FITTED = ("pairs", "rows of item", "rows of user", "new")  # scores that are no logits
 
 
 class Rates(WithOptions):
@@ -23,7 +23,8 @@ class Rates(WithOptions):
     `logit = w_0 + w_1 item + w_2 user + w_3 recent`. A rate is `(positives + shrinkage * rate of
     all rows) / (rows + shrinkage)`, and a score the logit of a rate less that of all rows, so that
     items and users without training rows have 0. With `outcome`, `recent` is the rate of the newest
-    events of the history.
+    events of the history. With `counts`, `log(1 + rows)` of the training rows of the item
+    and of the user, and whether the item has none, are scores as well.
 
     Rates are counted in training rows. The weights `w` are fitted to validation rows, which
     networks use to stop; without validation rows, they are fitted to every tenth training row, with
@@ -99,6 +100,9 @@ class Rates(WithOptions):
         # The last row is that of users without training rows.
         self.user_offsets = self._offsets(users, labels, weights, len(self.user_keys) + 1)
         self.user_offsets[-1] = 0.0
+        self.item_counts = np.log1p(np.bincount(train.items, weights, size))
+        self.user_counts = np.log1p(np.bincount(users, weights, len(self.user_keys) + 1))
+        self.user_counts[-1] = 0.0
         self.num_rates = len(np.unique(train.items)) + len(self.user_keys)
 
     def scores(self, rows: Interactions) -> dict[str, np.ndarray]:
@@ -111,6 +115,10 @@ class Rates(WithOptions):
         scores = {"item": self.item_offsets[rows.items], "user": self.user_offsets[users]}
         if rows.event_outcomes is not None:
             scores["recent"] = self._recent(rows)
+        if self.options.counts:
+            scores["rows of item"] = self.item_counts[rows.items]
+            scores["rows of user"] = self.user_counts[users]
+            scores["new"] = (scores["rows of item"] == 0.0).astype(np.float64)
         return scores
 
     def logits(self, rows: Interactions) -> np.ndarray:
@@ -176,9 +184,8 @@ class Rates(WithOptions):
         labels, row_weights = rows.labels[:, label], rows.row_weights
         seen = labels[row_weights > 0]
         if len(np.unique(seen)) < 2:  # nothing to fit: the scores are logits as they are
-            weights, bias = [float(name != "pairs") for name in names], logit(self.rate)
+            weights, bias = [float(name not in _FITTED) for name in names], logit(self.rate)
         else:
-            regression = LogisticRegression(C=_C, solver="newton-cholesky", max_iter=1000)
-            regression.fit(np.stack(columns, axis=1), labels, row_weights)
-            weights, bias = regression.coef_[0].tolist(), regression.intercept_[0]
+            found, bias = fit_term_weights(np.stack(columns, axis=1), labels, row_weights)
+            weights = found.tolist()
         self.weights = {"bias": float(bias), **dict(zip(names, weights, strict=True))}

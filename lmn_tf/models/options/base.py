@@ -48,6 +48,11 @@ class CTRModelOptions(Options):
         "Whether the rates of the item and the user in the training rows are terms of the logits, "
         "with weights that are fitted to the validation rows after training.",
     )
+    counts: Flag = option(
+        False,
+        "With `rates`, whether the logs of how many training rows the item and the user have are "
+        "terms as well, and the weights of all terms change with that of the item.",
+    )
     outcome: Name | None = option(
         None,
         "Field of histories with the label that each event had, 0 or 1. With `rates`, its rates in "
@@ -57,6 +62,10 @@ class CTRModelOptions(Options):
 
     def check(self) -> None:
         super().check()
+        if self.counts and not self.rates:
+            raise Problem(
+                ("counts",), "`counts` must be left out without `rates`. Received: counts=True"
+            )
         if self.outcome is not None and not self.reads_outcome:
             raise Problem(
                 ("outcome",),

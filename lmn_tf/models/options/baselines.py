@@ -3,7 +3,7 @@
 from typing import Literal
 
 from lmn_tf.models.options.record import Options, option
-from lmn_tf.specs.yaml.section import Name, Positive, PositiveNumber
+from lmn_tf.specs.yaml.section import Flag, Name, Positive, PositiveNumber
 
 
 class BaselineOptions(Options):
@@ -23,6 +23,10 @@ class BaselineOptions(Options):
         None,
         "Field of the history with the label that each event had, 0 or 1. `None`: every event "
         "counts as a positive one.",
+    )
+    counts: Flag = option(
+        False,
+        "Whether the logs of how many training rows the item and the user have are scores as well.",
     )
     recent: Positive = option(50, "Number of newest events in the recent rate of `outcome`.")
 

@@ -53,27 +53,34 @@ class WrittenPairs:
         items = int(np.sum(self._fitted[0].column_of >= 0))
         return f"Wrote the regression of {items:,} items into the memory of pairs."
 
-    def write(self, weights: np.ndarray) -> None:
+    def write(self, weights: np.ndarray, slopes: np.ndarray | float = 0.0) -> None:
         """Fills the memory.
 
         Args:
             weights: Float array of shape `(labels,)`: the weight `w` of each label.
+            slopes: Float array of shape `(labels,)`: how much `w` changes with `log(1 + rows)` of
+                the training rows of the candidate. Defaults to `0.0`.
         """
         memory = self._memory
         columns = memory.num_columns
+        rows = np.zeros((columns, 1))
+        counts = self._fitted[0].item_counts
+        rows[: len(counts), 0] = counts
+        weights = (weights + slopes * rows).astype(np.float32)  # (columns, labels)
         chunks = row_chunks((memory.num_rows, columns * memory.num_values), itemsize=4)
         if memory.memory_size == memory.num_rows * columns:
             for start, stop in chunks:
-                rows = self.values(np.arange(start, stop)) * weights
-                set_rows(memory.memory_values, start * columns, rows.reshape(-1, memory.num_values))
+                values = self.values(np.arange(start, stop)) * weights
+                values = values.reshape(-1, memory.num_values)
+                set_rows(memory.memory_values, start * columns, values)
             return
         sums = np.zeros((memory.memory_size, memory.num_values), np.float32)
         counts = np.zeros(memory.memory_size, np.int32)
         for start, stop in chunks:
-            rows = self.values(np.arange(start, stop)) * weights
+            values = self.values(np.arange(start, stop)) * weights
             pairs = np.arange(start, stop)[:, None], np.arange(columns)
             slots = memory.slots(*np.broadcast_arrays(*pairs)).numpy().ravel()
-            np.add.at(sums, slots, rows.reshape(-1, memory.num_values))
+            np.add.at(sums, slots, values.reshape(-1, memory.num_values))
             np.add.at(counts, slots, 1)
         copy_rows(sums / np.maximum(counts, 1)[:, None], memory.memory_values)
 

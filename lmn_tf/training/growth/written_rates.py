@@ -22,7 +22,8 @@ def write_rates(
 
     They are those of `Rates` for each label, but for missing values (id 0), which have none. Values
     that are not in the training rows have the rate of all rows, and so do unknown users; rows of
-    weight 0 do not count.
+    weight 0 do not count. With `terms.counts`, the numbers of rows of these values are written as
+    well: 0 for those that are not in the training rows.
 
     Args:
         terms: Built `RateTerms`.
@@ -43,20 +44,23 @@ def write_rates(
     for label, rates in enumerate(fitted):
         rates.fit_scores(rows, label)
     terms.rate.assign(np.array([rates.rate for rates in fitted], np.float32))
-    counts = {terms.item: len(np.unique(rows.items))}
-    _write(terms.tables[terms.item], [rates.item_offsets for rates in fitted])
+    first = fitted[0]
+    values = {terms.item: len(np.unique(rows.items))}
+    _write(terms, terms.item, [rates.item_offsets for rates in fitted], first.item_counts)
     if terms.user is not None:
-        counts[terms.user] = len(fitted[0].user_keys)
-        _write(terms.tables[terms.user], [_by_id(terms, rates) for rates in fitted])
-    texts = " and ".join(f"{count:,} values of {name}" for name, count in counts.items())
+        values[terms.user] = len(first.user_keys)
+        of_labels = [_by_id(terms, first, rates.user_offsets) for rates in fitted]
+        _write(terms, terms.user, of_labels, _by_id(terms, first, first.user_counts))
+    texts = " and ".join(f"{count:,} values of {name}" for name, count in values.items())
     return f"Counted the rates of {texts}."
 
 
-def _by_id(terms, rates):
-    offsets = np.zeros(terms.tables[terms.user].vocabulary_size)
-    offsets[rates.user_keys] = rates.user_offsets[:-1]
-    return offsets
+def _by_id(terms, rates, by_row):
+    by_id = np.zeros(terms.tables[terms.user].vocabulary_size)
+    by_id[rates.user_keys] = by_row[:-1]
+    return by_id
 
 
-def _write(table, offsets):
-    copy_rows(np.stack(offsets, axis=1).astype(np.float32), table.embeddings)
+def _write(terms, name, rates, counts):
+    columns = [*rates, counts] if terms.counts else rates
+    copy_rows(np.stack(columns, axis=1).astype(np.float32), terms.tables[name].embeddings)

@@ -5,14 +5,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
-from sklearn.linear_model import LogisticRegression
 
 from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.models.base.ctr_model import CTRModel
+from lmn_tf.models.baselines.fit_term_weights import fit_term_weights
 from lmn_tf.training.growth.written_pairs import WrittenPairs
 from lmn_tf.training.growth.written_rates import write_rates
-
-_C = 1e6  # nearly no regularization: of a few numbers and an offset
 
 
 def write_terms(
@@ -28,6 +26,9 @@ def write_terms(
     and offset of the logits that were trained, are those of the logistic regression of the labels
     of `valid` on all terms, one for each label. A label that is always the same leaves its logits
     as they were trained. A weight of pairs below 0 counts as 0.
+
+    With the option `counts`, weights are `w + v log(1 + rows)` with the training rows of the item:
+    terms and their products with that number are fitted together.
 
     `lmn-tf train` calls it when the training has ended. After a plain `fit`, call it yourself.
 
@@ -55,27 +56,52 @@ def write_terms(
         names.append("pairs")
         pairs = _logits(model, valid, 0.0)
     terms = [_logits(model, valid, one) - pairs for one in np.eye(len(model.term_names))]
-    terms += [pairs] if model.writes_pairs else []
-    fits = list(_fits(np.stack(terms, axis=1), *_labels(valid), model.writes_pairs))
-    weights = np.stack([one for one, _ in fits], axis=1).astype(np.float32)  # (terms, labels)
-    _calibrate(model, weights[: len(model.term_names)], [offset for _, offset in fits])
+    terms = np.stack(terms + [pairs] if model.writes_pairs else terms, axis=1)
+    sloped = _sloped(model, names)
+    rows = terms[:, names.index(model.rows_name)] if sloped.any() else None
+    fits = list(_fits(terms, rows, sloped, *_labels(valid), model.writes_pairs))
+    # (terms, labels), (terms, labels), (labels,)
+    weights, slopes, offsets = (np.stack(one, axis=-1) for one in zip(*fits, strict=True))
+    of_model = len(model.term_names)
+    _calibrate(model, weights[:of_model], offsets, slopes[:of_model])
     if model.writes_pairs:
-        written.write(weights[-1])
-    of_terms = zip(names, weights, strict=True)
-    texts = [f"{name} {' '.join(f'{one:.3g}' for one in row)}" for name, row in of_terms]
-    return " ".join([*sentences, f"Weights of the logits: {', '.join(texts)}."])
+        written.write(weights[-1], slopes[-1])
+    sentences.append(f"Weights of the logits: {_by_name(names, weights)}.")
+    if sloped.any():
+        by_name = _by_name(np.array(names)[sloped], slopes[sloped])
+        sentences.append(f"Change of weights with {model.rows_name}: {by_name}.")
+    return " ".join(sentences)
+
+
+def _sloped(model, names):
+    """Returns which terms have weights that change with the rows of the item, `(terms,)`."""
+    if model.rows_name is None:
+        return np.zeros(len(names), bool)
+    fixed = set(model.rate_terms.count_names)
+    if model.writes_pairs and model.written_item != model.rate_terms.item:
+        fixed.add("pairs")  # whose rows are those of another feature
+    return np.array([name not in fixed for name in names])
+
+
+def _by_name(names, numbers):
+    texts = (" ".join(f"{one:.3g}" for one in row) for row in numbers)
+    return ", ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True))
 
 
 def _logits(model, valid, weights):
     """Returns logits with given weights of the terms, `(rows, labels)`."""
     shape = model.calibration.term_weights.shape
-    _calibrate(model, np.broadcast_to(np.reshape(weights, (-1, 1)), shape), np.zeros(shape[1]))
+    weights = np.broadcast_to(np.reshape(weights, (-1, 1)), shape)
+    _calibrate(model, weights, np.zeros(shape[1]), np.zeros(shape))
     return model.predict(valid, verbose=0)
 
 
-def _calibrate(model, weights, offsets):
-    model.calibration.term_weights.assign(np.asarray(weights, np.float32))
-    model.calibration.offset.assign(np.asarray(offsets, np.float32))
+def _calibrate(model, weights, offsets, slopes):
+    calibration = model.calibration
+    calibration.term_weights.assign(weights.astype(np.float32))
+    calibration.offset.assign(offsets.astype(np.float32))
+    if calibration.slopes:
+        calibration.term_slopes.assign(slopes.astype(np.float32))
 
 
 def _labels(valid):
@@ -88,16 +114,30 @@ def _labels(valid):
     return labels, np.concatenate([batch[1] for batch in batches]).reshape(-1)
 
 
-def _fits(terms, labels, row_weights, has_pairs) -> Iterator[tuple[np.ndarray, float]]:
-    """Yields weights of the terms and offset of each label; of pairs, the last term, at least 0."""
+def _fits(
+    terms, rows, sloped, labels, row_weights, has_pairs
+) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """Yields weights and slopes of the terms and the offset of each label.
+
+    Pairs, the last term, have none if they would count less than 0 in the mean row.
+    """
     for label in range(labels.shape[1]):
         columns, seen = terms[:, :, label].copy(), labels[row_weights > 0, label]
         if len(np.unique(seen)) < 2:
-            yield np.eye(1, columns.shape[1])[0], 0.0
+            yield np.eye(1, columns.shape[1])[0], np.zeros(columns.shape[1]), 0.0
             continue
-        regression = LogisticRegression(C=_C, solver="newton-cholesky", max_iter=1000)
-        regression.fit(columns, labels[:, label], row_weights)
-        if has_pairs and regression.coef_[0, -1] < 0:
+        x = np.zeros(len(columns)) if rows is None else rows[:, label]
+        fit = _fit(columns, x, sloped, labels[:, label], row_weights)
+        if has_pairs and fit[0][-1] + fit[1][-1] * np.mean(x) < 0:
             columns[:, -1] = 0.0
-            regression.fit(columns, labels[:, label], row_weights)
-        yield regression.coef_[0], float(regression.intercept_[0])
+            fit = _fit(columns, x, sloped, labels[:, label], row_weights)
+        yield fit
+
+
+def _fit(columns, x, sloped, labels, row_weights):
+    mean = np.mean(x)  # without which a product is nearly a multiple of its term
+    products = columns[:, sloped] * (x - mean)[:, None]
+    found, offset = fit_term_weights(np.hstack([columns, products]), labels, row_weights)
+    weights, slopes = found[: len(sloped)], np.zeros(len(sloped))
+    slopes[sloped] = found[len(sloped) :]
+    return weights - slopes * mean, slopes, offset

@@ -49,7 +49,8 @@ def windows_of(features):
 
 
 def slow_terms(terms, row):
-    items, users = (table.embeddings.numpy() for table in terms.tables.values())
+    every = (table.embeddings.numpy() for table in terms.tables.values())
+    items, users = (table[:, : terms.num_labels] for table in every)
     rate = terms.rate.numpy().astype(float)
     item, user = FEATURES["item"][row], FEATURES["user"][row]
     events = [
@@ -71,6 +72,28 @@ def test_terms_are_rates_of_the_item_the_user_and_the_history(run_mode):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(got[2, 2], 0.0, atol=1e-6)  # an empty history
     assert not terms.trainable_weights
+
+
+def test_counts_are_terms_of_their_own(run_mode):
+    terms = make(counts=True)
+    names = ("item", "user", "history", "rows of item", "rows of user", "new")
+    assert terms.term_names == names and terms.count_names == names[3:]
+    tables = [table.embeddings for table in terms.tables.values()]
+    for table in tables:
+        values = table.numpy()
+        values[:, -1] = np.log1p(np.arange(len(values)) % 4)
+        table.assign(values)
+    got = run_mode(lambda x: terms(x, windows=windows_of(FEATURES)))(FEATURES)
+    want = [slow_terms(terms, row) for row in range(3)]
+    np.testing.assert_allclose(got[:, :3], want, rtol=1e-4, atol=1e-5)
+    items, users = (np.log1p(FEATURES[name] % 4) for name in ("item", "user"))
+    for label in range(2):  # counts are those of all labels
+        np.testing.assert_allclose(got[:, 3, label], items, rtol=1e-5)
+        np.testing.assert_allclose(got[:, 4, label], users, rtol=1e-5)
+        np.testing.assert_array_equal(got[:, 5, label], items == 0)
+    assert (items == 0).tolist() == [True, False, True]
+    twin = RateTerms.from_config(json.loads(json.dumps(terms.get_config())))
+    assert twin.term_names == names
 
 
 def test_padding_does_not_count():
@@ -136,10 +159,11 @@ def test_the_user_is_the_one_with_the_most_ids():
     )
 
 
+@pytest.mark.parametrize("counts", [False, True])
 @pytest.mark.parametrize(("kind", "outcome"), [(Pooling, "liked"), (DNN, None)])
-def test_a_model_keeps_its_logits_until_they_are_written(kind, outcome, tmp_path):
+def test_a_model_keeps_its_logits_until_they_are_written(kind, outcome, counts, tmp_path):
     keras.utils.set_random_seed(1)
-    model = kind(SPEC, hidden_units=(4,), rates=True, outcome=outcome)
+    model = kind(SPEC, hidden_units=(4,), rates=True, counts=counts, outcome=outcome)
     model.build()
     keras.utils.set_random_seed(1)
     host = kind(SPEC, hidden_units=(4,))
@@ -159,10 +183,11 @@ def test_a_model_keeps_its_logits_until_they_are_written(kind, outcome, tmp_path
 
 def test_candidates_of_one_user_have_the_logits_of_their_rows():
     spec = kitchen_sink_spec()
-    model = Pooling(spec, hidden_units=(4,), rates=True)
+    model = Pooling(spec, hidden_units=(4,), rates=True, counts=True)
     model.build()
     fill(model.rate_terms)
-    model.calibration.term_weights.assign(np.array([[1.0], [2.0], [3.0]]))
+    model.calibration.term_weights.assign(np.arange(1.0, 7.0)[:, None])
+    model.calibration.term_slopes.assign(np.linspace(-1.0, 1.0, 6)[:, None])
     request, windows = request_features(spec)
     np.testing.assert_allclose(model(request), model(windows), rtol=1e-4, atol=1e-5)
     assert np.isfinite(model(random_features(spec))).all()
@@ -176,6 +201,8 @@ def test_an_outcome_is_a_binary_field_of_the_history():
             kind(SPEC, outcome="liked", **options)
     with pytest.raises(UserError, match="`rates` must be left alone for two towers.*rates=True"):
         TwoTower(SPEC, rates=True)
+    with pytest.raises(UserError, match="`counts` must be left out without `rates`.*counts=True"):
+        Pooling(SPEC, counts=True)
     plain = copy.deepcopy(rated_dict())
     plain["features"] = [one for one in plain["features"] if one["name"] != "item"]
     plain["sequences"] = []

@@ -44,6 +44,22 @@ def test_scores_are_those_of_loops():
     np.testing.assert_allclose(np.stack(list(scores.values()), 1), want, atol=1e-6)
 
 
+def test_counts_are_scores_of_their_own():
+    model = fitted(counts=True)
+    scores = model.scores(SETS["test"])
+    assert list(scores) == ["item", "user", "recent", "rows of item", "rows of user", "new"]
+    for name, place in (("rows of item", 1), ("rows of user", 0)):
+        rows = [(u, FOUND[u][t][0]) for u, t in ROWS["train"]]
+        asked = [(u, FOUND[u][t][0]) for u, t in ROWS["test"]]
+        want = [math.log1p(sum(row[place] == one[place] for row in rows)) for one in asked]
+        np.testing.assert_allclose(scores[name], want)
+        assert np.ptp(want) > 0.01 and model.weights[name] != 0.0
+    strange = SETS["test"].take(np.array([0]))
+    strange.users[:], strange.items[:] = -77, 1
+    found = [model.scores(strange)[name].tolist() for name in list(scores)[3:]]
+    assert found == [[0.0], [0.0], [1.0]]
+
+
 def test_without_outcomes_there_is_no_recent_rate():
     model = Rates(rated_spec()).fit(SETS["train"], rated(FOUND, ROWS["valid"], outcomes=False))
     rows = rated(FOUND, ROWS["test"], outcomes=False)
@@ -106,9 +122,10 @@ def test_unseen_ids_and_empty_histories_score_0():
 def test_labels_of_one_class():
     valid = SETS["valid"].take(np.arange(14))
     valid.labels[:] = 1.0
-    model = fitted(valid=valid)
+    model = fitted(valid=valid, counts=True)
     assert model.weights == {
         **{"item": 1.0, "user": 1.0, "recent": 1.0},
+        **{"rows of item": 0.0, "rows of user": 0.0, "new": 0.0},
         "bias": pytest.approx(log_odds(model.rate)),
     }
     assert np.isfinite(model.logits(SETS["test"])).all()

@@ -19,12 +19,13 @@ def slow_rates(train, size, key):
     return rates, every
 
 
-@pytest.mark.parametrize("limit", [None, 100])
-def test_rates_are_those_of_training_rows(tmp_path, limit):
+@pytest.mark.parametrize(("limit", "counts"), [(None, True), (100, False)])
+def test_rates_are_those_of_training_rows(tmp_path, limit, counts):
     write_rated(tmp_path, FOUND)
     labels = [{"name": name, "column": "like"} for name in ("like", "again")]
     spec = FeatureSpec.from_dict(rated_dict(labels=labels))
-    terms = RateTerms(spec, 2, FeatureEncoder(spec).sizes, histories=True, outcome="liked")
+    sizes = FeatureEncoder(spec).sizes
+    terms = RateTerms(spec, 2, sizes, histories=True, outcome="liked", counts=counts)
     terms.build()
     text = write_rates(terms, str(tmp_path / "train-*.parquet"), limit)
     rows = split(FOUND)["train"][:limit]
@@ -33,10 +34,13 @@ def test_rates_are_those_of_training_rows(tmp_path, limit):
     train = [(user, item + 2, label) for user, item, label in train]
     items, every = slow_rates(train, 11, 1)
     users, _ = slow_rates(train, 52, 0)
-    for name, want in (("item", items), ("user", users)):
+    for key, (name, want) in enumerate((("user", users), ("item", items))):
         found = terms.tables[name].embeddings.numpy()
-        np.testing.assert_allclose(found, np.stack([want, want], 1), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found[:, :2], np.stack([want, want], 1), rtol=1e-5, atol=1e-6)
         assert np.ptp(want) > 0.1
+        rows = [sum(row[key] == id for row in train if row[key] >= 2) for id in range(len(want))]
+        assert found.shape[1] == 2 + counts
+        np.testing.assert_allclose(found[:, 2:], np.log1p(rows)[:, None][:, :counts], rtol=1e-6)
     np.testing.assert_allclose(terms.rate, [every, every], rtol=1e-6)
     known = len({row[0] for row in train if row[0] >= 2})
     items = len({row[1] for row in train})

@@ -76,7 +76,8 @@ def test_training_is_that_of_the_host(folder):
 def fits(terms, labels, weights=None, has_pairs=True):
     """Weights and offset of the first label, of terms `(rows, terms)`."""
     weights = np.ones(len(labels)) if weights is None else weights
-    [(of_terms, offset)] = _fits(terms[:, :, None], labels, weights, has_pairs)
+    sloped = np.zeros(terms.shape[1], bool)
+    [(of_terms, _, offset)] = _fits(terms[:, :, None], None, sloped, labels, weights, has_pairs)
     return of_terms, offset
 
 
@@ -148,6 +149,33 @@ def test_rates_are_terms_with_weights_of_their_own(folder):
     assert again == text  # whatever was written before
 
 
+def test_with_counts_weights_change_with_the_rows_of_the_item(folder):
+    spec, options = crossed(), {"rates": True, "counts": True, "outcome": "liked"}
+    model, memory, text = written(folder, spec, **options)
+    host, pairs, labels = rows_of(folder, spec, "valid")
+    rows = split(FOUND)
+    asked = [(user, FOUND[user][at][0]) for user, at in rows["valid"]]
+    trained = [(user, FOUND[user][at][0]) for user, at in rows["train"]]
+    of_item = np.log1p([sum(one[1] == item for one in trained) for _, item in asked])
+    known = [(user if user < 50 else None) for user, _ in asked]  # the spec knows 50 users
+    of_user = np.log1p([sum(one[0] == user for one in trained) for user in known])
+    terms = np.c_[host, rate_columns(spec, folder, "valid")]
+    assert model.term_names[4:] == ("rows of item", "rows of user", "new")
+    columns = np.c_[terms, of_item, of_user, pairs, terms * of_item[:, None], pairs * of_item]
+    spread = columns.std(axis=0)
+    regression = LogisticRegression(C=1e6, tol=1e-8, max_iter=100_000)
+    regression.fit(columns / spread, labels)
+    want = regression.decision_function(columns / spread)
+    features, _ = features_of(spec, folder, "valid")
+    np.testing.assert_allclose(model(features)[:, 0], want, rtol=1e-2, atol=1e-2)
+    found = regression.coef_[0] / spread
+    slopes = model.calibration.term_slopes[:, 0].numpy()
+    np.testing.assert_allclose(slopes, [*found[7:11], 0.0, 0.0, 0.0], rtol=5e-2, atol=0.1)
+    assert np.abs(slopes[:4]).min() > 0.05
+    assert ". Change of weights with rows of item: trained " in text
+    assert written(folder, spec, **options)[2] == text
+
+
 def test_the_score_of_the_softmax_is_a_term(folder):
     spec = FeatureSpec.from_dict(rated_dict())
     keras.utils.set_random_seed(1)
@@ -173,7 +201,8 @@ def test_the_score_of_the_softmax_is_a_term(folder):
 
 def test_two_replicas_have_the_terms_of_one(folder):
     spec, found = crossed(), []
-    options = {"rates": True, "outcome": "liked", "pair_values": "ease", "pair_l2": L2}
+    options = {"rates": True, "counts": True, "outcome": "liked"}
+    options |= {"pair_values": "ease", "pair_l2": L2}
     for strategy in (tf.distribute.get_strategy(), replicas(2)):
         with strategy.scope():
             keras.utils.set_random_seed(1)
