@@ -1,12 +1,17 @@
 """Base class of optimizers that update only the rows that were read."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from lmn_tf.distribute.collectives import sum_in_order, sum_over_replicas
+from lmn_tf.distribute.collectives import (
+    gather_over_replicas,
+    sum_in_order,
+    sum_over_replicas,
+)
 from lmn_tf.distribute.tables.parameter_server_table import ParameterServerTable
 from lmn_tf.distribute.tables.sharded_slices import ShardedSlices
 from lmn_tf.distribute.tables.sharded_table import ShardedTable
@@ -18,10 +23,13 @@ from lmn_tf.keras_internals import (
     track_variable,
     variable_index,
 )
+from lmn_tf.optimizers.row_part import RowPart
 from lmn_tf.optimizers.sharded_variable_mixin import ShardedVariableMixin
 from lmn_tf.optimizers.sparse_gradient import merge_gradient
 
 _LAST_READ = "last_read"
+_READS = "reads"
+_MOST_READS = "most_reads"
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -50,6 +58,17 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
     takes one more number per row, `last_read`. On parameter servers, where workers write that at
     the same time, it is approximate.
 
+    `frequency_rate` trains rare rows slower: the learning rate of a row is `learning_rate *
+    log(1 + n) / log(1 + n_max)`, where `n` is the number of steps that read the row so far, this
+    one included, and `n_max` the largest `n` of the table. So the row that is read most has the
+    full rate, and `weight_decay` follows the rate of its row; `idle_decay` does not. It takes one
+    more number per row, `reads` (shared with a subclass that has it, as `RowWiseAdam`), and one per
+    table, `most_reads`: its maximum over the rows of each step, exact since counts only grow. Both
+    count steps of training, not rows of the data (our choice). Of a table that is split over
+    devices or servers, `n_max` is that of the whole table, for which a step exchanges one number.
+    Workers of parameter servers that write it at the same time may set it back, until the row that
+    is read most is read again.
+
     Two parts of plain Keras still take time in proportion to the table: reading a
     `keras.layers.Embedding`, whose variable TensorFlow copies at each step after sparse updates
     (`lmn_tf.features.EmbeddingTable` reads rows only), and the `LossScaleOptimizer` that Keras
@@ -69,10 +88,13 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         epsilon: Float above zero. Added to the denominator of the formula.
         idle_decay: Float, zero or more. Share of a row that decays for each step since it was read.
             Defaults to `0.0`.
+        frequency_rate: Boolean. Whether rows that were read less often have a lower learning rate.
+            Defaults to `False`.
         **kwargs: Base optimizer arguments.
 
     Raises:
-        ValueError: If `epsilon` is not positive, or `idle_decay` or `weight_decay` is negative.
+        ValueError: If `epsilon` is not positive, `idle_decay` or `weight_decay` is negative, or
+            `frequency_rate` is not a boolean.
 
     Example:
 
@@ -90,7 +112,8 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
 
     Reference:
         Li and Lyu 2026, "Adaptive regularization for large-scale sparse feature embedding models":
-        `idle_decay` is its `alpha`.
+        `idle_decay` is its `alpha`. Qiu et al. 2025, "The evolution of embedding table
+        optimization and multi-epoch training in Pinterest Ads Conversion", for `frequency_rate`.
     """
 
     def __init__(
@@ -98,6 +121,7 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | Callable,
         epsilon: float,
         idle_decay: float = 0.0,
+        frequency_rate: bool = False,
         **kwargs: Any,
     ) -> None:
         if not isinstance(epsilon, (int, float)) or not epsilon > 0:
@@ -106,9 +130,15 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
             )
         check_not_negative("idle_decay", idle_decay)
         check_not_negative("weight_decay", kwargs.get("weight_decay") or 0.0)
+        if not isinstance(frequency_rate, bool):
+            raise ValueError(
+                "`frequency_rate` must be true or false. "
+                f"Received: frequency_rate={frequency_rate!r}"
+            )
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.epsilon = epsilon
         self.idle_decay = idle_decay
+        self.frequency_rate = frequency_rate
 
     def state_shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], float]]:
         """Returns the shapes and initial values of the state of a variable.
@@ -118,6 +148,7 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
 
         Returns:
             Dictionary from a name to `(shape, initial value)`. The first axis is the row axis.
+            `reads`, where there is one, is the number of steps that read a row.
         """
         raise NotImplementedError("`state_shapes` must be defined")
 
@@ -146,24 +177,33 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
 
     def _add_state(self, variable):
         path = getattr(variable, "path", variable.name).replace("/", "_").replace(":", "_")
-        if isinstance(variable, ShardedTable):
-            return self._add_sharded_state(variable, path)
-        dtype = _state_dtype(variable)
-        with tf.distribute.get_strategy().extended.colocate_vars_with(_resource(variable)):
-            return {
-                name: self.add_variable(
-                    shape=shape,
-                    initializer=keras.initializers.Constant(value),
-                    dtype=dtype,
-                    name=f"{path}_{name}",
-                )
-                for name, (shape, value) in self._all_shapes(tuple(variable.shape)).items()
-            }
+        return {
+            name: self._add_slot(variable, f"{path}_{name}", shape, value)
+            for name, (shape, value) in self._all_shapes(tuple(variable.shape)).items()
+        }
+
+    def _add_slot(self, variable, name, shape, value):
+        near = contextlib.nullcontext()
+        if not isinstance(variable, ShardedTable):
+            extended = tf.distribute.get_strategy().extended
+            near = extended.colocate_vars_with(_resource(variable))
+        elif shape:
+            with keras.name_scope(self.name):
+                slot = variable.companion(shape, value, name)
+            track_variable(self, slot)
+            return slot
+        initializer, dtype = keras.initializers.Constant(value), _state_dtype(variable)
+        with near:
+            return self.add_variable(shape=shape, initializer=initializer, dtype=dtype, name=name)
 
     def _all_shapes(self, shape):
-        """Returns the state of the subclass, and the step that last read a row; 0 for none."""
-        own = {_LAST_READ: (shape[:1], 0.0)} if self.idle_decay else {}
-        return {**self.state_shapes(shape), **own}
+        """Returns the state of the subclass, and that of the options of all."""
+        shapes = dict(self.state_shapes(shape))
+        if self.idle_decay:
+            shapes[_LAST_READ] = (shape[:1], 0.0)  # the step that last read a row; 0 for none
+        if self.frequency_rate:
+            shapes |= {_READS: (shape[:1], 0.0), _MOST_READS: ((), 0.0)}
+        return shapes
 
     def _check_sharded(self, variables):
         tables = [variable.path for variable in variables if isinstance(variable, ShardedTable)]
@@ -173,14 +213,6 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
                 f"table `{tables[0]}`. Received: use_ema={self.use_ema}, "
                 f"gradient_accumulation_steps={self.gradient_accumulation_steps}"
             )
-
-    def _add_sharded_state(self, table, path):
-        state = {}
-        with keras.name_scope(self.name):
-            for name, (shape, value) in self._all_shapes(tuple(table.shape)).items():
-                state[name] = table.companion(shape, value, f"{path}_{name}")
-                track_variable(self, state[name])
-        return state
 
     def state_of(self, variable: keras.Variable | tf.Variable) -> dict[str, keras.Variable]:
         """Returns the state of `variable`, a dictionary from name to `keras.Variable`."""
@@ -202,43 +234,51 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         self._update(merge_gradient(gradient), variable, learning_rate)
 
     def _update(self, gradient, variable, learning_rate):
-        state = self.state_of(variable)
+        state = dict(self.state_of(variable))
+        most = state.pop(_MOST_READS, None)
+        parts = self._parts(gradient, variable, state)
+        if most is not None:
+            most = _most_reads(parts, most.value, isinstance(variable, ShardedTable))
         decays = self.weight_decay and is_decayed(self, variable)
+        for part in parts:
+            with part.place():
+                self._update_rows(part, learning_rate, decays, most)
+
+    def _parts(self, gradient, variable, state):
+        """Returns a `RowPart` for each device whose rows this replica updates."""
+        dtype, is_shared = _state_dtype(variable), self._is_asynchronous
         if not isinstance(variable, ParameterServerTable):
             state = {name: slot.value for name, slot in state.items()}
-            self._update_rows(gradient, _resource(variable), state, learning_rate, decays)
-            return
-        for index, part in enumerate(variable.split(gradient)):
-            with tf.device(variable.shards[index].device):
-                shards = {name: slot.shards[index] for name, slot in state.items()}
-                self._update_rows(part, variable.shards[index], shards, learning_rate, decays)
+            return [RowPart(gradient, _resource(variable), state, dtype, is_shared)]
+        parts = []
+        for index, (part, shard) in enumerate(
+            zip(variable.split(gradient), variable.shards, strict=True)
+        ):
+            shards = {name: slot.shards[index] for name, slot in state.items()}
+            parts.append(RowPart(part, shard, shards, dtype, is_shared, shard.device))
+        return parts
 
-    def _update_rows(self, gradient, variable, state, learning_rate, decays):
-        dtype = tf.as_dtype(_state_dtype(variable))
+    def _update_rows(self, part, learning_rate, decays, most_reads):
+        dtype = part.gradient.dtype
         rate = tf.cast(learning_rate, dtype)
-        if isinstance(gradient, tf.IndexedSlices):
-            rows = _RowsRead(gradient.indices, self._is_asynchronous)
-            gradient = gradient.values
-        else:
-            rows = _AllRows()
-        gradient = tf.cast(gradient, dtype)
-        old = {name: rows.read(slot) for name, slot in state.items()}
-        step, new = self.step_rows(gradient, old, rate)
-        before = rows.read(variable)
+        step, new = self.step_rows(part.gradient, part.old, rate)
+        before = part.rows()
         values = tf.cast(before, dtype)
         if decays:
-            read = over_rows(were_read(gradient), values)
+            read = over_rows(part.read, values)
             step += tf.where(read, values * (rate * self.weight_decay), 0)
+        if most_reads is not None:
+            reads = _reads(part)
+            share = tf.math.divide_no_nan(tf.math.log1p(reads), tf.math.log1p(most_reads))
+            step *= over_rows(share, step)
+            new = {**new, _READS: reads}
         if self.idle_decay:
-            read, last = were_read(gradient), old[_LAST_READ]
-            now = tf.cast(self.iterations + 1, dtype)
+            last, now = part.old[_LAST_READ], tf.cast(self.iterations + 1, dtype)
             share = tf.minimum(self.idle_decay * tf.maximum(now - last, 0), 1)
-            again = over_rows(read & (last > 0), values)
+            again = over_rows(part.read & (last > 0), values)
             step += tf.where(again, values * over_rows(share, values), 0)
-            new = {**new, _LAST_READ: tf.where(read, now, last)}
-        for name, slot in state.items():
-            rows.write(slot, old[name], new[name])
-        rows.write(variable, before, tf.cast(values - step, variable.dtype))
+            new = {**new, _LAST_READ: tf.where(part.read, now, last)}
+        part.write(before, tf.cast(values - step, before.dtype), new)
 
     @property
     def _is_asynchronous(self):
@@ -307,53 +347,33 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         return grads
 
     def get_config(self) -> dict[str, Any]:
-        own = {"epsilon": self.epsilon, "idle_decay": self.idle_decay}
+        own = {name: getattr(self, name) for name in ("epsilon", "idle_decay", "frequency_rate")}
         return {**super().get_config(), **own}
 
 
-class _RowsRead:
-    """Access to the rows of distinct `ids`; with `adds`, safe for concurrent updates."""
-
-    def __init__(self, ids, adds):
-        self.ids = ids
-        self._adds = adds
-
-    def read(self, variable):
-        return tf.gather(variable, self.ids)
-
-    def write(self, variable, before, rows):
-        if self._adds:  # Overwriting rows concurrently would lose updates.
-            variable.scatter_add(tf.IndexedSlices(rows - before, self.ids))
-        else:
-            # `scatter_sub` runs on one core, and is several times slower.
-            variable.scatter_update(tf.IndexedSlices(rows, self.ids))
+def _reads(part):
+    """Returns how many steps read each row of a part, with this one."""
+    return part.old[_READS] + tf.cast(part.read, part.gradient.dtype)
 
 
-class _AllRows:
-    """Access to whole variables."""
-
-    def read(self, variable):
-        return tf.convert_to_tensor(variable)
-
-    def write(self, variable, before, rows):
-        variable.assign(rows)
+def _most_reads(parts, variable, is_sharded):
+    """Updates and returns the reads of the row of the whole table that was read most."""
+    most = []
+    for part in parts:
+        with part.place():
+            most.append(tf.reduce_max(_reads(part)))  # below zero without rows
+    most = tf.reduce_max(tf.stack(most))
+    if is_sharded:
+        most = tf.reduce_max(gather_over_replicas(most[tf.newaxis])[0])
+    most = tf.maximum(most, tf.convert_to_tensor(variable))
+    variable.assign(most)
+    return most
 
 
 def check_not_negative(name: str, value: float) -> None:
     """Raises `ValueError` unless `value` is zero or more."""
     if not value >= 0:
         raise ValueError(f"`{name}` must be zero or more. Received: {name}={value}")
-
-
-def row_mean_square(rows: tf.Tensor) -> tf.Tensor:
-    """Returns the mean square of each row: one number per row."""
-    axes = list(range(1, rows.shape.rank))
-    return tf.reduce_mean(tf.square(rows), axis=axes) if axes else tf.square(rows)
-
-
-def were_read(gradient: tf.Tensor) -> tf.Tensor:
-    """Returns whether each row of a gradient counts as read; NaN counts."""
-    return tf.not_equal(row_mean_square(gradient), 0)
 
 
 def over_rows(scale: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:

@@ -6,12 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.optimizers.row_optimizer import (
-    RowOptimizer,
-    check_not_negative,
-    over_rows,
-    row_mean_square,
-)
+from lmn_tf.optimizers.row_optimizer import RowOptimizer, check_not_negative, over_rows
+from lmn_tf.optimizers.row_part import row_mean_square
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -33,7 +29,7 @@ class RowWiseAdagrad(RowOptimizer):
         epsilon: Float above zero. Added to the root, to bound the step of rows with tiny gradients.
             Defaults to `1e-8`.
         name: String. Defaults to `"row_wise_adagrad"`.
-        **kwargs: `idle_decay` of `RowOptimizer`, and base optimizer arguments.
+        **kwargs: `idle_decay` and `frequency_rate` of `RowOptimizer`, and base optimizer arguments.
 
     Raises:
         ValueError: If `initial_accumulator_value` or `weight_decay` is negative, or `epsilon` is

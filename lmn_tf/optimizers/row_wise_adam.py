@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.optimizers.row_optimizer import RowOptimizer, over_rows, row_mean_square
+from lmn_tf.optimizers.row_optimizer import RowOptimizer, over_rows
+from lmn_tf.optimizers.row_part import row_mean_square
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -45,7 +46,7 @@ class RowWiseAdam(RowOptimizer):
         beta_2: Float in [0, 1). Decay of the second moment. Defaults to `0.999`.
         epsilon: Float above zero. Defaults to `1e-8`.
         name: String. Defaults to `"row_wise_adam"`.
-        **kwargs: `idle_decay` of `RowOptimizer`, and base optimizer arguments.
+        **kwargs: `idle_decay` and `frequency_rate` of `RowOptimizer`, and base optimizer arguments.
 
     Raises:
         ValueError: If `beta_1` or `beta_2` is out of range, `epsilon` is not positive, or

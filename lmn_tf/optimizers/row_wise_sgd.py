@@ -27,7 +27,7 @@ class RowWiseSGD(RowOptimizer):
         learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable.
             Defaults to `1.0`.
         name: String. Defaults to `"row_wise_sgd"`.
-        **kwargs: `idle_decay` of `RowOptimizer`, and base optimizer arguments.
+        **kwargs: `idle_decay` and `frequency_rate` of `RowOptimizer`, and base optimizer arguments.
 
     Raises:
         ValueError: If `weight_decay` is negative.

@@ -28,7 +28,7 @@ class SparseAdagrad(RowOptimizer):
             values make the first steps smaller. Defaults to `0.1`.
         epsilon: Float above zero. Added under the root. Defaults to `1e-7`.
         name: String. Defaults to `"sparse_adagrad"`.
-        **kwargs: `idle_decay` of `RowOptimizer`, and base optimizer arguments.
+        **kwargs: `idle_decay` and `frequency_rate` of `RowOptimizer`, and base optimizer arguments.
 
     Raises:
         ValueError: If `initial_accumulator_value` or `weight_decay` is negative, or `epsilon` is

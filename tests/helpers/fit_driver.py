@@ -26,9 +26,10 @@ def main(kind):
     options = {"num_keys": 6, "top_k": 4, "hidden_units": (8,), "memory_placement": "row_wise"}
     metrics = ["auc", "gauc", "logloss"]
 
+    rules = {"tables": {"row_wise_adagrad": {"frequency_rate": kind == "fit"}}}
     with strategy.scope():
         model = lmn_tf.models.LMN(spec, **options)
-        model.compile(metrics=metrics)
+        model.compile(lmn_tf.optimizers.from_spec(rules), metrics=metrics)
         model.build()
     if kind == "workers":
         result = {"on_batch": figures(model.train_on_batch(*next(iter(train)), return_dict=True))}
@@ -55,6 +56,15 @@ def main(kind):
         plain.set_weights(model.get_weights())
         result["plain_evaluate"] = figures(plain.evaluate(valid, return_dict=True, verbose=0))
         local_cluster.finish(result)
+
+    states = [
+        model.optimizer.tables.state_of(one)
+        for one in model.trainable_weights
+        if lmn_tf.optimizers.is_table(one)
+    ]
+    result["reads"] = [
+        (float(np.max(one["reads"].numpy())), float(one["most_reads"].numpy())) for one in states
+    ]
 
     labels = np.concatenate([batch[1].numpy() for batch in valid])
     logits = model.predict(valid, verbose=0)

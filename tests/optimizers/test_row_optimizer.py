@@ -23,7 +23,7 @@ from lmn_tf.optimizers import (
     RowWiseSGD,
     SparseAdagrad,
 )
-from lmn_tf.optimizers.row_optimizer import RowOptimizer, _RowsRead
+from lmn_tf.optimizers.row_optimizer import RowOptimizer
 
 ALL = tuple(TWINS)
 every_optimizer = pytest.mark.parametrize("optimizer_class", ALL)
@@ -87,10 +87,11 @@ def test_sparse_and_dense_gradients_take_the_same_step(optimizer_class):
 
 
 @every_optimizer
-def test_a_row_whose_gradient_sums_to_zero_is_not_read(optimizer_class):
+@pytest.mark.parametrize("frequency_rate", [False, True])
+def test_a_row_whose_gradient_sums_to_zero_is_not_read(optimizer_class, frequency_rate):
     table, steps = batches(3)
     variable = keras.Variable(table)
-    optimizer = optimizer_class(0.3, weight_decay=0.1)
+    optimizer = optimizer_class(0.3, weight_decay=0.1, frequency_rate=frequency_rate)
     for ids, parts in steps:
         optimizer.apply([slices(ids, parts, len(table))], [variable])
     before = [each.numpy() for each in (variable, *optimizer.variables[1:])]
@@ -177,17 +178,72 @@ def test_decays_rows_by_the_steps_since_they_were_read(optimizer_class, dense):
     np.testing.assert_array_equal(variable.numpy()[-4:], table[-4:])
 
 
+@pytest.mark.parametrize("optimizer_class", [*ALL, RowWiseSGD])
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("run_mode", ["eager", "xla"], indirect=True)
+def test_trains_rows_slower_that_are_read_less(optimizer_class, dense, run_mode):
+    table, steps = batches(6, steps=12, hits=4)
+    table[-1] = [-0.0, np.inf, np.nan, 1.0]
+    variable = keras.Variable(table)
+    options = {"frequency_rate": True, "weight_decay": 0.2, "idle_decay": 0.1}
+    optimizer = optimizer_class(0.3, **options)
+    optimizer.build([variable])
+    twin = {**TWINS, RowWiseSGD: SlowRowWiseSGD}[optimizer_class](table, 0.3, **options)
+    apply = run_mode(lambda gradient: optimizer.apply([gradient], [variable]))
+    for ids, parts in steps:
+        gradient = slices(ids, parts, len(table))
+        apply(tf.convert_to_tensor(gradient) if dense else gradient)
+        twin.step(ids, parts)
+    assert len(set(twin.counts)) > 3
+    np.testing.assert_allclose(variable.numpy(), twin.table, rtol=1e-5, atol=1e-6)
+    assert_same_state(optimizer, variable, twin)
+    np.testing.assert_array_equal(variable.numpy()[-4:], table[-4:])
+
+
+@pytest.mark.parametrize("optimizer_class", [*ALL, RowWiseSGD])
+def test_the_row_that_is_read_most_has_the_full_rate(optimizer_class):
+    variables = [keras.Variable(np.ones((3, 2), "float32")) for _ in range(2)]
+    optimizers = [optimizer_class(0.1), optimizer_class(0.1, frequency_rate=True)]
+    for ids in ([0, 1], [1], [1], [2, 1], [2, 1]):
+        for optimizer, variable in zip(optimizers, variables, strict=True):
+            optimizer.apply([slices(ids, np.ones((len(ids), 2)), 3)], [variable])
+    plain, slowed = (variable.numpy()[:, 0] for variable in variables)
+    assert slowed[0] == plain[0]  # its only step was the first one
+    assert slowed[1] == pytest.approx(plain[1], rel=1e-6)
+    assert plain[2] < slowed[2] < 1.0
+    plain, slowed = (
+        optimizer.state_of(variable)
+        for optimizer, variable in zip(optimizers, variables, strict=True)
+    )
+    assert slowed.keys() == {*plain, "reads", "most_reads"}
+    assert slowed["reads"].numpy().tolist() == [1.0, 5.0, 2.0]
+    assert float(slowed["most_reads"].numpy()) == 5.0
+
+
+@every_optimizer
+def test_counts_are_of_steps_that_loss_scaling_takes(optimizer_class):
+    variable = keras.Variable(np.ones((3, 2), "float32"))
+    inner = optimizer_class(0.1, frequency_rate=True)
+    optimizer = LossScaleOptimizer(inner, initial_scale=8.0)
+    for value in (1.0, np.inf, 1.0):
+        optimizer.apply([slices([1], [[value, 1.0]], 3)], [variable])
+    assert inner.state_of(variable)["reads"].numpy().tolist() == [0.0, 2.0, 0.0]
+    assert float(inner.state_of(variable)["most_reads"].numpy()) == 2.0
+
+
+@pytest.mark.parametrize("option", [{"idle_decay": 0.1}, {"frequency_rate": True}])
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("sharded", [False, True])
-def test_replicas_decay_idle_rows_as_one(count, sharded):
+def test_replicas_remember_rows_as_one(count, sharded, option):
     table, steps = batches(9, steps=8, hits=6)
-    twin = SlowRowWiseAdagrad(table, 0.3, idle_decay=0.1)
+    steps = [(np.r_[ids[:-1], 5].astype("int32"), parts) for ids, parts in steps]  # on one shard
+    twin = SlowRowWiseAdagrad(table, 0.3, **option)
     strategy = replicas(count)
     with strategy.scope():
         initializer = lambda shape, dtype=None: tf.constant(table)  # noqa: E731
         make = ShardedTable if sharded else keras.Variable
         variable = make(shape=table.shape, initializer=initializer, name="embeddings")
-        optimizer = RowWiseAdagrad(0.3, idle_decay=0.1)
+        optimizer = RowWiseAdagrad(0.3, **option)
         optimizer.build([variable])
 
     @tf.function
@@ -207,8 +263,12 @@ def test_replicas_decay_idle_rows_as_one(count, sharded):
         step(tf.constant(ids), tf.constant(parts, tf.float32))
         twin.step(ids, parts)
     np.testing.assert_allclose(np.asarray(variable), twin.table, rtol=1e-4, atol=1e-5)
-    last = optimizer.state_of(variable)["last_read"].numpy()
-    np.testing.assert_array_equal(last, [state["last_read"] for state in twin.state])
+    state = optimizer.state_of(variable)
+    for name in state.keys() & {"last_read", "reads"}:
+        np.testing.assert_array_equal(state[name].numpy(), twin.remembered(name))
+    if "frequency_rate" in option:
+        most = [int(copy) for copy in state["most_reads"].value.values]
+        assert most == [max(twin.counts)] * count and twin.counts.index(most[0]) == 5
 
 
 @every_optimizer
@@ -280,15 +340,6 @@ def test_a_broken_norm_breaks_all_that_it_clips(optimizer_class, clip, broken):
     optimizer.apply([slices([0, 1], [[broken, 1.0], [1.0, 1.0]], 3)], [variable])
     assert np.isnan(variable.numpy()[:2]).all()
     np.testing.assert_array_equal(variable.numpy()[2], 1.0)
-
-
-@pytest.mark.parametrize("adds, want", [(True, [0.25, 4.0]), (False, [0.75, 4.0])])
-def test_where_workers_write_at_once_no_update_is_lost(adds, want):
-    variable, rows = tf.Variable([1.0, 4.0]), _RowsRead(tf.constant([0]), adds)
-    before = rows.read(variable)
-    variable.assign_sub([0.5, 0.0])  # what another worker wrote since
-    rows.write(variable, before, before - 0.25)
-    np.testing.assert_array_equal(variable, want)
 
 
 @every_optimizer
@@ -383,7 +434,7 @@ def test_tables_of_other_precisions_have_state_that_is_precise_enough(optimizer_
 @pytest.mark.quick_cases(1)
 @every_optimizer
 def test_config_and_state_survive_saving(optimizer_class, data, tmp_path):
-    options = {"clipnorm": 2.0, "weight_decay": 0.01, "idle_decay": 0.02}
+    options = {"clipnorm": 2.0, "weight_decay": 0.01, "idle_decay": 0.02, "frequency_rate": True}
     model = pooled_model(optimizer_class(0.2, epsilon=1e-6, **options))
     model.fit(*data, verbose=0)
     model.save(tmp_path / "model.keras")
@@ -402,7 +453,7 @@ def test_config_and_state_survive_saving(optimizer_class, data, tmp_path):
 @pytest.mark.quick_cases(1)
 @every_optimizer
 def test_state_is_in_tensorflow_checkpoints(optimizer_class, data, tmp_path):
-    models = [pooled_model(optimizer_class(0.2)) for _ in range(2)]
+    models = [pooled_model(optimizer_class(0.2, frequency_rate=True)) for _ in range(2)]
     models[0].fit(*data, verbose=0)
     path = tf.train.Checkpoint(optimizer=models[0].optimizer).write(str(tmp_path / "checkpoint"))
     models[1].optimizer.build(models[1].trainable_variables)
@@ -503,7 +554,8 @@ def test_trains_in_mixed_precision(optimizer_class, wrapper, data):
 @every_optimizer
 def test_the_step_names_no_tensor_of_the_table_s_size(optimizer_class):
     variable = keras.Variable(np.zeros((5003, 4), "float32"))
-    optimizer = optimizer_class(global_clipnorm=1.0, weight_decay=0.1, idle_decay=0.1)
+    options = {"weight_decay": 0.1, "idle_decay": 0.1, "frequency_rate": True}
+    optimizer = optimizer_class(global_clipnorm=1.0, **options)
     optimizer.build([variable])
     step = tf.function(lambda gradient: optimizer.apply([gradient], [variable]))
     graph = step.get_concrete_function(slices([1, 1, 3], np.ones((3, 4)), 5003)).graph
@@ -520,6 +572,8 @@ def test_bad_arguments_are_named(optimizer_class):
         optimizer_class(weight_decay=-0.1)
     with pytest.raises(ValueError, match="`idle_decay` must be zero or more.*idle_decay=-0.1"):
         optimizer_class(idle_decay=-0.1)
+    with pytest.raises(ValueError, match="`frequency_rate` must be true or f.*frequency_rate=0.5"):
+        optimizer_class(frequency_rate=0.5)
 
 
 @pytest.mark.parametrize("optimizer_class", [RowWiseAdagrad, SparseAdagrad])

@@ -22,7 +22,7 @@ def test_equals_keras_adagrad_on_dense_gradients():
 
 def test_arguments_are_those_of_keras_adagrad():
     ours, stock = SparseAdagrad().get_config(), keras.optimizers.Adagrad().get_config()
-    assert set(ours) == {*stock, "idle_decay"}
+    assert set(ours) == {*stock, "idle_decay", "frequency_rate"}
     assert {key for key in stock if ours[key] != stock[key]} == {"name", "learning_rate"}
 
 

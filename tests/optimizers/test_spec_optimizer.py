@@ -97,6 +97,11 @@ def test_exponential_and_constant_schedules():
         ({"adam": "fast"}, "must be a number greater than 0. Received: learning_rate='fast'"),
         ({"adam": 0.1, "sgd": 0.1}, "must name exactly one optimizer. Received: adam, sgd"),
         ({"row_wise_adagrad": {"epsilon": -1.0}}, "refuses its arguments: `epsilon` must be"),
+        (
+            {"row_wise_sgd": {"frequency_rate": 1}},
+            "refuses its arguments: `frequency_rate` must be",
+        ),
+        ({"row_wise_sgd": {"frequency_rates": True}}, "Did you mean `frequency_rate`?"),
         ({"sgd": {"momentum": 7}}, "refuses its arguments: `momentum` must be"),
     ],
 )

@@ -32,6 +32,8 @@ MOMENTS = [
 )
 def test_kills_leave_no_trace(moments, model, tmp_path):
     options = {"deterministic": True, "early_stopping": {"monitor": "auc"}, "epochs": 2}
+    tables = {"row_wise_adagrad": {"idle_decay": 0.001, "frequency_rate": True}}
+    options["optimizer"] = {"tables": tables}
     whole, broken = (
         write_pipeline(tmp_path / f"{name}.yaml", tmp_path / name, model, **options)
         for name in ("whole", "broken")

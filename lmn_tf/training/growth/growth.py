@@ -15,7 +15,7 @@ VALUES = "memory_values"
 OPEN_KEYS = "open_keys"
 CALIBRATION = ("/calibration/term_weights", "/calibration/offset")
 # State of row-wise optimizers that does not depend on the step of the run.
-ROW_STATE = ("accumulator", "first_moment", "second_moment", "reads")
+ROW_STATE = ("accumulator", "first_moment", "second_moment", "reads", "most_reads")
 AVERAGE = "average"  # slot of the moving average of a weight
 
 _NOISE = 0.1
@@ -134,7 +134,9 @@ def grown_row_state(
         table, _, slot = key.removeprefix("optimizer/").rpartition("/")
         if table not in tables or key not in old or (slots and slot not in slots):
             continue
-        if old[key].shape[1:] == tuple(variable.shape)[1:]:
+        if old[key].shape == () == tuple(variable.shape):
+            state[key] = old[key]  # of the whole table
+        elif old[key].shape[1:] == tuple(variable.shape)[1:]:
             sources = tables[table].values if slot == AVERAGE else tables[table].state
             state[key] = _take_rows(old[key], sources, variable)
     return state

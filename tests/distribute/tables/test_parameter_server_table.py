@@ -50,7 +50,11 @@ def train(table, optimizer, looks_up=False):
 @pytest.mark.parametrize("make_optimizer", [RowWiseAdagrad, RowWiseAdam])
 @pytest.mark.parametrize(
     "options",
-    [pytest.param({}, marks=pytest.mark.slow), {"clipnorm": 0.1, "weight_decay": 0.1}],
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"clipnorm": 0.1, "weight_decay": 0.1},
+        {"frequency_rate": True, "idle_decay": 0.1},
+    ],
 )
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("exchange", ["rows", "sums"])

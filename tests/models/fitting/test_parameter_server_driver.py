@@ -28,6 +28,11 @@ def test_one_step_at_a_time_is_never_stale(seen):
     assert seen["one"]["staleness_max"] == [0.0]
 
 
+def test_tables_know_the_reads_of_the_row_that_was_read_most(seen):
+    assert len(seen["reads"]) > 2
+    assert all(most == reads > 1 for reads, most in seen["reads"])
+
+
 def test_evaluation_adds_up_over_workers(seen):
     assert seen["evaluate"]["logloss"] == pytest.approx(seen["log_loss"], rel=1e-5)
     assert seen["evaluate"]["auc"] == pytest.approx(seen["rank_auc"], abs=1e-6)

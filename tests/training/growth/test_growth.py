@@ -155,6 +155,21 @@ def test_the_moving_average_of_a_new_row_is_that_of_the_row_it_copies():
     assert not any("average" in key for key in grown_row_state(model, old, rows))
 
 
+def test_counts_of_reads_follow_their_rows():
+    model = make("lmn", seed=1)
+    model.compile(RowWiseAdagrad(0.05, frequency_rate=True))
+    model.optimizer.build(model.trainable_variables)
+    old = {key: np.random.default_rng(0).random(one.shape) for key, one in arrays(model).items()}
+    rows = row_sources(SPEC, SPEC)
+    state = grown_row_state(model, old, rows)
+    slots = [key.rpartition("/")[2] for key in state]
+    assert len(slots) > 3 and slots.count("reads") == slots.count("most_reads") == len(slots) / 3
+    for key, value in state.items():
+        np.testing.assert_array_equal(value, old[key])
+    carried = carried_over(model, old, rows)
+    assert state.keys() < carried.keys()
+
+
 def test_state_of_another_optimizer_is_left_out():
     old, new = make("lmn", seed=1), make("lmn", seed=2)
     new.compile(RowWiseAdam(0.05))
