@@ -4,8 +4,10 @@ import keras
 
 from lmn_tf.models import registry
 from lmn_tf.optimizers import from_spec
+from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
+from lmn_tf.training.own_parts import check_optimizers
 
 
 def build_model(
@@ -20,6 +22,9 @@ def build_model(
 
     Returns:
         The `keras.Model`, with a built optimizer.
+
+    Raises:
+        UserError: With file and line, if an optimizer refuses its arguments.
     """
     train = pipeline.train
     model = registry.build(pipeline.model_name, spec, pipeline.model_options)
@@ -29,7 +34,11 @@ def build_model(
         for name, table in spec.tables.items()
         if table.optimizer
     } | dict.fromkeys(model.pair_tables, train.optimizer.pairs)
-    optimizer = from_spec(train.optimizer, train.schedule, train.clip_norm, total_steps, named)
+    try:
+        optimizer = from_spec(train.optimizer, train.schedule, train.clip_norm, total_steps, named)
+    except UserError:
+        check_optimizers(pipeline, spec)
+        raise
     # Only the loss: metrics of the training set would take time at each step.
     model.compile(optimizer=optimizer, metrics=[])
     model.build()

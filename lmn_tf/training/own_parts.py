@@ -59,6 +59,20 @@ def check_own_parts(pipeline: PipelineSpec, features: FeatureSpec) -> None:
         names.append(metric.name)
 
 
+def check_optimizers(pipeline: PipelineSpec, features: FeatureSpec) -> None:
+    """Creates each optimizer that a pipeline names, to say where one refuses its arguments.
+
+    Args:
+        pipeline: A `PipelineSpec`.
+        features: Its `FeatureSpec`.
+
+    Raises:
+        UserError: With file and line, if one cannot be imported or refuses its arguments.
+    """
+    for source, path, rule in _optimizers(pipeline, features):
+        _placed(source, path, lambda rule=rule: _make_optimizer(rule))
+
+
 def load_parts(pipeline: PipelineSpec, features: FeatureSpec) -> None:
     """Imports all parts that a pipeline names, since an import may draw random numbers.
 
