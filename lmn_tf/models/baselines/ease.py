@@ -7,6 +7,7 @@ from scipy.linalg import lapack
 from lmn_tf.models.baselines.item_pairs import ItemPairs
 from lmn_tf.models.options import EASEOptions
 
+_WELL_CONDITIONED = 1e4  # condition of a matrix whose inverse is right to 1e-3 in float32
 _LARGEST = 4_000  # rows that are inverted at once
 _BLOCK = 1024  # rows that are mirrored at a time
 
@@ -20,8 +21,9 @@ class EASE(ItemPairs):
     `logit = w_0 + w_1 item + w_2 user + w_3 recent + w_4 pairs`.
 
     It is the best linear model of all pairs of items. With many items, only the `max_items` most
-    frequent have pairs, since the matrix is dense: 20,000 take 6.4 GB. Weights are fitted to
-    validation rows, or out of fold.
+    frequent have pairs, since the matrix is dense: 20,000 take 3.2 GB in float32. It is float64
+    where `l2` is so small that float32 would not do. Weights are fitted to validation rows, or out
+    of fold.
 
     Args:
         spec: `FeatureSpec` with all vocabularies.
@@ -43,7 +45,9 @@ class EASE(ItemPairs):
     Options = EASEOptions
 
     def fit_similarities(self, residuals: sparse.csr_array) -> int:
-        gram = (residuals.T @ residuals).toarray()
+        gram = residuals.T @ residuals
+        condition = 1 + abs(gram).sum(axis=1).max() / self.l2  # at most
+        gram = gram.astype(np.float32 if condition < _WELL_CONDITIONED else np.float64).toarray()
         gram[np.diag_indices_from(gram)] += self.l2
         inverse = _inverse(gram)
         inverse /= -np.diag(inverse)[:, None].copy()  # symmetric, so rows are candidates
@@ -77,8 +81,9 @@ def _inverse(matrix):
 
 
 def _small_inverse(matrix):
-    factor, _ = lapack.dpotrf(matrix.T, lower=True, overwrite_a=True, clean=False)
-    inverse, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
+    potrf, potri = lapack.get_lapack_funcs(("potrf", "potri"), (matrix,))
+    factor, _ = potrf(matrix.T, lower=True, overwrite_a=True, clean=False)
+    inverse, _ = potri(factor, lower=True, overwrite_c=True)
     for start in range(0, len(inverse), _BLOCK):
         stop = start + _BLOCK
         block = np.tril(inverse[start:stop, start:stop])
