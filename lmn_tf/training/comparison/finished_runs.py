@@ -10,6 +10,7 @@ from typing import Any
 
 from lmn_tf import atomic_files
 from lmn_tf.data.reading.checksum import file_digest
+from lmn_tf.models import registry
 from lmn_tf.specs.errors import UserError, short
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.assets import read_json
@@ -35,7 +36,8 @@ class FinishedRuns:
     A file is small, can be committed, and replaces the run directory where the comparison goes on
     elsewhere. It holds the run's metrics, and all that they depend on: the pipeline with model and
     seed, and digests of the feature spec and of the content of the data. A file counts for a run
-    only if these are the same; where the data are, and what does not change results, may differ.
+    only if these are the same. Options of the model are those with all defaults, as they were then
+    and are now. Where the data are, and what does not change results, may differ.
     Data that are not there are not compared. Versions of packages are noted, and not compared.
 
     Args:
@@ -57,8 +59,9 @@ class FinishedRuns:
         """Returns the file of a run, or `None` if there is none.
 
         Returns:
-            Dictionary of `pipeline`, `feature_spec` and `data` (digests), `made_with` (versions of
-            packages) and `metrics`, the content of `metrics.json`.
+            Dictionary of `pipeline`, `options` (all of the model; not in earlier files),
+            `feature_spec` and `data` (digests), `made_with` (versions of packages) and `metrics`,
+            the content of `metrics.json`.
 
         Raises:
             UserError: If the file is damaged.
@@ -98,7 +101,10 @@ class FinishedRuns:
         before = PipelineSpec.from_dict(
             document["pipeline"], base_dir=pipeline.base_dir, file=path
         )  # as it reads now: options that came later have their defaults
-        found = difference(_settings(before), _settings(pipeline), FREE_KEYS)
+        before, now = _settings(before), _settings(pipeline)
+        if "options" in document:  # whether a row writes them out or has them as defaults
+            _fill_in(before["model"], document["options"], now["model"], _options(pipeline))
+        found = difference(before, now, FREE_KEYS)
         if found is None and document.get("feature_spec") != self._features_digest:
             found = "digest of feature_spec", document.get("feature_spec"), self._features_digest
         if found is None:
@@ -127,6 +133,7 @@ class FinishedRuns:
             "finished_run_version": _VERSION,
             **run._asdict(),
             "pipeline": pipeline.to_dict(),
+            "options": _options(pipeline),
             "feature_spec": self._features_digest,
             "data": self._digests(pipeline),
             "made_with": made_with(),
@@ -156,6 +163,17 @@ def made_with() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:  # another distribution of the module
             versions[package] = "unknown"
     return versions
+
+
+def _options(pipeline) -> dict:
+    """Returns all options of the model: a default may change between two versions."""
+    return registry.record(pipeline.model_name).make(pipeline.model_options).values()
+
+
+def _fill_in(before, options_before, now, options_now) -> None:
+    """Adds the options to both models, without those that one of the versions does not have."""
+    for key in options_before.keys() & options_now.keys():
+        before[key], now[key] = options_before[key], options_now[key]
 
 
 def _settings(pipeline) -> dict:

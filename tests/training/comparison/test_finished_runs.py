@@ -79,6 +79,39 @@ def test_another_pipeline_is_refused(finished, changed, message):
         finished.check(RUN, pipeline(**changed))
 
 
+def with_options(finished, **options):
+    """Makes the file that of a version with other options."""
+    document = json.loads(finished.path(RUN).read_text())
+    kept = {key: value for key, value in document["options"].items() if key not in options}
+    document["options"] = kept | {key: value for key, value in options.items() if value is not None}
+    finished.path(RUN).write_text(json.dumps(document))
+
+
+def test_another_default_than_then_is_refused(finished):
+    with_options(finished, wide=True)
+    with pytest.raises(UserError, match="`model.wide` must stay as .* True. Received: .*=False"):
+        finished.check(RUN, pipeline())
+    finished.check(RUN, pipeline({"name": "dnn", "hidden_units": [8], "wide": True}))
+
+
+def test_a_default_may_be_written_out(finished):
+    finished.check(RUN, pipeline({"name": "dnn", "hidden_units": [8], "wide": False}))
+
+
+def test_options_that_one_of_two_versions_does_not_have_are_not_compared(finished):
+    with_options(finished, wide=None, earlier=3)
+    finished.check(RUN, pipeline())
+
+
+def test_files_without_options_are_those_of_rows_as_they_are_written(finished):
+    document = json.loads(finished.path(RUN).read_text())
+    del document["options"]
+    finished.path(RUN).write_text(json.dumps(document))
+    finished.check(RUN, pipeline())
+    with pytest.raises(UserError, match="`model.wide` must stay as .* None. Received: .*=False"):
+        finished.check(RUN, pipeline({"name": "dnn", "hidden_units": [8], "wide": False}))
+
+
 def test_other_data_are_refused(finished, tmp_path):
     folder, paths = moved_market(tmp_path)
     file = sorted(folder.glob("test-*.parquet"))[0]
