@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MODELS = {
     "dnn": "lmn_tf.models.hosts.dnn:DNN",
     "pooling": "lmn_tf.models.hosts.pooling:Pooling",
+    "strong_pooling": "lmn_tf.models.hosts.strong_pooling:StrongPooling",
     "din": "lmn_tf.models.hosts.din:DIN",
     "dien": "lmn_tf.models.hosts.dien:DIEN",
     "mimn": "lmn_tf.models.hosts.mimn:MIMN",

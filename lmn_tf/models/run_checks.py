@@ -3,7 +3,7 @@
 from typing import Any
 
 from lmn_tf.models import registry
-from lmn_tf.models.base.columns import Columns, check_pair_outcome, pair_items
+from lmn_tf.models.base.columns import Columns, check_item_ids, check_pair_outcome, pair_items
 from lmn_tf.models.options import PairMemoryOptions, RatesOptions
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -34,44 +34,52 @@ def check_run(
     """
     name = pipeline.model_name
     try:
+        options = registry.record(name).make(pipeline.model_options)
         if not registry.is_baseline(name):
-            _check_pairs(pipeline, features)
-            _check_terms(pipeline, features)
+            check_item_ids(features, options)
+            _check_pairs(options, features)
+            _check_terms(options, pipeline, features)
             return
         _check_pipeline(pipeline, name)
-        Columns.found(features, registry.record(name).make(pipeline.model_options))
+        Columns.found(features, options)
     except Problem as problem:
         file, marks = source
         place = (None, None) if marks is None else marks.location((*path, *problem.path), file)
         raise UserError(str(problem), *place) from None
 
 
-def _check_pairs(pipeline, features):
+def _check_pairs(options, features):
     """Checks what a memory of pairs reads."""
-    record = registry.record(pipeline.model_name)
-    if issubclass(record, PairMemoryOptions):
-        options, items = pipeline.model_options, pair_items(features)
-        if options.get("pair_values") == "ease":
+    if isinstance(options, PairMemoryOptions):
+        items = pair_items(features)
+        if options.pair_values == "ease":
             # Of several items, the vocabularies decide, which are learned when the run begins.
-            check_pair_outcome(features, *next(iter(items.items())), options.get("outcome"))
+            check_pair_outcome(features, *next(iter(items.items())), options.outcome)
 
 
-def _check_terms(pipeline, features):
+def _check_terms(options, pipeline, features):
     """Checks the options of terms that are written after training."""
-    options = pipeline.model_options
-    terms = {"pair_values: ease": options.get("pair_values") == "ease"}
-    terms |= {f"{key}: true": options.get(key, False) for key in ("rates", "softmax_score")}
-    for text, is_asked in terms.items():
-        if is_asked and pipeline.data.valid is None:
-            if pipeline.data.days is not None:
-                rule = f"`{text}` must be left out with `data.days`, which has no validation set"
-                received = "data.days"
-            else:
-                rule = f"`data.valid` must be given for `{text}`, whose weights are fitted to it"
-                received = "no data.valid"
-            raise Problem((text.partition(":")[0],), f"{rule}. Received: {received}")
-    if terms["rates: true"]:
-        Columns.found(features, RatesOptions(outcome=options.get("outcome")))
+    off = {"pair_values": "trained", "rates": False, "softmax_score": False}
+    asked = {key: value for key, value in options.values().items() if off.get(key, value) != value}
+    if asked and pipeline.data.valid is None:
+        terms, them = _listed(asked), "them" if len(asked) > 1 else "it"
+        if pipeline.data.days is not None:
+            rule = f"{terms} must be turned off with `data.days`, which has no validation rows"
+            received, given = "data.days", ""
+        else:
+            rule = f"`data.valid` must be given for {terms}: weights are fitted to its rows"
+            received, given = "no data.valid", "give validation rows, or "
+        advice = f"{given}turn {them} off by {_listed({key: off[key] for key in asked})}"
+        advice = advice[0].upper() + advice[1:]
+        raise Problem((next(iter(asked)),), f"{rule}. Received: {received}. {advice}.")
+    if options.rates:
+        Columns.found(features, RatesOptions(outcome=options.outcome))
+
+
+def _listed(options):
+    """Options as they are written in YAML, one after another."""
+    *others, last = (f"`{key}: {str(value).lower()}`" for key, value in options.items())
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _check_pipeline(pipeline, name):

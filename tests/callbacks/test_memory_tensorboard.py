@@ -10,11 +10,12 @@ from kitchen_sink import (
     random_labels,
     slim_spec,
 )
+from pair_pooling import PairPooling
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lmn_tf.callbacks import MemoryTensorBoard
 from lmn_tf.layers import LargeMemory
-from lmn_tf.models import DNN, LMN, MSN, LMNPair, registry
+from lmn_tf.models import DNN, LMN, MSN, registry
 
 SPEC = slim_spec()
 
@@ -123,7 +124,7 @@ def test_the_last_point_tells_the_reads_of_the_model(tmp_path):
 
 def test_a_memory_of_pairs_has_the_norm_and_the_share_of_its_values(tmp_path):
     keras.utils.set_random_seed(1)
-    model = LMNPair(SPEC, **SMALL)
+    model = PairPooling(SPEC, **SMALL)
     model.compile(run_eagerly=True)
     callback = MemoryTensorBoard(tmp_path, update_freq=1, probe=random_features(SPEC))
     model.fit(data(2), epochs=2, verbose=0, callbacks=[callback])
@@ -146,7 +147,7 @@ def test_a_memory_of_pairs_has_the_norm_and_the_share_of_its_values(tmp_path):
 
 
 def test_keys_of_pairs_are_followed_as_pairs_are(tmp_path):
-    model = LMNPair(SPEC, **SMALL, pair_rows="keys", pair_columns="keys")
+    model = PairPooling(SPEC, **SMALL, pair_rows="keys", pair_columns="keys")
     model.compile(run_eagerly=True)
     model.fit(data(2), verbose=0, callbacks=[MemoryTensorBoard(tmp_path, update_freq=1)])
     share = events(tmp_path)["clicks_pairs/slots_trained"]

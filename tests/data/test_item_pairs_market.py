@@ -166,8 +166,9 @@ def test_inline_histories_have_outcomes(tmp_path):
 
 
 def test_a_memory_of_pairs_finds_the_signs_of_pairs_that_occur_often(tmp_path, root):
+    from pair_pooling import PairPooling
+
     from lmn_tf import FeatureSpec, make_dataset
-    from lmn_tf.models import LMNPair
 
     options = dict(rows=25_000, users=250, items=30, history_length=10, cold=0, pairs=3.0)
     generate(tmp_path, kind="item_pairs", history="events", **options)
@@ -178,7 +179,7 @@ def test_a_memory_of_pairs_finds_the_signs_of_pairs_that_occur_often(tmp_path, r
     document["tables"] = {"rated_item": {"dim": 4}}
     document["sequences"][0]["max_length"] = 10
     spec = FeatureSpec.from_dict({**document, "embedding_dim": 4})
-    model = LMNPair(spec, hidden_units=(4,), batch_norm=False)
+    model = PairPooling(spec, hidden_units=(4,), batch_norm=False)
     model.compile()
     train = make_dataset(spec, f"{tmp_path}/train-*.parquet", 1024, shuffle=True, seed=1)
     model.fit(train, epochs=2, verbose=0)

@@ -2,10 +2,10 @@
 
 import keras
 import numpy as np
+from pair_pooling import PairPooling
 from rated_items import rated_dict, ratings
 
 from lmn_tf.data.dataset import make_dataset
-from lmn_tf.models import LMNPair
 from lmn_tf.models.baselines.ease import EASE
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -24,7 +24,7 @@ def crossed(crosses=({"name": "rated", "of": ["item", "liked"]},), labels=("like
 def written(folder, spec, **options):
     """A model whose memory has been written, that memory, and its sentence."""
     keras.utils.set_random_seed(1)
-    model = LMNPair(spec, hidden_units=(4,), pair_values="ease", pair_l2=L2, **options)
+    model = PairPooling(spec, hidden_units=(4,), pair_values="ease", pair_l2=L2, **options)
     model.compile()
     model.build()
     valid = make_dataset(spec, str(folder / "valid-*.parquet"), batch_size=32)

@@ -13,6 +13,7 @@ RATES = {"name": "rates", "outcome": "liked"}
 
 PAIRS = {"name": "lmn_pair", "pair_values": "ease", "outcome": "liked"}
 WITH_VALID = {"train": "x.csv", "valid": "v.csv"}
+BY_DAY = {"train": "x/{day}.csv", "days": {"first": "2024-01-01", "last": "2024-01-02"}}
 
 
 def crossed_spec():
@@ -56,26 +57,34 @@ def test_an_outcome_of_pairs_that_is_not_there_is_told_with_its_line():
 def test_pairs_need_histories_of_items():
     plain = rated_dict()
     del plain["sequences"]
-    line = check({"name": "lmn_pair"}).splitlines().index("  name: lmn_pair") + 1
+    trained = {"name": "lmn_pair", "rates": False, "softmax_score": False, "pair_values": "trained"}
+    line = check(trained).splitlines().index("  name: lmn_pair") + 1
     with pytest.raises(UserError, match=rf"^p.yaml:{line}: `sequences` of the feature spec must"):
-        check({"name": "lmn_pair"}, FeatureSpec.from_dict(plain))
+        check(trained, FeatureSpec.from_dict(plain))
 
 
-def test_written_pairs_need_validation_rows():
-    with pytest.raises(UserError, match="`data.valid` must be given for `pair_values: ease`"):
-        check(PAIRS, crossed_spec())
+def test_defaults_that_need_validation_rows_are_named_with_what_turns_them_off():
+    check({"name": "lmn_pair", "outcome": "liked"}, crossed_spec(), data=WITH_VALID)
+    off = {"rates": False, "softmax_score": False, "pair_values": "trained"}
+    check({"name": "lmn_pair", **off})
+    check({"name": "lmn_pair", **off}, data=BY_DAY)
+    terms = "`rates: true`, `softmax_score: true` and `pair_values: ease`"
+    advice = "by `rates: false`, `softmax_score: false` and `pair_values: trained`"
+    given = f"`data.valid` must be given for {terms}: weights are fitted to its rows. Received: no"
+    with pytest.raises(
+        UserError, match=rf"^p.yaml:[0-9]+: {given} data.valid. Give .* {advice}\.$"
+    ):
+        check({"name": "lmn_pair"})
+    refused = f"{terms} must be turned off with `data.days`, .* data.days. Turn them off {advice}"
+    with pytest.raises(UserError, match=rf"^p.yaml:[0-9]+: {refused}\.$"):
+        check({"name": "lmn_pair"}, data=BY_DAY)
 
 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
         (
-            {
-                "data": {
-                    "train": "x/{day}.csv",
-                    "days": {"first": "2024-01-01", "last": "2024-01-02"},
-                }
-            },
+            {"data": BY_DAY},
             r"`data.days` must not be given with model `rates`, which has no network",
         ),
         ({"warm_start": {"run": "r"}}, "`warm_start` must not be given with.*Received: run='r'"),
@@ -107,6 +116,19 @@ def test_the_outcome_of_rates_is_told_with_its_line():
 
 
 def test_terms_that_are_fitted_are_not_for_training_by_day():
-    data = {"train": "x/{day}.csv", "days": {"first": "2024-01-01", "last": "2024-01-02"}}
-    with pytest.raises(UserError, match="`rates: true` must be left out with `data.days`.*a.days$"):
-        check({"name": "pooling", "rates": True}, data=data)
+    message = "`rates: true` must be turned off with `data.days`.*Turn it off by `rates: false`.$"
+    with pytest.raises(UserError, match=message):
+        check({"name": "pooling", "rates": True}, data=BY_DAY)
+
+
+@pytest.mark.parametrize(("key", "value"), [("rates", True), ("softmax_weight", 0.5)])
+def test_options_that_need_ids_of_candidates_are_told_with_their_line(key, value):
+    plain = rated_dict()
+    plain["features"] = [one for one in plain["features"] if one["name"] != "item"]
+    plain["sequences"] = []
+    model = {"name": "pooling", key: value}
+    line = check(model, data=WITH_VALID).splitlines().index(f"  {key}: {str(value).lower()}") + 1
+    with pytest.raises(
+        UserError, match=f"^p.yaml:{line}: `{key}` must be .* for a feature spec wi"
+    ):
+        check(model, FeatureSpec.from_dict(plain), data=WITH_VALID)

@@ -14,7 +14,6 @@ from lmn_tf.models.base.labelled_loss import LabelledLoss
 from lmn_tf.models.base.retrieval_losses import retrieval_losses
 from lmn_tf.models.options import BatchSoftmaxOptions
 from lmn_tf.ops.sequence.shared_window import on_rows
-from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 
@@ -56,12 +55,6 @@ class BatchSoftmaxPlugin(LabelledLoss, CTRModel):
         if not self.has_batch_softmax:
             return
         tables = self.candidate_tables()
-        if not tables:
-            raise UserError(
-                "`softmax_weight` must be 0 for a feature spec without a categorical feature of "
-                f"role item. Received: softmax_weight={self.options.softmax_weight} for "
-                f"{self.spec.name!r}"
-            )
         self._softmax_id = max(tables, key=lambda key: self.encoder.sizes[tables[key]])
         self.softmax_pool = SequencePooling("sqrtn", dtype=self.dtype_policy, name="softmax_pool")
         self.softmax_query = self._make_map("softmax_query")

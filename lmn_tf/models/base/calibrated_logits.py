@@ -5,7 +5,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from lmn_tf.models.base.explicit_terms import make_calibration, make_rate_terms, make_wide_logits
+from lmn_tf.models.base.explicit_terms import (
+    check_terms,
+    make_calibration,
+    make_rate_terms,
+    make_wide_logits,
+)
 
 
 class CalibratedLogits:
@@ -31,6 +36,7 @@ class CalibratedLogits:
 
     def make_terms(self) -> None:
         """Creates the layers of the terms, once the model has its options, spec and encoder."""
+        check_terms(self)
         self.wide_logits = make_wide_logits(self)
         self.rate_terms = make_rate_terms(self)
         self.calibration = make_calibration(self)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Collection
 
+from lmn_tf.models.options.base import CTRModelOptions
 from lmn_tf.models.options.baselines import BaselineOptions
 from lmn_tf.specs.columns import Feature, ResolvedCross, ResolvedField
 from lmn_tf.specs.errors import UserError, did_you_mean
@@ -84,6 +85,28 @@ class Columns:
             rule = f"a categorical field{of} of the numbers 0 and 1 (lookup: {{identity: 2}})"
             _named("outcome", options.outcome, fields, rule)
         return cls(item, user, sequence, events, options.outcome)
+
+
+def check_item_ids(spec: FeatureSpec, options: CTRModelOptions) -> None:
+    """Checks the options that need ids of candidates.
+
+    Args:
+        spec: A `FeatureSpec`.
+        options: Options of a click model.
+
+    Raises:
+        Problem: If the spec has no such ids, and an option needs them.
+    """
+    if any(one.kind == "categorical" for one in spec.features_of("item")):
+        return
+    for key, off in {"rates": "false", "softmax_weight": "0"}.items():
+        value = getattr(options, key, None)
+        if value:
+            raise Problem(
+                (key,),
+                f"`{key}` must be {off} for a feature spec without a categorical feature of role "
+                f"item. Received: {key}={value} for {spec.name!r}",
+            )
 
 
 def pair_items(spec: FeatureSpec) -> dict[str, tuple[str, ...]]:

@@ -80,8 +80,8 @@ class CTRModel(CalibratedLogits, WithOptions, keras.Model):
         Float32 logits of shape `(batch, labels)`.
 
     Raises:
-        UserError: If a vocabulary has not been learned yet, or if the spec has no sequence but the
-            model reads one.
+        UserError: If a vocabulary has not been learned yet, if the spec has no sequence but the
+            model reads one, or if an option needs an item feature that the spec does not have.
 
     Attributes:
         reads_histories: Boolean. Whether the model reads sequences and overrides

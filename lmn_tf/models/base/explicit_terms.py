@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from lmn_tf.features.wide_logits import WideLogits
 from lmn_tf.layers.core.feature_interaction import FeatureInteraction
+from lmn_tf.models.base.columns import check_item_ids
 from lmn_tf.models.base.logit_calibration import LogitCalibration
 from lmn_tf.models.base.rate_terms import RateTerms
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.yaml.section import Problem
 
 if TYPE_CHECKING:
     from lmn_tf.models.base.ctr_model import CTRModel
@@ -40,6 +42,18 @@ def make_interaction(model: CTRModel) -> FeatureInteraction | None:
         dtype=model.dtype_policy,
         name="feature_interaction",
     )
+
+
+def check_terms(model: CTRModel) -> None:
+    """Raises a `UserError` if an option needs an item feature that the spec does not have.
+
+    Args:
+        model: Click model with its options and spec.
+    """
+    try:
+        check_item_ids(model.spec, model.options)
+    except Problem as problem:
+        raise UserError(str(problem)) from None
 
 
 def make_wide_logits(model: CTRModel) -> WideLogits | None:

@@ -20,11 +20,11 @@ from lmn_tf.specs.yaml.section import Problem
 class PairMemoryPlugin(CTRModel):
     """Mixin that adds the values of the pairs of events and the candidate to the logits of a model.
 
-    `class LMNPair(PairMemoryPlugin, Pooling)`, for example, is `Pooling` with such a memory. Each
-    sequence with a field that is like a categorical item feature has a `PairMemory`, whose columns
-    are the ids of that feature; of several, the one with the most ids. Its rows are the ids of the
-    first cross of that field, such as a movie and how it was rated, or else those of the field. All
-    values start at 0, so that the model starts as its host.
+    `class LMNPair(PairMemoryPlugin, StrongPooling)`, for example, is `StrongPooling` with such a
+    memory. Each sequence with a field that is like a categorical item feature has a `PairMemory`,
+    whose columns are the ids of that feature; of several, the one with the most ids. Its rows are
+    the ids of the first cross of that field, such as a movie and how it was rated, or else those of
+    the field. All values start at 0, so that the model starts as its host.
 
     With `pair_rows="keys"` or `pair_columns="keys"`, it is a `KeyedPairMemory` instead: rows are
     keys that the vector of an event selects, without fields that depend on the row as well; columns

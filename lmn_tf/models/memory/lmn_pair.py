@@ -3,18 +3,23 @@
 import keras
 
 from lmn_tf.models.base.pair_memory_plugin import PairMemoryPlugin
-from lmn_tf.models.hosts.pooling import Pooling
+from lmn_tf.models.hosts.strong_pooling import StrongPooling
 from lmn_tf.models.options import LMNPairOptions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class LMNPair(PairMemoryPlugin, Pooling):
-    """Pooled histories with a memory of the pairs of an event and the candidate.
+class LMNPair(PairMemoryPlugin, StrongPooling):
+    """Strong pooling with a memory of the pairs of an event and the candidate.
 
-    Computes `logit = MLP(concat[user, item, context, cross, pool(history)]) + sum_j V[x_j, item]`,
-    with the values `V` of the pairs of an event `x_j` and the candidate, which all users share.
-    `pooling` with the same options is its control: the same model without the memory, which it also
-    is before the first step. The model is ours, not part of the paper of LMN.
+    Computes `logit = host(row) + sum_j V[x_j, item]`, with the values `V` of the pairs of an event
+    `x_j` and the candidate, which all users share. The host is `StrongPooling`, and with the same
+    options its control: the same model without the memory. The model is ours, not part of the paper
+    of LMN.
+
+    The values are not trained: they, and the weights of all terms, are written when the training
+    has ended. `lmn-tf train` does so. A plain `fit` trains the host alone; call
+    `lmn_tf.training.growth.written_terms.write_terms` after it, or give `pair_values="trained"`,
+    `rates=False` and `softmax_score=False` for a model that is complete without.
 
     Args:
         spec: `FeatureSpec` with known vocabularies.

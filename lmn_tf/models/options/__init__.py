@@ -5,6 +5,7 @@ from lmn_tf.models.options.base import (
     CTRModelOptions,
     DNNOptions,
     PoolingOptions,
+    StrongPoolingOptions,
 )
 from lmn_tf.models.options.baselines import (
     BaselineOptions,
@@ -79,6 +80,7 @@ __all__ = [
     "SVDOptions",
     "SparseMemoryOptions",
     "SparseMoEOptions",
+    "StrongPoolingOptions",
     "TwoTowerOptions",
     "UBR4CTROptions",
     "UserAwarePoolingOptions",

@@ -14,6 +14,7 @@ from lmn_tf.specs.yaml.section import (
 )
 
 PoolingKind = Literal["mean", "sum", "sqrtn"]
+InteractionKind = Literal["none", "cross", "dot", "product"]
 
 
 class CTRModelOptions(Options):
@@ -31,7 +32,7 @@ class CTRModelOptions(Options):
     tower_units: Widths = option(
         (), "Widths of separate hidden layers of each label, after the shared ones."
     )
-    interaction: Literal["none", "cross", "dot", "product"] = option(
+    interaction: InteractionKind = option(
         "none",
         "Interaction before the head: cross layers on the concatenation, as in DCN; dot products "
         "of all pairs of groups, as in DLRM; or element-wise and dot products of the candidate "
@@ -121,8 +122,8 @@ class BatchSoftmaxOptions(CTRModelOptions):
         if self.softmax_score and not self.softmax_weight:
             raise Problem(
                 ("softmax_score",),
-                "`softmax_score` must be left out unless `softmax_weight` is above 0. "
-                "Received: softmax_score=True",
+                "`softmax_score` must be false unless `softmax_weight` is above 0. "
+                f"Received: softmax_score=True, softmax_weight={self.softmax_weight}",
             )
 
 
@@ -133,3 +134,14 @@ class PoolingOptions(BatchSoftmaxOptions):
         "mean",
         "Pooling of the events of a history; `sqrtn` divides the sum by the root of their number.",
     )
+
+
+class StrongPoolingOptions(PoolingOptions):
+    """Options of `StrongPooling`: those of `Pooling`, with the defaults that win on public data."""
+
+    pooling: PoolingKind = "sqrtn"
+    interaction: InteractionKind = "product"
+    wide: Flag = True
+    rates: Flag = True
+    softmax_weight: NonNegative = 1.0
+    softmax_score: Flag = True

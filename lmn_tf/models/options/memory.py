@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from lmn_tf.models.options.base import CTRModelOptions, PoolingKind, PoolingOptions
+from lmn_tf.models.options.base import CTRModelOptions, PoolingKind, StrongPoolingOptions
 from lmn_tf.models.options.histories import (
     DINOptions,
     MIMNOptions,
@@ -176,6 +176,9 @@ class LMNTwoTowerOptions(MemoryPluginOptions, TwoTowerOptions):
             )
 
 
+_PairValues = Literal["trained", "ease"]
+
+
 class PairMemoryOptions(CTRModelOptions):
     """Options of `PairMemoryPlugin`."""
 
@@ -194,7 +197,7 @@ class PairMemoryOptions(CTRModelOptions):
     )
     pair_keys: AtLeastTwo = option(64, "Number of keys of an axis.")
     pair_top_k: AtLeastTwo = option(4, "Number of keys of an axis that a vector selects.")
-    pair_values: Literal["trained", "ease"] = option(
+    pair_values: _PairValues = option(
         "trained",
         "Values of pairs: trained with the model, from 0; or those of the closed-form regression "
         "of each item on all others, which are written when the training of the host has ended. "
@@ -227,8 +230,10 @@ class PairMemoryOptions(CTRModelOptions):
         return self.rates or self.pair_values == "ease"
 
 
-class LMNPairOptions(PairMemoryOptions, PoolingOptions):
+class LMNPairOptions(PairMemoryOptions, StrongPoolingOptions):
     """Options of `LMNPair`."""
+
+    pair_values: _PairValues = "ease"
 
 
 class UserAwarePoolingOptions(UserAwareQueryOptions, EventQueryOptions, DINOptions):

@@ -86,8 +86,6 @@ def option(default: Any, meaning: str) -> Any:
 
     >>> class MyOptions(Options):
     ...     width: Positive = option(8, "Width of the map.")
-    >>> MyOptions().width
-    8
     """
     return pydantic.Field(default, description=meaning)
 
@@ -100,7 +98,8 @@ class Options(pydantic.BaseModel):
     and the models page are derived from it. `check` has the rules for combinations of options,
     `retired` the options of earlier versions with the only value that they may still have,
     `implied` the values for models that were saved before an option existed, and `may_grow` the
-    names of options that a warm start may change.
+    names of options that a warm start may change. A record that gives an option of a base another
+    default repeats its type, not its meaning.
 
     Example:
 
@@ -120,6 +119,15 @@ class Options(pydantic.BaseModel):
     retired: ClassVar[dict] = {}
     implied: ClassVar[dict] = {}
     may_grow: ClassVar[tuple] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        # Pydantic takes the first base that has an option, even if it inherits it and a later base
+        # declares it anew; a default is that of the nearest record that declares it, as in Python.
+        for name in cls.model_fields:
+            owner = next(one for one in cls.__mro__ if name in inspect.get_annotations(one))
+            cls.model_fields[name] = owner.model_fields[name]
 
     def check(self) -> None:
         """Raises `Problem` for invalid combinations of options; subclasses extend it."""

@@ -202,7 +202,7 @@ def test_models_with_a_loss_of_their_own_have_no_softmax():
 
 
 def test_a_score_needs_the_softmax():
-    with pytest.raises(UserError, match="`softmax_score` must be left out unless `softmax_weight`"):
+    with pytest.raises(UserError, match="`softmax_score` must be false unless `softmax_weight`"):
         make(softmax_weight=0.0, softmax_score=True)
 
 

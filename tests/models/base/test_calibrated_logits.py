@@ -1,7 +1,8 @@
 import numpy as np
 from kitchen_sink import SMALL, random_features, slim_spec
+from pair_pooling import PairPooling
 
-from lmn_tf.models import DNN, LMNPair, Pooling
+from lmn_tf.models import DNN, Pooling
 
 SPEC = slim_spec()
 
@@ -13,9 +14,9 @@ def test_terms_and_their_names():
     options = {"softmax_weight": 0.1, "softmax_score": True}
     model = Pooling(SPEC, rates=True, **options, **SMALL)
     assert model.term_names == ("trained", "item", "user", "softmax_score")
-    model = LMNPair(SPEC, pair_values="ease", **SMALL)
+    model = PairPooling(SPEC, pair_values="ease", **SMALL)
     assert model.term_names == ("trained",) and model.writes_terms and model.writes_pairs
-    for plain in (DNN(SPEC, **SMALL), LMNPair(SPEC, **SMALL)):
+    for plain in (DNN(SPEC, **SMALL), PairPooling(SPEC, **SMALL)):
         assert plain.calibration is None and not plain.writes_terms
 
 

@@ -3,9 +3,10 @@ import copy
 import numpy as np
 import pytest
 from kitchen_sink import KITCHEN_SINK, SMALL, kitchen_sink_spec, random_features
+from pair_pooling import PairPooling
 from rated_items import rated_dict
 
-from lmn_tf.models import DIN, LMNPair, Pooling
+from lmn_tf.models import DIN, Pooling
 from lmn_tf.models.base.pair_memory_plugin import PairMemoryPlugin
 from lmn_tf.optimizers import GroupOptimizer, RowWiseSGD
 from lmn_tf.specs.errors import UserError
@@ -31,7 +32,7 @@ def with_values(model):
 
 
 def test_a_new_model_is_its_host():
-    host, model = Pooling(SPEC, **SMALL), LMNPair(SPEC, **SMALL)
+    host, model = Pooling(SPEC, **SMALL), PairPooling(SPEC, **SMALL)
     features = random_features(SPEC)
     host.build(), model.build()
     own = [weight for weight in model.weights if "clicks_pairs" not in weight.path]
@@ -41,7 +42,7 @@ def test_a_new_model_is_its_host():
 
 
 def test_pairs_of_the_item_with_the_most_ids_are_added_to_the_logits():
-    model, memory = with_values(LMNPair(SPEC, **SMALL))
+    model, memory = with_values(PairPooling(SPEC, **SMALL))
     features = random_features(SPEC)
     assert (memory.num_rows, memory.num_columns) == (42, 42)
     table = memory.get_weights()[0].reshape(42, 42)
@@ -61,7 +62,7 @@ def test_pairs_of_the_item_with_the_most_ids_are_added_to_the_logits():
 
 def test_rows_are_the_ids_of_a_cross():
     spec = crossed_spec()
-    model, memory = with_values(LMNPair(spec, **SMALL))
+    model, memory = with_values(PairPooling(spec, **SMALL))
     assert memory.num_rows == 42 * 4
     features = random_features(spec)
     keys = ["clicks/item", "clicks/hour"]
@@ -82,7 +83,7 @@ KEYED = [
 @pytest.mark.parametrize("options", KEYED, ids=str)
 def test_rows_and_columns_may_be_keys(options):
     spec = crossed_spec()
-    host, model = Pooling(spec, **SMALL), LMNPair(spec, **SMALL, **options)
+    host, model = Pooling(spec, **SMALL), PairPooling(spec, **SMALL, **options)
     features = random_features(spec)
     host.build(), model.build()
     own = [weight for weight in model.weights if "clicks_pairs" not in weight.path]
@@ -104,7 +105,7 @@ def test_rows_and_columns_may_be_keys(options):
 
 
 def test_keys_are_trained_with_the_dense_weights():
-    model = LMNPair(SPEC, **SMALL, **KEYED[0])
+    model = PairPooling(SPEC, **SMALL, **KEYED[0])
     model.compile()
     features, labels = random_features(SPEC), np.array([[1.0], [0.0]] * 3, "float32")
     model.train_on_batch(features, labels)
@@ -135,7 +136,7 @@ def test_keys_are_trained_with_the_dense_weights():
 )
 def test_keys_are_trained_and_not_hashed(options, message):
     with pytest.raises(UserError, match=message):
-        LMNPair(SPEC, **SMALL, **options)
+        PairPooling(SPEC, **SMALL, **options)
 
 
 def test_a_memory_beside_another_host():
@@ -150,7 +151,7 @@ def test_a_memory_beside_another_host():
 
 
 def test_pairs_are_trained_by_an_optimizer_of_their_own():
-    model = LMNPair(SPEC, **SMALL)
+    model = PairPooling(SPEC, **SMALL)
     model.compile()
     model.build()
     assert isinstance(model.optimizer, GroupOptimizer)
@@ -164,15 +165,15 @@ def test_a_field_like_an_item_is_needed():
     sequence = copy.deepcopy(KITCHEN_SINK["sequences"][0])
     sequence["fields"] = [field for field in sequence["fields"] if "like" not in field]
     with pytest.raises(UserError, match="`sequences` of the feature spec must have a field that"):
-        LMNPair(kitchen_sink_spec(sequences=[sequence]), **SMALL)
+        PairPooling(kitchen_sink_spec(sequences=[sequence]), **SMALL)
 
 
 def test_rows_split_into_items_and_outcomes():
-    plain = LMNPair(SPEC, **SMALL)
+    plain = PairPooling(SPEC, **SMALL)
     items, outcomes = plain.split_rows("clicks", np.arange(42))
     assert items.tolist() == list(range(42)) and outcomes is None
     spec = rated_spec()
-    model = LMNPair(spec, pair_values="ease", outcome="liked", **SMALL)
+    model = PairPooling(spec, pair_values="ease", outcome="liked", **SMALL)
     items, outcomes = model.split_rows("history", np.array([0, 1, 4, 43]))
     assert (items.tolist(), outcomes.tolist()) == ([0, 0, 1, 10], [0, 1, 0, 3])
     assert model.candidate_of("history") == "item"
@@ -194,15 +195,15 @@ def rated_spec():
 )
 def test_the_outcome_is_part_of_the_ids_of_events(spec, outcome, message):
     with pytest.raises(UserError, match=message):
-        LMNPair(spec, pair_values="ease", outcome=outcome, **SMALL)
+        PairPooling(spec, pair_values="ease", outcome=outcome, **SMALL)
 
 
 def test_an_outcome_needs_the_regression():
     with pytest.raises(UserError, match="`outcome` must be left out where no term .*='liked'"):
-        LMNPair(rated_spec(), outcome="liked", **SMALL)
+        PairPooling(rated_spec(), outcome="liked", **SMALL)
 
 
 def test_models_saved_with_an_outcome_of_pairs_load():
-    config = LMNPair(SPEC, **SMALL).get_config()
-    loaded = LMNPair.from_config({**config, "pair_outcome": None})
-    assert loaded.options == LMNPair(SPEC, **SMALL).options
+    config = PairPooling(SPEC, **SMALL).get_config()
+    loaded = PairPooling.from_config({**config, "pair_outcome": None})
+    assert loaded.options == PairPooling(SPEC, **SMALL).options

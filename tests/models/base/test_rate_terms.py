@@ -206,5 +206,7 @@ def test_an_outcome_is_a_binary_field_of_the_history():
     plain = copy.deepcopy(rated_dict())
     plain["features"] = [one for one in plain["features"] if one["name"] != "item"]
     plain["sequences"] = []
-    with pytest.raises(UserError, match="must have a categorical feature of role item"):
+    with pytest.raises(
+        UserError, match="`rates` must be false for a feature spec without .*True for 'rated'"
+    ):
         DNN(FeatureSpec.from_dict(plain), rates=True)

@@ -1,17 +1,44 @@
 import numpy as np
-from kitchen_sink import SMALL_OPTIONS, kitchen_sink_spec, random_features
+import pytest
+from kitchen_sink import SMALL_OPTIONS, kitchen_sink_spec, random_features, random_labels
 
-from lmn_tf.models import LMNPair, Pooling
+from lmn_tf.models import LMNPair, StrongPooling
+from lmn_tf.specs.errors import UserError
 
 SPEC = kitchen_sink_spec()
 
 
 def test_options_are_those_of_the_host_and_of_the_memory():
-    model = LMNPair(SPEC, **SMALL_OPTIONS["lmn_pair"], pooling="sqrtn", pair_pooling="mean")
-    assert set(Pooling.Options.model_fields) < set(LMNPair.Options.model_fields)
-    assert model.pool.pooling == "sqrtn"
+    model = LMNPair(SPEC, **SMALL_OPTIONS["lmn_pair"], pooling="sum", pair_pooling="mean")
+    assert set(StrongPooling.Options.model_fields) < set(LMNPair.Options.model_fields)
+    assert model.pool.pooling == "sum"
     assert model.pair_memories["clicks"].get_config()["num_slots"] == 500
     assert model.pair_memories["clicks"].pooling == "mean"
+
+
+def test_its_defaults_are_those_of_its_control_and_written_pairs():
+    own, control = (kind.Options().values() for kind in (LMNPair, StrongPooling))
+    assert {key: own[key] for key in control} == control
+    assert own["pair_values"] == "ease"
+
+
+def test_without_written_values_it_is_its_control():
+    options, features = {"hidden_units": (4,)}, random_features(SPEC)
+    control, model = StrongPooling(SPEC, **options), LMNPair(SPEC, **options)
+    control.build(), model.build()
+    own = [weight for weight in model.weights if "clicks_pairs" not in weight.path]
+    for weight, want in zip(control.weights, own, strict=True):
+        weight.assign(want)
+    for one in (control, model):
+        one.compile()
+        one.train_on_batch(features, random_labels())
+    np.testing.assert_allclose(model(features), control(features), rtol=1e-5, atol=1e-6)
+
+
+def test_keys_need_values_that_are_trained():
+    LMNPair(SPEC, hidden_units=(4,), pair_rows="keys", pair_values="trained")
+    with pytest.raises(UserError, match=r"`pair_rows` must be .* Received: .*pair_values='ease'$"):
+        LMNPair(SPEC, hidden_units=(4,), pair_rows="keys")
 
 
 def test_what_it_learns_is_of_pairs():
@@ -22,7 +49,8 @@ def test_what_it_learns_is_of_pairs():
     features["item"] = np.int32([2, 3] * 4)
     features["clicks/item"] = np.int32([[2], [2], [3], [3]] * 2)
     labels = np.float32([[1], [0], [0], [1]] * 2)
-    model = LMNPair(SPEC, hidden_units=(4,), batch_norm=False)
+    trained = {"pair_values": "trained", "rates": False, "softmax_score": False}
+    model = LMNPair(SPEC, hidden_units=(4,), batch_norm=False, softmax_weight=0.0, **trained)
     model.build()
     for variable in model.trainable_variables:
         if "clicks_pairs" not in variable.path:

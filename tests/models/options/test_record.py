@@ -87,6 +87,18 @@ def test_retired_options_may_have_their_last_value():
     assert "scale" not in HeirOptions.described()
 
 
+def test_a_default_is_that_of_the_nearest_record_that_declares_it():
+    class OtherOptions(BaseOptions):
+        depth: AtLeastTwo = option(2, "Number of layers.")
+
+    class BothOptions(OtherOptions, HeirOptions):
+        pass
+
+    width = BothOptions.described()["width"]
+    assert BothOptions().width == BothOptions.make({}).width == 8
+    assert (width.default, width.schema["default"], width.owner) == (8, 8, "Heir")
+
+
 def test_implied_values_are_those_of_all_bases():
     class EldestOptions(HeirOptions):
         implied: ClassVar[dict] = {"width": 4}

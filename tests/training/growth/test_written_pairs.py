@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from pair_pooling import PairPooling
 from rated_items import rated_dict, write_rated
 from written_terms import FOUND, L2, crossed, fitted, value, written
 
-from lmn_tf.models import LMNPair
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.training.growth.written_pairs import WrittenPairs
 
@@ -39,7 +39,7 @@ def test_each_event_counts_without_an_outcome(folder):
     spec = FeatureSpec.from_dict(rated_dict())
     ease = fitted(folder, spec, outcome=None)
     want = [[value(ease, one, None, other) for other in range(11)] for one in range(11)]
-    model = LMNPair(spec, hidden_units=(4,), pair_values="ease", pair_l2=L2)
+    model = PairPooling(spec, hidden_units=(4,), pair_values="ease", pair_l2=L2)
     model.build()
     values = WrittenPairs(model, str(folder / "train-*.parquet")).values(np.arange(11))[:, :, 0]
     np.testing.assert_allclose(values, want, rtol=1e-5, atol=1e-7)

@@ -3,15 +3,15 @@ import copy
 import keras
 import numpy as np
 from kitchen_sink import KITCHEN_SINK, SMALL, kitchen_sink_spec
+from pair_pooling import PairPooling
 
 from lmn_tf.data.encoding.id_names import IdNames
 from lmn_tf.layers import PairMemory
-from lmn_tf.models import LMNPair
 from lmn_tf.training.inspection.pairs.pair_names import PairNames
 
 
 def names_of(spec):
-    model = LMNPair(spec, **SMALL)
+    model = PairPooling(spec, **SMALL)
     (memory,) = model.pair_memories.values()
     return PairNames(model, memory, spec)
 
