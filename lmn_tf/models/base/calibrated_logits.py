@@ -1,8 +1,9 @@
 """Logits of a click model with terms that are written after training."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from lmn_tf.models.base.explicit_terms import (
@@ -33,6 +34,7 @@ class CalibratedLogits:
     """
 
     writes_pairs = False
+    _watcher: Callable | None = None
 
     def make_terms(self) -> None:
         """Creates the layers of the terms, once the model has its options, spec and encoder."""
@@ -101,6 +103,43 @@ class CalibratedLogits:
         if self.calibration is None or training:
             return logits
         terms = tf.concat([logits[:, None], *self.extra_terms(groups)], axis=1)
+        self.watch_terms(terms)
         if not self.calibration.slopes:
             return self.calibration(terms)
         return self.calibration(terms, terms[:, self.term_names.index(self.rows_name)])
+
+    def watch_terms(self, terms: tf.Tensor) -> None:
+        """Tells `predict_terms` of terms of the logits.
+
+        Args:
+            terms: Float32 tensor of shape `(batch, terms, labels)`.
+        """
+        if self._watcher is not None:
+            self._watcher(terms)
+
+    def predict_terms(self, rows: tf.data.Dataset) -> np.ndarray:
+        """Returns the terms of the logits of rows, without their weights.
+
+        Args:
+            rows: Dataset of `make_dataset`.
+
+        Returns:
+            Float32 array of shape `(rows, terms, labels)`: those of `term_names`, and where
+            `writes_pairs`, the sum of the pairs.
+        """
+
+        def step(data):
+            seen = []
+            self._watcher = seen.append
+            try:
+                self(data[0], training=False)
+            finally:
+                self._watcher = None
+            return tf.concat(seen, axis=1)
+
+        self.predict_function, self.predict_step = None, step
+        try:
+            return self.predict(rows, verbose=0)
+        finally:
+            del self.predict_step
+            self.predict_function = None

@@ -126,7 +126,10 @@ class PairMemoryPlugin(CTRModel):
                 rows = history.crossed_ids[self._crosses[name].key]
             if self.options.pair_columns == "keys":
                 columns = history.target
-            logits += memory(rows, columns, windows=windows)
+            values = memory(rows, columns, windows=windows)
+            if self.writes_pairs:
+                self.watch_terms(values[:, None])
+            logits += values
         return logits
 
     def candidate_of(self, name: str) -> str:

@@ -48,15 +48,12 @@ def write_terms(
     names, sentences = list(model.term_names), []
     if model.rate_terms is not None:
         sentences.append(write_rates(model.rate_terms, train, limit))
-    pairs = 0.0
     if model.writes_pairs:
         written = WrittenPairs(model, train, limit)
         written.write(np.ones(len(model.label_names), np.float32))
         sentences.append(written.sentence)
         names.append("pairs")
-        pairs = _logits(model, valid, 0.0)
-    terms = [_logits(model, valid, one) - pairs for one in np.eye(len(model.term_names))]
-    terms = np.stack(terms + [pairs] if model.writes_pairs else terms, axis=1)
+    terms = model.predict_terms(valid).astype(np.float64)  # (rows, terms, labels)
     sloped = _sloped(model, names)
     rows = terms[:, names.index(model.rows_name)] if sloped.any() else None
     fits = list(_fits(terms, rows, sloped, *_labels(valid), model.writes_pairs))
@@ -86,14 +83,6 @@ def _sloped(model, names):
 def _by_name(names, numbers):
     texts = (" ".join(f"{one:.3g}" for one in row) for row in numbers)
     return ", ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True))
-
-
-def _logits(model, valid, weights):
-    """Returns logits with given weights of the terms, `(rows, labels)`."""
-    shape = model.calibration.term_weights.shape
-    weights = np.broadcast_to(np.reshape(weights, (-1, 1)), shape)
-    _calibrate(model, weights, np.zeros(shape[1]), np.zeros(shape))
-    return model.predict(valid, verbose=0)
 
 
 def _calibrate(model, weights, offsets, slopes):

@@ -1,4 +1,5 @@
 import numpy as np
+import tensorflow as tf
 from kitchen_sink import SMALL, random_features, slim_spec
 from pair_pooling import PairPooling
 
@@ -39,3 +40,25 @@ def test_each_term_has_its_weight():
     want = 0.5 * rows[0] + 2 * rows[1] + 3 * rows[3] - 1
     np.testing.assert_allclose(model(features)[:, 0], want, rtol=1e-5, atol=1e-6)
     assert not np.allclose(model(features, training=True)[:, 0], want)
+
+
+def test_terms_are_predicted_without_their_weights():
+    options = {"rates": True, "counts": True, "pair_values": "ease"}
+    model = PairPooling(SPEC, **options, **SMALL)
+    model.compile()
+    model.build()
+    model.rate_terms.tables["item"].embeddings.assign_add([[1.0, 2.0]] * 42)
+    (memory,) = model.pair_memories.values()
+    memory.memory_values.assign_add(np.ones(memory.memory_values.shape))
+    features = random_features(SPEC)
+    rows = tf.data.Dataset.from_tensors((features, np.zeros((6, 1), "float32"))).repeat(2)
+    before = model.predict(rows, verbose=0)
+    terms = model.predict_terms(rows)
+    assert terms.shape == (12, len(model.term_names) + 1, 1)
+    np.testing.assert_array_equal(terms[:6], terms[6:])
+    np.testing.assert_array_equal(terms[:6, 1, 0], features["item"] != 0)
+    np.testing.assert_array_equal(terms[:6, 3, 0], 2.0 * (features["item"] != 0))
+    assert np.ptp(terms[:, -1]) > 0
+    # Only the first term and the pairs have a weight yet.
+    np.testing.assert_allclose(terms[:, 0] + terms[:, -1], before, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(model.predict(rows, verbose=0), before)
