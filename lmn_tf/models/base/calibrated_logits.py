@@ -56,7 +56,8 @@ class CalibratedLogits:
     @property
     def rows_name(self) -> str | None:
         """Name of the term on which the weights depend, `None` without `counts`."""
-        return self.rate_terms.count_names[0] if self.options.counts else None
+        counts = () if self.rate_terms is None else self.rate_terms.count_names
+        return counts[0] if counts else None
 
     def encoded_terms(
         self, features: Mapping[str, tf.Tensor], groups: dict[str, Any]

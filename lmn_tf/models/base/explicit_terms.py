@@ -107,5 +107,9 @@ def make_calibration(model: CTRModel) -> LogitCalibration | None:
         return None
     names, labels = model.term_names, model.label_names
     return LogitCalibration(
-        len(names), len(labels), slopes=model.options.counts, dtype="float32", name="calibration"
+        len(names),
+        len(labels),
+        slopes=model.rows_name is not None,
+        dtype="float32",
+        name="calibration",
     )

@@ -63,10 +63,6 @@ class CTRModelOptions(Options):
 
     def check(self) -> None:
         super().check()
-        if self.counts and not self.rates:
-            raise Problem(
-                ("counts",), "`counts` must be left out without `rates`. Received: counts=True"
-            )
         if self.outcome is not None and not self.reads_outcome:
             raise Problem(
                 ("outcome",),
@@ -143,5 +139,6 @@ class StrongPoolingOptions(PoolingOptions):
     interaction: InteractionKind = "product"
     wide: Flag = True
     rates: Flag = True
+    counts: Flag = True
     softmax_weight: NonNegative = 1.0
     softmax_score: Flag = True

@@ -234,6 +234,7 @@ class LMNPairOptions(PairMemoryOptions, StrongPoolingOptions):
     """Options of `LMNPair`."""
 
     pair_values: _PairValues = "ease"
+    pair_pooling: PoolingKind = "sqrtn"
 
 
 class UserAwarePoolingOptions(UserAwareQueryOptions, EventQueryOptions, DINOptions):

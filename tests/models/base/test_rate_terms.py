@@ -201,8 +201,6 @@ def test_an_outcome_is_a_binary_field_of_the_history():
             kind(SPEC, outcome="liked", **options)
     with pytest.raises(UserError, match="`rates` must be left alone for two towers.*rates=True"):
         TwoTower(SPEC, rates=True)
-    with pytest.raises(UserError, match="`counts` must be left out without `rates`.*counts=True"):
-        Pooling(SPEC, counts=True)
     plain = copy.deepcopy(rated_dict())
     plain["features"] = [one for one in plain["features"] if one["name"] != "item"]
     plain["sequences"] = []

@@ -12,6 +12,7 @@ OFF = {
     "interaction": "none",
     "wide": False,
     "rates": False,
+    "counts": False,
     "softmax_weight": 0.0,
     "softmax_score": False,
 }
@@ -21,7 +22,11 @@ def test_it_is_pooling_with_all_that_it_has_by_default():
     model = StrongPooling(SPEC, **SMALL)
     assert model.pool.pooling == "sqrtn" and model.feature_interaction.kind == "product"
     assert model.wide_logits is not None and model.has_batch_softmax
-    assert model.term_names == ("trained", "item", "user", "softmax_score")
+    counts = ("rows of item", "rows of user", "new")
+    assert model.term_names == ("trained", "item", "user", *counts, "softmax_score")
+    assert model.calibration.slopes
+    plain = StrongPooling(SPEC, **SMALL, rates=False)  # without which there are no counts
+    assert plain.term_names == ("trained", "softmax_score") and not plain.calibration.slopes
 
 
 def test_without_its_parts_it_is_pooling():

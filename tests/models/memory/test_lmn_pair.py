@@ -19,7 +19,7 @@ def test_options_are_those_of_the_host_and_of_the_memory():
 def test_its_defaults_are_those_of_its_control_and_written_pairs():
     own, control = (kind.Options().values() for kind in (LMNPair, StrongPooling))
     assert {key: own[key] for key in control} == control
-    assert own["pair_values"] == "ease"
+    assert (own["pair_values"], own["pair_pooling"]) == ("ease", "sqrtn")
 
 
 def test_without_written_values_it_is_its_control():
