@@ -13,7 +13,7 @@ from lmn_tf.training.saving.variable_paths import keyed_variables
 KEYS = ("row_keys", "column_keys", "expanded_row_keys", "expanded_column_keys")
 VALUES = "memory_values"
 OPEN_KEYS = "open_keys"
-CALIBRATION = ("/calibration/term_weights", "/calibration/offset")
+CALIBRATION = tuple(f"/calibration/{key}" for key in ("term_weights", "term_slopes", "offset"))
 # State of row-wise optimizers that does not depend on the step of the run.
 ROW_STATE = ("accumulator", "first_moment", "second_moment", "reads", "most_reads")
 AVERAGE = "average"  # slot of the moving average of a weight

@@ -194,9 +194,12 @@ def test_other_models_are_refused():
 
 
 def test_fitted_terms_have_no_weight_until_they_are_fitted_again():
-    old = make("pooling", seed=1, rates=True)
-    old.calibration.term_weights.assign([[0.5], [2.0], [3.0]])
-    old.calibration.offset.assign([1.0])
-    new = grow(make("pooling", seed=2, rates=True), old)
-    np.testing.assert_array_equal(new.calibration.term_weights, [[1.0], [0.0], [0.0]])
-    np.testing.assert_array_equal(new.calibration.offset, [0.0])
+    options = {"rates": True, "counts": True}
+    old = make("pooling", seed=1, **options)
+    calibration = old.calibration
+    for weight in (calibration.term_weights, calibration.term_slopes, calibration.offset):
+        weight.assign(np.full(weight.shape, 0.5))
+    new = grow(make("pooling", seed=2, **options), old).calibration
+    np.testing.assert_array_equal(new.term_weights[:, 0], np.eye(6)[0])
+    np.testing.assert_array_equal(new.term_slopes, np.zeros((6, 1)))
+    np.testing.assert_array_equal(new.offset, [0.0])
