@@ -1,5 +1,6 @@
 """Logits of a click model with terms that are written after training."""
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -129,18 +130,17 @@ class CalibratedLogits:
             `writes_pairs`, the sum of the pairs.
         """
 
+        seen = threading.local()  # replicas are traced in threads of their own
+
         def step(data):
-            seen = []
-            self._watcher = seen.append
-            try:
-                self(data[0], training=False)
-            finally:
-                self._watcher = None
-            return tf.concat(seen, axis=1)
+            seen.terms = []
+            self(data[0], training=False)
+            return tf.concat(seen.terms, axis=1)
 
         self.predict_function, self.predict_step = None, step
+        self._watcher = lambda terms: seen.terms.append(terms)
         try:
             return self.predict(rows, verbose=0)
         finally:
-            del self.predict_step
+            del self.predict_step, self._watcher
             self.predict_function = None

@@ -33,7 +33,7 @@ class LogitCalibration(keras.layers.Layer):
         Float32 tensor of shape `(batch, num_labels)`.
 
     Raises:
-        ValueError: If an argument is not a positive integer.
+        ValueError: If a number is not a positive integer, or `x` is missing.
 
     Example:
 
@@ -78,6 +78,8 @@ class LogitCalibration(keras.layers.Layer):
     def call(self, terms: tf.Tensor, x: tf.Tensor | None = None) -> tf.Tensor:
         weights, offset = map(tf.convert_to_tensor, (self.term_weights, self.offset))
         if self.slopes:
+            if x is None:
+                raise ValueError("`x` must be given with `slopes`. Received: x=None")
             weights += tf.convert_to_tensor(self.term_slopes) * tf.cast(x, tf.float32)[:, None]
         return tf.reduce_sum(weights * tf.cast(terms, tf.float32), axis=1) + offset
 

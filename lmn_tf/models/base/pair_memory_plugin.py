@@ -71,11 +71,6 @@ class PairMemoryPlugin(CTRModel):
         """Field with the labels of the events of the regression, or `None`."""
         return self.outcome if self.writes_pairs else None
 
-    @property
-    def written_item(self) -> str:
-        """Item feature whose ids are the columns of the memory that `write_terms` fills."""
-        return next(iter(self._candidates.values()))
-
     def _num_ids(self, item):
         return self.encoder.sizes[self.spec.table_of(self.spec.feature(item))[0]]
 

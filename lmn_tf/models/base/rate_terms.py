@@ -33,7 +33,8 @@ class RateTerms(keras.layers.Layer):
 
     With `counts`, there are more terms: `log(1 + rows)` of the training rows of the item and of the
     user, and whether the item is new: 1 if it has no training rows, and for all items before counts
-    are written.
+    are written. Rows count by their weights. An item that shares its id with others, such as that
+    of unknown values, has their rows as well.
 
     The item is the first categorical feature that a history is like. The user is the categorical
     feature of role user with the most ids; without one, there is no such term. Nothing is trained.

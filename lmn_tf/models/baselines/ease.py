@@ -21,8 +21,8 @@ class EASE(ItemPairs):
     `logit = w_0 + w_1 item + w_2 user + w_3 recent + w_4 pairs`.
 
     It is the best linear model of all pairs of items. With many items, only the `max_items` most
-    frequent have pairs, since the matrix is dense: 20,000 take 3.2 GB in float32. It is float64
-    where `l2` is so small that float32 would not do. Weights are fitted to validation rows, or out
+    frequent have pairs, since the matrix is dense: 20,000 take 5 GB in float32. It is float64 where
+    `l2` is so small that float32 would not do. Weights are fitted to validation rows, or out
     of fold.
 
     Args:
@@ -45,9 +45,10 @@ class EASE(ItemPairs):
     Options = EASEOptions
 
     def fit_similarities(self, residuals: sparse.csr_array) -> int:
-        gram = residuals.T @ residuals
-        condition = 1 + abs(gram).sum(axis=1).max() / self.l2  # at most
-        gram = gram.astype(np.float32 if condition < _WELL_CONDITIONED else np.float64).toarray()
+        sizes = abs(residuals)
+        condition = 1 + (sizes.T @ sizes.sum(axis=1)).max() / self.l2  # at most
+        residuals = residuals.astype(np.float32 if condition < _WELL_CONDITIONED else np.float64)
+        gram = (residuals.T @ residuals).toarray()
         gram[np.diag_indices_from(gram)] += self.l2
         inverse = _inverse(gram)
         inverse /= -np.diag(inverse)[:, None].copy()  # symmetric, so rows are candidates

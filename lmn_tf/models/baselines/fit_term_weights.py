@@ -7,7 +7,7 @@ from scipy.linalg import LinAlgWarning
 from sklearn.linear_model import LogisticRegression
 
 _C = 1e6  # nearly no regularization: of a few numbers and an offset
-_CONSTANT = 1e-6  # spread of a term that says nothing, such as rates of users with one half each
+_CONSTANT = 1e-9  # spread of a term that says nothing, such as rates of users with one half each
 
 
 def fit_term_weights(
@@ -18,13 +18,19 @@ def fit_term_weights(
     Args:
         terms: Float array of shape `(rows, terms)`.
         labels: Array of shape `(rows,)` of zeros and ones, both with weight.
-        row_weights: Float array of shape `(rows,)`.
+        row_weights: Float array of shape `(rows,)`, above 0.
 
     Returns:
-        Float array of shape `(terms,)`, 0 for terms that are the same in all rows; and the offset.
+        Float array of shape `(terms,)`; and the offset. Terms that are the same in all rows have
+        the weight 0, and so have those that are 0 but in rows of one label: they would have an
+        infinite one.
     """
     mean, spread = terms.mean(axis=0), terms.std(axis=0)
-    weights, used = np.zeros(terms.shape[1]), np.flatnonzero(spread > _CONSTANT)
+    in_both = [np.any(terms[labels == label] != 0, axis=0) for label in (0, 1)]
+    weights, used = (
+        np.zeros(terms.shape[1]),
+        np.flatnonzero((spread > _CONSTANT) & np.all(in_both, axis=0)),
+    )
     if not len(used):
         rate = np.average(labels, weights=row_weights)
         return weights, float(np.log(rate) - np.log1p(-rate))

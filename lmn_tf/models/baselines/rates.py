@@ -14,7 +14,7 @@ from lmn_tf.models.options import RatesOptions
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 _HELD_OUT = 10  # without validation rows, one row in so many is held out for the weights
-_FITTED = ("pairs", "rows of item", "rows of user", "new")  # scores that are no logits
+_NOT_LOGITS = ("pairs", "rows of item", "rows of user", "new")
 
 
 class Rates(WithOptions):
@@ -180,11 +180,11 @@ class Rates(WithOptions):
 
     def _weigh(self, rows, label):
         """Fits the weights of the scores to rows that the scores have not seen."""
+        rows = rows.take(np.flatnonzero(rows.row_weights > 0))
         names, columns = zip(*self.scores(rows).items(), strict=True)
         labels, row_weights = rows.labels[:, label], rows.row_weights
-        seen = labels[row_weights > 0]
-        if len(np.unique(seen)) < 2:  # nothing to fit: the scores are logits as they are
-            weights, bias = [float(name not in _FITTED) for name in names], logit(self.rate)
+        if len(np.unique(labels)) < 2:  # nothing to fit: the scores are logits as they are
+            weights, bias = [float(name not in _NOT_LOGITS) for name in names], logit(self.rate)
         else:
             found, bias = fit_term_weights(np.stack(columns, axis=1), labels, row_weights)
             weights = found.tolist()

@@ -11,15 +11,16 @@ from lmn_tf.models.options import LMNPairOptions
 class LMNPair(PairMemoryPlugin, StrongPooling):
     """Strong pooling with a memory of the pairs of an event and the candidate.
 
-    Computes `logit = host(row) + sum_j V[x_j, item]`, with the values `V` of the pairs of an event
-    `x_j` and the candidate, which all users share. The host is `StrongPooling`, and with the same
-    options its control: the same model without the memory. The model is ours, not part of the paper
-    of LMN.
+    Computes `logit = host(row) + sum_j V[x_j, item] / sqrt(n)`, with the values `V` of the pairs of
+    an event `x_j`, one of `n`, and the candidate, which all users share; `pair_pooling` has other
+    sums. The host is `StrongPooling`, and with the same options its control: the same model without
+    the memory. The model is ours, not part of the paper of LMN.
 
-    The values are not trained: they, and the weights of all terms, are written when the training
-    has ended. `lmn-tf train` does so. A plain `fit` trains the host alone; call
-    `lmn_tf.training.growth.written_terms.write_terms` after it, or give `pair_values="trained"`,
-    `rates=False` and `softmax_score=False` for a model that is complete without.
+    With `pair_values="ease"`, the default, the values are not trained: they, and the weights of all
+    terms, are written when the training has ended. `lmn-tf train` does so. A plain `fit` trains the
+    host alone; call `lmn_tf.training.growth.written_terms.write_terms` after it, or give
+    `pair_values="trained"`, `rates=False` and `softmax_score=False` for a model that is complete
+    without.
 
     Args:
         spec: `FeatureSpec` with known vocabularies.
@@ -43,7 +44,7 @@ class LMNPair(PairMemoryPlugin, StrongPooling):
 
     Reference:
         - Sarwar et al., "Item-based collaborative filtering recommendation algorithms", WWW 2001,
-          whose table of pairs is trained here with the model.
+          whose table of pairs is that of a regression here, or trained with the model.
     """
 
     Options = LMNPairOptions

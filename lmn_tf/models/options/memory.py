@@ -233,6 +233,8 @@ class PairMemoryOptions(CTRModelOptions):
 class LMNPairOptions(PairMemoryOptions, StrongPoolingOptions):
     """Options of `LMNPair`."""
 
+    implied = {"counts": False}
+
     pair_values: _PairValues = "ease"
     pair_pooling: PoolingKind = "sqrtn"
 

@@ -53,6 +53,16 @@ class WrittenPairs:
         items = int(np.sum(self._fitted[0].column_of >= 0))
         return f"Wrote the regression of {items:,} items into the memory of pairs."
 
+    def has_columns_of(self, item: str) -> bool:
+        """Returns whether the memory has a column of its own for each value of a feature.
+
+        Args:
+            item: String. Name of an item feature.
+        """
+        memory = self._memory
+        whole = memory.memory_size == memory.num_rows * memory.num_columns
+        return whole and self._model.candidate_of(self._name) == item
+
     def write(self, weights: np.ndarray, slopes: np.ndarray | float = 0.0) -> None:
         """Fills the memory.
 

@@ -25,7 +25,7 @@ def write_terms(
     rows; see `write_rates` and `WrittenPairs`. Their weights, that of `softmax_score`, and scale
     and offset of the logits that were trained, are those of the logistic regression of the labels
     of `valid` on all terms, one for each label. A label that is always the same leaves its logits
-    as they were trained. A weight of pairs below 0 counts as 0.
+    as they were trained. Pairs are left out if their weight, in the mean row, would be below 0.
 
     With the option `counts`, weights are `w + v log(1 + rows)` with the training rows of the item:
     terms and their products with that number are fitted together.
@@ -48,13 +48,13 @@ def write_terms(
     names, sentences = list(model.term_names), []
     if model.rate_terms is not None:
         sentences.append(write_rates(model.rate_terms, train, limit))
-    if model.writes_pairs:
-        written = WrittenPairs(model, train, limit)
+    written = WrittenPairs(model, train, limit) if model.writes_pairs else None
+    if written is not None:
         written.write(np.ones(len(model.label_names), np.float32))
         sentences.append(written.sentence)
         names.append("pairs")
     terms = model.predict_terms(valid).astype(np.float64)  # (rows, terms, labels)
-    sloped = _sloped(model, names)
+    sloped = _sloped(model, names, written)
     rows = terms[:, names.index(model.rows_name)] if sloped.any() else None
     fits = list(_fits(terms, rows, sloped, *_labels(valid), model.writes_pairs))
     # (terms, labels), (terms, labels), (labels,)
@@ -70,13 +70,13 @@ def write_terms(
     return " ".join(sentences)
 
 
-def _sloped(model, names):
+def _sloped(model, names, written):
     """Returns which terms have weights that change with the rows of the item, `(terms,)`."""
     if model.rows_name is None:
         return np.zeros(len(names), bool)
     fixed = set(model.rate_terms.count_names)
-    if model.writes_pairs and model.written_item != model.rate_terms.item:
-        fixed.add("pairs")  # whose rows are those of another feature
+    if model.writes_pairs and not written.has_columns_of(model.rate_terms.item):
+        fixed.add("pairs")
     return np.array([name not in fixed for name in names])
 
 
@@ -110,23 +110,27 @@ def _fits(
 
     Pairs, the last term, have none if they would count less than 0 in the mean row.
     """
+    kept = np.flatnonzero(row_weights > 0)
+    terms, labels, row_weights = terms[kept], labels[kept], row_weights[kept]
     for label in range(labels.shape[1]):
-        columns, seen = terms[:, :, label].copy(), labels[row_weights > 0, label]
-        if len(np.unique(seen)) < 2:
+        columns = terms[:, :, label].copy()
+        if len(np.unique(labels[:, label])) < 2:
             yield np.eye(1, columns.shape[1])[0], np.zeros(columns.shape[1]), 0.0
             continue
-        x = np.zeros(len(columns)) if rows is None else rows[:, label]
-        fit = _fit(columns, x, sloped, labels[:, label], row_weights)
-        if has_pairs and fit[0][-1] + fit[1][-1] * np.mean(x) < 0:
+        x = np.zeros(len(columns)) if rows is None else rows[kept, label]
+        mean = np.average(x, weights=row_weights)
+        fit = _fit(columns, x - mean, sloped, labels[:, label], row_weights)
+        if has_pairs and fit[0][-1] < 0:
             columns[:, -1] = 0.0
-            fit = _fit(columns, x, sloped, labels[:, label], row_weights)
-        yield fit
+            fit = _fit(columns, x - mean, sloped, labels[:, label], row_weights)
+        weights, slopes, offset = fit
+        yield weights - slopes * mean, slopes, offset
 
 
 def _fit(columns, x, sloped, labels, row_weights):
-    mean = np.mean(x)  # without which a product is nearly a multiple of its term
-    products = columns[:, sloped] * (x - mean)[:, None]
+    """Returns weights at `x = 0`, slopes and offset; the mean of `x` is 0."""
+    products = columns[:, sloped] * x[:, None]
     found, offset = fit_term_weights(np.hstack([columns, products]), labels, row_weights)
-    weights, slopes = found[: len(sloped)], np.zeros(len(sloped))
+    slopes = np.zeros(len(sloped))
     slopes[sloped] = found[len(sloped) :]
-    return weights - slopes * mean, slopes, offset
+    return found[: len(sloped)], slopes, offset

@@ -35,6 +35,8 @@ def test_with_slopes_weights_depend_on_a_number_of_the_row(run_mode):
     got = run_mode(lambda inputs: layer(*inputs))((terms, x))
     np.testing.assert_allclose(got, np.array(want) + offset, rtol=1e-5, atol=1e-5)
     assert not layer.trainable_weights
+    with pytest.raises(ValueError, match="`x` must be given with `slopes`. Received: x=None"):
+        layer(terms)
 
 
 def test_is_a_layer_like_others():

@@ -13,7 +13,7 @@ def draw(rows=400):
 
 def test_weights_minimize_the_log_loss():
     terms, labels = draw()
-    row_weights = np.random.default_rng(1).integers(0, 3, len(labels)).astype(float)
+    row_weights = np.random.default_rng(1).integers(1, 4, len(labels)).astype(float)
     weights, offset = fit_term_weights(terms, labels, row_weights)
 
     def loss(weights, offset):
@@ -30,11 +30,29 @@ def test_weights_minimize_the_log_loss():
 def test_a_term_that_is_the_same_in_all_rows_has_no_weight():
     terms, labels = draw()
     ones = np.ones(len(labels))
-    noise = np.random.default_rng(2).normal(size=len(labels)) * 1e-9
-    weights, offset = fit_term_weights(np.c_[terms, ones, noise], labels, ones)
+    nearly = 1 + np.random.default_rng(2).normal(size=len(labels)) * 1e-12
+    weights, offset = fit_term_weights(np.c_[terms, ones, nearly], labels, ones)
     assert weights[2:].tolist() == [0.0, 0.0]
     want, other = fit_term_weights(terms, labels, ones)
     np.testing.assert_allclose([*weights[:2], offset], [*want, other], rtol=1e-6)
+
+
+def test_a_term_that_only_rows_of_one_label_have_has_no_weight():
+    terms, labels = draw()
+    new = np.zeros(len(labels))
+    new[np.flatnonzero(labels == 1)[:3]] = 1.0
+    weights, _ = fit_term_weights(np.c_[terms, new], labels, np.ones(len(labels)))
+    assert weights[2] == 0.0
+    new[np.flatnonzero(labels == 0)[0]] = 1.0
+    weights, _ = fit_term_weights(np.c_[terms, new], labels, np.ones(len(labels)))
+    assert 0.0 < abs(weights[2]) < 5.0
+
+
+def test_small_terms_count_as_large_ones():
+    terms, labels = draw()
+    want, _ = fit_term_weights(terms, labels, np.ones(len(labels)))
+    got, _ = fit_term_weights(terms * 1e-4, labels, np.ones(len(labels)))
+    np.testing.assert_allclose(got, want * 1e4, rtol=1e-5)
 
 
 def test_without_terms_that_differ_the_offset_is_the_rate():

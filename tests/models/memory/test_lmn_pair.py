@@ -22,6 +22,12 @@ def test_its_defaults_are_those_of_its_control_and_written_pairs():
     assert (own["pair_values"], own["pair_pooling"]) == ("ease", "sqrtn")
 
 
+def test_models_that_were_saved_before_counts_have_none():
+    config = LMNPair(SPEC, **SMALL_OPTIONS["lmn_pair"]).get_config()
+    assert config.pop("counts") is True
+    assert LMNPair.from_config(config).options.counts is False
+
+
 def test_without_written_values_it_is_its_control():
     options, features = {"hidden_units": (4,)}, random_features(SPEC)
     control, model = StrongPooling(SPEC, **options), LMNPair(SPEC, **options)

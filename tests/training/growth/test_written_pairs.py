@@ -73,3 +73,12 @@ def test_each_label_has_values_of_its_own(folder):
         one = values[:, label] / np.abs(values[:, label]).max()
         want = single.get_weights()[0][:, 0]
         np.testing.assert_allclose(one, want / np.abs(want).max(), rtol=1e-3, atol=1e-6)
+
+
+def test_a_whole_memory_has_a_column_of_each_candidate(folder):
+    for slots, whole in ((None, True), (50, False)):
+        options = {"pair_values": "ease", "pair_l2": L2, "pair_slots": slots}
+        model = PairPooling(crossed(), hidden_units=(4,), outcome="liked", **options)
+        model.build()
+        pairs = WrittenPairs(model, str(folder / "train-*.parquet"))
+        assert pairs.has_columns_of("item") is whole and not pairs.has_columns_of("hour")

@@ -97,6 +97,34 @@ def test_what_can_not_be_fitted_leaves_the_host():
     assert (scale, weight, offset) == (1.0, 0.0, 0.0)
 
 
+def test_pairs_are_left_out_by_their_weight_in_the_mean_row():
+    rng = np.random.default_rng(0)
+    labels, rows = rng.integers(0, 2, (60, 1)), rng.uniform(2, 4, size=(60, 1))
+    pairs = np.where(labels[:, 0] == 1, 1.0, -1.0) + rng.normal(size=60)
+    terms, sloped = np.stack([rng.normal(size=60), pairs], axis=1)[:, :, None], np.ones(2, bool)
+    weights = np.ones(60)
+    [(found, slopes, _)] = _fits(terms, rows, sloped, labels, weights, True)
+    assert found[1] + slopes[1] * rows.mean() > 0.5 and slopes[1] != 0.0
+    [(found, slopes, _)] = _fits(terms * [[1], [-1]], rows, sloped, labels, weights, True)
+    assert (found[1], slopes[1]) == (0.0, 0.0) and found[0] != 0.0
+    # Rows of weight 0 are as if they were not there.
+    strange = [np.concatenate([one, one[:20] + 100.0]) for one in (terms, rows)]
+    more = np.concatenate([labels, 1 - labels[:20]]), np.r_[weights, np.zeros(20)]
+    [(again, same, _)] = _fits(*strange, sloped, *more, True)
+    [(found, slopes, _)] = _fits(terms, rows, sloped, labels, weights, True)
+    np.testing.assert_allclose([again, same], [found, slopes], rtol=1e-6)
+
+
+def test_hashed_pairs_have_one_weight(folder):
+    options = {"rates": True, "counts": True, "outcome": "liked"}
+    changes = [
+        written(folder, crossed(), **options, pair_slots=slots)[2].partition("Change of ")[2]
+        for slots in (None, 50)
+    ]
+    assert [", pairs " in text for text in changes] == [True, False]
+    assert ", history " in changes[1]
+
+
 def test_rows_count_by_their_weights():
     rng = np.random.default_rng(0)
     terms, labels, weights = rng.normal(size=(40, 3)), rng.integers(0, 2, (40, 1)), None
@@ -200,9 +228,10 @@ def test_the_score_of_the_softmax_is_a_term(folder):
     np.testing.assert_allclose(model(features, training=False)[:, 0], want, rtol=1e-4, atol=1e-5)
 
 
-def test_two_replicas_have_the_terms_of_one(folder):
+@pytest.mark.parametrize("placement", ["replicated", "row_wise"])
+def test_two_replicas_have_the_terms_of_one(folder, placement):
     spec, found = crossed(), []
-    options = {"rates": True, "counts": True, "outcome": "liked"}
+    options = {"rates": True, "counts": True, "outcome": "liked", "memory_placement": placement}
     options |= {"pair_values": "ease", "pair_l2": L2}
     for strategy in (tf.distribute.get_strategy(), replicas(2)):
         with strategy.scope():
