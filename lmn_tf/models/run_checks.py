@@ -20,7 +20,7 @@ def check_run(
     """Checks that a pipeline suits its model.
 
     Args:
-        pipeline: A `PipelineSpec` whose model's options are valid.
+        pipeline: A `PipelineSpec`.
         features: Its `FeatureSpec`.
         source: Pair of the path of the file and its `Marks`, as of `Document.source`; each may be
             `None`. Defaults to `(None, None)`.
@@ -28,11 +28,12 @@ def check_run(
             `("model",)`.
 
     Raises:
-        UserError: If an option names no column of the spec that fits, the pipeline asks a model
-            without a network for what only a network can do, or a model lacks validation rows or
-            histories that it needs; with file and line.
+        UserError: As in `registry.check_model`, or if an option names no column of the spec that
+            fits, the pipeline asks a model without a network for what only a network can do, or a
+            model lacks validation rows or histories that it needs; with file and line.
     """
     name = pipeline.model_name
+    registry.check_model(pipeline.model, source, path)
     try:
         options = registry.record(name).make(pipeline.model_options)
         if not registry.is_baseline(name):

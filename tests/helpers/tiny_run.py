@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 LMN = {"name": "lmn", "num_keys": 6, "top_k": 4, "hidden_units": [8], "dropout": 0.2}
-PAIR = {"name": "lmn_pair", "pair_values": "trained", "hidden_units": [8], "dropout": 0.2}
+PAIR = {
+    **{"name": "lmn_pair", "pair_values": "trained", "pair_pooling": "sum"},
+    **{"hidden_units": [8], "dropout": 0.2},
+}
 KEYED_PAIR = {
     **PAIR,
     "pair_values": "trained",

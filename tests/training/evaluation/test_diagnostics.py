@@ -65,7 +65,8 @@ def test_what_a_model_owes_to_a_memory_of_pairs():
     of_memory = found["memory"]
     np.testing.assert_array_equal(memory.memory_values.numpy(), table)
 
-    host = registry.build("pooling", spec, {**PAIR, "name": "pooling"})
+    options = {key: PAIR[key] for key in ("hidden_units", "dropout")}
+    host = registry.build("strong_pooling", spec, options)
     host.build()
     own = [weight for weight in model.weights if "history_pairs" not in weight.path]
     for weight, want in zip(host.weights, own, strict=True):
