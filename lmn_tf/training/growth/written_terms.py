@@ -12,6 +12,8 @@ from lmn_tf.models.baselines.fit_term_weights import fit_term_weights
 from lmn_tf.training.growth.written_pairs import WrittenPairs
 from lmn_tf.training.growth.written_rates import write_rates
 
+_ROWS_A_WEIGHT = 20  # of the rarer label: with fewer, fitted terms were worse than none
+
 
 def write_terms(
     model: CTRModel,
@@ -56,7 +58,8 @@ def write_terms(
     terms = model.predict_terms(valid).astype(np.float64)  # (rows, terms, labels)
     sloped = _sloped(model, names, written)
     rows = terms[:, names.index(model.rows_name)] if sloped.any() else None
-    fits = list(_fits(terms, rows, sloped, *_labels(valid), model.writes_pairs))
+    labels, row_weights = _labels(valid)
+    fits = list(_fits(terms, rows, sloped, labels, row_weights, model.writes_pairs))
     # (terms, labels), (terms, labels), (labels,)
     weights, slopes, offsets = (np.stack(one, axis=-1) for one in zip(*fits, strict=True))
     of_model = len(model.term_names)
@@ -67,7 +70,20 @@ def write_terms(
     if sloped.any():
         by_name = _by_name(np.array(names)[sloped], slopes[sloped])
         sentences.append(f"Change of weights with {model.rows_name}: {by_name}.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *_warning(labels[row_weights > 0], len(names) + sloped.sum())])
+
+
+def _warning(labels, count) -> list[str]:
+    """Returns a sentence if the validation rows are too few for so many weights."""
+    positives = labels.sum(axis=0)
+    rarer = np.minimum(positives, len(labels) - positives)
+    rarest = int(min(rarer[rarer > 0], default=0))  # a label that is always the same has no weights
+    if not 0 < rarest < _ROWS_A_WEIGHT * count:
+        return []
+    return [
+        f"Warning: {count} weights from {rarest:,} validation rows of the rarer label may be "
+        f"chance: take at least {_ROWS_A_WEIGHT * count:,}, or turn terms off."
+    ]
 
 
 def _sloped(model, names, written):

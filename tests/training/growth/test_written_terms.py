@@ -205,6 +205,20 @@ def test_with_counts_weights_change_with_the_rows_of_the_item(folder):
     assert written(folder, spec, **options)[2] == text
 
 
+def test_few_validation_rows_for_many_weights_are_told(folder):
+    spec = crossed()
+    _, labels = features_of(spec, folder, "valid")
+    rarer = int(min(labels.sum(), (1 - labels).sum()))
+    model, _, text = written(folder, spec, outcome="liked", rates=True, counts=True)
+    assert text.endswith(
+        f" Warning: 13 weights from {rarer} validation rows of the rarer label may be chance: "
+        "take at least 260, or turn terms off."
+    )
+    train = str(folder / "train-*.parquet")
+    enough = make_dataset(spec, train, batch_size=32).repeat(2)
+    assert "Warning" not in write_terms(model, train, enough)
+
+
 def test_the_score_of_the_softmax_is_a_term(folder):
     spec = FeatureSpec.from_dict(rated_dict())
     keras.utils.set_random_seed(1)
