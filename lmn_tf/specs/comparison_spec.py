@@ -152,6 +152,9 @@ class ComparisonSpec(Document):
         diagnostics: Boolean. Whether to diagnose what models owe to their memories, and to rows of
             known pairs: the test set is evaluated three times for models with a memory, and the
             training rows are read once more for all. Defaults to `True`.
+        keep_runs: Boolean. Whether the run directory of a run stays when its file is in `results`.
+            Without it, tables with millions of rows do not fill the disk, and TensorBoard has
+            nothing to show. Defaults to `True`.
     """
 
     comparison_version: Version
@@ -165,6 +168,7 @@ class ComparisonSpec(Document):
     search: Search | None = None
     vary: Vary | None = None
     diagnostics: Flag = True
+    keep_runs: Flag = True
 
     @pydantic.model_validator(mode="after")
     def _check(self):

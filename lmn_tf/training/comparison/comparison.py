@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -44,7 +45,8 @@ class Comparison:
 
     What a finished run measured is kept in `RESULTS/finished/LABEL-seedK.json`. With these files a
     comparison goes on where there are no run directories, such as on another machine. A folder or
-    a file of another configuration or of other data is refused before any training.
+    a file of another configuration or of other data is refused before any training. With
+    `keep_runs: false`, the run directory is removed when the run has been tested.
 
     A failed run does not stop the others, and is reported at the end. A failed trial uses up its
     budget; it is tried again when the comparison is started again.
@@ -106,8 +108,11 @@ class Comparison:
         runs = self.plan.finals(chosen)
         for run in runs:
             was_finished = self._has(run, test=True)
-            if self._done(run, test=True) and not was_finished:
+            is_finished = self._done(run, test=True)
+            if is_finished and not was_finished:
                 self._report(runs, chosen)
+            if is_finished:
+                self._drop(run)
         self._write_hparams()
         return self._report(runs, chosen)
 
@@ -145,6 +150,9 @@ class Comparison:
             if best is not None:
                 chosen[label] = best
                 self._say(f"{trials[best - 1]}: chosen")
+            for run in trials:  # the chosen one is yet to be tested
+                if run.trial != best and scores[run.trial] is not None:
+                    self._drop(run)
         return chosen
 
     def _done(self, run: ComparisonRun, test: bool) -> bool:
@@ -181,6 +189,12 @@ class Comparison:
         document, metrics = self._finished.read(run), self._metrics(run)
         if document is None or document["metrics"] != metrics:
             self._finished.write(run, self.plan.pipeline(run), metrics)
+
+    def _drop(self, run: ComparisonRun) -> None:
+        """Removes the run directory of a finished run, unless runs are kept."""
+        folder = self.folder(run)
+        if not self.spec.keep_runs and RunDirectory(folder).is_finished:
+            shutil.rmtree(folder)
 
     def _train(self, run: ComparisonRun, test: bool) -> str | None:
         """Trains a run; returns the reason if it failed, else `None`."""

@@ -124,6 +124,40 @@ def test_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert said[0] == "[1/4] dnn, seed 1: finished before"
 
 
+def folders(output):
+    return sorted(path.name for path in output.glob("*-seed*"))
+
+
+def test_runs_that_are_not_kept_leave_their_figures(tmp_path, monkeypatch):
+    spec = make_spec(tmp_path, keep_runs=False)
+    FakeTraining(monkeypatch, dnn_seed2=1)
+    result, _ = compare(spec)
+    out = tmp_path / "out"
+    assert [one["folder"] for one in result["failed"]] == ["dnn-seed2"]
+    assert folders(out) == []
+    files = ["a_pool_-seed1.json", "a_pool_-seed2.json", "dnn-seed1.json"]
+    assert sorted(path.name for path in (out / "finished").iterdir()) == files
+    training = FakeTraining(monkeypatch)
+    again, said = compare(spec)
+    assert training.ran == ["dnn-seed2"] and again["failed"] == []
+    assert all(one["auc"]["values"] == [0.61, 0.62] for one in again["models"].values())
+
+
+def test_a_search_keeps_a_run_until_it_is_tested(tmp_path, monkeypatch):
+    spec = make_spec(tmp_path, search=SEARCH, keep_runs=False)
+    training = FakeTraining(monkeypatch)
+    killed_after(6, training, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        compare(spec)
+    best = max(dropouts(spec), key=dropouts(spec).get)
+    chosen = [f"{label}-trial{best}-seed1" for label in ("a_pool_", "dnn")]
+    assert folders(tmp_path / "out") == chosen
+    monkeypatch.setattr(module.subprocess, "run", training.run)
+    result, said = compare(spec)
+    assert f"[7/10] dnn, trial {best}, seed 1: testing" in said
+    assert folders(tmp_path / "out") == [] and result["models"]["dnn"]["seeds"] == [1, 2]
+
+
 def killed_after(count, training, monkeypatch):
     """Lets the comparison be killed when it would begin another run."""
 
