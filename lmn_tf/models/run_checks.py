@@ -3,8 +3,8 @@
 from typing import Any
 
 from lmn_tf.models import registry
-from lmn_tf.models.base.columns import Columns, check_item_ids, check_pair_outcome, pair_items
 from lmn_tf.models.options import PairMemoryOptions, RatesOptions
+from lmn_tf.models.terms.columns import Columns, check_item_ids, check_pair_outcome, pair_items
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec

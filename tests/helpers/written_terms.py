@@ -9,7 +9,7 @@ from lmn_tf.data.dataset import make_dataset
 from lmn_tf.models.baselines.ease import EASE
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.specs.feature_spec import FeatureSpec
-from lmn_tf.training.growth.written_terms import write_terms
+from lmn_tf.training.terms.written_terms import write_terms
 
 L2 = 4.0
 FOUND = ratings(users=60)

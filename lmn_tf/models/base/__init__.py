@@ -1,1 +1,1 @@
-"""Common parts of all models: the base class, the head, metrics and the memory plug-in."""
+"""Common parts of all models: the base class, the head, metrics and the plug-ins."""

@@ -13,10 +13,8 @@ from lmn_tf.data.dataset import dataset_fingerprint
 from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
 from lmn_tf.keras_internals import clear_losses, is_validation, strategy_of_model, symbolic_build
 from lmn_tf.layers.base import own_losses
-from lmn_tf.models.base.calibrated_logits import CalibratedLogits
 from lmn_tf.models.base.ctr_head import CTRHead
 from lmn_tf.models.base.ctr_metrics import Untracked, check_group, make_metrics, update_grouped
-from lmn_tf.models.base.explicit_terms import make_interaction
 from lmn_tf.models.base.labelled_loss import with_noted
 from lmn_tf.models.base.with_options import WithOptions
 from lmn_tf.models.fitting import steps
@@ -24,6 +22,8 @@ from lmn_tf.models.fitting.choice import driver_of
 from lmn_tf.models.fitting.counted_rows import has_weights, refuse_weights
 from lmn_tf.models.fitting.fit_driver import FitDriver
 from lmn_tf.models.options import CTRModelOptions
+from lmn_tf.models.terms.calibrated_logits import CalibratedLogits
+from lmn_tf.models.terms.explicit_terms import make_interaction
 from lmn_tf.ops.sequence.shared_window import on_rows
 from lmn_tf.optimizers.default_optimizer import default
 from lmn_tf.optimizers.loss_scale_optimizer import with_loss_scaling

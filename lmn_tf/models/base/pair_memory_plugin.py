@@ -9,9 +9,9 @@ import tensorflow as tf
 from lmn_tf.features.crossed_ids import CrossedIds
 from lmn_tf.layers.memory.keyed_pair_memory import KeyedPairMemory
 from lmn_tf.layers.memory.pair_memory import PairMemory
-from lmn_tf.models.base.columns import check_pair_outcome, pair_cross, pair_items
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import PairMemoryOptions
+from lmn_tf.models.terms.columns import check_pair_outcome, pair_cross, pair_items
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.yaml.section import Problem

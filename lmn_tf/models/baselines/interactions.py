@@ -11,7 +11,7 @@ from lmn_tf.data.encoding.ragged import Ragged
 from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.data.reading.row_limit import RowLimit
-from lmn_tf.models.base.columns import Columns
+from lmn_tf.models.terms.columns import Columns
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 _BATCH_ROWS = 8_192

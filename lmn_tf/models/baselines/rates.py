@@ -6,11 +6,11 @@ import numpy as np
 from scipy.special import expit, logit
 
 from lmn_tf.data.encoding.hashing import NO_GROUP
-from lmn_tf.models.base.columns import Columns
 from lmn_tf.models.base.with_options import WithOptions
 from lmn_tf.models.baselines.fit_term_weights import fit_term_weights
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.models.options import RatesOptions
+from lmn_tf.models.terms.columns import Columns
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 _HELD_OUT = 10  # without validation rows, one row in so many is held out for the weights

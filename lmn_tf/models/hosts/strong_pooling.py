@@ -18,7 +18,7 @@ class StrongPooling(Pooling):
 
     Scale, offset and weights of the terms are fitted to validation rows when the training has
     ended: `lmn-tf train` does so, and after a plain `fit`, call
-    `lmn_tf.training.growth.written_terms.write_terms`. Before, and without these terms
+    `lmn_tf.training.terms.written_terms.write_terms`. Before, and without these terms
     (`rates=False, softmax_score=False`), the logits are those that are trained.
 
     Args:

@@ -18,7 +18,7 @@ class LMNPair(PairMemoryPlugin, StrongPooling):
 
     With `pair_values="ease"`, the default, the values are not trained: they, and the weights of all
     terms, are written when the training has ended. `lmn-tf train` does so. A plain `fit` trains the
-    host alone; call `lmn_tf.training.growth.written_terms.write_terms` after it, or give
+    host alone; call `lmn_tf.training.terms.written_terms.write_terms` after it, or give
     `pair_values="trained"`, `rates=False` and `softmax_score=False` for a model that is complete
     without.
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from lmn_tf.data.encoding.ragged import flat_index
 from lmn_tf.metrics.named_metric import named_metric
-from lmn_tf.models.base.columns import Columns
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.models.options import RatesOptions
+from lmn_tf.models.terms.columns import Columns
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.yaml.section import Problem
 from lmn_tf.training.evaluation.evaluator import finite

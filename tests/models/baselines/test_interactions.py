@@ -3,9 +3,9 @@ import pytest
 from rated_items import history, rated, rated_spec, ratings, split, write_rated
 
 from lmn_tf.data.encoding.hashing import NO_GROUP
-from lmn_tf.models.base.columns import Columns
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.models.options import RatesOptions
+from lmn_tf.models.terms.columns import Columns
 
 
 def read(folder, files="train-*.parquet", limit=None, options=None, **spec):

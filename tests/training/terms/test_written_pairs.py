@@ -5,7 +5,7 @@ from rated_items import rated_dict, write_rated
 from written_terms import FOUND, L2, crossed, fitted, value, written
 
 from lmn_tf.specs.feature_spec import FeatureSpec
-from lmn_tf.training.growth.written_pairs import WrittenPairs
+from lmn_tf.training.terms.written_pairs import WrittenPairs
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_values_are_those_of_the_regression(folder):
     weight = np.abs(table).max() / np.abs(want).max()
     np.testing.assert_allclose(table, weight * want, rtol=1e-4, atol=1e-6)
     assert text.startswith("Wrote the regression of 9 items into the memory of pairs. Weights of")
-    assert text.endswith(f", pairs {weight:.3g}.")
+    assert f", pairs {weight:.3g}. Warning: 2 weights from 29 validation rows" in text
 
 
 def test_each_event_counts_without_an_outcome(folder):

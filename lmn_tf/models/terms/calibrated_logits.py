@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from lmn_tf.models.base.explicit_terms import (
+from lmn_tf.models.terms.explicit_terms import (
     check_terms,
     make_calibration,
     make_rate_terms,

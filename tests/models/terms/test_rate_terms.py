@@ -11,7 +11,7 @@ from scipy.special import logit
 
 from lmn_tf.features import FeatureEncoder
 from lmn_tf.models import DNN, MIMN, Pooling, TwoTower
-from lmn_tf.models.base.rate_terms import RateTerms
+from lmn_tf.models.terms.rate_terms import RateTerms
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec

@@ -19,9 +19,9 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import strict_yaml
-from lmn_tf.training.growth.written_terms import _fits, write_terms
 from lmn_tf.training.monitor.progress import Watcher
 from lmn_tf.training.saving.run_directory import RunDirectory
+from lmn_tf.training.terms.written_terms import _fits, write_terms
 from lmn_tf.training.trainer import Trainer
 
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from lmn_tf.models.base.logit_calibration import LogitCalibration
+from lmn_tf.models.terms.logit_calibration import LogitCalibration
 
 
 def test_weights_terms_and_adds_an_offset(run_mode):

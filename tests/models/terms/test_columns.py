@@ -1,8 +1,8 @@
 import pytest
 from rated_items import rated_dict, rated_spec
 
-from lmn_tf.models.base.columns import Columns, check_pair_outcome, pair_cross, pair_items
 from lmn_tf.models.options import RatesOptions
+from lmn_tf.models.terms.columns import Columns, check_pair_outcome, pair_cross, pair_items
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.yaml.section import Problem

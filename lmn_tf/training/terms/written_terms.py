@@ -9,8 +9,8 @@ import tensorflow as tf
 from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.baselines.fit_term_weights import fit_term_weights
-from lmn_tf.training.growth.written_pairs import WrittenPairs
-from lmn_tf.training.growth.written_rates import write_rates
+from lmn_tf.training.terms.written_pairs import WrittenPairs
+from lmn_tf.training.terms.written_rates import write_rates
 
 _ROWS_A_WEIGHT = 20  # of the rarer label: with fewer, fitted terms were worse than none
 

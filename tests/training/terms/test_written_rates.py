@@ -5,9 +5,9 @@ from scipy.special import logit
 from written_terms import FOUND
 
 from lmn_tf.features import FeatureEncoder
-from lmn_tf.models.base.rate_terms import RateTerms
+from lmn_tf.models.terms.rate_terms import RateTerms
 from lmn_tf.specs.feature_spec import FeatureSpec
-from lmn_tf.training.growth.written_rates import write_rates
+from lmn_tf.training.terms.written_rates import write_rates
 
 
 def slow_rates(train, size, key):

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from lmn_tf.features.embedding_table import EmbeddingTable
 from lmn_tf.features.encoded_column import EncodedColumn
-from lmn_tf.models.base.columns import Columns, is_binary
 from lmn_tf.models.options import RatesOptions
+from lmn_tf.models.terms.columns import Columns, is_binary
 from lmn_tf.ops.sequence.shared_window import on_rows
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.specs.feature_spec import FeatureSpec

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from lmn_tf.features.wide_logits import WideLogits
 from lmn_tf.layers.core.feature_interaction import FeatureInteraction
-from lmn_tf.models.base.columns import check_item_ids
-from lmn_tf.models.base.logit_calibration import LogitCalibration
-from lmn_tf.models.base.rate_terms import RateTerms
+from lmn_tf.models.terms.columns import check_item_ids
+from lmn_tf.models.terms.logit_calibration import LogitCalibration
+from lmn_tf.models.terms.rate_terms import RateTerms
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.yaml.section import Problem
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.distribute.tables.rows import copy_rows
-from lmn_tf.models.base.rate_terms import SHRINKAGE, RateTerms
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.models.baselines.rates import Rates
+from lmn_tf.models.terms.rate_terms import SHRINKAGE, RateTerms
 
 
 def write_rates(
