@@ -17,7 +17,7 @@ from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 SHRINKAGE = 20.0  # as the default of `rates`
-NEW = "new"  # term: whether the item has no training rows
+_NEW = "new item"  # no name of a column: those have no spaces
 _NEGATIVE, _POSITIVE = 2, 3  # ids of the outcomes 0 and 1
 
 
@@ -132,7 +132,7 @@ class RateTerms(keras.layers.Layer):
     @property
     def count_names(self) -> tuple[str, ...]:
         """Names of the terms of `counts`; the first is that of the rows of the item."""
-        return (*(f"rows of {name}" for name in self.tables), NEW) if self.counts else ()
+        return (*(f"rows of {name}" for name in self.tables), _NEW) if self.counts else ()
 
     def build(self, input_shape: Any = None) -> None:
         for table in self.tables.values():

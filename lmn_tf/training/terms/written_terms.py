@@ -91,9 +91,10 @@ def _sloped(model, names, written):
     if model.rows_name is None:
         return np.zeros(len(names), bool)
     fixed = set(model.rate_terms.count_names)
-    if model.writes_pairs and not written.has_columns_of(model.rate_terms.item):
-        fixed.add("pairs")
-    return np.array([name not in fixed for name in names])
+    sloped = [name not in fixed for name in model.term_names]
+    if model.writes_pairs:
+        sloped.append(written.has_columns_of(model.rate_terms.item))
+    return np.array(sloped)
 
 
 def _by_name(names, numbers):

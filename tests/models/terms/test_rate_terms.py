@@ -76,7 +76,7 @@ def test_terms_are_rates_of_the_item_the_user_and_the_history(run_mode):
 
 def test_counts_are_terms_of_their_own(run_mode):
     terms = make(counts=True)
-    names = ("item", "user", "history", "rows of item", "rows of user", "new")
+    names = ("item", "user", "history", "rows of item", "rows of user", "new item")
     assert terms.term_names == names and terms.count_names == names[3:]
     tables = [table.embeddings for table in terms.tables.values()]
     for table in tables:

@@ -189,7 +189,7 @@ def test_with_counts_weights_change_with_the_rows_of_the_item(folder):
     known = [(user if user < 50 else None) for user, _ in asked]  # the spec knows 50 users
     of_user = np.log1p([sum(one[0] == user for one in trained) for user in known])
     terms = np.c_[host, rate_columns(spec, folder, "valid")]
-    assert model.term_names[4:] == ("rows of item", "rows of user", "new")
+    assert model.term_names[4:] == ("rows of item", "rows of user", "new item")
     columns = np.c_[terms, of_item, of_user, pairs, terms * of_item[:, None], pairs * of_item]
     spread = columns.std(axis=0)
     regression = LogisticRegression(C=1e6, tol=1e-8, max_iter=100_000)
@@ -203,6 +203,24 @@ def test_with_counts_weights_change_with_the_rows_of_the_item(folder):
     assert np.abs(slopes[:4]).min() > 0.05
     assert ". Change of weights with rows of item: trained " in text
     assert written(folder, spec, **options)[2] == text
+
+
+@pytest.mark.parametrize("name", ["new", "pairs"])
+def test_the_name_of_a_history_changes_no_weight(name, folder):
+    options = {"rates": True, "counts": True, "outcome": "liked"}
+    plain = crossed().to_dict()
+    plain["sequences"][0]["name"] = name
+    found = []
+    for spec in (crossed(), FeatureSpec.from_dict(plain)):
+        keras.utils.set_random_seed(1)
+        model = PairPooling(spec, hidden_units=(4,), pair_values="ease", pair_l2=L2, **options)
+        model.compile()
+        model.build()
+        valid = make_dataset(spec, str(folder / "valid-*.parquet"), batch_size=32)
+        write_terms(model, str(folder / "train-*.parquet"), valid)
+        found.append(model.calibration.term_slopes.numpy())
+    np.testing.assert_array_equal(*found)
+    assert found[0][3, 0] != 0.0  # of the history
 
 
 def test_few_validation_rows_for_many_weights_are_told(folder):
