@@ -11,6 +11,7 @@ from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.layers.memory.slot_memory import SlotMemoryMixin
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
+READINGS = ("pairs", "recent pairs", "largest pair", "smallest pair")
 _OWN_IDS = 2  # ids below are padding and unknown values
 _FACTOR = 0x9E3779B97F4A7C15 - 2**64  # 2^64 over the golden ratio, as a signed integer
 _TOP_BITS = 2**31 - 1
@@ -49,12 +50,17 @@ class PairMemory(SlotMemoryMixin, HistoryLayer):
 
     The ids 0 (padding) and 1 (unknown) have no values: their pairs add 0.
 
+    With `readings="several"`, there are three more readings of the same values beside the pooled
+    one: their sum with a weight of `1 / (1 + newer)` for an event that has so many newer ones, the
+    largest value or 0, and the smallest value or 0.
+
     Args:
         num_rows: Integer. Number of ids of events.
         num_columns: Integer. Number of ids of candidates.
         num_slots: Integer, or `None` for one of each pair. Number of values. Defaults to `None`.
         num_values: Integer. Width of a value, the number of logits. Defaults to `1`.
         pooling: `"sum"`, `"mean"` or `"sqrtn"` over the events of a history. Defaults to `"sum"`.
+        readings: `"one"`, or `"several"` for those of `READINGS`. Defaults to `"one"`.
         memory_placement: `"replicated"` or `"row_wise"`. Placement of the values in a distributed
             run. Defaults to `"replicated"`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
@@ -66,7 +72,8 @@ class PairMemory(SlotMemoryMixin, HistoryLayer):
         windows: Optional `Windows` of the rows of the batch into events that they share.
 
     Returns:
-        Float tensor of shape `(batch, num_values)`; exactly 0 for an empty history.
+        Float tensor of shape `(batch, num_values)`; with several readings, of shape
+        `(batch, 4, num_values)`. Exactly 0 for an empty history.
 
     Raises:
         ValueError: If an argument is out of its range, or `rows` has another number of axes.
@@ -91,6 +98,7 @@ class PairMemory(SlotMemoryMixin, HistoryLayer):
         num_slots: int | None = None,
         num_values: int = 1,
         pooling: str = "sum",
+        readings: str = "one",
         memory_placement: str = "replicated",
         **kwargs: Any,
     ) -> None:
@@ -101,12 +109,14 @@ class PairMemory(SlotMemoryMixin, HistoryLayer):
         for name, value in sizes.items():
             check_positive_integer(name, value)
         check_choice("pooling", pooling, ("sum", "mean", "sqrtn"))
+        check_choice("readings", readings, ("one", "several"))
         check_choice("memory_placement", memory_placement, PLACEMENTS)
         self.num_rows = num_rows
         self.num_columns = num_columns
         self.num_slots = num_slots
         self.num_values = num_values
         self.pooling = pooling
+        self.readings = readings
         self.memory_placement = memory_placement
 
     @property
@@ -153,7 +163,16 @@ class PairMemory(SlotMemoryMixin, HistoryLayer):
             self._watcher(
                 reading, known if pairs.valid is None else tf.logical_and(known, pairs.valid)
             )
-        return tf.cast(getattr(pairs, f"event_{self.pooling}")(values), self.compute_dtype)
+        return tf.cast(self._read(values, pairs), self.compute_dtype)
+
+    def _read(self, values, pairs):
+        """Reads the values `(P, num_values)` of all pairs, by row."""
+        pooled = getattr(pairs, f"event_{self.pooling}")(values)
+        if self.readings == "one":
+            return pooled
+        ages = 1.0 + tf.cast(pairs.newer, tf.float32)[:, None]
+        extremes = pairs.row_max(values), -pairs.row_max(-values)
+        return tf.stack([pooled, pairs.row_sum(values / ages), *extremes], axis=1)
 
     def slots(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         """Returns the slots of pairs.
@@ -177,7 +196,8 @@ class PairMemory(SlotMemoryMixin, HistoryLayer):
         columns_shape: tuple[int | None, ...] | None = None,
     ) -> tuple[int | None, ...]:
         batch = rows_shape[0] if columns_shape is None else columns_shape[0]
-        return (batch, self.num_values)
+        readings = () if self.readings == "one" else (len(READINGS),)
+        return (batch, *readings, self.num_values)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -187,5 +207,6 @@ class PairMemory(SlotMemoryMixin, HistoryLayer):
             "num_slots": self.num_slots,
             "num_values": self.num_values,
             "pooling": self.pooling,
+            "readings": self.readings,
             "memory_placement": self.memory_placement,
         }

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from lmn_tf.features.crossed_ids import CrossedIds
 from lmn_tf.layers.memory.keyed_pair_memory import KeyedPairMemory
-from lmn_tf.layers.memory.pair_memory import PairMemory
+from lmn_tf.layers.memory.pair_memory import READINGS, PairMemory
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import PairMemoryOptions
 from lmn_tf.models.terms.columns import check_pair_outcome, pair_cross, pair_items
@@ -31,11 +31,10 @@ class PairMemoryPlugin(CTRModel):
     are keys that the vector of the candidate selects.
 
     With `pair_values="ease"`, the first such sequence alone has a memory. It is not read in
-    training, and `write_terms` fills it afterwards: `logits = scale * host + sum_j V + offset`, and
-    other terms that are written (`CalibratedLogits`), with a scale and an offset of each label.
-    They are fitted together with the weight of the pairs to rows that the regression has not seen.
-    A host that trained with the pairs would rely on them too much, since the regression has seen
-    the labels of the training rows.
+    training, and `write_terms` fills it afterwards. What is read of it is then one of the terms of
+    the logits (`CalibratedLogits`), or with `pair_readings="several"` four of them, with weights
+    that are fitted to rows that the regression has not seen. A host that trained with the pairs
+    would rely on them too much, since the regression has seen the labels of the training rows.
 
     Args:
         spec: `FeatureSpec` with known vocabularies.
@@ -97,8 +96,9 @@ class PairMemoryPlugin(CTRModel):
         }
         codes = options.pair_rows, options.pair_columns
         if "keys" not in codes:
-            trained = not self.writes_pairs
-            return PairMemory(*sizes, options.pair_slots, trainable=trained, **common)
+            if self.writes_pairs:
+                common |= {"readings": options.pair_readings, "trainable": False}
+            return PairMemory(*sizes, options.pair_slots, **common)
         sizes = [
             options.pair_keys if code == "keys" else size
             for code, size in zip(codes, sizes, strict=True)
@@ -109,23 +109,35 @@ class PairMemoryPlugin(CTRModel):
         self, groups: dict[str, Any], histories: Sequence[tf.Tensor], training: bool | None = None
     ) -> tf.Tensor:
         logits = super().combine(groups, histories, training)
-        if self.writes_pairs and training:
-            return logits
-        for name, memory in self.pair_memories.items():
-            history = groups["histories"][name]
-            rows, columns = history.ids[self._candidates[name]]
-            windows = history.windows
-            if self.options.pair_rows == "keys":
-                rows, windows = history.of_fields("event")
-            elif self._crosses[name] is not None:
-                rows = history.crossed_ids[self._crosses[name].key]
-            if self.options.pair_columns == "keys":
-                columns = history.target
-            values = memory(rows, columns, windows=windows)
-            if self.writes_pairs:
-                self.watch_terms(values[:, None])
-            logits += values
+        if not self.writes_pairs:
+            for name in self.pair_memories:
+                logits += self._read_pairs(name, groups)
         return logits
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        own = READINGS if self.options.pair_readings == "several" else READINGS[:1]
+        return (*super().term_names, *(own if self.writes_pairs else ()))
+
+    def extra_terms(self, groups: dict[str, Any]) -> list[tf.Tensor]:
+        terms = super().extra_terms(groups)
+        if self.writes_pairs:
+            (name,) = self.pair_memories
+            read = self._read_pairs(name, groups)
+            terms.append(read if read.shape.rank == 3 else read[:, None])
+        return terms
+
+    def _read_pairs(self, name, groups):
+        history = groups["histories"][name]
+        rows, columns = history.ids[self._candidates[name]]
+        windows = history.windows
+        if self.options.pair_rows == "keys":
+            rows, windows = history.of_fields("event")
+        elif self._crosses[name] is not None:
+            rows = history.crossed_ids[self._crosses[name].key]
+        if self.options.pair_columns == "keys":
+            columns = history.target
+        return self.pair_memories[name](rows, columns, windows=windows)
 
     def candidate_of(self, name: str) -> str:
         """Returns the item feature whose ids are the columns of the memory of a sequence.

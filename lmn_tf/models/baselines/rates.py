@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from lmn_tf.data.encoding.hashing import NO_GROUP
+from lmn_tf.data.encoding.ragged import flat_index
 from lmn_tf.models.base.with_options import WithOptions
 from lmn_tf.models.baselines.fit_term_weights import fit_term_weights
 from lmn_tf.models.baselines.interactions import Interactions
@@ -13,8 +14,10 @@ from lmn_tf.models.options import RatesOptions
 from lmn_tf.models.terms.columns import Columns
 from lmn_tf.specs.feature_spec import FeatureSpec
 
+_CHUNK = 4_096  # rows whose events are compared together
 _HELD_OUT = 10  # without validation rows, one row in so many is held out for the weights
-_NOT_LOGITS = ("pairs", "rows of item", "rows of user", "new")
+_NOT_LOGITS = ("pairs", "events", "repeats", "rows of item", "rows of user", "new")
+_OWN_IDS = 2  # ids below are padding and unknown values
 
 
 class Rates(WithOptions):
@@ -24,7 +27,8 @@ class Rates(WithOptions):
     all rows) / (rows + shrinkage)`, and a score the logit of a rate less that of all rows, so that
     items and users without training rows have 0. With `outcome`, `recent` is the rate of the newest
     events of the history. With `counts`, `log(1 + rows)` of the training rows of the item
-    and of the user, and whether the item has none, are scores as well.
+    and of the user, and whether the item has none, are scores as well; with `history_counts`,
+    `log(1 + events)` of the history, and `log(1 + repeats)` of those that are the candidate.
 
     Rates are counted in training rows. The weights `w` are fitted to validation rows, which
     networks use to stop; without validation rows, they are fitted to every tenth training row, with
@@ -115,6 +119,8 @@ class Rates(WithOptions):
         scores = {"item": self.item_offsets[rows.items], "user": self.user_offsets[users]}
         if rows.event_outcomes is not None:
             scores["recent"] = self._recent(rows)
+        if self.options.history_counts:
+            scores["events"], scores["repeats"] = np.log1p(rows.lengths), np.log1p(_repeats(rows))
         if self.options.counts:
             scores["rows of item"] = self.item_counts[rows.items]
             scores["rows of user"] = self.user_counts[users]
@@ -189,3 +195,15 @@ class Rates(WithOptions):
             found, bias = fit_term_weights(np.stack(columns, axis=1), labels, row_weights)
             weights = found.tolist()
         self.weights = {"bias": float(bias), **dict(zip(names, weights, strict=True))}
+
+
+def _repeats(rows):
+    """Returns how many events of each history are the row's candidate, `(rows,)`."""
+    found = np.zeros(len(rows), np.int64)
+    for start in range(0, len(rows), _CHUNK):
+        part = rows.take(np.arange(start, min(start + _CHUNK, len(rows))))
+        events = part.event_items[flat_index(part.starts, part.lengths)]
+        owners = np.repeat(np.arange(len(part)), part.lengths)
+        same = (events == part.items[owners]) & (events >= _OWN_IDS)
+        found[start : start + _CHUNK] = np.bincount(owners[same], minlength=len(part))
+    return found

@@ -54,6 +54,11 @@ class CTRModelOptions(Options):
         "With `rates`, whether the logs of how many training rows the item and the user have are "
         "terms as well, and the weights of all terms change with that of the item.",
     )
+    history_counts: Flag = option(
+        False,
+        "With `rates`, whether the logs of how many events each history has, and of how many of "
+        "them are the candidate, are terms as well.",
+    )
     outcome: Name | None = option(
         None,
         "Field of histories with the label that each event had, 0 or 1. With `rates`, its rates in "
@@ -135,10 +140,13 @@ class PoolingOptions(BatchSoftmaxOptions):
 class StrongPoolingOptions(PoolingOptions):
     """Options of `StrongPooling`: those of `Pooling`, with the defaults that win on public data."""
 
+    implied = {"history_counts": False}
+
     pooling: PoolingKind = "sqrtn"
     interaction: InteractionKind = "product"
     wide: Flag = True
     rates: Flag = True
     counts: Flag = True
+    history_counts: Flag = True
     softmax_weight: NonNegative = 1.0
     softmax_score: Flag = True

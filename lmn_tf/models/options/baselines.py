@@ -28,6 +28,11 @@ class BaselineOptions(Options):
         False,
         "Whether the logs of how many training rows the item and the user have are scores as well.",
     )
+    history_counts: Flag = option(
+        False,
+        "Whether the logs of how many events the history has, and of how many of them are the "
+        "candidate, are scores as well.",
+    )
     recent: Positive = option(50, "Number of newest events in the recent rate of `outcome`.")
 
 

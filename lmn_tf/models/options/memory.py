@@ -177,6 +177,7 @@ class LMNTwoTowerOptions(MemoryPluginOptions, TwoTowerOptions):
 
 
 _PairValues = Literal["trained", "ease"]
+_PairReadings = Literal["one", "several"]
 
 
 class PairMemoryOptions(CTRModelOptions):
@@ -202,6 +203,11 @@ class PairMemoryOptions(CTRModelOptions):
         "Values of pairs: trained with the model, from 0; or those of the closed-form regression "
         "of each item on all others, which are written when the training of the host has ended. "
         "Its events have the labels of `outcome`, a field that is crossed with that of the items.",
+    )
+    pair_readings: _PairReadings = option(
+        "one",
+        'Readings of `pair_values="ease"`: the pooled values; or also their sum in which newer '
+        "events count more, the largest and the smallest value, each with a weight of its own.",
     )
     pair_l2: PositiveNumber = option(1000.0, 'L2 weight of the regression of `pair_values="ease"`.')
     memory_placement: Literal["replicated", "row_wise"] = option(
@@ -233,10 +239,11 @@ class PairMemoryOptions(CTRModelOptions):
 class LMNPairOptions(PairMemoryOptions, StrongPoolingOptions):
     """Options of `LMNPair`."""
 
-    implied = {"counts": False}
+    implied = {"counts": False, "history_counts": False, "pair_readings": "one"}
 
     pair_values: _PairValues = "ease"
     pair_pooling: PoolingKind = "sqrtn"
+    pair_readings: _PairReadings = "several"
 
 
 class UserAwarePoolingOptions(UserAwareQueryOptions, EventQueryOptions, DINOptions):

@@ -105,19 +105,11 @@ class CalibratedLogits:
         if self.calibration is None or training:
             return logits
         terms = tf.concat([logits[:, None], *self.extra_terms(groups)], axis=1)
-        self.watch_terms(terms)
+        if self._watcher is not None:
+            self._watcher(terms)
         if not self.calibration.slopes:
             return self.calibration(terms)
         return self.calibration(terms, terms[:, self.term_names.index(self.rows_name)])
-
-    def watch_terms(self, terms: tf.Tensor) -> None:
-        """Tells `predict_terms` of terms of the logits.
-
-        Args:
-            terms: Float32 tensor of shape `(batch, terms, labels)`.
-        """
-        if self._watcher is not None:
-            self._watcher(terms)
 
     def predict_terms(self, rows: tf.data.Dataset) -> np.ndarray:
         """Returns the terms of the logits of rows, without their weights.
@@ -126,19 +118,17 @@ class CalibratedLogits:
             rows: Dataset of `make_dataset`.
 
         Returns:
-            Float32 array of shape `(rows, terms, labels)`: those of `term_names`, and where
-            `writes_pairs`, the sum of the pairs.
+            Float32 array of shape `(rows, terms, labels)`: those of `term_names`.
         """
 
         seen = threading.local()  # replicas are traced in threads of their own
 
         def step(data):
-            seen.terms = []
             self(data[0], training=False)
-            return tf.concat(seen.terms, axis=1)
+            return seen.terms
 
         self.predict_function, self.predict_step = None, step
-        self._watcher = lambda terms: seen.terms.append(terms)
+        self._watcher = lambda terms: setattr(seen, "terms", terms)
         try:
             return self.predict(rows, verbose=0)
         finally:

@@ -92,6 +92,7 @@ def make_rate_terms(model: CTRModel) -> RateTerms | None:
         histories=model.reads_histories,
         outcome=model.options.outcome,
         counts=model.options.counts,
+        history_counts=model.options.history_counts,
         dtype="float32",
         name="rate_terms",
     )

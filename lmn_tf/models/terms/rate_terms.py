@@ -18,6 +18,8 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 
 SHRINKAGE = 20.0  # as the default of `rates`
 _NEW = "new item"  # no name of a column: those have no spaces
+_EVENTS = ("events of", "repeats in")
+_OWN_IDS = 2  # ids below are padding and unknown values
 _NEGATIVE, _POSITIVE = 2, 3  # ids of the outcomes 0 and 1
 
 
@@ -36,6 +38,9 @@ class RateTerms(keras.layers.Layer):
     are written. Rows count by their weights. An item that shares its id with others, such as that
     of unknown values, has their rows as well.
 
+    With `history_counts`, each history with a field that is like the item has two more terms:
+    `log(1 + events)`, and `log(1 + repeats)` of the events that are the candidate.
+
     The item is the first categorical feature that a history is like. The user is the categorical
     feature of role user with the most ids; without one, there is no such term. Nothing is trained.
 
@@ -47,6 +52,8 @@ class RateTerms(keras.layers.Layer):
         outcome: String, or `None` for no terms of histories. Field of a history with the label that
             each event had, 0 or 1. Histories without it have no term. Defaults to `None`.
         counts: Boolean. Whether there are terms of the numbers of rows. Defaults to `False`.
+        history_counts: Boolean. Whether there are terms of the numbers of events. Defaults to
+            `False`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -80,6 +87,7 @@ class RateTerms(keras.layers.Layer):
         histories: bool,
         outcome: str | None = None,
         counts: bool = False,
+        history_counts: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -88,6 +96,7 @@ class RateTerms(keras.layers.Layer):
         self.histories = histories
         self.outcome = outcome
         self.counts = counts
+        self.history_counts = history_counts
         self.item = Columns.of(self.spec, RatesOptions(outcome=outcome)).item.name
         users = [one for one in self.spec.features_of("user") if one.kind == "categorical"]
         tables = {one.name: self.spec.table_of(one)[0] for one in users}
@@ -104,6 +113,19 @@ class RateTerms(keras.layers.Layer):
             for sequence in self.spec.sequences
             if histories and self._has_outcome(sequence)
         )
+
+        # The field of each history with the items, where events are counted.
+        alike = {
+            sequence.name: [field.name for field in sequence.fields if field.like == self.item]
+            for sequence in self.spec.sequences
+        }
+        self.item_fields = {
+            name: fields[0] for name, fields in alike.items() if fields and self._counts_events
+        }
+
+    @property
+    def _counts_events(self):
+        return self.histories and self.history_counts
 
     def _has_outcome(self, sequence):
         resolved = (self.spec.resolved_field(sequence, field) for field in sequence.fields)
@@ -125,9 +147,11 @@ class RateTerms(keras.layers.Layer):
     def term_names(self) -> tuple[str, ...]:
         """Names of the terms: of the item, the user if there is one, histories with outcomes.
 
-        Those of `counts` are last: of the rows of the item and the user, and of new items.
+        Those of `history_counts` follow, and those of `counts` are last: of the rows of the item
+        and the user, and of new items.
         """
-        return (*self.tables, *self.sequences, *self.count_names)
+        events = (f"{what} {name}" for name in self.item_fields for what in _EVENTS)
+        return (*self.tables, *self.sequences, *events, *self.count_names)
 
     @property
     def count_names(self) -> tuple[str, ...]:
@@ -153,10 +177,15 @@ class RateTerms(keras.layers.Layer):
         found = [table(features[name]) for name, table in self.tables.items()]
         terms = [one[:, : self.num_labels] for one in found]
         terms += [self._of_history(name, features, windows[name]) for name in self.sequences]
+        counts = [
+            count
+            for name in self.item_fields
+            for count in self._of_events(name, features, windows[name])
+        ]
         if self.counts:
-            counts = [one[:, -1:] for one in found]
-            new = tf.cast(tf.equal(counts[0], 0.0), counts[0].dtype)
-            terms += [tf.repeat(one, self.num_labels, axis=1) for one in (*counts, new)]
+            counts += [one[:, -1:] for one in found]
+            counts.append(tf.cast(tf.equal(found[0][:, -1:], 0.0), found[0].dtype))
+        terms += [tf.repeat(one, self.num_labels, axis=1) for one in counts]
         return tf.stack([on_rows(term, found[0]) for term in terms], axis=1)
 
     def of_groups(self, features: Mapping[str, tf.Tensor], groups: Mapping[str, Any]) -> tf.Tensor:
@@ -182,6 +211,18 @@ class RateTerms(keras.layers.Layer):
         rates = (positives + SHRINKAGE * rate) / (counts + SHRINKAGE)
         return tf.cast(_logit(rates) - _logit(rate), self.compute_dtype)
 
+    def _of_events(self, name, features, windows):
+        """Returns the logs of the numbers of events and of repeats, `(batch, 1)` each."""
+        ids = tf.convert_to_tensor(features[f"{name}/{self.item_fields[name]}"])
+        if ids.shape.rank == 2:  # the padded form
+            ids = windows.take(ids)
+        items = windows.pairs(ids)
+        candidates = windows.repeat(tf.convert_to_tensor(features[self.item])[:, None])[:, 0]
+        repeats = tf.equal(items, candidates) & (items >= _OWN_IDS)
+        repeats = windows.of_pairs.row_sum(tf.cast(repeats, tf.float32)[:, None])
+        events = windows.event_sum(tf.ones_like(ids, tf.float32)[:, None])
+        return [tf.cast(tf.math.log1p(one), self.compute_dtype) for one in (events, repeats)]
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
@@ -191,6 +232,7 @@ class RateTerms(keras.layers.Layer):
             "histories": self.histories,
             "outcome": self.outcome,
             "counts": self.counts,
+            "history_counts": self.history_counts,
         }
 
 

@@ -249,6 +249,10 @@ class ValidPositions:
         total = self._summed(flat) if self.is_compact else tf.reduce_sum(self.put(flat), axis=1)
         return tf.ensure_shape(total, [self._static[0], flat.shape[-1]])
 
+    def row_max(self, flat: tf.Tensor) -> tf.Tensor:
+        """Returns the largest of `(N, d)` and 0 of the valid positions of each row, as `(B, d)`."""
+        return tf.maximum(tf.reduce_max(self.put(flat), axis=1), 0.0)
+
     def row_softmax(self, scores: tf.Tensor) -> tf.Tensor:
         """Softmax of `(N,)` scores over the valid positions of each row; see `masked_softmax`."""
         return self.take(masked_softmax(self.put(scores), self.mask))

@@ -103,7 +103,8 @@ class FinishedRuns:
         )  # as it reads now: options that came later have their defaults
         before, now = _settings(before), _settings(pipeline)
         if "options" in document:  # whether a row writes them out or has them as defaults
-            _fill_in(before["model"], document["options"], now["model"], _options(pipeline))
+            options = {**_implied(pipeline), **document["options"]}
+            _fill_in(before["model"], options, now["model"], _options(pipeline))
         found = difference(before, now, FREE_KEYS)
         if found is None and document.get("feature_spec") != self._features_digest:
             found = "digest of feature_spec", document.get("feature_spec"), self._features_digest
@@ -168,6 +169,11 @@ def made_with() -> dict[str, str]:
 def _options(pipeline) -> dict:
     """Returns all options of the model: a default may change between two versions."""
     return registry.record(pipeline.model_name).make(pipeline.model_options).values()
+
+
+def _implied(pipeline) -> dict:
+    """Returns the values of options of the model for runs from before there were these options."""
+    return registry.record(pipeline.model_name).all_implied()
 
 
 def _fill_in(before, options_before, now, options_now) -> None:

@@ -18,7 +18,7 @@ class WrittenPairs:
     """The regression of `EASE` as values of the memory of pairs of a model.
 
     With the similarities `B` of `EASE`, the value of an event of item `j` and the candidate `c` is
-    `w r_j B_jc`. Without `outcome`, `r_j = 1`. With it, `r_j` is the outcome of the event less
+    `r_j B_jc`. Without `outcome`, `r_j = 1`. With it, `r_j` is the outcome of the event less
     the rate of its item: the residual of `EASE` but for the rate of the user, whom the id of an
     event does not tell. Where pairs share a slot, its value is their mean.
 
@@ -53,41 +53,20 @@ class WrittenPairs:
         items = int(np.sum(self._fitted[0].column_of >= 0))
         return f"Wrote the regression of {items:,} items into the memory of pairs."
 
-    def has_columns_of(self, item: str) -> bool:
-        """Returns whether the memory has a column of its own for each value of a feature.
-
-        Args:
-            item: String. Name of an item feature.
-        """
-        memory = self._memory
-        whole = memory.memory_size == memory.num_rows * memory.num_columns
-        return whole and self._model.candidate_of(self._name) == item
-
-    def write(self, weights: np.ndarray, slopes: np.ndarray | float = 0.0) -> None:
-        """Fills the memory.
-
-        Args:
-            weights: Float array of shape `(labels,)`: the weight `w` of each label.
-            slopes: Float array of shape `(labels,)`: how much `w` changes with `log(1 + rows)` of
-                the training rows of the candidate. Defaults to `0.0`.
-        """
+    def write(self) -> None:
+        """Fills the memory."""
         memory = self._memory
         columns = memory.num_columns
-        rows = np.zeros((columns, 1))
-        counts = self._fitted[0].item_counts
-        rows[: len(counts), 0] = counts
-        weights = (weights + slopes * rows).astype(np.float32)  # (columns, labels)
         chunks = row_chunks((memory.num_rows, columns * memory.num_values), itemsize=4)
         if memory.memory_size == memory.num_rows * columns:
             for start, stop in chunks:
-                values = self.values(np.arange(start, stop)) * weights
-                values = values.reshape(-1, memory.num_values)
+                values = self.values(np.arange(start, stop)).reshape(-1, memory.num_values)
                 set_rows(memory.memory_values, start * columns, values)
             return
         sums = np.zeros((memory.memory_size, memory.num_values), np.float32)
         counts = np.zeros(memory.memory_size, np.int32)
         for start, stop in chunks:
-            values = self.values(np.arange(start, stop)) * weights
+            values = self.values(np.arange(start, stop))
             pairs = np.arange(start, stop)[:, None], np.arange(columns)
             slots = memory.slots(*np.broadcast_arrays(*pairs)).numpy().ravel()
             np.add.at(sums, slots, values.reshape(-1, memory.num_values))
@@ -95,7 +74,7 @@ class WrittenPairs:
         copy_rows(sums / np.maximum(counts, 1)[:, None], memory.memory_values)
 
     def values(self, rows: np.ndarray) -> np.ndarray:
-        """Returns the values of some rows of the memory for a weight of 1.
+        """Returns the values of some rows of the memory.
 
         Args:
             rows: Integer array of shape `(rows,)`.

@@ -27,7 +27,7 @@ def write_terms(
     rows; see `write_rates` and `WrittenPairs`. Their weights, that of `softmax_score`, and scale
     and offset of the logits that were trained, are those of the logistic regression of the labels
     of `valid` on all terms, one for each label. A label that is always the same leaves its logits
-    as they were trained. Pairs are left out if their weight, in the mean row, would be below 0.
+    as they were trained.
 
     With the option `counts`, weights are `w + v log(1 + rows)` with the training rows of the item:
     terms and their products with that number are fitted together.
@@ -50,22 +50,18 @@ def write_terms(
     names, sentences = list(model.term_names), []
     if model.rate_terms is not None:
         sentences.append(write_rates(model.rate_terms, train, limit))
-    written = WrittenPairs(model, train, limit) if model.writes_pairs else None
-    if written is not None:
-        written.write(np.ones(len(model.label_names), np.float32))
+    if model.writes_pairs:
+        written = WrittenPairs(model, train, limit)
+        written.write()
         sentences.append(written.sentence)
-        names.append("pairs")
     terms = model.predict_terms(valid).astype(np.float64)  # (rows, terms, labels)
-    sloped = _sloped(model, names, written)
+    sloped = _sloped(model)
     rows = terms[:, names.index(model.rows_name)] if sloped.any() else None
     labels, row_weights = _labels(valid)
-    fits = list(_fits(terms, rows, sloped, labels, row_weights, model.writes_pairs))
+    fits = list(_fits(terms, rows, sloped, labels, row_weights))
     # (terms, labels), (terms, labels), (labels,)
     weights, slopes, offsets = (np.stack(one, axis=-1) for one in zip(*fits, strict=True))
-    of_model = len(model.term_names)
-    _calibrate(model, weights[:of_model], offsets, slopes[:of_model])
-    if model.writes_pairs:
-        written.write(weights[-1], slopes[-1])
+    _calibrate(model, weights, offsets, slopes)
     sentences.append(f"Weights of the logits: {_by_name(names, weights)}.")
     if sloped.any():
         by_name = _by_name(np.array(names)[sloped], slopes[sloped])
@@ -86,15 +82,11 @@ def _warning(labels, count) -> list[str]:
     ]
 
 
-def _sloped(model, names, written):
+def _sloped(model):
     """Returns which terms have weights that change with the rows of the item, `(terms,)`."""
     if model.rows_name is None:
-        return np.zeros(len(names), bool)
-    fixed = set(model.rate_terms.count_names)
-    sloped = [name not in fixed for name in model.term_names]
-    if model.writes_pairs:
-        sloped.append(written.has_columns_of(model.rate_terms.item))
-    return np.array(sloped)
+        return np.zeros(len(model.term_names), bool)
+    return np.array([name not in model.rate_terms.count_names for name in model.term_names])
 
 
 def _by_name(names, numbers):
@@ -121,26 +113,19 @@ def _labels(valid):
 
 
 def _fits(
-    terms, rows, sloped, labels, row_weights, has_pairs
+    terms, rows, sloped, labels, row_weights
 ) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-    """Yields weights and slopes of the terms and the offset of each label.
-
-    Pairs, the last term, have none if they would count less than 0 in the mean row.
-    """
+    """Yields weights and slopes of the terms and the offset of each label."""
     kept = np.flatnonzero(row_weights > 0)
     terms, labels, row_weights = terms[kept], labels[kept], row_weights[kept]
     for label in range(labels.shape[1]):
-        columns = terms[:, :, label].copy()
+        columns = terms[:, :, label]
         if len(np.unique(labels[:, label])) < 2:
             yield np.eye(1, columns.shape[1])[0], np.zeros(columns.shape[1]), 0.0
             continue
         x = np.zeros(len(columns)) if rows is None else rows[kept, label]
         mean = np.average(x, weights=row_weights)
-        fit = _fit(columns, x - mean, sloped, labels[:, label], row_weights)
-        if has_pairs and fit[0][-1] < 0:
-            columns[:, -1] = 0.0
-            fit = _fit(columns, x - mean, sloped, labels[:, label], row_weights)
-        weights, slopes, offset = fit
+        weights, slopes, offset = _fit(columns, x - mean, sloped, labels[:, label], row_weights)
         yield weights - slopes * mean, slopes, offset
 
 

@@ -31,27 +31,40 @@ def filled(**options):
 def looked_up(memory, rows, columns, mask):
     """The result, one pair after another."""
     table, slots = memory.get_weights()[0], memory.memory_size
-    pooled = np.zeros((len(rows), table.shape[1]))
+    read = np.zeros((len(rows), 4, table.shape[1]))
     for row, (ids, column) in enumerate(zip(rows, columns, strict=True)):
-        for event in ids[mask[row]]:
+        count = mask[row].sum()
+        for place, event in enumerate(ids[mask[row]]):
             if event < 2 or column < 2:
                 continue
             pair = int(event) * memory.num_columns + int(column)
             if slots < memory.num_rows * memory.num_columns:
                 pair = (pair * 0x9E3779B97F4A7C15 % 2**64 >> 32) % 2**31 % slots
-            pooled[row] += table[pair]
+            value = table[pair]
+            read[row, 0] += value
+            read[row, 1] += value / (count - place)  # 1 for the newest
+            read[row, 2] = np.maximum(read[row, 2], value)
+            read[row, 3] = np.minimum(read[row, 3], value)
         power = {"sum": 0.0, "mean": 1.0, "sqrtn": 0.5}[memory.pooling]
-        pooled[row] /= max(mask[row].sum(), 1) ** power
-    return pooled
+        read[row, 0] /= max(count, 1) ** power
+    return read if memory.readings == "several" else read[:, 0]
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"num_slots": 10}, {"num_values": 3, "pooling": "sqrtn"}, {"pooling": "mean"}],
+    [
+        {},
+        {"num_slots": 10},
+        {"num_values": 3, "pooling": "sqrtn"},
+        {"pooling": "mean"},
+        {"num_values": 2, "pooling": "sqrtn", "readings": "several"},
+    ],
     ids=str,
 )
 def test_sums_the_values_of_pairs(run_mode, options):
     memory = filled(**options)
+    if "readings" in options:  # of both signs
+        memory.memory_values.assign(np.random.default_rng(1).normal(0, 5, (84, 2)))
     output = run_mode(lambda rows: memory(rows, COLUMNS, mask=MASK))(tf.constant(example()))
     want = looked_up(memory, example(), COLUMNS, MASK)
     assert np.abs(want).max() > 1
@@ -84,26 +97,48 @@ def test_one_hot_ids_are_a_product_of_histograms():
     np.testing.assert_allclose(memory(rows, columns, mask=MASK)[:, 0], want, rtol=1e-6)
 
 
-def test_rows_share_events():
-    memory, events = filled(), np.array([3, 8, 4, 9, 2])
+def test_several_readings_have_gradients():
+    memory = filled(readings="several", pooling="sqrtn")
+    memory.memory_values.assign(np.random.default_rng(1).normal(size=(84, 1)))
+    weights = np.array([[1.0], [2.0], [4.0], [8.0]])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(memory(example(), COLUMNS, mask=MASK) * weights)
+    gradient = tf.convert_to_tensor(tape.gradient(loss, memory.memory_values.value)).numpy()
+    table = memory.get_weights()[0]
+
+    def loss_of(change):
+        memory.memory_values.assign(table + change)
+        return np.sum(looked_up(memory, example(), COLUMNS, MASK) * weights)
+
+    for slot in range(84):
+        step = 1e-3 * (np.arange(84) == slot)[:, None]
+        want = (loss_of(step) - loss_of(-step)) / 2e-3
+        assert gradient[slot, 0] == pytest.approx(want, rel=1e-2, abs=1e-3)
+
+
+@pytest.mark.parametrize("readings", ["one", "several"])
+def test_rows_share_events(readings):
+    memory, events = filled(readings=readings), np.array([3, 8, 4, 9, 2])
     windows = Windows([0, 1, 3, 5], [2, 2, 2, 0], num_events=5)
     columns = np.array([2, 6, 5, 4])
     padded = np.array([[3, 8], [8, 4], [9, 2], [0, 0]])
     output = memory(events, columns, windows=windows)
     want = memory(padded, columns, mask=np.array([[1, 1], [1, 1], [1, 1], [0, 0]], bool))
     np.testing.assert_allclose(output, want, rtol=1e-6)
-    assert float(output[3, 0]) == 0.0
+    np.testing.assert_array_equal(output[3], np.zeros(output.shape[1:]))
 
 
-def test_padding_changes_nothing():
-    memory = filled()
+@pytest.mark.parametrize("readings", ["one", "several"])
+def test_padding_changes_nothing(readings):
+    memory = filled(readings=readings)
     want = memory(example(), COLUMNS, mask=MASK)
     dirty = np.where(MASK, example(), NUM_ROWS - 1)
     np.testing.assert_array_equal(memory(dirty, COLUMNS, mask=MASK), want)
     longer = np.pad(example(), ((0, 0), (2, 0))), np.pad(MASK, ((0, 0), (2, 0)))
     np.testing.assert_allclose(memory(longer[0], COLUMNS, mask=longer[1]), want, rtol=1e-6)
-    zeros = np.where(MASK, example(), 0)
-    np.testing.assert_allclose(memory(zeros, COLUMNS), want, rtol=1e-6)
+    if readings == "one":  # without a mask, padding is an event that is newer than others
+        zeros = np.where(MASK, example(), 0)
+        np.testing.assert_allclose(memory(zeros, COLUMNS), want, rtol=1e-6)
 
 
 @pytest.mark.parametrize("num_slots", [None, 10])
@@ -140,7 +175,8 @@ def test_more_slots_than_pairs_are_not_made():
 
 
 def test_config_and_saving(tmp_path):
-    memory = filled(num_slots=20, num_values=2, pooling="mean", memory_placement="row_wise")
+    options = {"num_slots": 20, "num_values": 2, "pooling": "mean", "readings": "several"}
+    memory = filled(**options, memory_placement="row_wise")
     config = json.loads(json.dumps(memory.get_config()))
     assert PairMemory.from_config(config).get_config() == memory.get_config()
     inputs = keras.Input((None,), dtype="int32"), keras.Input((), dtype="int32")
@@ -149,6 +185,7 @@ def test_config_and_saving(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     data = [example(), COLUMNS]
     np.testing.assert_array_equal(loaded(data), model(data))
+    assert model.output_shape == (None, 4, 2) and loaded(data).shape == (4, 4, 2)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -186,6 +223,7 @@ def test_two_replicas_learn_what_one_device_does(placement):
         ({"num_slots": 0}, "`num_slots` must be a positive integer. Received: num_slots=0"),
         ({"num_values": 1.5}, "`num_values` must be a positive integer. Received: num_values=1.5"),
         ({"pooling": "max"}, "`pooling` must be one of 'sum', 'mean', 'sqrtn'. Received: pooling="),
+        ({"readings": 4}, "`readings` must be one of 'one', 'several'. Received: readings=4"),
         ({"memory_placement": "x"}, "`memory_placement` must be one of 'replicated', 'row_wise'."),
     ],
 )

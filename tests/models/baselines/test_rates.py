@@ -44,6 +44,19 @@ def test_scores_are_those_of_loops():
     np.testing.assert_allclose(np.stack(list(scores.values()), 1), want, atol=1e-6)
 
 
+def test_events_and_repeats_are_scores(monkeypatch):
+    monkeypatch.setattr("lmn_tf.models.baselines.rates._CHUNK", 5)
+    scores = fitted(history_counts=True).scores(SETS["test"])
+    assert list(scores) == ["item", "user", "recent", "events", "repeats"]
+    want = []
+    for user, at in ROWS["test"]:
+        items = [item for item, _ in history(FOUND, user, at)]
+        want.append([len(items), items.count(FOUND[user][at][0])])
+    want = np.log1p(want)
+    np.testing.assert_allclose(np.stack([scores["events"], scores["repeats"]], 1), want, rtol=1e-6)
+    assert np.all(np.ptp(want, axis=0) > 0.3)
+
+
 def test_counts_are_scores_of_their_own():
     model = fitted(counts=True)
     scores = model.scores(SETS["test"])

@@ -16,7 +16,11 @@ def test_terms_and_their_names():
     model = Pooling(SPEC, rates=True, **options, **SMALL)
     assert model.term_names == ("trained", "item", "user", "softmax_score")
     model = PairPooling(SPEC, pair_values="ease", **SMALL)
-    assert model.term_names == ("trained",) and model.writes_terms and model.writes_pairs
+    assert model.term_names == ("trained", "pairs") and model.writes_terms and model.writes_pairs
+    model = PairPooling(SPEC, pair_values="ease", pair_readings="several", **SMALL)
+    names = ("pairs", "recent pairs", "largest pair", "smallest pair")
+    assert model.term_names == ("trained", *names)
+    assert PairPooling(SPEC, pair_readings="several", **SMALL).term_names == ("trained",)
     for plain in (DNN(SPEC, **SMALL), PairPooling(SPEC, **SMALL)):
         assert plain.calibration is None and not plain.writes_terms
 
@@ -54,11 +58,11 @@ def test_terms_are_predicted_without_their_weights():
     rows = tf.data.Dataset.from_tensors((features, np.zeros((6, 1), "float32"))).repeat(2)
     before = model.predict(rows, verbose=0)
     terms = model.predict_terms(rows)
-    assert terms.shape == (12, len(model.term_names) + 1, 1)
+    assert terms.shape == (12, len(model.term_names), 1)
     np.testing.assert_array_equal(terms[:6], terms[6:])
     np.testing.assert_array_equal(terms[:6, 1, 0], features["item"] != 0)
     np.testing.assert_array_equal(terms[:6, 3, 0], 2.0 * (features["item"] != 0))
     assert np.ptp(terms[:, -1]) > 0
-    # Only the first term and the pairs have a weight yet.
-    np.testing.assert_allclose(terms[:, 0] + terms[:, -1], before, rtol=1e-5, atol=1e-6)
+    # Only the first term has a weight yet.
+    np.testing.assert_allclose(terms[:, 0], before, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(model.predict(rows, verbose=0), before)

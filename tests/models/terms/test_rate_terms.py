@@ -96,6 +96,26 @@ def test_counts_are_terms_of_their_own(run_mode):
     assert twin.term_names == names
 
 
+def test_events_and_repeats_are_counted(run_mode):
+    terms = make(history_counts=True)
+    assert terms.term_names[2:] == ("history", "events of history", "repeats in history")
+    features = {**FEATURES, "item": np.array([3, 6, 0], np.int32)}
+    features["history/item"] = np.array([[3, 3, 4], [6, 5, 6], [0, 0, 0]], np.int32)
+    got = run_mode(lambda x: terms(x, windows=windows_of(features)))(features)
+    for label in range(2):
+        np.testing.assert_allclose(got[:, 3, label], np.log1p([3, 2, 0]), rtol=1e-5)
+        np.testing.assert_allclose(got[:, 4, label], np.log1p([2, 1, 0]), rtol=1e-5)
+    unknown = {**features, "item": np.array([1, 1, 1]), "history/item": np.ones((3, 3), int)}
+    np.testing.assert_array_equal(
+        terms(unknown, windows=windows_of(unknown))[:, 4], np.zeros((3, 2))
+    )
+    twin = RateTerms.from_config(json.loads(json.dumps(terms.get_config())))
+    assert twin.term_names == terms.term_names
+    sizes = FeatureEncoder(SPEC).sizes
+    without = RateTerms(SPEC, 1, sizes, histories=False, history_counts=True)
+    assert without.term_names == ("item", "user")
+
+
 def test_padding_does_not_count():
     side = {
         key: value[:, ::-1].copy() if key.startswith("history/") else value

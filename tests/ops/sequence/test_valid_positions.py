@@ -38,13 +38,16 @@ def test_sums_means_and_repeats(run_mode):
             positions.row_mean(flat),
             positions.mean(flat[:, 0]),
             positions.put(positions.repeat(row)),
+            positions.row_max(flat - 1.0),
         )
 
     x, row = example(3, 3, 2), example(3, 4)
-    total, average, mean, repeated = run_mode(statistics)(x, row)
+    total, average, mean, repeated, largest = run_mode(statistics)(x, row)
     clean = np.where(MASK[..., None], x, 0)
     np.testing.assert_allclose(total, clean.sum(1), rtol=1e-6)
     np.testing.assert_allclose(average, clean.sum(1) / [[2], [1], [2]], rtol=1e-6)
+    want = np.where(MASK[..., None], x - 1.0, -9.0).max(1)
+    np.testing.assert_allclose(largest, np.maximum(want, 0.0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(mean, x[MASK][:, 0].mean(), rtol=1e-5)
     np.testing.assert_array_equal(repeated, np.where(MASK[..., None], row[:, None], 0))
 

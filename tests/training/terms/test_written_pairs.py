@@ -29,8 +29,8 @@ def test_values_are_those_of_the_regression(folder):
     model, memory, text = written(folder, spec, outcome="liked")
     table, want = np.array(memory.memory_values).reshape(11, 4, 11), table_of(fitted(folder, spec))
     assert np.abs(table).max() > 0.01
-    weight = np.abs(table).max() / np.abs(want).max()
-    np.testing.assert_allclose(table, weight * want, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(table, want, rtol=1e-4, atol=1e-6)
+    weight = model.calibration.term_weights[1, 0]
     assert text.startswith("Wrote the regression of 9 items into the memory of pairs. Weights of")
     assert f", pairs {weight:.3g}. Warning: 2 weights from 29 validation rows" in text
 
@@ -58,27 +58,13 @@ def test_pairs_that_share_a_slot_have_their_mean(folder):
     want = np.array([np.mean(shared.get(slot, [0.0])) for slot in range(100)])
     found = memory.get_weights()[0].ravel()
     assert np.abs(found).max() > 0
-    np.testing.assert_allclose(  # up to the weight, which is another one
-        found / np.abs(found).max(), want / np.abs(want).max(), rtol=1e-3, atol=1e-6
-    )
+    np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-7)
 
 
 def test_each_label_has_values_of_its_own(folder):
     _, single, _ = written(folder, crossed(), outcome="liked")
     model, memory, _ = written(folder, crossed(labels=("like", "again")), outcome="liked")
     assert memory.memory_values.shape == (44 * 11, 2)
-    assert model.calibration.term_weights.shape == (1, 2)
-    values = np.array(memory.memory_values)
-    for label in range(2):
-        one = values[:, label] / np.abs(values[:, label]).max()
-        want = single.get_weights()[0][:, 0]
-        np.testing.assert_allclose(one, want / np.abs(want).max(), rtol=1e-3, atol=1e-6)
-
-
-def test_a_whole_memory_has_a_column_of_each_candidate(folder):
-    for slots, whole in ((None, True), (50, False)):
-        options = {"pair_values": "ease", "pair_l2": L2, "pair_slots": slots}
-        model = PairPooling(crossed(), hidden_units=(4,), outcome="liked", **options)
-        model.build()
-        pairs = WrittenPairs(model, str(folder / "train-*.parquet"))
-        assert pairs.has_columns_of("item") is whole and not pairs.has_columns_of("hour")
+    assert model.calibration.term_weights.shape == (2, 2)
+    want = np.repeat(single.get_weights()[0], 2, axis=1)
+    np.testing.assert_allclose(memory.memory_values, want, rtol=1e-4, atol=1e-7)

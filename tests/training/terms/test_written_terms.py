@@ -55,7 +55,7 @@ def test_weights_are_fitted_to_rows_that_the_regression_has_not_seen(folder):
     regression.fit(np.stack([host, pairs], axis=1), labels)
     (scale, weight), offset = regression.coef_[0], regression.intercept_[0]
     assert weight > 0
-    np.testing.assert_allclose(model.calibration.term_weights, [[scale]], rtol=1e-3)
+    np.testing.assert_allclose(model.calibration.term_weights, [[scale], [weight]], rtol=1e-3)
     np.testing.assert_allclose(model.calibration.offset, [offset], rtol=1e-3, atol=1e-4)
     host, pairs, _ = rows_of(folder, spec, "test")
     features, _ = features_of(spec, folder, "test")
@@ -74,11 +74,11 @@ def test_training_is_that_of_the_host(folder):
     assert not memory.trainable_variables and model.pair_tables == ()
 
 
-def fits(terms, labels, weights=None, has_pairs=True):
+def fits(terms, labels, weights=None):
     """Weights and offset of the first label, of terms `(rows, terms)`."""
     weights = np.ones(len(labels)) if weights is None else weights
     sloped = np.zeros(terms.shape[1], bool)
-    [(of_terms, _, offset)] = _fits(terms[:, :, None], None, sloped, labels, weights, has_pairs)
+    [(of_terms, _, offset)] = _fits(terms[:, :, None], None, sloped, labels, weights)
     return of_terms, offset
 
 
@@ -87,42 +87,24 @@ def test_what_can_not_be_fitted_leaves_the_host():
     labels = rng.integers(0, 2, (50, 1))
     host, noise = rng.normal(size=(2, 50))
     against = np.stack([host, np.where(labels[:, 0] == 1, -1.0, 1.0) + noise], axis=1)
-    (scale, weight), _ = fits(against, labels)
-    assert weight == 0.0 and scale != 1.0
-    (_, weight), _ = fits(against, labels, has_pairs=False)
+    (_, weight), _ = fits(against, labels)
     assert weight < -0.5
-    (_, weight), _ = fits(against * [1, -1], labels)
-    assert weight > 0.5
     (scale, weight), offset = fits(against, np.ones((50, 1)))
     assert (scale, weight, offset) == (1.0, 0.0, 0.0)
 
 
-def test_pairs_are_left_out_by_their_weight_in_the_mean_row():
+def test_rows_of_weight_0_are_as_if_they_were_not_there():
     rng = np.random.default_rng(0)
     labels, rows = rng.integers(0, 2, (60, 1)), rng.uniform(2, 4, size=(60, 1))
     pairs = np.where(labels[:, 0] == 1, 1.0, -1.0) + rng.normal(size=60)
     terms, sloped = np.stack([rng.normal(size=60), pairs], axis=1)[:, :, None], np.ones(2, bool)
     weights = np.ones(60)
-    [(found, slopes, _)] = _fits(terms, rows, sloped, labels, weights, True)
+    [(found, slopes, _)] = _fits(terms, rows, sloped, labels, weights)
     assert found[1] + slopes[1] * rows.mean() > 0.5 and slopes[1] != 0.0
-    [(found, slopes, _)] = _fits(terms * [[1], [-1]], rows, sloped, labels, weights, True)
-    assert (found[1], slopes[1]) == (0.0, 0.0) and found[0] != 0.0
-    # Rows of weight 0 are as if they were not there.
     strange = [np.concatenate([one, one[:20] + 100.0]) for one in (terms, rows)]
     more = np.concatenate([labels, 1 - labels[:20]]), np.r_[weights, np.zeros(20)]
-    [(again, same, _)] = _fits(*strange, sloped, *more, True)
-    [(found, slopes, _)] = _fits(terms, rows, sloped, labels, weights, True)
+    [(again, same, _)] = _fits(*strange, sloped, *more)
     np.testing.assert_allclose([again, same], [found, slopes], rtol=1e-6)
-
-
-def test_hashed_pairs_have_one_weight(folder):
-    options = {"rates": True, "counts": True, "outcome": "liked"}
-    changes = [
-        written(folder, crossed(), **options, pair_slots=slots)[2].partition("Change of ")[2]
-        for slots in (None, 50)
-    ]
-    assert [", pairs " in text for text in changes] == [True, False]
-    assert ", history " in changes[1]
 
 
 def test_rows_count_by_their_weights():
@@ -189,7 +171,7 @@ def test_with_counts_weights_change_with_the_rows_of_the_item(folder):
     known = [(user if user < 50 else None) for user, _ in asked]  # the spec knows 50 users
     of_user = np.log1p([sum(one[0] == user for one in trained) for user in known])
     terms = np.c_[host, rate_columns(spec, folder, "valid")]
-    assert model.term_names[4:] == ("rows of item", "rows of user", "new item")
+    assert model.term_names[4:] == ("rows of item", "rows of user", "new item", "pairs")
     columns = np.c_[terms, of_item, of_user, pairs, terms * of_item[:, None], pairs * of_item]
     spread = columns.std(axis=0)
     regression = LogisticRegression(C=1e6, tol=1e-8, max_iter=100_000)
@@ -199,7 +181,8 @@ def test_with_counts_weights_change_with_the_rows_of_the_item(folder):
     np.testing.assert_allclose(model(features)[:, 0], want, rtol=1e-2, atol=1e-2)
     found = regression.coef_[0] / spread
     slopes = model.calibration.term_slopes[:, 0].numpy()
-    np.testing.assert_allclose(slopes, [*found[7:11], 0.0, 0.0, 0.0], rtol=5e-2, atol=0.1)
+    want = [*found[7:11], 0.0, 0.0, 0.0, found[11]]
+    np.testing.assert_allclose(slopes, want, rtol=5e-2, atol=0.1)
     assert np.abs(slopes[:4]).min() > 0.05
     assert ". Change of weights with rows of item: trained " in text
     assert written(folder, spec, **options)[2] == text

@@ -11,8 +11,6 @@ from lmn_tf.training.inspection.inspected_run import InspectedRun
 from lmn_tf.training.inspection.pairs.pair_names import PairNames
 from lmn_tf.training.inspection.row_slots import last_row, score, score_without
 
-_POWERS = {"sum": 0.0, "mean": 1.0, "sqrtn": 0.5}  # of the number of events that divides a sum
-
 
 def row_pairs(run: InspectedRun, user: str, item: str, top: int = 10) -> dict[str, object]:
     """Finds what the events of the row of a user and an item add to its logit.
@@ -24,15 +22,15 @@ def row_pairs(run: InspectedRun, user: str, item: str, top: int = 10) -> dict[st
         run: `InspectedRun`.
         user: String. Name of a user in the data.
         item: String. Name of an item in the data.
-        top: Integer. Number of events to report, those that change the logit most first. Defaults
-            to `10`.
+        top: Integer. Number of events to report: those with the largest values, and of these
+            those that change the logit most first. Defaults to `10`.
 
     Returns:
         Dictionary of `rows` (the number of such rows), `label`, `logit`, `probability`, and
         `pairs`: from the name of a memory to a dictionary of `events` (of the history), `known`
         (those with a value for the candidate), `without` (`logit` and `probability` of another
         forward pass, in which these values are 0) and `top_events`: the `event`, its `times` in the
-        history, its `value` in the memory, and what it `adds` to the logit.
+        history, its `value` in the memory, and what it `adds` to the logit, by one more pass.
 
     Raises:
         UserError: If a name is unknown, or the user has no row with the item.
@@ -45,11 +43,15 @@ def row_pairs(run: InspectedRun, user: str, item: str, top: int = 10) -> dict[st
             note = functools.partial(_describe, found, name, memory, names, top)
             stack.enter_context(memory.watched(note))
         logits = model(features, training=False)
+    label, whole = run.spec.labels[0].name, score(logits)
     for name, memory in run.pairs.items():
+        without = functools.partial(score_without, model, features, memory.memory_values)
         slots = found[name].pop("slots")
-        found[name]["without"] = score_without(model, features, memory.memory_values, slots)
-    label = run.spec.labels[0].name
-    return {"rows": rows, "label": label, **score(logits), "pairs": found}
+        for event in found[name]["top_events"]:
+            event["adds"] = whole["logit"] - without([event.pop("slot")])["logit"]
+        found[name]["top_events"].sort(key=lambda event: -abs(event["adds"]))
+        found[name]["without"] = without(slots)
+    return {"rows": rows, "label": label, **whole, "pairs": found}
 
 
 def _describe(
@@ -68,7 +70,6 @@ def _describe(
     )
     slots = np.asarray(reading.slots)[known, 0, 0][first]
     values = np.array([get_rows(memory.memory_values, slot, slot + 1)[0, 0] for slot in slots])
-    adds = times * values / max(len(known), 1) ** _POWERS[memory.pooling]
     found[name] = {
         "events": len(known),
         "known": int(known.sum()),
@@ -78,8 +79,8 @@ def _describe(
                 "event": names.event(events[place]),
                 "times": int(times[place]),
                 "value": float(values[place]),
-                "adds": float(adds[place]),
+                "slot": int(slots[place]),
             }
-            for place in np.argsort(-np.abs(adds), kind="stable")[:top]
+            for place in np.argsort(-np.abs(times * values), kind="stable")[:top]
         ],
     }

@@ -36,7 +36,7 @@ def test_events_add_their_values_to_the_logit(pooling, monkeypatch):
     }
     assert got.keys() == wanted.keys() and (one["events"], one["known"]) == (length, len(pairs))
     for name in wanted:
-        assert got[name] == pytest.approx(wanted[name], rel=1e-5)
+        assert got[name] == pytest.approx(wanted[name], rel=1e-5, abs=1e-6)
     sizes = [abs(event["adds"]) for event in one["top_events"]]
     assert sizes == sorted(sizes, reverse=True) and sizes[0] > 0
 
