@@ -37,8 +37,9 @@ class FinishedRuns:
     elsewhere. It holds the run's metrics, and all that they depend on: the pipeline with model and
     seed, and digests of the feature spec and of the content of the data. A file counts for a run
     only if these are the same. Options of the model are those with all defaults, as they were then
-    and are now. Where the data are, and what does not change results, may differ.
-    Data that are not there are not compared. Versions of packages are noted, and not compared.
+    and are now; one that came later has the value that the model had before it. Where the data are,
+    and what does not change results, may differ. Data that are not there are not compared. Versions
+    of packages are noted, and not compared.
 
     Args:
         folder: Path of the folder.

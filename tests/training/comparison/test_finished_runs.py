@@ -103,6 +103,17 @@ def test_options_that_one_of_two_versions_does_not_have_are_not_compared(finishe
     finished.check(RUN, pipeline())
 
 
+def test_an_option_that_came_later_has_the_value_of_runs_before_it(tmp_path):
+    finished = FinishedRuns(tmp_path / "finished", features())
+    model = {"name": "strong_pooling", "hidden_units": [8]}
+    finished.write(RUN, pipeline(model), METRICS)
+    with_options(finished, history_counts=None)
+    message = "`model.history_counts` must stay as .* False. Received: .*=True"
+    with pytest.raises(UserError, match=message):
+        finished.check(RUN, pipeline(model))
+    finished.check(RUN, pipeline({**model, "history_counts": False}))
+
+
 def test_files_without_options_are_those_of_rows_as_they_are_written(finished):
     document = json.loads(finished.path(RUN).read_text())
     del document["options"]
