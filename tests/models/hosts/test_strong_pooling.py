@@ -13,6 +13,7 @@ OFF = {
     "wide": False,
     "rates": False,
     "counts": False,
+    "history_counts": False,
     "softmax_weight": 0.0,
     "softmax_score": False,
 }
@@ -22,7 +23,8 @@ def test_it_is_pooling_with_all_that_it_has_by_default():
     model = StrongPooling(SPEC, **SMALL)
     assert model.pool.pooling == "sqrtn" and model.feature_interaction.kind == "product"
     assert model.wide_logits is not None and model.has_batch_softmax
-    counts = ("rows of item", "rows of user", "new")
+    history = "events of clicks", "repeats in clicks"
+    counts = (*history, "rows of item", "rows of user", "new item")
     assert model.term_names == ("trained", "item", "user", *counts, "softmax_score")
     assert model.calibration.slopes
     plain = StrongPooling(SPEC, **SMALL, rates=False)  # without which there are no counts

@@ -19,21 +19,29 @@ def test_options_are_those_of_the_host_and_of_the_memory():
 def test_its_defaults_are_those_of_its_control_and_written_pairs():
     own, control = (kind.Options().values() for kind in (LMNPair, StrongPooling))
     assert {key: own[key] for key in control} == control
-    assert (own["pair_values"], own["pair_pooling"]) == ("ease", "sqrtn")
+    of_pairs = ("pair_values", "pair_pooling", "pair_readings")
+    assert [own[key] for key in of_pairs] == ["ease", "sqrtn", "several"]
 
 
-def test_models_that_were_saved_before_counts_have_none():
+def test_models_that_were_saved_before_an_option_have_what_was_before_it():
     config = LMNPair(SPEC, **SMALL_OPTIONS["lmn_pair"]).get_config()
-    assert config.pop("counts") is True
-    assert LMNPair.from_config(config).options.counts is False
+    later = {"counts": False, "history_counts": False, "pair_readings": "one"}
+    for key, value in later.items():
+        assert config.pop(key) != value
+    options = LMNPair.from_config(config).options
+    assert {key: getattr(options, key) for key in later} == later
 
 
 def test_without_written_values_it_is_its_control():
     options, features = {"hidden_units": (4,)}, random_features(SPEC)
     control, model = StrongPooling(SPEC, **options), LMNPair(SPEC, **options)
     control.build(), model.build()
-    own = [weight for weight in model.weights if "clicks_pairs" not in weight.path]
-    for weight, want in zip(control.weights, own, strict=True):
+    written = ("clicks_pairs", "calibration")  # terms of the memory have no weights yet
+    own, other = (
+        [weight for weight in one.weights if not any(name in weight.path for name in written)]
+        for one in (model, control)
+    )
+    for weight, want in zip(other, own, strict=True):
         weight.assign(want)
     for one in (control, model):
         one.compile()
