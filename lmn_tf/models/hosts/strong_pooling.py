@@ -13,8 +13,8 @@ class StrongPooling(Pooling):
     Computes `logit = scale * trained + sum_t w_t term_t + offset` in evaluation and serving, with
     `trained = MLP(concat[groups, products with the candidate]) + wide`, the groups of `Pooling`,
     and the terms of `rates`, `counts`, `history_counts` and `softmax_score`. With `counts`, the
-    weights change with the training rows of the item. It is the memory-free control of `LMNPair`. Any of its parts can
-    be turned off; without all of them, it is `Pooling`.
+    weights change with the training rows of the item. It is the memory-free control of `LMNPair`.
+    Any of its parts can be turned off; without all of them, it is `Pooling`.
 
     Scale, offset and weights of the terms are fitted to validation rows when the training has
     ended: `lmn-tf train` does so, and after a plain `fit`, call

@@ -12,10 +12,10 @@ class LMNPair(PairMemoryPlugin, StrongPooling):
     """Strong pooling with a memory of the pairs of an event and the candidate.
 
     Computes `logit = host(row) + w sum_j V[x_j, item] / sqrt(n)`, with the values `V` of the pairs
-    of an event `x_j`, one of `n`, and the candidate, which all users share; `pair_pooling` has other
-    sums, and with `pair_readings="several"` there are other readings beside it, with weights of
-    their own (`PairMemory`). The host is `StrongPooling`, and with the same options its control: the same model without
-    the memory. The model is ours, not part of the paper of LMN.
+    of an event `x_j`, one of `n`, and the candidate, which all users share; `pair_pooling` has
+    other sums, and with `pair_readings="several"` there are other readings beside it, with weights
+    of their own (`PairMemory`). The host is `StrongPooling`, and with the same options its control:
+    the same model without the memory. The model is ours, not part of the paper of LMN.
 
     With `pair_values="ease"`, the default, the values are not trained: they, and the weights of all
     terms, are written when the training has ended. `lmn-tf train` does so. A plain `fit` trains the
