@@ -16,6 +16,7 @@ _COMMON = {
     "max_history": "Longest inline history.",
     "min_history": "Drop rows with fewer earlier events.",
     "negatives": "How negatives are sampled.",
+    "negatives_exclude": "The user's items that are no negatives: ever, or at that time.",
     "negatives_per_positive": "Sampled negatives per positive.",
     "split": "Default: time, if there is one.",
     "valid_share": "Share of rows for validation.",

@@ -8,6 +8,7 @@ from lmn_tf.specs.errors import UserError
 CHOICES = {
     "history": ("events", "inline"),
     "negatives": ("uniform", "popularity"),
+    "negatives_exclude": ("auto", "log", "request"),
     "split": ("auto", "time", "position"),
 }
 
@@ -24,6 +25,10 @@ class PrepareOptions:
         min_history: Integer. Rows with fewer earlier events are dropped. Defaults to `0`.
         negatives: String. `"uniform"` over items or `"popularity"` (by training interactions).
             Defaults to `"uniform"`.
+        negatives_exclude: String. Which items are no negatives of a row: those that its user has
+            anywhere in the `"log"`, or those that the user has in the `"request"`, at the time of
+            the row. Where users take items again, the former makes an earlier purchase a proof of a
+            positive. Defaults to `"auto"`: `"request"` for the data sets in which users do so.
         negatives_per_positive: Integer. Number of sampled negatives per positive. Defaults to `1`.
         split: String. `"time"` (global cut points), `"position"` (the last events of each user) or
             `"auto"` (time if the log has timestamps). Defaults to `"auto"`.
@@ -45,6 +50,7 @@ class PrepareOptions:
     max_history: int = 200
     min_history: int = 0
     negatives: str = "uniform"
+    negatives_exclude: str = "auto"
     negatives_per_positive: int = 1
     split: str = "auto"
     valid_share: float = 0.1

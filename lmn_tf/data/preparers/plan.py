@@ -62,6 +62,7 @@ class Plan:
         time: String. Name of the order column in rows and history.
         ordered_by: String. `"time"` or `"position"`.
         sampled: Boolean. Whether events are positives that need sampled negatives.
+        repeats: Boolean. Whether users take items again. Defaults to `False`.
         requests: Boolean. Whether rows are those of the `requests` table. Defaults to `False`.
         context: tuple of strings, columns of an event known at its request. Defaults to `()`.
         history: tuple of strings, columns of `events` or `items` in histories, in addition to item
@@ -81,6 +82,7 @@ class Plan:
     time: str
     ordered_by: str
     sampled: bool
+    repeats: bool = False
     requests: bool = False
     context: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
@@ -97,7 +99,7 @@ def plan_steps(plan: Plan, options: PrepareOptions) -> list[Step]:
     steps.append(Step("targets", _targets(plan, options)))
     steps += _split(plan, options)
     if plan.sampled:
-        steps += _negatives(options)
+        steps += _negatives(plan, options)
     steps.append(Step("rows", _rows(plan)))
     steps += [Step(f"rows_{split}", _ordered(plan, options, split)) for split in SPLITS]
     return tuple(steps)
@@ -106,6 +108,13 @@ def plan_steps(plan: Plan, options: PrepareOptions) -> list[Step]:
 def splits_by_time(plan: Plan, options: PrepareOptions) -> bool:
     """Whether splits are at global times (otherwise at positions of each user)."""
     return options.split == "time" or (options.split == "auto" and plan.ordered_by == "time")
+
+
+def excludes_log(plan: Plan, options: PrepareOptions) -> bool:
+    """Whether no item that a user has anywhere in the log is a negative of the user's rows."""
+    if options.negatives_exclude == "auto":
+        return not plan.repeats
+    return options.negatives_exclude == "log"
 
 
 def _numbered():
@@ -154,23 +163,26 @@ FROM (
     return [Step("split", split)]
 
 
-def _negatives(options):
+def _negatives(plan, options):
     """The first N distinct items without events of the user, in a seeded sequence of draws.
+
+    By options, events at other times than that of the row do not count.
 
     Later rounds repeat and extend the draws for positives with too few negatives: the result is
     that of the longest round, most of which is not computed.
     """
     wanted = options.negatives_per_positive
+    keys = ("_user", "_item") if excludes_log(plan, options) else ("_user", "_item", "_time")
     steps = [
-        Step("touched", "SELECT DISTINCT _user, _item FROM events"),
+        Step("touched", f"SELECT DISTINCT {', '.join(keys)} FROM events"),
         Step("pool", _pool(options)),
         Step("pool_sizes", _pool_sizes(options)),
-        Step("short_0", "SELECT _user, _position, _split FROM split"),
+        Step("short_0", "SELECT _user, _position, _split, _time FROM split"),
     ]
     for index, (times, plus) in enumerate(_ROUNDS):
         steps += [
             Step(f"draws_{index}", _draws(options, index, wanted * times + plus)),
-            Step(f"found_{index}", _found(index, wanted)),
+            Step(f"found_{index}", _found(index, wanted, keys)),
         ]
         if index + 1 < len(_ROUNDS):
             short = f"""
@@ -214,19 +226,22 @@ def _pool_sizes(options):
 def _draws(options, index, attempts):
     number = seeded_hash(options.seed, "negative", "_user", "_position", "_attempt")
     return f"""
-SELECT _user, _position, _attempt, {number} % _size AS _number
+SELECT _user, _position, _time, _attempt, {number} % _size AS _number
 FROM short_{index} JOIN pool_sizes USING (_split)
 CROSS JOIN (SELECT unnest(range({attempts})) AS _attempt) AS attempts WHERE _size > 0"""
 
 
-def _found(index, wanted):
+def _found(index, wanted, keys):
+    sources = {"_item": "pool"}
+    same = " AND ".join(
+        f"touched.{key} = {sources.get(key, f'draws_{index}')}.{key}" for key in keys
+    )
     return f"""
 SELECT _user, _position, _item FROM (
   SELECT _user, _position, _item,
     row_number() OVER (PARTITION BY _user, _position ORDER BY min(_attempt)) AS _place
   FROM draws_{index} JOIN pool USING (_number)
-  WHERE NOT EXISTS (
-    SELECT 1 FROM touched WHERE touched._user = draws_{index}._user AND touched._item = pool._item)
+  WHERE NOT EXISTS (SELECT 1 FROM touched WHERE {same})
   GROUP BY _user, _position, _item
 ) AS untouched WHERE _place <= {wanted}"""
 

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow.ipc
 import pyarrow.parquet
 
-from lmn_tf.data.preparers.plan import SPLITS, quoted, splits_by_time
+from lmn_tf.data.preparers.plan import SPLITS, excludes_log, quoted, splits_by_time
 from lmn_tf.data.preparers.writer import EVENTS_FILE
 from lmn_tf.specs.errors import UserError, did_you_mean
 
@@ -120,7 +120,7 @@ def build_report(
         report["rows"][split] = _rows(engine, split)
         report["history_length"][split] = _history(engine, split)
     if plan.sampled:
-        report["negatives"] = _negatives(engine, options)
+        report["negatives"] = _negatives(engine, plan, options)
     return report
 
 
@@ -220,16 +220,28 @@ def _history(engine, split):
     return lengths
 
 
-def _negatives(engine, options):
+def _negatives(engine, plan, options):
     wanted = options.negatives_per_positive
     positives = engine.value("SELECT count(*) FROM split")
     sampled = engine.value("SELECT count(*) FROM negatives")
     pool = "items, each as likely" if options.negatives == "uniform" else "training interactions"
+    everywhere = excludes_log(plan, options)
+    untouched = "never touched in the whole log" if everywhere else "did not touch at that time"
     rule = (
         f"{wanted} a positive, drawn from {pool}, of items known by the end of the row's split that"
-        " the user never touched in the whole log; time and history are the positive's."
+        f" the user {untouched}; time and history are the positive's."
     )
-    return {"rule": rule, "wanted": positives * wanted, "missing": positives * wanted - sampled}
+    repeated = engine.value("""
+SELECT count(*) FROM split JOIN (
+  SELECT _user, _item, min(_time) AS _begin FROM events GROUP BY _user, _item
+) AS first_of_pair USING (_user, _item) WHERE split._time > _begin""")
+    if everywhere and repeated:
+        rule += (
+            f" {100 * repeated / positives:.1f} % of the positives are items that their user had"
+            " before, and no negative is: see `negatives_exclude`."
+        )
+    missing = positives * wanted - sampled
+    return {"rule": rule, "wanted": positives * wanted, "repeated": repeated, "missing": missing}
 
 
 def _plain(value):

@@ -32,8 +32,8 @@ class Event(typing.NamedTuple):
 class Twin:
     """What a prepared folder must hold, given its log."""
 
-    def __init__(self, folder, log, user, item, time, label, seen=(), sampled=False):
-        self.folder, self.log, self.sampled = folder, log, sampled
+    def __init__(self, folder, log, user, item, time, label, seen=(), sampled=False, repeats=False):
+        self.folder, self.log, self.sampled, self.repeats = folder, log, sampled, repeats
         self.names = (user, item, time, label)
         self.seen = seen
         columns = [*self.names, "history_count"]
@@ -77,7 +77,10 @@ class Twin:
                 assert collections.Counter(history) == collections.Counter(expected)
 
     def check_targets(self, negatives):
-        """Every target is a row once; a negative is untouched and stands beside its positive."""
+        """Every target is a row once; a negative is untouched and stands beside its positive.
+
+        With `repeats`, it is untouched at the time of the row.
+        """
         user, item, time, label = self.names
         rows = [row for split in SPLITS for row in self.rows[split]]
         found = collections.Counter(
@@ -89,12 +92,12 @@ class Twin:
         assert found == expected
         if not self.sampled:
             return
-        touched = {(event.user, event.item) for event in self.log}
+        touched = {(e.user, e.item, self.repeats and e.time) for e in self.log}
         items = {event.item for event in self.log}
         requests = collections.Counter((e.user, e.time) for e in self.targets)
         for row in rows:
             if row[label] == 0:
-                assert (row[user], row[item]) not in touched
+                assert (row[user], row[item], self.repeats and row[time]) not in touched
                 assert row[item] in items
         sampled = collections.Counter((row[user], row[time]) for row in rows if row[label] == 0)
         assert sampled == {key: count * negatives for key, count in requests.items()}

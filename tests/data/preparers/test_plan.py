@@ -65,6 +65,35 @@ def test_uniform_negatives_are_known_by_the_end_of_their_split(growing, prepared
         assert negatives & new, "as soon as an item is known it is drawn"
 
 
+def test_negatives_may_be_what_the_user_had_before(tmp_path, prepared, slow_twin):
+    draw, folder = random.Random(0), tmp_path / "again"
+    folder.mkdir()
+    lines = [f"{user},{draw.randrange(8)},{time}" for user in range(30) for time in range(10)]
+    (folder / "log.csv").write_text("user_id,item_id,time\n" + "\n".join(lines) + "\n")
+    log = [slow_twin.Event(*map(int, line.split(",")), 1) for line in lines]
+    names = {"user": "user_id", "item": "item_id", "time": "time"}
+    for exclude in ("log", "request", "auto"):
+        folder = prepared("interactions", tmp_path / "again", **names, negatives_exclude=exclude)
+        again = exclude == "request"
+        options = {"label": "label", "sampled": True, "repeats": again}
+        twin = slow_twin.Twin(folder, log, **names, **options)
+        had = {(event.user, event.item) for event in log}
+        rows = [row for split in ("train", "valid", "test") for row in twin.rows[split]]
+        negatives = [row for row in rows if row["label"] == 0]
+        assert any((row["user_id"], row["item_id"]) in had for row in negatives) == again
+        report = json.loads((folder / "report.json").read_text())["negatives"]
+        firsts = {}
+        for event in log:
+            firsts.setdefault((event.user, event.item), event.time)
+        repeated = sum(firsts[event.user, event.item] < event.time for event in log)
+        assert report["repeated"] == repeated > 100
+        told = f"{100 * repeated / len(log):.1f} % of the positives are items that their user had"
+        assert (told in report["rule"]) is not again
+        if again:
+            assert "that the user did not touch at that time" in report["rule"]
+            twin.check_targets(1)
+
+
 def test_negatives_that_cannot_be_found_are_reported(tmp_path, prepared):
     folder = tmp_path / "log"
     folder.mkdir()

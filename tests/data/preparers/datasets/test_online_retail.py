@@ -73,7 +73,7 @@ def read_log(twin, rows):
 def check(twin, prepared, source, rows, every=1, **options):
     folder = prepared("online-retail", source, **options)
     log = read_log(twin, rows)
-    slow = twin.Twin(folder, log, seen=("quantity",), sampled=True, **NAMES)
+    slow = twin.Twin(folder, log, seen=("quantity",), sampled=True, repeats=True, **NAMES)
     slow.check(split_by="time", every=every, negatives=options.get("negatives_per_positive", 1))
     return folder
 
@@ -122,7 +122,7 @@ def test_real_rows_know_only_strictly_earlier_invoices(data_dir, slow_twin, prep
         invoices |= {row[0] for row in fresh}
         rows += [(*row[:4], read_date(row[4]), *row[5:]) for row in fresh]
     slow = slow_twin.Twin(
-        folder, read_log(slow_twin, rows), seen=("quantity",), sampled=True, **NAMES
+        folder, read_log(slow_twin, rows), seen=("quantity",), sampled=True, repeats=True, **NAMES
     )
     slow.check(split_by="time", every=997)
 

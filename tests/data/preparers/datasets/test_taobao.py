@@ -39,7 +39,7 @@ def check(twin, prepared, source, positives=("pv",), every=1):
     folder = prepared("taobao-userbehavior", source, positive_behaviors=positives)
     log = read_log(twin, source, positives)
     seen = ("category_id", "behavior")
-    slow = twin.Twin(folder, log, seen=seen, sampled=True, **NAMES)
+    slow = twin.Twin(folder, log, seen=seen, sampled=True, repeats=True, **NAMES)
     slow.check(split_by="time", every=every)
 
 
