@@ -40,7 +40,7 @@ def fitted(folder, spec, outcome="liked"):
 
 
 def value(ease, item, liked, candidate):
-    """The value of one pair of ids for a weight of 1, as the docstring says."""
+    """The value of one pair of ids, as the docstring says."""
     event, column = ease.column_of[item], ease.column_of[candidate]
     if event < 0 or column < 0:
         return 0.0

@@ -166,7 +166,7 @@ FROM (
 def _negatives(plan, options):
     """The first N distinct items without events of the user, in a seeded sequence of draws.
 
-    By options, events at other times than that of the row do not count.
+    Or by options, without events of the user at the time of the row.
 
     Later rounds repeat and extend the draws for positives with too few negatives: the result is
     that of the longest round, most of which is not computed.

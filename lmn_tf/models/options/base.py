@@ -20,6 +20,8 @@ InteractionKind = Literal["none", "cross", "dot", "product"]
 class CTRModelOptions(Options):
     """Options of every model."""
 
+    implied = {"history_counts": False}
+
     hidden_units: SomeWidths = option((200, 80), "Widths of the hidden layers of the head.")
     activation: Activation = option("prelu", "Activation of the hidden layers of the head.")
     dropout: Share = option(0.0, "Dropout rate of the hidden layers of the head.")
@@ -74,10 +76,16 @@ class CTRModelOptions(Options):
                 "`outcome` must be left out where no term reads it, of `rates` or of pairs. "
                 f"Received: outcome={self.outcome!r}",
             )
+        if self.history_counts and self.rates and not self.reads_outcome:
+            raise Problem(
+                ("history_counts",),
+                "`history_counts` must be false for a model that counts no events. "
+                "Received: history_counts=True",
+            )
 
     @property
     def reads_outcome(self) -> bool:
-        """Whether terms of the logits depend on how events went."""
+        """Whether terms of the logits depend on events and how they went."""
         return self.rates
 
     def arguments(self, record: type[Options], **renamed: str) -> dict[str, Any]:
@@ -139,8 +147,6 @@ class PoolingOptions(BatchSoftmaxOptions):
 
 class StrongPoolingOptions(PoolingOptions):
     """Options of `StrongPooling`: those of `Pooling`, with the defaults that win on public data."""
-
-    implied = {"history_counts": False}
 
     pooling: PoolingKind = "sqrtn"
     interaction: InteractionKind = "product"

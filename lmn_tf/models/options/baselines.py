@@ -9,6 +9,8 @@ from lmn_tf.specs.yaml.section import Flag, Name, Positive, PositiveNumber
 class BaselineOptions(Options):
     """Options of every row without a network."""
 
+    implied = {"history_counts": False}
+
     item: Name | None = option(
         None,
         "Categorical feature of role item that identifies the candidate. `None`: the first one "

@@ -184,6 +184,7 @@ class PairMemoryOptions(CTRModelOptions):
     """Options of `PairMemoryPlugin`."""
 
     retired = {"pair_outcome": None}
+    implied = {"pair_readings": "one"}
 
     pair_slots: Positive | None = option(
         None,
@@ -239,7 +240,7 @@ class PairMemoryOptions(CTRModelOptions):
 class LMNPairOptions(PairMemoryOptions, StrongPoolingOptions):
     """Options of `LMNPair`."""
 
-    implied = {"counts": False, "history_counts": False, "pair_readings": "one"}
+    implied = {"counts": False}
 
     pair_values: _PairValues = "ease"
     pair_pooling: PoolingKind = "sqrtn"

@@ -217,7 +217,8 @@ class RateTerms(keras.layers.Layer):
         if ids.shape.rank == 2:  # the padded form
             ids = windows.take(ids)
         items = windows.pairs(ids)
-        candidates = windows.repeat(tf.convert_to_tensor(features[self.item])[:, None])[:, 0]
+        candidates = tf.cast(features[self.item], ids.dtype)[:, None]
+        candidates = windows.repeat(candidates)[:, 0]
         repeats = tf.equal(items, candidates) & (items >= _OWN_IDS)
         repeats = windows.of_pairs.row_sum(tf.cast(repeats, tf.float32)[:, None])
         events = windows.event_sum(tf.ones_like(ids, tf.float32)[:, None])

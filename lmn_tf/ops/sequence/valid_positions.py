@@ -250,7 +250,7 @@ class ValidPositions:
         return tf.ensure_shape(total, [self._static[0], flat.shape[-1]])
 
     def row_max(self, flat: tf.Tensor) -> tf.Tensor:
-        """Returns the largest of `(N, d)` and 0 of the valid positions of each row, as `(B, d)`."""
+        """Returns the largest of 0 and the `(N, d)` of each row, as `(B, d)`; 0 for empty rows."""
         return tf.maximum(tf.reduce_max(self.put(flat), axis=1), 0.0)
 
     def row_softmax(self, scores: tf.Tensor) -> tf.Tensor:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -46,7 +45,8 @@ class Comparison:
     What a finished run measured is kept in `RESULTS/finished/LABEL-seedK.json`. With these files a
     comparison goes on where there are no run directories, such as on another machine. A folder or
     a file of another configuration or of other data is refused before any training. With
-    `keep_runs: false`, the run directory is removed when the run has been tested.
+    `keep_runs: false`, the run directory is removed when the run has been tested, or has not been
+    chosen.
 
     A failed run does not stop the others, and is reported at the end. A failed trial uses up its
     budget; it is tried again when the comparison is started again.
@@ -103,6 +103,7 @@ class Comparison:
             UserError: If a folder or a file of the comparison holds a run of another configuration.
         """
         self._check_earlier()
+        atomic_files.remove_leftovers(self.output)
         self._begun, self._failed = 0, {}
         chosen = {} if self.spec.search is None else self._search()
         runs = self.plan.finals(chosen)
@@ -194,7 +195,7 @@ class Comparison:
         """Removes the run directory of a finished run, unless runs are kept."""
         folder = self.folder(run)
         if not self.spec.keep_runs and RunDirectory(folder).is_finished:
-            shutil.rmtree(folder)
+            atomic_files.remove(folder)
 
     def _train(self, run: ComparisonRun, test: bool) -> str | None:
         """Trains a run; returns the reason if it failed, else `None`."""

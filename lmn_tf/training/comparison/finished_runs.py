@@ -103,9 +103,12 @@ class FinishedRuns:
             document["pipeline"], base_dir=pipeline.base_dir, file=path
         )  # as it reads now: options that came later have their defaults
         before, now = _settings(before), _settings(pipeline)
+        implied = registry.record(pipeline.model_name).all_implied()
         if "options" in document:  # whether a row writes them out or has them as defaults
-            options = {**_implied(pipeline), **document["options"]}
+            options = {**implied, **document["options"]}
             _fill_in(before["model"], options, now["model"], _options(pipeline))
+        for key in implied.keys() & now["model"].keys():
+            before["model"].setdefault(key, implied[key])
         found = difference(before, now, FREE_KEYS)
         if found is None and document.get("feature_spec") != self._features_digest:
             found = "digest of feature_spec", document.get("feature_spec"), self._features_digest
@@ -170,11 +173,6 @@ def made_with() -> dict[str, str]:
 def _options(pipeline) -> dict:
     """Returns all options of the model: a default may change between two versions."""
     return registry.record(pipeline.model_name).make(pipeline.model_options).values()
-
-
-def _implied(pipeline) -> dict:
-    """Returns the values of options of the model for runs from before there were these options."""
-    return registry.record(pipeline.model_name).all_implied()
 
 
 def _fill_in(before, options_before, now, options_now) -> None:

@@ -203,14 +203,27 @@ def test_a_model_keeps_its_logits_until_they_are_written(kind, outcome, counts, 
 
 def test_candidates_of_one_user_have_the_logits_of_their_rows():
     spec = kitchen_sink_spec()
-    model = Pooling(spec, hidden_units=(4,), rates=True, counts=True)
+    model = Pooling(spec, hidden_units=(4,), rates=True, counts=True, history_counts=True)
     model.build()
     fill(model.rate_terms)
-    model.calibration.term_weights.assign(np.arange(1.0, 7.0)[:, None])
-    model.calibration.term_slopes.assign(np.linspace(-1.0, 1.0, 6)[:, None])
+    assert model.term_names[3:5] == ("events of clicks", "repeats in clicks")
+    model.calibration.term_weights.assign(np.arange(1.0, 9.0)[:, None])
+    model.calibration.term_slopes.assign(np.linspace(-1.0, 1.0, 8)[:, None])
     request, windows = request_features(spec)
     np.testing.assert_allclose(model(request), model(windows), rtol=1e-4, atol=1e-5)
     assert np.isfinite(model(random_features(spec))).all()
+
+
+def test_events_are_counted_where_a_model_reads_them():
+    for kind in (DNN, MIMN):
+        message = "`history_counts` must be false for a model that counts no events. Received: "
+        with pytest.raises(UserError, match=message):
+            kind(SPEC, rates=True, history_counts=True)
+        assert kind(SPEC, history_counts=True).rate_terms is None
+    items = {**FEATURES, "item": FEATURES["item"].astype(np.int64)}
+    terms = make(history_counts=True)
+    got, want = (terms(one, windows=windows_of(one)) for one in (items, FEATURES))
+    np.testing.assert_array_equal(got, want)
 
 
 def test_an_outcome_is_a_binary_field_of_the_history():

@@ -133,6 +133,7 @@ def test_runs_that_are_not_kept_leave_their_figures(tmp_path, monkeypatch):
     FakeTraining(monkeypatch, dnn_seed2=1)
     result, _ = compare(spec)
     out = tmp_path / "out"
+    assert not list(out.glob(".*"))
     assert [one["folder"] for one in result["failed"]] == ["dnn-seed2"]
     assert folders(out) == []
     files = ["a_pool_-seed1.json", "a_pool_-seed2.json", "dnn-seed1.json"]

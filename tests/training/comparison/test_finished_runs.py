@@ -112,6 +112,12 @@ def test_an_option_that_came_later_has_the_value_of_runs_before_it(tmp_path):
     with pytest.raises(UserError, match=message):
         finished.check(RUN, pipeline(model))
     finished.check(RUN, pipeline({**model, "history_counts": False}))
+    document = json.loads(finished.path(RUN).read_text())
+    del document["options"]  # of an earlier version still
+    finished.path(RUN).write_text(json.dumps(document))
+    finished.check(RUN, pipeline({**model, "history_counts": False}))
+    with pytest.raises(UserError, match=message):
+        finished.check(RUN, pipeline({**model, "history_counts": True}))
 
 
 def test_files_without_options_are_those_of_rows_as_they_are_written(finished):

@@ -104,7 +104,7 @@ def draw_pairs(inspection: PairInspection, figures: dict) -> Figure:
     _draw_groups(figure.add_subplot(grid[0, 1]), figures["by_reads"])
     axes = figure.add_subplot(grid[1, :])
     axes.set_title("Pairs with the largest and the smallest values (number of reads)", fontsize=10)
-    axes.set_xlabel("value, added to the logit")
+    axes.set_xlabel("value")
     signed_bars(axes, [pair["value"] for pair in bars])
     names = (f"{short_label(one['event'])} → {short_label(one['candidate'])}" for one in bars)
     labels = [f"{name} ({one['reads']:,})" for name, one in zip(names, bars, strict=True)]

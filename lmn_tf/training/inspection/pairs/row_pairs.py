@@ -30,7 +30,8 @@ def row_pairs(run: InspectedRun, user: str, item: str, top: int = 10) -> dict[st
         `pairs`: from the name of a memory to a dictionary of `events` (of the history), `known`
         (those with a value for the candidate), `without` (`logit` and `probability` of another
         forward pass, in which these values are 0) and `top_events`: the `event`, its `times` in the
-        history, its `value` in the memory, and what it `adds` to the logit, by one more pass.
+        history, its `value` in the memory, and what it `adds` to the logit, by one more pass, with
+        all events of the row that share its slot.
 
     Raises:
         UserError: If a name is unknown, or the user has no row with the item.
