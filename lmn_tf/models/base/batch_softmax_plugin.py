@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from lmn_tf.features.encoded_history import EncodedHistory
 from lmn_tf.layers.base import RunningMean
 from lmn_tf.layers.core.mlp import MLP
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
@@ -92,7 +93,7 @@ class BatchSoftmaxPlugin(LabelledLoss, CTRModel):
         if self.has_batch_softmax and (training is not False or self.options.softmax_score):
             parts = [
                 on_rows(self.softmax_pool(history.vectors, windows=history.windows), groups["item"])
-                for history in groups["histories"].values()
+                for history in self.pooled_histories(groups)
             ]
             query = self._unit(self.softmax_query(tf.concat(parts, axis=-1)))
             candidate = self._unit(self.softmax_candidate(groups["item"]))
@@ -103,6 +104,14 @@ class BatchSoftmaxPlugin(LabelledLoss, CTRModel):
                 ids = groups["softmax_ids"]
                 groups["noted"] = {"query": query, "candidate": candidate, "ids": ids}
         return super().read_histories(groups, training=training)
+
+    def pooled_histories(self, groups: dict[str, Any]) -> list[EncodedHistory]:
+        """Returns the histories that are pooled, for the query of the softmax as well.
+
+        Args:
+            groups: As in `read_histories`.
+        """
+        return list(groups["histories"].values())
 
     @property
     def term_names(self) -> tuple[str, ...]:

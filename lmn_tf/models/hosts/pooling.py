@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lmn_tf.features.encoded_history import EncodedHistory
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.models.base.batch_softmax_plugin import BatchSoftmaxPlugin
 from lmn_tf.models.options import PoolingOptions
@@ -17,7 +18,8 @@ class Pooling(BatchSoftmaxPlugin):
 
     Computes `logit = MLP(concat[user, item, context, cross, pool(history)])`, by default with the
     mean of the events. Padding is excluded; an empty history returns 0. The paper of LMN does not
-    define the pooling of its baseline: the mean is our choice.
+    define the pooling of its baseline: the mean is our choice. With `newest_events`, the newest
+    events of each history are pooled by themselves as well.
 
     Args:
         spec: `FeatureSpec` with known vocabularies.
@@ -54,6 +56,12 @@ class Pooling(BatchSoftmaxPlugin):
     ) -> list[tf.Tensor]:
         pooled = [
             self.pool(history.vectors, windows=history.windows)
-            for history in groups["histories"].values()
+            for history in self.pooled_histories(groups)
         ]
         return [*super().read_histories(groups, training=training), *pooled]
+
+    def pooled_histories(self, groups: dict[str, Any]) -> list[EncodedHistory]:
+        histories = super().pooled_histories(groups)
+        if not self.options.newest_events:
+            return histories
+        return histories + [one.newest(self.options.newest_events) for one in histories]

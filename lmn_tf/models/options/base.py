@@ -139,9 +139,16 @@ class BatchSoftmaxOptions(CTRModelOptions):
 class PoolingOptions(BatchSoftmaxOptions):
     """Options of `Pooling`."""
 
+    implied = {"newest_events": 0}
+
     pooling: PoolingKind = option(
         "mean",
         "Pooling of the events of a history; `sqrtn` divides the sum by the root of their number.",
+    )
+    newest_events: Natural = option(
+        0,
+        "Number of newest events of each history that are pooled by themselves as well, also for "
+        "the second loss; 0 for none.",
     )
 
 
@@ -154,5 +161,6 @@ class StrongPoolingOptions(PoolingOptions):
     rates: Flag = True
     counts: Flag = True
     history_counts: Flag = True
+    newest_events: Natural = 8
     softmax_weight: NonNegative = 1.0
     softmax_score: Flag = True

@@ -9,6 +9,7 @@ from lmn_tf.specs.errors import UserError
 SPEC = kitchen_sink_spec()
 OFF = {
     "pooling": "mean",
+    "newest_events": 0,
     "interaction": "none",
     "wide": False,
     "rates": False,
