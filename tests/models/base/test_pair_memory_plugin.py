@@ -2,7 +2,13 @@ import copy
 
 import numpy as np
 import pytest
-from kitchen_sink import KITCHEN_SINK, SMALL, kitchen_sink_spec, random_features
+from kitchen_sink import (
+    KITCHEN_SINK,
+    SMALL,
+    kitchen_sink_spec,
+    random_features,
+    request_features,
+)
 from pair_pooling import PairPooling
 from rated_items import rated_dict
 
@@ -72,6 +78,23 @@ def test_rows_are_the_ids_of_a_cross():
     logits = model(features)[:, 0]
     memory.memory_values.assign(np.zeros_like(memory.memory_values))
     np.testing.assert_allclose(logits - model(features)[:, 0], added, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("readings", ["one", "several"])
+def test_written_pairs_are_terms_also_for_candidates_of_one_user(readings):
+    spec = kitchen_sink_spec()
+    options = {"pair_values": "ease", "pair_pooling": "sqrtn", "pair_readings": readings}
+    model, memory = with_values(PairPooling(spec, rates=True, counts=True, **options, **SMALL))
+    rng = np.random.default_rng(1)
+    shape = model.calibration.term_weights.shape
+    assert shape == ((7 if readings == "one" else 10), 1)
+    request, windows = request_features(spec)
+    before = model(windows).numpy()
+    model.calibration.term_weights.assign(rng.normal(size=shape))
+    model.calibration.term_slopes.assign(rng.normal(size=shape))
+    want = model(windows)
+    assert np.abs(want - before).min() > 1e-3
+    np.testing.assert_allclose(model(request), want, rtol=1e-4, atol=1e-5)
 
 
 KEYED = [
