@@ -7,7 +7,7 @@ from scipy.linalg import LinAlgWarning
 from sklearn.linear_model import LogisticRegression
 
 _C = 1e6  # nearly no regularization: of a few numbers and an offset
-_CONSTANT = 1e-9  # spread of a term that says nothing, such as rates of users with one half each
+_CONSTANT = 1e-6  # spread of a term that says nothing: rates of one half each, smallest pairs of 0
 
 
 def fit_term_weights(

@@ -51,11 +51,20 @@ def test_a_term_that_only_rows_of_one_label_have_has_no_weight():
 def test_small_terms_count_as_large_ones():
     terms, labels = draw()
     want, _ = fit_term_weights(terms, labels, np.ones(len(labels)))
-    got, _ = fit_term_weights(terms * 1e-4, labels, np.ones(len(labels)))
-    np.testing.assert_allclose(got, want * 1e4, rtol=1e-5)
+    got, _ = fit_term_weights(terms * 1e-3, labels, np.ones(len(labels)))
+    np.testing.assert_allclose(got, want * 1e3, rtol=1e-5)
 
 
 def test_without_terms_that_differ_the_offset_is_the_rate():
     weights, offset = fit_term_weights(np.zeros((4, 2)), np.array([0, 1, 1, 1]), np.ones(4))
     assert weights.tolist() == [0.0, 0.0]
     assert offset == pytest.approx(np.log(3))
+
+
+def test_a_term_that_hardly_varies_has_no_weight():
+    """Its weight would be so large that one row with a usual value has an absurd logit."""
+    rng = np.random.default_rng(0)
+    terms, labels = rng.normal(size=(200, 2)), rng.integers(0, 2, 200)
+    terms[:, 1] *= 1e-7
+    weights, _ = fit_term_weights(terms, labels, np.ones(200))
+    assert weights[1] == 0.0 and weights[0] != 0.0
