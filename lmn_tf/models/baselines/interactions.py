@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lmn_tf.data.encoding.hashing import NO_GROUP, splitmix64
-from lmn_tf.data.encoding.ragged import Ragged
+from lmn_tf.data.encoding.ragged import Ragged, flat_index
 from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.data.reading.row_limit import RowLimit
@@ -122,6 +122,15 @@ class Interactions:
         return dataclasses.replace(
             self, **{name: c.take(rows, axis=0) for name, c in columns.items() if c is not None}
         )
+
+    def row_events(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns each event of each history, as often as rows read it.
+
+        Returns:
+            int64 arrays: indices of the events, row by row, and the row of each.
+        """
+        events = flat_index(self.starts, self.lengths)
+        return events, np.repeat(np.arange(len(self)), self.lengths)
 
     def events_read(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns each event of the histories once, with its user.

@@ -5,7 +5,6 @@ import abc
 import numpy as np
 from scipy import sparse
 
-from lmn_tf.data.encoding.ragged import flat_index
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.models.baselines.rates import Rates
 from lmn_tf.models.options import ItemPairsOptions
@@ -111,8 +110,8 @@ class ItemPairs(Rates, abc.ABC):
 
     def _new_events(self, rows, users):
         """Returns the residuals of items in histories that are not known from training."""
-        events = flat_index(rows.starts, rows.lengths)
-        owners, items = np.repeat(np.arange(len(rows)), rows.lengths), rows.event_items[events]
+        events, owners = rows.row_events()
+        items = rows.event_items[events]
         columns = np.where(items < _OWN_IDS, -1, self.column_of[items])
         new = (columns >= 0) & ~self._is_known(users[owners], columns)
         owners, items, columns = owners[new], items[new], columns[new]

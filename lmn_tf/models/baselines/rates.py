@@ -6,7 +6,6 @@ import numpy as np
 from scipy.special import expit, logit
 
 from lmn_tf.data.encoding.hashing import NO_GROUP
-from lmn_tf.data.encoding.ragged import flat_index
 from lmn_tf.models.base.with_options import WithOptions
 from lmn_tf.models.baselines.fit_term_weights import fit_term_weights
 from lmn_tf.models.baselines.interactions import Interactions
@@ -202,8 +201,8 @@ def _repeats(rows):
     found = np.zeros(len(rows), np.int64)
     for start in range(0, len(rows), _CHUNK):
         part = rows.take(np.arange(start, min(start + _CHUNK, len(rows))))
-        events = part.event_items[flat_index(part.starts, part.lengths)]
-        owners = np.repeat(np.arange(len(part)), part.lengths)
-        same = (events == part.items[owners]) & (events >= _OWN_IDS)
+        events, owners = part.row_events()
+        items = part.event_items[events]
+        same = (items == part.items[owners]) & (items >= _OWN_IDS)
         found[start : start + _CHUNK] = np.bincount(owners[same], minlength=len(part))
     return found
