@@ -119,13 +119,8 @@ class RateTerms(keras.layers.Layer):
             sequence.name: [field.name for field in sequence.fields if field.like == self.item]
             for sequence in self.spec.sequences
         }
-        self.item_fields = {
-            name: fields[0] for name, fields in alike.items() if fields and self._counts_events
-        }
-
-    @property
-    def _counts_events(self):
-        return self.histories and self.history_counts
+        counted = histories and history_counts
+        self.item_fields = {name: fields[0] for name, fields in alike.items() if fields and counted}
 
     def _has_outcome(self, sequence):
         resolved = (self.spec.resolved_field(sequence, field) for field in sequence.fields)
