@@ -5,6 +5,7 @@ import functools
 import gc
 import importlib.util
 import os
+import random
 import shutil
 import socket
 import sys
@@ -156,6 +157,15 @@ def keep_kernels():
     resources.var_handle_op = lambda *args, **options: create(
         *args, **{**options, "debug_name": ""}
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Begins each test with the same random state, whichever tests its process ran before.
+
+    Keras and tf-keras draw the seeds of layers that are given none from that of Python.
+    """
+    random.seed(0)
 
 
 @pytest.fixture(scope="module", autouse=True)
