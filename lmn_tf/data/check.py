@@ -13,6 +13,7 @@ from lmn_tf.data.learning.vocabulary import learn
 from lmn_tf.data.reading.batch_reader import BatchReader, open_spec_files
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import FIRST_ID, UNKNOWN_ID
 
 _SHOWN_ROWS = 3
 _SHOWN_VALUES = 6
@@ -126,7 +127,8 @@ def _unknown_values(spec, features):
         # Vocabularies that were learned from these rows do not show what is unknown to a run.
         if lookup.learn is not None and spec.lookup_key(column) not in spec.assets.vocabularies:
             continue
-        unknown, count = np.count_nonzero(features[key] == 1), np.count_nonzero(features[key])
+        ids = features[key]
+        unknown, count = np.count_nonzero(ids == UNKNOWN_ID), np.count_nonzero(ids)
         if unknown:
             yield (
                 f"column `{column.data_column}`: {unknown:,} of {count:,} values of `{key}` are "
@@ -238,7 +240,9 @@ def _text(value, vocabulary):
     if np.ndim(value) == 0:
         if vocabulary is None:
             return f"{value:g}" if isinstance(value, np.floating) else str(value)
-        return f"{vocabulary[value - 2]}→{value}" if value > 1 else ("-", "unknown→1")[int(value)]
+        if value >= FIRST_ID:
+            return f"{vocabulary[value - FIRST_ID]}→{value}"
+        return ("-", "unknown→1")[int(value)]
     if np.ndim(value) > 1:
         texts = [f"[{_text(item, vocabulary)}]" for item in value[-_SHOWN_VALUES:]]
     else:

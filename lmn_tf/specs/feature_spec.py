@@ -22,6 +22,7 @@ from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.learned.assets import Assets, read_vocabulary
 from lmn_tf.specs.learned.fingerprint import FINGERPRINT_FILE, check_fingerprint
 from lmn_tf.specs.learned.inner_files import check_inner_files, check_inner_vocabularies
+from lmn_tf.specs.lookup import FIRST_ID
 from lmn_tf.specs.optimizer import OptimizerRule, check_one_rule
 from lmn_tf.specs.yaml.document import Document
 from lmn_tf.specs.yaml.section import (
@@ -404,10 +405,10 @@ class FeatureSpec(Document):
         if column.bucketize is not None:
             return column.bucketize.size
         if column.kind == "elapsed_time":
-            return column.num_buckets + 2
+            return column.num_buckets + FIRST_ID
         if column.lookup.size is not None:
             return column.lookup.size
         key = self.lookup_key(column)
         if key not in self.assets.vocabularies and key in self.assets.sizes:
             return self.assets.sizes[key]
-        return len(self.vocabulary(column)) + 2
+        return len(self.vocabulary(column)) + FIRST_ID

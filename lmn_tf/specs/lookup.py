@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from lmn_tf.specs.yaml.section import AnyText, Count, Integer, Positive, Problem, Text, section
 
+UNKNOWN_ID = 1  # of unknown and missing values; id 0 is padding
+FIRST_ID = 2  # of the values that a column knows
+
 LOOKUP_METHODS = ("vocabulary", "learn", "hash", "identity")
 
 
@@ -89,6 +92,6 @@ class Lookup:
     def size(self) -> int | None:
         """Number of ids including the two reserved ones, or `None` if it depends on files."""
         if isinstance(self.vocabulary, tuple):
-            return len(self.vocabulary) + 2
+            return len(self.vocabulary) + FIRST_ID
         count = self.hash if self.hash is not None else self.identity
-        return None if count is None else count + 2
+        return None if count is None else count + FIRST_ID

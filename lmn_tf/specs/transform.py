@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from lmn_tf.specs.errors import did_you_mean, short
+from lmn_tf.specs.lookup import FIRST_ID
 from lmn_tf.specs.yaml.section import Number, Problem, section
 
 STEPS = ("standardize", "log1p", "min_max", "bucketize")
@@ -60,8 +61,8 @@ class Bucketize:
     def size(self) -> int:
         """Number of ids, including the two reserved ones."""
         if self.learned:
-            return self.bucketize.quantiles + 2
-        return len(self.bucketize) + 3
+            return self.bucketize.quantiles + FIRST_ID
+        return len(self.bucketize) + 1 + FIRST_ID
 
 
 @section

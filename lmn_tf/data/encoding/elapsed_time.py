@@ -4,6 +4,7 @@ import numpy as np
 
 from lmn_tf.data.encoding.arrow_values import MISSING_TIME
 from lmn_tf.data.encoding.source_location import SourceLocation
+from lmn_tf.specs.lookup import FIRST_ID, UNKNOWN_ID
 
 _BLOCK = 1 << 14
 
@@ -47,12 +48,12 @@ def elapsed_ids(request: np.ndarray, event: np.ndarray, unit: str, num_buckets: 
     bits = elapsed.view(np.int64)
     bits >>= 52
     bits -= 1020
-    np.clip(bits, 2, num_buckets + 1, out=bits)
+    np.clip(bits, FIRST_ID, num_buckets + FIRST_ID - 1, out=bits)
     ids = bits.astype(np.int32)
     missing = event == MISSING_TIME
     missing |= request == MISSING_TIME
     if missing.any():
-        ids[missing] = 1
+        ids[missing] = UNKNOWN_ID
     return ids
 
 

@@ -11,9 +11,10 @@ from lmn_tf.data.encoding.hashing import hash_values
 from lmn_tf.data.encoding.id_keys import as_keys, as_texts, quick_integers
 from lmn_tf.data.encoding.key_index import KeyIndex
 from lmn_tf.data.encoding.source_location import SourceLocation
+from lmn_tf.specs.lookup import FIRST_ID, UNKNOWN_ID
 
 _UNKNOWN = -1
-_UNKNOWN_IDS = {"own_id": 1, "padding": 0, "error": _UNKNOWN}
+_UNKNOWN_IDS = {"own_id": UNKNOWN_ID, "padding": 0, "error": _UNKNOWN}
 
 
 class IdEncoder:
@@ -93,7 +94,8 @@ class IdEncoder:
     def _ids(self, values, location):
         lookup = self.lookup
         if lookup.hash is not None:
-            ids = (hash_values(values) % np.uint64(lookup.hash)).astype(np.int32) + np.int32(2)
+            buckets = (hash_values(values) % np.uint64(lookup.hash)).astype(np.int32)
+            ids = buckets + np.int32(FIRST_ID)
         elif lookup.identity is not None:
             ids = self._identity(values, location)
         else:
@@ -109,11 +111,11 @@ class IdEncoder:
         numbers = values.fill_null(-1) if values.null_count else values
         numbers = numbers.to_numpy(zero_copy_only=False)
         known = (numbers >= 0) & (numbers < self.lookup.identity)
-        return np.where(known, numbers + 2, self._unknown).astype(np.int32)
+        return np.where(known, numbers + FIRST_ID, self._unknown).astype(np.int32)
 
     @functools.cached_property
     def _index(self) -> KeyIndex:
-        return KeyIndex(self.vocabulary, 2, self._unknown, self._by_number)
+        return KeyIndex(self.vocabulary, FIRST_ID, self._unknown, self._by_number)
 
     def _missing_id(self, location) -> int:
         if self.default is None:

@@ -2,8 +2,9 @@
 
 from lmn_tf.specs.columns import Column
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import FIRST_ID
 
-RESERVED = ("(none)", "(unknown)")
+_RESERVED = ("(none)", "(unknown)")
 
 
 class IdNames:
@@ -31,9 +32,9 @@ class IdNames:
     def __call__(self, id_: int) -> str:
         """Returns the name of an id."""
         id_ = int(id_)  # It may be a NumPy integer.
-        if id_ < len(RESERVED):
-            return RESERVED[id_]
-        index, column = id_ - len(RESERVED), self._column
+        if id_ < FIRST_ID:
+            return _RESERVED[id_]
+        index, column = id_ - FIRST_ID, self._column
         if self._vocabulary is not None:
             return str(self._vocabulary[index])
         if self._boundaries is not None:

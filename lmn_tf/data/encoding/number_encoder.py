@@ -10,6 +10,7 @@ from lmn_tf.data.encoding.arrow_values import as_float32, as_numbers
 from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.learning.counts import is_constant
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.lookup import FIRST_ID, UNKNOWN_ID
 from lmn_tf.specs.transform import Bucketize, MinMax
 
 
@@ -67,8 +68,8 @@ class NumberEncoder:
             raise location.error(
                 at, "the number must be finite after its transform", float(given[at])
             )
-        ids = np.searchsorted(self.boundaries, numbers, side="right").astype(np.int32) + 2
-        return ids if missing is None else np.where(missing, np.int32(1), ids)
+        ids = np.searchsorted(self.boundaries, numbers, side="right").astype(np.int32) + FIRST_ID
+        return ids if missing is None else np.where(missing, np.int32(UNKNOWN_ID), ids)
 
     def fill(
         self, numbers: np.ndarray, location: SourceLocation

@@ -22,6 +22,7 @@ from lmn_tf.data.encoding.ragged import Ragged, starts_of
 from lmn_tf.data.encoding.row_block import Pairs, RowBlock, SequenceRows
 from lmn_tf.data.encoding.source_location import RowNumbers, SourceLocation
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import FIRST_ID
 
 
 class TableEncoder:
@@ -274,7 +275,7 @@ def cross_ids(parts: list, num_buckets: int) -> np.ndarray | Ragged:
             ids = np.repeat(ids, lists.lengths)
         hashes = splitmix64(hashes ^ ids.astype(np.uint64))
         padding = padding | (ids == 0)
-    ids = (hashes % np.uint64(num_buckets)).astype(np.int32) + np.int32(2)
+    ids = (hashes % np.uint64(num_buckets)).astype(np.int32) + np.int32(FIRST_ID)
     ids = np.where(padding, np.int32(0), ids)
     if lists is None:
         return ids

@@ -5,8 +5,8 @@ import numpy as np
 from lmn_tf.data.encoding.ragged import Ragged
 from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import UNKNOWN_ID
 
-_UNKNOWN = 1
 _MOST_SENTENCES = 5
 
 
@@ -51,7 +51,7 @@ class UnknownValues:
         for key, part in parts.items():
             ids = part.values if isinstance(part, Ragged) else part
             unknown, count = self.counts.get(key, (0, 0))
-            unknown += int(np.count_nonzero(ids == _UNKNOWN))
+            unknown += int(np.count_nonzero(ids == UNKNOWN_ID))
             self.counts[key] = unknown, count + len(ids)  # rows are not padded here
 
     def sentences(self) -> list[str]:

@@ -11,8 +11,8 @@ from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.layers.memory.slot_memory import SlotMemoryMixin
 from lmn_tf.ops.sequence.by_event import by_event
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
+from lmn_tf.specs.lookup import FIRST_ID
 
-_OWN_IDS = 2  # ids below are padding and unknown values
 _KINDS = ("ids", "keys")
 
 
@@ -275,7 +275,7 @@ class _Keys(keras.layers.Layer):
 def _codes(keys, given):
     """Returns the codes of vectors `(N, d)`, or those of ids `(N,)`."""
     if keys is None:
-        weights = tf.cast(given >= _OWN_IDS, tf.float32)
+        weights = tf.cast(given >= FIRST_ID, tf.float32)
         return SparseCodes(given[:, None], weights[:, None])
     return keys(given)
 

@@ -10,9 +10,9 @@ from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
 from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.layers.memory.slot_memory import SlotMemoryMixin
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
+from lmn_tf.specs.lookup import FIRST_ID
 
 READINGS = ("pairs", "recent pairs", "largest pair", "smallest pair")
-_OWN_IDS = 2  # ids below are padding and unknown values
 _FACTOR = 0x9E3779B97F4A7C15 - 2**64  # 2^64 over the golden ratio, as a signed integer
 _TOP_BITS = 2**31 - 1
 
@@ -155,7 +155,7 @@ class PairMemory(SlotMemoryMixin, HistoryLayer):
         columns = windows.repeat(tf.convert_to_tensor(columns)[:, None])[:, 0]  # (P,)
         pairs, slots = windows.of_pairs, self.slots(rows, columns)
         values = tf.cast(read_rows(self.memory_values, slots), tf.float32)
-        known = tf.logical_and(rows >= _OWN_IDS, columns >= _OWN_IDS)
+        known = tf.logical_and(rows >= FIRST_ID, columns >= FIRST_ID)
         values = tf.where(known[:, None], values, 0.0)  # (P, num_values)
         if self._watcher is not None:
             slots = slots[:, None, None]

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from lmn_tf.metrics.factorized_top_k import FactorizedTopK
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.lookup import FIRST_ID
 
 if TYPE_CHECKING:
     from lmn_tf.models.hosts.two_tower import TwoTower
@@ -99,7 +100,7 @@ def _distinct(batches: Iterator[Mapping[str, Any]], id_key: str, columns) -> tup
         new = [
             (one, row)
             for one, row in zip(found.tolist(), rows.tolist(), strict=True)
-            if one >= 2 and one not in seen
+            if one >= FIRST_ID and one not in seen
         ]
         if new:
             chosen = [row for _, row in new]

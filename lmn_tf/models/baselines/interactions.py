@@ -13,6 +13,7 @@ from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.models.terms.columns import Columns
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import FIRST_ID
 
 _BATCH_ROWS = 8_192
 _USER = "group of user"  # no feature can have this name
@@ -171,7 +172,7 @@ def _users(block, columns):
     """Returns the user of each row, equal in all blocks and files."""
     if columns.user is not None:
         ids = block.features[columns.user.name].astype(np.int64)
-        return np.where(ids < 2, NO_GROUP, ids)
+        return np.where(ids < FIRST_ID, NO_GROUP, ids)
     for history in block.sequences.values():
         if history.users is not None:
             return history.users

@@ -8,9 +8,9 @@ from scipy import sparse
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.models.baselines.rates import Rates
 from lmn_tf.models.options import ItemPairsOptions
+from lmn_tf.specs.lookup import FIRST_ID
 
 _CHUNK = 4_096  # rows that are scored together
-_OWN_IDS = 2  # ids below are padding and unknown values, which are no items
 
 
 class ItemPairs(Rates, abc.ABC):
@@ -92,7 +92,7 @@ class ItemPairs(Rates, abc.ABC):
         rows = np.flatnonzero(labels > 0) if outcomes is None else np.arange(len(train))
         users = self.user_rows(np.concatenate([train.users[rows], owners]))
         items = np.concatenate([train.items[rows], train.event_items[events]])
-        known = (users < len(self.user_keys)) & (items >= _OWN_IDS)
+        known = (users < len(self.user_keys)) & (items >= FIRST_ID)
         users, items = users[known], items[known]
         if outcomes is None:
             return users, items, np.ones(len(users))
@@ -112,7 +112,7 @@ class ItemPairs(Rates, abc.ABC):
         """Returns the residuals of items in histories that are not known from training."""
         events, owners = rows.row_events()
         items = rows.event_items[events]
-        columns = np.where(items < _OWN_IDS, -1, self.column_of[items])
+        columns = np.where(items < FIRST_ID, -1, self.column_of[items])
         new = (columns >= 0) & ~self._is_known(users[owners], columns)
         owners, items, columns = owners[new], items[new], columns[new]
         residuals = np.ones(len(items))

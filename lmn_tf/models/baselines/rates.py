@@ -12,11 +12,11 @@ from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.models.options import RatesOptions
 from lmn_tf.models.terms.columns import Columns
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import FIRST_ID
 
 _CHUNK = 4_096  # rows whose events are compared together
 _HELD_OUT = 10  # without validation rows, one row in so many is held out for the weights
 _NOT_LOGITS = ("pairs", "events", "repeats", "rows of item", "rows of user", "new")
-_OWN_IDS = 2  # ids below are padding and unknown values
 
 
 class Rates(WithOptions):
@@ -203,6 +203,6 @@ def _repeats(rows):
         part = rows.take(np.arange(start, min(start + _CHUNK, len(rows))))
         events, owners = part.row_events()
         items = part.event_items[events]
-        same = (items == part.items[owners]) & (items >= _OWN_IDS)
+        same = (items == part.items[owners]) & (items >= FIRST_ID)
         found[start : start + _CHUNK] = np.bincount(owners[same], minlength=len(part))
     return found

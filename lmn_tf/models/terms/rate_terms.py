@@ -15,11 +15,11 @@ from lmn_tf.models.terms.columns import Columns, is_binary
 from lmn_tf.ops.sequence.shared_window import on_rows
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import FIRST_ID
 
 SHRINKAGE = 20.0  # as the default of `rates`
 _NEW = "new item"  # no name of a column: those have no spaces
 _EVENTS = ("events of", "repeats in")
-_OWN_IDS = 2  # ids below are padding and unknown values
 _NEGATIVE, _POSITIVE = 2, 3  # ids of the outcomes 0 and 1
 
 
@@ -214,7 +214,7 @@ class RateTerms(keras.layers.Layer):
         items = windows.pairs(ids)
         candidates = tf.cast(features[self.item], ids.dtype)[:, None]
         candidates = windows.repeat(candidates)[:, 0]
-        repeats = tf.equal(items, candidates) & (items >= _OWN_IDS)
+        repeats = tf.equal(items, candidates) & (items >= FIRST_ID)
         repeats = windows.of_pairs.row_sum(tf.cast(repeats, tf.float32)[:, None])
         events = windows.event_sum(tf.ones_like(ids, tf.float32)[:, None])
         return [tf.cast(tf.math.log1p(one), self.compute_dtype) for one in (events, repeats)]

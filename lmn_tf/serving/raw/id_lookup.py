@@ -15,9 +15,10 @@ from lmn_tf.serving.raw.texts import MISSING_TEXT, to_decimal
 from lmn_tf.specs.columns import Column
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import FIRST_ID, UNKNOWN_ID
 
 _REFUSED = -1
-_UNKNOWN_IDS = {"own_id": 1, "padding": 0, "error": _REFUSED}
+_UNKNOWN_IDS = {"own_id": UNKNOWN_ID, "padding": 0, "error": _REFUSED}
 
 
 class IdLookup:
@@ -58,7 +59,7 @@ class IdLookup:
         if lookup.hash is not None:
             # Integers are hashed in a cheaper way, so that missing values take that one.
             hashes = hash_texts(tf.where(missing, "0", texts))
-            return tf.cast(hashes % tf.constant(lookup.hash, tf.uint64), tf.int32) + 2
+            return tf.cast(hashes % tf.constant(lookup.hash, tf.uint64), tf.int32) + FIRST_ID
         if lookup.identity is not None:
             numbers, are_numbers = to_decimal(tf.where(missing, "0", texts))
             column = self._column.data_column
@@ -67,7 +68,7 @@ class IdLookup:
         else:
             numbers = self._table.lookup(texts)
             known = numbers >= 0
-        return tf.where(known, tf.cast(numbers, tf.int32) + 2, self._unknown)
+        return tf.where(known, tf.cast(numbers, tf.int32) + FIRST_ID, self._unknown)
 
 
 def vocabulary_table(spec: FeatureSpec, column: Column, folder: pathlib.Path) -> Any:

@@ -10,6 +10,7 @@ from lmn_tf.serving.raw.checks import check_values
 from lmn_tf.specs.columns import Column
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import FIRST_ID, UNKNOWN_ID
 
 _SECOND = 1_000_000  # times are microseconds
 _LARGEST = np.finfo(np.float64).max
@@ -68,8 +69,8 @@ class NumberSteps:
             good, column.data_column, "the number must be finite after its transform", given
         )
         boundaries = tf.constant(self._boundaries, tf.float64)
-        ids = 2 + tf.searchsorted(boundaries, given, side="right", out_type=tf.int32)
-        return tf.where(empty, 1, ids)
+        ids = FIRST_ID + tf.searchsorted(boundaries, given, side="right", out_type=tf.int32)
+        return tf.where(empty, UNKNOWN_ID, ids)
 
     def _transformed(self, given):
         numbers = given
@@ -164,7 +165,7 @@ def elapsed_ids(request: tf.Tensor, event: tf.Tensor, column: Column) -> tf.Tens
     starts = [float(unit * 2**power) for power in range(column.num_buckets - 1)]
     starts = [start for start in starts if start < 2.0**63] or [np.inf]
     elapsed = tf.cast(request - event, tf.float64)
-    ids = 2 + tf.searchsorted(
+    ids = FIRST_ID + tf.searchsorted(
         tf.constant(starts, tf.float64), elapsed, side="right", out_type=tf.int32
     )
-    return tf.where((event == MISSING_TIME) | (request == MISSING_TIME), 1, ids)
+    return tf.where((event == MISSING_TIME) | (request == MISSING_TIME), UNKNOWN_ID, ids)

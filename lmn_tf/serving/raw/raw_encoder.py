@@ -14,6 +14,7 @@ from lmn_tf.serving.raw.inputs import ColumnInputs, RawInputs
 from lmn_tf.serving.raw.numbers import NumberSteps, elapsed_ids, to_times
 from lmn_tf.specs.columns import Column
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import FIRST_ID
 
 
 class RawEncoder:
@@ -228,5 +229,5 @@ def cross_ids(parts: list[tf.Tensor], num_buckets: int) -> tf.Tensor:
     for part in parts:
         hashes = splitmix64(hashes ^ tf.cast(part, tf.uint64))
         padding = padding | (part == 0)
-    ids = tf.cast(hashes % tf.constant(num_buckets, tf.uint64), tf.int32) + 2
+    ids = tf.cast(hashes % tf.constant(num_buckets, tf.uint64), tf.int32) + FIRST_ID
     return tf.where(padding, 0, ids)

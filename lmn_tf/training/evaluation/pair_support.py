@@ -5,8 +5,8 @@ from scipy import sparse
 
 from lmn_tf.data.encoding.hashing import NO_GROUP
 from lmn_tf.models.baselines.interactions import Interactions
+from lmn_tf.specs.lookup import FIRST_ID
 
-_OWN_IDS = 2  # ids below are padding and unknown values, which are no items
 _CHUNK = 512  # candidates whose counts are computed together
 
 
@@ -31,10 +31,10 @@ class PairSupport:
         positive = np.flatnonzero(train.labels[:, 0] > 0)
         users = np.concatenate([owners, train.users[positive]])
         items = np.concatenate([train.event_items[events], train.items[positive]])
-        known = (users != NO_GROUP) & (items >= _OWN_IDS)
+        known = (users != NO_GROUP) & (items >= FIRST_ID)
         keys, users = np.unique(users[known], return_inverse=True)
         items = items[known]
-        self._size = int(items.max(initial=_OWN_IDS)) + 1
+        self._size = int(items.max(initial=FIRST_ID)) + 1
         shape = len(keys), self._size
         ones = np.ones(len(items), np.int32)
         self._of_users = sparse.csr_array((ones, (users, items)), shape=shape)
@@ -72,8 +72,8 @@ class PairSupport:
         """Returns row and item of the pairs that may have occurred, each once."""
         rows = np.repeat(np.arange(len(candidates)), lengths)
         own = candidates[rows]
-        known = (events >= _OWN_IDS) & (events < self._size) & (events != own)
-        known &= (own >= _OWN_IDS) & (own < self._size)
+        known = (events >= FIRST_ID) & (events < self._size) & (events != own)
+        known &= (own >= FIRST_ID) & (own < self._size)
         pairs = np.unique(rows[known] * self._size + events[known])
         return np.divmod(pairs, self._size)
 

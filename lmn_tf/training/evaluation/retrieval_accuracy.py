@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from lmn_tf.metrics.factorized_top_k import FactorizedTopK
 from lmn_tf.models.hosts.two_tower import TwoTower
+from lmn_tf.specs.lookup import FIRST_ID
 
 _KS = (1, 5, 10, 50, 100)
 _BLOCK = 4096
@@ -46,7 +47,7 @@ class RetrievalAccuracy:
         ids = np.asarray(features[self._model.id_feature])
         found, rows = np.unique(ids, return_index=True)
         for one, row in zip(found.tolist(), rows.tolist(), strict=True):
-            if one >= 2:  # not a reserved id
+            if one >= FIRST_ID:
                 self._items.setdefault(one, candidates[row])
         rewards = self._model.rewards(labels, weights).numpy()
         kept = rewards > 0

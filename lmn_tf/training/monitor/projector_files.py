@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf import atomic_files
-from lmn_tf.data.encoding.id_names import RESERVED, IdNames
+from lmn_tf.data.encoding.id_names import IdNames
 from lmn_tf.distribute.tables.rows import get_rows, row_chunks
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import FIRST_ID
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.inspection.memory_inspection import MemoryInspection, inspect_memories
 
@@ -133,7 +134,7 @@ def item_tables(model: keras.Model, spec: FeatureSpec) -> list[ProjectorTable]:
             continue
         embeddings = model.encoder.tables[spec.table_of(feature)[0]].embeddings
         names = IdNames(spec, feature)
-        ids = np.arange(len(RESERVED), min(embeddings.shape[0], MOST_ROWS + len(RESERVED)))
+        ids = np.arange(FIRST_ID, min(embeddings.shape[0], MOST_ROWS + FIRST_ID))
         columns = {feature.name: [names(id_) for id_ in ids]}
         tables.append(ProjectorTable(feature.name, _rows(embeddings, ids), columns))
     return tables

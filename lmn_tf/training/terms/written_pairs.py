@@ -10,8 +10,7 @@ from lmn_tf.distribute.tables.rows import copy_rows, row_chunks, set_rows
 from lmn_tf.models.base.pair_memory_plugin import PairMemoryPlugin
 from lmn_tf.models.baselines.ease import EASE
 from lmn_tf.models.baselines.interactions import Interactions
-
-_OWN_IDS = 2  # ids below are padding and unknown values
+from lmn_tf.specs.lookup import FIRST_ID
 
 
 class WrittenPairs:
@@ -88,9 +87,9 @@ class WrittenPairs:
             known = ease.column_of[items] >= 0
             residuals = np.ones(len(rows))
             if outcomes is not None:
-                known &= outcomes >= _OWN_IDS
+                known &= outcomes >= FIRST_ID
                 anyone = np.full(len(rows), len(ease.user_keys))
-                residuals = outcomes - _OWN_IDS - ease.expected(items, anyone)
+                residuals = outcomes - FIRST_ID - ease.expected(items, anyone)
             candidates = np.flatnonzero(ease.column_of >= 0)
             known = np.flatnonzero(known)
             scores = ease.similarities[:, ease.column_of[items[known]]].T  # (known, candidates)
