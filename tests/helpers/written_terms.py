@@ -27,9 +27,13 @@ def written(folder, spec, **options):
     model = PairPooling(spec, hidden_units=(4,), pair_values="ease", pair_l2=L2, **options)
     model.compile()
     model.build()
-    valid = make_dataset(spec, str(folder / "valid-*.parquet"), batch_size=32)
-    text = write_terms(model, str(folder / "train-*.parquet"), valid)
+    text = write_terms(model, str(folder / "train-*.parquet"), enough_rows(folder, spec))
     return model, model.pair_memories["history"], text
+
+
+def enough_rows(folder, spec):
+    """Validation rows, so often that weights have no prior."""
+    return make_dataset(spec, str(folder / "valid-*.parquet"), batch_size=32).repeat(20)
 
 
 def fitted(folder, spec, outcome="liked"):

@@ -8,11 +8,9 @@ import tensorflow as tf
 
 from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.models.base.ctr_model import CTRModel
-from lmn_tf.models.baselines.fit_term_weights import fit_term_weights
+from lmn_tf.models.baselines.fit_term_weights import ROWS_A_WEIGHT, fit_term_weights
 from lmn_tf.training.terms.written_pairs import WrittenPairs
 from lmn_tf.training.terms.written_rates import write_rates
-
-_ROWS_A_WEIGHT = 20  # of the rarer label: with fewer, fitted terms were worse than none
 
 
 def write_terms(
@@ -26,8 +24,8 @@ def write_terms(
     Rates (option `rates`) and values of pairs (`pair_values="ease"`) are computed from the training
     rows; see `write_rates` and `WrittenPairs`. Their weights, that of `softmax_score`, and scale
     and offset of the logits that were trained, are those of the logistic regression of the labels
-    of `valid` on all terms, one for each label. A label that is always the same leaves its logits
-    as they were trained.
+    of `valid` on all terms, one for each label; where its rows are few, with a prior: see
+    `fit_term_weights`. A label that is always the same leaves its logits as they were trained.
 
     With the option `counts`, weights are `w + v log(1 + rows)` with the training rows of the item:
     terms and their products with that number are fitted together.
@@ -74,11 +72,11 @@ def _warning(labels, count) -> list[str]:
     positives = labels.sum(axis=0)
     rarer = np.minimum(positives, len(labels) - positives)
     rarest = int(min(rarer[rarer > 0], default=0))  # a label that is always the same has no weights
-    if not 0 < rarest < _ROWS_A_WEIGHT * count:
+    if not 0 < rarest < ROWS_A_WEIGHT * count:
         return []
     return [
-        f"Warning: {count} weights from {rarest:,} validation rows of the rarer label may be "
-        f"chance: take at least {_ROWS_A_WEIGHT * count:,}, or turn terms off."
+        f"Warning: {count} weights from {rarest:,} validation rows of the rarer label are drawn "
+        f"toward 0: take at least {ROWS_A_WEIGHT * count:,}, or turn terms off."
     ]
 
 

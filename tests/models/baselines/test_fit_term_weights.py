@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from lmn_tf.models.baselines.fit_term_weights import fit_term_weights
 
@@ -25,6 +26,41 @@ def test_weights_minimize_the_log_loss():
         assert best < loss(weights * [step, 1], offset)
         assert best < loss(weights * [1, step], offset)
         assert best < loss(weights, offset * step)
+
+
+def test_few_rows_draw_weights_toward_0():
+    terms, labels = draw(rows=70)
+    assert min(np.bincount(labels.astype(int))) < 40
+    weights, offset = fit_term_weights(terms, labels, np.ones(70))
+
+    def cost(weights, offset):
+        logits = terms @ weights + offset
+        prior = np.sum((weights * terms.std(axis=0)) ** 2) / 0.1
+        return np.sum(np.logaddexp(0, logits) - labels * logits) + prior / 2
+
+    best = cost(weights, offset)
+    for step in (0.99, 1.01):
+        assert best < cost(weights * [step, 1], offset)
+        assert best < cost(weights * [1, step], offset)
+        assert best < cost(weights, offset * step)
+
+
+@pytest.mark.parametrize(("rows", "is_free"), [(20, True), (19, False)])
+def test_20_rows_of_the_rarer_label_for_a_weight_are_not_few(rows, is_free):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 1], rows)
+    terms = rng.normal(size=(len(labels), 1)) + labels[:, None]
+    weights, _ = fit_term_weights(terms, labels, np.ones(len(labels)))
+    free = LogisticRegression(C=1e6).fit(terms, labels).coef_[0]
+    assert (weights == pytest.approx(free, rel=1e-3)) == is_free
+
+
+def test_labels_that_are_chance_make_no_large_logits():
+    rng = np.random.default_rng(0)
+    terms, labels = rng.normal(size=(40, 15)), rng.integers(0, 2, 40)
+    weights, offset = fit_term_weights(terms, labels, np.ones(40))
+    logits = rng.normal(size=(10_000, 15)) @ weights + offset
+    assert np.mean(np.logaddexp(0, logits) - rng.integers(0, 2, 10_000) * logits) < 0.8
 
 
 def test_a_term_that_is_the_same_in_all_rows_has_no_weight():
