@@ -211,10 +211,14 @@ class Trainer:
         """Returns the entries of `metrics.json` about the test set."""
         if self._diagnosis is None:
             none = {"diagnostics": {}} if self.diagnostics else {}
-            return {"test": evaluator.evaluate(test), **none}
-        if not self._reads_histories:
-            evaluator = self._evaluator()  # The graph of the other one has no histories.
-        return self._diagnosis.figures(evaluator, test, train)
+            figures = {"test": evaluator.evaluate(test), **none}
+        else:
+            if not self._reads_histories:
+                evaluator = self._evaluator()  # The graph of the other one has no histories.
+            figures = self._diagnosis.figures(evaluator, test, train)
+        for sentence in test.unknown_values.sentences():
+            self._say(f"test data: {sentence}")
+        return figures
 
     def _evaluator(self) -> Evaluator:
         labels = [label.name for label in self.spec.labels]

@@ -34,6 +34,14 @@ def test_the_test_set_can_be_left_unread(pipeline, tmp_path, capsys):
     assert "\nvalid " in out and "\ntest " not in out
 
 
+def test_unknown_values_of_the_test_set_are_told_once(pipeline, tmp_path, capsys):
+    small = ["--set", "model={name: dnn, hidden_units: [8]}", "--set", "train.epochs=2"]
+    test = ["--set", f"data.test={with_unknown_items(tmp_path / 'test.parquet')}"]
+    assert main(["train", pipeline, *small, *test, "--diagnostics"]) == 0
+    told = "test data: `item_id`: 3 of 200 values (1.5 %) are unknown or missing"
+    assert capsys.readouterr().err.splitlines().count(told) == 1
+
+
 def test_resuming_a_finished_run_prints_its_metrics(tmp_path, capsys):
     pipeline = str(write_pipeline(tmp_path / "pipeline.yaml", trained_run()))
     assert main(["train", pipeline, "--resume", "--json"]) == 0
