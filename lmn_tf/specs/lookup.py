@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from lmn_tf.specs.yaml.section import AnyText, Count, Integer, Positive, Problem, Text, section
 
+REFUSED_ID = -1  # of unknown values that are an error
 UNKNOWN_ID = 1  # of unknown and missing values; id 0 is padding
 FIRST_ID = 2  # of the values that a column knows
 
@@ -87,6 +88,11 @@ class Lookup:
     def method(self) -> str:
         """The given method: `"vocabulary"`, `"learn"`, `"hash"` or `"identity"`."""
         return next(method for method in LOOKUP_METHODS if getattr(self, method) is not None)
+
+    @property
+    def unknown_id(self) -> int:
+        """Id of unknown values, as `unknown` says."""
+        return {"own_id": UNKNOWN_ID, "padding": 0, "error": REFUSED_ID}[self.unknown]
 
     @property
     def size(self) -> int | None:

@@ -11,10 +11,7 @@ from lmn_tf.data.encoding.hashing import hash_values
 from lmn_tf.data.encoding.id_keys import as_keys, as_texts, quick_integers
 from lmn_tf.data.encoding.key_index import KeyIndex
 from lmn_tf.data.encoding.source_location import SourceLocation
-from lmn_tf.specs.lookup import FIRST_ID, UNKNOWN_ID
-
-_UNKNOWN = -1
-_UNKNOWN_IDS = {"own_id": UNKNOWN_ID, "padding": 0, "error": _UNKNOWN}
+from lmn_tf.specs.lookup import FIRST_ID, REFUSED_ID
 
 
 class IdEncoder:
@@ -47,7 +44,7 @@ class IdEncoder:
         self.vocabulary = vocabulary
         self.default = default
         self._by_number = by_number
-        self._unknown = _UNKNOWN_IDS[lookup.unknown]
+        self._unknown = lookup.unknown_id
         self._missing: int | None = None
 
     def encode(self, values: pa.Array, location: SourceLocation) -> np.ndarray:
@@ -75,8 +72,8 @@ class IdEncoder:
             ids = table.astype(np.int32).take(cells.to_numpy(zero_copy_only=False))
         else:
             ids = self._ids(values, location)
-        if self._unknown == _UNKNOWN and len(ids) and ids.min() == _UNKNOWN:
-            at = int(np.argmax(ids == _UNKNOWN))
+        if self._unknown == REFUSED_ID and len(ids) and ids.min() == REFUSED_ID:
+            at = int(np.argmax(ids == REFUSED_ID))
             raise location.error(at, self._rule(), values[at].as_py())
         if location.unknown is not None:
             self._count_unknown(ids, values, location)

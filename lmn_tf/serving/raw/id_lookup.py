@@ -15,10 +15,7 @@ from lmn_tf.serving.raw.texts import MISSING_TEXT, to_decimal
 from lmn_tf.specs.columns import Column
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
-from lmn_tf.specs.lookup import FIRST_ID, UNKNOWN_ID
-
-_REFUSED = -1
-_UNKNOWN_IDS = {"own_id": UNKNOWN_ID, "padding": 0, "error": _REFUSED}
+from lmn_tf.specs.lookup import FIRST_ID, REFUSED_ID
 
 
 class IdLookup:
@@ -35,7 +32,7 @@ class IdLookup:
         self._column = column
         self._lookup = column.lookup
         self._table = table
-        self._unknown = _UNKNOWN_IDS[column.lookup.unknown]
+        self._unknown = column.lookup.unknown_id
         self._missing = _missing_id(spec, column)
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
@@ -49,9 +46,9 @@ class IdLookup:
         """
         missing = tf.equal(texts, MISSING_TEXT)
         ids = tf.where(missing, self._missing, self._ids(texts, missing))
-        if _REFUSED in (self._unknown, self._missing):
+        if REFUSED_ID in (self._unknown, self._missing):
             rule = f"the value must be known to the lookup of `{self._column.name}`"
-            check_values(ids != _REFUSED, self._column.data_column, rule, texts)
+            check_values(ids != REFUSED_ID, self._column.data_column, rule, texts)
         return ids
 
     def _ids(self, texts, missing):
@@ -120,4 +117,4 @@ def _missing_id(spec, column):
     try:
         return int(encoder.encode(pa.array([None], pa.string()), location)[0])
     except UserError:  # of a lookup that refuses missing values, too
-        return _REFUSED
+        return REFUSED_ID
