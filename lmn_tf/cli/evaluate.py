@@ -51,6 +51,6 @@ def evaluate(run_dir: str, data: str | None, delimiter: str | None, batch_size: 
         figures = evaluator.evaluate(dataset, progress)
     finally:
         progress.close()
-    for sentence in dataset.unknown_values.sentences():
+    for sentence in dataset.unfamiliar_values.sentences():
         click.echo(sentence, err=True)
     click.echo(json.dumps(atomic_files.finite(figures), indent=2))

@@ -173,7 +173,7 @@ def reader_dataset(
 ) -> tf.data.Dataset:
     """Returns the batches of a `BatchReader` as a dataset; see `make_dataset` for arguments.
 
-    Its attribute `unknown_values` is that of the reader.
+    Its attribute `unfamiliar_values` is that of the reader.
     """
     iterations = _Iterations(reader, epochs, start)
     structure = signature(reader)
@@ -212,7 +212,7 @@ def reader_dataset(
         count = epochs * reader.batches_per_epoch
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
     dataset = dataset.prefetch(prefetch).with_options(options)
-    dataset.unknown_values = reader.unknown_values
+    dataset.unfamiliar_values = reader.unfamiliar_values
     return dataset
 
 

@@ -147,9 +147,9 @@ class Trainer:
         if not self.directory.is_started:
             self.directory.write_opening(self.pipeline, self.spec)
         evaluator = self._evaluator()
-        unknown = {"train": reader.unknown_values}
-        unknown |= {} if valid is None else {"valid": valid.unknown_values}
-        watcher = Watcher(total, self.stream, unknown)
+        unfamiliar = {"train": reader.unfamiliar_values}
+        unfamiliar |= {} if valid is None else {"valid": valid.unfamiliar_values}
+        watcher = Watcher(total, self.stream, unfamiliar)
         with (
             contextlib.closing(watcher),
             self._tensorboard(lambda: evaluator.scores) as tensorboard,
@@ -216,7 +216,7 @@ class Trainer:
             if not self._reads_histories:
                 evaluator = self._evaluator()  # The graph of the other one has no histories.
             figures = self._diagnosis.figures(evaluator, test, train)
-        for sentence in test.unknown_values.sentences():
+        for sentence in test.unfamiliar_values.sentences():
             self._say(f"test data: {sentence}")
         return figures
 

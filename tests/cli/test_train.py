@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_run import trained_run, with_unknown_items, write_pipeline
+from tiny_run import trained_run, with_outlying_price, with_unknown_items, write_pipeline
 
 from lmn_tf.cli.main import main
 
@@ -40,6 +40,16 @@ def test_unknown_values_of_the_test_set_are_told_once(pipeline, tmp_path, capsys
     assert main(["train", pipeline, *small, *test, "--diagnostics"]) == 0
     told = "test data: `item_id`: 3 of 200 values (1.5 %) are unknown or missing"
     assert capsys.readouterr().err.splitlines().count(told) == 1
+
+
+def test_outlying_numbers_of_the_test_set_are_told(pipeline, tmp_path, capsys):
+    small = ["--set", "model={name: dnn, hidden_units: [8]}", "--set", "train.epochs=1"]
+    test = ["--set", f"data.test={with_outlying_price(tmp_path / 'test.parquet')}"]
+    assert main(["train", pipeline, *small, *test]) == 0
+    err = capsys.readouterr().err
+    (told,) = [line for line in err.splitlines() if line.startswith("test data: `price`")]
+    assert told.startswith("test data: `price`: 1 of 200 numbers lies far outside the ")
+    assert told.endswith(" of the training data; the farthest is 1e+09")
 
 
 def test_resuming_a_finished_run_prints_its_metrics(tmp_path, capsys):

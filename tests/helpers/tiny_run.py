@@ -77,14 +77,21 @@ def market() -> Path:
 
 def with_unknown_items(path, part="valid", count=3) -> str:
     """Writes rows of the market to a file, the first of them with unknown items."""
+    return _with_first(path, part, "item_id", [10**6] * count)
+
+
+def with_outlying_price(path, part="test") -> str:
+    """Writes rows of the market to a file, the first of them with a price of a billion."""
+    return _with_first(path, part, "price", [1e9])
+
+
+def _with_first(path, part, name, values):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pq.read_table(sorted(market().glob(f"{part}-*.parquet"))[0]).slice(0, 200)
-    index = table.column_names.index("item_id")
-    items = [10**6] * count + table["item_id"].to_pylist()[count:]
-    column = pa.array(items, table["item_id"].type)
-    pq.write_table(table.set_column(index, "item_id", column), path)
+    column = pa.array(values + table[name].to_pylist()[len(values) :], table[name].type)
+    pq.write_table(table.set_column(table.column_names.index(name), name, column), path)
     return str(path)
 
 

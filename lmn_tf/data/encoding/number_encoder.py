@@ -1,5 +1,6 @@
 """Encoding of numbers: transforms and buckets."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,8 @@ class NumberEncoder:
     Attributes:
         steps: List of resolved steps `(name, offset, scale)`, without `bucketize`.
         boundaries: float64 array of the boundaries of `bucketize`, or `None`.
+        encoded_range: Pair, the smallest and the largest number of the training data after all
+            steps but `bucketize`; or `None` if no step is learned.
     """
 
     def __init__(
@@ -42,7 +45,9 @@ class NumberEncoder:
     ) -> None:
         self.name = name
         self.default = default
-        self.steps, self.boundaries = _resolve(name, transform, dict(statistics or {}))
+        self.steps, self.boundaries, self.encoded_range = _resolve(
+            name, transform, dict(statistics or {})
+        )
 
     def encode(self, values: pa.Array, location: SourceLocation) -> np.ndarray:
         """Returns float32 numbers, or int32 ids after `bucketize`.
@@ -70,6 +75,12 @@ class NumberEncoder:
             )
         ids = np.searchsorted(self.boundaries, numbers, side="right").astype(np.int32) + FIRST_ID
         return ids if missing is None else np.where(missing, np.int32(UNKNOWN_ID), ids)
+
+    def decode(self, number: float) -> float:
+        """Returns the number of the data that is encoded as `number`, without `bucketize`."""
+        for step, offset, scale in reversed(self.steps):
+            number = math.expm1(number) if step == "log1p" else number * scale + offset
+        return number
 
     def fill(
         self, numbers: np.ndarray, location: SourceLocation
@@ -126,7 +137,7 @@ def _given(step):
 
 
 def _resolve(name, transform, figures):
-    """Returns the steps as (name, offset, scale), and the boundaries of `bucketize` or `None`."""
+    """Returns the steps as (name, offset, scale), the boundaries of `bucketize`, and the range."""
     steps, boundaries, learned = [], None, False
     for step in transform:
         if isinstance(step, Bucketize):
@@ -149,7 +160,7 @@ def _resolve(name, transform, figures):
         learned = learned or step in ("standardize", "min_max")
         if learned:
             figures = _carried(figures, *steps[-1])
-    return steps, boundaries
+    return steps, boundaries, (figures["min"], figures["max"]) if learned else None
 
 
 def _carried(figures, step, offset, scale):

@@ -11,8 +11,8 @@ from lmn_tf.data.formats import Unit, match_files, open_files
 from lmn_tf.data.reading.event_store import EventStore
 from lmn_tf.data.reading.row_groups import RowGroups
 from lmn_tf.data.reading.row_limit import RowLimit
+from lmn_tf.data.reading.unfamiliar_values import UnfamiliarValues
 from lmn_tf.data.reading.unit_order import UnitOrder
-from lmn_tf.data.reading.unknown_values import UnknownValues
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
@@ -54,7 +54,7 @@ class BatchReader:
             statistic is missing, or if nothing identifies users with `rows_per_group`.
 
     Attributes:
-        unknown_values: `UnknownValues` of the rows that were read so far, each counted once.
+        unfamiliar_values: `UnfamiliarValues` of the rows that were read so far, each counted once.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class BatchReader:
         self._window = max(-(-window // batch_size), 1) * batch_size
         self._order = UnitOrder(units, shuffle, seed or 0, self._window, shard, limit)
         self._kept: tuple | None = None
-        self.unknown_values = UnknownValues(spec)
+        self.unfamiliar_values = UnfamiliarValues(spec)
 
     @property
     def num_rows(self) -> int:
@@ -189,12 +189,12 @@ class BatchReader:
                     parts, rows, first = [], 0, first + 1
         if rows:
             yield first, *self._joined(parts, rows)
-        self.unknown_values.is_complete = True
+        self.unfamiliar_values.is_complete = True
 
     def _joined(self, parts, rows):
         block = RowBlock.join(parts)
-        if not self.unknown_values.is_complete:
-            self.unknown_values.add(block)
+        if not self.unfamiliar_values.is_complete:
+            self.unfamiliar_values.add(block)
         if self.rows_per_group == 1:
             return block, rows, None
         return block, rows, RowGroups.of_users(*block.users(), self.rows_per_group)

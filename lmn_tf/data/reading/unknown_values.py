@@ -7,8 +7,6 @@ from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.lookup import UNKNOWN_ID
 
-_MOST_SENTENCES = 5
-
 
 class UnknownValues:
     """Counts of the values of each column that are unknown or missing.
@@ -21,12 +19,10 @@ class UnknownValues:
 
     Attributes:
         counts: Dictionary from a column to its number of unknown values and of all values.
-        is_complete: Boolean. Whether all rows were counted, so that a further pass is not.
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
         self.counts: dict[str, tuple[int, int]] = {}
-        self.is_complete = False
         self._features = [column.name for column in spec.features if _is_counted(column)]
         self._fields = {
             sequence.name: [
@@ -57,20 +53,16 @@ class UnknownValues:
     def sentences(self) -> list[str]:
         """Returns a sentence for each column with such values, that with the largest share first.
 
-        Such as ``"`movie_id`: 12 of 4,000 values (0.3 %) are unknown or missing"``, of at most five
-        columns.
+        Such as ``"`movie_id`: 12 of 4,000 values (0.3 %) are unknown or missing"``.
         """
         shares = {key: unknown / count for key, (unknown, count) in self.counts.items() if unknown}
-        keys = sorted(shares, key=lambda key: -shares[key])
         sentences = []
-        for key in keys[:_MOST_SENTENCES]:
+        for key in sorted(shares, key=lambda key: -shares[key]):
             unknown, count = self.counts[key]
             percent = f"{100 * shares[key]:{'.1f' if shares[key] >= 0.001 else '.1g'}}"
             sentences.append(
                 f"`{key}`: {unknown:,} of {count:,} values ({percent} %) are unknown or missing"
             )
-        if keys[_MOST_SENTENCES:]:
-            sentences[-1] += f", and some of {len(keys) - _MOST_SENTENCES} more columns"
         return sentences
 
 

@@ -163,7 +163,7 @@ def write_predictions(
                     writer.write_table(table, row_group_size=_ROW_GROUP)
                     rows += len(scores)
                     progress.update(step)
-        for sentence in dataset.unknown_values.sentences():
+        for sentence in dataset.unfamiliar_values.sentences():
             progress.line(sentence)
     finally:
         progress.close()

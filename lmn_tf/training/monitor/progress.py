@@ -150,13 +150,13 @@ class Watcher:
     Args:
         total: Integer. Number of steps of the run.
         stream: Stream to write to.
-        unknown_values: Dictionary from the name of data to their `UnknownValues`, which are named
-            once, after the first epoch. Defaults to none.
+        unfamiliar_values: Dictionary from the name of data to their `UnfamiliarValues`, which are
+            named once, after the first epoch. Defaults to none.
     """
 
     total: int
     stream: object
-    unknown_values: dict = dataclasses.field(default_factory=dict)
+    unfamiliar_values: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         self._progress = None
@@ -177,10 +177,10 @@ class Watcher:
     def on_epoch(self, loop: TrainingLoop, figures: dict) -> None:
         """Shows the figures of an epoch."""
         self.line(" | ".join(self.words(loop, figures)))
-        for part, unknown in self.unknown_values.items():
-            for sentence in unknown.sentences():
+        for part, values in self.unfamiliar_values.items():
+            for sentence in values.sentences():
                 self.line(f"{part} data: {sentence}")
-        self.unknown_values = {}
+        self.unfamiliar_values = {}
 
     def line(self, text: str) -> None:
         """Prints a line, above the progress bar if there is one."""

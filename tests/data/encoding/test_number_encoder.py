@@ -35,6 +35,8 @@ def test_transforms(transform, wanted):
     numbers = encode(transform)
     assert numbers.dtype == np.float32
     np.testing.assert_allclose(numbers, wanted, rtol=1e-6, atol=1e-7)
+    encoder = NumberEncoder("price", transform, FIGURES)
+    np.testing.assert_allclose([encoder.decode(x) for x in wanted], VALUES, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_steps_and_epochs_are_shown():
     assert lines[2] == "epoch 2/3 | loss 0.1250 | valid auc 0.7500"
 
 
-def test_unknown_values_are_told_once():
+def test_unfamiliar_values_are_told_once():
     stream = io.StringIO()
     unknown = types.SimpleNamespace(sentences=lambda: ["`a`: 1 of 2", "`b`: 1 of 4"])
     known = types.SimpleNamespace(sentences=list)
