@@ -49,6 +49,7 @@ def check(file: str, data: str | None, delimiter: str | None, as_json: bool) -> 
         summary, report = check_file(file, data, delimiter)
         if not as_json:
             click.echo(sentence(summary))
+            _print_notes(summary.get("notes", ()))
         if report is not None:
             summary["data"] = dataclasses.asdict(report)
             _print_report(report, as_json)
@@ -159,13 +160,8 @@ def check_pipeline(
 
 def _check_data(spec, features, path, marks):
     """Checks the columns of the data files, where there already are any."""
-    for key in ("train", "valid", "test"):
-        files = getattr(spec.data, key)
-        if files is None:
-            continue
-        if spec.data.days is not None:
-            files = next(iter(spec.data.days.paths(files).values()))
-        if any(glob.iglob(files, recursive=True)):
+    for key, files in _data_files(spec):
+        if _matches(files):
             from lmn_tf.data.check import check_columns
 
             try:
@@ -215,7 +211,24 @@ def _pipeline_summary(spec):
         "model": spec.model_name,
         "strategy": spec.distribute.strategy,
         "run_dir": spec.run_dir,
+        "notes": [
+            f"no file matches `{key}` of `data` yet: {files}"
+            for key, files in _data_files(spec)
+            if spec.data.synthetic is None and not _matches(files)
+        ],
     }
+
+
+def _data_files(spec):
+    """Yields each key of `data` with its glob, by day that of the first day."""
+    for key in ("train", "valid", "test"):
+        files, days = getattr(spec.data, key), spec.data.days
+        if files is not None:
+            yield key, files if days is None else next(iter(days.paths(files).values()))
+
+
+def _matches(files):
+    return any(glob.iglob(files, recursive=True))
 
 
 def sentence(summary: dict[str, Any]) -> str:
@@ -271,5 +284,9 @@ def _print_report(report, as_json):
     for key in report.batch[0]:
         table.add_row(key, *[str(row[key]) for row in report.batch])
     Console().print(table)
-    for note in report.notes:
+    _print_notes(report.notes)
+
+
+def _print_notes(notes):
+    for note in notes:
         click.echo(f"note: {note}")

@@ -208,6 +208,24 @@ def pipeline(data, tmp_path, monkeypatch):
     return tmp_path / "pipeline.yaml"
 
 
+def test_data_that_do_not_exist_yet_are_told(pipeline, tmp_path, capsys):
+    note = "no file matches `test` of `data` yet: later.csv"
+    assert main(["check", str(pipeline)]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [f"note: {note}"]
+    assert main(["check", str(pipeline), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [note]
+    (tmp_path / "valid.csv").rename(tmp_path / "later.csv")
+    assert main(["check", str(pipeline)]) == 0
+    note = "no file matches `valid` of `data` yet: valid.csv"
+    assert capsys.readouterr().out.splitlines()[1:] == [f"note: {note}"]
+
+
+def test_a_market_that_will_be_generated_is_not_missed(root, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", str(root / "pipelines" / "quickstart.yaml")]) == 0
+    assert "note:" not in capsys.readouterr().out
+
+
 def test_the_columns_of_data_that_exist_are_checked(pipeline, tmp_path, capsys):
     assert main(["check", str(pipeline)]) == 0
     edit(tmp_path / "valid.csv", "click;", "clicked;")
@@ -287,4 +305,6 @@ def test_the_days_of_a_pipeline_are_told(tmp_path, capsys):
     }
     (tmp_path / "daily.yaml").write_text(strict_yaml.dump(plain))
     assert main(["check", str(tmp_path / "daily.yaml")]) == 0
-    assert capsys.readouterr().out.endswith(", 2024-02-28 to 2024-03-01 (3 days)\n")
+    told, note = capsys.readouterr().out.splitlines()
+    assert told.endswith(", 2024-02-28 to 2024-03-01 (3 days)")
+    assert note == "note: no file matches `train` of `data` yet: logs/2024-02-28.parquet"
