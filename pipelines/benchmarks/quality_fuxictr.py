@@ -72,6 +72,8 @@ class DataSet:
 DATA_SETS = {
     "movielens_100k": DataSet("movielens_100k_crossed", 256, "movielens_100k_pairs"),
     "amazon_beauty": DataSet("amazon_beauty", 1024, "amazon_beauty_pairs"),
+    "amazon_sports": DataSet("amazon_beauty", 1024, "amazon_sports_pairs"),
+    "online_retail": DataSet("online_retail", 1024, "online_retail_pairs"),
     "movielens_1m": DataSet("movielens_1m_crossed", 1024, "movielens_1m_pairs"),
 }
 TINY = {"tiny": DataSet("movielens_1m_crossed", 32)}
