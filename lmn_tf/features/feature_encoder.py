@@ -390,7 +390,7 @@ class FeatureEncoder(keras.layers.Layer):
                 values = self._flat(features, column.key, column.rank, own)
                 if not column.of_pairs:
                     values = combinations.combined(values)
-                ids[feature] = values, features[feature]
+                ids.setdefault(feature, (values, features[feature]))  # the first field counts
         crossed = {cross.key: combinations.combined(values) for cross, values in crossed.items()}
         events = by_event(events)
         return EncodedHistory(events, positions, row_part, combinations, target, ids, crossed)

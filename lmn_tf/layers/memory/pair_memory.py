@@ -125,6 +125,11 @@ class PairMemory(SlotMemoryMixin, HistoryLayer):
         pairs = self.num_rows * self.num_columns
         return pairs if self.num_slots is None else min(self.num_slots, pairs)
 
+    @property
+    def is_hashed(self) -> bool:
+        """Whether there are fewer slots than pairs, so that some share a value."""
+        return self.memory_size < self.num_rows * self.num_columns
+
     def build(
         self,
         rows_shape: tuple[int | None, ...] | None = None,
@@ -185,7 +190,7 @@ class PairMemory(SlotMemoryMixin, HistoryLayer):
             int64 tensor of shape `(...)`.
         """
         pairs = tf.cast(rows, tf.int64) * self.num_columns + tf.cast(columns, tf.int64)
-        if self.memory_size == self.num_rows * self.num_columns:
+        if not self.is_hashed:
             return pairs
         mixed = tf.bitwise.right_shift(pairs * _FACTOR, tf.constant(32, tf.int64))
         return tf.bitwise.bitwise_and(mixed, _TOP_BITS) % self.memory_size

@@ -11,6 +11,7 @@ from lmn_tf.layers.core.mlp import MLP
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.layers.retrieval.sampling_probability import SamplingProbability
 from lmn_tf.models.base.ctr_model import CTRModel
+from lmn_tf.models.base.id_rows import IdRows
 from lmn_tf.models.base.labelled_loss import LabelledLoss
 from lmn_tf.models.base.retrieval_losses import retrieval_losses
 from lmn_tf.models.options import BatchSoftmaxOptions
@@ -74,6 +75,13 @@ class BatchSoftmaxPlugin(LabelledLoss, CTRModel):
         """Returns the table of each item feature with one id in each row."""
         columns = self.encoder.columns_of("item")
         return {c.key: c.table for c in columns if c.table is not None and c.rank == 0}
+
+    def id_rows(self) -> list[IdRows]:
+        if not self.has_batch_softmax:
+            return super().id_rows()
+        table = self.candidate_tables()[self._softmax_id]
+        batches = self.softmax_probability.batches
+        return [*super().id_rows(), IdRows(batches, (table,), "counted")]
 
     def build(self, input_shape: Any = None) -> None:
         if not self.built and self.has_batch_softmax:

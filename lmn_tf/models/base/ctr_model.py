@@ -15,6 +15,7 @@ from lmn_tf.keras_internals import clear_losses, is_validation, strategy_of_mode
 from lmn_tf.layers.base import own_losses
 from lmn_tf.models.base.ctr_head import CTRHead
 from lmn_tf.models.base.ctr_metrics import Untracked, check_group, make_metrics, update_grouped
+from lmn_tf.models.base.id_rows import WithIdRows
 from lmn_tf.models.base.labelled_loss import with_noted
 from lmn_tf.models.base.with_options import WithOptions
 from lmn_tf.models.fitting import steps
@@ -33,7 +34,7 @@ from lmn_tf.specs.learned.fingerprint import check_same, fingerprint
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class CTRModel(CalibratedLogits, WithOptions, keras.Model):
+class CTRModel(CalibratedLogits, WithIdRows, WithOptions, keras.Model):
     """A `keras.Model` that is built from a feature spec and scores clicks.
 
     Computes `logits = MLP(concat[user, item, context, cross, *read_histories()])`. Subclasses

@@ -10,6 +10,7 @@ from lmn_tf.features.crossed_ids import CrossedIds
 from lmn_tf.layers.memory.keyed_pair_memory import KeyedPairMemory
 from lmn_tf.layers.memory.pair_memory import READINGS, PairMemory
 from lmn_tf.models.base.ctr_model import CTRModel
+from lmn_tf.models.base.id_rows import IdRows
 from lmn_tf.models.options import PairMemoryOptions
 from lmn_tf.models.terms.columns import check_pair_outcome, pair_cross, pair_items
 from lmn_tf.specs.errors import UserError
@@ -24,7 +25,8 @@ class PairMemoryPlugin(CTRModel):
     memory. Each sequence with a field that is like a categorical item feature has a `PairMemory`,
     whose columns are the ids of that feature; of several, the one with the most ids. Its rows are
     the ids of the first cross of that field, such as a movie and how it was rated, or else those of
-    the field. All values start at 0, so that the model starts as its host.
+    the field. In a cross, an unknown movie has rows of its own, one for each rating. All values
+    start at 0, so that the model starts as its host.
 
     With `pair_rows="keys"` or `pair_columns="keys"`, it is a `KeyedPairMemory` instead: rows are
     keys that the vector of an event selects, without fields that depend on the row as well; columns
@@ -173,9 +175,24 @@ class PairMemoryPlugin(CTRModel):
         if cross is None:
             return rows, None
         parts = dict(zip(cross.fields, np.unravel_index(rows, cross.sizes), strict=True))
-        (items,) = (parts[key] for key in self._alike(name) & parts.keys())
+        items = next(ids for key, ids in parts.items() if key in self._alike(name))
         outcome = None if self.pair_outcome is None else parts[f"{name}/{self.pair_outcome}"]
         return items, outcome
+
+    def id_rows(self) -> list[IdRows]:
+        own = map(self._pair_rows, self.pair_memories)
+        return [*super().id_rows(), *(one for one in own if one.tables or one.kind == "written")]
+
+    def _pair_rows(self, name):
+        memory, values = self.pair_memories[name], self.pair_memories[name].memory_values
+        item = self.spec.table_of(self.spec.feature(self._candidates[name]))[0]
+        cross = self._crosses[name]
+        tables = {"pair_rows": item if cross is None else cross.table, "pair_columns": item}
+        if self.writes_pairs:
+            return IdRows(values, (), "written")
+        tables = tuple(of for key, of in tables.items() if getattr(self.options, key) == "ids")
+        is_hashed = isinstance(memory, PairMemory) and memory.is_hashed
+        return IdRows(values, tables, "hashed" if is_hashed else "copied")
 
     @property
     def pair_tables(self) -> tuple[str, ...]:

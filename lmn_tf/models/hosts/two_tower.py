@@ -9,6 +9,7 @@ import tensorflow as tf
 from lmn_tf.layers.base import RunningMean
 from lmn_tf.layers.retrieval.sampling_probability import SamplingProbability
 from lmn_tf.models.base.ctr_head import CTRHead
+from lmn_tf.models.base.id_rows import IdRows
 from lmn_tf.models.base.labelled_loss import note, noted_in
 from lmn_tf.models.base.retrieval_losses import retrieval_losses
 from lmn_tf.models.hosts.pooling import Pooling
@@ -115,6 +116,12 @@ class TwoTower(Pooling):
                 f"{did_you_mean(name, tables)}"
             )
         return name or max(tables, key=lambda key: self.encoder.sizes[tables[key]])
+
+    def id_rows(self) -> list[IdRows]:
+        if self.sampling_probability is None:
+            return super().id_rows()
+        table, _ = self.spec.table_of(self.spec.feature(self.id_feature))
+        return [*super().id_rows(), IdRows(self.sampling_probability.batches, (table,), "counted")]
 
     def _find_positive(self):
         name = self.options.positive_label or self.label_names[0]

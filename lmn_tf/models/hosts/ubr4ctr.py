@@ -12,6 +12,7 @@ from lmn_tf.layers.retrieval.field_selector import FieldSelector
 from lmn_tf.layers.retrieval.self_attention_selector import SelfAttentionSelector
 from lmn_tf.layers.retrieval.weighted_match import WeightedMatch
 from lmn_tf.models.base.ctr_model import CTRModel
+from lmn_tf.models.base.id_rows import IdRows
 from lmn_tf.models.base.labelled_loss import LabelledLoss
 from lmn_tf.models.options import UBR4CTROptions
 from lmn_tf.ops.losses import log_loss_reward, score_function_loss
@@ -102,6 +103,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
         super().__init__(spec, **options)
         options = self.options
         self.matches, self.selectors, self.retrievals = {}, {}, {}
+        self._match_tables = {}
         for name in (sequence.name for sequence in self.spec.sequences):
             self._make_search(name)
             self.retrievals[name] = BehaviourRetrieval(
@@ -133,11 +135,19 @@ class UBR4CTR(LabelledLoss, CTRModel):
             return
         fields = self._fields(name)
         for field, _, table in fields:
+            self._match_tables[f"{name}/{field}"] = table
             self.matches[f"{name}/{field}"] = WeightedMatch(
                 self.encoder.sizes[table], name=f"{name}_{field}_match"
             )
         if self.options.field_selection != "all":
             self.selectors[name] = self._make_selector(name, fields)
+
+    def id_rows(self) -> list[IdRows]:
+        counts = [
+            IdRows(match.counts, (self._match_tables[key],), "counted")
+            for key, match in self.matches.items()
+        ]
+        return [*super().id_rows(), *counts]
 
     def _fields(self, name):
         """Fields of a sequence that can match: triples of name, width and table."""

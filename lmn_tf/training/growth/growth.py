@@ -6,8 +6,9 @@ import keras
 import numpy as np
 
 from lmn_tf.distribute.tables.rows import get_rows
+from lmn_tf.models.base.id_rows import IdRows
 from lmn_tf.specs.errors import UserError
-from lmn_tf.training.growth.row_sources import RowSources
+from lmn_tf.training.growth.row_sources import RowSources, combined
 from lmn_tf.training.saving.variable_paths import keyed_variables
 
 KEYS = ("row_keys", "column_keys", "expanded_row_keys", "expanded_column_keys")
@@ -26,8 +27,9 @@ def grown_weights(
 ) -> dict[str, np.ndarray]:
     """Returns the weights of a new model, grown from those of an older one.
 
-    Rows of tables follow their values (`rows`). A memory with more keys keeps the old slots under
-    their new ids, `row * num_keys + column`, and adds keys that are *closed* (`open_keys` of
+    Rows of ids follow their values (`rows`), in embedding tables and wherever else a model has them
+    (`CTRModel.id_rows`), such as in a memory of pairs. A memory with more keys keeps the old slots
+    under their new ids, `row * num_keys + column`, and adds keys that are *closed* (`open_keys` of
     `ProductKeyMemory`). The search ignores closed keys. So each query reads the same slots as
     before with the same weights, and the model gives the same scores for any input, with or without
     normalized keys. No finite key has this property, since for each key there are queries that it
@@ -46,22 +48,28 @@ def grown_weights(
 
     Returns:
         Dictionary from stable key to new array, for each variable of the model except seeds, the
-        number of open keys, and the weights of terms that are fitted after training.
+        number of open keys, and what is written or fitted after training.
 
     Raises:
-        UserError: If the models differ in more than rows of tables and keys of memories.
+        UserError: If the models differ in more than rows of ids and keys of memories, or hashed
+            pairs have new ids.
     """
     variables = keyed_variables(model)
-    names = {id(table.embeddings): name for name, table in _tables(model)}
+    growing = {id(one.variable): one for one in model.id_rows()}
     memories = memory_sources(variables, old)
-    wanted = {key: variable for key, variable in variables.items() if not _stays(key)}
-    _check_keys(wanted, old)
+    wanted = {
+        key: variable
+        for key, variable in variables.items()
+        if not (_stays(key) or _is_written(growing.get(id(variable))))
+    }
+    _check_keys(variables, wanted, old)
     grown = {}
     for key, variable in wanted.items():
         value, shape = old[key], tuple(variable.shape)
         memory, _, name = key.rpartition("/")
-        if id(variable) in names:
-            value = _take_rows(value, rows[names[id(variable)]].values, variable)
+        if id(variable) in growing:
+            sources = _sources(growing[id(variable)], rows)
+            value = _take_rows(value, sources.values, variable)
         elif memory in memories and name == VALUES:
             value = value[_slots(*memories[memory])]
         elif memory in memories and name in KEYS:
@@ -122,13 +130,17 @@ def grown_row_state(
         Dictionary from stable key to new array.
     """
     variables = keyed_variables(model, model.optimizer)
-    tables = {}
-    by_id = {id(variable): key for key, variable in variables.items()}
-    for name, table in _tables(model):
-        tables[by_id[id(table.embeddings)].removeprefix("model/")] = rows[name]
+    by_id = {id(variable): key.removeprefix("model/") for key, variable in variables.items()}
+    tables = {
+        by_id[id(one.variable)]: _sources(one, rows)
+        for one in model.id_rows()
+        if not _is_written(one)
+    }
     for memory, sources in memory_sources(variables, old).items():
         copied = _slots(*sources)
-        tables[f"{memory}/{VALUES}".removeprefix("model/")] = RowSources(copied, copied)
+        tables[f"{memory}/{VALUES}".removeprefix("model/")] = RowSources(
+            copied, copied, sources[1] ** 2
+        )
     state = {}
     for key, variable in variables.items():
         table, _, slot = key.removeprefix("optimizer/").rpartition("/")
@@ -176,13 +188,22 @@ def whole_arrays(variables: Mapping) -> dict[str, np.ndarray]:
     }
 
 
-def _tables(model):
-    """Returns the embedding tables of a model, each with the name of the table of its ids."""
-    tables = [*model.encoder.tables.items()]
-    for layer in (model.wide_logits, model.rate_terms):
-        if layer is not None:
-            tables += [(layer.columns[name].table, one) for name, one in layer.tables.items()]
-    return tables
+def _sources(one: IdRows, rows: Mapping[str, RowSources]) -> RowSources:
+    """Returns the older rows from which the rows of a variable grow."""
+    parts, size = [rows[name] for name in one.tables], one.variable.shape[0]
+    if one.kind == "hashed":
+        if not all(part.are_same for part in parts):
+            raise UserError(
+                "`model.pair_slots` must be null for a warm start with other ids, with which "
+                f"hashed pairs would move to other slots. Received: model.pair_slots={size}"
+            )
+        return RowSources(np.arange(size), np.arange(size), size)
+    sources = combined(parts)
+    return sources._replace(values=sources.state) if one.kind == "counted" else sources
+
+
+def _is_written(one: IdRows | None) -> bool:
+    return one is not None and one.kind == "written"
 
 
 def _stays(key: str) -> bool:
@@ -190,7 +211,7 @@ def _stays(key: str) -> bool:
     return key.endswith(("/seed_generator_state", f"/{OPEN_KEYS}", *CALIBRATION))
 
 
-def _check_keys(wanted: Mapping, old: Mapping) -> None:
+def _check_keys(variables: Mapping, wanted: Mapping, old: Mapping) -> None:
     for key in wanted:
         if key not in old:
             raise UserError(
@@ -198,7 +219,7 @@ def _check_keys(wanted: Mapping, old: Mapping) -> None:
                 f"Received: {key.removeprefix('model/')}, which it does not have"
             )
     for key in old:
-        if key.startswith("model/") and not _stays(key) and key not in wanted:
+        if key.startswith("model/") and not _stays(key) and key not in variables:
             raise UserError(
                 "the model must have the variables of the older one for a warm start. "
                 f"Missing: {key.removeprefix('model/')}"
@@ -211,8 +232,8 @@ def _slots(keys: np.ndarray, count: int) -> np.ndarray:
 
 
 def _take_rows(value: np.ndarray, sources: np.ndarray, variable) -> np.ndarray:
-    if value.shape[1:] != tuple(variable.shape)[1:]:
-        return value  # another width, which the caller refuses
+    if value.shape[1:] != tuple(variable.shape)[1:] or len(value) <= sources.max():
+        return value  # of another shape, which the caller refuses
     fresh = _array(variable)
     has_source = (sources >= 0).reshape(-1, *[1] * (value.ndim - 1))
     return np.where(has_source, value[np.maximum(sources, 0)], fresh)

@@ -1,5 +1,6 @@
 """Mapping from the rows of an embedding table to those of an older one."""
 
+import math
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import NamedTuple
@@ -19,11 +20,18 @@ class RowSources(NamedTuple):
     Attributes:
         values: Integer array: for each row, the older row whose values it starts with, or -1 for
             new values.
-        state: The same for the optimizer's state of a row.
+        state: The same for the optimizer's state of a row, which is -1 for all new values.
+        size: Number of older rows.
     """
 
     values: np.ndarray
     state: np.ndarray
+    size: int
+
+    @property
+    def are_same(self) -> bool:
+        """Whether each row grows from the row of the same number, and none is new or gone."""
+        return np.array_equal(self.state, np.arange(self.size))
 
 
 def merge_assets(old: FeatureSpec, new: FeatureSpec) -> None:
@@ -132,19 +140,32 @@ def row_sources(old: FeatureSpec, new: FeatureSpec) -> dict[str, RowSources]:
             name, _ = new.table_of(newer)
             sources.setdefault(name, _column_sources(old, older, new, newer))
     for cross in new.event_crosses():
-        sources[new.table_of(cross)[0]] = _cross_sources(old, new, cross, sources)
+        fields = (new.resolved_field(cross.sequence, name) for name in cross.of)
+        parts = [sources[new.table_of(field)[0]] for field in fields]
+        sources[new.table_of(cross)[0]] = combined(parts)
     return sources
 
 
-def _cross_sources(old, new, cross, sources) -> RowSources:
-    sizes = [old.input_size(old.resolved_field(cross.sequence, name)) for name in cross.of]
-    fields = [new.resolved_field(cross.sequence, name) for name in cross.of]
-    parts = [sources[new.table_of(field)[0]] for field in fields]
-    return RowSources(*(_combinations(ids, sizes) for ids in zip(*parts, strict=True)))
+def combined(parts: Sequence[RowSources]) -> RowSources:
+    """Returns the sources of the rows of combinations of ids.
+
+    Args:
+        parts: The sources of the rows of each id. The rows of combinations are in the order of
+            `CrossedIds`: those of the last part are next to each other.
+
+    Example:
+
+    >>> items = RowSources(np.array([0, 1, 2, 1]), np.array([0, 1, 2, -1]), 3)
+    >>> likes = RowSources(np.arange(2), np.arange(2), 2)
+    >>> combined([items, likes]).values.tolist()
+    [0, 1, 2, 3, 4, 5, 2, 3]
+    """
+    sizes = [part.size for part in parts]
+    ids = zip(*((part.values, part.state) for part in parts), strict=True)
+    return RowSources(*(_combinations(one, sizes) for one in ids), math.prod(sizes))
 
 
 def _combinations(ids, sizes):
-    """Returns the older row of each combination of ids, in the order of `CrossedIds`."""
     rows = np.zeros(1, int)
     for part, size in zip(ids, sizes, strict=True):
         known = (rows[:, None] >= 0) & (part >= 0)
@@ -162,4 +183,4 @@ def _column_sources(old, older, new, newer) -> RowSources:
         known = {str(value): id_ for id_, value in enumerate(old.vocabulary(older), 2)}
         ids = np.array([0, 1, *(known.get(str(value), -1) for value in values)])
     was_unknown = newer.lookup is not None and newer.lookup.unknown == "own_id"
-    return RowSources(np.where(ids < 0, _UNKNOWN_ID, ids) if was_unknown else ids, ids)
+    return RowSources(np.where(ids < 0, _UNKNOWN_ID, ids) if was_unknown else ids, ids, before)

@@ -144,9 +144,9 @@ def test_the_moving_average_of_a_new_row_is_that_of_the_row_it_copies():
     model.optimizer.build(model.trainable_variables)
     old = {key: np.random.default_rng(0).random(one.shape) for key, one in arrays(model).items()}
     name, sources = max(row_sources(SPEC, SPEC).items(), key=lambda pair: len(pair[1].values))
-    values, state = (np.array(part) for part in sources)
+    values, state = np.array(sources.values), np.array(sources.state)
     values[-1], state[-1] = 1, -1
-    rows = {**row_sources(SPEC, SPEC), name: RowSources(values, state)}
+    rows = {**row_sources(SPEC, SPEC), name: RowSources(values, state, sources.size)}
     grown = grown_row_state(model, old, rows, slots=None)
     [path] = [key.rpartition("/")[0] for key in grown if f"/{name}/embeddings/average" in key]
     np.testing.assert_array_equal(grown[f"{path}/average"][-1], old[f"{path}/average"][1])
