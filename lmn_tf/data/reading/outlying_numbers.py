@@ -3,21 +3,24 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 
 from lmn_tf.data.encoding.number_encoder import NumberEncoder
 from lmn_tf.data.encoding.row_block import RowBlock
+from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.learning.counts import is_constant
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 
 class OutlyingNumbers:
-    """Counts of the numbers of each column that no training row comes near to.
+    """Counts of the numbers of each column that lie far outside the range that was learned.
 
-    A number lies far outside if it is more than the training data's whole range below their
-    smallest number or above their largest. A model has never seen its like, and what it predicts
-    for it may be anything. Counted are columns with `standardize` or `min_max`, whose range is
-    learned, and which do not end in `bucketize`, whose outer buckets hold any number. Histories by
-    reference are left out, since their events are not read row by row.
+    A number lies far outside if it is more than the whole range below the smallest number of the
+    training data, or above their largest. What a model predicts for it may be anything. Counted are
+    columns with `standardize` or `min_max`, whose range is learned, and which do not end in
+    `bucketize`, whose outer buckets hold any number. The range is that of given numbers: the
+    `default` of missing ones is not counted. That of a field is learned where the column is that it
+    is like. Histories by reference are left out, since their events are not read row by row.
 
     Args:
         spec: `FeatureSpec` with all statistics.
@@ -53,20 +56,22 @@ class OutlyingNumbers:
     def sentences(self) -> list[str]:
         """Returns a sentence for each column with such numbers, that with the farthest first.
 
-        Such as ``"`price`: 1 of 4,000 numbers lies far outside the 0.5 to 50 of the training data;
-        the farthest is 1e+09"``.
+        Such as ``"`price`: 1 of 4,000 numbers lies far outside the learned range 0.5 to 50; the
+        farthest is 1e+09"``.
         """
         sentences = []
         for key in sorted(self._farthest, key=lambda key: -self._farthest[key].distance):
             outlying, count = self.counts[key]
             farthest, verb = self._farthest[key], "lies" if outlying == 1 else "lie"
             sentences.append(
-                f"`{key}`: {outlying:,} of {count:,} numbers {verb} far outside the "
-                f"{farthest.limits} of the training data; the farthest is {farthest.number:.4g}"
+                f"`{key}`: {outlying:,} of {count:,} numbers {verb} far outside the learned range "
+                f"{farthest.limits}; the farthest is {farthest.number:.4g}"
             )
         return sentences
 
     def _count(self, key, numbers, limits):
+        if limits.default is not None:
+            numbers = numbers[numbers != limits.default]
         distances = np.abs(numbers - limits.middle) / limits.reach
         outlying, count = self.counts.get(key, (0, 0))
         outlying += int(np.count_nonzero(distances > 1.0))
@@ -95,6 +100,10 @@ class _Limits:
     def __post_init__(self):
         self.low, self.high = self.encoder.encoded_range
         self.middle, self.reach = (self.low + self.high) / 2, 1.5 * (self.high - self.low)
+        self.default = None
+        if self.encoder.default is not None:
+            location = SourceLocation.of_rows("", self.encoder.name, 0)
+            [self.default] = self.encoder.encode(pa.array([self.encoder.default]), location)
 
     def __str__(self):
         return f"{self.encoder.decode(self.low):.6g} to {self.encoder.decode(self.high):.6g}"

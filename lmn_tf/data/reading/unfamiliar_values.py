@@ -21,9 +21,14 @@ class UnfamiliarValues:
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
-        self.unknown = UnknownValues(spec)
-        self.outlying = OutlyingNumbers(spec)
+        self._spec = spec
         self.is_complete = False
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all counts."""
+        self.unknown = UnknownValues(self._spec)
+        self.outlying = OutlyingNumbers(self._spec)
 
     def add(self, block: RowBlock) -> None:
         """Counts the values of encoded rows.

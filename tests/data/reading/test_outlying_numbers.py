@@ -9,14 +9,14 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 STANDARDIZE, LOG = ["standardize"], ["log1p", "min_max"]
 
 
-def some_spec(price=STANDARDIZE, seen=LOG):
+def some_spec(price=STANDARDIZE, seen=LOG, **options):
     return FeatureSpec.from_dict(
         {
             "spec_version": 1,
             "name": "some",
             "labels": [{"name": "click"}],
             "features": [
-                {"name": "price", "role": "item", "kind": "numeric", "transform": price},
+                {"name": "price", "role": "item", "kind": "numeric", "transform": price, **options},
             ],
             "sequences": [
                 {
@@ -57,10 +57,9 @@ def test_numbers_beyond_the_whole_range_are_counted(train, tmp_path):
     # The range of log1p(views) is 0 to log(100); twice that is log(10,000).
     assert outlying.counts == {"price": (2, 4), "past/seen": (2, 5)}
     assert outlying.sentences() == [
-        "`past/seen`: 2 of 5 numbers lie far outside the 0 to 99 of the training data; "
+        "`past/seen`: 2 of 5 numbers lie far outside the learned range 0 to 99; "
         "the farthest is 1e+06",
-        "`price`: 2 of 4 numbers lie far outside the 10 to 30 of the training data; "
-        "the farthest is -10.5",
+        "`price`: 2 of 4 numbers lie far outside the learned range 10 to 30; the farthest is -10.5",
     ]
 
 
@@ -68,8 +67,7 @@ def test_one_number_lies_far_outside(train, tmp_path):
     outlying = reader(train, tmp_path, [10.0, 20.0, 1e9, 30.0], [[]] * 4)
     assert outlying.counts == {"price": (1, 4), "past/seen": (0, 0)}
     assert outlying.sentences() == [
-        "`price`: 1 of 4 numbers lies far outside the 10 to 30 of the training data; "
-        "the farthest is 1e+09"
+        "`price`: 1 of 4 numbers lies far outside the learned range 10 to 30; the farthest is 1e+09"
     ]
 
 
@@ -89,6 +87,11 @@ def test_columns_without_a_learned_range_are_not_counted(train, tmp_path, transf
     assert set(outlying.counts) == {"past/seen"}
 
 
+def test_the_default_of_missing_numbers_is_not_counted(train, tmp_path):
+    outlying = reader(train, tmp_path, [None, 5.0, None, -500.0], [[]] * 4, some_spec(default=-999))
+    assert outlying.counts["price"] == (1, 2)
+
+
 def test_constant_columns_are_not_counted(tmp_path):
     train = write(tmp_path / "train.parquet", [5.0] * 4, [[1.0, 2.0]] * 4)
     outlying = reader(train, tmp_path, [5.0, 6.0, 5.0, 5.0], [[]] * 4)
@@ -104,4 +107,4 @@ def test_histories_that_are_not_read_are_not_counted(train, tmp_path):
 def test_the_farthest_number_is_that_of_the_data(train, tmp_path, transform):
     outlying = reader(train, tmp_path, [20.0, 123.0, 7000.0, 71.0], [[]] * 4, some_spec(transform))
     (sentence,) = outlying.sentences()
-    assert sentence.endswith("far outside the 10 to 30 of the training data; the farthest is 7000")
+    assert sentence.endswith("far outside the learned range 10 to 30; the farthest is 7000")

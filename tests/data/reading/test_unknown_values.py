@@ -58,6 +58,18 @@ def test_each_row_is_counted_once(files, buffer, shuffle):
         assert rows == 600 and reader.unfamiliar_values.unknown.counts == COUNTS
 
 
+def test_an_epoch_that_is_left_is_counted_anew(files):
+    reader = BatchReader(spec(), files, 64, shuffle=True, shuffle_buffer=64)
+    list(reader.read(start_batch=4))
+    assert reader.unfamiliar_values.unknown.counts == {}
+    rows = reader.read()
+    next(rows), next(rows)
+    assert 0 < reader.unfamiliar_values.unknown.counts["user"][1] < 600
+    rows.close()
+    list(reader.read(epoch=1))
+    assert reader.unfamiliar_values.unknown.counts == COUNTS
+
+
 def test_counts_are_those_of_the_batches(files):
     reader = BatchReader(spec(), files, 64, limit=100)
     batches = [features for features, _, _ in reader.read()]
