@@ -25,6 +25,13 @@ def check_runs(spec: ComparisonSpec, base: PipelineSpec, features: FeatureSpec) 
         UserError: With file and line, if a model, an option, a training key or a grid is invalid.
     """
     check_own_parts(base, features)
+    if base.data.valid is None and base.data.test is None:
+        raise _placed(
+            spec,
+            ("pipeline",),
+            "`data.test` or `data.valid` of the pipeline must be given for a comparison: there the "
+            "models are compared. Received: neither",
+        )
     for index, entry in enumerate(spec.models):
         registry.check_model(entry.model, spec.source, ("models", index, "model"))
         run = spec.run_pipeline(entry.label, seed=spec.seeds[0], base=base)

@@ -141,6 +141,16 @@ def test_a_search_needs_both_sets(key, message, tmp_path):
         check(spec)
 
 
+def test_models_are_compared_by_rows_of_their_own(tmp_path):
+    def only_training_rows(document):
+        document["data"] = {"train": document["data"]["train"]}
+
+    spec = load(tmp_path, base=only_training_rows)
+    message = r"comparison.yaml:\d+: `data.test` or `data.valid` of the pipeline must be given for"
+    with pytest.raises(UserError, match=message):
+        check(spec)
+
+
 def test_gauc_needs_groups(tmp_path):
     from dataclasses import replace
 
