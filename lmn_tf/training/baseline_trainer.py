@@ -18,6 +18,7 @@ from lmn_tf.specs.learned.fingerprint import fingerprint
 from lmn_tf.training.evaluation.evaluator import quality_figures, quality_metrics
 from lmn_tf.training.evaluation.pair_support import PairSupport
 from lmn_tf.training.evaluation.support_quartiles import SupportQuartiles
+from lmn_tf.training.generated_data import generate_missing
 from lmn_tf.training.monitor.peak_memory import peak_memory
 from lmn_tf.training.trainer import Trainer
 
@@ -92,6 +93,7 @@ class BaselineTrainer(Trainer):
         if not self._lacks_test(metrics):
             return metrics
         with self.directory.held():
+            generate_missing(self.pipeline.data, self._say)
             return self._train(self.pipeline.load_feature_spec())
 
 

@@ -82,6 +82,16 @@ def test_a_finished_run_is_not_fitted_again(folder, tmp_path, monkeypatch):
     assert train(spec, resume=True)["test"]["auc"] == with_test["test"]["auc"]
 
 
+def test_a_generated_market_that_is_gone_is_generated_again(folder, tmp_path, monkeypatch):
+    spec = pipeline(folder, tmp_path / "run")
+    train(spec, test=False)
+    generated = []
+    monkeypatch.setattr(
+        "lmn_tf.training.baseline_trainer.generate_missing", lambda data, _: generated.append(data)
+    )
+    assert "test" in train(spec, resume=True) and generated == [spec.data]
+
+
 def test_a_run_is_diagnosed_by_support(folder, tmp_path):
     metrics = train(pipeline(folder, tmp_path / "run"))
     assert "diagnostics" not in metrics

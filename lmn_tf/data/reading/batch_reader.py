@@ -54,7 +54,9 @@ class BatchReader:
             statistic is missing, or if nothing identifies users with `rows_per_group`.
 
     Attributes:
-        unfamiliar_values: `UnfamiliarValues` of the rows that were read so far, each counted once.
+        stores: Dictionary from each sequence by reference to its `EventStore`.
+        unfamiliar_values: `UnfamiliarValues` of the rows of the first epoch that is read from its
+            start, as far as it was read.
     """
 
     def __init__(
@@ -92,12 +94,12 @@ class BatchReader:
         for unit in units:
             unit.check_columns(self.columns)
         folder = os.path.dirname(units[0].path)
-        stores = {
+        self.stores = {
             sequence.name: EventStore(spec, sequence, folder)
             for sequence in self.sequences
             if sequence.events is not None
         }
-        self._encoder = TableEncoder(spec, stores, labels, histories)
+        self._encoder = TableEncoder(spec, self.stores, labels, histories)
         window = shuffle_buffer if shuffle or rows_per_group > 1 else _READ_ROWS
         # Windows consist of whole batches, so that no batch needs rows of two windows.
         self._window = max(-(-window // batch_size), 1) * batch_size
@@ -178,6 +180,9 @@ class BatchReader:
     def _blocks(self, epoch, first):
         """Yields number, encoded block, row count and groups of each window from `first`."""
         parts, rows = [], 0
+        is_counted = first == 0 and not self.unfamiliar_values.is_complete
+        if is_counted:  # an epoch that was left before its end was counted in part
+            self.unfamiliar_values.clear()
         for unit, table, numbers in self._order.tables(epoch, first * self._window, self.columns):
             start = 0
             while start < table.num_rows:
@@ -185,15 +190,15 @@ class BatchReader:
                 parts.append(self._encoder.encode(piece, unit.path, rows_from(numbers, start)))
                 start, rows = start + len(piece), rows + len(piece)
                 if rows == self._window:
-                    yield first, *self._joined(parts, rows)
+                    yield first, *self._joined(parts, rows, is_counted)
                     parts, rows, first = [], 0, first + 1
         if rows:
-            yield first, *self._joined(parts, rows)
-        self.unfamiliar_values.is_complete = True
+            yield first, *self._joined(parts, rows, is_counted)
+        self.unfamiliar_values.is_complete |= is_counted
 
-    def _joined(self, parts, rows):
+    def _joined(self, parts, rows, is_counted):
         block = RowBlock.join(parts)
-        if not self.unfamiliar_values.is_complete:
+        if is_counted:
             self.unfamiliar_values.add(block)
         if self.rows_per_group == 1:
             return block, rows, None

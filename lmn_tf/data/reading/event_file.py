@@ -45,7 +45,8 @@ class EventFile:
         with self._reader() as reader, self._refused():
             self._names = reader.schema.names
         self.check_columns([user])
-        self.starts, self._users, self.num_events = self._runs()
+        self.starts, self.users, self.num_events = self._runs()
+        self._index = KeyIndex(self.users)
         if not self.num_events:
             raise UserError("the events file must hold at least one row. Received: 0", file=path)
 
@@ -113,7 +114,7 @@ class EventFile:
         keys = as_keys(users, location)
         if pa.types.is_dictionary(keys.type):
             keys = as_texts(keys.dictionary_decode())
-        positions = self._users.find(keys)
+        positions = self._index.find(keys)
         ends = np.append(self.starts[1:], self.num_events)
         first = self.starts.take(np.maximum(positions, 0))
         available = np.where(positions < 0, 0, ends.take(np.maximum(positions, 0)) - first)
@@ -168,7 +169,7 @@ class EventFile:
             last = str(keys[len(keys) - 1])
             total += len(keys)
         if not total:
-            return np.zeros(0, np.int64), KeyIndex([]), 0
+            return np.zeros(0, np.int64), pa.array([], pa.int64()), 0
         all_starts = np.concatenate(starts).astype(np.int64)
         if len({keys.type for keys in users}) > 1:
             users = [as_texts(keys) for keys in users]
@@ -182,4 +183,4 @@ class EventFile:
                 "events must be sorted by user: all of one user's together",
                 all_users[again].as_py(),
             )
-        return all_starts, KeyIndex(all_users), total
+        return all_starts, all_users, total

@@ -78,6 +78,7 @@ class EventStore:
             encoder = ColumnEncoder(spec, spec.resolved_field(sequence, field))
             self._encoders[field.name] = encoder
         self._clocks = [name for name, e in self._encoders.items() if e.kind == "elapsed_time"]
+        self._user_keys: np.ndarray | None = None
         self._last_times: dict[str, np.int64] = {}
         columns = [column for e in self._encoders.values() for column in e.columns]
         self.file.check_columns(columns)
@@ -115,6 +116,20 @@ class EventStore:
             first = first + precede - lengths
         request = request if self._clocks else None
         return SequenceRows(first, lengths.astype(np.int32), self.fields, request, owners)
+
+    def user_keys(self, owners: np.ndarray) -> np.ndarray:
+        """Returns a number for each user that is the same in all events files.
+
+        Args:
+            owners: int64 array `(rows,)`. The `users` of `SequenceRows` of this store.
+
+        Returns:
+            int64 array `(rows,)` of negative hashes.
+        """
+        if self._user_keys is None:
+            self._user_keys = group_ids(self.file.users) | NO_GROUP
+        known = np.searchsorted(self.file.starts, owners)
+        return np.where(owners < 0, owners, self._user_keys.take(known, mode="clip"))
 
     def _owners(self, users, first, available):
         """Returns a number for each user: the first event, or a negative hash for none."""

@@ -33,7 +33,8 @@ class Interactions:
         starts: int64 array `(rows,)`. First event of each row's history.
         lengths: int32 array `(rows,)`. Number of events of each row's history.
         event_items: int32 array `(events,)`. Ids of the items of events, oldest first.
-        event_outcomes: float32 array `(events,)`, or `None`: the outcomes are not known.
+        event_outcomes: float32 array `(events,)`, NaN for events whose outcome is unknown; or
+            `None`: none is known.
     """
 
     items: np.ndarray
@@ -68,7 +69,7 @@ class Interactions:
         """
         histories = columns.sequence is not None
         reader = BatchReader(spec, files, _BATCH_ROWS, limit=limit, histories=histories)
-        blocks = [_only(block, columns) for block in reader.blocks()]
+        blocks = [_only(block, columns, spec, reader.stores) for block in reader.blocks()]
         if not blocks:
             return cls.empty(len(spec.labels))
         block = RowBlock.join(blocks)
@@ -80,7 +81,8 @@ class Interactions:
             starts, lengths = history.starts, history.lengths
             events = history.fields[columns.events]
             if columns.outcome is not None:
-                outcomes = (history.fields[columns.outcome] == 3).astype(np.float32)
+                ids = history.fields[columns.outcome]
+                outcomes = np.where(ids < FIRST_ID, np.nan, ids - FIRST_ID).astype(np.float32)
         return cls(
             block.features[columns.item.name],
             block.features[_USER],
@@ -111,6 +113,10 @@ class Interactions:
     def row_weights(self) -> np.ndarray:
         """The weights of rows, float64 `(rows,)`."""
         return np.ones(len(self)) if self.weights is None else self.weights.astype(np.float64)
+
+    def weighted(self) -> "Interactions":
+        """Returns the rows with a weight above 0: others count as if they were not there."""
+        return self if self.weights is None else self.take(np.flatnonzero(self.weights > 0))
 
     def take(self, rows: np.ndarray) -> "Interactions":
         """Returns some of the rows, with the events of all.
@@ -153,10 +159,10 @@ class Interactions:
         return events, self.users[rows[owners]]
 
 
-def _only(block, columns):
+def _only(block, columns, spec, stores):
     """Returns a block with the candidate, the user, the group and the items of events."""
     features = {columns.item.name: block.features[columns.item.name]}
-    features[_USER] = _users(block, columns)
+    features[_USER] = _users(block, columns, spec, stores)
     if "group" in block.features:
         features["group"] = block.features["group"]
     sequences = {}
@@ -168,21 +174,27 @@ def _only(block, columns):
     return RowBlock(features, sequences, block.labels, block.weights)
 
 
-def _users(block, columns):
+def _users(block, columns, spec, stores):
     """Returns the user of each row, equal in all blocks and files."""
     if columns.user is not None:
         ids = block.features[columns.user.name].astype(np.int64)
         return np.where(ids < FIRST_ID, NO_GROUP, ids)
-    for history in block.sequences.values():
+    for name, history in block.sequences.items():
         if history.users is not None:
-            return history.users
+            return stores[name].user_keys(history.users)
     if "group" in block.features:
         return block.features["group"]
-    ids = [block.features[name] for name in block.user_features]
-    ids = [one for one in ids if not isinstance(one, Ragged) and one.dtype == np.int32]
+    ids = {name: block.features[name] for name in block.user_features}
+    ids = {
+        name: one
+        for name, one in ids.items()
+        if not isinstance(one, Ragged) and one.dtype == np.int32
+    }
     if not ids:
         return np.full(len(block.labels), NO_GROUP)
     keys = np.zeros(len(block.labels), np.uint64)
-    for one in ids:
+    for one in ids.values():
         keys = splitmix64(keys ^ one.astype(np.uint64))
-    return keys.view(np.int64)
+    # The feature with the most ids tells users apart: who has none there could be anyone.
+    main = max(ids, key=lambda name: spec.input_size(spec.feature(name)))
+    return np.where(ids[main] < FIRST_ID, NO_GROUP, keys.view(np.int64))

@@ -46,13 +46,16 @@ class ItemKNN(ItemPairs):
         blocks = []
         for start in range(0, residuals.shape[1], _BLOCK):
             block = slice(start, start + _BLOCK)
-            products = (residuals[:, block].T @ residuals).tocoo()
+            products = residuals[:, block].T @ residuals
             if self.similarity == "mean":
-                # Stored zeros of `residuals` keep both products at the same places.
-                sizes = (occurs[:, block].T @ occurs).tocoo().data
+                # Users with both, also where the sum of their residuals is 0 and not stored.
+                sizes = occurs[:, block].T @ occurs
+                sizes.data = 1.0 / (sizes.data + self.shrinkage)
+                products = products.multiply(sizes).tocoo()
             else:
+                products = products.tocoo()
                 sizes = norms[products.row + start] * norms[products.col]
-            products.data = products.data / (sizes + self.shrinkage)
+                products.data = products.data / (sizes + self.shrinkage)
             products.data[products.row + start == products.col] = 0.0
             blocks.append(_largest(products.tocsr(), self.neighbors))
         self.similarities = sparse.vstack(blocks, "csr")  # (candidates, items)

@@ -19,11 +19,11 @@ class ItemPairs(Rates, abc.ABC):
     `logit = w_0 + w_1 item + w_2 user + w_3 recent + w_4 pairs` with
     `pairs = sum_j r_j similarity(j, candidate)` over the items `j` of the user's training rows and
     of the row's history, each once (as in training, or with its mean residual) and without the
-    candidate itself. With `outcome`, the residual
-    `r_j` is what the rates do not expect: the outcome of an event, or the label of a training row,
-    less the sigmoid of the item's and the user's logit. Without it, `r_j = 1` for each event and
-    each positive training row. Similarities are fitted to the matrix of the same residuals of users
-    and items, from training rows and their histories.
+    candidate itself. With `outcome`, the residual `r_j` is what the rates do not expect: the
+    outcome of an event, or the label of a training row, less the sigmoid of the item's and the
+    user's logit; events whose outcome is unknown are left out. Without it, `r_j = 1` for each event
+    and each positive training row. Similarities are fitted to the matrix of the same residuals of
+    users and items, from training rows and their histories.
 
     Args:
         spec: `FeatureSpec` with all vocabularies.
@@ -93,11 +93,12 @@ class ItemPairs(Rates, abc.ABC):
         users = self.user_rows(np.concatenate([train.users[rows], owners]))
         items = np.concatenate([train.items[rows], train.event_items[events]])
         known = (users < len(self.user_keys)) & (items >= FIRST_ID)
-        users, items = users[known], items[known]
         if outcomes is None:
-            return users, items, np.ones(len(users))
-        results = np.concatenate([labels[rows], outcomes[events]])[known]
-        return users, items, results - self.expected(items, users)
+            return users[known], items[known], np.ones(np.count_nonzero(known))
+        results = np.concatenate([labels[rows], outcomes[events]])
+        known &= ~np.isnan(results)
+        users, items = users[known], items[known]
+        return users, items, results[known] - self.expected(items, users)
 
     def _pairs(self, rows):
         """Returns the pair scores of some rows."""
@@ -114,6 +115,8 @@ class ItemPairs(Rates, abc.ABC):
         items = rows.event_items[events]
         columns = np.where(items < FIRST_ID, -1, self.column_of[items])
         new = (columns >= 0) & ~self._is_known(users[owners], columns)
+        if rows.event_outcomes is not None:
+            new &= ~np.isnan(rows.event_outcomes[events])
         owners, items, columns = owners[new], items[new], columns[new]
         residuals = np.ones(len(items))
         if rows.event_outcomes is not None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
-from lmn_tf.data.encoding.hashing import NO_GROUP
+from lmn_tf.data.encoding.hashing import NO_GROUP, splitmix64
 from lmn_tf.models.base.with_options import WithOptions
 from lmn_tf.models.baselines.fit_term_weights import fit_term_weights
 from lmn_tf.models.baselines.interactions import Interactions
@@ -15,7 +15,7 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.lookup import FIRST_ID
 
 _CHUNK = 4_096  # rows whose events are compared together
-_HELD_OUT = 10  # without validation rows, one row in so many is held out for the weights
+_HELD_OUT = 10  # without validation rows, one row in about so many is held out for the weights
 _NOT_LOGITS = ("pairs", "events", "repeats", "rows of item", "rows of user", "new")
 
 
@@ -30,8 +30,8 @@ class Rates(WithOptions):
     `log(1 + events)` of the history, and `log(1 + repeats)` of those that are the candidate.
 
     Rates are counted in training rows. The weights `w` are fitted to validation rows, which
-    networks use to stop; without validation rows, they are fitted to every tenth training row, with
-    rates from the other nine. Test labels are never used.
+    networks use to stop; without validation rows, they are fitted to a tenth of the training rows,
+    with rates from the others. Test labels are never used.
 
     It knows nothing of pairs of a user and an item. A network that is no better has learned nothing
     from histories.
@@ -75,12 +75,13 @@ class Rates(WithOptions):
         Returns:
             The model itself.
         """
-        train = train.take(np.flatnonzero(train.row_weights > 0))
+        train = train.weighted()
         if valid is not None and len(valid):
             self.fit_scores(train, label)
             self._weigh(valid, label)
             return self
-        held_out = np.arange(len(train)) % _HELD_OUT == _HELD_OUT - 1
+        # Not at equal distances, which may be those of the negatives of a list of candidates.
+        held_out = splitmix64(np.arange(len(train), dtype=np.uint64)) % np.uint64(_HELD_OUT) == 0
         self.fit_scores(train.take(np.flatnonzero(~held_out)), label)
         self._weigh(train.take(np.flatnonzero(held_out)), label)
         self.fit_scores(train, label)
@@ -178,14 +179,18 @@ class Rates(WithOptions):
         return logit(np.clip(rates, 1e-9, 1 - 1e-9)) - logit(self.rate)
 
     def _recent(self, rows):
-        total = np.concatenate([[0.0], np.cumsum(rows.event_outcomes, dtype=np.float64)])
         stops = rows.starts + rows.lengths
-        counts = np.minimum(rows.lengths, self.options.recent)
-        return self._offset(total[stops] - total[stops - counts], counts)
+        starts = stops - np.minimum(rows.lengths, self.options.recent)
+        known = ~np.isnan(rows.event_outcomes)
+        counts, positives = (
+            np.concatenate([[0.0], np.cumsum(one, dtype=np.float64)])
+            for one in (known, np.where(known, rows.event_outcomes, 0.0))
+        )
+        return self._offset(positives[stops] - positives[starts], counts[stops] - counts[starts])
 
     def _weigh(self, rows, label):
         """Fits the weights of the scores to rows that the scores have not seen."""
-        rows = rows.take(np.flatnonzero(rows.row_weights > 0))
+        rows = rows.weighted()
         names, columns = zip(*self.scores(rows).items(), strict=True)
         labels, row_weights = rows.labels[:, label], rows.row_weights
         if len(np.unique(labels)) < 2:  # nothing to fit: the scores are logits as they are

@@ -16,7 +16,8 @@ class PairSupport:
     The training history of a user is the set of the items of all histories that training rows read,
     and of the candidates of positive training rows (of the first label). The support of two items
     is the number of users whose training history has both. That of a row is the sum over the
-    distinct items of its history, without the candidate itself. Only training data count.
+    distinct items of its history, without the candidate itself. Only training data count, without
+    rows of weight 0.
 
     Args:
         train: `Interactions` of the training rows.
@@ -27,6 +28,7 @@ class PairSupport:
     """
 
     def __init__(self, train: Interactions) -> None:
+        train = train.weighted()
         events, owners = train.events_read()
         positive = np.flatnonzero(train.labels[:, 0] > 0)
         users = np.concatenate([owners, train.users[positive]])

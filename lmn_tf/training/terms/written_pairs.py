@@ -42,13 +42,18 @@ class WrittenPairs:
         options = {"item": item, "outcome": outcome, "l2": model.pair_l2}
         self._fitted = [EASE(model.spec, **options) for _ in model.label_names]
         rows = Interactions.read(model.spec, self._fitted[0].columns, train, limit)
-        rows = rows.take(np.flatnonzero(rows.row_weights > 0))
+        rows = rows.weighted()
         for label, ease in enumerate(self._fitted):
             ease.fit_scores(rows, label)
 
     @property
     def sentence(self) -> str:
         """Sentence for the log."""
+        if not any(ease.num_similarities for ease in self._fitted):
+            return (
+                "The memory of pairs stays empty: no two items were found in the training data, or "
+                "nothing in the feature spec identifies users."
+            )
         items = int(np.sum(self._fitted[0].column_of >= 0))
         return f"Wrote the regression of {items:,} items into the memory of pairs."
 
@@ -57,7 +62,7 @@ class WrittenPairs:
         memory = self._memory
         columns = memory.num_columns
         chunks = row_chunks((memory.num_rows, columns * memory.num_values), itemsize=4)
-        if memory.memory_size == memory.num_rows * columns:
+        if not memory.is_hashed:
             for start, stop in chunks:
                 values = self.values(np.arange(start, stop)).reshape(-1, memory.num_values)
                 set_rows(memory.memory_values, start * columns, values)
@@ -84,6 +89,8 @@ class WrittenPairs:
         items, outcomes = self._model.split_rows(self._name, rows)
         values = np.zeros((len(rows), self._memory.num_columns, len(self._fitted)), np.float32)
         for label, ease in enumerate(self._fitted):
+            if not ease.num_similarities:
+                continue
             known = ease.column_of[items] >= 0
             residuals = np.ones(len(rows))
             if outcomes is not None:

@@ -1,8 +1,13 @@
+import shutil
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rated_items import history, rated, rated_spec, ratings, split, write_rated
 
 from lmn_tf.data.encoding.hashing import NO_GROUP
+from lmn_tf.data.learning.vocabulary import learn
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.models.options import RatesOptions
 from lmn_tf.models.terms.columns import Columns
@@ -69,6 +74,52 @@ def test_users_are_the_same_in_all_files(spec, folder):
     together = codes(np.concatenate(users))
     assert together[len(users[0]) :] == codes(users[1])  # every user is in both, in one order
     assert len(set(together)) == 14
+
+
+def test_users_are_the_same_by_events_files_of_their_own(folder, tmp_path):
+    """In another file of events, those of a user begin elsewhere."""
+    shutil.copytree(folder, tmp_path / "other")
+    path = str(tmp_path / "other" / "events.arrow")
+    with pa.ipc.open_file(path) as source:
+        events = source.read_all()
+    first = pa.table({"user": [77, 77], "item": [1, 2], "liked": [0, 1]}, schema=events.schema)
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, events.schema) as writer:
+        writer.write_table(pa.concat_tables([first, events]))
+    one, other = (read(of) for of in (folder, tmp_path / "other"))
+    assert windows(one) == windows(other) and (one.starts != other.starts).all()
+    np.testing.assert_array_equal(one.users, other.users)
+    assert len(set(one.users.tolist())) == 14 and one.users.max() < 0
+
+
+@pytest.mark.parametrize("lookup", [{"vocabulary": [0, 3, 5]}, {"learn": {"min_count": 8}}])
+def test_unknown_users_are_no_user(lookup, folder):
+    features = rated_spec().to_dict()["features"]
+    features[0] |= {"lookup": lookup}
+    hour = {**features[2], "role": "user", "lookup": {"hash": 2}}
+    spec = rated_spec(by_reference=False, group=None, features=[*features[:2], hour])
+    learn(spec, str(folder / "train-*.parquet"))
+    columns = Columns.of(spec, RatesOptions())
+    rows = Interactions.read(spec, columns, str(folder / "train-*.parquet"))
+    names = pq.read_table(folder / "train-0.parquet")["user"].to_pylist()
+    known = set(map(int, spec.vocabulary(spec.feature("user"))))
+    assert 0 < len(known) < 14
+    assert [user != NO_GROUP for user in rows.users] == [name in known for name in names]
+
+
+def test_outcomes_that_are_missing_are_unknown(folder, tmp_path):
+    table = pq.read_table(folder / "train-0.parquet")
+    place = table.column_names.index("h_liked")
+    liked = [
+        [None if at == 0 else one for at, one in enumerate(some)]
+        for some in table["h_liked"].to_pylist()
+    ]
+    table = table.set_column(place, "h_liked", [pa.array(liked, table["h_liked"].type)])
+    pq.write_table(table, tmp_path / "train-0.parquet")
+    found, rows = (read(of, by_reference=False) for of in (folder, tmp_path))
+    first = rows.starts[rows.lengths > 0]
+    assert np.isnan(rows.event_outcomes[first]).all()
+    others = np.setdiff1d(np.arange(len(rows.event_outcomes)), first)
+    np.testing.assert_array_equal(rows.event_outcomes[others], found.event_outcomes[others])
 
 
 def test_rows_without_anything_that_identifies_users(folder):

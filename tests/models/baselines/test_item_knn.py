@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from rated_items import rated, rated_spec, ratings, split
+from scipy import sparse
 
 from lmn_tf.models.baselines import item_knn
 from lmn_tf.models.baselines.item_knn import ItemKNN
@@ -34,6 +35,16 @@ def test_similarities_are_those_of_loops(similarity, monkeypatch):
     model = fitted(similarity=similarity, shrinkage=0.5)
     want = twin(model.residuals.toarray(), similarity, 0.5)
     np.testing.assert_allclose(model.similarities.toarray(), want, atol=1e-9)
+
+
+def test_residuals_that_cancel_have_a_similarity_of_0():
+    """The product of sparse arrays leaves them out, but not how many users have both items."""
+    residuals = sparse.csr_array(np.array([[0.5, 0.5], [0.5, -0.5], [0.5, 0.0]]))
+    model = ItemKNN(rated_spec(), outcome="liked", similarity="mean", shrinkage=0.5)
+    assert model.fit_similarities(residuals) == 0
+    residuals = sparse.csr_array(np.array([[0.5, 0.5, 0.5], [0.5, -0.5, 0.5]]))
+    assert model.fit_similarities(residuals) == 2
+    assert model.similarities.toarray()[0].tolist() == [0.0, 0.0, 0.2]
 
 
 def test_the_nearest_neighbors_are_kept():

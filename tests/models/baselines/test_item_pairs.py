@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -88,6 +89,23 @@ def test_scores_are_those_of_loops(outcomes):
         got = model.scores(data[name])
         np.testing.assert_allclose(got["pairs"], want, atol=1e-6)
         assert np.ptp(got["pairs"]) > 0 and list(got)[-1] == "pairs"
+
+
+def test_events_without_an_outcome_do_not_count():
+    """They are as if they were of an unknown item."""
+    data = sets()
+    outcomes = data["train"].event_outcomes.copy()
+    outcomes[::3] = np.nan
+    items = np.where(np.isnan(outcomes), 1, data["train"].event_items)
+    found = []
+    for changes in ({"event_outcomes": outcomes}, {"event_items": items}):
+        train, valid, test = (
+            dataclasses.replace(data[name], **changes) for name in ("train", "valid", "test")
+        )
+        model = Given(rated_spec(), **OUTCOME).fit(train, valid)
+        found.append((model.known, model.scores(test)["pairs"]))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
 def test_the_most_frequent_items_have_pairs():

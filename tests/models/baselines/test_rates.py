@@ -1,9 +1,11 @@
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 from rated_items import history, rated, rated_spec, ratings, split
 
+from lmn_tf.data.encoding.hashing import splitmix64
 from lmn_tf.models.baselines.rates import Rates
 from lmn_tf.specs.errors import UserError
 
@@ -96,12 +98,35 @@ def test_weights_minimize_the_log_loss_of_the_validation_rows():
 
 def test_without_validation_rows_a_tenth_of_the_training_rows_is_held_out():
     model, train = fitted(valid=None), SETS["train"]
-    held_out = np.arange(len(train)) % 10 == 9
+    held_out = splitmix64(np.arange(len(train), dtype=np.uint64)) % np.uint64(10) == 0
+    assert 0.05 < held_out.mean() < 0.2
     other = fitted(valid=train.take(np.flatnonzero(held_out)))
     other.fit_scores(train.take(np.flatnonzero(~held_out)), 0)
     other._weigh(train.take(np.flatnonzero(held_out)), 0)
     assert model.weights == other.weights
     np.testing.assert_array_equal(model.item_offsets, fitted().item_offsets)  # of all rows
+
+
+def test_rows_in_the_order_of_their_labels_have_weights():
+    """Lists of a positive and nine negatives: every tenth row would be of one label."""
+    train = SETS["train"].take(np.arange(len(SETS["train"])) // 10 * 10)
+    train.labels[:, 0] = np.arange(len(train)) % 10 == 0
+    weights = Rates(rated_spec(), counts=True).fit(train).weights
+    assert weights["item"] != 1.0 and weights["rows of item"] != 0.0
+
+
+def test_events_without_an_outcome_do_not_count():
+    train = SETS["train"]
+    outcomes = train.event_outcomes.copy()
+    outcomes[::3] = np.nan
+    rows = dataclasses.replace(SETS["test"], event_outcomes=outcomes)
+    found = fitted(recent=3).scores(rows)["recent"]
+    rate = float(train.labels.mean())
+    for row, (start, length) in enumerate(zip(rows.starts, rows.lengths, strict=True)):
+        some = outcomes[start : start + length][-3:]
+        some = some[~np.isnan(some)]
+        want = (some.sum() + 3.0 * rate) / (len(some) + 3.0)
+        assert found[row] == pytest.approx(log_odds(want) - log_odds(rate), abs=1e-5)
 
 
 def test_row_weights_count_rows():

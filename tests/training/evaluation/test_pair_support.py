@@ -57,6 +57,15 @@ def test_ids_that_are_no_items_and_new_ones_have_none():
     assert got[:2].tolist() == [0, 0] and got[2:].min() >= 0
 
 
+def test_rows_of_weight_0_do_not_count():
+    found = ratings(users=30)
+    train, test = (rated(found, split(found)[part]) for part in ("train", "test"))
+    kept = np.arange(len(train)) % 3 > 0
+    train.weights = kept.astype(np.float32)
+    want = support(train.take(np.flatnonzero(kept)), test)
+    assert support(train, test).tolist() == want.tolist() != twin(train, test)
+
+
 def test_without_training_rows_there_is_none():
     found = ratings()
     test = rated(found, split(found)["test"])

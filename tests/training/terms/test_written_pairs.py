@@ -46,6 +46,18 @@ def test_each_event_counts_without_an_outcome(folder):
     assert np.abs(want).max() > 0.01
 
 
+def test_rows_of_nobody_leave_the_memory_empty(folder):
+    """Lists of events, and nothing that identifies users."""
+    features = rated_dict()["features"][1:]
+    spec = rated_dict(by_reference=False, group=None, features=features)
+    model = PairPooling(FeatureSpec.from_dict(spec), hidden_units=(4,), pair_values="ease")
+    model.build()
+    pairs = WrittenPairs(model, str(folder / "train-*.parquet"))
+    assert pairs.sentence.startswith("The memory of pairs stays empty: no two items were found")
+    pairs.write()
+    assert not np.any(model.pair_memories["history"].memory_values)
+
+
 def test_pairs_that_share_a_slot_have_their_mean(folder):
     spec = crossed()
     _, whole, _ = written(folder, spec, outcome="liked")
