@@ -138,6 +138,16 @@ def test_events_keep_the_ids_that_can_match_the_candidates():
         np.testing.assert_array_equal(candidate, features[name])
 
 
+def test_of_two_fields_like_a_feature_the_first_can_match():
+    fields = [{"name": name, "like": "item", "column": name} for name in ("bought", "seen")]
+    spec = kitchen_sink_spec(sequences=[{"name": "past", "max_length": 9, "fields": fields}])
+    features = random_features(spec)
+    events, candidate = FeatureEncoder(spec)(features)["histories"]["past"]["ids"]["item"]
+    np.testing.assert_array_equal(events, features["past/bought"])
+    assert not np.array_equal(events, features["past/seen"])
+    np.testing.assert_array_equal(candidate, features["item"])
+
+
 def test_histories_can_be_left_out():
     encoder = FeatureEncoder(SPEC, histories=False)
     features = {k: v for k, v in random_features(SPEC).items() if not k.startswith("clicks")}
