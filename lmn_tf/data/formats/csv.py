@@ -1,5 +1,6 @@
 """CSV files: one unit per file, with column types from the first rows."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from lmn_tf.data.encoding.arrow_values import split_texts
+from lmn_tf.data.encoding.arrow_values import TIMESTAMPS, split_texts
 from lmn_tf.data.encoding.id_keys import quick_integers
 from lmn_tf.data.formats.unit import Unit
 from lmn_tf.data.reading.checksum import FileState
@@ -15,7 +16,7 @@ from lmn_tf.specs.errors import UserError, short
 
 _BLOCK_BYTES = 4 << 20
 _DELIMITERS = (",", ";", "\t", "|")
-_TYPES = (pa.int64(), pa.float64(), pa.timestamp("us"))
+_TYPES = (pa.int64(), pa.float64(), *TIMESTAMPS)
 
 
 class CsvTypes:
@@ -23,8 +24,8 @@ class CsvTypes:
 
     Columns in `texts` are the text between the delimiters (blanks are part of a field by RFC 4180),
     and columns in `numbers` are floats. The others, which are times, have the first of these types
-    that is valid for all cells of the first block of the first file: integer, float, timestamp,
-    text. An empty cell is a missing value.
+    that is valid for all cells of the first block of the first file: integer, float, timestamp
+    without a time zone or with one, text. An empty cell is a missing value.
 
     Args:
         lists: Mapping from list column to the separator of its text cells.
@@ -131,27 +132,54 @@ class CsvUnit(Unit):
     @property
     def rows(self) -> int:
         if self._rows is None:
-            with self._reader(self.names[:1]) as reader:
-                self._rows = sum(batch.num_rows for batch in reader)
+            rows, last = 0, None
+            last_is_one = len(self.names) > 1 and self.names.count(self.names[-1]) == 1
+            ends = [self.names[0], self.names[-1]] if last_is_one else self.names[:1]
+            with self._reader(ends) as reader, self._guarded():
+                for batch in reader:
+                    rows += batch.num_rows
+                    last = batch.column(len(ends) - 1)[-1].as_py() if batch.num_rows else last
+            self._check_end(last or "")
+            self._rows = rows
         return self._rows
+
+    def _check_end(self, cell):
+        """Raises a `UserError` if the last cell has a quote that is never closed.
+
+        It has swallowed the lines that follow it.
+        """
+        if "\n" not in cell:
+            return
+        end = b""
+        with self._bytes() as file:
+            while block := file.read(_BLOCK_BYTES):
+                end = (end + block)[-_BLOCK_BYTES:]
+        if not end.rstrip().endswith(b'"'):
+            line = cell.split("\n", 1)[0]
+            raise self._unreadable(f"a quote that is never closed, in {short(chr(34) + line)}")
 
     def _stream(self, columns: Sequence[str], skip: int) -> Iterator[pa.Table]:
         row = 0
-        with self._reader(columns) as reader:
-            try:
-                for batch in reader:
-                    rows = batch.num_rows
-                    if row + rows > skip:
-                        start = max(skip - row, 0)
-                        batch = batch.slice(start)
-                        arrays = [
-                            self._types.convert(name, batch.column(name), self.path, row + start)
-                            for name in columns
-                        ]
-                        yield pa.Table.from_arrays(arrays, names=list(columns))
-                    row += rows
-            except pa.ArrowInvalid as error:
-                raise self._unreadable(error) from error
+        with self._reader(columns) as reader, self._guarded():
+            for batch in reader:
+                rows = batch.num_rows
+                if row + rows > skip:
+                    start = max(skip - row, 0)
+                    batch = batch.slice(start)
+                    arrays = [
+                        self._types.convert(name, batch.column(name), self.path, row + start)
+                        for name in columns
+                    ]
+                    yield pa.Table.from_arrays(arrays, names=list(columns))
+                row += rows
+
+    @contextlib.contextmanager
+    def _guarded(self):
+        """Converts errors of Arrow to a `UserError`."""
+        try:
+            yield
+        except pa.ArrowInvalid as error:
+            raise self._unreadable(error) from error
 
     def _reader(self, columns):
         names = list(columns or ())
@@ -165,15 +193,20 @@ class CsvUnit(Unit):
                     strings_can_be_null=True,
                     null_values=[""],
                 )
-            zipped = "gzip" if self.path.lower().endswith(".gz") else None
             return pa_csv.open_csv(
-                pa.input_stream(self.path, compression=zipped),
+                self._bytes(),
                 read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
-                parse_options=pa_csv.ParseOptions(delimiter=self.delimiter),
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=self.delimiter, newlines_in_values=True
+                ),
                 convert_options=options,
             )
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from error
+
+    def _bytes(self):
+        zipped = "gzip" if self.path.lower().endswith(".gz") else None
+        return pa.input_stream(self.path, compression=zipped)
 
     def _names_of(self, reader):
         try:

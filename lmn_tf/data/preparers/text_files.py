@@ -112,18 +112,20 @@ def _decoded_line(line, encoding):
 
 
 def _csv_rows(path, separator, encoding="utf-8"):
+    codec = "utf-8-sig" if encoding == "utf-8" else encoding  # without a mark at the start
+    last = 0
     try:
         with open_bytes(path) as file:
-            lines = io.TextIOWrapper(file, encoding=encoding, newline="")
-            reader = csv.reader(lines, delimiter=separator)
+            lines = io.TextIOWrapper(file, encoding=codec, newline="")
+            # Otherwise a quote that is never closed makes one cell of all lines that follow.
+            reader = csv.reader(lines, delimiter=separator, strict=True)
             for cells in reader:
+                last = reader.line_num
                 if cells:
-                    if reader.line_num == 1:
-                        cells[0] = cells[0].lstrip("\ufeff")
-                    yield reader.line_num, cells
+                    yield last, cells
     except csv.Error as error:
-        message = f"the file must be CSV. Received: {error}"
-        raise UserError(message, path, reader.line_num) from error
+        message = f"the file must be CSV, with quotes around whole cells. Received: {error}"
+        raise UserError(message, path, last + 1) from error
     except UnicodeDecodeError as error:
         raise UserError(f"the file must be {encoding} text. Received: {error}", path) from error
     except _BROKEN as error:

@@ -107,6 +107,37 @@ def test_rows_of_uneven_width(tmp_path):
         read(path, ["a"])
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_a_quote_that_is_never_closed_is_told(tmp_path, name):
+    path = write(tmp_path, "a,b\n1,x\n" + '1,"12 inch\n' + "1,x\n" * 9, name)
+    (unit,) = open_csv(path, CsvTypes({}, ()))
+    with pytest.raises(ValueError, match=f"{name}: the file must be CSV.*quote that is never clos"):
+        unit.rows  # noqa: B018
+
+
+def test_cells_may_have_line_breaks(tmp_path, monkeypatch):
+    monkeypatch.setattr("lmn_tf.data.formats.csv._BLOCK_BYTES", 64)
+    path = write(tmp_path, "a,b\n" + '1,"two\nlines"\n' * 50)
+    (unit,) = open_csv(path, CsvTypes({}, (), ["b"]))
+    table = pa.concat_tables(unit.tables(["b"]))
+    assert unit.rows == 50 and set(table["b"].to_pylist()) == {"two\nlines"}
+
+
+def test_a_mistake_beyond_the_first_block_names_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("lmn_tf.data.formats.csv._BLOCK_BYTES", 64)
+    path = write(tmp_path, "a,b\n" + "1,2\n" * 50 + "1\n")
+    (unit,) = open_csv(path, CsvTypes({}, ()))
+    with pytest.raises(ValueError, match="a.csv: the file must be CSV.*Expected 2 columns"):
+        unit.rows  # noqa: B018
+
+
+def test_times_with_a_time_zone(tmp_path):
+    path = write(tmp_path, "a,b\n1,2024-01-02T00:00:00Z\n2,2024-01-02 02:00:00+02:00\n")
+    table = read(path, ["b"])
+    assert str(table["b"].type) == "timestamp[us, tz=UTC]"
+    assert len(set(table["b"].to_pylist())) == 1
+
+
 def test_a_missing_column(tmp_path):
     path = write(tmp_path, "price,b\n1,2\n")
     with pytest.raises(
