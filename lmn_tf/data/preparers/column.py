@@ -72,4 +72,4 @@ class Column:
     def json_path(self) -> str:
         """Path of the value in a JSON object."""
         key = self.headers[0]
-        return key if key.startswith("$") else "$." + json.dumps(key)
+        return key if key.startswith("$") else "$." + json.dumps(key, ensure_ascii=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import itertools
+import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -117,8 +119,24 @@ class Sources:
         paths: Sequence[pathlib.Path],
         columns: Sequence[Column],
         batches: Callable[..., Iterator[pa.RecordBatch]] = text_files.line_batches,
+        named: bool = False,
     ) -> None:
-        """Reads one JSON object per line into `table`."""
+        """Reads one JSON object per line into `table`.
+
+        Args:
+            table: String. Name of the table.
+            paths: List of paths.
+            columns: List of `Column`.
+            batches: Function from a path to batches of `_line` and `_text`. Defaults to
+                `text_files.line_batches`.
+            named: Boolean. Whether the user has named the columns, so that one that no object has
+                is a mistake. Defaults to `False`.
+
+        Raises:
+            UserError: If lines are no JSON objects, or lack a column that is named.
+        """
+        if named:
+            _check_keys(paths, columns)
         for index, path in enumerate(paths):
             query = (
                 "SELECT *, CASE WHEN json_valid(_text) THEN CAST(_text AS JSON) END AS _json "
@@ -284,6 +302,23 @@ FROM (
             raise UserError("the file must hold at least one readable row", file=paths[0])
         run(f"ALTER TABLE {name} DROP COLUMN _problem")
         run(f"ALTER TABLE {name} DROP COLUMN _text")
+
+
+def _check_keys(paths, columns):
+    """Raises a `UserError` if no object of the first lines has the key of a column."""
+    keys: dict[str, None] = {}
+    for batch in text_files.line_batches(paths[0]):
+        for line in batch["_text"].to_pylist():
+            with contextlib.suppress(ValueError, TypeError):
+                keys |= dict.fromkeys(json.loads(line))
+        break
+    for key in (column.headers[0] for column in columns):
+        if keys and not key.startswith("$") and key not in keys:
+            raise UserError(
+                f"column `{key}` must be a key of the objects in the file. "
+                f"Received: {', '.join(keys)}.{did_you_mean(key, keys)}",
+                file=paths[0],
+            )
 
 
 def _parquet(path):

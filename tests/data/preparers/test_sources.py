@@ -87,6 +87,21 @@ def test_csv_quotes_columns_and_line_numbers(tmp_path, sources):
     assert sources.tables["log"]["malformed_rows"][0]["line"] == 4
 
 
+@pytest.mark.parametrize("end", ["", '"12", x\n'])
+def test_a_quote_that_is_never_closed_loses_no_rows(tmp_path, sources, end):
+    path = tmp_path / "log.csv"
+    path.write_text("user,score\n" + "1,2\n" * 500 + '3,"12 inch\n' + "1,2\n" * 500 + end)
+    with pytest.raises(UserError, match="log.csv:502: the file must be CSV, with quotes around"):
+        sources.csv("log", [path], COLUMNS)
+
+
+def test_a_mark_before_a_quoted_header(tmp_path, sources):
+    path = tmp_path / "log.csv"
+    path.write_text('\ufeff"user","score"\n"1","2"\n', encoding="utf-8")
+    sources.csv("log", [path], COLUMNS)
+    assert sources.engine.rows("SELECT user, score FROM log") == [(1, 2.0)]
+
+
 def test_csv_mistakes(tmp_path, sources):
     path = tmp_path / "log.csv"
     path.write_text("user,score\n1," + "9" * 200_000 + "\n")
@@ -110,6 +125,20 @@ def test_json_lines(tmp_path, sources):
     sources.json_lines("log", [path], COLUMNS)
     assert sources.engine.rows("SELECT user, score FROM log") == [(1, 2.5), (9, 1.0)]
     assert [row["line"] for row in sources.tables["log"]["malformed_rows"]] == [2, 3]
+
+
+def test_keys_that_are_named_must_be_there(tmp_path, sources):
+    path = tmp_path / "log.json"
+    path.write_text('no\n{"user": 1}\n{"user": 2, "größe": 2.5}\n', encoding="utf-8")
+    columns = [COLUMNS[0], Column("size", "DOUBLE", "größe", required=False)]
+    sources.max_malformed = 1.0
+    sources.json_lines("log", [path], columns, named=True)
+    assert sources.engine.rows("SELECT user, size FROM log") == [(1, None), (2, 2.5)]
+    wrong = [COLUMNS[0], Column("size", "DOUBLE", "grösse", required=False)]
+    message = "log.json: column `grösse` must be a key of .*: user, größe. Did you mean `größe`"
+    with pytest.raises(UserError, match=message):
+        sources.json_lines("log", [path], wrong, named=True)
+    sources.json_lines("log", [path], wrong)  # of a publisher, which may lack it
 
 
 def test_parquet(tmp_path, sources):

@@ -104,14 +104,6 @@ def _columns(given):
                 "columns must be named once, must not begin with '_' and must not be one of "
                 f"{_TAKEN}. Received: {name!r}"
             )
-    number = "TRY_CAST(CAST({} AS VARCHAR) AS DOUBLE)"
-    seconds = f"floor({number} / {TIME_UNITS[given['time_unit']]})" if given["time"] else number
-    moment = "floor(epoch(TRY_CAST(CAST({} AS VARCHAR) AS TIMESTAMP)))"
-    parse = (
-        f"TRY_CAST(coalesce({seconds}, {moment}) AS BIGINT)"
-        if given["time"]
-        else (f"TRY_CAST({seconds} AS BIGINT)")
-    )
     columns = [
         Column("_user", "", source=given["user"], parse=_filled("{}")),
         Column("_item", "", source=given["item"], parse=_filled("{}")),
@@ -119,7 +111,7 @@ def _columns(given):
             "_time",
             "time" if given["time"] else "BIGINT",
             source=time,
-            parse=parse,
+            parse=_place_in_time(given),
             rule=f"abs(_time) <= {LATEST_SECOND}" if given["time"] else None,
         ),
     ]
@@ -129,6 +121,20 @@ def _columns(given):
         label = Column("_label_value", "DOUBLE", given["label"], False, number, rule)
         columns.append(label)
     return columns + [Column(name, "", required=False, parse=_filled("{}")) for name in extra]
+
+
+def _place_in_time(given):
+    """SQL of the seconds of `time`, or of the position of `order`."""
+    number = "TRY_CAST(CAST({} AS VARCHAR) AS DOUBLE)"
+    if given["time"]:
+        seconds = f"floor({number} / {TIME_UNITS[given['time_unit']]})"
+        moment = "floor(epoch(TRY_CAST(CAST({} AS VARCHAR) AS TIMESTAMP)))"
+        return f"TRY_CAST(coalesce({seconds}, {moment}) AS BIGINT)"
+    # Not by way of a double, which has 53 bits; and 1.5 has no place between 1 and 2.
+    is_whole = "regexp_full_match(trim(CAST({} AS VARCHAR)), '[+-]?[0-9]+')"
+    exact = "TRY_CAST(CAST({} AS VARCHAR) AS BIGINT)"
+    whole = f"CASE WHEN {number} = floor({number}) THEN TRY_CAST({number} AS BIGINT) END"
+    return f"CASE WHEN {is_whole} THEN {exact} ELSE {whole} END"
 
 
 def _filled(cell):
@@ -163,7 +169,7 @@ def _read_files(sources, given, columns):
     if ending == ".parquet":
         sources.parquet("log", paths, columns)
     else:
-        sources.json_lines("log", paths, columns)
+        sources.json_lines("log", paths, columns, named=True)
     return ()
 
 

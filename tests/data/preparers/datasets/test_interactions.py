@@ -72,6 +72,24 @@ def test_order_instead_of_time(tmp_path, slow_twin, prepared):
     slow_twin.Twin(folder, log, sampled=True, **NAMES).check(split_by="position")
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_large_positions_are_exact(tmp_path, prepared, kind):
+    """Doubles would make ties of these, and ties of one item are one event."""
+    rows = [["u", item % 3, 1_700_000_000_000_000_000 + item, 1, "k", "d", 1] for item in range(9)]
+    source = write(tmp_path / "log", kind, rows)
+    folder = prepared("interactions", source, user="who", item="what", order="when")
+    assert not json.loads((folder / "report.json").read_text())["dropped"]
+
+
+def test_positions_are_whole_numbers(tmp_path, prepared):
+    rows = [["u", item, f"{item}.0", 1, "k", "d", 1] for item in range(9)]
+    source = write(tmp_path / "log", "csv", rows)
+    prepared("interactions", source, user="who", item="what", order="when")
+    source = write(tmp_path / "other", "csv", [[*rows[0][:2], "0.5", *rows[0][3:]]])
+    with pytest.raises(UserError, match="`when` must be a readable BIGINT. Received: 0.5"):
+        prepare("interactions", source, tmp_path / "out", user="who", item="what", order="when")
+
+
 @pytest.mark.parametrize(
     ("text", "unit"),
     [("2020-09-13 12:26:40", "second"), ("1600000000", "second"), ("1600000000123", "millisecond")],
