@@ -1,5 +1,6 @@
 """Conversion of Arrow columns to numbers, times and lists, with checks."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 from lmn_tf.data.encoding.ragged import flat_index, starts_of
 from lmn_tf.data.encoding.source_location import SourceLocation
 
+TIMESTAMPS = pa.timestamp("us"), pa.timestamp("us", "UTC")  # texts without a time zone, and with
 MISSING_TIME = np.iinfo(np.int64).min
 _SECOND = 1_000_000  # times are microseconds
 # The year 5138. Milliseconds are beyond it from March 1973 on.
@@ -46,8 +48,15 @@ def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return joined
 
 
-def as_numbers(values: pa.Array, location: SourceLocation) -> np.ndarray:
+def as_numbers(
+    values: pa.Array, location: SourceLocation, rule: str = "the value must be a number"
+) -> np.ndarray:
     """Returns float64 numbers, NaN where missing; the array may be read-only.
+
+    Args:
+        values: Arrow array.
+        location: `SourceLocation` of the values.
+        rule: String. What a text must be, for messages. Defaults to `"the value must be a number"`.
 
     Raises:
         UserError: A value is not a number.
@@ -60,7 +69,7 @@ def as_numbers(values: pa.Array, location: SourceLocation) -> np.ndarray:
             values = pc.cast(pc.utf8_trim_whitespace(values), pa.float64())
         except pa.ArrowInvalid:
             at = _first_text(values)
-            raise location.error(at, "the value must be a number", values[at].as_py()) from None
+            raise location.error(at, rule, values[at].as_py()) from None
     elif is_list(kind):
         raise location.column_error("must hold one number, not lists", kind)
     elif not (
@@ -142,7 +151,11 @@ def as_times(values: pa.Array, location: SourceLocation, unit: str = "second") -
         missing = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
         numbers = (values.fill_null(0) if values.null_count else values).to_numpy()
     else:
-        numbers = as_numbers(values, location)
+        rule = (
+            f"a time must be a number of {unit}s since 1970, or a text such as "
+            "2024-01-31 12:00:00, all of the column with a time zone (Z, +01:00) or all without"
+        )
+        numbers = as_numbers(values, location, rule)
         missing = np.isnan(numbers)
         numbers = np.where(missing, 0.0, numbers)
     per_second = TIME_UNITS[unit]
@@ -161,10 +174,10 @@ def as_times(values: pa.Array, location: SourceLocation, unit: str = "second") -
 
 def _as_timestamps(texts):
     """Returns texts as timestamps if all of them are, such as a column that is also an id."""
-    try:
-        return pc.cast(texts, pa.timestamp("us"))
-    except pa.ArrowInvalid:
-        return texts
+    for kind in TIMESTAMPS:
+        with contextlib.suppress(pa.ArrowInvalid):
+            return pc.cast(texts, kind)
+    return texts
 
 
 def _moments(values, location):

@@ -106,8 +106,17 @@ def test_texts_of_times(encode):
         array = pa.array(texts)
         found = as_times(array.dictionary_encode() if encode else array, PLACE)
         assert found.tolist() == [wanted * 1_000_000, MISSING_TIME][: len(texts)]
-    with pytest.raises(ValueError, match="row 2: the value must be a number. Received: 'soon'"):
+    rule = "row 2: a time must be a number of seconds since 1970, or a text such as .*: 'soon'"
+    with pytest.raises(ValueError, match=rule):
         as_times(pa.array(["3", "soon"]), PLACE)
+
+
+def test_texts_of_times_with_a_time_zone():
+    texts = ["1970-01-01T00:00:03Z", "1970-01-01 01:00:03+01:00", None, "1970-01-01T00:00:03.5Z"]
+    found = as_times(pa.array(texts), PLACE)
+    assert found.tolist() == [3_000_000, 3_000_000, MISSING_TIME, 3_500_000]
+    with pytest.raises(ValueError, match=r"all of the column with a time zone \(Z, \+01:00\) or"):
+        as_times(pa.array([*texts, "1970-01-01T00:00:03"]), PLACE)
 
 
 def test_timestamps_past_the_range():
