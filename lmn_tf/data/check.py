@@ -175,7 +175,9 @@ def _part(spec, plain, features, sequence):
     part = copy.deepcopy(plain)
     part["features"] = [entry for entry in part["features"] if entry["name"] in features]
     part["sequences"] = [entry for entry in part.get("sequences", ()) if entry["name"] == sequence]
-    columns = [*part["features"], *(field for s in part["sequences"] for field in s["fields"])]
+    columns = list(part["features"])
+    for entry in part["sequences"]:
+        columns += [*entry["fields"], *entry.get("crosses", ())]
     used = {entry.get("table") for entry in columns}
     part["tables"] = {name: table for name, table in part["tables"].items() if name in used}
     return _clone(spec, part)

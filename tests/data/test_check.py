@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+from rated_items import rated_dict, ratings, write_rated
 from small_shop import shop_dict, shop_rows, shop_spec, write_csv, write_events, write_parquet
 
 from lmn_tf.data.check import check_columns, check_files
@@ -153,6 +154,15 @@ def test_unknown_values_of_each_column_are_counted(tmp_path, by_reference):
     )
     # That of `item` is learned from the checked rows; hashes and crosses know every value.
     assert [note.split("`")[3] for note in notes[3:]] == ["history/tags"]
+
+
+def test_a_cross_may_have_a_table_of_its_own(tmp_path):
+    write_rated(tmp_path, ratings())
+    plain = rated_dict(tables={"rated_item": {"dim": 4}})
+    cross = {"name": "rated", "of": ["item", "liked"], "table": "rated_item"}
+    plain["sequences"][0]["crosses"] = [cross]
+    report = check_files(FeatureSpec.from_dict(plain), str(tmp_path / "train-*.parquet"))
+    assert report.problems == [] and report.rows > 14
 
 
 def test_no_note_without_unknown_values(tmp_path):
