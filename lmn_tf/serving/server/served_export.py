@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from lmn_tf.data.encoding.number_encoder import NumberEncoder
 from lmn_tf.serving.export_info import INFO_FILE
 from lmn_tf.serving.scorer import Scorer, Scores
 from lmn_tf.serving.server.options import ServerOptions
 from lmn_tf.serving.server.request import ScoreRequest
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
+from lmn_tf.specs.lookup import REFUSED_ID
 
 # What is told of an export beside its folder, each with the header of answers.
 _INFO = {
@@ -194,7 +196,9 @@ def columns_of(spec: FeatureSpec, histories: bool = True) -> dict[str, dict[str,
 
 
 def example_row(spec: FeatureSpec, histories: bool = True) -> dict[str, Any]:
-    """Returns a row without values, but for numbers that must be given.
+    """Returns a row without values, but for those that must be given.
+
+    A number is the one that its transform makes 0, and an id the first of the vocabulary.
 
     Args:
         spec: `FeatureSpec`.
@@ -203,7 +207,12 @@ def example_row(spec: FeatureSpec, histories: bool = True) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(spec.columns(labels=False, histories=histories))
     for feature in spec.features:
         if feature.kind == "numeric" and feature.default is None:
-            row[feature.data_column] = 0.0
+            statistics = spec.assets.statistics.get(feature.key)
+            encoder = NumberEncoder(feature.name, feature.transform, statistics)
+            row[feature.data_column] = encoder.decode(0.0)
+        if feature.kind == "categorical" and feature.default is None:
+            if feature.lookup.unknown_id == REFUSED_ID:
+                row[feature.data_column] = next(iter(spec.vocabulary(feature) or (0,)))
         if feature.kind == "vector":
             row[feature.data_column] = [0.0] * feature.size
     for sequence in spec.sequences if histories else ():

@@ -161,6 +161,23 @@ def test_an_example_row_keeps_all_rules(tmp_path, by_reference):
     assert {int(sequence.lengths[0]) for sequence in block.sequences.values()} == {0}
 
 
+def test_an_example_row_has_what_must_be_given():
+    plain = shop_spec().to_dict()
+    plain["features"] = [
+        {"name": "old", "role": "item", "kind": "categorical"},
+        {"name": "size", "role": "item", "kind": "categorical"},
+        {"name": "price", "role": "item", "kind": "numeric"},
+    ]
+    plain["features"][0]["lookup"] = {"vocabulary": ["a", "b"], "unknown": "error"}
+    plain["features"][1]["lookup"] = {"identity": 3, "unknown": "error"}
+    plain["features"][2]["transform"] = [{"min_max": [10, 20]}, "log1p"]
+    plain |= {"sequences": [], "tables": {}, "request_time": None, "group": None}
+    spec = FeatureSpec.from_dict(plain)
+    row = example_row(spec)
+    assert row == {"old": "a", "size": 0, "price": 10.0}
+    TableEncoder(spec, {}, labels=False).encode(pa.Table.from_pylist([row]), "rows", 0)
+
+
 def test_histories_by_reference_are_columns_of_requests(tmp_path, rows, export):
     folder = shutil.copytree(exported(), tmp_path / "export")
     spec = load_spec(folder)
