@@ -12,7 +12,7 @@ _Built = TypeVar("_Built")
 
 # Mappings whose keys are options of the model or kind that this key names → key and its default.
 _KINDS = {("model",): ("name", None), ("data", "synthetic"): ("kind", "market")}
-_OPTIMIZERS = (("train", "optimizer", "dense"), ("train", "optimizer", "tables"))
+_OPTIMIZERS = tuple(("train", "optimizer", part) for part in ("dense", "tables", "pairs"))
 
 
 def apply(data: dict[str, Any], settings: Sequence[str], cls: type) -> dict[str, Any]:

@@ -56,6 +56,13 @@ def test_merge_writes_over_what_is_nested():
     assert data["a"]["c"] == {"d": 2}
 
 
+@pytest.mark.parametrize("part", ["dense", "tables", "pairs"])
+def test_another_optimizer_replaces_the_one_before(part):
+    data = {"train": {"optimizer": {part: {"adam": 1.0, "beta_1": 0.8}}}}
+    merged = merge(data, {"train": {"optimizer": {part: {"sgd": 2.0}}}})
+    assert merged == {"train": {"optimizer": {part: {"sgd": 2.0}}}}
+
+
 @pytest.mark.parametrize(
     "changes, paths",
     [
