@@ -148,11 +148,17 @@ def _check_values(spec, entry, base, features, key, values, path):
         try:
             if key.startswith("model."):
                 registry.check_options(entry.model["name"], {_option(key): value})
-            run = spec.run_pipeline(entry.label, base=base, configuration={key: value})
-            run.check_features(features)
-            check_own_parts(run, features)
+            _check_run(spec, entry, base, features, {key: value})
         except UserError as error:
             raise _placed(spec, (*path, number), error.message) from None
+
+
+def _check_run(spec, entry, base, features, configuration):
+    run = spec.run_pipeline(entry.label, base=base, configuration=configuration)
+    run.check_features(features)
+    check_own_parts(run, features)
+    registry.check_model(run.model)
+    check_run(run, features)
 
 
 def _check_grid(spec, index, entry, base, features):
@@ -183,6 +189,13 @@ def _check_grid(spec, index, entry, base, features):
             f"more, as `search.trials` says: all models get the same budget. Received: {count}. "
             "Add values, or lower `trials`.",
         )
+    for configuration in trials(spec, entry):
+        try:
+            _check_run(spec, entry, base, features, configuration)
+        except UserError as error:
+            place = ("models", index, "grid") if entry.grid else ("search", "grid")
+            drawn = ", ".join(f"{key}={value}" for key, value in configuration.items())
+            raise _placed(spec, place, f"{error.message}, in the trial {drawn}") from None
 
 
 def _untrained(entry):

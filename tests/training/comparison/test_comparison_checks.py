@@ -99,6 +99,11 @@ def test_a_row_without_a_network_tries_its_own_grid(tmp_path):
             "[4, x]",
             "`num_keys` of model `lmn` must be an integer of at least 2. Received: num_keys='x'",
         ),
+        (
+            "model.num_keys: [4, 5]",
+            "model.open_keys: [2, 50_000]",
+            "`open_keys` .*Received: .*50_?000",
+        ),
         ("0.01]", "-0.01]", "model `dnn`: the learning rate of `adam` must be a number greater"),
         (
             "dense.adam",
@@ -148,6 +153,23 @@ def test_models_are_compared_by_rows_of_their_own(tmp_path):
     spec = load(tmp_path, base=only_training_rows)
     message = r"comparison.yaml:\d+: `data.test` or `data.valid` of the pipeline must be given for"
     with pytest.raises(UserError, match=message):
+        check(spec)
+
+
+def test_what_is_wrong_together_is_told(tmp_path):
+    """Each value alone would do with the others of the base."""
+    grid = "{model.num_keys: [4, 40], model.open_keys: [2, 30], model.top_k: [4]}"
+    spec = load(tmp_path, "{model.top_k: [2, 3], model.dropout: [0.1]}", grid)
+    with pytest.raises(UserError, match="`open_keys` .*, in the trial .*model.num_keys=4"):
+        check(spec)
+
+
+def test_values_that_vary_are_checked_as_whole_runs(tmp_path):
+    old = TEXT[TEXT.index("search:") : TEXT.index("output:")]
+    new = "vary: {model.rates: [false, true]}\nmodels: [{label: dnn, model: {name: dnn}}]\n"
+    check(load(tmp_path, old, new))
+    spec = load(tmp_path, old, new, base=lambda document: document["data"].pop("valid"))
+    with pytest.raises(UserError, match="comparison.yaml:4: `data.valid` must be given for"):
         check(spec)
 
 
