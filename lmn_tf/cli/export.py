@@ -59,6 +59,7 @@ def export(
       lmn-tf export runs/quickstart exports/quickstart
       lmn-tf export runs/quickstart exports/small --values int8 --rows 10000
     """
+    from lmn_tf.data.reading.dated_files import unseen_files
     from lmn_tf.tensorflow_log import quiet_tensorflow
     from lmn_tf.training.saving.run_directory import RunDirectory
 
@@ -71,7 +72,7 @@ def export(
         directory.load_model(),
         spec,
         out_dir,
-        data or pipeline.data.test or pipeline.data.valid or pipeline.data.train,
+        data or unseen_files(pipeline.data) or pipeline.data.train,
         rows,
         tolerance,
         values=values,

@@ -4,7 +4,7 @@ from typing import Any
 
 from lmn_tf.data.formats import match_files
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.pipeline_spec import MARK
+from lmn_tf.specs.pipeline_spec import MARK, PipelineData
 
 _TOLD = 5
 
@@ -47,3 +47,22 @@ def dated_files(train: str, days: Any) -> tuple[dict[str, list[str]], list[str]]
             f"{named}{hint}"
         )
     return files_of_days, missing
+
+
+def unseen_files(data: PipelineData) -> str | list[str] | None:
+    """Returns the test files, else the validation files, else those of the last day.
+
+    Args:
+        data: The `data` section of a `PipelineSpec`.
+
+    Returns:
+        Glob or list of files, or `None` if there are none of these.
+
+    Raises:
+        UserError: As in `dated_files`.
+    """
+    if data.test or data.valid:
+        return data.test or data.valid
+    if data.days is None:
+        return None
+    return list(dated_files(data.train, data.days)[0].values())[-1]

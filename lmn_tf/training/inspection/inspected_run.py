@@ -1,13 +1,12 @@
 """Trained model whose memories are inspected, and the rows that read them."""
 
 import functools
-from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from lmn_tf.data.dataset import make_dataset
-from lmn_tf.data.reading.dated_files import dated_files
+from lmn_tf.data.reading.dated_files import unseen_files
 from lmn_tf.layers.memory.pair_memory import PairMemory
 from lmn_tf.models import registry
 from lmn_tf.models.fitting.window_batches import WindowBatches
@@ -50,7 +49,7 @@ class InspectedRun:
         self.spec = directory.load_spec()
         self._directory, self._limit = directory, rows
         self._model_name = pipeline.model_name
-        self._files = data or _files(pipeline.data)
+        self._files = data or unseen_files(pipeline.data)
         if self._files is None:
             raise UserError(
                 f"`--data` must be given: the pipeline of {directory.path} names no test set."
@@ -127,14 +126,6 @@ class InspectedRun:
         features = self.dataset().map(lambda features, *_: features)
         chosen = features.scan(0, choose).filter(lambda _, any_row: any_row)
         return chosen.map(lambda features, _: features)
-
-
-def _files(data) -> str | Sequence[str] | None:
-    if data.test or data.valid:
-        return data.test or data.valid
-    if data.days is None:
-        return None
-    return list(dated_files(data.train, data.days)[0].values())[-1]
 
 
 def _refuse(evaluator, pipeline) -> None:

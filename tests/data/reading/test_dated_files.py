@@ -1,8 +1,8 @@
 import pytest
 
-from lmn_tf.data.reading.dated_files import dated_files
+from lmn_tf.data.reading.dated_files import dated_files, unseen_files
 from lmn_tf.specs.errors import UserError
-from lmn_tf.specs.pipeline_spec import Days
+from lmn_tf.specs.pipeline_spec import Days, PipelineData
 
 
 @pytest.fixture
@@ -42,3 +42,12 @@ def test_an_empty_file_is_told(logs, tmp_path):
     (tmp_path / "d01" / "a.csv").write_text("")
     with pytest.raises(UserError, match="the file must not be empty"):
         dated_files(logs, days(1))
+
+
+def test_files_that_were_not_trained_on(logs):
+    sets = {"valid": "v.csv", "test": "t.csv"}
+    assert unseen_files(PipelineData(train="a.csv", **sets)) == "t.csv"
+    assert unseen_files(PipelineData(train="a.csv", valid="v.csv")) == "v.csv"
+    assert unseen_files(PipelineData(train="a.csv")) is None
+    [first, second] = unseen_files(PipelineData(train=logs, days=days(2)))
+    assert (first[-9:], second[-9:]) == ("d02/a.csv", "d02/b.csv")
