@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LMN = {"name": "lmn", "num_keys": 6, "top_k": 4, "hidden_units": [8], "dropout": 0.2}
 PAIR = {
     **{"name": "lmn_pair", "pair_values": "trained", "pair_pooling": "sum"},
-    **{"hidden_units": [8], "dropout": 0.2},
+    **{"hidden_units": [8], "dropout": 0.2, "rates": False, "softmax_score": False},
 }
 KEYED_PAIR = {
     **PAIR,

@@ -1,6 +1,5 @@
 """Mixin that adds a memory of pairs to a click model."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -107,10 +106,8 @@ class PairMemoryPlugin(CTRModel):
         ]
         return KeyedPairMemory(*sizes, *codes, top_k=options.pair_top_k, **common)
 
-    def combine(
-        self, groups: dict[str, Any], histories: Sequence[tf.Tensor], training: bool | None = None
-    ) -> tf.Tensor:
-        logits = super().combine(groups, histories, training)
+    def trained_logits(self, logits: tf.Tensor, groups: dict[str, Any]) -> tf.Tensor:
+        logits = super().trained_logits(logits, groups)
         if not self.writes_pairs:
             for name in self.pair_memories:
                 logits += self._read_pairs(name, groups)

@@ -87,6 +87,18 @@ class CalibratedLogits:
         """
         return [] if self.rate_terms is None else [groups["rates"]]
 
+    def trained_logits(self, logits: tf.Tensor, groups: dict[str, Any]) -> tf.Tensor:
+        """Returns the logits with all that is trained: the first of `term_names`.
+
+        Args:
+            logits: Float32 tensor of shape `(batch, labels)`: those of the head.
+            groups: As of `extra_terms`.
+
+        Returns:
+            Float32 tensor of shape `(batch, labels)`.
+        """
+        return logits if self.wide_logits is None else logits + groups["wide"]
+
     def calibrated(
         self, logits: tf.Tensor, groups: dict[str, Any], training: bool | None = None
     ) -> tf.Tensor:
@@ -100,8 +112,7 @@ class CalibratedLogits:
         Returns:
             Float32 tensor of shape `(batch, labels)`.
         """
-        if self.wide_logits is not None:
-            logits += groups["wide"]
+        logits = self.trained_logits(logits, groups)
         if self.calibration is None or training:
             return logits
         terms = tf.concat([logits[:, None], *self.extra_terms(groups)], axis=1)

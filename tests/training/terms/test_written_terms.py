@@ -160,6 +160,25 @@ def test_rates_are_terms_with_weights_of_their_own(folder):
     assert again == text  # whatever was written before
 
 
+def test_trained_pairs_are_part_of_the_first_term(folder):
+    """Weights are fitted to all that was trained, and the scale is of all of it."""
+    spec = FeatureSpec.from_dict(rated_dict())
+    keras.utils.set_random_seed(1)
+    model = PairPooling(spec, hidden_units=(4,), pair_values="trained", rates=True)
+    model.compile()
+    model.build()
+    memory = model.pair_memories["history"].memory_values
+    memory.assign(np.random.default_rng(0).normal(size=memory.shape))
+    features, _ = features_of(spec, folder, "valid")
+    trained = model(features).numpy()  # before any weight is fitted
+    valid = make_dataset(spec, str(folder / "valid-*.parquet"), batch_size=500)
+    np.testing.assert_allclose(model.predict_terms(valid)[:, 0], trained, atol=1e-4)
+    write_terms(model, str(folder / "train-*.parquet"), valid.repeat(20))
+    weights, offset = model.calibration.term_weights, model.calibration.offset
+    want = tf.einsum("rtl,tl->rl", model.predict_terms(valid), weights) + offset
+    np.testing.assert_allclose(model(features), want, rtol=1e-4, atol=1e-4)
+
+
 def test_with_counts_weights_change_with_the_rows_of_the_item(folder):
     spec, options = crossed(), {"rates": True, "counts": True, "outcome": "liked"}
     model, memory, text = written(folder, spec, **options)
