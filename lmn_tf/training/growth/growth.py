@@ -69,7 +69,8 @@ def grown_weights(
         memory, _, name = key.rpartition("/")
         if id(variable) in growing:
             sources = _sources(growing[id(variable)], rows)
-            value = _take_rows(value, sources.values, variable)
+            if _fits(value, variable, sources):
+                value = _take_rows(value, sources.values, variable)
         elif memory in memories and name == VALUES:
             value = value[_slots(*memories[memory])]
         elif memory in memories and name in KEYS:
@@ -148,7 +149,7 @@ def grown_row_state(
             continue
         if old[key].shape == () == tuple(variable.shape):
             state[key] = old[key]  # of the whole table
-        elif old[key].shape[1:] == tuple(variable.shape)[1:]:
+        elif _fits(old[key], variable, tables[table]):
             sources = tables[table].values if slot == AVERAGE else tables[table].state
             state[key] = _take_rows(old[key], sources, variable)
     return state
@@ -231,9 +232,12 @@ def _slots(keys: np.ndarray, count: int) -> np.ndarray:
     return (keys[:, None] * count + keys[None, :]).reshape(-1)
 
 
+def _fits(value: np.ndarray, variable, sources: RowSources) -> bool:
+    same_width = value.shape[1:] == tuple(variable.shape)[1:]
+    return value.ndim > 0 and same_width and len(value) == sources.size
+
+
 def _take_rows(value: np.ndarray, sources: np.ndarray, variable) -> np.ndarray:
-    if value.shape[1:] != tuple(variable.shape)[1:] or len(value) <= sources.max():
-        return value  # of another shape, which the caller refuses
     fresh = _array(variable)
     has_source = (sources >= 0).reshape(-1, *[1] * (value.ndim - 1))
     return np.where(has_source, value[np.maximum(sources, 0)], fresh)

@@ -139,6 +139,9 @@ def row_sources(old: FeatureSpec, new: FeatureSpec) -> dict[str, RowSources]:
             # Columns that share a table have the same lookup, so the first one is enough.
             name, _ = new.table_of(newer)
             sources.setdefault(name, _column_sources(old, older, new, newer))
+    for feature in new.features:
+        if feature.kind == "cross":
+            _check_parts(new, feature, sources)
     for cross in new.event_crosses():
         fields = (new.resolved_field(cross.sequence, name) for name in cross.of)
         parts = [sources[new.table_of(field)[0]] for field in fields]
@@ -163,6 +166,17 @@ def combined(parts: Sequence[RowSources]) -> RowSources:
     sizes = [part.size for part in parts]
     ids = zip(*((part.values, part.state) for part in parts), strict=True)
     return RowSources(*(_combinations(one, sizes) for one in ids), math.prod(sizes))
+
+
+def _check_parts(spec, cross, sources):
+    """Raises a `UserError` if ids that a cross of features hashes have moved."""
+    for name in cross.of:
+        part = sources[spec.table_of(spec.feature(name))[0]]
+        if not np.array_equal(part.state[: part.size], np.arange(part.size)):
+            raise UserError(
+                f"`{name}` must keep its ids for a warm start, since the cross `{cross.name}` "
+                "hashes them. Received: another order, or values that are gone (`max_size`)"
+            )
 
 
 def _combinations(ids, sizes):

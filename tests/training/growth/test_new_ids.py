@@ -9,6 +9,7 @@ from kitchen_sink import SMALL_OPTIONS, random_features
 from lmn_tf.models import registry
 from lmn_tf.optimizers import RowWiseAdagrad
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.training.growth.growth import carried_over, grown_weights, whole_arrays
 from lmn_tf.training.growth.row_sources import row_sources
 from lmn_tf.training.saving.checkpoints import assign
@@ -101,6 +102,24 @@ def test_rows_of_pairs_and_statistics_follow_their_ids():
     [key] = [key for key in found if key.endswith("softmax_probability/batches")]
     want = np.where(is_new[:, None], 0.0, batches[places])
     np.testing.assert_array_equal(found[key], want)
+
+
+def test_ids_that_a_cross_of_features_hashes_must_stay():
+    """The rows of the cross would be those of other combinations."""
+
+    def crossed(items):
+        plain = shop(items).to_dict()
+        cross = {"name": "both", "role": "cross", "kind": "cross", "of": ["item", "user"]}
+        cross["lookup"] = {"hash": 9}
+        spec = FeatureSpec.from_dict({**plain, "features": [*plain["features"], cross]})
+        spec.assets.vocabularies["item"] = list(items)
+        return spec
+
+    assert "both" in row_sources(crossed("abc"), crossed("abcd"))
+    for items in ("acb", "ab"):
+        message = "`item` must keep its ids for a warm start, since the cross `both` hashes them"
+        with pytest.raises(UserError, match=message):
+            row_sources(crossed("abc"), crossed(items))
 
 
 def test_hashed_pairs_stay_with_the_same_ids_only():
