@@ -321,6 +321,10 @@ class ProductKeyMemory(SlotMemoryMixin, keras.layers.Layer):
         scores = scores_at(slots // self.num_keys, row_queries, row_keys) + scores_at(
             slots % self.num_keys, column_queries, column_keys
         )
+        limit = self._limit()
+        if limit is not None:  # closed slots fill up where fewer than `top_k` are open
+            is_open = tf.maximum(slots // self.num_keys, slots % self.num_keys) < limit
+            scores = tf.where(is_open, scores, -math.inf)
         return self._read_out(slots, tf.nn.softmax(scores / self.temperature, axis=-1))  # (N, dv)
 
     def _queries(self, inputs, mask, training):

@@ -234,6 +234,13 @@ def test_reading_again_gives_the_same_and_trains_keys_and_values_only(run_mode):
         )
 
 
+def test_closed_slots_are_not_read_again():
+    layer = ProductKeyMemory(num_keys=6, top_k=8, open_keys=2)  # 4 open slots for 8 reads
+    layer.build((None, 4))
+    reading = layer.read(tf.constant(example(5, 4)))
+    np.testing.assert_allclose(layer.read_again(reading), reading.read_out, rtol=1e-5, atol=1e-6)
+
+
 def test_query_norms():
     inputs = example(50, 4) * 10 + 3
     for query_norm, axis in (("batch", 0), ("layer", -1)):
