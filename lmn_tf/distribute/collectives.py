@@ -57,6 +57,13 @@ def all_to_all(parts: list[tf.Tensor]) -> list[tf.Tensor]:
 
 def _exchange(parts):
     """Copies each part from device to device, the least that has to be moved."""
+    strategy = tf.distribute.get_strategy()
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        raise ValueError(
+            "replicas must be in one process to exchange rows, as a softmax over the candidates "
+            "of all replicas (`softmax_weight`, two towers) does: use `MirroredStrategy`, or "
+            f"parameter servers. Received: {type(strategy).__name__}"
+        )
 
     def swap(strategy, *parts):
         return [list(strategy.experimental_local_results(part)) for part in parts]

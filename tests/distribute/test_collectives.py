@@ -18,6 +18,14 @@ from lmn_tf.distribute.collectives import (
 from lmn_tf.distribute.strategy import mirrored
 
 
+def test_replicas_of_several_processes_are_refused(monkeypatch):
+    """Of a strategy over processes, a process knows the results of its own replicas alone."""
+    strategy = replicas(2)
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", type(strategy))
+    with pytest.raises(ValueError, match="replicas must be in one process to exchange rows, as a"):
+        strategy.run(lambda: gather_over_replicas(tf.ones([2])))
+
+
 def parts_of(source, count, width=3):
     """What a replica sends: as many rows as the pair of replicas tells, some of them none."""
     rng = np.random.default_rng(source)
