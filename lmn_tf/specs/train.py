@@ -56,7 +56,8 @@ class Train:
         precision: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`. Defaults to `"float32"`.
         optimizer: `Optimizer`.
         schedule: `Schedule`. Defaults to `None`: constant learning rates.
-        clip_norm: Float. Largest global norm of the dense gradients. Defaults to `None`.
+        clip_norm: Float. Largest global norm of the gradients of each optimizer: those of dense
+            weights, of tables, and of pairs. Defaults to `None`.
         early_stopping: `EarlyStopping`. Defaults to `None`.
         fresh_tables: Boolean. Whether embedding tables and the values of memories start each epoch
             after the first with new random numbers, while dense weights are trained on. Defaults
