@@ -65,7 +65,7 @@ def test_what_a_model_owes_to_a_memory_of_pairs():
     of_memory = found["memory"]
     np.testing.assert_array_equal(memory.memory_values.numpy(), table)
 
-    options = {key: PAIR[key] for key in ("hidden_units", "dropout")}
+    options = {key: value for key, value in PAIR.items() if not key.startswith(("name", "pair"))}
     host = registry.build("strong_pooling", spec, options)
     host.build()
     own = [weight for weight in model.weights if "history_pairs" not in weight.path]
