@@ -135,8 +135,6 @@ class Sources:
         Raises:
             UserError: If lines are no JSON objects, or lack a column that is named.
         """
-        if named:
-            _check_keys(paths, columns)
         for index, path in enumerate(paths):
             query = (
                 "SELECT *, CASE WHEN json_valid(_text) THEN CAST(_text AS JSON) END AS _json "
@@ -146,6 +144,10 @@ class Sources:
             cells = [f"json_extract_string(_json, {text(key)})" for key in keys]
             wrong = "WHEN _json IS NULL THEN 'a line must be a JSON object'"
             self._load(table, index, path, columns, cells, query, wrong, batches(path))
+        if named:
+            count = f"SELECT count({{}}) FROM {quoted(table)}"
+            empty = [c for c in columns if not self.engine.value(count.format(quoted(c.name)))]
+            _check_keys(paths[0], empty)
         self._settle(table)
 
     def parquet(self, table: str, paths: Sequence[pathlib.Path], columns: Sequence[Column]) -> None:
@@ -304,10 +306,10 @@ FROM (
         run(f"ALTER TABLE {name} DROP COLUMN _text")
 
 
-def _check_keys(paths, columns):
-    """Raises a `UserError` if no object of the first lines has the key of a column."""
+def _check_keys(path, columns):
+    """Raises a `UserError` for an empty column whose key no object of the first lines has."""
     keys: dict[str, None] = {}
-    for batch in text_files.line_batches(paths[0]):
+    for batch in text_files.line_batches(path) if columns else ():
         for line in batch["_text"].to_pylist():
             with contextlib.suppress(ValueError, TypeError):
                 keys |= dict.fromkeys(json.loads(line))
@@ -317,7 +319,7 @@ def _check_keys(paths, columns):
             raise UserError(
                 f"column `{key}` must be a key of the objects in the file. "
                 f"Received: {', '.join(keys)}.{did_you_mean(key, keys)}",
-                file=paths[0],
+                file=path,
             )
 
 

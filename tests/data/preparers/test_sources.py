@@ -141,6 +141,14 @@ def test_keys_that_are_named_must_be_there(tmp_path, sources):
     sources.json_lines("log", [path], wrong)  # of a publisher, which may lack it
 
 
+def test_a_key_that_few_objects_have_is_no_mistake(tmp_path, sources, monkeypatch):
+    monkeypatch.setattr("lmn_tf.data.preparers.text_files._BLOCK_BYTES", 16)
+    path = tmp_path / "log.json"
+    path.write_text('{"user": 1}\n' * 9 + '{"user": 2, "score": 2.5}\n')
+    sources.json_lines("log", [path], COLUMNS, named=True)
+    assert sources.engine.value("SELECT count(score) FROM log") == 1
+
+
 def test_parquet(tmp_path, sources):
     path = tmp_path / "log.parquet"
     pq.write_table(pa.table({"score": [1.0, None, 2.0], "user": ["1", "2", "x"]}), path)
