@@ -1,5 +1,6 @@
 """Counts of the numbers of data that lie far outside those of the training data."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -9,6 +10,7 @@ from lmn_tf.data.encoding.number_encoder import NumberEncoder
 from lmn_tf.data.encoding.row_block import RowBlock
 from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.learning.counts import is_constant
+from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 
 
@@ -38,7 +40,7 @@ class OutlyingNumbers:
             if sequence.events is None
             for field in sequence.fields
         }
-        self._farthest: dict[str, tuple[float, str]] = {}
+        self._farthest: dict[str, _Farthest] = {}
 
     def add(self, block: RowBlock) -> None:
         """Counts the numbers of encoded rows.
@@ -103,7 +105,8 @@ class _Limits:
         self.default = None
         if self.encoder.default is not None:
             location = SourceLocation.of_rows("", self.encoder.name, 0)
-            [self.default] = self.encoder.encode(pa.array([self.encoder.default]), location)
+            with contextlib.suppress(UserError):  # such as log1p of -1, told where one is missing
+                [self.default] = self.encoder.encode(pa.array([self.encoder.default]), location)
 
     def __str__(self):
         return f"{self.encoder.decode(self.low):.6g} to {self.encoder.decode(self.high):.6g}"

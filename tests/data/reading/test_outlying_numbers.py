@@ -92,6 +92,14 @@ def test_the_default_of_missing_numbers_is_not_counted(train, tmp_path):
     assert outlying.counts["price"] == (1, 2)
 
 
+def test_a_default_that_its_transform_refuses_is_no_mistake_without_missing_numbers(
+    train, tmp_path
+):
+    spec = some_spec(price=LOG, default=-1)
+    outlying = reader(train, tmp_path, [10.0, 20.0, 20.0, 30.0], [[]] * 4, spec)
+    assert outlying.counts["price"] == (0, 4)
+
+
 def test_constant_columns_are_not_counted(tmp_path):
     train = write(tmp_path / "train.parquet", [5.0] * 4, [[1.0, 2.0]] * 4)
     outlying = reader(train, tmp_path, [5.0, 6.0, 5.0, 5.0], [[]] * 4)
