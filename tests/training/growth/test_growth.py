@@ -1,15 +1,15 @@
-import keras
+import grown_model
 import numpy as np
 import pytest
 import tensorflow as tf
-from kitchen_sink import SMALL_OPTIONS, random_features, random_labels, slim_spec
+from grown_model import arrays
+from kitchen_sink import random_features, random_labels, slim_spec
 from replicas import replicas
 
 from lmn_tf.callbacks import OpenKeys
-from lmn_tf.models import registry
 from lmn_tf.optimizers import RowWiseAdagrad, RowWiseAdam
 from lmn_tf.specs.errors import UserError
-from lmn_tf.training.growth.growth import carried_over, grown_row_state, grown_weights, whole_arrays
+from lmn_tf.training.growth.growth import carried_over, grown_row_state, grown_weights
 from lmn_tf.training.growth.row_sources import RowSources, row_sources
 from lmn_tf.training.saving.checkpoints import assign
 from lmn_tf.training.saving.variable_paths import keyed_variables
@@ -18,12 +18,7 @@ SPEC = slim_spec()
 
 
 def make(name, seed, **options):
-    keras.utils.set_random_seed(seed)
-    model = registry.build(name, SPEC, {**SMALL_OPTIONS[name], **options})
-    model.compile(RowWiseAdagrad(0.05))
-    model.build()
-    model.optimizer.build(model.trainable_variables)
-    return model
+    return grown_model.make(name, SPEC, seed, **options)
 
 
 def shaken(model):
@@ -32,10 +27,6 @@ def shaken(model):
     for weight in model.trainable_weights:
         weight.assign(weight + 0.3 * rng.normal(size=weight.shape))
     return model
-
-
-def arrays(model):
-    return whole_arrays(keyed_variables(model, model.optimizer))
 
 
 def grow(new, old):

@@ -1,16 +1,14 @@
 """Models whose vocabularies grow give the scores that they had for the unknown ids."""
 
-import keras
 import numpy as np
 import pytest
 from growing_shop import shop
-from kitchen_sink import SMALL_OPTIONS, random_features
+from grown_model import arrays, make
+from kitchen_sink import random_features
 
-from lmn_tf.models import registry
-from lmn_tf.optimizers import RowWiseAdagrad
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
-from lmn_tf.training.growth.growth import carried_over, grown_weights, whole_arrays
+from lmn_tf.training.growth.growth import carried_over, grown_weights
 from lmn_tf.training.growth.row_sources import row_sources
 from lmn_tf.training.saving.checkpoints import assign
 from lmn_tf.training.saving.variable_paths import keyed_variables
@@ -32,15 +30,6 @@ MODELS = [
 CROSSES = [(), ({"name": "item_liked", "of": ["item", "liked"]},)]
 
 
-def make(name, spec, seed=1, **options):
-    keras.utils.set_random_seed(seed)
-    model = registry.build(name, spec, {**SMALL_OPTIONS[name], **options})
-    model.compile(RowWiseAdagrad(0.05))
-    model.build()
-    model.optimizer.build(model.trainable_variables)
-    return model
-
-
 def trained(model):
     """Moves every variable as training may: pairs of unknown candidates have no value."""
     rng = np.random.default_rng(0)
@@ -56,10 +45,6 @@ def trained(model):
             values[:2] = 0.0
         memory.memory_values.assign(values)
     return model
-
-
-def arrays(model):
-    return whole_arrays(keyed_variables(model, model.optimizer))
 
 
 def items_of(features):
