@@ -82,7 +82,7 @@ def _flat(value, path: str = "") -> dict:
     """Maps dotted keys to leaves; lists of named sections are keyed by the names."""
     if isinstance(value, dict) and value:
         items = value.items()
-    elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+    elif _is_sections(value):
         items = ((item.get("name", index), item) for index, item in enumerate(value))
     else:
         return {path: list(value) if isinstance(value, tuple) else value}
@@ -90,3 +90,8 @@ def _flat(value, path: str = "") -> dict:
     for key, item in items:
         flat.update(_flat(item, f"{path}.{key}" if path else str(key)))
     return flat
+
+
+def _is_sections(value) -> bool:
+    is_list = isinstance(value, list | tuple) and len(value) > 0
+    return is_list and all(isinstance(item, dict) for item in value)

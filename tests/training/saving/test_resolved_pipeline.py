@@ -52,3 +52,10 @@ BEFORE = {"model": {"name": "lmn"}, "tables": [{"name": "a", "dim": 4}], "run_di
 )
 def test_the_first_difference_is_found(changes, found):
     assert difference(BEFORE, BEFORE | changes, FREE_KEYS) == found
+
+
+def test_own_metrics_may_be_names_and_mappings():
+    metrics = [{"shop:Hits": {"k": 5}}, "shop:Brier"]
+    assert difference({"metrics": metrics}, {"metrics": list(metrics)}) is None
+    other = [{"shop:Hits": {"k": 6}}, "shop:Brier"]
+    assert difference({"metrics": metrics}, {"metrics": other}) == ("metrics", metrics, other)
