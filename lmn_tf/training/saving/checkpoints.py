@@ -93,7 +93,8 @@ class Checkpoints:
 
         Args:
             tidy: Boolean. Whether to remove folders left by a killed process, and to rename damaged
-                ones to `damaged-step-N`. Only the run itself may do so. Defaults to `True`.
+                ones to `damaged-step-N`, with steps whose best weights are damaged. Only the run
+                itself may do so. Defaults to `True`.
 
         Raises:
             DamagedCheckpoint: If none can be read, and one of the errors may be temporary, such as
@@ -113,7 +114,9 @@ class Checkpoints:
                 if _may_pass(error):
                     fault = error
                 elif tidy:
+                    # Also a step whose best weights are damaged: it must not count as one to keep.
                     _set_aside(Path(error.file))
+                    _set_aside(path)
                 continue
             return values, state
         if fault is not None:
@@ -263,8 +266,10 @@ def _warn(text: str) -> None:
 
 
 def _set_aside(path: Path) -> None:
-    """Renames a damaged checkpoint, which must not count as one of those to keep."""
+    """Renames a damaged checkpoint, unless it is renamed already."""
     target = path.with_name(f"damaged-{path.name}")
+    if not path.exists():
+        return
     with contextlib.suppress(OSError):
         if target.exists():
             atomic_files.remove(target)

@@ -579,7 +579,23 @@ def test_damaged_best_weights_are_named(tmp_path):
     change(tmp_path / best / FILES[1], flip)
     with pytest.warns(UserWarning, match=rf"The checkpoint .*{best} is damaged"):
         assert kept.latest()[1] == {"step": 1}
-    assert path.exists() and (tmp_path / f"damaged-{best}").exists()
+    assert not path.exists() and (tmp_path / f"damaged-{best}").exists()
+
+
+def test_steps_of_damaged_best_weights_do_not_replace_new_ones(tmp_path):
+    kept = Checkpoints(tmp_path)
+    best = kept.save_best(0, values(0))
+    for step in (900, 1000):
+        kept.save(step, values(step), {"step": step, "best_file": best})
+    change(tmp_path / best / FILES[1], flip)
+    with pytest.warns(UserWarning) as told:
+        assert kept.latest() is None
+    assert str(told[-1].message).startswith("Every checkpoint in ")
+    damaged = {f"damaged-{name}" for name in (best, "step-0000000900", "step-0000001000")}
+    assert {path.name for path in tmp_path.iterdir()} == damaged
+    for step in (500, 600, 700):
+        kept.save(step, values(step), {"step": step})
+    assert kept.latest()[1] == {"step": 700}
 
 
 def test_a_checkpoint_of_before_is_read(tmp_path):
