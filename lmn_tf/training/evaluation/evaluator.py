@@ -20,6 +20,7 @@ from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.metrics.figures import QUALITY, slot_figures
 from lmn_tf.metrics.named_metric import named_metric, own_metric
 from lmn_tf.models.base.labelled_loss import noted_in
+from lmn_tf.models.fitting.counted_rows import counted_rows, has_weights
 from lmn_tf.models.hosts.two_tower import TwoTower
 from lmn_tf.specs.errors import UserError
 from lmn_tf.training.evaluation.memory_reads import memory_layers, memory_names, recorded_reads
@@ -30,7 +31,8 @@ from lmn_tf.training.monitor.progress import Progress
 class Evaluator:
     """Computes the metrics of a model on a dataset in one streaming pass.
 
-    `auc`, `logloss` and `normalized_entropy` are computed from all rows. `gauc` (groups weighted by
+    `auc`, `logloss` and `normalized_entropy` are computed from all rows whose weight is not 0, by
+    their weights if they have any; other rows are part of no figure. `gauc` (groups weighted by
     rows) and `qauc` (groups weighted equally) are computed if the spec names a group; rows without
     a group are excluded from both, and counted in `ungrouped_rows`. `metrics` holds the given
     metrics of users, by name. With several labels, these are the metrics of the first label, and
@@ -43,7 +45,8 @@ class Evaluator:
     best 1, 5, 10, 50 and 100 of all items of the evaluated rows, `top_1` and so on, and the number
     of these `items`. On parameter servers they do not.
 
-    `model.evaluate` gives the same results for the metrics that a model was compiled with. A
+    `model.evaluate` gives the same results for the `weighted_metrics` that a model was compiled
+    with, and without weights also for its `metrics`. A
     pipeline compiles none, since metrics take time at each training step. The evaluator works for
     any Keras model, and reports what `evaluate` cannot: nested figures of labels and memories, and
     the row of a logit that is not finite.
@@ -124,7 +127,7 @@ class Evaluator:
             entropy.reset_state()
         retrieval = RetrievalAccuracy(self.model) if self._retrieves else None
         examples = 0
-        for step, batch in enumerate(self._run(dataset), 1):
+        for step, batch in enumerate(self._run(dataset, self._counted), 1):
             features, labels, weights, logits, reads, vectors = batch
             groups = features.get("group") if self.grouped else None
             for scorer, more in zip(scorers, own, strict=True):
@@ -171,21 +174,24 @@ class Evaluator:
         for features, _, _, _, reads, _ in self._run(dataset):
             yield features, reads[: len(self.memories)]
 
-    def _run(self, dataset):
-        """Yields (features, labels, weights, logits, reads, vectors of towers) of each batch."""
+    def _run(self, dataset, chosen=iter):
+        """Yields (features, labels, weights, logits, reads, vectors of towers) of each batch.
+
+        `chosen` returns an iterator over what is evaluated of all batches.
+        """
         getattr(self.model, "check_ids", lambda _: None)(dataset)  # not all models have it
-        batches = self._batches(dataset)
+        batches = chosen(self._batches(dataset))
         if _has_workers(self.model):
             forwarded = self._on_workers(dataset, batches)
         else:
             forwarded = self._locally(dataset, batches)
         row = 0
         for batch, (logits, reads, vectors) in forwarded:
-            _check_finite(logits, row)
-            row += int(logits.shape[0])
             features, labels, weights = (
                 (batch, None, None) if isinstance(batch, dict) else (*batch, None)[:3]
             )
+            _check_finite(logits, row, "data" if weights is None else "data with a weight")
+            row += int(logits.shape[0])
             yield features, labels, weights, logits, reads, vectors
 
     def _locally(self, dataset, batches):
@@ -215,6 +221,16 @@ class Evaluator:
         ):
             reads = [(np.arange(len(reads)), reads, None) for reads in counts]
             yield batch, (tf.constant(logits), reads, ())
+
+    def _counted(self, batches):
+        """Yields the rows of batches whose weight is not 0, without batches that have none."""
+        driver = getattr(self.model, "fit_driver", None)  # not all models have it
+        for batch in batches:
+            counts = not has_weights(batch) or np.asarray(batch[2]) != 0
+            if np.all(counts):
+                yield batch
+            elif np.any(counts):
+                yield counted_rows(*batch, driver and driver.batches)
 
     def _batches(self, dataset):
         # Errors of the caller are not errors of the data, so only `next` is covered.
@@ -279,15 +295,15 @@ def _entropies(model) -> list:
     ]
 
 
-def _check_finite(logits, start) -> None:
+def _check_finite(logits, start, rows) -> None:
     wrong = np.flatnonzero(~np.isfinite(logits.numpy()).all(axis=-1))
     if wrong.size:
         value = logits.numpy()[wrong[0]].ravel()
         value = value[~np.isfinite(value)][0]
         raise UserError(
             f"The logits of the model must be finite. Received: {value} for row "
-            f"{start + wrong[0] + 1:,} of the data: likely a number in it, or a weight, is far too "
-            "large"
+            f"{start + wrong[0] + 1:,} of the {rows}: likely a number in it, or a weight, is far "
+            "too large"
         )
 
 

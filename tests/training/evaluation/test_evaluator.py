@@ -72,6 +72,24 @@ def test_agrees_with_scikit_learn(rows):
     assert found["examples"] == 200 and found["groups"] == 12 and "memory" not in found
 
 
+def test_rows_of_weight_0_are_part_of_no_figure(rows):
+    logits, labels, groups = rows
+    found = Evaluator(Echo(), ("a", "b"), grouped=True).evaluate(dataset(*rows, np.ones(200)))
+    masked = np.concatenate([np.full((30, 2), np.nan), logits, np.full((9, 2), 5.0)])
+    others = np.concatenate([np.zeros((30, 2)), labels, np.ones((9, 2))])
+    groups = np.concatenate([np.full(30, 77), groups, np.full(9, 78)])
+    weights = np.concatenate([np.zeros(30), np.ones(200), np.zeros(9)])
+    again = Evaluator(Echo(), ("a", "b"), grouped=True).evaluate(
+        dataset(masked, others, groups, weights)
+    )
+    for figures in (found, again):
+        figures.pop("examples_per_second")
+    assert again == found and found["examples"] == 200
+    masked[31] = np.nan
+    with pytest.raises(UserError, match="Received: nan for row 2 of the data with a weight: "):
+        Evaluator(Echo(), ("a", "b")).evaluate(dataset(masked, others, groups, weights))
+
+
 def test_weights_of_rows_count(rows):
     logits, labels, groups = rows
     weights = np.random.default_rng(1).uniform(0, 3, 200)
