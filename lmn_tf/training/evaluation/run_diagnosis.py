@@ -7,6 +7,7 @@ import tensorflow as tf
 from lmn_tf.data.dataset import evaluation_dataset
 from lmn_tf.data.reading.dated_files import dated_files
 from lmn_tf.data.reading.row_limit import RowLimit
+from lmn_tf.models import registry
 from lmn_tf.models.baselines.interactions import Interactions
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -37,8 +38,13 @@ class RunDiagnosis:
         if not evaluator.memories:
             return []
         data = self._pipeline.data
-        files = data.valid or self._train_files()
-        rows = evaluation_dataset(self._spec, files, data.eval_batch_size, _WATCHED_ROWS)
+        rows = evaluation_dataset(
+            self._spec,
+            data.valid or self._train_files(),
+            data.eval_batch_size,
+            _WATCHED_ROWS,
+            registry.model_class(self._pipeline.model_name).reads_histories,
+        )
         return [AddressChurn(evaluator, rows)]
 
     def figures(

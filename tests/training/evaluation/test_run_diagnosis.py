@@ -3,6 +3,7 @@ import types
 import pytest
 from tiny_run import trained_run
 
+from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training.evaluation import run_diagnosis as module
 from lmn_tf.training.evaluation.address_churn import AddressChurn
 from lmn_tf.training.evaluation.run_diagnosis import RunDiagnosis
@@ -20,6 +21,16 @@ def test_addresses_are_watched_where_there_are_any(diagnosis):
     [churn] = diagnosis.listeners(types.SimpleNamespace(memories=["a memory"]))
     assert isinstance(churn, AddressChurn)
     assert diagnosis.listeners(types.SimpleNamespace(memories=[])) == []
+
+
+def test_watched_rows_have_histories_only_for_models_that_read_them(diagnosis):
+    plain = diagnosis._pipeline.to_dict()
+    for model, has_histories in (({"name": "dnn"}, False), (plain["model"], True)):
+        pipeline = PipelineSpec.from_dict({**plain, "model": model})
+        evaluator = types.SimpleNamespace(memories=["a memory"])
+        [churn] = RunDiagnosis(pipeline, diagnosis._spec).listeners(evaluator)
+        features, *_ = churn._dataset.element_spec
+        assert any(key.startswith("history/") for key in features) == has_histories
 
 
 def test_churn_is_that_of_the_epoch_that_was_kept(diagnosis, monkeypatch):
