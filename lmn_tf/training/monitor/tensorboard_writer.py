@@ -46,11 +46,13 @@ class TensorBoardWriter:
         self._scores = scores
         self._writer = tf.summary.create_file_writer(str(folder))
         self._cards = ScalarCards(self._writer)
-        self._counted = (0.0, 0.0, 0.0)
+        self._counted: tuple[float, float, float] | None = None
 
     def on_step(self, loop: TrainingLoop, loss: SupportsFloat) -> None:
         """Writes the metrics of a step, once every `every_steps` steps."""
         step = loop.state.step
+        if self._counted is None:  # The first step of a process is not timed.
+            self._counted = _counts(loop.state)
         if step % self.every_steps:
             return
         self._cards.write({"train/loss": float(loss), **self._speed(loop.state)}, step)
@@ -79,7 +81,7 @@ class TensorBoardWriter:
     def _speed(self, state) -> dict[str, float]:
         """Returns the figures of the timed steps since the point before."""
         before = self._counted
-        self._counted = state.timed_seconds, state.timed_examples, state.waited
+        self._counted = _counts(state)
         seconds, examples, waited = np.subtract(self._counted, before).tolist()
         if seconds <= 0:
             return {}
@@ -103,6 +105,10 @@ class TensorBoardWriter:
                         description="Observed share of positives by predicted probability. Below "
                         "the dashed line, the model predicts too many.",
                     )
+
+
+def _counts(state) -> tuple[float, float, float]:
+    return state.timed_seconds, state.timed_examples, state.waited
 
 
 def learning_rates(optimizer: keras.optimizers.Optimizer | None) -> dict[str, float]:

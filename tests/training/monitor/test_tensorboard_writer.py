@@ -13,7 +13,7 @@ from lmn_tf.training.training_loop import TrainState
 
 
 def training_loop(optimizer):
-    state = TrainState(timed_examples=100, timed_seconds=2.0, waited=0.5)
+    state = TrainState(timed_examples=700, timed_seconds=9.0, waited=0.5)  # resumed
     return types.SimpleNamespace(state=state, model=types.SimpleNamespace(optimizer=optimizer))
 
 
@@ -23,7 +23,10 @@ def test_scalars_of_steps_and_epochs(tmp_path):
     for step in (1, 2, 3, 4):
         loop.state.step = step
         tensorboard.on_step(loop, 1.0 / step)
-    loop.state.timed_examples, loop.state.timed_seconds = 400, 5.0
+        if step == 1:
+            state = loop.state
+            state.timed_examples, state.timed_seconds, state.waited = 800, 11.0, 1.0
+    loop.state.timed_examples, loop.state.timed_seconds = 1100, 14.0
     valid = {"auc": 0.75, "gauc": None, "examples": 9, "memory": {"slots_used": 50.0}}
     tensorboard.on_epoch(loop, {"step": 4, "loss": 0.5, "valid": valid})
     loop.model.optimizer.dense.learning_rate = 0.125
@@ -33,7 +36,7 @@ def test_scalars_of_steps_and_epochs(tmp_path):
     found, events = written(tmp_path)
     assert {tag: [(step, float(value)) for step, value in found[tag]] for tag in found} == {
         "train/loss": [(2, 0.5), (4, 0.25), (6, 0.125)],
-        # Since the point before; no step was timed until the second one.
+        # Since the point before, or since the first step, which is not timed.
         "train/examples_per_second": [(2, 50.0), (6, 100.0)],
         "train/input_wait": [(2, 0.25), (6, 0.0)],
         # That of tables is a constant.
