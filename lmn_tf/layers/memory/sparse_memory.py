@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.base import check_choice, check_positive_integer, stacked_glorot
+from lmn_tf.layers.history_layer import mask_of
 from lmn_tf.layers.memory.memory_gate import MemoryGate
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.ops.sequence.masked import masked_mean, zero_padding
@@ -156,6 +157,7 @@ class SparseMemory(ProductKeyMemory):
         mask: tf.Tensor | None = None,
         training: bool | None = None,
     ) -> tf.Tensor:
+        mask = mask_of(inputs, mask)  # Keras leaves it out in calls with `user`.
         inputs = zero_padding(inputs, mask)
         sources, valid = self._sources(inputs, user, mask)  # (..., width)
         flat_valid = None if valid is None else tf.reshape(tf.cast(valid, tf.bool), [-1])

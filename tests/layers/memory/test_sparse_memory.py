@@ -30,6 +30,7 @@ def make(**options):
             None,
             {"inputs": X[:, 0], "user": example(4, 3)},
         ),
+        ({"query_source": "user_aware"}, MASK, {"inputs": X, "user": example(4, 3)}),
     ],
 )
 def test_is_a_good_layer(arguments, mask, inputs):
