@@ -67,6 +67,17 @@ class LendingLayer(tf_keras.layers.Layer):
             setattr(layer, attribute, mean)
         self._means = list(means.values())
 
+    @property
+    def trainable(self) -> bool:
+        """Boolean. Whether the weights are trained; setting it sets that of `keras_layer`."""
+        return super().trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        tf_keras.layers.Layer.trainable.fset(self, value)
+        if hasattr(self, "keras_layer"):
+            self.keras_layer.trainable = value
+
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Checks that the model is one of tf-keras, and calls the layer."""
         caller = calling_layer()

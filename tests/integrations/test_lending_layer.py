@@ -71,6 +71,26 @@ def test_a_layer_without_weights_moves_too():
     assert not lending.keras_layer.built and lending.keras_layer.num_keys == 6
 
 
+def test_a_frozen_layer_is_frozen_inside():
+    history, mask = np.ones((3, 5, 4), "float32"), np.ones((3, 5), bool)
+    layer = LargeMemory(6, 4, query_norm="batch")
+    arguments = {"user": np.ones((3, 2), "float32"), "mask": mask}
+    layer(history, **arguments)
+    layer.trainable = False
+    before = layer.get_weights()
+    layer(history, **arguments, training=True)
+    for one, other in zip(layer.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert layer.trainable_weights == []
+    again = LargeMemory.from_config(layer.get_config())
+    again(history, **arguments)
+    assert not again.trainable and not again.keras_layer.trainable
+    assert not layer.to_keras_layer().trainable
+    layer.trainable = True
+    layer(history, **arguments, training=True)
+    assert any((a != b).any() for a, b in zip(layer.get_weights(), before, strict=True))
+
+
 def test_models_of_keras_3_are_refused():
     class Holder(keras.layers.Layer):
         def __init__(self):
