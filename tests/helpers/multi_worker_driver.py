@@ -33,6 +33,7 @@ def main(index, market):
     result["weights"] = float(sum(np.abs(one).sum() for one in model.get_weights()))
     result["iterations"] = int(model.optimizer.iterations.numpy())
     result["evaluate"] = model.evaluate(valid, verbose=0)
+    model.compile(steps_per_execution=2)
     result["predicted"] = model.predict(valid, verbose=0).shape
     result["batches"] = int(train.cardinality())
     local_cluster.finish(result)

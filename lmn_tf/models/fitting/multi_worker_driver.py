@@ -80,21 +80,27 @@ class MultiWorkerDriver(FitDriver):
 
     def predict_function(self, step: Callable) -> Callable:
         """Returns a function of batches that predicts in this process only."""
-        run = self._together(step)
-        return lambda batches: tf.concat([run(iter([batch])) for batch in batches], axis=0)
+        step_of_all = self._step_of_all(step)
+        return lambda batches: tf.concat([step_of_all(batch) for batch in batches], axis=0)
 
     def _together(self, step):
+        step_of_all = self._step_of_all(step)
+
+        def run(iterator):
+            for _ in range(self.model.steps_per_execution):
+                results = step_of_all(next(iterator))
+            return results
+
+        return run
+
+    def _step_of_all(self, step):
+        """Returns a function of a batch with the results of this process."""
         strategy = self.strategy
 
         @tf.function(autograph=False, reduce_retracing=True)
         def step_of_all(batch):
             return strategy.run(step, args=(batch,))
 
-        def run(iterator):
-            for _ in range(self.model.steps_per_execution):
-                results = step_of_all(next(iterator))
-            return tf.nest.map_structure(
-                lambda result: strategy.experimental_local_results(result)[0], results
-            )
-
-        return run
+        return lambda batch: tf.nest.map_structure(
+            lambda result: strategy.experimental_local_results(result)[0], step_of_all(batch)
+        )
