@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from lmn_tf.models import registry
 from lmn_tf.models.run_checks import check_run
 from lmn_tf.optimizers.moving_averages import averaged_weights, use_averages
 from lmn_tf.specs.learned.fingerprint import fingerprint
-from lmn_tf.specs.learned.spec_folder import load_spec, write_spec
+from lmn_tf.specs.learned.spec_folder import write_spec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training.baseline_trainer import BaselineTrainer
 from lmn_tf.training.growth.growth import carried_over, whole_arrays
@@ -28,6 +27,7 @@ from lmn_tf.training.growth.warm_start import WarmStart
 from lmn_tf.training.monitor.progress import Watcher, monitored_words
 from lmn_tf.training.saving import checkpoints as checkpoint_files
 from lmn_tf.training.saving.checkpoints import Checkpoints
+from lmn_tf.training.saving.grown_specs import GrownSpecs
 from lmn_tf.training.saving.variable_paths import keyed_variables
 from lmn_tf.training.trainer import Trainer
 from lmn_tf.training.training_loop import TrainingLoop, TrainState
@@ -63,7 +63,7 @@ class DailyTrainer(Trainer):
         self.days: dict[str, list[str]] = {}
         self._total = 0
         self._evaluator_of_days = None
-        self._folder = self.directory.path / "days"
+        self._grown_specs = GrownSpecs(self.directory.grown_specs)
 
     def _train(self, spec):
         check_run(self.pipeline, spec)
@@ -78,7 +78,8 @@ class DailyTrainer(Trainer):
         self._total = self._count_steps()
         checkpoint = Checkpoints(self.directory.checkpoints).latest() if started else None
         state = TrainState(**checkpoint[1]) if checkpoint else TrainState()
-        self._load_grown(state)
+        self._grown_specs.drop_later(state.to_dict())
+        self.spec = self._grown_specs.load(state.to_dict()) or self.spec
         self._renew()
         if self.pipeline.warm_start and checkpoint is None:
             start = self.warm_start or WarmStart(self.pipeline.warm_start)
@@ -94,21 +95,26 @@ class DailyTrainer(Trainer):
             self._tensorboard(lambda: self._evaluator_of_days.scores) as tensorboard,
         ):
             listeners = [*tensorboard, watcher, *self._alarms(self._evaluator_of_days, watcher)]
-            state = self._run(state, checkpoint, listeners)
+            loop = self._resumed(checkpoint, listeners)
+            del checkpoint  # Its arrays keep the space of the files that later ones replace.
+            state = self._run(state if loop is None else loop.state, loop, listeners)
         if data.days.vocabularies == "grow":
             write_spec(self.spec, self.directory.path)
         test = self._test_dataset()
         metrics = self._finish(None, state, test, self._evaluator_of_days)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._grown_specs.clear()
         return metrics
 
-    def _run(self, state, checkpoint, listeners) -> TrainState:
-        loop = None
-        if checkpoint:
-            loop = self._day_loop(min(state.epoch, len(self.days) - 1), listeners)
-            loop.restore(checkpoint)
-            state = loop.state
-            self._say(f"Continuing at step {state.step} of {self._total}.")
+    def _resumed(self, checkpoint, listeners) -> TrainingLoop | None:
+        """Returns the loop over the day of a checkpoint, if there is one."""
+        if checkpoint is None:
+            return None
+        loop = self._day_loop(min(checkpoint[1]["epoch"], len(self.days) - 1), listeners)
+        loop.restore(checkpoint)
+        self._say(f"Continuing at step {loop.state.step} of {self._total}.")
+        return loop
+
+    def _run(self, state, loop, listeners) -> TrainState:
         while not state.finished:
             if loop is None or not state.opening:
                 loop = self._open_day(state, listeners)
@@ -157,24 +163,16 @@ class DailyTrainer(Trainer):
         values = carried_over(self.model, arrays, rows)
         variables = keyed_variables(self.model, self.model.optimizer)
         checkpoint_files.assign(variables, values, "The model of the day before")
-        write_spec(spec, self._folder / day)
-        for old_day in sorted(self._folder.iterdir())[:-2]:  # two checkpoints are kept
-            shutil.rmtree(old_day)
+        self._grown_specs.write(spec, day)
         return sum(int(np.sum(sources.state < 0)) for sources in rows.values())
 
-    def _load_grown(self, state) -> None:
-        """Loads the vocabularies of the model in a checkpoint."""
-        if not self._folder.is_dir():
-            return
-        # A day that the checkpoint does not know as begun has not grown the model in it.
-        last = list(self.days)[: state.epoch + bool(state.opening)][-1:]
-        grown = [path for path in sorted(self._folder.iterdir()) if last and path.name <= last[0]]
-        if grown:
-            self.spec = load_spec(grown[-1])
-
     def _renew(self) -> None:
+        """Builds the model, and its evaluator, for the current vocabularies."""
+        before = self._evaluator_of_days
         self.model = self._build(self._total)
         self._evaluator_of_days = self._evaluator()
+        if before is not None:
+            self._evaluator_of_days.scores = before.scores  # still to be drawn, at the day's end
 
     def _count_steps(self) -> int:
         data, total = self.pipeline.data, 0

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from resume_driver import check_kills_leave_no_trace
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_run import DNN, document, scratch
 
 from lmn_tf.data.synthetic import generate
@@ -15,6 +16,7 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.daily_trainer import DailyTrainer, make_trainer, progressive_means
+from lmn_tf.training.growth.warm_start import WarmStart
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.saving.variable_paths import keyed_variables
@@ -71,8 +73,9 @@ def test_each_day_is_evaluated_then_trained_on(finished):
     size = len(spec.assets.vocabularies["item_id"]) + 2
     assert model.encoder.tables["item"].embeddings.shape[0] == size
     assert not (directory.path / "days").exists()
-    boards = list((directory.tensorboard / "train").iterdir())
-    assert any(b"before/auc" in path.read_bytes() for path in boards)
+    events = EventAccumulator(str(directory.tensorboard / "train"), {"tensors": 0}).Reload()
+    for tag in ("before/auc", "before/calibration", "before/pr_curves"):
+        assert [event.step for event in events.Tensors(tag)] == list(steps), tag
     assert train(plain, resume=True)[0] == metrics
 
 
@@ -101,21 +104,47 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.slow
-def test_a_run_goes_on_within_a_day(finished, tmp_path, monkeypatch):
-    whole, metrics, _ = finished
-    plain = {**whole, "run_dir": str(tmp_path / "run")}
+@pytest.fixture
+def killed(finished, tmp_path, monkeypatch):
+    """A run like that of `finished`, killed in the second step of the second day."""
+    plain = {**finished[0], "run_dir": str(tmp_path / "run")}
     finish = TrainingLoop._finish_step
 
     def kill(self, seconds, loss):
         finish(self, seconds, loss)
-        if self.state.step == 5:  # the second of the second day, whose first one is saved
+        if self.state.step == 5:  # The step before it is saved.
             raise Killed
 
     with monkeypatch.context() as patched:
         patched.setattr(TrainingLoop, "_finish_step", kill)
         with pytest.raises(Killed):
             train(plain)
+    return plain
+
+
+def test_another_run_may_start_from_a_day_that_is_not_over(killed, logs, tmp_path):
+    """Its tables have the rows of that day, not those of the first one."""
+    plain = daily(logs, tmp_path / "other", last="2023-12-15", max_steps=1)
+    plain["warm_start"] = {"run": killed["run_dir"]}
+    plain["train"]["optimizer"] = {"dense": {"sgd": 1e-30}, "tables": {"row_wise_adagrad": 1e-30}}
+    train(plain)
+    source = WarmStart(PipelineSpec.from_dict(plain).warm_start)
+    arrays, spec = source._weights
+    values = spec.assets.vocabularies["item_id"]
+    first = RunDirectory(killed["run_dir"]).load_spec().assets.vocabularies["item_id"]
+    assert len(values) > len(first)
+    other = RunDirectory.open(plain["run_dir"])
+    ids = other.load_spec().assets.vocabularies["item_id"]
+    table = np.asarray(other.load_model().encoder.tables["item"].embeddings)
+    [key] = [key for key in arrays if key.startswith("model/") and "/item/embeddings" in key]
+    for row, value in enumerate(values, 2):
+        np.testing.assert_array_equal(table[ids.index(value) + 2], arrays[key][row])
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_within_a_day(finished, killed):
+    whole, metrics, _ = finished
+    plain = killed
     again, told = train(plain, resume=True)
     assert "Continuing at step 3 of" in told
     for one, other in zip(again["days"], metrics["days"], strict=True):

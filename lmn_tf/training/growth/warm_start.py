@@ -1,5 +1,6 @@
 """Warm start from the weights of another run."""
 
+import functools
 import json
 
 import keras
@@ -14,6 +15,7 @@ from lmn_tf.training.growth import growth
 from lmn_tf.training.growth.row_sources import check_same_columns, merge_assets, row_sources
 from lmn_tf.training.saving import checkpoints as checkpoint_files
 from lmn_tf.training.saving.checkpoints import Checkpoints, DamagedCheckpoint
+from lmn_tf.training.saving.grown_specs import GrownSpecs
 from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.saving.variable_paths import keyed_variables
 
@@ -47,9 +49,8 @@ class WarmStart:
                 + (", without pipeline.yaml" if directory.path.is_dir() else ", not a folder")
             )
         self.source = f"the run in {start.run}"
-        self.pipeline, self.spec = directory.load_pipeline(), directory.load_spec()
+        self.pipeline = directory.load_pipeline()
         self._directory = directory
-        self._arrays: dict | None = None
 
     def adapted(self, pipeline: PipelineSpec) -> PipelineSpec:
         """Returns the pipeline with `model.open_keys`, if its memories grow.
@@ -82,8 +83,9 @@ class WarmStart:
         Raises:
             UserError: If the columns of the spec differ from those of the run.
         """
-        check_same_columns(self.spec, spec, self.source)
-        merge_assets(self.spec, spec)
+        _, old = self._weights
+        check_same_columns(old, spec, self.source)
+        merge_assets(old, spec)
 
     def apply(self, model: keras.Model, pipeline: PipelineSpec) -> str:
         """Assigns the weights to a model.
@@ -98,8 +100,8 @@ class WarmStart:
         Raises:
             UserError: If the weights do not fit the model.
         """
-        old = self._read()
-        rows = row_sources(self.spec, model.spec)
+        old, spec = self._weights
+        rows = row_sources(spec, model.spec)
         try:
             values = growth.grown_weights(model, old, rows)
         except UserError as error:
@@ -109,6 +111,7 @@ class WarmStart:
         variables = keyed_variables(model, model.optimizer)
         variables = {key: variable for key, variable in variables.items() if key in values}
         checkpoint_files.assign(variables, values, self.source[0].upper() + self.source[1:])
+        del self._weights  # They take memory, and the space of files that are removed.
         return (
             f"Started with the weights of {self.source}{self._summary(model, rows, bool(state))}."
         )
@@ -125,15 +128,15 @@ class WarmStart:
 
     def _open_keys(self, num_keys) -> int:
         suffix = f"/{growth.OPEN_KEYS}"
-        counts = [int(value) for key, value in self._read().items() if key.endswith(suffix)]
+        counts = [int(value) for key, value in self._weights[0].items() if key.endswith(suffix)]
         return min([num_keys, *counts])
 
-    def _read(self) -> dict:
-        if self._arrays is None:
-            self._arrays = self._read_checkpoint() or self._read_model()
-        return self._arrays
+    @functools.cached_property
+    def _weights(self) -> tuple[dict, FeatureSpec]:
+        """Arrays, and the spec of the model that has them: read at once, since runs go on."""
+        return self._read_checkpoint() or (self._read_model(), self._directory.load_spec())
 
-    def _read_checkpoint(self) -> dict | None:
+    def _read_checkpoint(self) -> tuple[dict, FeatureSpec] | None:
         checkpoints = Checkpoints(self._directory.checkpoints)
         checkpoint = checkpoints.latest(tidy=False)
         if checkpoint is None:
@@ -147,7 +150,8 @@ class WarmStart:
                 values |= checkpoints.load_best(state["best_file"])
             except DamagedCheckpoint:
                 return None
-        return values
+        grown = GrownSpecs(self._directory.grown_specs).load(state)
+        return values, grown or self._directory.load_spec()
 
     def _read_model(self) -> dict:
         if not self._directory.model_file.exists():
@@ -169,7 +173,7 @@ class WarmStart:
                     f"{short(before)}. Received: model.{name}={short(now)} ({error.message})"
                 )
         for name, table in spec.tables.items():
-            before = self.spec.tables.get(name)
+            before = self._weights[1].tables.get(name)
             if before is not None and before.dim != table.dim:
                 return UserError(
                     f"`dim` of the table `{name}` must stay as in {self.source} for a warm start, "

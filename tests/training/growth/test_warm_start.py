@@ -153,8 +153,8 @@ def test_a_start_may_hold_checkpoints_of_an_earlier_version(tmp_path):
     start = warm(tmp_path).warm_start
     shutil.copytree(trained_run(), tmp_path / "run")
     to_zips(tmp_path / "run" / "checkpoints")
-    want = WarmStart(start)._read()
-    found = WarmStart(type(start)(run=str(tmp_path / "run")))._read()
+    want = WarmStart(start)._weights[0]
+    found = WarmStart(type(start)(run=str(tmp_path / "run")))._weights[0]
     assert list(found) == list(want) and len(found) > 50
     for key, value in want.items():
         np.testing.assert_array_equal(found[key], value)
@@ -170,7 +170,7 @@ def test_a_start_from_a_run_with_moving_averages_begins_with_them(tmp_path, ends
     variables = {key: one for key, one in variables.items() if "seed_generator" not in key}
     if not ends:
         directory.model_file.unlink()
-    found = WarmStart(type(warm("x").warm_start)(run=str(tmp_path / "run")))._read()
+    found = WarmStart(type(warm("x").warm_start)(run=str(tmp_path / "run")))._weights[0]
     saved, _ = Checkpoints(directory.checkpoints).latest()
     for key, variable in variables.items():
         np.testing.assert_array_equal(found[key], variable, err_msg=key)
