@@ -130,6 +130,7 @@ class Trainer:
         if self.directory.is_started:
             self.directory.check_same(self.pipeline, spec)
         else:
+            self.directory.check_opening()
             self._say(f"No run to continue in {self.directory.path}: starting one.")
 
     def _train(self, spec) -> dict:

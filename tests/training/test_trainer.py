@@ -253,6 +253,14 @@ def test_a_taken_folder_is_refused():
         Trainer(pipeline(trained_run())).train()
 
 
+def test_files_of_a_folder_without_a_run_are_kept(tmp_path):
+    (tmp_path / "feature_spec.yaml").write_text("mine: true\n")
+    with pytest.raises(UserError, match="without pipeline.yaml and with feature_spec.yaml. Name"):
+        Trainer(pipeline(tmp_path), resume=True).train()
+    assert [path.name for path in tmp_path.iterdir()] == ["feature_spec.yaml"]
+    assert (tmp_path / "feature_spec.yaml").read_text() == "mine: true\n"
+
+
 def test_resuming_another_model_is_refused():
     other = pipeline(trained_run()).with_overrides(["model.num_keys=7"])
     with pytest.raises(UserError, match="`model.num_keys` must stay"):

@@ -33,6 +33,7 @@ from lmn_tf.training.saving.zip_files import check_unpacked_size, check_zip
 if TYPE_CHECKING:
     import keras
 
+_OPENING = {"vocabularies", "statistics.json", "fingerprints.json"}
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -55,6 +56,7 @@ class RunDirectory:
         self.metrics_file = self.path / "metrics.json"
         self.model_file = self.path / "model.keras"
         self.checkpoints = self.path / "checkpoints"
+        self.grown_specs = self.path / "days"
         self.tensorboard = self.path / "tensorboard"
         self.data_file = self.checkpoints / "data.json"
 
@@ -127,6 +129,22 @@ class RunDirectory:
                 f"`run_dir` must be a new or empty folder, and {self.path} is not empty. "
                 "Name another folder with --run-dir, or continue a run that died at its very "
                 "start with --resume."
+            )
+
+    def check_opening(self) -> None:
+        """Raises a `UserError` if a folder without a run has files other than those of an opening.
+
+        A run that was killed before `pipeline.yaml` was written has left some of these.
+        """
+        names = {path.name for path in self.path.iterdir()}
+        foreign = names - _OPENING
+        if "statistics.json" in names:  # Otherwise the spec is one of the user.
+            foreign.discard(self.feature_spec_file.name)
+        if foreign:
+            raise UserError(
+                f"`run_dir` must be the folder of a run, or empty, to continue. Received: "
+                f"{self.path}, without pipeline.yaml and with {min(foreign)}. Name another folder "
+                "with --run-dir."
             )
 
     @contextlib.contextmanager

@@ -139,6 +139,21 @@ def test_a_folder_that_is_taken_is_refused(started, tmp_path):
     RunDirectory(tmp_path / "absent").check_free()
 
 
+def test_an_opening_that_was_cut_short_is_told_from_other_files(started, tmp_path):
+    directory, _ = started
+    directory.pipeline_file.unlink()
+    shutil.rmtree(directory.checkpoints, ignore_errors=True)
+    directory.check_opening()
+    (directory.path / "fingerprints.json").unlink()  # killed in the second attempt
+    directory.check_opening()
+    (directory.path / "statistics.json").unlink()
+    with pytest.raises(UserError, match="without pipeline.yaml and with feature_spec.yaml. Name"):
+        directory.check_opening()
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(UserError, match="`run_dir` must be the folder of a run, or empty, to cont"):
+        RunDirectory(tmp_path).check_opening()
+
+
 @pytest.mark.parametrize("part", ["train", "valid"])
 def test_other_data_are_refused(started, tmp_path, part):
     directory, spec = started
