@@ -6,6 +6,7 @@ import os
 from scipy import special
 
 from lmn_tf.training.comparison.comparison_report import seeds_text
+from lmn_tf.training.comparison.spread import paired_values
 
 _LEVEL = 0.05
 _COLORS = {"better": "tab:green", "worse": "tab:red"}
@@ -67,7 +68,9 @@ def picture(result: dict, path: str | os.PathLike) -> None:
         interval = half_interval(auc["sd"], len(auc["values"]))
         _draw_row(left, row, auc["values"], auc["mean"], interval, "tab:blue")
         if test is not None:
-            differences = _differences(model, models[result["base"]])
+            base = models[result["base"]]
+            values = paired_values(auc, model["seeds"], base["auc"], base["seeds"])
+            differences = [value - other for value, other in zip(*values, strict=True)]
             interval = half_interval(test["deviation"], test["seeds"])
             color = _COLORS.get(test["verdict"], "gray")
             _draw_row(right, row, differences, test["difference"], interval, color)
@@ -79,13 +82,6 @@ def picture(result: dict, path: str | os.PathLike) -> None:
 def _draw_row(axes, row, values, mean, interval, color) -> None:
     axes.plot(values, [row] * len(values), "o", color=color, alpha=0.35, markersize=5, zorder=2)
     axes.errorbar(mean, row, xerr=interval, fmt="D", color=color, capsize=4, markersize=6, zorder=3)
-
-
-def _differences(model, base) -> list[float]:
-    """Returns the differences of AUC of runs with the same seed."""
-    of_base = dict(zip(base["seeds"], base["auc"]["values"], strict=True))
-    pairs = zip(model["seeds"], model["auc"]["values"], strict=True)
-    return [value - of_base[seed] for seed, value in pairs if seed in of_base]
 
 
 def _label(left, right, models, result) -> None:

@@ -1,5 +1,6 @@
 """Table of a comparison: numbers and Markdown."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 from lmn_tf.metrics.figures import SLOTS, own_figures, select
@@ -11,7 +12,7 @@ from lmn_tf.training.comparison.curve_report import curve_markdown
 from lmn_tf.training.comparison.diagnostics_report import diagnostics_markdown
 from lmn_tf.training.comparison.paired_tests import LEAST, comparisons_text, correct, paired_t_test
 from lmn_tf.training.comparison.search_report import search_markdown
-from lmn_tf.training.comparison.spread import spread, spread_cell
+from lmn_tf.training.comparison.spread import paired_values, spread, spread_cell
 from lmn_tf.training.evaluation.metrics_table import markdown_table
 
 _QUALITY = select("auc", "gauc", "logloss", "normalized_entropy")
@@ -42,8 +43,9 @@ def summary(
         Dictionary of `name`, `base`, `seeds`, `set`, `oracle`, `search`, `failed`, `pending`,
         `baselines` (model names of rows without a network, by label) and `models`:
         for each label its `seeds`, the mean, standard deviation and values of each figure,
-        `rela_impr` (percent, from mean AUC), and two paired t-tests of AUC over common seeds:
-        `test` against the base, and `best_other` against the best other model, named in `label`.
+        `rela_impr` (percent, from the mean AUC over the seeds that the base has, too), and two
+        paired t-tests of AUC over common seeds: `test` against the base, and `best_other` against
+        the best other model, named in `label`.
         Each of the two is corrected for the number of its comparisons (`correct`).
     """
     runs = [run for runs_of_model in metrics.values() for run in runs_of_model.values()]
@@ -234,25 +236,26 @@ def _model(runs: dict, which: str) -> dict:
 
 
 def _rela_impr(model: dict, base: dict | None) -> float | None:
-    """Relative improvement of AUC above chance, or `None` if the base is at chance."""
-    if base is None or "auc" not in model or "auc" not in base or base["auc"]["mean"] <= 0.5:
+    """Relative improvement of AUC over common seeds; `None` if the base is at chance there."""
+    values, of_base = _paired_aucs(model, base)
+    if not values or statistics.fmean(of_base) <= 0.5:
         return None
-    return rela_impr(model["auc"]["mean"], base["auc"]["mean"])
+    return rela_impr(statistics.fmean(values), statistics.fmean(of_base))
 
 
 def _test(model: dict, base: dict | None, planned: int) -> dict | None:
     """Paired test over common seeds; one of several planned ones decides nothing."""
+    values, of_base = _paired_aucs(model, base)
+    if not values:
+        return None
+    test = paired_t_test(values, of_base)
+    return {**test, "verdict": "inconclusive"} if len(values) < min(planned, 2) else test
+
+
+def _paired_aucs(model: dict, base: dict | None) -> tuple[list[float], list[float]]:
     if base is None or "auc" not in model or "auc" not in base:
-        return None
-    pairs = [
-        (value, base["auc"]["values"][base["seeds"].index(seed)])
-        for seed, value in zip(model["seeds"], model["auc"]["values"], strict=True)
-        if seed in base["seeds"]
-    ]
-    if not pairs:
-        return None
-    test = paired_t_test(*map(list, zip(*pairs, strict=True)))
-    return {**test, "verdict": "inconclusive"} if len(pairs) < min(planned, 2) else test
+        return [], []
+    return paired_values(model["auc"], model["seeds"], base["auc"], base["seeds"])
 
 
 def _best_other(label: str, models: dict, planned: int) -> dict | None:

@@ -1,9 +1,10 @@
 """Diagnostics of a comparison: numbers and Markdown."""
 
+import statistics
 from collections.abc import Mapping
 
 from lmn_tf.metrics.figures import DIAGNOSTICS, FIGURES
-from lmn_tf.training.comparison.spread import spread, spread_cell
+from lmn_tf.training.comparison.spread import paired_values, spread, spread_cell
 from lmn_tf.training.evaluation.metrics_table import markdown_table
 
 _AUC = FIGURES["auc"]
@@ -71,7 +72,8 @@ def _memory_lines(result):
         cells = [spread_cell(figures[figure.name], figure) for figure in known]
         for index, figure in enumerate(known):
             if figure in (_SHUFFLED, _ZEROED):
-                cells[index] += _difference(figures[figure.name], auc)
+                seeds = result["models"][label]["seeds"]
+                cells[index] += _difference(figures[figure.name], seeds, auc, seeds)
         rows.append([label, spread_cell(auc, _AUC), *cells])
     titles = ["model", "AUC", *(figure.heading for figure in known)]
     return [
@@ -86,21 +88,17 @@ def _memory_lines(result):
 
 def _support_lines(result):
     found, base = result["diagnostics"], result["base"]
+    seeds = {label: model["seeds"] for label, model in result["models"].items()}
     of_base = found["support"].get(base) or [None] * len(found["quartiles"])
     kept = [index for index, quartile in enumerate(found["quartiles"]) if quartile["rows"]]
     total = sum(quartile["rows"] for quartile in found["quartiles"])
     titles = ["model", *(_title(found["quartiles"][index], total) for index in kept)]
-    rows = [
-        [
-            label,
-            *(
-                spread_cell(aucs[index], _AUC)
-                + ("" if label == base else _difference(aucs[index], of_base[index]))
-                for index in kept
-            ),
-        ]
-        for label, aucs in found["support"].items()
-    ]
+    rows = []
+    for label, aucs in found["support"].items():
+        cells = [spread_cell(aucs[index], _AUC) for index in kept]
+        for place, index in enumerate(kept if label != base else ()):
+            cells[place] += _difference(aucs[index], seeds[label], of_base[index], seeds.get(base))
+        rows.append([label, *cells])
     return [
         "AUC by the support of (history, candidate) pairs: the number of training histories that "
         "have both, summed over the items of the row's history, in quartiles of rows; in brackets, "
@@ -117,7 +115,11 @@ def _title(quartile, total):
     return f"support {name} ({100 * quartile['rows'] / total:.0f} % of rows)"
 
 
-def _difference(spread, other):
-    if spread is None or other is None:
+def _difference(spread, seeds, base, base_seeds):
+    """Returns the difference of the means over common seeds, as part of a cell."""
+    if spread is None or base is None:
         return ""
-    return f" ({spread['mean'] - other['mean']:+.4f})"
+    values, of_base = paired_values(spread, seeds, base, base_seeds)
+    if not values:
+        return ""
+    return f" ({statistics.fmean(values) - statistics.fmean(of_base):+.4f})"

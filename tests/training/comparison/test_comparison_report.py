@@ -78,7 +78,14 @@ def test_seeds_that_one_model_lacks_are_left_out_of_its_tests():
     assert "lmn has 2 of the 3 seeds." in text and "- lmn-seed2: exit status 1" in text
     del found["lmn"][1]
     del found["din"][3]
-    assert summary(spec(), [1, 2, 3], found)["models"]["lmn"]["test"] is None
+    lmn = summary(spec(), [1, 2, 3], found)["models"]["lmn"]
+    assert lmn["test"] is None and lmn["rela_impr"] is None
+
+
+def test_the_relative_improvement_is_that_of_common_seeds():
+    found = {"din": dict(enumerate([run(0.6), run(0.7), run(0.8)], 1)), "lmn": {1: run(0.65)}}
+    lmn = summary(spec(), [1, 2, 3], found)["models"]["lmn"]
+    assert lmn["rela_impr"] == pytest.approx(50.0) and lmn["test"]["difference"] > 0
 
 
 def test_a_cut_comparison_says_how_many_seeds_there_are():

@@ -34,11 +34,11 @@ RUNS = {
 }
 
 
-def result():
+def result(runs=RUNS):
     models = [{"label": label, "model": {"name": label}} for label in RUNS]
     data = {"comparison_version": 1, "name": "a", "pipeline": "p.yaml", "models": models}
-    found = summary(ComparisonSpec.from_dict(data | {"output": "out"}), [1, 2], RUNS)
-    return {**found, "diagnostics": diagnostics_summary(RUNS)}
+    found = summary(ComparisonSpec.from_dict(data | {"output": "out"}), [1, 2], runs)
+    return {**found, "diagnostics": diagnostics_summary(runs)}
 
 
 def test_numbers():
@@ -84,6 +84,14 @@ def test_tables():
     assert table[5] == ["din", "0.7000", "0.7100", "0.7500"]
     assert table[6][1] == "0.6900 (-0.0100)" and table[6][3] == "0.7600 (+0.0100)"
     assert "\n".join(lines) in markdown(result())
+
+
+def test_differences_are_those_of_common_seeds():
+    of_base = {seed: run(0.7, [auc] * 4) for seed, auc in ((1, 0.6), (2, 0.8), (3, 0.9))}
+    one = {"din": of_base, "lmn": {1: run(0.7, [0.61] * 4)}}
+    assert cells(diagnostics_markdown(result(one)))[-1][1:] == ["0.6100 (+0.0100)"] * 3
+    none = {"din": {2: of_base[2]}, "lmn": one["lmn"]}
+    assert cells(diagnostics_markdown(result(none)))[-1][1:] == ["0.6100"] * 3
 
 
 def test_a_base_without_diagnostics_has_no_differences():
