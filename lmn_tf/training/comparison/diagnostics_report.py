@@ -9,6 +9,8 @@ from lmn_tf.training.evaluation.metrics_table import markdown_table
 
 _AUC = FIGURES["auc"]
 _SHUFFLED, _ZEROED = DIAGNOSTICS[:2]
+_BOUNDS = ("from", "to", "rows")
+_ORDINALS = ("first", "second", "third", "fourth")
 
 
 def diagnostics_summary(metrics: Mapping[str, Mapping[int, Mapping]]) -> dict | None:
@@ -20,10 +22,11 @@ def diagnostics_summary(metrics: Mapping[str, Mapping[int, Mapping]]) -> dict | 
     Returns:
         Dictionary of `memory` (for each label of a model with a memory, the mean, standard
         deviation and values of each figure), `quartiles` (smallest and largest support, and number
-        of rows of each) and `support` (for each label, the same of the AUC of each quartile). What
-        a run has not diagnosed is left out; `None` if none has any.
+        of rows of each; `None`, `None` and the most rows where runs differ, as they do if the seed
+        draws the training rows) and `support` (for each label, the same of the AUC of each
+        quartile). What a run has not diagnosed is left out; `None` if none has any.
     """
-    memory, quartiles, support = {}, [], {}
+    memory, quartiles, support = {}, set(), {}
     for label, runs in metrics.items():
         found = [run.get("diagnostics", {}) for run in runs.values()]
         if all("memory" in one for one in found):
@@ -36,13 +39,22 @@ def diagnostics_summary(metrics: Mapping[str, Mapping[int, Mapping]]) -> dict | 
                 spread([quartile["auc"] for quartile in of_runs])
                 for of_runs in zip(*(one["support"] for one in found), strict=True)
             ]
-            quartiles = [
-                {key: quartile[key] for key in ("from", "to", "rows")}
-                for quartile in found[0]["support"]
-            ]
+            quartiles |= {_bounds(one["support"]) for one in found}
     if not memory and not support:
         return None
-    return {"memory": memory, "quartiles": quartiles, "support": support}
+    common = [_common(of_runs) for of_runs in zip(*quartiles, strict=True)]
+    return {"memory": memory, "quartiles": common, "support": support}
+
+
+def _bounds(support):
+    return tuple(tuple(quartile[key] for key in _BOUNDS) for quartile in support)
+
+
+def _common(of_runs) -> dict:
+    """Returns the bounds of a quartile in runs; no bounds, and the most rows, if they differ."""
+    if len(set(of_runs)) == 1:
+        return dict(zip(_BOUNDS, of_runs[0], strict=True))
+    return {"from": None, "to": None, "rows": max(rows for _, _, rows in of_runs)}
 
 
 def diagnostics_markdown(result: Mapping) -> list[str]:
@@ -91,8 +103,7 @@ def _support_lines(result):
     seeds = {label: model["seeds"] for label, model in result["models"].items()}
     of_base = found["support"].get(base) or [None] * len(found["quartiles"])
     kept = [index for index, quartile in enumerate(found["quartiles"]) if quartile["rows"]]
-    total = sum(quartile["rows"] for quartile in found["quartiles"])
-    titles = ["model", *(_title(found["quartiles"][index], total) for index in kept)]
+    titles = ["model", *_titles(found["quartiles"], kept)]
     rows = []
     for label, aucs in found["support"].items():
         cells = [spread_cell(aucs[index], _AUC) for index in kept]
@@ -107,6 +118,13 @@ def _support_lines(result):
         *markdown_table(titles, rows),
         "",
     ]
+
+
+def _titles(quartiles, kept) -> list[str]:
+    if any(quartiles[index]["from"] is None for index in kept):  # the runs have no common bounds
+        return [f"{_ORDINALS[index]} quartile" for index in kept]
+    total = sum(quartile["rows"] for quartile in quartiles)
+    return [_title(quartiles[index], total) for index in kept]
 
 
 def _title(quartile, total):

@@ -5,10 +5,10 @@ from lmn_tf.training.comparison.diagnostics_report import diagnostics_markdown, 
 BOUNDS = [(0, 0, 60), (None, None, 0), (3, 9, 20), (10, 1200, 20)]
 
 
-def run(auc, aucs, memory=None):
+def run(auc, aucs, memory=None, bounds=BOUNDS):
     support = [
         {"from": low, "to": high, "rows": rows, "auc": auc}
-        for (low, high, rows), auc in zip(BOUNDS, aucs, strict=True)
+        for (low, high, rows), auc in zip(bounds, aucs, strict=True)
     ]
     found = {"support": support} | ({"memory": memory} if memory else {})
     return {"train": {}, "test": {"auc": auc}, "diagnostics": found}
@@ -92,6 +92,15 @@ def test_differences_are_those_of_common_seeds():
     assert cells(diagnostics_markdown(result(one)))[-1][1:] == ["0.6100 (+0.0100)"] * 3
     none = {"din": {2: of_base[2]}, "lmn": one["lmn"]}
     assert cells(diagnostics_markdown(result(none)))[-1][1:] == ["0.6100"] * 3
+
+
+def test_quartiles_whose_bounds_differ_over_seeds_have_none():
+    other = [(0, 1, 60), (None, None, 0), (3, 9, 15), (10, 900, 25)]
+    runs = {"din": {1: run(0.7, [0.6] * 4), 2: run(0.7, [0.8] * 4, bounds=other)}}
+    found = diagnostics_summary(runs)["quartiles"]
+    assert found[0] == {"from": None, "to": None, "rows": 60} and found[1]["rows"] == 0
+    titles = ["model", "first quartile", "third quartile", "fourth quartile"]
+    assert cells(diagnostics_markdown(result(runs)))[0] == titles
 
 
 def test_a_base_without_diagnostics_has_no_differences():
