@@ -7,6 +7,7 @@ from scipy import special
 
 from lmn_tf.training.comparison.comparison_report import seeds_text
 from lmn_tf.training.comparison.spread import paired_values
+from lmn_tf.training.picture_text import picture_text
 
 _LEVEL = 0.05
 _COLORS = {"better": "tab:green", "worse": "tab:red"}
@@ -75,7 +76,7 @@ def picture(result: dict, path: str | os.PathLike) -> None:
             color = _COLORS.get(test["verdict"], "gray")
             _draw_row(right, row, differences, test["difference"], interval, color)
     _label(left, right, models, result)
-    figure.suptitle(f"{result['name']}: {seeds_text(result)}")
+    figure.suptitle(picture_text(f"{result['name']}: {seeds_text(result)}"))
     figure.savefig(path)
 
 
@@ -96,15 +97,16 @@ def _label(left, right, models, result) -> None:
             ha="right",
             color="gray",
         )
-    left.set_yticks(range(len(models)), models)
+    left.set_yticks(range(len(models)), [picture_text(label) for label in models])
     left.set_ylim(-0.6, len(models) - 0.4)
     right.axvline(0, color="black", linewidth=1)
     has_intervals = any((model["auc"]["sd"] or 0) > 0 for model in models.values())
     note = "mean and 95 % interval" if has_intervals else "one seed: no interval"
     left.set(xlabel=f"AUC of the {result['set']} set ({note})", title="AUC")
+    title = f"Difference from {base}" if base in models else f"{base} has no result"
     right.set(
         xlabel="difference of AUC by seed (green, red: corrected p < 0.05)",
-        title=f"Difference from {base}" if base in models else f"{base} has no result",
+        title=picture_text(title),
     )
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)

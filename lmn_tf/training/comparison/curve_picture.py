@@ -4,6 +4,7 @@ import os
 
 from lmn_tf.specs.grid import ROWS
 from lmn_tf.training.comparison.comparison_picture import half_interval
+from lmn_tf.training.picture_text import picture_text
 
 _WIDE = 3.0  # from this ratio of the largest value to the smallest, the axis is logarithmic
 
@@ -30,22 +31,23 @@ def curve_picture(result: dict, path: str | os.PathLike) -> None:
     labels = dict.fromkeys(label for point in curve["points"] for label in point["models"])
     for number, label in enumerate(labels):
         models = [point["models"].get(label, {}) for point in curve["points"]]
-        style = {"color": f"C{number % 10}", "marker": "osD^v"[number // 10 % 5], "label": label}
+        style = {"color": f"C{number % 10}", "marker": "osD^v"[number // 10 % 5]}
+        style["label"] = picture_text(label)
         _draw(left, places, [_auc(model) for model in models], style)
         if label != base:
             _draw(right, places, [_difference(model) for model in models], style)
     right.axhline(0, color="black", linewidth=1)
     left.set(title="AUC", ylabel=f"AUC of the {result['set']} set (95 % intervals)")
-    right.set(title=f"Difference from {base}", ylabel="difference of AUC by seed")
+    right.set(title=picture_text(f"Difference from {base}"), ylabel="difference of AUC by seed")
     for axes in (left, right):
         if min(places) > 0 and max(places) / min(places) >= _WIDE:
             axes.set_xscale("log")
-        axes.set_xticks(places, names)
+        axes.set_xticks(places, [picture_text(name) for name in names])
         axes.minorticks_off()
         axes.set_xlabel("training rows" if "rows" in curve["points"][0] else f"`{curve['key']}`")
         axes.grid(alpha=0.3)
     left.legend(fontsize=8)
-    figure.suptitle(result["name"])
+    figure.suptitle(picture_text(result["name"]))
     figure.savefig(path)
 
 

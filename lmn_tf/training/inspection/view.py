@@ -9,6 +9,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from lmn_tf import atomic_files
+from lmn_tf.training.picture_text import picture_text
 
 _LONGEST_NAME, _LONGEST_LABEL = 60, 28
 
@@ -78,7 +79,7 @@ def new_figure(height: float, title: str) -> Figure:
         title: String.
     """
     figure = Figure(figsize=(9, height), dpi=100, layout="constrained")
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(picture_text(title), fontsize=12)
     return figure
 
 
@@ -134,11 +135,12 @@ def reader_text(readers: Sequence[Mapping]) -> str:
 
 
 def short_label(text: str) -> str:
-    """Returns a text that is short enough for the axis of a picture.
+    """Returns a text that is short enough for the axis of a picture, as `picture_text` does.
 
     Example:
 
     >>> short_label("a title that is much longer than the axis")
     'a title that is much long...'
     """
-    return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 3]}..."
+    is_short = len(text) <= _LONGEST_LABEL
+    return picture_text(text if is_short else f"{text[: _LONGEST_LABEL - 3]}...")

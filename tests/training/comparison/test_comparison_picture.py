@@ -14,10 +14,10 @@ def model(values, test=None, seeds=None):
     return found | ({"test": test} if test else {})
 
 
-def result(models, base="din", oracle=None):
+def result(models, base="din", oracle=None, name="small"):
     seeds = [1, 2, 3]
     return {
-        "name": "small",
+        "name": name,
         "base": base,
         "seeds": seeds,
         "set": "test",
@@ -75,3 +75,13 @@ def test_one_seed_and_a_base_without_a_result(tmp_path, monkeypatch):
     left, right = drawn({"lmn": model([0.75])}, tmp_path / "a.png", monkeypatch)
     assert "one seed: no interval" in left.get_xlabel()
     assert right.get_title() == "din has no result" and not right.containers
+
+
+def test_labels_with_dollar_signs_are_drawn(tmp_path, monkeypatch):
+    models = {"for $1 or $$": model([0.75])}
+    left, right = drawn(models, tmp_path / "a.png", monkeypatch, base="for $1 or $$")
+    assert left.get_yticklabels()[0].get_text() == r"for \$1 or \$\$"
+    assert right.get_title() == r"Difference from for \$1 or \$\$"
+    _, right = drawn(models, tmp_path / "a.png", monkeypatch, base="$_$", name="$^$")
+    assert right.get_title() == r"\$_\$ has no result"
+    assert right.figure.get_suptitle() == r"\$^\$: 1 of 3 seeds"

@@ -11,7 +11,7 @@ def model(mean, difference=None):
     return found | {"test": None if difference is None else test}
 
 
-def drawn(key, points, path, monkeypatch):
+def drawn(key, points, path, monkeypatch, **more):
     """The axes of the picture."""
     from matplotlib.figure import Figure
 
@@ -19,7 +19,8 @@ def drawn(key, points, path, monkeypatch):
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *a: (kept.append(self), save(self, *a)))
     curve = {"key": key, "points": points}
-    curve_picture({"name": "small", "base": "din", "set": "test", "curve": curve}, path)
+    result = {"name": "small", "base": "din", "set": "test", "curve": curve}
+    curve_picture(result | more, path)
     return kept[0].axes
 
 
@@ -65,3 +66,13 @@ def test_what_is_missing_is_left_out(tmp_path, monkeypatch):
     found[0]["models"] = {}
     left, _ = drawn("model.option", found, tmp_path / "a.png", monkeypatch)
     assert [bars.lines[0].get_xdata().tolist() for bars in left.containers] == [[2], [2]]
+
+
+def test_names_with_dollar_signs_are_drawn(tmp_path, monkeypatch):
+    found = [{"value": "$a$", "models": {"for $1 or $2": model(0.7), "$^$": model(0.7, 0.1)}}]
+    names = {"base": "for $1 or $2", "name": "$_$"}
+    left, right = drawn("model.option", found, tmp_path / "a.png", monkeypatch, **names)
+    assert left.get_legend_handles_labels()[1] == [r"for \$1 or \$2", r"\$^\$"]
+    assert [text.get_text() for text in left.get_xticklabels()] == [r"\$a\$"]
+    assert right.get_title() == r"Difference from for \$1 or \$2"
+    assert left.figure.get_suptitle() == r"\$_\$"

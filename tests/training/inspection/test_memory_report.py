@@ -67,3 +67,11 @@ def test_a_picture_of_many_keys(tmp_path):
     figure.savefig(tmp_path / "many.png")
     grid = next(axes for axes in figure.axes if axes.get_ylabel() == "row key")
     assert grid.images[0].get_extent() == [-0.5, 299.5, 299.5, -0.5]
+
+
+def test_names_with_dollar_signs_are_drawn(tmp_path):
+    names = {feature: [reader("A$AP, Ke$ha", 0.5, 2)] for feature in ("item", "segment")}
+    slot = {**SLOT, "readers": names}
+    figure = draw_memory(MemoryInspection("clicks", 3, 3, np.ones(9), np.ones(9), 9, [slot]))
+    figure.savefig(tmp_path / "names.png")
+    assert r"item A\$AP, Ke\$ha: 50 % (x2.0)   segment A\$AP, Ke\$ha: 50 % (x2.0)" in texts(figure)

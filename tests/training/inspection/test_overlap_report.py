@@ -49,3 +49,14 @@ def test_a_picture_has_a_side_for_each_user():
     assert right.get_title() == "user bob: 1 rows, 20 slots"
     assert [one.get_text() for one in right.texts] == ["hat: 50 %"]
     assert "weighted Jaccard index 0.250" in figure.get_suptitle()
+
+
+def test_names_with_dollar_signs_are_drawn(tmp_path):
+    items = [[{"value": "A$AP, Ke$ha", "share": 1.0}]] * 2
+    memory = {**MEMORY, "top_slots": [{**MEMORY["top_slots"][0], "items": items}]}
+    figure = draw_overlap("clicks_memory", ("A$AP", "Cash $$ & Co"), memory)
+    figure.savefig(tmp_path / "names.png")
+    assert r"users A\$AP and Cash \$\$ & Co share" in figure.get_suptitle()
+    left, right = figure.axes
+    assert right.get_title().startswith(r"user Cash \$\$ & Co: ")
+    assert left.texts[0].get_text() == r"A\$AP, Ke\$ha: 100 %"

@@ -51,3 +51,13 @@ def test_a_picture_says_what_it_shows():
     assert [one.get_text() for one in right.texts] == ["+0.500", "-1.500"]
     assert right.get_xlabel() == "change of the logit without the slot"
     draw_row("empty", {**REPORT, "memories": {"empty": UNREAD}})
+
+
+def test_names_with_dollar_signs_are_drawn(tmp_path):
+    slot = {**SLOT, "items": [{"value": "Cash $$ & Co", "share": 1.0}]}
+    memory = {**REPORT["memories"]["clicks_memory"], "top_slots": [slot]}
+    report = {**REPORT, "user": "A$AP", "item": "Ke$ha", "memories": {"clicks_memory": memory}}
+    figure = draw_row("clicks_memory", report)
+    figure.savefig(tmp_path / "names.png")
+    assert r"user A\$AP, item Ke\$ha" in figure.get_suptitle()
+    assert figure.axes[0].texts[0].get_text() == r"Cash \$\$ & Co: 100 %"

@@ -42,3 +42,12 @@ def test_a_picture_has_readers_and_both_kinds_of_neighbors():
     assert [one.get_text() for one in figure.axes[0].texts] == ["x2.0"]
     dead = draw_slot("clicks_memory", {**MEMORY, "slot": DEAD, "by_value": []})
     assert dead.get_suptitle().endswith("slot 8 (row 1, column 2): never read")
+
+
+def test_names_with_dollar_signs_are_drawn(tmp_path):
+    readers = {"artist": [{"value": "A$AP, Ke$ha", "share": 0.5, "lift": 2.0}]}
+    one = {**ONE, "readers": readers, "cosine": 0.75}
+    figure = draw_slot("clicks_memory", {**MEMORY, "slot": one, "by_value": [one]})
+    figure.savefig(tmp_path / "names.png")
+    assert figure.axes[0].get_yticklabels()[0].get_text() == r"A\$AP, Ke\$ha"
+    assert figure.axes[1].texts[0].get_text() == r"artist A\$AP, Ke\$ha: 50 %"

@@ -7,6 +7,7 @@ from lmn_tf.training.inspection.view import (
     new_figure,
     percent,
     reader_text,
+    short_label,
     signed_bars,
 )
 
@@ -56,3 +57,9 @@ def test_bars_have_the_color_and_the_number_of_their_value():
     red, green = (bar.get_facecolor()[:2] for bar in reversed(axes.patches))
     assert red[0] > red[1] and green[0] < green[1]
     assert [one.get_text() for one in axes.texts] == ["+0.500", "-0.250"]
+
+
+def test_dollar_signs_of_names_are_drawn():
+    assert short_label("A$AP, Ke$ha") == r"A\$AP, Ke\$ha"
+    assert short_label(30 * "$") == 25 * r"\$" + "..."
+    assert new_figure(2.0, "$1 and $2").get_suptitle() == r"\$1 and \$2"

@@ -65,3 +65,11 @@ def test_a_picture_says_what_it_shows(tmp_path):
     assert labels == ["id 0 → id 0 (7)", "id 0 → id 2 (0)", "id 0 → id 1 (1,200)"]
     assert [one.get_text() for one in pairs.texts] == ["+0.250", "+0.125", "-0.500"]
     figure.savefig(tmp_path / "pairs.png")
+
+
+def test_names_with_dollar_signs_are_drawn(tmp_path):
+    one = inspection()
+    pair = {"value": 0.5, "event": "A$AP", "candidate": "Ke$ha", "reads": 7}
+    figure = draw_pairs(one, {**one.figures(), "largest": [pair], "smallest": []})
+    figure.savefig(tmp_path / "names.png")
+    assert figure.axes[2].get_yticklabels()[0].get_text() == r"A\$AP → Ke\$ha (7)"

@@ -54,3 +54,13 @@ def test_a_picture_says_what_it_shows():
     assert [one.get_text() for one in axes.get_yticklabels()] == ["shoes (2 times)", "socks"]
     assert [one.get_text() for one in axes.texts] == ["+0.500", "-0.125"]
     draw_row_pairs("none", {**REPORT, "pairs": {"none": UNKNOWN}})
+
+
+def test_names_with_dollar_signs_are_drawn(tmp_path):
+    memory = REPORT["pairs"]["clicks_pairs"]
+    memory = {**memory, "top_events": [{**EVENTS[0], "event": "Cash $$ & Co"}]}
+    report = {**REPORT, "user": "A$AP", "item": "Ke$ha", "pairs": {"clicks_pairs": memory}}
+    figure = draw_row_pairs("clicks_pairs", report)
+    figure.savefig(tmp_path / "names.png")
+    assert r"user A\$AP, item Ke\$ha" in figure.get_suptitle()
+    assert figure.axes[0].get_yticklabels()[0].get_text() == r"Cash \$\$ & Co (2 times)"
