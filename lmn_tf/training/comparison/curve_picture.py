@@ -37,7 +37,14 @@ def curve_picture(result: dict, path: str | os.PathLike) -> None:
         if label != base:
             _draw(right, places, [_difference(model) for model in models], style)
     right.axhline(0, color="black", linewidth=1)
-    left.set(title="AUC", ylabel=f"AUC of the {result['set']} set (95 % intervals)")
+    counts = [
+        len(model["auc"]["values"])
+        for point in curve["points"]
+        for model in point["models"].values()
+        if model.get("auc") is not None
+    ]
+    note = "95 % intervals" if max(counts, default=1) > 1 else "one seed: no intervals"
+    left.set(title="AUC", ylabel=f"AUC of the {result['set']} set ({note})")
     right.set(title=picture_text(f"Difference from {base}"), ylabel="difference of AUC by seed")
     for axes in (left, right):
         if min(places) > 0 and max(places) / min(places) >= _WIDE:

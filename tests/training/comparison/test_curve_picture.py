@@ -44,6 +44,7 @@ def test_means_and_intervals_against_rows(tmp_path, monkeypatch):
     (_, low), (_, high) = bars.lines[2][0].get_segments()[0]
     assert (high - low) / 2 == pytest.approx(half_interval(0.002, 2))
     assert right.get_title() == "Difference from din"
+    assert left.get_ylabel() == "AUC of the test set (95 % intervals)"
     assert matplotlib.image.imread(tmp_path / "a.png").shape[1] == 900
 
 
@@ -76,3 +77,10 @@ def test_names_with_dollar_signs_are_drawn(tmp_path, monkeypatch):
     assert [text.get_text() for text in left.get_xticklabels()] == [r"\$a\$"]
     assert right.get_title() == r"Difference from for \$1 or \$2"
     assert left.figure.get_suptitle() == r"\$_\$"
+
+
+def test_one_seed_has_no_intervals(tmp_path, monkeypatch):
+    one = {"seeds": [1], "auc": {"mean": 0.7, "sd": None, "values": [0.7]}}
+    found = [{"value": 1, "models": {"din": one, "lmn": {"auc": None}}}]
+    left, _ = drawn("model.option", found, tmp_path / "a.png", monkeypatch)
+    assert left.get_ylabel() == "AUC of the test set (one seed: no intervals)"
