@@ -6,6 +6,7 @@ import os
 from scipy import special
 
 from lmn_tf.training.comparison.comparison_report import seeds_text
+from lmn_tf.training.comparison.paired_tests import LEAST
 from lmn_tf.training.comparison.spread import paired_values
 from lmn_tf.training.picture_text import picture_text
 
@@ -100,15 +101,27 @@ def _label(left, right, models, result) -> None:
     left.set_yticks(range(len(models)), [picture_text(label) for label in models])
     left.set_ylim(-0.6, len(models) - 0.4)
     right.axvline(0, color="black", linewidth=1)
-    has_intervals = any((model["auc"]["sd"] or 0) > 0 for model in models.values())
+    has_intervals = any(len(model["auc"]["values"]) > 1 for model in models.values())
     note = "mean and 95 % interval" if has_intervals else "one seed: no interval"
     left.set(xlabel=f"AUC of the {result['set']} set ({note})", title="AUC")
     title = f"Difference from {base}" if base in models else f"{base} has no result"
     right.set(
-        xlabel="difference of AUC by seed (green, red: corrected p < 0.05)",
+        xlabel=f"difference of AUC by seed{_rule(models)}",
         title=picture_text(title),
     )
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)
         axes.locator_params(axis="x", nbins=5)  # labels that do not overlap
         axes.xaxis.label.set_size(8)
+
+
+def _rule(models) -> str:
+    """Returns what a green or a red difference means, in brackets."""
+    tests = [model["test"] for model in models.values() if model.get("test") is not None]
+    if any(test.get("p_corrected") is not None for test in tests):
+        return f" (green, red: corrected p < {_LEVEL})"
+    seeds = [test["seeds"] for test in tests if test["verdict"] in _COLORS]
+    if not seeds:
+        return ""
+    rule = "the same in each seed" if max(seeds) > 1 else f"{LEAST} or more"
+    return f" (green, red: {rule})"

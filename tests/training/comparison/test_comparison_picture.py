@@ -74,6 +74,7 @@ def test_differences_are_paired_and_sorted(tmp_path, monkeypatch):
 def test_one_seed_and_a_base_without_a_result(tmp_path, monkeypatch):
     left, right = drawn({"lmn": model([0.75])}, tmp_path / "a.png", monkeypatch)
     assert "one seed: no interval" in left.get_xlabel()
+    assert right.get_xlabel() == "difference of AUC by seed"
     assert right.get_title() == "din has no result" and not right.containers
 
 
@@ -85,3 +86,28 @@ def test_labels_with_dollar_signs_are_drawn(tmp_path, monkeypatch):
     _, right = drawn(models, tmp_path / "a.png", monkeypatch, base="$_$", name="$^$")
     assert right.get_title() == r"\$_\$ has no result"
     assert right.figure.get_suptitle() == r"\$^\$: 1 of 3 seeds"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "p", "rule"),
+    [
+        (1, None, "0.005 or more"),
+        (2, None, "the same in each seed"),
+        (2, 0.01, "corrected p < 0.05"),
+    ],
+)
+def test_colors_and_intervals_are_explained(seeds, p, rule, tmp_path, monkeypatch):
+    test = {"seeds": seeds, "difference": 0.05, "deviation": 0.0 if seeds > 1 else None}
+    test |= {"verdict": "better", "p_corrected": p}
+    models = {"din": model([0.7] * seeds), "lmn": model([0.75] * seeds, test)}
+    left, right = drawn(models, tmp_path / "a.png", monkeypatch)
+    assert right.get_xlabel() == f"difference of AUC by seed (green, red: {rule})"
+    note = "one seed: no interval" if seeds == 1 else "mean and 95 % interval"
+    assert left.get_xlabel() == f"AUC of the test set ({note})"
+
+
+def test_what_has_no_color_has_no_explanation(tmp_path, monkeypatch):
+    one = {"seeds": 1, "difference": 0.05, "deviation": None, "verdict": "inconclusive"}
+    unfinished = {"din": model([0.7] * 2), "lmn": model([0.75], one)}
+    _, right = drawn(unfinished, tmp_path / "a.png", monkeypatch)
+    assert right.get_xlabel() == "difference of AUC by seed"
