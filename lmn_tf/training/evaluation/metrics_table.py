@@ -59,11 +59,10 @@ def metrics_table(metrics: dict) -> str:
     if sets:
         rows = [dict(_cells(figures)) for figures in sets.values()]
         columns = (*QUALITY, *own_figures(sets.values()), *select("examples"), *SLOTS)
-        known = [figure.title for figure in columns]
-        titles = [title for title in known if any(title in row for row in rows)]
-        table = [["set", *titles]]
+        known = [figure for figure in columns if any(figure in row for row in rows)]
+        table = [["set", *(figure.title for figure in known)]]
         table += [
-            [name, *(row.get(title, "-") for title in titles)]
+            [name, *(row.get(figure, "-") for figure in known)]
             for name, row in zip(sets, rows, strict=True)
         ]
         lines += aligned(table)
@@ -105,4 +104,4 @@ def _cells(figures: dict):
             if figure.name in source:
                 value = source[figure.name]
                 unit = f" {figure.unit}" if figure.unit and value is not None else ""
-                yield figure.title, figure.cell(value) + unit
+                yield figure, figure.cell(value) + unit

@@ -50,3 +50,10 @@ def test_metrics_of_users_follow_those_of_all_evaluations():
     assert lines.splitlines()[1].split() == ["set", "AUC", "LogLoss", "brier", "examples"]
     assert lines.splitlines()[2].split() == ["valid", "0.7500", "0.5000", "0.2500", "12"]
     assert lines.splitlines()[3].split() == ["test", "0.7000", "-", "-", "-"]
+
+
+def test_a_metric_of_a_user_does_not_replace_a_figure_of_its_title():
+    valid = {"auc": 0.75, "examples": 12, "metrics": {"AUC": 0.25, "examples": 3.0}}
+    lines = metrics_table({"model": "dnn", "seed": 1, "valid": valid}).splitlines()
+    assert lines[1].split() == ["set", "AUC", "AUC", "examples", "examples"]
+    assert lines[2].split() == ["valid", "0.7500", "0.2500", "3.0000", "12"]
