@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
-from lmn_tf.metrics.figures import SLOTS, own_figures, select
+from lmn_tf.metrics.figures import SLOTS, Figure, own_figures, select
 from lmn_tf.metrics.relative_improvement import rela_impr
 from lmn_tf.models import registry
 from lmn_tf.specs.comparison_spec import ComparisonSpec
@@ -92,8 +92,7 @@ def markdown(result: dict) -> str:
     titles[2:2] = ["RelaImpr (%)", "against the base", "against the best other"]
     rows = []
     for label, model in result["models"].items():
-        spreads = {**model, **model.get("metrics", {})}
-        cells = [spread_cell(spreads.get(figure.name), figure) for figure in columns]
+        cells = [_cell(model, figure, is_own=figure in own) for figure in columns]
         other = model.get("best_other")
         cells[1:1] = [
             _percent(model["rela_impr"]),
@@ -115,6 +114,12 @@ def markdown(result: dict) -> str:
     if result.get("search"):
         lines += search_markdown(result["search"])
     return "\n".join(lines)
+
+
+def _cell(model: dict, figure: Figure, is_own: bool) -> str:
+    # A metric of a user may have the name of a built-in figure.
+    spreads = model.get("metrics", {}) if is_own else model
+    return spread_cell(spreads.get(figure.name), figure)
 
 
 def seeds_text(result: dict) -> str:

@@ -262,3 +262,17 @@ def test_metrics_of_users_follow_those_of_all_evaluations():
     assert (din[8], lmn[8]) == ("-", "0.2000 ± 0.1000")
     del found["lmn"][2]["test"]["metrics"]["brier"]
     assert summary(spec(), [1, 2, 3], found)["models"]["lmn"]["metrics"] == {"brier": None}
+
+
+def test_a_metric_of_a_user_does_not_replace_a_figure_of_its_name():
+    found = runs()
+    for seed in (1, 2, 3):
+        found["lmn"][seed]["test"]["metrics"] = {"logloss": 0.25, "parameters": 7.0}
+    lines = [
+        line.strip("|").split("|") for line in markdown(summary(spec(), [1], found)).splitlines()
+    ]
+    titles, _, din, lmn = ([cell.strip() for cell in line] for line in lines[4:8])
+    names = ["LogLoss", "NE", "logloss", "parameters", "parameters"]
+    assert titles[6:11] == names
+    assert din[6:11] == ["0.5000", "0.9000", "-", "-", "1,234"]
+    assert lmn[6:11] == ["0.5000", "0.9000", "0.2500", "7.0000", "1,234"]
