@@ -49,7 +49,8 @@ class Comparison:
     chosen.
 
     A failed run does not stop the others, and is reported at the end. A failed trial uses up its
-    budget; it is tried again when the comparison is started again.
+    budget; it is tried again when the comparison is started again. A model none of whose trials has
+    the monitored figure is reported as failed by the first one that finished.
 
     Rows without a network (`rates`, `svd`, `ease`, `item_knn`) do not depend on a seed, unless it
     draws the training rows: each is fitted once, with the first seed, and has the same figures for
@@ -141,18 +142,22 @@ class Comparison:
 
     def _search(self) -> dict:
         """Trains the configurations of each model; returns the best trial by label."""
-        chosen = {}
+        chosen, monitor = {}, self.spec.search.monitor
         for label in [entry.label for entry in self.spec.models]:
             trials = self.plan.trials(label)
             for run in trials:
                 self._done(run, test=False)
             scores = {run.trial: self._valid(run) for run in trials}
-            best = best_trial(scores, self.spec.search.monitor)
-            if best is not None:
-                chosen[label] = best
-                self._say(f"{trials[best - 1]}: chosen")
-            for run in trials:  # the chosen one is yet to be tested
-                if run.trial != best and scores[run.trial] is not None:
+            best = best_trial(scores, monitor)
+            finished = [run for run in trials if scores[run.trial] is not None]
+            if best is None:
+                for run in finished[:1]:
+                    self._fail(run, f"no trial has a finite `{monitor}` on the validation set")
+                continue
+            chosen[label] = best
+            self._say(f"{trials[best - 1]}: chosen")
+            for run in finished:
+                if run.trial != best:  # it is yet to be tested
                     self._drop(run)
         return chosen
 
@@ -170,11 +175,14 @@ class Comparison:
         if reason is None and not self._has(run, test):
             reason = "it left no metrics"
         if reason is not None:
-            self._failed[run] = reason
-            self._say(f"{head}: failed: {reason}")
+            self._fail(run, reason, head)
             return False
         self._keep(run)
         return True
+
+    def _fail(self, run: ComparisonRun, reason: str, head: str | None = None) -> None:
+        self._failed[run] = reason
+        self._say(f"{head or run}: failed: {reason}")
 
     def _has(self, run: ComparisonRun, test: bool) -> bool:
         metrics = self._metrics(run)

@@ -54,7 +54,7 @@ class FakeTraining:
     """
 
     def __init__(self, monkeypatch, **statuses):
-        self.ran, self.tested = [], []
+        self.ran, self.tested, self.unknown = [], [], ()
         self.statuses = statuses
         monkeypatch.setattr(module.subprocess, "run", self.run)
         monkeypatch.setattr(module, "picture", lambda result, path: Path(path).touch())
@@ -80,6 +80,8 @@ class FakeTraining:
             directory.write_opening(pipeline, pipeline.load_feature_spec())
         seed, dropout = document["train"]["seed"], document["model"].get("dropout", 0)
         valid = {"auc": 0.6 + seed / 100 + dropout, "logloss": 0.5}
+        if name.startswith(self.unknown):
+            valid["auc"] = None
         metrics = {"train": {"examples_per_second": 1.0}, "parameters": 5, "valid": valid}
         if test:
             self.tested.append(name)
@@ -460,6 +462,22 @@ def test_a_model_without_a_trial_has_no_row(tmp_path, monkeypatch):
     result, _ = compare(make_spec(tmp_path, search=SEARCH))
     assert list(result["models"]) == ["a pool!"] and len(result["failed"]) == 3
     assert result["search"]["models"]["dnn"]["chosen"] is None
+
+
+@pytest.mark.parametrize("labels", [("dnn",), ("dnn", "a_pool_")])
+def test_a_model_whose_trials_have_no_figure_has_failed(labels, tmp_path, monkeypatch):
+    spec = make_spec(tmp_path, search=SEARCH, keep_runs=False)
+    training = FakeTraining(monkeypatch, dnn_trial1_seed1=1)
+    training.unknown = tuple(f"{label}-trial" for label in labels)
+    result, said = compare(spec)
+    reason = "no trial has a finite `auc` on the validation set"
+    failed = [(run["folder"], run["reason"]) for run in result["failed"]]
+    numbers = {"dnn": 2, "a_pool_": 1}
+    assert failed[1:] == [(f"{one}-trial{numbers[one]}-seed1", reason) for one in labels]
+    assert f"dnn, trial 2, seed 1: failed: {reason}" in said
+    assert list(result["models"]) == ["a pool!"] * (len(labels) == 1)
+    kept = {name for name in folders(tmp_path / "out") if name.startswith(training.unknown)}
+    assert len(kept) == 3 * len(labels) - 1
 
 
 def test_a_configuration_that_breaks_a_rule_as_a_whole_is_refused(tmp_path):
