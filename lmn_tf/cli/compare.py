@@ -56,9 +56,10 @@ def compare(
     if in_process:
         quiet_tensorflow()
     result = runs.run()
+    points = result["curve"]["points"] if result["curve"] else []
     if as_json:
         click.echo(json.dumps(result, indent=2))
-    elif result["models"]:
+    elif result["models"] or any(point["models"] for point in points):
         click.echo(markdown(result))
         curve = ", curve.png" if result["curve"] else ""
         click.echo(

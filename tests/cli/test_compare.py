@@ -15,7 +15,7 @@ def comparison(tmp_path, monkeypatch):
     """A comparison whose runs end at once, with made-up metrics."""
 
     def train(self, run, test):
-        if run.label in failing:
+        if run.label in failing or run.value in failing:
             return "no luck"
         figures = {"auc": 0.6 + 0.01 * run.seed + (run.label == "b") * 0.003, "logloss": 0.5}
         metrics = {"train": {"examples_per_second": 1.0}, "parameters": 5, "valid": figures}
@@ -70,6 +70,16 @@ def test_a_run_that_fails_makes_the_status_1(comparison, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["models"] == {}
     assert main(["compare", comparison, "--output", str(tmp_path / "new")]) == 1
     assert capsys.readouterr().out == ""
+
+
+def test_a_curve_without_its_last_value_is_printed(comparison, capsys):
+    text = Path(comparison).read_text() + "vary: {data.train_rows: [5%, 100%]}\n"
+    Path(comparison).write_text(text)
+    module.failing.add("train_rows=100%")
+    assert main(["compare", comparison]) == 1
+    out = capsys.readouterr().out
+    assert "No run is finished with train_rows=100%." in out and "## AUC by `data.train_" in out
+    assert "comparison.md, comparison.json, curve.png and comparison.png" in out
 
 
 def test_a_search_is_printed(comparison, tmp_path, capsys):

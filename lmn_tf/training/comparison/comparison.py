@@ -254,9 +254,11 @@ class Comparison:
         metrics = by_value[-1]
         result = summary(self.spec, self.seeds, metrics, self._oracle(), search, failed, pending)
         summaries = [summary(self.spec, self.seeds, of_value) for of_value in by_value]
+        known = [one["set"] for one in summaries if one["models"]]
+        result["set"] = known[-1] if known else result["set"]
         result["curve"] = curve_summary(self.spec, summaries, by_value)
         result["diagnostics"] = diagnostics_summary(metrics)
-        if metrics:
+        if any(by_value):
             self._write(result)
         return result
 

@@ -100,13 +100,9 @@ def markdown(result: dict) -> str:
             "-" if other is None else f"{other['label']}: {_verdict(other)}",
         ]
         rows.append([label, *cells])
-    lines = [f"# {result['name']}", "", *_warning(result)]
-    lines.append(
-        f"Figures of the {result['set']} set over {seeds_text(result)}"
-        + (", mean ± standard deviation" if max(_seed_counts(result)) > 1 else "")
-        + f"; base: {result['base']}{_of_value(result)}.{_correction(result)}"
-    )
-    lines += ["", *markdown_table(titles, rows), "", *_notes(result)]
+    lines = [f"# {result['name']}", "", *_warning(result), _opening(result), ""]
+    lines += [*markdown_table(titles, rows), ""] if rows else []
+    lines += _notes(result)
     if result.get("diagnostics"):
         lines += diagnostics_markdown(result)
     if result.get("curve"):
@@ -114,6 +110,17 @@ def markdown(result: dict) -> str:
     if result.get("search"):
         lines += search_markdown(result["search"])
     return "\n".join(lines)
+
+
+def _opening(result: dict) -> str:
+    """Sentence above the table; without results of the value of the table, there is none."""
+    if not result["models"]:
+        return f"No run is finished{_of_value(result, ' with ')}."
+    return (
+        f"Figures of the {result['set']} set over {seeds_text(result)}"
+        + (", mean ± standard deviation" if max(_seed_counts(result)) > 1 else "")
+        + f"; base: {result['base']}{_of_value(result)}.{_correction(result)}"
+    )
 
 
 def _cell(model: dict, figure: Figure, is_own: bool) -> str:
@@ -143,10 +150,13 @@ def seeds_text(result: dict) -> str:
 
 
 def _seed_counts(result: dict) -> set[int]:
-    """Numbers of seeds of networks, or of all models: other rows have all seeds at once."""
+    """Numbers of seeds of networks, or of all models: other rows have all seeds at once.
+
+    It is 0 where no run of the table is finished, but one of another value of an option.
+    """
     models, baselines = result["models"], result.get("baselines", {})
     networks = [model for name, model in models.items() if name not in baselines]
-    return {len(model["seeds"]) for model in networks or models.values()}
+    return {len(model["seeds"]) for model in networks or models.values()} or {0}
 
 
 def _correction(result: dict) -> str:
@@ -160,10 +170,10 @@ def _correction(result: dict) -> str:
     return f" p of paired t tests, corrected for {words} (Holm)." if words else ""
 
 
-def _of_value(result: dict) -> str:
+def _of_value(result: dict, before: str = "; ") -> str:
     """Words that name the value of the varied option, if there is one."""
     curve = result.get("curve")
-    return f"; {named_value(curve['key'], curve['points'][-1]['value'])}" if curve else ""
+    return before + named_value(curve["key"], curve["points"][-1]["value"]) if curve else ""
 
 
 def _warning(result: dict):

@@ -14,6 +14,7 @@ from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.yaml import strict_yaml
 from lmn_tf.training.comparison import comparison as module
 from lmn_tf.training.comparison.comparison import Comparison
+from lmn_tf.training.comparison.comparison_picture import picture
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -83,7 +84,7 @@ class FakeTraining:
         if name.startswith(self.unknown):
             valid["auc"] = None
         metrics = {"train": {"examples_per_second": 1.0}, "parameters": 5, "valid": valid}
-        if test:
+        if test and pipeline.data.test is not None:
             self.tested.append(name)
             metrics["test"] = {"auc": 0.6 + seed / 100 - dropout / 10, "logloss": 0.5}
             metrics["diagnostics"] = {}
@@ -97,7 +98,6 @@ def compare(spec, **options):
 
 
 def test_runs_each_model_and_seed_once(tmp_path, monkeypatch):
-    picture = module.picture
     training = FakeTraining(monkeypatch)
     monkeypatch.setattr(module, "picture", picture)
     result, said = compare(make_spec(tmp_path))
@@ -395,6 +395,24 @@ def test_an_option_is_varied(tmp_path, monkeypatch):
         assert point["models"]["lmn"]["test"]["seeds"] == 2
     assert "## AUC by `model.num_keys`" in (tmp_path / "out/comparison.md").read_text()
     assert (tmp_path / "out/curve.png").exists()
+
+
+def test_runs_of_another_value_than_the_last_are_written(tmp_path, monkeypatch):
+    lmn = {"label": "lmn", "model": {"name": "lmn", "num_keys": 6, "top_k": 4}}
+    FakeTraining(monkeypatch, **{f"lmn_num_keys_8_seed{seed}": 1 for seed in (1, 2)})
+    monkeypatch.setattr(module, "picture", picture)
+    spec = make_spec(tmp_path, [lmn], vary={"model.num_keys": [4, 8]})
+    base = yaml.safe_load((tmp_path / "base.yaml").read_text())
+    del base["data"]["test"]
+    (tmp_path / "base.yaml").write_text(strict_yaml.dump(base))
+    result, _ = compare(spec)
+    assert result["models"] == {} and result["set"] == "valid"
+    assert len(result["failed"]) == 2
+    names = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert names == {"comparison.json", "comparison.md", "comparison.png", "curve.png"}
+    text = (tmp_path / "out/comparison.md").read_text()
+    assert text.startswith("# tiny\n\nNo run is finished with num_keys=8.\n")
+    assert "- lmn-num_keys_8-seed1: exit status 1" in text and "## AUC by `model.num_keys`" in text
 
 
 @pytest.mark.slow
