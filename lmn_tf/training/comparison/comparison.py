@@ -1,6 +1,5 @@
 """Comparison of several models on one dataset, each with several seeds."""
 
-import json
 import os
 import re
 import subprocess
@@ -21,6 +20,7 @@ from lmn_tf.training.comparison.curve_picture import curve_picture
 from lmn_tf.training.comparison.curve_report import curve_summary
 from lmn_tf.training.comparison.diagnostics_report import diagnostics_summary
 from lmn_tf.training.comparison.finished_runs import FinishedRuns
+from lmn_tf.training.comparison.oracle import find_oracle
 from lmn_tf.training.comparison.search_report import best_trial, search_summary
 from lmn_tf.training.saving.run_directory import RunDirectory
 
@@ -252,7 +252,9 @@ class Comparison:
         search = None if self.spec.search is None else self._search_summary(chosen)
         by_value = self._by_value(runs)
         metrics = by_value[-1]
-        result = summary(self.spec, self.seeds, metrics, self._oracle(), search, failed, pending)
+        result = summary(self.spec, self.seeds, metrics, None, search, failed, pending)
+        earlier = self.results / "comparison.json"
+        result["oracle"] = find_oracle(self.plan.base, earlier, result["models"])
         summaries = [summary(self.spec, self.seeds, of_value) for of_value in by_value]
         known = [one["set"] for one in summaries if one["models"]]
         result["set"] = known[-1] if known else result["set"]
@@ -309,16 +311,6 @@ class Comparison:
                 options |= self.plan.configuration(run)
                 runs.append(RunOptions(self.folder(run), options, self._metrics(run)))
         write_hparams(runs)
-
-    def _oracle(self) -> dict | None:
-        """Returns the best possible metrics on generated data, or `None`."""
-        data = self.plan.base.data
-        folder = data.directory or os.path.dirname(data.test or data.train)
-        path = Path(folder) / "oracle.json"
-        if not path.is_file():
-            return None
-        oracle = json.loads(path.read_text(encoding="utf-8"))
-        return oracle.get("test" if data.test else "valid")
 
 
 def _train_here(file, test: bool, diagnostics: bool) -> str | None:

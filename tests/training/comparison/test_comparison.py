@@ -284,6 +284,19 @@ def test_the_ceiling_of_generated_data_is_told(tmp_path, monkeypatch):
     assert f"{want['auc']:.4f}" in (tmp_path / "out" / "comparison.md").read_text()
 
 
+def test_the_ceiling_is_kept_where_the_data_are_not(tmp_path, monkeypatch):
+    FakeTraining(monkeypatch)
+    first, _ = compare(make_spec(tmp_path, results=str(tmp_path / "committed")))
+    spec = make_spec(tmp_path, results=str(tmp_path / "committed"))
+    base = yaml.safe_load((tmp_path / "base.yaml").read_text())
+    for part in ("train", "valid", "test"):
+        base["data"][part] = str(tmp_path / "gone" / f"{part}-*.parquet")
+    (tmp_path / "base.yaml").write_text(strict_yaml.dump(base))
+    shutil.rmtree(tmp_path / "out")
+    again, _ = compare(spec)
+    assert again == first and again["oracle"]["auc"] > 0.5
+
+
 @pytest.mark.parametrize(
     ("status", "reason"),
     [(2, "exit status 2, see its message above"), (-9, "ended by signal 9")],
