@@ -20,7 +20,7 @@ def compare(
     rows, and the curve is drawn as well.
 
     With a `search`, options are first selected on the validation set, with the same number of
-    trials for every model. Early stopping is checked after whole epochs: use a patience of 2 or
+    trials for every network. Early stopping is checked after whole epochs: use a patience of 2 or
     more.
 
     A stopped comparison continues where it stopped. The first seed of every model comes first, and

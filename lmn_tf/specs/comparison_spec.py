@@ -70,20 +70,21 @@ class ComparisonModel:
 
 @section
 class Search:
-    """A random search over a grid, with the same number of trials for every model.
+    """A random search over a grid, with the same number of trials for every network.
 
-    Each model gets exactly `trials` different configurations, drawn from the product of its grid:
+    Each network gets exactly `trials` different configurations, drawn from the product of its grid:
     the applicable keys of the search's grid, and its own `grid`. They are trained with `seed` and
     compared on the validation set only; the test set is not read. The best configuration is then
-    trained with every seed of the comparison and tested once. A grid with fewer than `trials`
-    configurations is refused, since the budgets would not be equal.
+    trained with every seed of the comparison and tested once. The grid of a network with fewer than
+    `trials` configurations is refused, since the budgets would not be equal. A row without a
+    network, which has few options, then has all configurations of its grid.
 
     A trial is scored by its last epoch, or by the best one with `train.early_stopping`. In the
     latter case, use a `patience` of 2 or more: the validation set is evaluated after whole epochs,
     a single bad epoch is common, and a patience of 1 stops some models too early.
 
     Args:
-        trials: Integer. Number of configurations of each model.
+        trials: Integer. Number of configurations of each network, and the most of other rows.
         seed: Integer in `[0, 2**32)`. Seed to draw the configurations and to train them. Defaults
             to `1`.
         monitor: `"auc"`, `"gauc"` or `"logloss"` of the validation set. Defaults to `"auc"`.

@@ -82,9 +82,9 @@ def search_markdown(search: dict) -> list[str]:
     lines = [
         "## Search",
         "",
-        f"{count} configuration{'s' * (count > 1)} of each model, drawn and trained with seed "
-        f"{search['seed']}, the best by {monitor.title} of the validation set; the test set was "
-        "read for the chosen ones alone.",
+        f"{count} configuration{'s' * (count > 1)} of each model{_fewer(search)}, drawn and "
+        f"trained with seed {search['seed']}, the best by {monitor.title} of the validation set; "
+        "the test set was read for the chosen ones alone.",
         "",
     ]
     rows = []
@@ -118,6 +118,13 @@ def search_markdown(search: dict) -> list[str]:
     ]
     titles = ["model", "trial", *(figure.title for figure in MONITORED), "configuration"]
     return [*lines, *markdown_table(titles, rows), ""]
+
+
+def _fewer(search: dict) -> str:
+    """Names the models whose grid has fewer configurations, as rows without a network may have."""
+    counts = {label: len(model["trials"]) for label, model in search["models"].items()}
+    fewer = [f"{count} of {label}" for label, count in counts.items() if count < search["trials"]]
+    return f" ({', '.join(fewer)})" if fewer else ""
 
 
 def _text(configuration: dict, short: dict) -> str:

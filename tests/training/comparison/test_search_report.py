@@ -68,6 +68,7 @@ def test_summary():
 def test_markdown():
     lines = search_markdown(summary())
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert lines[2].startswith("2 configurations of each model, drawn and trained with seed 5,")
     assert lines[0] == "## Search" and "by AUC of the validation set" in lines[2]
     assert rows[4] == ["model", "size of its grid", "chosen trial", "AUC (valid)", "configuration"]
     rates = "train.optimizer.dense.adam=0.1, train.optimizer.tables.adam=0.2"
@@ -75,3 +76,11 @@ def test_markdown():
     assert rows[8] == ["c", "2", "-", "-", "-"]
     assert ["a", "2 (chosen)", "0.6235", "0.6000", "0.4000", f"query_norm=batch, {rates}"] in rows
     assert ["b", "1", "failed", "failed", "failed", f"query_norm=none, {rates}"] in rows
+
+
+def test_models_with_a_smaller_grid_are_named():
+    found = summary()
+    del found["models"]["b"]["trials"][1], found["models"]["c"]["trials"][1]
+    found["models"]["b"]["chosen"] = None
+    text = search_markdown(found)[2]
+    assert text.startswith("2 configurations of each model (1 of b, 1 of c), drawn and trained")
