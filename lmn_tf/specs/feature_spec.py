@@ -180,9 +180,9 @@ class FeatureSpec(Document):
             in time columns (`request_time` and columns of kind elapsed_time), counted since 1970;
             timestamps have their own unit. Defaults to `None`: seconds.
         weight: String. Column with a weight for the labels of each row, in training and in metrics.
-            Rows of weight 0 are excluded from training. In what is learned without labels
-            (memories, statistics of batches), all other rows have the same weight. Defaults to
-            `None`.
+            Rows of weight 0 are excluded from training and from what is learned before it. In what
+            is learned without labels (vocabularies, statistics, memories), all other rows have the
+            same weight. Defaults to `None`.
         embedding_dim: Integer. Width of tables that are not listed. Defaults to `16`.
         labels: Tuple of `Label`.
         tables: Mapping of names to `Table`. Defaults to none.

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lmn_tf.data.encoding.arrow_values import as_lists, as_numbers, one_chunk, pick_lists
 from lmn_tf.data.encoding.number_encoder import apply_step, leading_steps
-from lmn_tf.data.encoding.source_location import SourceLocation
+from lmn_tf.data.encoding.source_location import RowNumbers, SourceLocation
 from lmn_tf.data.formats import format_of, match_files
 from lmn_tf.data.learning.counts import NumberSummary, ValueCounter
 from lmn_tf.data.reading.batch_reader import open_spec_files
@@ -55,10 +55,10 @@ def learn(
     If the folder of the files has `vocabularies/` and `statistics.json` that were learned by the
     same rules and are not older than the data, they are read; otherwise, the files are read once. A
     value is counted as often as training reads it: once for each row, and once for each history
-    that contains its event. Columns with a shared vocabulary are counted together. An event by
-    reference is counted once for each row of these files whose history contains it, so that later
-    events are not counted, and both forms of a history have the same vocabulary. Statistics of a
-    feature are those of its column.
+    that contains its event. Rows of weight 0, which training leaves out, do not count. Columns with
+    a shared vocabulary are counted together. An event by reference is counted once for each row of
+    these files whose history contains it, so that later events are not counted, and both forms of a
+    history have the same vocabulary. Statistics of a feature are those of its column.
 
     Args:
         spec: `FeatureSpec`.
@@ -88,9 +88,13 @@ def learn(
     }
     columns = [column for learner in learners for column in learner.columns]
     columns += [column for history in histories.values() for column in history.columns]
+    columns += [] if spec.weight is None else [spec.weight]
     columns = tuple(dict.fromkeys(columns))
     order = UnitOrder(units, False, 0, 1, (0, 1), limit)
     for unit, table, rows in order.tables(0, 0, columns):
+        table, rows = _weighted(spec, unit.path, table, rows)
+        if not table.num_rows:
+            continue
         for learner in learners:
             if not learner.by_reference:
                 learner.take_table(table, unit.path, rows, gatherers[learner.key])
@@ -105,6 +109,17 @@ def learn(
         history.replay(chosen, gatherers)
     for key, gatherer in gatherers.items():
         _store(spec, key, gatherer, next(learner for learner in learners if learner.key == key))
+
+
+def _weighted(spec, path, table, rows) -> tuple[pa.Table, RowNumbers]:
+    """Returns the rows with a weight above 0: training leaves the others out."""
+    if spec.weight is None:
+        return table, rows
+    location = SourceLocation.of_rows(path, spec.weight, rows)
+    weights = as_numbers(one_chunk(table.column(spec.weight)), location)
+    kept = np.flatnonzero(weights)
+    rows = rows if isinstance(rows, np.ndarray) else np.arange(rows, rows + len(weights))
+    return table.take(pa.array(kept)), rows[kept]
 
 
 @dataclasses.dataclass
@@ -254,8 +269,9 @@ def _store(spec, key, gatherer, learner):
         spec.assets.statistics[_note(name)] = {"count": len(values), "learned": rules}
         return
     if not gatherer.count:
+        rows = "" if spec.weight is None else " in a row of a weight above 0"
         raise UserError(
-            f"column `{learner.column.data_column}` must hold at least one number for the "
+            f"column `{learner.column.data_column}` must hold at least one number{rows} for the "
             f"statistics of `{name}` to be learned. Received: none"
         )
     step = learner.column.bucketize
@@ -274,6 +290,8 @@ def _rules(spec) -> dict:
         learner = _Learner(spec, column, sequence)
         if learner.key not in rules:
             rules[learner.key] = {"rule": _plain_rule(column), "columns": []}
+            # Without weights, what earlier versions learned is still right.
+            rules[learner.key] |= {} if spec.weight is None else {"weight": spec.weight}
         source = {"column": column.data_column}
         if column.kind == "multi_value":
             source["max_values"] = column.max_values

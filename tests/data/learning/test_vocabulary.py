@@ -27,7 +27,7 @@ def files(tmp_path):
     return write_parquet(tmp_path, ROWS)
 
 
-def spec_with(features=(), sequences=(), tables=None):
+def spec_with(features=(), sequences=(), tables=None, **more):
     return FeatureSpec.from_dict(
         {
             "spec_version": 1,
@@ -36,6 +36,7 @@ def spec_with(features=(), sequences=(), tables=None):
             "tables": tables or {},
             "features": list(features),
             "sequences": list(sequences),
+            **more,
         }
     )
 
@@ -82,6 +83,38 @@ def test_events_after_the_rows_stay_unseen(tmp_path):
 
 def event(item):
     return {"h_item": item}
+
+
+HISTORY = {"name": "history", "max_length": 5}
+HISTORY_ITEM = {"name": "item", "column": "h_item", "like": "item"}
+
+
+@pytest.mark.parametrize("by_reference", [False, True])
+def test_rows_of_weight_0_do_not_count(by_reference, tmp_path):
+    history = {**HISTORY, "fields": [HISTORY_ITEM]}
+    if by_reference:
+        history["events"] = {"file": "events.arrow", "user": "user", "count": "count"}
+    features = [categorical("item", table="item"), numeric("price", ["standardize"])]
+    spec = spec_with(features, [history], {"item": {"dim": 2}}, weight="weight")
+    write_events(tmp_path, {"u": [event("c")], "v": [event("only_in_weight_0")]})
+    rows = {
+        "click": [0, 1, 0],
+        "weight": [1, 1, 0],
+        "item": ["a", "b", "only_in_weight_0"],
+        "price": [1, 2, 1000],
+        "user": ["u", "u", "v"],
+        "count": [1, 0, 1],
+        "h_item": [["c"], [], ["only_in_weight_0"]],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "train.parquet")
+    learn(spec, str(tmp_path / "train.parquet"))
+    assert spec.assets.vocabularies == {"item": ["a", "b", "c"]}
+    price = spec.assets.statistics["price"]
+    assert (price["count"], price["mean"], price["max"]) == (2, 1.5, 2.0)
+    spec.assets.save(tmp_path)
+    again = spec_with(features, [history], {"item": {"dim": 2}})  # without weights, all count
+    find_learned(again, str(tmp_path / "train.parquet"))
+    assert not again.assets.vocabularies and not again.assets.statistics
 
 
 def categorical(name, rule=None, **options):
@@ -254,6 +287,22 @@ def test_nothing_to_learn_from(tmp_path):
     message = "column `x` must hold at least one number for the statistics of `x`.*Received: none"
     with pytest.raises(ValueError, match=message):
         learn(spec_with([numeric("x", "standardize")]), str(tmp_path / "a.parquet"))
+
+
+def test_no_row_with_a_weight_to_learn_from(tmp_path):
+    pq.write_table(pa.table({"w": [0.0], "x": [1.0]}), tmp_path / "a.parquet")
+    spec = spec_with([numeric("x", ["standardize"])], weight="w")
+    message = "column `x` must hold at least one number in a row of a weight above 0 for the stat"
+    with pytest.raises(ValueError, match=message):
+        learn(spec, str(tmp_path / "a.parquet"))
+
+
+def test_rows_keep_their_numbers_behind_one_of_weight_0(tmp_path):
+    table = pa.table({"w": [1, 0, 1], "x": [1.0, -9.0, -2.0]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    spec = spec_with([numeric("x", ["log1p", "standardize"])], weight="w")
+    with pytest.raises(ValueError, match="column `x`, row 3: a number must be above -1"):
+        learn(spec, str(tmp_path / "a.parquet"))
 
 
 def test_numbers_that_log1p_refuses(tmp_path):
