@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from lmn_tf.ops.sequence.valid_positions import segment_sum
+from lmn_tf.ops.sequence.valid_positions import segment_sum, widened
 from lmn_tf.ops.sequence.windows import Windows
 
 
@@ -52,9 +52,8 @@ class Combinations(Windows):
         # Where no event is shared, neither is a combination, and each event has one.
         self._is_alone &= tf.equal(self._num_events, windows.num_events)
         nothing = tf.zeros([0], tf.int32)
-        two = (nothing, nothing)
-        self._by_combination, self._events, self._begun, self._ended = self._either(
-            lambda: (two, nothing, two, two), self._orders
+        self._by_combination, self._events = self._either(
+            lambda: ((nothing, nothing), nothing), self._orders
         )
 
     @classmethod
@@ -110,28 +109,17 @@ class Combinations(Windows):
         return segment_sum(tf.gather(pairs, pair), combination, self._num_events)
 
     def _summed_by_row(self, events):
-        # What a row sees is what rows have begun to see until then, less what they no longer see.
-        begun, ended = (
-            segment_sum(tf.cast(tf.gather(events, which), tf.float64), row, self.batch)
-            for which, row in (self._begun, self._ended)
+        # Not what rows have begun to see until then, less what they no longer see: infinity would
+        # stay. This reads the pairs one by one, without room for all of them.
+        total = tf.sparse.segment_sum(
+            widened(events), self._events, self._rows, num_segments=self.batch
         )
-        total = tf.cumsum(begun) - tf.cumsum(ended, exclusive=True)
         return tf.cast(total, events.dtype)
 
     def _orders(self):
-        """The combinations as pairs see them, as they begin and as they end."""
+        """The combinations as the pairs see them, in the order of combinations and of rows."""
         combination, _, pair = self._by_event()
-        of_pair = tf.gather(combination, tf.math.invert_permutation(pair))
-        begun, ended = (
-            self._where(of_pair, tf.equal(self._rows, tf.gather(row, of_pair)))
-            for row in (self._first_row, self._last_row - 1)
-        )
-        return (combination, pair), of_pair, begun, ended
-
-    def _where(self, of_pair, some):
-        """The combinations of some of the pairs, and the rows."""
-        places = tf.where(some)[:, 0]
-        return tf.gather(of_pair, places), tf.gather(self._rows, places)
+        return (combination, pair), tf.gather(combination, tf.math.invert_permutation(pair))
 
 
 def _combinations(event, row, pair, values):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from lmn_tf.ops.sequence.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.valid_positions import ValidPositions, widened
 
 
 class SharedWindow(ValidPositions):
@@ -106,8 +106,8 @@ class SharedWindow(ValidPositions):
 
     def _sum(self, events):
         events = tf.convert_to_tensor(events)
-        wide = tf.cast(events, tf.float32) if events.dtype.size == 2 else events  # long histories
-        return tf.cast(tf.reduce_sum(wide, axis=0, keepdims=True), events.dtype)
+        total = tf.reduce_sum(widened(events), axis=0, keepdims=True)
+        return tf.cast(total, events.dtype)
 
 
 def on_rows(part: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:

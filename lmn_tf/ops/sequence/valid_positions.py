@@ -339,11 +339,15 @@ def segment_sum(values: tf.Tensor, segments: tf.Tensor, count: int | tf.Tensor) 
     Returns:
         Tensor of shape `(count, ...)`.
     """
-    wide = tf.cast(values, tf.float32) if values.dtype.size == 2 else values  # long histories
-    total = tf.math.segment_sum(wide, segments)
+    total = tf.math.segment_sum(widened(values), segments)
     missing = count - tf.shape(total)[0]
     total = tf.pad(total, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
     return tf.cast(total, values.dtype)
+
+
+def widened(values: tf.Tensor) -> tf.Tensor:
+    """Casts half precision to float32, for sums over long histories."""
+    return tf.cast(values, tf.float32) if values.dtype.size == 2 else values
 
 
 def _flat(sequence):

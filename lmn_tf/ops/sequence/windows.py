@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from lmn_tf.ops.sequence.valid_positions import ValidPositions, segment_sum
+from lmn_tf.ops.sequence.valid_positions import ValidPositions, segment_sum, widened
 
 
 class Windows(ValidPositions):
@@ -16,8 +16,8 @@ class Windows(ValidPositions):
 
     Runs lie one behind the other in the order of the rows, and rows of a run in the order of time:
     neither the beginnings nor the ends of the windows ever decrease. So the rows that see an event
-    are neighbors, too, and sums over either are differences of running sums, with nothing to be
-    scattered.
+    are neighbors, too, and sums over either are made of sums of 1, 2, 4... neighbors, which windows
+    share, with nothing to be scattered.
 
     The pairs are the valid positions of the batch in its padded form `(B, L)`, so all that
     `ValidPositions` does with those can be done with pairs.
@@ -85,9 +85,12 @@ class Windows(ValidPositions):
     def event_sum(self, events: tf.Tensor) -> tf.Tensor:
         """Sums `(E, d)` over the window of each row, as `(B, d)`.
 
-        A difference of running sums in float64: O(E + B), whatever the lengths of windows, and
-        rounded less than a sum in float32.
+        A row gets what its events hold and nothing else: a value that is not finite, or swallows
+        others, stays within the windows that see it. O((E + B) log L), whatever the number of
+        pairs, for windows of at most `L` events; `Combinations` read each pair, one by one. Half
+        precision is summed in float32.
         """
+        events = tf.convert_to_tensor(events)
         return tf.ensure_shape(self._windowed(events), [self._static[0], events.shape[-1]])
 
     @property
@@ -178,6 +181,28 @@ class Windows(ValidPositions):
 
 
 def _window_sums(values, first, last):
-    """Sums of `values[first : last]`, along the first axis."""
-    sums = tf.cumsum(tf.cast(tf.pad(values, [[1, 0], [0, 0]]), tf.float64))
-    return tf.cast(tf.gather(sums, last) - tf.gather(sums, first), values.dtype)
+    """Sums of `values[first : last]`, along the first axis.
+
+    A window is cut into blocks of 1, 2, 4... values, as the bits of its length say. No difference
+    of running sums: one large value would swallow those of all other windows.
+    """
+    lengths, width = last - first, values.shape[1:]
+    blocks = widened(values)
+    total = tf.zeros([tf.size(lengths), *width], blocks.dtype)
+
+    def add(size, blocks, total):
+        place = first + (lengths & (size - 1))  # behind the smaller blocks
+        is_part = tf.not_equal(lengths & size, 0)
+        place = tf.where(is_part, place, tf.shape(blocks)[0])
+        part = tf.gather(tf.pad(blocks, [[0, 1], [0, 0]]), place)
+        return 2 * size, blocks[:-size] + blocks[size:], total + part
+
+    shape = tf.TensorShape([None, *width])
+    longest = tf.reduce_max(lengths)
+    total = tf.while_loop(
+        lambda size, *_: size <= longest,
+        add,
+        (tf.constant(1), blocks, total),
+        shape_invariants=(tf.TensorShape([]), shape, shape),
+    )[-1]
+    return tf.cast(total, values.dtype)

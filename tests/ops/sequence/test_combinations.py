@@ -140,3 +140,34 @@ def test_methods_are_dense_products(case, is_graph, newest):
     if newest is None:
         for column, found in zip(values, distinct, strict=True):
             np.testing.assert_array_equal(want["pairs"] @ found.numpy(), column)
+
+
+@pytest.mark.parametrize("bad", np.float32([9.2e18, 3e38, -np.inf, np.nan]))
+@pytest.mark.parametrize("is_graph", [False, True])
+def test_a_bad_value_stays_with_what_it_is_a_part_of(is_graph, bad):
+    def sums(events, weights):
+        # Of events 0 to 2, rows 1 and 2 see event 1 alike and event 2 each in its own way.
+        windows = Windows([0, 1, 1], [1, 2, 2], 3)
+        combinations = Combinations.of(windows, [tf.constant([0, 1, 2, 1, 3])])
+        with tf.GradientTape() as tape:
+            tape.watch(events)
+            total = combinations.event_sum(events)
+            loss = tf.reduce_sum(total * weights)
+        return total, tape.gradient(loss, events)
+
+    sums = tf.function(sums) if is_graph else sums
+    weights = tf.constant([[bad], [1.0], [2.0]])
+    total, gradient = sums(tf.constant([[bad], [1.5], [2.0], [4.0]]), weights)
+    np.testing.assert_array_equal(total, [[bad], [3.5], [5.5]])
+    np.testing.assert_array_equal(gradient, [[bad], [3.0], [1.0], [2.0]])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_summed_in_float32(dtype):
+    windows = Windows([0, 0], [3000, 3000], 3000)
+    combinations = Combinations.of(windows, [tf.zeros([6000], tf.int32)])
+    total = combinations.event_sum(tf.ones([3000, 1], dtype))
+    assert total.dtype == dtype
+    assert (
+        total.numpy().astype("float32").tolist() == [[3008.0 if dtype == "bfloat16" else 3000]] * 2
+    )

@@ -109,6 +109,40 @@ def test_a_share_without_rows_or_events():
         assert float(nothing.mean(events[:, 0])) == 0
 
 
+@pytest.mark.parametrize("bad", np.float32([9.2e18, 3e38, -np.inf, np.nan]))
+def test_a_bad_value_stays_with_what_it_is_a_part_of(run, bad):
+    def sums(events, weights):
+        shared = Windows([0, 1, 1], [1, 2, 2], 3)
+        with tf.GradientTape() as tape:
+            tape.watch(events)
+            total = shared.event_sum(events)
+            loss = tf.reduce_sum(total * weights)
+        return total, tape.gradient(loss, events)
+
+    weights = tf.constant([[bad], [1.0], [2.0]])
+    total, gradient = run(sums)(tf.constant([[bad], [1.5], [2.0]]), weights)
+    np.testing.assert_array_equal(total, [[bad], [3.5], [3.5]])
+    np.testing.assert_array_equal(gradient, [[bad], [3.0], [3.0]])
+
+
+@pytest.mark.parametrize("bad", [9.2e18, np.inf, np.nan])
+def test_a_row_that_does_not_see_a_bad_event_of_its_run_keeps_its_sum(run, bad):
+    total = run(lambda x: Windows([0, 1, 1], [3, 2, 3], 4).event_sum(x))(
+        tf.constant([[bad], [1.5], [2.0], [0.25]])
+    )
+    np.testing.assert_array_equal(total[1:], [[3.5], [3.75]])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_summed_in_float32(dtype):
+    first = tf.zeros([2], tf.int32)
+    total = Windows(first, first + 3000, 3000).event_sum(tf.ones([3000, 1], dtype))
+    assert total.dtype == dtype
+    assert (
+        total.numpy().astype("float32").tolist() == [[3008.0 if dtype == "bfloat16" else 3000]] * 2
+    )
+
+
 def test_long_runs_round_no_more_than_single_sums():
     events = example(100_000, 1) + 1000.0
     first = np.arange(0, 99_000, 1000)
