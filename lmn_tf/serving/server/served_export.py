@@ -73,20 +73,18 @@ class ServedExport:
         self._columns = frozenset(columns)
         self._warm_up()
 
-    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, Any] | UserError]:
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, Any] | Exception]:
         """Scores requests: one for candidates, or several for rows.
 
         Args:
             requests: Sequence of `ScoreRequest`. Several only if all of them join.
 
         Returns:
-            For each request the mistake in it, or its answer as JSON: `scores`, a dictionary from
-            label to the list of probabilities; `unknown_ids`, the number of ids that the model does
-            not know by column, and `unread_columns`, the first 20 names of columns that it does not
-            read, each only if there are any.
-
-        Raises:
-            FloatingPointError: If a probability is no number.
+            For each request its answer as JSON: `scores`, a dictionary from label to the list of
+            probabilities; `unknown_ids`, the number of ids that the model does not know by column,
+            and `unread_columns`, the first 20 names of columns that it does not read, each only if
+            there are any. Or the `UserError` that tells the mistake in it, or a
+            `FloatingPointError` where one of its own probabilities is no number.
         """
         first = requests[0]
         if first.joins:
@@ -101,8 +99,14 @@ class ServedExport:
             for request, scores in zip(requests, found, strict=True)
         ]
 
-    def _answer(self, request: ScoreRequest, scores: Scores) -> dict[str, Any]:
-        answer: dict[str, Any] = {"scores": _listed(scores)}
+    def _answer(self, request: ScoreRequest, scores: Scores) -> dict[str, Any] | FloatingPointError:
+        for label, values in scores.items():
+            if not np.isfinite(values).all():
+                # Returned, not raised: requests that were joined have scores of their own.
+                return FloatingPointError(f"the probabilities of `{label}` must be finite")
+        answer: dict[str, Any] = {
+            "scores": {label: values.tolist() for label, values in scores.items()}
+        }
         if scores.unknown:
             answer["unknown_ids"] = scores.unknown
         unread = request.columns - self._columns
@@ -219,13 +223,6 @@ def example_row(spec: FeatureSpec, histories: bool = True) -> dict[str, Any]:
         if sequence.events is not None:
             row[sequence.events.count] = 0
     return row
-
-
-def _listed(scores):
-    for label, values in scores.items():
-        if not np.isfinite(values).all():
-            raise FloatingPointError(f"the probabilities of `{label}` must be finite")
-    return {label: values.tolist() for label, values in scores.items()}
 
 
 def _latin(text):

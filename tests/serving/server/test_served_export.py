@@ -100,11 +100,14 @@ def test_a_mistake_in_one_request_leaves_the_others(export, rows):
     assert "column `item_id` must be given in `user` or in `candidates`" in str(found)
 
 
-def test_scores_that_are_no_numbers_are_an_error(export, rows, monkeypatch):
-    scores = Scores({"click": np.array([0.5, np.nan], np.float32)})
-    monkeypatch.setattr(export._scorer, "score_requests", lambda requests: [scores])
-    with pytest.raises(FloatingPointError, match="probabilities of `click` must be finite"):
-        export.score([rows_request(rows[:2])])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_are_an_error_of_their_request(export, rows, monkeypatch, bad):
+    scores = [Scores({"click": np.array([0.5, last], np.float32)}) for last in (bad, 0.25)]
+    monkeypatch.setattr(export._scorer, "score_requests", lambda requests: scores)
+    first, second = export.score([rows_request(rows[:2]), rows_request(rows[2:4])])
+    assert isinstance(first, FloatingPointError)
+    assert str(first) == "the probabilities of `click` must be finite"
+    assert second["scores"]["click"] == [0.5, 0.25]
 
 
 def test_headers_name_the_export(export):
