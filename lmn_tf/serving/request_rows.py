@@ -25,7 +25,7 @@ def id_array(values: Sequence[Any], file: str, column: str) -> pa.Array:
         column: Name of the column.
 
     Raises:
-        UserError: A value has no text of its own.
+        UserError: A value has no text of its own, or lists are nested too deeply.
 
     Example:
 
@@ -39,13 +39,15 @@ def id_array(values: Sequence[Any], file: str, column: str) -> pa.Array:
     locations = (
         SourceLocation(file, column, lambda _, row=row: row) for row in range(1, len(values) + 1)
     )
-    texts = [_text(value, location) for value, location in zip(values, locations, strict=True)]
+    rule = f"column `{column}` must hold ids, or lists of ids. Received: "
+    try:
+        texts = [_text(value, location) for value, location in zip(values, locations, strict=True)]
+    except RecursionError:
+        raise UserError(f"{rule}lists that are nested too deeply", file=file) from None
     try:
         return pa.array(texts)
     except _NOT_ONE_TYPE as error:
-        raise UserError(
-            f"column `{column}` must hold ids, or lists of ids. Received: {error}", file=file
-        ) from error
+        raise UserError(f"{rule}{error}", file=file) from error
 
 
 def _text(value, location):

@@ -161,5 +161,15 @@ def test_ids_beside_lists_of_them(values):
         id_array(values, "rows", "x")
 
 
+@pytest.mark.parametrize("depth", [400, 700, 960])
+@pytest.mark.parametrize("beside", [7, "a", [1]])
+def test_ids_beside_lists_of_great_depth(depth, beside):
+    deep = []
+    for _ in range(depth):
+        deep = [deep]
+    with pytest.raises(UserError, match="rows: column `x` must hold ids, or lists of ids. Rec"):
+        id_array([deep, beside], "rows", "x")
+
+
 def test_an_array_without_axes_is_its_value():
     assert id_array([np.array(7), "a"], "rows", "x").to_pylist() == ["7", "a"]

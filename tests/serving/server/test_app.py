@@ -142,9 +142,10 @@ def nested(depth):
 @pytest.mark.parametrize("depth", [3, 100, 500, 900, 980, 100_000])
 def test_deep_values_do_no_harm(client, rows, depth):
     assert 400 <= client.score(nested(depth)).status < 423
-    text = json.dumps({"rows": [{**rows[0], "item_id": 0}]}).encode()
-    deep = text.replace(b'"item_id": 0', b'"item_id": ' + b"[" * depth + b"]" * depth)
-    assert 400 <= client.score(deep).status < 423
+    for plain in ([], rows[1:2]):
+        text = json.dumps({"rows": [{**rows[0], "item_id": 0}, *plain]}).encode()
+        deep = text.replace(b'"item_id": 0', b'"item_id": ' + b"[" * depth + b"]" * depth)
+        assert 400 <= client.score(deep).status < 423
     assert client.score({"rows": rows[:1]}).status == 200
 
 
