@@ -202,7 +202,8 @@ def columns_of(spec: FeatureSpec, histories: bool = True) -> dict[str, dict[str,
 def example_row(spec: FeatureSpec, histories: bool = True) -> dict[str, Any]:
     """Returns a row without values, but for those that must be given.
 
-    A number is the one that its transform makes 0, and an id the first of the vocabulary.
+    A number is the one that its transform makes 0, and an id the first of the vocabulary. Numbers
+    are given even where they have a default: a transform may refuse it.
 
     Args:
         spec: `FeatureSpec`.
@@ -210,7 +211,7 @@ def example_row(spec: FeatureSpec, histories: bool = True) -> dict[str, Any]:
     """
     row: dict[str, Any] = dict.fromkeys(spec.columns(labels=False, histories=histories))
     for feature in spec.features:
-        if feature.kind == "numeric" and feature.default is None:
+        if feature.kind == "numeric":
             statistics = spec.assets.statistics.get(feature.key)
             encoder = NumberEncoder(feature.name, feature.transform, statistics)
             row[feature.data_column] = encoder.decode(0.0)

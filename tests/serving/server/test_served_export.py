@@ -170,6 +170,7 @@ def test_an_example_row_has_what_must_be_given():
         {"name": "old", "role": "item", "kind": "categorical"},
         {"name": "size", "role": "item", "kind": "categorical"},
         {"name": "price", "role": "item", "kind": "numeric"},
+        {"name": "age", "role": "user", "kind": "numeric", "transform": ["log1p"], "default": -1},
     ]
     plain["features"][0]["lookup"] = {"vocabulary": ["a", "b"], "unknown": "error"}
     plain["features"][1]["lookup"] = {"identity": 3, "unknown": "error"}
@@ -177,7 +178,7 @@ def test_an_example_row_has_what_must_be_given():
     plain |= {"sequences": [], "tables": {}, "request_time": None, "group": None}
     spec = FeatureSpec.from_dict(plain)
     row = example_row(spec)
-    assert row == {"old": "a", "size": 0, "price": 10.0}
+    assert row == {"old": "a", "size": 0, "price": 10.0, "age": 0.0}
     TableEncoder(spec, {}, labels=False).encode(pa.Table.from_pylist([row]), "rows", 0)
 
 
