@@ -63,7 +63,8 @@ def export_index(
     Raises:
         UserError: If the model has no towers, its items have no names, `output` is taken, or the
             spec gives other ids than those the model was built with.
-        ExportError: If the reloaded index finds other candidates.
+        ExportError: If the reloaded index finds other candidates, or a score of the model is not
+            finite.
     """
     if not isinstance(model, TwoTower):
         raise UserError(
@@ -148,18 +149,30 @@ def _compare(model, vectors, candidates, folder, dataset) -> dict[str, Any]:
         given = {key: features[key] for key in model.query_signature()}
         found = serve(**{input_name(key): cells for key, cells in given.items()})
         scores = model.query_vectors(given).numpy() @ vectors.T
+        _check_finite(scores, rows)
         count = found["scores"].shape[1]
         order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
         best = np.take_along_axis(scores, order, axis=1)
-        largest = max(largest, float(np.max(np.abs(found["scores"] - best))))
+        largest = np.maximum(largest, np.max(np.abs(found["scores"] - best)))  # keeps NaN
         places = {name: place for place, name in enumerate(candidates.tolist())}
         named = [[places[name.decode()] for name in row] for row in found["candidates"].numpy()]
         own = np.take_along_axis(scores, np.array(named), axis=1)
-        largest = max(largest, float(np.max(np.abs(own - best))))
+        largest = np.maximum(largest, np.max(np.abs(own - best)))
         rows += len(scores)
-    if largest > _TOLERANCE:
+    if not largest <= _TOLERANCE:
         raise ExportError(
             "the reloaded index must find the candidates of the model. Received: scores that "
             f"differ by {largest:.2g}"
         )
-    return {"rows": rows, "largest_difference": largest}
+    return {"rows": rows, "largest_difference": float(largest)}
+
+
+def _check_finite(scores, rows):
+    finite = np.isfinite(scores).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        bad = scores[row][~np.isfinite(scores[row])]
+        raise ExportError(
+            "the model must give finite scores: its training has diverged. "
+            f"Received: {bad[0]} in row {rows + row + 1}"
+        )
