@@ -47,10 +47,16 @@ class UserCache:
             return self._values.get(key)
 
     def put(self, key: Hashable, value: Sized) -> None:
-        """Keeps a value in place of that of the same key; others make room for it."""
+        """Keeps a value in place of that of the same key; others make room for it.
+
+        One that is larger than all may be takes no room from others, and leaves its key empty.
+        """
         with self._lock:
             before = self._values.pop(key, None)
-            self.num_bytes += value.num_bytes - (0 if before is None else before.num_bytes)
+            self.num_bytes -= 0 if before is None else before.num_bytes
+            if value.num_bytes > self.max_bytes:
+                return
+            self.num_bytes += value.num_bytes
             self._values[key] = value
             while self.num_bytes > self.max_bytes:
                 _, oldest = self._values.popitem(last=False)

@@ -26,9 +26,13 @@ def test_a_value_takes_the_place_of_the_one_before():
 
 
 def test_what_is_too_large_is_not_kept():
-    cache = UserCache(max_bytes=10)
-    cache.put("a", value(11))
-    assert len(cache) == 0 and cache.num_bytes == 0
+    cache, other = UserCache(max_bytes=10), value(4)
+    cache.put("a", value(5))
+    cache.put("b", other)
+    for _ in range(2):
+        cache.put("a", value(11))
+        assert cache.get("a") is None and cache.get("b") is other
+        assert len(cache) == 1 and cache.num_bytes == 4
 
 
 def test_threads_do_not_lose_count():
