@@ -72,6 +72,8 @@ def _check_user(user):
 
 def _row_of(user, columns, ids):
     own = tuple(name for name in columns if name in user)
+    if not own:  # without columns, nothing else tells that there is one row
+        return pa.table({"": [None]}).select([])
     return as_table({name: [user[name]] for name in own}, own, ids, "user")
 
 

@@ -5,6 +5,7 @@ from small_shop import shop_rows, shop_spec
 
 from lmn_tf.serving.candidate_rows import candidate_tables
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 
 OF_ITEM = ("item", "tags", "tag_weights", "price", "look")
 
@@ -143,3 +144,13 @@ def test_arrays_of_a_user_are_lists():
     )
     assert one["h_item"].to_pylist() == [user["h_item"]]
     assert one["h_time"].to_pylist() == [user["h_time"]] and found.num_rows == 3
+
+
+def test_a_user_without_columns_is_one_row():
+    document = shop_spec().to_dict()
+    features = [feature for feature in document["features"] if feature["name"] == "item"]
+    document |= {"features": features, "sequences": [], "group": None, "request_time": None}
+    spec = FeatureSpec.from_dict(document)
+    rows, one = candidate_tables({}, [{"item": 3}, {"item": 4}], spec, histories=False)
+    assert rows.to_pydict() == {"item": [3, 4]}
+    assert one.num_rows == 1 and one.column_names == []

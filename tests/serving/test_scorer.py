@@ -15,6 +15,7 @@ from lmn_tf.serving import scorer as module
 from lmn_tf.serving.saved_model import MODEL_FOLDER, save
 from lmn_tf.serving.scorer import Scorer
 from lmn_tf.specs.errors import UserError
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.spec_folder import write_spec
 from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.saving.run_directory import RunDirectory
@@ -306,6 +307,27 @@ def test_a_user_may_be_encoded_before_the_candidates_are_known(scorer, table):
         np.testing.assert_allclose(found, want[part], atol=1e-6)
     assert scorer.score_encoded(encoded, [])["click"].shape == (0,)
     assert len(scorer._cache) == 0
+
+
+def test_a_session_has_no_columns_but_those_of_the_history(tmp_path):
+    document = shop_spec(nested=False).to_dict()
+    item = next(feature for feature in document["features"] if feature["name"] == "item")
+    item["lookup"] = {"identity": 40}
+    history = document["sequences"][0]
+    fields = [field for field in history["fields"] if field["name"] == "item"]
+    document |= {"features": [item], "sequences": [{**history, "fields": fields}]}
+    spec = FeatureSpec.from_dict({**document, "group": None, "request_time": None})
+    model = registry.build("pooling", spec, {"hidden_units": (4,)})
+    model.build()
+    write_spec(spec, tmp_path)
+    save(model, tmp_path / MODEL_FOLDER)
+    scorer, user, candidates = Scorer(tmp_path), {"h_item": [3, 5]}, [{"item": 7}, {"item": 9}]
+    want = scorer.score(joined(user, candidates))["click"]
+    for found in (
+        scorer.score_candidates(user, candidates),
+        scorer.score_encoded(scorer.encode_user(user), candidates),
+    ):
+        np.testing.assert_allclose(found["click"], want, atol=1e-6)
 
 
 def test_a_user_to_encode_has_all_columns_of_users(scorer, table):
