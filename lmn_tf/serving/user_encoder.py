@@ -97,8 +97,9 @@ class UserEncoder:
         appended = {}
         for sequence in self._sequences:
             keys = self._event_keys(sequence, columns)
-            before, now = ([part[key] for key in keys] for part in (known.columns, columns))
-            appended[sequence] = count_appended(before, now)
+            if keys:  # else all depends on the time that has passed since, and nothing is kept
+                before, now = ([part[key] for key in keys] for part in (known.columns, columns))
+                appended[sequence] = count_appended(before, now)
         if None in appended.values():
             return None
         kept = self._extended(known, columns, appended)

@@ -14,6 +14,7 @@ from lmn_tf.serving import signature_parity as module
 from lmn_tf.serving.parity import ExportError
 from lmn_tf.serving.saved_model import export, load
 from lmn_tf.serving.signature_parity import check_encoding, compare_signatures
+from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.training.saving.run_directory import RunDirectory
 
 FILES = f"{market()}/test-*.parquet"
@@ -109,13 +110,32 @@ def test_candidates_are_of_the_user_of_the_latest_request(times, user):
     assert request["who"].tolist() == [0]
 
 
+def write_rows(path, rows):
+    """Writes random rows with clicks."""
+    clicks = np.random.default_rng(1).integers(2, size=rows)
+    table = raw_rows(raw_spec(), rows, seed=5)
+    pq.write_table(table.append_column("click", pa.array(clicks)), path)
+
+
+def test_a_history_of_elapsed_time_alone(tmp_path):
+    document = raw_spec().to_dict()
+    history = document["sequences"][0]
+    fields = [field for field in history["fields"] if field["name"] == "gap"]
+    features = [one for one in document["features"] if one["name"] == "ranked_padded"]
+    document |= {"features": features, "sequences": [{**history, "fields": fields}]}
+    spec = FeatureSpec.from_dict({**document, "group": None})
+    write_rows(tmp_path / "test.parquet", 200)  # of four users
+    model = registry.build("pooling", spec, SMALL_OPTIONS["pooling"])
+    model.build()
+    report = export(model, spec, tmp_path / "out", tmp_path / "test.parquet", 200)
+    assert report["signatures"]["score_encoded"]["rows"] == 200
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lmn", "msn"])
 def test_ten_thousand_rows_of_every_kind_lookup_and_missing_value(tmp_path, name):
     rows, spec = 10_000, raw_spec()
-    table = raw_rows(spec, rows, seed=5)
-    clicks = np.random.default_rng(1).integers(2, size=rows)
-    pq.write_table(table.append_column("click", pa.array(clicks)), tmp_path / "test.parquet")
+    write_rows(tmp_path / "test.parquet", rows)
     model = registry.build(name, spec, SMALL_OPTIONS[name])
     model.build()
     report = export(model, spec, tmp_path / "out", tmp_path / "test.parquet", rows)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from kitchen_sink import request_features
-from request_model import slim_lmn
+from kitchen_sink import KITCHEN_SINK, request_features, slim_spec
+from request_model import built, functions_of, slim_lmn
 
 from lmn_tf.serving.user_encoder import UserEncoder, count_appended
 
@@ -121,3 +121,25 @@ def test_bytes_are_those_of_arrays_and_tensors(encoder):
     # Of an event: 9 numbers of its vector, of its read-out and of the state, ids and tags.
     size = 4 * (3 * 9 + 2 + 3)
     assert large.num_bytes - small.num_bytes == 4 * size
+
+
+def of_elapsed_time(name):
+    """A sequence of which nothing but the time since its events is read."""
+    clicks = KITCHEN_SINK["sequences"][0]
+    fields = [field for field in clicks["fields"] if field["name"] == "elapsed"]
+    return {**clicks, "name": name, "fields": fields}
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_sequence_without_fields_of_events_alone(is_alone):
+    others = [] if is_alone else slim_spec().to_dict()["sequences"]
+    spec = slim_spec(sequences=[*others, of_elapsed_time("waits")])
+    model = built("pooling", spec)
+    encoder = UserEncoder(functions_of(model), [sequence.name for sequence in spec.sequences])
+    encoder.sides, encoder.model = model.encoder.request_signature(), model
+    columns, candidates = request(encoder)
+    known = encoder.encode(columns)
+    assert encoder.renew(known, {key: value.copy() for key, value in columns.items()}) is known
+    for waits in (columns["waits/elapsed"] % 5 + 1, columns["waits/elapsed"][:2]):
+        now = {**columns, "waits/elapsed": waits}
+        check_same(encoder, encoder.renew(known, now), now, candidates)
