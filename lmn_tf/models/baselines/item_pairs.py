@@ -57,9 +57,15 @@ class ItemPairs(Rates, abc.ABC):
             candidates: int64 array `(rows,)`. Column of each candidate.
         """
 
-    def fit_scores(self, train: Interactions, label: int) -> None:
-        super().fit_scores(train, label)
+    def fit_scores(
+        self, train: Interactions, label: int, hidden: Interactions | None = None
+    ) -> None:
+        super().fit_scores(train, label, hidden)
         users, items, residuals = self._known_pairs(train, label)
+        if hidden is not None:
+            unknown = self._keys(self.user_rows(hidden.users), hidden.items)
+            kept = ~np.isin(self._keys(users, items), unknown)
+            users, items, residuals = users[kept], items[kept], residuals[kept]
         counts = np.bincount(items, minlength=len(self.item_offsets))
         # Most frequent first, equal ones by id, so that the columns are the same on any machine.
         kept = np.argsort(-counts, kind="stable")[: self.options.max_items]
@@ -99,6 +105,9 @@ class ItemPairs(Rates, abc.ABC):
         known &= ~np.isnan(results)
         users, items = users[known], items[known]
         return users, items, results[known] - self.expected(items, users)
+
+    def _keys(self, users, items):
+        return users * len(self.item_offsets) + items
 
     def _pairs(self, rows):
         """Returns the pair scores of some rows."""

@@ -82,17 +82,23 @@ class Rates(WithOptions):
             return self
         # Not at equal distances, which may be those of the negatives of a list of candidates.
         held_out = splitmix64(np.arange(len(train), dtype=np.uint64)) % np.uint64(_HELD_OUT) == 0
-        self.fit_scores(train.take(np.flatnonzero(~held_out)), label)
-        self._weigh(train.take(np.flatnonzero(held_out)), label)
+        hidden = train.take(np.flatnonzero(held_out))
+        self.fit_scores(train.take(np.flatnonzero(~held_out)), label, hidden)
+        self._weigh(hidden, label)
         self.fit_scores(train, label)
         return self
 
-    def fit_scores(self, train: Interactions, label: int) -> None:
+    def fit_scores(
+        self, train: Interactions, label: int, hidden: Interactions | None = None
+    ) -> None:
         """Fits what `scores` needs to training rows.
 
         Args:
             train: `Interactions` of the training rows.
             label: Integer. Index of the label.
+            hidden: `Interactions` of rows for which the weights are fitted, so that scores must not
+                know their labels, also where they are events in histories of training rows.
+                Defaults to `None`: there are none.
         """
         labels, weights = train.labels[:, label].astype(np.float64), train.row_weights
         rate = np.average(labels, weights=weights) if len(train) else 0.5

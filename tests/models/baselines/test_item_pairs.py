@@ -178,3 +178,31 @@ def test_data_without_pairs_score_0(name):
     model = MODELS[name](**OUTCOME).fit(train, data["valid"])
     assert (model.scores(data["test"])["pairs"] == 0).all()
     assert model.num_similarities == 0
+
+
+def random_ratings(seed, users=300):
+    """Items and labels without any rule."""
+    draw = np.random.default_rng(seed)
+    return [
+        [(int(item), int(liked)) for item, liked in zip(items, draw.integers(0, 2, 9), strict=True)]
+        for items in (draw.permutation(ITEMS) for _ in range(users))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model_class", "options"),
+    [
+        (SVD, {"rank": 4, "shrinkage": 1.0}),
+        (EASE, {"l2": 10.0}),
+        (ItemKNN, {"shrinkage": 1.0}),
+    ],
+)
+def test_labels_that_weights_are_fitted_to_are_not_known_as_events(model_class, options):
+    """Where labels are random, pairs must not look as if they told those of held-out rows."""
+    effects = []
+    for seed in range(10, 14):
+        found = random_ratings(seed)
+        train = rated(found, split(found)["train"])
+        model = model_class(rated_spec(), **options, **OUTCOME).fit(train)
+        effects.append(model.weights["pairs"] * model.scores(train)["pairs"].std())
+    assert abs(np.mean(effects)) < 0.2
