@@ -59,7 +59,7 @@ class Windows(ValidPositions):
         self._starts = tf.cumsum(self.lengths, exclusive=True)
         shift = tf.repeat(self.first - self._starts, self.lengths)
         self._events = tf.range(tf.size(self._rows)) + shift
-        # Where no event is shared, pairs are events, and sums of rows are cheaper than differences.
+        # Where no event is shared, pairs are events, and one sum over those of each row is cheaper.
         alone = tf.equal(tf.size(self._rows), self._num_events)
         self._is_alone = alone & tf.reduce_all(tf.equal(self.first, self._starts))
 
@@ -186,18 +186,17 @@ def _window_sums(values, first, last):
     A window is cut into blocks of 1, 2, 4... values, as the bits of its length say. No difference
     of running sums: one large value would swallow those of all other windows.
     """
-    lengths, width = last - first, values.shape[1:]
-    blocks = widened(values)
-    total = tf.zeros([tf.size(lengths), *width], blocks.dtype)
+    lengths, blocks = last - first, widened(values)
+    total = tf.zeros([tf.size(lengths), tf.shape(blocks)[1]], blocks.dtype)
 
     def add(size, blocks, total):
         place = first + (lengths & (size - 1))  # behind the smaller blocks
         is_part = tf.not_equal(lengths & size, 0)
-        place = tf.where(is_part, place, tf.shape(blocks)[0])
-        part = tf.gather(tf.pad(blocks, [[0, 1], [0, 0]]), place)
-        return 2 * size, blocks[:-size] + blocks[size:], total + part
+        part = tf.gather(blocks, tf.where(is_part, place, 0))
+        total += tf.where(is_part[:, None], part, tf.zeros_like(part))
+        return 2 * size, blocks[:-size] + blocks[size:], total
 
-    shape = tf.TensorShape([None, *width])
+    shape = tf.TensorShape([None, values.shape[1]])
     longest = tf.reduce_max(lengths)
     total = tf.while_loop(
         lambda size, *_: size <= longest,
