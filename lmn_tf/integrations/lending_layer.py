@@ -67,17 +67,6 @@ class LendingLayer(tf_keras.layers.Layer):
             setattr(layer, attribute, mean)
         self._means = list(means.values())
 
-    @property
-    def trainable(self) -> bool:
-        """Boolean. Whether the weights are trained; setting it sets that of `keras_layer`."""
-        return super().trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        tf_keras.layers.Layer.trainable.fset(self, value)
-        if hasattr(self, "keras_layer"):
-            self.keras_layer.trainable = value
-
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Checks that the model is one of tf-keras, and calls the layer."""
         caller = calling_layer()
@@ -103,6 +92,7 @@ class LendingLayer(tf_keras.layers.Layer):
         """
         if not self._lent_weights:
             self._build_layer(inputs, arguments)
+        self._freeze()
         outputs = self.keras_layer(inputs, **arguments)
         for loss in own_losses(self.keras_layer.losses):
             self.add_loss(loss)
@@ -120,6 +110,12 @@ class LendingLayer(tf_keras.layers.Layer):
                 layer.build(inputs.shape, **self.build_shapes(arguments))
         self._lent_weights = [weight.value for weight in layer.weights]
 
+    def _freeze(self):
+        """Freezes the Keras 3 layer, or thaws it, as tf-keras has this one."""
+        # Not where `trainable` is set: models of tf-keras set that of their layers inside.
+        if self.keras_layer.trainable != self.trainable:
+            self.keras_layer.trainable = self.trainable
+
     def build_shapes(self, arguments: dict[str, Any]) -> dict[str, tf.TensorShape]:
         """Returns the arguments of the Keras 3 layer's `build` but the first.
 
@@ -129,6 +125,7 @@ class LendingLayer(tf_keras.layers.Layer):
         return {}
 
     def get_config(self) -> dict[str, Any]:
+        self._freeze()
         config = self.keras_layer.get_config()
         return {**config, "dtype": self.keras_layer.dtype_policy.name}
 
@@ -155,6 +152,7 @@ class LendingLayer(tf_keras.layers.Layer):
 
     def to_keras_layer(self) -> keras.layers.Layer:
         """Returns a new Keras 3 layer with the options and the weights of this one."""
+        self._freeze()
         layer = self.layer_class.from_config(self.keras_layer.get_config())
         if self.keras_layer.built:
             layer.build_from_config(self.keras_layer.get_build_config())

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from replicas import replicas
 
 from lmn_tf.integrations import LargeMemory, LendingLayer
@@ -71,12 +72,15 @@ def test_a_layer_without_weights_moves_too():
     assert not lending.keras_layer.built and lending.keras_layer.num_keys == 6
 
 
-def test_a_frozen_layer_is_frozen_inside():
+@pytest.mark.parametrize("through_model", [False, True])
+def test_a_frozen_layer_is_frozen_inside(through_model):
     history, mask = np.ones((3, 5, 4), "float32"), np.ones((3, 5), bool)
-    layer = LargeMemory(6, 4, query_norm="batch")
     arguments = {"user": np.ones((3, 2), "float32"), "mask": mask}
+    layer = LargeMemory(6, 4, query_norm="batch")
+    model = tf_keras.Sequential([layer])
+    frozen = model if through_model else layer
     layer(history, **arguments)
-    layer.trainable = False
+    frozen.trainable = False
     before = layer.get_weights()
     layer(history, **arguments, training=True)
     for one, other in zip(layer.get_weights(), before, strict=True):
@@ -86,8 +90,9 @@ def test_a_frozen_layer_is_frozen_inside():
     again(history, **arguments)
     assert not again.trainable and not again.keras_layer.trainable
     assert not layer.to_keras_layer().trainable
-    layer.trainable = True
+    model.trainable = True
     layer(history, **arguments, training=True)
+    assert layer.get_config()["trainable"] and layer.keras_layer.trainable
     assert any((a != b).any() for a, b in zip(layer.get_weights(), before, strict=True))
 
 
