@@ -221,7 +221,7 @@ def _means(days, results, figures) -> dict:
         known = [
             (result[name], day["examples"])
             for day, result in zip(days, results, strict=True)
-            if result.get(name) is not None
+            if result.get(name) is not None and day["examples"]
         ]
         if known:
             values, weights = zip(*known, strict=True)

@@ -192,6 +192,8 @@ def test_means_weigh_rows_and_leave_out_what_is_not_there():
         {"auc": 0.5, "logloss": 0.5, "examples": 3},
     ]
     assert progressive_means(days) == {"auc": 0.5, "logloss": 0.625, "days": 2, "examples": 4}
+    nothing = {"auc": 0.0, "logloss": None, "examples": 0}
+    assert progressive_means([nothing]) == {"days": 1, "examples": 0}
     days[0]["metrics"], days[1]["metrics"] = {"a": 1.0, "b": None}, {"a": 0.0, "b": 0.5}
     assert progressive_means(days)["metrics"] == {"a": 0.25, "b": 0.5}
 

@@ -46,10 +46,9 @@ class Evaluator:
     of these `items`. On parameter servers they do not.
 
     `model.evaluate` gives the same results for the `weighted_metrics` that a model was compiled
-    with, and without weights also for its `metrics`. A
-    pipeline compiles none, since metrics take time at each training step. The evaluator works for
-    any Keras model, and reports what `evaluate` cannot: nested figures of labels and memories, and
-    the row of a logit that is not finite.
+    with, and without weights also for its `metrics`. A pipeline compiles none, since metrics take
+    time at each training step. The evaluator works for any Keras model, and reports what `evaluate`
+    cannot: nested figures of labels and memories, and the row of a logit that is not finite.
 
     Args:
         model: A model of this package, or any `keras.Model` from features to logits
@@ -190,7 +189,8 @@ class Evaluator:
             features, labels, weights = (
                 (batch, None, None) if isinstance(batch, dict) else (*batch, None)[:3]
             )
-            _check_finite(logits, row, "data" if weights is None else "data with a weight")
+            are_counted = weights is not None and chosen == self._counted
+            _check_finite(logits, row, "data with a weight" if are_counted else "data")
             row += int(logits.shape[0])
             yield features, labels, weights, logits, reads, vectors
 
@@ -206,7 +206,7 @@ class Evaluator:
             forward = self._trace(dataset)
             usage = [metrics.MemoryUsage(memory.memory_size) for memory in self.memories]
 
-            @tf.function(autograph=False)
+            @tf.function(input_signature=forward.input_signature, autograph=False)
             def count(features):
                 logits, reads, _ = forward(features)
                 # Sums per slot are smaller to send than the reads of each query.
@@ -225,12 +225,13 @@ class Evaluator:
     def _counted(self, batches):
         """Yields the rows of batches whose weight is not 0, without batches that have none."""
         driver = getattr(self.model, "fit_driver", None)  # not all models have it
+        windows = None if driver is None else driver.batches
         for batch in batches:
             counts = not has_weights(batch) or np.asarray(batch[2]) != 0
             if np.all(counts):
                 yield batch
             elif np.any(counts):
-                yield counted_rows(*batch, driver and driver.batches)
+                yield counted_rows(*batch, windows)
 
     def _batches(self, dataset):
         # Errors of the caller are not errors of the data, so only `next` is covered.
@@ -243,8 +244,9 @@ class Evaluator:
             yield batch
 
     def _trace(self, dataset):
-        spec = dataset.element_spec
-        spec = spec if isinstance(spec, dict) else spec[0]
+        spec = _features(dataset.element_spec)
+        if has_weights(dataset):  # Rows are left out, also of batches of a known size.
+            spec = tf.nest.map_structure(_of_any_size, spec)
 
         @tf.function(input_signature=[spec], autograph=False)
         def forward(features):
@@ -274,6 +276,11 @@ class Evaluator:
 
 def _features(batch):
     return batch if isinstance(batch, dict) else batch[0]
+
+
+def _of_any_size(spec):
+    is_tensor = isinstance(spec, tf.TensorSpec) and spec.shape.rank
+    return tf.TensorSpec([None, *spec.shape[1:]], spec.dtype) if is_tensor else spec
 
 
 def _has_workers(model):

@@ -75,6 +75,8 @@ class SupportQuartiles:
             Dictionaries of `from` and `to` (smallest and largest support), `rows`, and `auc` of the
             first label; without rows or without both classes, it is `None`.
         """
+        if not self._rows:
+            return [{"from": None, "to": None, "rows": 0, "auc": None} for _ in range(4)]
         items, lengths, events, labels, weights, logits = (
             np.concatenate(parts) for parts in zip(*self._rows, strict=True)
         )

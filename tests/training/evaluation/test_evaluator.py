@@ -90,6 +90,16 @@ def test_rows_of_weight_0_are_part_of_no_figure(rows):
         Evaluator(Echo(), ("a", "b")).evaluate(dataset(masked, others, groups, weights))
 
 
+def test_rows_are_left_out_of_batches_of_a_known_size(rows):
+    logits, labels, groups = (column[:21] for column in rows)
+    weights = np.arange(21) % 3
+    batches = dataset(logits, labels, groups, weights)
+    fixed = batches.unbatch().batch(7, drop_remainder=True)
+    assert fixed.element_spec[2].shape == (7,)
+    found, want = (Evaluator(Echo(), ("a", "b")).evaluate(each) for each in (fixed, batches))
+    assert found["examples"] == want["examples"] == 14 and found["auc"] == want["auc"]
+
+
 def test_weights_of_rows_count(rows):
     logits, labels, groups = rows
     weights = np.random.default_rng(1).uniform(0, 3, 200)
@@ -180,6 +190,19 @@ def test_figures_on_shared_events_are_those_on_padded_histories(memory_fields):
     found, wanted = ({**one.pop("memory"), **one} for one in (found, wanted))
     assert found.pop("examples_per_second") > 0 < wanted.pop("examples_per_second")
     assert found == pytest.approx(wanted, rel=1e-4)
+
+
+def test_rows_of_weight_0_are_left_out_of_shared_events_as_of_padded_histories():
+    spec = slim_spec()
+    model = registry.build("pooling", spec, SMALL_OPTIONS["pooling"])
+    model.build()
+    labels, weights = random_labels(9), np.float32([1, 0, 2, 0, 0, 1, 1, 0, 3])
+    found, wanted = (
+        Evaluator(model).evaluate(tf.data.Dataset.from_tensors((form, labels, weights)))
+        for form in shared_features(spec)
+    )
+    assert found.pop("examples_per_second") > 0 < wanted.pop("examples_per_second")
+    assert found == pytest.approx(wanted, rel=1e-4) and found["examples"] == 5
 
 
 def test_metrics_of_users_are_those_of_each_label(rows, tmp_path, monkeypatch):

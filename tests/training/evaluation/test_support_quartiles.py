@@ -41,6 +41,11 @@ def test_rows_of_equal_support_are_together():
     assert figures[0]["auc"] == pytest.approx(auc, abs=1e-6)
 
 
+def test_quartiles_of_no_rows_are_empty():
+    nothing = {"from": None, "to": None, "rows": 0, "auc": None}
+    assert SupportQuartiles.of(rated_spec()).figures(Fixed([])) == [nothing] * 4
+
+
 def test_batches_have_the_support_of_their_rows(tmp_path):
     found = ratings(users=40)
     write_rated(tmp_path, found)
