@@ -55,10 +55,11 @@ def learn(
     If the folder of the files has `vocabularies/` and `statistics.json` that were learned by the
     same rules and are not older than the data, they are read; otherwise, the files are read once. A
     value is counted as often as training reads it: once for each row, and once for each history
-    that contains its event. Rows of weight 0, which training leaves out, do not count. Columns with
-    a shared vocabulary are counted together. An event by reference is counted once for each row of
-    these files whose history contains it, so that later events are not counted, and both forms of a
-    history have the same vocabulary. Statistics of a feature are those of its column.
+    that contains its event. Rows of weight 0, which training leaves out, do not count, unless all
+    have it. Columns with a shared vocabulary are counted together. An event by reference is counted
+    once for each row of these files whose history contains it, so that later events are not
+    counted, and both forms of a history have the same vocabulary. Statistics of a feature are those
+    of its column.
 
     Args:
         spec: `FeatureSpec`.
@@ -91,10 +92,7 @@ def learn(
     columns += [] if spec.weight is None else [spec.weight]
     columns = tuple(dict.fromkeys(columns))
     order = UnitOrder(units, False, 0, 1, (0, 1), limit)
-    for unit, table, rows in order.tables(0, 0, columns):
-        table, rows = _weighted(spec, unit.path, table, rows)
-        if not table.num_rows:
-            continue
+    for unit, table, rows in _counted_tables(spec, order, columns):
         for learner in learners:
             if not learner.by_reference:
                 learner.take_table(table, unit.path, rows, gatherers[learner.key])
@@ -111,13 +109,25 @@ def learn(
         _store(spec, key, gatherer, next(learner for learner in learners if learner.key == key))
 
 
+def _counted_tables(spec, order, columns):
+    """Yields units, their rows with a weight above 0, and the numbers of these; see `learn`."""
+    found = False
+    for unit, table, rows in order.tables(0, 0, columns):
+        if spec.weight is not None:
+            table, rows = _weighted(spec, unit.path, table, rows)
+        if table.num_rows:
+            found = True
+            yield unit, table, rows
+    if not found:
+        yield from order.tables(0, 0, columns)
+
+
 def _weighted(spec, path, table, rows) -> tuple[pa.Table, RowNumbers]:
-    """Returns the rows with a weight above 0: training leaves the others out."""
-    if spec.weight is None:
-        return table, rows
     location = SourceLocation.of_rows(path, spec.weight, rows)
     weights = as_numbers(one_chunk(table.column(spec.weight)), location)
     kept = np.flatnonzero(weights)
+    if len(kept) == len(weights):
+        return table, rows
     rows = rows if isinstance(rows, np.ndarray) else np.arange(rows, rows + len(weights))
     return table.take(pa.array(kept)), rows[kept]
 
@@ -269,9 +279,8 @@ def _store(spec, key, gatherer, learner):
         spec.assets.statistics[_note(name)] = {"count": len(values), "learned": rules}
         return
     if not gatherer.count:
-        rows = "" if spec.weight is None else " in a row of a weight above 0"
         raise UserError(
-            f"column `{learner.column.data_column}` must hold at least one number{rows} for the "
+            f"column `{learner.column.data_column}` must hold at least one number for the "
             f"statistics of `{name}` to be learned. Received: none"
         )
     step = learner.column.bucketize
