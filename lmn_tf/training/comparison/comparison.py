@@ -1,5 +1,7 @@
 """Comparison of several models on one dataset, each with several seeds."""
 
+import functools
+import json
 import os
 import re
 import subprocess
@@ -253,16 +255,23 @@ class Comparison:
         by_value = self._by_value(runs)
         metrics = by_value[-1]
         result = summary(self.spec, self.seeds, metrics, None, search, failed, pending)
-        earlier = self.results / "comparison.json"
-        result["oracle"] = find_oracle(self.plan.base, earlier, result["models"])
         summaries = [summary(self.spec, self.seeds, of_value) for of_value in by_value]
         known = [one["set"] for one in summaries if one["models"]]
         result["set"] = known[-1] if known else result["set"]
         result["curve"] = curve_summary(self.spec, summaries, by_value)
+        result["oracle"] = find_oracle(self.plan.base, self._earlier, result)
         result["diagnostics"] = diagnostics_summary(metrics)
         if any(by_value):
             self._write(result)
         return result
+
+    @functools.cached_property
+    def _earlier(self) -> dict | None:
+        """The `comparison.json` from before this one is written, if there is an intact one."""
+        try:
+            return json.loads((self.results / "comparison.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
 
     def _by_value(self, runs) -> list[dict]:
         """Returns what finished runs measured, by label and seed, for each value that is varied."""

@@ -113,7 +113,7 @@ def markdown(result: dict) -> str:
 
 
 def _opening(result: dict) -> str:
-    """Sentence above the table; without results of the value of the table, there is none."""
+    """Sentence above the table, or in its place if no run of its value is finished."""
     if not result["models"]:
         return f"No run is finished{_of_value(result, ' with ')}."
     return (

@@ -20,7 +20,7 @@ def pipeline(folder, **data):
 
 def test_it_stands_beside_the_data(tmp_path):
     oracle = json.loads((market() / "oracle.json").read_text())
-    assert find_oracle(pipeline(tmp_path), tmp_path / "none.json", {}) == oracle["test"]
+    assert find_oracle(pipeline(tmp_path), None, {"models": {}}) == oracle["test"]
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,25 @@ def test_it_stands_beside_the_data(tmp_path):
 )
 def test_it_is_kept_where_the_data_are_not_if_the_runs_are_the_same(before, now, kept, tmp_path):
     data = {part: f"{tmp_path}/gone/{part}-*.parquet" for part in ("train", "valid", "test")}
-    earlier = tmp_path / "comparison.json"
-    if before is not None:
-        earlier.write_text(json.dumps({"oracle": ORACLE, "models": before}))
-    assert find_oracle(pipeline(tmp_path, **data), earlier, now) == (ORACLE if kept else None)
+    earlier = before and {"oracle": ORACLE, "models": before}
+    found = find_oracle(pipeline(tmp_path, **data), earlier, {"models": now})
+    assert found == (ORACLE if kept else None)
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"oracle": 1, "models": {"din": {"auc": 1}}}'])
-def test_a_damaged_file_has_none(text, tmp_path):
-    (tmp_path / "comparison.json").write_text(text)
+def test_runs_of_other_values_of_a_curve_tell_as_well(tmp_path):
     data = {"train": "gone/a.parquet", "valid": None, "test": "gone/b.parquet"}
-    assert find_oracle(pipeline(tmp_path, **data), tmp_path / "comparison.json", {}) is None
+    points = [{"value": 10, "models": models(0.6, 0.61)}, {"value": 20, "models": {}}]
+    now = {"models": {}, "curve": {"key": "model.num_keys", "points": points}}
+    before = {"oracle": ORACLE, **now, "models": models(0.7, 0.71)}
+    assert find_oracle(pipeline(tmp_path, **data), before, now) == ORACLE
+    points = [{"value": 10, "models": models(0.6, 0.62)}]
+    changed = {"models": {}, "curve": {"key": "model.num_keys", "points": points}}
+    assert find_oracle(pipeline(tmp_path, **data), before, changed) is None
+
+
+@pytest.mark.parametrize(
+    "earlier", [[], {}, {"oracle": 1, "models": []}, {"oracle": 1, "models": {"din": {"auc": 1}}}]
+)
+def test_a_damaged_file_has_none(earlier, tmp_path):
+    data = {"train": "gone/a.parquet", "valid": None, "test": "gone/b.parquet"}
+    assert find_oracle(pipeline(tmp_path, **data), earlier, {"models": {}}) is None
