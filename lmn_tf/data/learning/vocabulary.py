@@ -15,6 +15,7 @@ from lmn_tf.data.formats import format_of, match_files
 from lmn_tf.data.learning.counts import NumberSummary, ValueCounter
 from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.data.reading.event_file import EventFile
+from lmn_tf.data.reading.events_folder import events_folder
 from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.data.reading.unit_order import UnitOrder
 from lmn_tf.specs.errors import UserError
@@ -72,7 +73,7 @@ def learn(
     Raises:
         UserError: If the data do not match the spec, or have no values to learn from.
     """
-    folder = os.path.dirname(match_files(files)[0])
+    folder = events_folder(match_files(files), spec.sequences)
     if reuse and limit is None:
         _reuse(spec, folder, match_files(files))
     wanted = _wanted(spec)

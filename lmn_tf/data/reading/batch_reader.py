@@ -9,6 +9,7 @@ from lmn_tf.data.encoding.source_location import rows_from
 from lmn_tf.data.encoding.table_encoder import TableEncoder
 from lmn_tf.data.formats import Unit, match_files, open_files
 from lmn_tf.data.reading.event_store import EventStore
+from lmn_tf.data.reading.events_folder import events_folder
 from lmn_tf.data.reading.row_groups import RowGroups
 from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.data.reading.unfamiliar_values import UnfamiliarValues
@@ -93,7 +94,7 @@ class BatchReader:
         units = open_spec_files(spec, files)
         for unit in units:
             unit.check_columns(self.columns)
-        folder = os.path.dirname(units[0].path)
+        folder = events_folder([unit.path for unit in units], self.sequences)
         self.stores = {
             sequence.name: EventStore(spec, sequence, folder)
             for sequence in self.sequences

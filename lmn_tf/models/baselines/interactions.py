@@ -106,6 +106,25 @@ class Interactions:
         values = np.zeros((0, labels), np.float32)
         return cls(ids, counts, values, None, None, counts, ids, ids, None)
 
+    @classmethod
+    def join(cls, parts: "Sequence[Interactions]") -> "Interactions":
+        """Joins the rows of data that have the same columns, and their events.
+
+        Args:
+            parts: At least one `Interactions`.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        names = [field.name for field in dataclasses.fields(cls) if field.name != "starts"]
+        values = {name: [getattr(part, name) for part in parts] for name in names}
+        firsts = np.cumsum([0, *(len(events) for events in values["event_items"][:-1])])
+        starts = [part.starts + first for part, first in zip(parts, firsts, strict=True)]
+        joined = {
+            name: None if any(one is None for one in some) else np.concatenate(some)
+            for name, some in values.items()
+        }
+        return cls(starts=np.concatenate(starts), **joined)
+
     def __len__(self) -> int:
         return len(self.items)
 

@@ -20,6 +20,7 @@ from lmn_tf.data.encoding.ragged import flat_index
 from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.data.reading.event_file import EventFile
+from lmn_tf.data.reading.events_folder import events_folder
 from lmn_tf.serving.raw.inputs import RawInputs
 from lmn_tf.serving.raw.texts import MISSING_TEXT
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -140,7 +141,8 @@ def raw_batches(
         histories: Boolean. Whether sequences are read. Defaults to `True`.
     """
     units = open_spec_files(spec, files)
-    rows = RawRows(spec, os.path.dirname(units[0].path), histories)
+    folder = events_folder([unit.path for unit in units], spec.sequences if histories else ())
+    rows = RawRows(spec, folder, histories)
     columns, parts = spec.columns(labels=False, histories=histories), []
     for unit in units:
         for table in unit.tables(columns, stop=min(limit, unit.rows)):

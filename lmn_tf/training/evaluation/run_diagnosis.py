@@ -40,7 +40,7 @@ class RunDiagnosis:
         data = self._pipeline.data
         rows = evaluation_dataset(
             self._spec,
-            data.valid or self._train_files(),
+            data.valid or (self._days()[0] if data.days else data.train),
             data.eval_batch_size,
             _WATCHED_ROWS,
             registry.model_class(self._pipeline.model_name).reads_histories,
@@ -65,12 +65,15 @@ class RunDiagnosis:
 
     def _interactions(self, quartiles):
         """Returns the training rows, of which some columns are read."""
-        # Of the days, each of which has the limit, all rows count.
-        limit = None if self._pipeline.data.days else RowLimit.of_training(self._pipeline)
-        return Interactions.read(self._spec, quartiles.columns, self._train_files(), limit)
-
-    def _train_files(self) -> str | list[str]:
         data = self._pipeline.data
-        if data.days is None:
-            return data.train
-        return [path for files in dated_files(data.train, data.days)[0].values() for path in files]
+        # Of the days, each of which has the limit, all rows count.
+        limit = None if data.days else RowLimit.of_training(self._pipeline)
+        parts = [data.train] if data.days is None else self._days()
+        # A day may have a folder of its own, with its own events.
+        return Interactions.join(
+            [Interactions.read(self._spec, quartiles.columns, part, limit) for part in parts]
+        )
+
+    def _days(self) -> list[list[str]]:
+        data = self._pipeline.data
+        return list(dated_files(data.train, data.days)[0].values())

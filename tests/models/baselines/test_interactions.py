@@ -150,3 +150,17 @@ def test_some_rows():
     some = rows.take(np.array([5, 3]))
     assert windows(some) == [windows(rows)[5], windows(rows)[3]]
     assert some.items.tolist() == rows.items[[5, 3]].tolist()
+
+
+@pytest.mark.parametrize("outcomes", [True, False])
+def test_joined_rows_read_their_own_events(outcomes):
+    found = ratings()
+    rows = split(found)
+    parts = [rated(found, rows[name], outcomes) for name in ("train", "test")]
+    joined, whole = Interactions.join(parts), rated(found, rows["train"] + rows["test"], outcomes)
+    for part, of_part in ((joined, whole), (Interactions.join(parts[:1]), parts[0])):
+        for name in ("items", "users", "labels", "groups", "lengths"):
+            np.testing.assert_array_equal(getattr(part, name), getattr(of_part, name))
+        assert part.weights is None and (part.event_outcomes is not None) == outcomes
+        events, of_events = part.row_events()[0], of_part.row_events()[0]
+        np.testing.assert_array_equal(part.event_items[events], of_part.event_items[of_events])
