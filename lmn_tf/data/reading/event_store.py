@@ -77,9 +77,8 @@ class EventStore:
         for field in sequence.fields:
             encoder = ColumnEncoder(spec, spec.resolved_field(sequence, field))
             self._encoders[field.name] = encoder
-        self._clocks = [name for name, e in self._encoders.items() if e.kind == "elapsed_time"]
+        self._clocks: dict[str, _Clock] = {}
         self._user_keys: np.ndarray | None = None
-        self._last_times: dict[str, np.int64] = {}
         columns = [column for e in self._encoders.values() for column in e.columns]
         self.file.check_columns(columns)
         with tempfile.TemporaryDirectory(prefix="lmn_tf_events_") as scratch:
@@ -106,10 +105,10 @@ class EventStore:
         """
         first, available = self.file.find(*users)
         precede = self.file.checked_counts(counts, users, available)
-        for clock in self._clocks:
-            last = np.maximum(first + precede - 1, 0)
-            newest = np.where(precede > 0, self.fields[clock].values.take(last), MISSING_TIME)
-            check_elapsed(request, newest, counts[1])
+        last = np.maximum(first + precede - 1, 0)
+        for name, clock in self._clocks.items():
+            newest = clock.newest(self.fields[name].values, last)
+            check_elapsed(request, np.where(precede > 0, newest, MISSING_TIME), counts[1])
         owners = self._owners(users, first, available)
         lengths = np.minimum(precede, sequence.max_length)
         if sequence.keep == "newest":
@@ -142,44 +141,86 @@ class EventStore:
         return owners
 
     def _encode_all(self, scratch, columns):
-        writers = {name: _FieldWriter(os.path.join(scratch, name)) for name in self._encoders}
-        try:
-            for row, batch in self.file.batches(columns):
-                for name, encoder in self._encoders.items():
-                    writers[name].append(self._encode(encoder, batch, row))
-            fields = {name: writer.finish() for name, writer in writers.items()}
-        finally:
-            for writer in writers.values():
-                writer.close()
+        paths = {name: os.path.join(scratch, name) for name in self._encoders}
+        writers = {name: _FieldWriter(path) for name, path in paths.items()}
         for name, encoder in self._encoders.items():
             if encoder.kind == "elapsed_time":
-                column = encoder.column
-                fields[name] = Times(fields[name], column.unit, column.num_buckets)
+                self._clocks[name] = _Clock(paths[name], self.file.starts)
+        try:
+            for row, batch in self.file.batches(columns):
+                for name in self._encoders:
+                    writers[name].append(self._encode(name, batch, row))
+            fields = {name: writer.finish() for name, writer in writers.items()}
+            for clock in self._clocks.values():
+                clock.finish()
+        finally:
+            for writer in (*writers.values(), *self._clocks.values()):
+                writer.close()
+        for name in self._clocks:
+            column = self._encoders[name].column
+            fields[name] = Times(fields[name], column.unit, column.num_buckets)
         return fields
 
-    def _encode(self, encoder, batch, row):
+    def _encode(self, name, batch, row):
+        encoder = self._encoders[name]
         location = SourceLocation.of_rows(self.file.path, encoder.data_column, row)
         weights = None
         if encoder.column.weights is not None:
             weights = batch.column(encoder.column.weights)
         encoded = encoder.encode(batch.column(encoder.data_column), location, weights)
-        if encoder.kind == "elapsed_time":
-            self._check_order(encoded, row, location)
+        if name in self._clocks:
+            self._clocks[name].add(encoded, row, location)
         return encoded
 
-    def _check_order(self, times, row, location):
-        """Raises a `UserError` if an event is earlier than the one before it of the same user."""
-        last = self._last_times.get(location.column, MISSING_TIME)
-        before = np.concatenate([[last], times[:-1]])
-        self._last_times[location.column] = times[-1]
-        earlier = np.flatnonzero((times < before) & (times != MISSING_TIME))
-        within = earlier[~np.isin(earlier + row, self.file.starts)]
-        if len(within):
+
+class _Clock:
+    """Checks the order of the times of a field, and knows the newest time of a user at any event.
+
+    Events without a time keep that of the events before them: without it, they would hide from the
+    checks that an earlier event is too late.
+    """
+
+    def __init__(self, path, starts):
+        self._starts = starts
+        self._last = MISSING_TIME
+        self._events, self._times = DiskArray(f"{path}.untimed"), DiskArray(f"{path}.newest")
+
+    def add(self, times, row, location):
+        """Adds the times of the next events, or raises a `UserError` if one is too early."""
+        begin, end = np.searchsorted(self._starts, [row, row + len(times)])
+        firsts = self._starts[begin:end] - row
+        known = times != MISSING_TIME
+        kept = known.copy()
+        kept[firsts] = True  # nothing is carried over from one user to the next
+        sources = np.maximum.accumulate(np.where(kept, np.arange(1, len(times) + 1), 0))
+        newest = np.append(self._last, times).take(sources)
+        before = np.append(self._last, newest[:-1])
+        before[firsts] = MISSING_TIME
+        earlier = np.flatnonzero(known & (times < before))
+        if len(earlier):
             raise location.error(
-                int(within[0]),
+                int(earlier[0]),
                 "events must be sorted by user, then time",
-                "an earlier time than in the row before",
+                "an earlier time than in a row before",
             )
+        self._last = newest[-1]
+        untimed = np.flatnonzero(~known)
+        self._events.append(untimed + row)
+        self._times.append(newest.take(untimed))
+
+    def newest(self, times, events):
+        """Returns the newest time of a user up to each of some events, given the times of all."""
+        newest = times.take(events)
+        untimed = np.flatnonzero(newest == MISSING_TIME)
+        newest[untimed] = self._carried.take(np.searchsorted(self._untimed, events[untimed]))
+        return newest
+
+    def finish(self):
+        self._untimed, self._carried = self._events.finish(), self._times.finish()
+
+    def close(self):
+        self._events.close()
+        self._times.close()
 
 
 class _FieldWriter:

@@ -82,6 +82,37 @@ def test_events_out_of_order(tmp_path, chunk):
         store_of(tmp_path, events=events, chunk=chunk)
 
 
+def test_two_fields_read_one_column_of_times(tmp_path):
+    plain = spec_of().to_dict()
+    fields = plain["sequences"][0]["fields"]
+    fields.append({**next(f for f in fields if f["name"] == "elapsed"), "name": "hours"})
+    fields[-1]["unit"] = "hour"
+    spec = FeatureSpec.from_dict(plain)
+    spec.assets.vocabularies.update(item=[10, 11, 12, 13], user=["a", "b"])
+    events = {"a": [event(10, 1), event(11, 2), event(12, 4), event(13, 6)]}
+    fields = store_of(tmp_path, spec, events, chunk=2).fields
+    assert fields["hours"].values.tolist() == fields["elapsed"].values.tolist()
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 10])
+def test_an_event_without_a_time_hides_no_leak(tmp_path, chunk):
+    spec = spec_of()
+    timed = [event(10, 100), event(11, 9000), event(12, None)]
+    store = store_of(tmp_path, spec, {"a": timed, "b": [event(13, None), event(10, 5)]}, chunk)
+    rows_of(store, spec, ["a", "a", "b"], [1, 3, 1], [1000, 9000, 1])
+    message = "row 1: an event must not be later than the request"
+    with pytest.raises(ValueError, match=message):
+        rows_of(store, spec, ["a"], [3], [1000])
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 10])
+def test_an_event_without_a_time_hides_no_disorder(tmp_path, chunk):
+    events = {"a": [event(10, 1), event(10, 9000), event(11, None), event(12, 500)]}
+    message = "events.arrow: column `h_time`, row 4: events must be sorted by user, then time"
+    with pytest.raises(ValueError, match=message):
+        store_of(tmp_path, events=events, chunk=chunk)
+
+
 def test_without_times_nothing_is_compared(tmp_path):
     spec = spec_of(fields=("item",))
     rows = rows_of(store_of(tmp_path, spec), spec, ["a"], [3], [0])
