@@ -98,8 +98,9 @@ class BaselineTrainer(Trainer):
 
 
 def _diagnose(model, train, test) -> dict:
-    """Returns the diagnostics of a model without a memory: the AUC by support of pairs."""
-    if model.columns.sequence is None:
+    """Returns the diagnostics of a model without a memory: the AUC by support of pairs, if any."""
+    test = test.weighted()
+    if model.columns.sequence is None or not len(test):
         return {}
     quartiles = SupportQuartiles(model.columns)
     quartiles.add_interactions(test, model.logits(test)[:, None])
@@ -118,6 +119,7 @@ def evaluate(
         own_metrics: As in `Evaluator`. Defaults to `()`.
     """
     started = time.perf_counter()
+    rows = rows.weighted()
     logits = np.stack([model.logits(rows) for model in models], axis=1)  # (rows, labels)
     figures = []
     for label in range(len(models)):

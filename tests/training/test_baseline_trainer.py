@@ -1,7 +1,11 @@
 import io
 import json
+import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from rated_items import rated_dict, rated_spec, ratings, write_rated
 from sklearn.metrics import log_loss, roc_auc_score
@@ -97,6 +101,38 @@ def test_a_run_is_diagnosed_by_support(folder, tmp_path):
     assert "diagnostics" not in metrics
     metrics = train(pipeline(folder, tmp_path / "run"), resume=True, diagnostics=True)
     assert sum(one["rows"] for one in metrics["diagnostics"]["support"]) == 40
+
+
+def with_weights(folder, copy, weights, leave_out=False):
+    """A copy of the folder, with weights of the rows of the validation and the test set."""
+    shutil.copytree(folder, copy)
+    (copy / "spec.yaml").write_text(strict_yaml.dump(rated_dict(weight="weight")))
+    for file in sorted(copy.glob("*.parquet")):
+        table = pq.read_table(file)
+        of_rows = [1.0] * len(table) if "train" in file.name else weights
+        table = table.append_column("weight", pa.array(of_rows, pa.float32()))
+        pq.write_table(table.filter(pc.field("weight") > 0) if leave_out else table, file)
+    return pipeline(copy, copy / "run")
+
+
+def test_rows_without_weight_count_in_no_figure(folder, tmp_path):
+    weights = [0] + [1] * 39
+    one, other = (
+        train(with_weights(folder, tmp_path / name, weights, name == "out"), diagnostics=True)
+        for name in ("in", "out")
+    )
+    for part in ("valid", "test"):
+        assert one[part]["examples"] == 39
+        for metrics in (one, other):
+            del metrics[part]["examples_per_second"]
+        assert one[part] == other[part]
+    assert one["diagnostics"] == other["diagnostics"]
+
+
+def test_without_any_weight_there_is_no_figure(folder, tmp_path):
+    metrics = train(with_weights(folder, tmp_path / "in", [0] * 40), diagnostics=True)
+    assert metrics["test"]["examples"] == 0 and metrics["test"]["auc"] is None
+    assert metrics["diagnostics"] == {}
 
 
 def test_a_run_of_other_options_is_refused(folder, tmp_path):
