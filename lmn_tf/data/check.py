@@ -168,7 +168,9 @@ def _parts(spec):
         yield _part(spec, plain, {feature.name, *feature.of}, None)
     for sequence in spec.sequences:
         liked = {field.like for field in sequence.fields if field.like is not None}
-        yield _part(spec, plain, liked or {spec.features[0].name}, sequence.name)
+        # A spec must have a feature, and a cross would need those that it crosses.
+        first = next(feature.name for feature in spec.features if not feature.of)
+        yield _part(spec, plain, liked or {first}, sequence.name)
 
 
 def _part(spec, plain, features, sequence):

@@ -165,6 +165,17 @@ def test_a_cross_may_have_a_table_of_its_own(tmp_path):
     assert report.problems == [] and report.rows > 14
 
 
+def test_a_cross_may_be_the_first_feature(tmp_path):
+    write_rated(tmp_path, ratings())
+    plain = rated_dict()
+    cross = {"role": "cross", "kind": "cross", "lookup": {"hash": 97}}
+    plain["features"].insert(0, {"name": "both", "of": ["item", "hour"], **cross})
+    [sequence] = plain["sequences"]
+    sequence["fields"] = [field for field in sequence["fields"] if "like" not in field]
+    report = check_files(FeatureSpec.from_dict(plain), str(tmp_path / "train-*.parquet"))
+    assert report.problems == [] and report.rows > 14
+
+
 def test_no_note_without_unknown_values(tmp_path):
     rows = [{**row, "tags": ["red"], "tag_weights": [1.0], "h_tags": []} for row in ROWS]
     spec = shop_spec(nested=False)
