@@ -228,7 +228,8 @@ def _data_files(spec):
 
 
 def _matches(files):
-    return any(glob.iglob(files, recursive=True))
+    # A path may have the characters of a glob, as in `match_files`, which would load PyArrow.
+    return os.path.isfile(files) or any(glob.iglob(files, recursive=True))
 
 
 def sentence(summary: dict[str, Any]) -> str:

@@ -240,6 +240,17 @@ def test_the_columns_of_data_that_exist_are_checked(pipeline, tmp_path, capsys):
     assert f"{pipeline}:6: `train` of `data`: rows.parquet: column `our` must be in the" in err
 
 
+def test_a_path_may_have_the_characters_of_a_glob(pipeline, tmp_path, capsys):
+    (tmp_path / "x[1]").mkdir()
+    (tmp_path / "valid.csv").rename(tmp_path / "x[1]" / "valid.csv")
+    edit(pipeline, "valid.csv", '"x[1]/valid.csv"')
+    assert main(["check", str(pipeline)]) == 0
+    assert "`valid`" not in capsys.readouterr().out
+    edit(tmp_path / "x[1]" / "valid.csv", "click;", "clicked;")
+    assert main(["check", str(pipeline)]) == 2
+    assert "x[1]/valid.csv: column `click` must be in the file." in capsys.readouterr().err
+
+
 def test_the_columns_of_the_first_day_are_checked(pipeline, tmp_path, capsys):
     edit(pipeline, "  valid: valid.csv\n", "  days: {first: 2024-01-01, last: 2024-01-02}\n")
     edit(pipeline, "rows.parquet", '"{day}.csv"')
