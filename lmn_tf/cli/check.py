@@ -78,6 +78,8 @@ def check_file(
     Raises:
         UserError: For the first mistake, with its file and line.
     """
+    if delimiter is not None and data is None:
+        raise UserError(f"`--delimiter` must come with `--data`. Received: {delimiter!r}")
     kind, spec, marks = spec_file.load(path)
     summary = {"file": str(path), "kind": kind, "ok": True}
     if kind == "feature spec":

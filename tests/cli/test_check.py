@@ -196,6 +196,11 @@ def test_a_delimiter(data, tmp_path, capsys):
     assert "`delimiter` must be one ASCII character" in capsys.readouterr().err
 
 
+def test_a_delimiter_of_no_data(data, tmp_path, capsys):
+    assert main(["check", str(tmp_path / "spec.yaml"), "--delimiter", ";"]) == 2
+    assert "`--delimiter` must come with `--data`. Received: ';'" in capsys.readouterr().err
+
+
 @pytest.fixture
 def pipeline(data, tmp_path, monkeypatch):
     """A pipeline of these rows, and the rows of a validation set that may be replaced."""
