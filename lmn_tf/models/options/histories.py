@@ -154,11 +154,10 @@ class SIMOptions(DINOptions):
     def check(self) -> None:
         super().check()
         if self.softmax_weight:
-            raise Problem(
-                ("softmax_weight",),
-                "`softmax_weight` must be left alone for SIM, whose search has a loss of its own. "
-                f"Received: softmax_weight={self.softmax_weight}",
-            )
+            raise _not_alone(self, "softmax_weight", "SIM, whose search has a loss of its own")
+        if self.search != "hard" and self.search_field is not None:
+            reason = f"`search={self.search!r}`, which compares no ids"
+            raise _not_alone(self, "search_field", reason)
         if self.found_units % self.found_heads:
             raise Problem(
                 ("found_units",),
@@ -213,11 +212,8 @@ class UBR4CTROptions(CTRModelOptions):
     def check(self) -> None:
         super().check()
         if self.retrieval != "fields" and self.field_selection != "reinforce":
-            raise Problem(
-                ("field_selection",),
-                f"`field_selection` must be left alone for `retrieval={self.retrieval!r}`, which "
-                f"reads no fields. Received: field_selection={self.field_selection!r}",
-            )
+            reason = f"`retrieval={self.retrieval!r}`, which reads no fields"
+            raise _not_alone(self, "field_selection", reason)
 
 
 class IMNOptions(CTRModelOptions):
@@ -306,22 +302,19 @@ class TwoTowerOptions(PoolingOptions):
     def check(self) -> None:
         super().check()
         for name in ("num_experts", "tower_units", "wide", "rates"):
-            value = getattr(self, name)
-            if value:
-                raise Problem(
-                    (name,),
-                    f"`{name}` must be left alone for two towers, which score all labels by one "
-                    f"product. Received: {name}={value}",
-                )
+            if getattr(self, name):
+                reason = "two towers, which score all labels by one product"
+                raise _not_alone(self, name, reason)
         if self.softmax_weight:
-            raise Problem(
-                ("softmax_weight",),
-                "`softmax_weight` must be left alone for two towers, whose loss is a softmax. "
-                f"Received: softmax_weight={self.softmax_weight}",
-            )
+            raise _not_alone(self, "softmax_weight", "two towers, whose loss is a softmax")
         if self.interaction == "product":
             raise Problem(
                 ("interaction",),
                 "`interaction` must not be 'product' for two towers: the query tower does not know "
                 "the candidate. Received: interaction='product'",
             )
+
+
+def _not_alone(options, key, reason):
+    text = f"`{key}` must be left alone for {reason}. Received: {key}={getattr(options, key)!r}"
+    return Problem((key,), text)

@@ -10,6 +10,12 @@ from lmn_tf.specs.errors import UserError
         (MIMNOptions, {"num_slots": 2, "induction_top_k": 3}, "induction_top_k", "`num_slots`, 2"),
         (SIMOptions, {"found_heads": 3}, "found_units", "divisible by `found_heads`. .*=64, .*=3"),
         (
+            SIMOptions,
+            {"search_field": "tags"},
+            "search_field",
+            "must be left alone for `search='soft'`, which compares no ids. .*='tags'",
+        ),
+        (
             UBR4CTROptions,
             {"retrieval": "self_attention", "field_selection": "all"},
             "field_selection",
