@@ -176,9 +176,9 @@ def _split(engine, plan, options):
         )
         return {"rule": rule, "train_end": train_end, "valid_end": valid_end}
     rule = (
-        f"Split by the order of each user's rows: the last {options.test_share:.0%} (rounded up) "
-        f"are the test, the {options.valid_share:.0%} before them (rounded up) valid, the rest "
-        "train; users with fewer than three rows are train."
+        f"Split by the order of each user's rows: the last {100 * options.test_share:.6g}% "
+        f"(rounded up) are the test, the {100 * options.valid_share:.6g}% before them (rounded up) "
+        "valid, the rest train; users with fewer than three rows are train."
     )
     return {"rule": rule}
 

@@ -26,6 +26,13 @@ def test_report_counts_what_was_written(log, prepared, slow_twin):
     assert str(folder.parent) not in (folder / "report.json").read_text()
 
 
+def test_shares_are_told_exactly(log, prepared):
+    shares = {"test_share": 0.125, "valid_share": 0.005}
+    folder = prepared("interactions", log, **NAMED, split="position", **shares)
+    text = (folder / "report.md").read_text()
+    assert "the last 12.5% (rounded up) are the test, the 0.5% before them (rounded up)" in text
+
+
 def test_markdown_shows_malformed_rows():
     row = {"file": "a.csv", "line": 3, "problem": "`x` must be a readable BIGINT. Received: y"}
     read = {"log": {"rows": 9, "malformed": 1, "malformed_rows": [row]}}
