@@ -106,7 +106,7 @@ def prepare(
     """
     values = {name: value for name, value in options.items() if value is not None}
     if dataset == "synthetic":
-        report = _synthetic(output_dir, settings, values, input_dir, spec)
+        report = _synthetic(output_dir, overwrite, settings, values, input_dir, spec)
         click.echo(json.dumps(report, indent=2))
         return
     from lmn_tf.data import preparers
@@ -139,8 +139,9 @@ def _check(dataset, datasets, input_dir, settings):
         )
 
 
-def _synthetic(output_dir, settings, values, input_dir, spec):
+def _synthetic(output_dir, overwrite, settings, values, input_dir, spec):
     """Generates the synthetic market from `--set` and common options."""
+    from lmn_tf.data.preparers.preparation import output_folder
     from lmn_tf.data.synthetic import generate
     from lmn_tf.specs.errors import UserError
 
@@ -149,7 +150,10 @@ def _synthetic(output_dir, settings, values, input_dir, spec):
     if refused:
         flag = "--" + refused[0].replace("_", "-")
         raise UserError(f"`{flag}` must not come with synthetic: use --set KEY=VALUE")
-    return generate(output_dir, **{**arguments, **_read_settings(settings)})
+    arguments |= _read_settings(settings)
+    # Files of an earlier data set would match the same globs.
+    with output_folder(output_dir, overwrite) as folder:
+        return generate(folder, **arguments)
 
 
 def _read_settings(settings):

@@ -50,6 +50,22 @@ def test_synthetic_is_generated(tmp_path):
     assert sum(json.loads(result.stdout)["rows"].values()) == 500
 
 
+def test_a_synthetic_market_replaces_a_prepared_folder_only_by_request(log, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert main(["prepare", *arguments(log, output)]) == 0
+    before = sorted(output.iterdir())
+    made = ["--set", "users=50", "--set", "items=30", "--set", "rows=500"]
+    command = ["prepare", "synthetic", "--output", str(output), *made]
+    assert main(command) == 2
+    assert "`output` must be empty or new, unless `overwrite`" in capsys.readouterr().err
+    assert sorted(output.iterdir()) == before and (output / "events.arrow").exists()
+    assert main([*command, "--overwrite"]) == 0
+    files = [f"{name}-00000.parquet" for name in ("test", "train", "valid")]
+    assert sorted(path.name for path in output.iterdir()) == sorted(
+        [*files, "oracle.json", "report.json"]
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

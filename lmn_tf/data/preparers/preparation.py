@@ -1,11 +1,12 @@
 """Preparation of a data set: training files from the files of a publisher."""
 
+import contextlib
 import dataclasses
 import inspect
 import os
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lmn_tf import atomic_files
@@ -73,9 +74,7 @@ def prepare(
     read = DATASETS.load(dataset, "dataset")
     own_options = own_options_of(read)
     options, own_options = _split_options(dataset, own_options, options)
-    output = pathlib.Path(output_dir)
-    _check_output(output, overwrite)
-    with atomic_files.atomic_folder(output, replace=overwrite) as folder:
+    with output_folder(output_dir, overwrite) as folder:
         work = folder / "work"
         work.mkdir()
         with Engine(work, options.memory_limit, options.threads, on_step) as engine:
@@ -90,6 +89,26 @@ def prepare(
         report["vocabularies"] = learn_vocabularies(folder, spec, plan.dataset)
         write_report(report, folder)
     return report
+
+
+@contextlib.contextmanager
+def output_folder(output_dir: str | os.PathLike, overwrite: bool) -> Iterator[pathlib.Path]:
+    """Gives a temporary folder that becomes the output when the block ends well.
+
+    Args:
+        output_dir: Path of the folder to write, which is created completely or not at all.
+        overwrite: Boolean. Whether an existing prepared folder may be replaced.
+
+    Yields:
+        The temporary folder to fill.
+
+    Raises:
+        UserError: If the output is a file or a folder that may not be replaced.
+    """
+    output = pathlib.Path(output_dir)
+    _check_output(output, overwrite)
+    with atomic_files.atomic_folder(output, replace=overwrite) as folder:
+        yield folder
 
 
 def _run(engine, sources, plan, options, own_options, folder):
