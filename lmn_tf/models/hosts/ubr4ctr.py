@@ -150,8 +150,9 @@ class UBR4CTR(LabelledLoss, CTRModel):
         return [*super().id_rows(), *counts]
 
     def _fields(self, name):
-        """Fields of a sequence that can match: triples of name, width and table."""
-        fields = [field for field in self.encoder.event_fields(name) if field[2] is not None]
+        """Features that events can match, each once: triples of name, width and table."""
+        fields = self.encoder.event_fields(name)
+        fields = list({field[0]: field for field in fields if field[2] is not None}.values())
         if not fields:
             raise UserError(
                 f"`fields` of the sequence {name!r} must have one with ids that is `like` an item "
@@ -212,8 +213,13 @@ class UBR4CTR(LabelledLoss, CTRModel):
     def _field_vectors(self, name, target):
         fields = self.encoder.event_fields(name)
         vectors = tf.split(target, [width for _, width, _ in fields], axis=-1)
-        vectors = [vector for vector, (_, _, table) in zip(vectors, fields, strict=True) if table]
-        return tf.concat(vectors, axis=-1)
+        # Fields that are like one feature have the same vector of the candidate.
+        found = {
+            field: vector
+            for vector, (field, _, table) in zip(vectors, fields, strict=True)
+            if table
+        }
+        return tf.concat(list(found.values()), axis=-1)
 
     def _choose(self, logits, training):
         if training:

@@ -68,6 +68,22 @@ def test_of_one_field_that_is_kept_it_finds_what_hard_search_finds(field):
     assert (seen["sim"]() != 0).any()
 
 
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_of_two_fields_like_one_feature_the_first_is_searched(selection):
+    fields = CLICKS["fields"]
+    item = next(field for field in fields if field["name"] == "item")
+    again = {**item, "name": "again"}
+    spec = slim_spec(sequences=[{**CLICKS, "fields": [*fields, again]}])
+    model, features = make(spec, field_selection=selection), random_features(spec)
+    history = model.encoder.encode(features)["histories"]["clicks"]
+    assert keeps(model, features).shape == (6, len(history.padded_ids)) == (6, 2)
+    before = model._search("clicks", history, {}, False)[0]
+    features["clicks/again"] = features["clicks/again"][:, ::-1]
+    history = model.encoder.encode(features)["histories"]["clicks"]
+    np.testing.assert_array_equal(model._search("clicks", history, {}, False)[0], before)
+    assert np.isfinite(model(features)).all()
+
+
 def found_events(layer):
     """Watches a layer of either kind: returns the sum of the events that it attends to."""
     seen = []
