@@ -117,6 +117,7 @@ def write_rows(path, rows):
     pq.write_table(table.append_column("click", pa.array(clicks)), path)
 
 
+@pytest.mark.slow  # quick: the same user in `test_user_encoder.py`
 def test_a_history_of_elapsed_time_alone(tmp_path):
     document = raw_spec().to_dict()
     history = document["sequences"][0]

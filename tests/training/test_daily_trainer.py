@@ -122,6 +122,7 @@ def killed(finished, tmp_path, monkeypatch):
     return plain
 
 
+@pytest.mark.slow  # quick: which spec a checkpoint gets in `test_grown_specs.py`
 def test_another_run_may_start_from_a_day_that_is_not_over(killed, logs, tmp_path):
     """Its tables have the rows of that day, not those of the first one."""
     plain = daily(logs, tmp_path / "other", last="2023-12-15", max_steps=1)

@@ -287,8 +287,6 @@ def connect(
 
 def wait_for_servers(cluster: Cluster, wait: float, say: Callable[[str], None] = print) -> None:
     """Returns once every worker and server answers; takes the arguments of `connect`."""
-    from lmn_tf.distribute.cluster.cluster import ClusterError
-
     missing = dict(cluster.tasks())
     started, is_announced = time.monotonic(), False
     while True:
