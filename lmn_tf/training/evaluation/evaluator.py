@@ -126,7 +126,7 @@ class Evaluator:
             entropy.reset_state()
         retrieval = RetrievalAccuracy(self.model) if self._retrieves else None
         examples = 0
-        for step, batch in enumerate(self._run(dataset, self._counted), 1):
+        for step, batch in enumerate(self._run(dataset, counted=True), 1):
             features, labels, weights, logits, reads, vectors = batch
             groups = features.get("group") if self.grouped else None
             for scorer, more in zip(scorers, own, strict=True):
@@ -173,13 +173,15 @@ class Evaluator:
         for features, _, _, _, reads, _ in self._run(dataset):
             yield features, reads[: len(self.memories)]
 
-    def _run(self, dataset, chosen=iter):
+    def _run(self, dataset, counted=False):
         """Yields (features, labels, weights, logits, reads, vectors of towers) of each batch.
 
-        `chosen` returns an iterator over what is evaluated of all batches.
+        With `counted`, rows of weight 0 are left out.
         """
         getattr(self.model, "check_ids", lambda _: None)(dataset)  # not all models have it
-        batches = chosen(self._batches(dataset))
+        batches = self._batches(dataset)
+        if counted:
+            batches = self._counted(batches)
         if _has_workers(self.model):
             forwarded = self._on_workers(dataset, batches)
         else:
@@ -189,8 +191,8 @@ class Evaluator:
             features, labels, weights = (
                 (batch, None, None) if isinstance(batch, dict) else (*batch, None)[:3]
             )
-            are_counted = weights is not None and chosen == self._counted
-            _check_finite(logits, row, "data with a weight" if are_counted else "data")
+            has_fewer = counted and weights is not None
+            _check_finite(logits, row, "data with a weight" if has_fewer else "data")
             row += int(logits.shape[0])
             yield features, labels, weights, logits, reads, vectors
 
