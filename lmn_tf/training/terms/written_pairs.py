@@ -19,7 +19,8 @@ class WrittenPairs:
     With the similarities `B` of `EASE`, the value of an event of item `j` and the candidate `c` is
     `r_j B_jc`. Without `outcome`, `r_j = 1`. With it, `r_j` is the outcome of the event less
     the rate of its item: the residual of `EASE` but for the rate of the user, whom the id of an
-    event does not tell. Where pairs share a slot, its value is their mean.
+    event does not tell. Where pairs that the regression knows share a slot, its value is their
+    mean.
 
     Args:
         model: Built model with the option `pair_values="ease"`.
@@ -54,52 +55,74 @@ class WrittenPairs:
                 "The memory of pairs stays empty: no two items were found in the training data, or "
                 "nothing in the feature spec identifies users."
             )
-        items = int(np.sum(self._fitted[0].column_of >= 0))
-        return f"Wrote the regression of {items:,} items into the memory of pairs."
+        column_of = self._fitted[0].column_of
+        items, others = np.sum(column_of >= 0), len(column_of) - FIRST_ID
+        of = f" of {others:,}" if items == self._fitted[0].options.max_items < others else ""
+        return f"Wrote the regression of {items:,}{of} items into the memory of pairs."
 
     def write(self) -> None:
         """Fills the memory."""
         memory = self._memory
-        columns = memory.num_columns
-        chunks = row_chunks((memory.num_rows, columns * memory.num_values), itemsize=4)
-        if not memory.is_hashed:
-            for start, stop in chunks:
-                values = self.values(np.arange(start, stop)).reshape(-1, memory.num_values)
-                set_rows(memory.memory_values, start * columns, values)
+        if memory.is_hashed:
+            copy_rows(self._means_of_slots(), memory.memory_values)
             return
+        columns = np.arange(memory.num_columns)
+        for start, stop in self._chunks(memory.num_rows, len(columns)):
+            values = self.values(np.arange(start, stop), columns)
+            set_rows(memory.memory_values, start * len(columns), _by_pair(values))
+
+    def _means_of_slots(self):
+        """Returns the values of hashed pairs, from those of known items alone.
+
+        All pairs of a million items would take days to hash.
+        """
+        memory = self._memory
         sums = np.zeros((memory.memory_size, memory.num_values), np.float32)
         counts = np.zeros(memory.memory_size, np.int32)
-        for start, stop in chunks:
-            values = self.values(np.arange(start, stop))
-            pairs = np.arange(start, stop)[:, None], np.arange(columns)
-            slots = memory.slots(*np.broadcast_arrays(*pairs)).numpy().ravel()
-            np.add.at(sums, slots, values.reshape(-1, memory.num_values))
+        known_rows = np.flatnonzero(self._known(np.arange(memory.num_rows)).any(axis=0))
+        columns = np.flatnonzero(np.any([ease.column_of >= 0 for ease in self._fitted], axis=0))
+        for start, stop in self._chunks(len(known_rows), len(columns)):
+            rows = known_rows[start:stop]
+            slots = memory.slots(*np.broadcast_arrays(rows[:, None], columns)).numpy().ravel()
+            np.add.at(sums, slots, _by_pair(self.values(rows, columns)))
             np.add.at(counts, slots, 1)
-        copy_rows(sums / np.maximum(counts, 1)[:, None], memory.memory_values)
+        return sums / np.maximum(counts, 1)[:, None]
 
-    def values(self, rows: np.ndarray) -> np.ndarray:
-        """Returns the values of some rows of the memory.
+    def _chunks(self, rows, columns):
+        return row_chunks((rows, columns * self._memory.num_values), itemsize=4)
+
+    def _known(self, rows):
+        """Returns whether each label's regression knows each row, of shape `(labels, rows)`."""
+        items, outcomes = self._model.split_rows(self._name, rows)
+        known = np.stack([ease.column_of[items] >= 0 for ease in self._fitted])
+        return known if outcomes is None else known & (outcomes >= FIRST_ID)
+
+    def values(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Returns the values of pairs of the memory.
 
         Args:
-            rows: Integer array of shape `(rows,)`.
+            rows: Integer array of shape `(rows,)`. Ids of events.
+            columns: Integer array of shape `(columns,)`. Ids of candidates.
 
         Returns:
             float32 array of shape `(rows, columns, labels)`.
         """
         items, outcomes = self._model.split_rows(self._name, rows)
-        values = np.zeros((len(rows), self._memory.num_columns, len(self._fitted)), np.float32)
-        for label, ease in enumerate(self._fitted):
+        values = np.zeros((len(rows), len(columns), len(self._fitted)), np.float32)
+        for label, (ease, known) in enumerate(zip(self._fitted, self._known(rows), strict=True)):
             if not ease.num_similarities:
                 continue
-            known = ease.column_of[items] >= 0
             residuals = np.ones(len(rows))
             if outcomes is not None:
-                known &= outcomes >= FIRST_ID
                 anyone = np.full(len(rows), len(ease.user_keys))
                 residuals = outcomes - FIRST_ID - ease.expected(items, anyone)
-            candidates = np.flatnonzero(ease.column_of >= 0)
             known = np.flatnonzero(known)
-            scores = ease.similarities[:, ease.column_of[items[known]]].T  # (known, candidates)
-            scores = residuals[known, None] * scores
+            candidates = np.flatnonzero(ease.column_of[columns] >= 0)
+            of = np.ix_(ease.column_of[columns[candidates]], ease.column_of[items[known]])
+            scores = residuals[known, None] * ease.similarities[of].T
             values[np.ix_(known, candidates, [label])] = scores[..., None]
         return values
+
+
+def _by_pair(values):
+    return values.reshape(-1, values.shape[-1])

@@ -1,9 +1,14 @@
+import functools
+import itertools
+
 import numpy as np
 import pytest
 from pair_pooling import PairPooling
 from rated_items import rated_dict, write_rated
 from written_terms import FOUND, L2, crossed, fitted, value, written
 
+from lmn_tf.layers.memory.pair_memory import PairMemory
+from lmn_tf.models.baselines.ease import EASE
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.training.terms.written_pairs import WrittenPairs
 
@@ -41,7 +46,9 @@ def test_each_event_counts_without_an_outcome(folder):
     want = [[value(ease, one, None, other) for other in range(11)] for one in range(11)]
     model = PairPooling(spec, hidden_units=(4,), pair_values="ease", pair_l2=L2)
     model.build()
-    values = WrittenPairs(model, str(folder / "train-*.parquet")).values(np.arange(11))[:, :, 0]
+    values = WrittenPairs(model, str(folder / "train-*.parquet")).values(
+        np.arange(11), np.arange(11)
+    )[:, :, 0]
     np.testing.assert_allclose(values, want, rtol=1e-5, atol=1e-7)
     assert np.abs(want).max() > 0.01
 
@@ -58,15 +65,15 @@ def test_rows_of_nobody_leave_the_memory_empty(folder):
     assert not np.any(model.pair_memories["history"].memory_values)
 
 
-def test_pairs_that_share_a_slot_have_their_mean(folder):
+def test_pairs_of_known_items_that_share_a_slot_have_their_mean(folder):
     spec = crossed()
     _, whole, _ = written(folder, spec, outcome="liked")
     _, memory, _ = written(folder, spec, outcome="liked", pair_slots=100)
-    values = np.array(whole.memory_values).reshape(44, 11)
+    values = np.array(whole.memory_values).reshape(11, 4, 11)
     shared = {}
-    for row in range(44):
-        for column in range(11):
-            shared.setdefault(int(memory.slots(row, column)), []).append(values[row, column])
+    for item, liked, column in itertools.product(range(2, 11), (2, 3), range(2, 11)):
+        slot = int(memory.slots(4 * item + liked, column))
+        shared.setdefault(slot, []).append(values[item, liked, column])
     want = np.array([np.mean(shared.get(slot, [0.0])) for slot in range(100)])
     found = memory.get_weights()[0].ravel()
     assert np.abs(found).max() > 0
@@ -80,3 +87,21 @@ def test_each_label_has_values_of_its_own(folder):
     assert model.calibration.term_weights.shape == (2, 2)
     want = np.repeat(single.get_weights()[0], 2, axis=1)
     np.testing.assert_allclose(memory.memory_values, want, rtol=1e-4, atol=1e-7)
+
+
+def test_only_pairs_of_the_most_frequent_items_are_hashed_and_the_log_tells_their_number(
+    folder, monkeypatch
+):
+    hashed, slots = [], PairMemory.slots
+
+    def watched(memory, rows, columns):
+        hashed.append(rows.size if isinstance(rows, np.ndarray) else 0)
+        return slots(memory, rows, columns)
+
+    monkeypatch.setattr(PairMemory, "slots", watched)
+    few = functools.partial(EASE, max_items=4)
+    monkeypatch.setattr("lmn_tf.training.terms.written_pairs.EASE", few)
+    _, memory, text = written(folder, crossed(), outcome="liked", pair_slots=100)
+    assert text.startswith("Wrote the regression of 4 of 9 items into the memory of pairs.")
+    assert sum(hashed) == 4 * 2 * 4  # items, outcomes, candidates
+    assert 0 < np.count_nonzero(memory.get_weights()[0]) <= 32
