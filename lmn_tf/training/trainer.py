@@ -23,13 +23,14 @@ from lmn_tf.training.evaluation.evaluator import Evaluator
 from lmn_tf.training.evaluation.run_diagnosis import RunDiagnosis
 from lmn_tf.training.fresh_tables import FreshTables
 from lmn_tf.training.generated_data import generate_missing
-from lmn_tf.training.growth.warm_start import WarmStart, continued
+from lmn_tf.training.growth.warm_start import WarmStart
 from lmn_tf.training.monitor.memory_board import MemoryBoard
 from lmn_tf.training.monitor.peak_memory import peak_memory
 from lmn_tf.training.monitor.progress import Watcher
 from lmn_tf.training.monitor.tensorboard_writer import TensorBoardWriter
 from lmn_tf.training.own_parts import load_parts
 from lmn_tf.training.saving.checkpoints import Checkpoints
+from lmn_tf.training.saving.resolved_pipeline import continued
 from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.terms.written_terms import write_terms
 from lmn_tf.training.train_figures import train_figures

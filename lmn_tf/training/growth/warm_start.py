@@ -1,7 +1,6 @@
 """Warm start from the weights of another run."""
 
 import functools
-import json
 
 import keras
 import numpy as np
@@ -180,22 +179,6 @@ class WarmStart:
                     f"{before.dim}. Received: dim={table.dim}"
                 )
         return UserError(f"{error.message} (warm start from {self.source})")
-
-
-def continued(pipeline: PipelineSpec, stored: PipelineSpec) -> PipelineSpec:
-    """Returns a pipeline with the settings from the warm start of a resumed run.
-
-    Args:
-        pipeline: `PipelineSpec` of the resumed run.
-        stored: `PipelineSpec` in the run's directory.
-    """
-    settings = []
-    if pipeline.warm_start is None and stored.warm_start is not None:
-        settings.append(f"warm_start={json.dumps(stored.to_dict()['warm_start'])}")
-    if stored.warm_start is not None and "open_keys" not in pipeline.model_options:
-        opened = stored.model_options.get("open_keys")
-        settings += [f"model.open_keys={opened}"] if opened is not None else []
-    return pipeline.with_overrides(settings) if settings else pipeline
 
 
 def _averages(values):

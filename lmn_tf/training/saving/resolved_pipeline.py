@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -36,6 +37,22 @@ def resolved_pipeline(pipeline: PipelineSpec) -> dict:
     document["feature_spec"] = "feature_spec.yaml"
     document["run_dir"] = os.path.abspath(document["run_dir"])
     return document
+
+
+def continued(pipeline: PipelineSpec, stored: PipelineSpec) -> PipelineSpec:
+    """Returns a pipeline with the settings from the warm start of a resumed run.
+
+    Args:
+        pipeline: `PipelineSpec` of the resumed run.
+        stored: `PipelineSpec` in the run's directory.
+    """
+    settings = []
+    if pipeline.warm_start is None and stored.warm_start is not None:
+        settings.append(f"warm_start={json.dumps(stored.to_dict()['warm_start'])}")
+    if stored.warm_start is not None and "open_keys" not in pipeline.model_options:
+        opened = stored.model_options.get("open_keys")
+        settings += [f"model.open_keys={opened}"] if opened is not None else []
+    return pipeline.with_overrides(settings) if settings else pipeline
 
 
 def check_same_document(file: Path, begun: dict, document: dict) -> None:

@@ -1,5 +1,4 @@
 import io
-import json
 import re
 import shutil
 
@@ -12,7 +11,7 @@ from tiny_run import DNN, document, market, pipeline, trained_run
 
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
-from lmn_tf.training.growth.warm_start import WarmStart, continued
+from lmn_tf.training.growth.warm_start import WarmStart
 from lmn_tf.training.saving.checkpoints import Checkpoints
 from lmn_tf.training.saving.run_directory import RunDirectory
 from lmn_tf.training.saving.variable_paths import keyed_variables
@@ -175,12 +174,3 @@ def test_a_start_from_a_run_with_moving_averages_begins_with_them(tmp_path, ends
     for key, variable in variables.items():
         np.testing.assert_array_equal(found[key], variable, err_msg=key)
     assert any((saved[key] != found[key]).any() for key in variables)
-
-
-def test_a_continued_run_needs_no_repetition_of_its_start():
-    stored = warm("run", {"open_keys": 6, "num_keys": 8})
-    plain = json.loads(json.dumps(stored.to_dict()))
-    del plain["warm_start"], plain["model"]["open_keys"]
-    given = PipelineSpec.from_dict(plain)
-    assert continued(given, stored) == stored
-    assert continued(given, given) is given

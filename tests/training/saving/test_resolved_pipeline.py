@@ -1,13 +1,14 @@
 import pathlib
 
 import pytest
-from tiny_run import document
+from tiny_run import LMN, document
 
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training.saving.resolved_pipeline import (
     FREE_KEYS,
     check_same_document,
+    continued,
     difference,
     resolved_pipeline,
 )
@@ -59,3 +60,12 @@ def test_own_metrics_may_be_names_and_mappings():
     assert difference({"metrics": metrics}, {"metrics": list(metrics)}) is None
     other = [{"shop:Hits": {"k": 6}}, "shop:Brier"]
     assert difference({"metrics": metrics}, {"metrics": other}) == ("metrics", metrics, other)
+
+
+def test_a_continued_run_needs_no_repetition_of_its_start():
+    given = PipelineSpec.from_dict(document("run"))
+    plain = document("run", LMN | {"open_keys": 4})
+    plain["warm_start"] = {"run": "/runs/first", "opening_steps": 4}
+    stored = PipelineSpec.from_dict(plain)
+    assert continued(given, stored) == stored
+    assert continued(given, given) is given
