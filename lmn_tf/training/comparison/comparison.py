@@ -24,6 +24,7 @@ from lmn_tf.training.comparison.diagnostics_report import diagnostics_summary
 from lmn_tf.training.comparison.finished_runs import FinishedRuns
 from lmn_tf.training.comparison.oracle import find_oracle
 from lmn_tf.training.comparison.search_report import best_trial, search_summary
+from lmn_tf.training.saving.resolved_pipeline import continued
 from lmn_tf.training.saving.run_directory import RunDirectory
 
 
@@ -130,9 +131,12 @@ class Comparison:
         directory = RunDirectory(self.folder(run))
         if not directory.is_started:
             return
+        pipeline = self.plan.pipeline(run)
         try:
-            directory.check_same(self.plan.pipeline(run), self.plan.features)
-            directory.check_kept_data(self.plan.pipeline(run), self.plan.features)
+            if pipeline.warm_start is not None:  # a memory that grows: the run has its `open_keys`
+                pipeline = continued(pipeline, directory.load_pipeline())
+            directory.check_same(pipeline, self.plan.features)
+            directory.check_kept_data(pipeline, self.plan.features)
         except UserError as error:
             difference = re.split(" Take (?:it|them) back", error.message)[0]
             file = self._finished.path(run)

@@ -276,6 +276,30 @@ def test_a_run_of_another_configuration_is_refused_before_any_training(
     assert training.ran == []
 
 
+def edit(path, **sections):
+    """Changes sections of a YAML file, and takes away those of `None`."""
+    data = yaml.safe_load(path.read_text()) | sections
+    kept = {key: value for key, value in data.items() if value is not None}
+    path.write_text(strict_yaml.dump(kept))
+
+
+def test_a_memory_that_grows_from_a_warm_start_goes_on(tmp_path, monkeypatch):
+    lmn = {"name": "lmn", "num_keys": 8, "top_k": 4}
+    models = [{"label": "lmn", "model": lmn}]
+    spec = make_spec(tmp_path, models)
+    edit(tmp_path / "base.yaml", warm_start={"run": str(tmp_path / "first")})
+    FakeTraining(monkeypatch)
+    compare(spec, seeds=[1])
+    # What a real run adds: the keys that are open at first.
+    edit(tmp_path / "out" / "lmn-seed1" / "pipeline.yaml", model=lmn | {"open_keys": 6})
+    training = FakeTraining(monkeypatch)
+    _, said = compare(spec)
+    assert said[0] == "[1/2] lmn, seed 1: finished before" and training.ran == ["lmn-seed2"]
+    edit(tmp_path / "base.yaml", warm_start=None)
+    with pytest.raises(UserError, match="lmn-seed1 holds another run: `model.open_keys` must"):
+        compare(spec)
+
+
 def test_the_ceiling_of_generated_data_is_told(tmp_path, monkeypatch):
     FakeTraining(monkeypatch)
     result, _ = compare(make_spec(tmp_path))
