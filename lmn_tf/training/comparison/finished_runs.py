@@ -28,6 +28,8 @@ from lmn_tf.version import __version__
 
 _VERSION = 1
 _PACKAGES = ("tensorflow", "keras", "numpy")
+# Options with an implied value, for older models, that are older than these files.
+_OLDER = ("memory_fields",)
 
 
 class FinishedRuns:
@@ -104,11 +106,12 @@ class FinishedRuns:
         )  # as it reads now: options that came later have their defaults
         before, now = _settings(before), _settings(pipeline)
         implied = registry.record(pipeline.model_name).all_implied()
+        options = _options(pipeline)
         if "options" in document:  # whether a row writes them out or has them as defaults
-            options = {**implied, **document["options"]}
-            _fill_in(before["model"], options, now["model"], _options(pipeline))
-        for key in implied.keys() & now["model"].keys():
+            _fill_in(before["model"], {**implied, **document["options"]}, now["model"], options)
+        for key in implied.keys() - set(_OLDER):  # which came after a file without options
             before["model"].setdefault(key, implied[key])
+            now["model"].setdefault(key, options[key])
         found = difference(before, now, FREE_KEYS)
         if found is None and document.get("feature_spec") != self._features_digest:
             found = "digest of feature_spec", document.get("feature_spec"), self._features_digest

@@ -105,7 +105,7 @@ def test_options_that_one_of_two_versions_does_not_have_are_not_compared(finishe
 
 def test_an_option_that_came_later_has_the_value_of_runs_before_it(tmp_path):
     finished = FinishedRuns(tmp_path / "finished", features())
-    model = {"name": "strong_pooling", "hidden_units": [8]}
+    model = {"name": "strong_pooling", "hidden_units": [8], "newest_events": 0}
     finished.write(RUN, pipeline(model), METRICS)
     with_options(finished, history_counts=None)
     message = "`model.history_counts` must stay as .* False. Received: .*=True"
@@ -116,8 +116,22 @@ def test_an_option_that_came_later_has_the_value_of_runs_before_it(tmp_path):
     del document["options"]  # of an earlier version still
     finished.path(RUN).write_text(json.dumps(document))
     finished.check(RUN, pipeline({**model, "history_counts": False}))
+    for changed in (model, {**model, "history_counts": True}):  # as a default, and written out
+        with pytest.raises(UserError, match=message):
+            finished.check(RUN, pipeline(changed))
+
+
+def test_an_option_that_is_older_than_such_files_has_its_default_in_them(tmp_path):
+    finished = FinishedRuns(tmp_path / "finished", features())
+    model = {"name": "lmn_control"}
+    finished.write(RUN, pipeline(model), METRICS)
+    document = json.loads(finished.path(RUN).read_text())
+    del document["options"]
+    finished.path(RUN).write_text(json.dumps(document))
+    finished.check(RUN, pipeline(model))
+    message = "`model.memory_fields` must stay .*, None. Received: .*all"
     with pytest.raises(UserError, match=message):
-        finished.check(RUN, pipeline({**model, "history_counts": True}))
+        finished.check(RUN, pipeline({**model, "memory_fields": "all"}))
 
 
 def test_files_without_options_are_those_of_rows_as_they_are_written(finished):
