@@ -24,6 +24,8 @@ from lmn_tf.training.saving.resolved_pipeline import (
     difference,
     resolved_pipeline,
 )
+from lmn_tf.training.saving.run_directory import RunDirectory
+from lmn_tf.training.saving.weights_digest import weights_digest
 from lmn_tf.version import __version__
 
 _VERSION = 1
@@ -37,11 +39,11 @@ class FinishedRuns:
 
     A file is small, can be committed, and replaces the run directory where the comparison goes on
     elsewhere. It holds the run's metrics, and all that they depend on: the pipeline with model and
-    seed, and digests of the feature spec and of the content of the data. A file counts for a run
-    only if these are the same. Options of the model are those with all defaults, as they were then
-    and are now; one that came later has the value that the model had before it. Where the data are,
-    and what does not change results, may differ. Data that are not there are not compared. Versions
-    of packages are noted, and not compared.
+    seed, and digests of the feature spec, of the content of the data and of the weights of a warm
+    start. A file counts for a run only if these are the same. Options of the model are those with
+    all defaults, as they were then and are now; one that came later has the value that the model
+    had before it. Where the data are, and what does not change results, may differ. Data that are
+    not there are not compared. Versions of packages are noted, and not compared.
 
     Args:
         folder: Path of the folder.
@@ -153,7 +155,8 @@ class FinishedRuns:
         key = json.dumps(pipeline.to_dict()["data"], sort_keys=True)
         if not self._data_digests.get(key):  # not yet known: generated data come with a run
             self._data_digests[key] = content_digests(pipeline, self._features)
-        return self._data_digests[key]
+        start = pipeline.warm_start and weights_digest(RunDirectory(pipeline.warm_start.run))
+        return self._data_digests[key] | ({"warm_start": start} if start else {})
 
 
 def made_with() -> dict[str, str]:

@@ -1,5 +1,6 @@
 import json
 import shutil
+import zipfile
 
 import pytest
 from tiny_run import ROOT, document, market
@@ -149,6 +150,27 @@ def test_other_data_are_refused(finished, tmp_path):
     shutil.copy(sorted(folder.glob("valid-*.parquet"))[0], file)
     with pytest.raises(UserError, match="`digest of data.test` must stay"):
         finished.check(RUN, pipeline(data=paths))
+
+
+def write_weights(folder, text):
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / "model.keras", "w") as archive:
+        archive.writestr("model.weights.h5", text)
+
+
+def test_other_weights_of_a_warm_start_are_refused(finished, tmp_path):
+    start = tmp_path / "start"
+    warm = PipelineSpec.from_dict(pipeline().to_dict() | {"warm_start": {"run": str(start)}})
+    finished.write(RUN, warm, METRICS)
+    write_weights(start, "first")
+    finished.check(RUN, warm)  # written where that run is not
+    finished.write(RUN, warm, METRICS)
+    finished.check(RUN, warm)
+    write_weights(start, "trained again")
+    with pytest.raises(UserError, match="`digest of data.warm_start` must stay"):
+        finished.check(RUN, warm)
+    shutil.rmtree(start)
+    finished.check(RUN, warm)
 
 
 def test_another_feature_spec_is_refused(finished):
