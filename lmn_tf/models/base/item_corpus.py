@@ -62,6 +62,8 @@ class ItemCorpus:
     ) -> FactorizedTopK:
         """Computes how often the true candidate is among the best of the corpus.
 
+        One that is not in the corpus, such as an unknown item, counts as not found.
+
         Args:
             dataset: Batches of (features, labels) or (features, labels, weights). True candidates
                 are those of the rows whose label is 1.
@@ -77,10 +79,14 @@ class ItemCorpus:
         @tf.function(input_signature=[dataset.element_spec], autograph=False)
         def update(batch):
             features, labels, weights = (*batch, None)[:3]
+            ids = tf.cast(features[model.id_feature], self.ids.dtype)
+            places = tf.minimum(tf.searchsorted(self.ids, ids), len(self.ids) - 1)
+            is_known = tf.gather(self.ids, places) == ids
+            vectors = model.candidate_vectors(features)
             metric.update_state(
                 model.query_vectors(features),
-                model.candidate_vectors(features),
-                tf.cast(features[model.id_feature], self.ids.dtype),
+                tf.where(is_known[:, None], vectors, np.nan),  # of the others, none is found
+                ids,
                 model.rewards(labels, weights),
             )
 

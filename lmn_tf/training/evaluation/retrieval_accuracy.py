@@ -18,7 +18,8 @@ class RetrievalAccuracy:
     """Collects vectors of evaluated rows, and computes `FactorizedTopK` over their items.
 
     Vectors of true candidates and of distinct items are kept, `tower_dim` numbers each. An item
-    that is missing or unknown is no candidate.
+    that is missing or unknown is no candidate, so a row whose true candidate it is counts as one
+    that was not found.
 
     Args:
         model: `TwoTower`, or a model with a memory on it.
@@ -49,6 +50,7 @@ class RetrievalAccuracy:
         for one, row in zip(found.tolist(), rows.tolist(), strict=True):
             if one >= FIRST_ID:
                 self._items.setdefault(one, candidates[row])
+        candidates = np.where(ids[:, None] >= FIRST_ID, candidates, np.nan)  # never found
         rewards = self._model.rewards(labels, weights).numpy()
         kept = rewards > 0
         self._queries.append((queries[kept], candidates[kept], ids[kept], rewards[kept]))

@@ -69,8 +69,17 @@ def test_counts_the_true_candidates_that_are_among_the_best():
         for row in np.flatnonzero(clicks):
             others = vectors[corpus.ids != features["item"][row]]
             better = np.sum(others @ queries[row].numpy() > np.sum(queries[row] * own[row]))
-            found.append([better < 1, better < 3])
+            is_known = features["item"][row] in corpus.ids
+            found.append([better < 1 and is_known, better < 3 and is_known])
     np.testing.assert_allclose(got, np.mean(found, axis=0), rtol=1e-6)
+
+
+def test_true_candidates_that_are_not_in_the_corpus_are_not_found():
+    model, parts = make(), list(batches(IDS))
+    corpus = ItemCorpus(model, dataset(parts[:1]))  # 4, 6 and 9
+    rows = dataset(parts, [np.ones((6, 1), "float32")] * 2)
+    best = float(corpus.top_k(rows, ks=(len(corpus.ids),)).result().popitem()[1])
+    assert best == pytest.approx(7 / 12)
 
 
 def test_data_without_items_are_told():
