@@ -311,8 +311,8 @@ def _check_finite(logits, start, rows) -> None:
         value = value[~np.isfinite(value)][0]
         raise UserError(
             f"The logits of the model must be finite. Received: {value} for row "
-            f"{start + wrong[0] + 1:,} of the {rows}: likely a number in it, or a weight, is far "
-            "too large"
+            f"{start + wrong[0] + 1:,} of the {rows}, in the order of evaluation, which may put "
+            "rows of a user together: likely a number in it, or a weight, is far too large"
         )
 
 

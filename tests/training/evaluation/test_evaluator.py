@@ -86,7 +86,7 @@ def test_rows_of_weight_0_are_part_of_no_figure(rows):
         figures.pop("examples_per_second")
     assert again == found and found["examples"] == 200
     masked[31] = np.nan
-    with pytest.raises(UserError, match="Received: nan for row 2 of the data with a weight: "):
+    with pytest.raises(UserError, match="nan for row 2 of the data with a weight, in the order"):
         Evaluator(Echo(), ("a", "b")).evaluate(dataset(masked, others, groups, weights))
 
 
@@ -173,7 +173,11 @@ class Itself(keras.Model):
 def test_logits_that_are_not_finite_are_refused_with_their_row():
     x = np.float32([[1], [2], [3], [np.inf]])
     batches = tf.data.Dataset.from_tensor_slices(({"x": x}, np.zeros_like(x))).batch(3)
-    with pytest.raises(UserError, match="logits of the model must be finite. Received: inf for"):
+    message = (
+        "logits of the model must be finite. Received: inf for row 4 of the data, in the order of "
+        "evaluation, which may put rows of a user together: likely"
+    )
+    with pytest.raises(UserError, match=message):
         list(Evaluator(Itself()).predict(batches))
 
 
