@@ -5,6 +5,7 @@ import os
 import runpy
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -143,6 +144,20 @@ def test_parameter_server(root, tmp_path):
         assert 0 < facts["idle %"] < 100 and facts["most"] <= 4
         assert min(facts["coordinator ms"], facts["worker ms"], facts["server ms"]) > 0
     assert all("times the steps a second with a second worker" in one for one in result["notes"])
+
+
+@pytest.mark.parametrize("missing", [{"failed": "no port"}, {"skipped": "needs more memory"}])
+def test_notes_of_parameter_servers_are_of_what_was_measured(missing, root):
+    script = runpy.run_path(str(root / "pipelines" / "benchmarks" / "parameter_server.py"))
+    whole = {"seconds": {"median": 2.0}, "facts": {"idle %": 9}}
+    found = {"1 worker, 1 server": whole, "2 workers, 1 server": whole}
+    found |= {"1 worker, rows on 2 servers": missing, "2 workers, rows on 2 servers": whole}
+    benchmark = types.SimpleNamespace(notes=[])
+    benchmark.note = benchmark.notes.append
+    contenders = [{"contender": label, **row} for label, row in found.items()]
+    script["add_notes"](benchmark, {"contenders": contenders})
+    [note] = benchmark.notes
+    assert note.startswith("1 server: 1.00 times the steps a second with a second worker (4.0 ")
 
 
 @pytest.mark.slow
