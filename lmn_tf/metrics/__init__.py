@@ -12,7 +12,6 @@ _EXPORTS = {
     "MemoryUsage": "memory_usage",
     "NormalizedEntropy": "normalized_entropy",
     "StreamingAUC": "streaming_auc",
-    "logloss_improvement": "relative_improvement",
     "rela_impr": "relative_improvement",
     "usage_statistics": "memory_usage",
 }

@@ -1,4 +1,4 @@
-"""Relative improvements over a baseline, in percent."""
+"""Relative improvement over a baseline, in percent."""
 
 
 def rela_impr(auc: float, base: float) -> float:
@@ -28,26 +28,3 @@ def rela_impr(auc: float, base: float) -> float:
     if not base > 0.5:
         raise ValueError(f"`base` must be above 0.5, the AUC of chance. Received: base={base}")
     return ((auc - 0.5) / (base - 0.5) - 1.0) * 100.0
-
-
-def logloss_improvement(logloss: float, base: float) -> float:
-    """Returns the relative change of the logarithmic loss in percent; negative is better.
-
-    Args:
-        logloss: Float. Loss of the model.
-        base: Float above zero. Loss of the baseline.
-
-    Returns:
-        Float, in percent: `(logloss - base) / base * 100`.
-
-    Raises:
-        ValueError: If `base` is not above zero.
-
-    Example:
-
-    >>> round(logloss_improvement(0.6023, 0.6075), 2)
-    -0.86
-    """
-    if not base > 0:
-        raise ValueError(f"`base` must be above zero. Received: base={base}")
-    return (logloss - base) / base * 100.0
