@@ -10,6 +10,9 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.specs.yaml.section import Problem
 
+# Options of terms that are written after training, as they are without them.
+_OFF = {"pair_values": "trained", "rates": False, "softmax_score": False}
+
 
 def check_run(
     pipeline: PipelineSpec,
@@ -49,6 +52,17 @@ def check_run(
         raise UserError(str(problem), *place) from None
 
 
+def fits_weights(pipeline: PipelineSpec) -> bool:
+    """Returns whether weights of a model are fitted to the labels of the validation rows.
+
+    Args:
+        pipeline: A `PipelineSpec`.
+    """
+    name = pipeline.model_name
+    options = registry.record(name).make(pipeline.model_options)
+    return pipeline.data.valid is not None and (registry.is_baseline(name) or bool(_terms(options)))
+
+
 def _check_pairs(options, features):
     """Checks what a memory of pairs reads."""
     if isinstance(options, PairMemoryOptions):
@@ -60,8 +74,7 @@ def _check_pairs(options, features):
 
 def _check_terms(options, pipeline, features):
     """Checks the options of terms that are written after training."""
-    off = {"pair_values": "trained", "rates": False, "softmax_score": False}
-    asked = {key: value for key, value in options.values().items() if off.get(key, value) != value}
+    asked = _terms(options)
     if asked and pipeline.data.valid is None:
         terms, them = _listed(asked), "them" if len(asked) > 1 else "it"
         if pipeline.data.days is not None:
@@ -70,11 +83,16 @@ def _check_terms(options, pipeline, features):
         else:
             rule = f"`data.valid` must be given for {terms}: weights are fitted to its rows"
             received, given = "no data.valid", "give validation rows, or "
-        advice = f"{given}turn {them} off by {_listed({key: off[key] for key in asked})}"
+        advice = f"{given}turn {them} off by {_listed({key: _OFF[key] for key in asked})}"
         advice = advice[0].upper() + advice[1:]
         raise Problem((next(iter(asked)),), f"{rule}. Received: {received}. {advice}.")
     if options.rates:
         Columns.found(features, RatesOptions(outcome=options.outcome))
+
+
+def _terms(options):
+    """Returns the options that ask for terms with weights that are fitted after training."""
+    return {key: value for key, value in options.values().items() if _OFF.get(key, value) != value}
 
 
 def _listed(options):

@@ -2,7 +2,7 @@ import pytest
 from rated_items import rated_dict
 from tiny_run import document
 
-from lmn_tf.models.run_checks import check_run
+from lmn_tf.models.run_checks import check_run, fits_weights
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -106,6 +106,22 @@ def test_terms_that_are_fitted_need_validation_rows(key):
     check(options, data={"train": "x.csv", "valid": "y.csv"})
     with pytest.raises(UserError, match=f"^p.yaml:[0-9]+: `data.valid` .*`{key}: true`.*no data"):
         check(options)
+
+
+@pytest.mark.parametrize(
+    ("model", "fits"),
+    [
+        ({"name": "rates"}, True),
+        ({"name": "lmn_pair"}, True),
+        ({"name": "dnn", "rates": True}, True),
+        ({"name": "dnn"}, False),
+    ],
+)
+def test_weights_are_fitted_to_validation_rows_without_a_network_or_for_terms(model, fits):
+    plain = document("runs/x", model)
+    assert fits_weights(PipelineSpec.from_dict(plain)) is fits
+    del plain["data"]["valid"]
+    assert fits_weights(PipelineSpec.from_dict(plain)) is False
 
 
 def test_the_outcome_of_rates_is_told_with_its_line():

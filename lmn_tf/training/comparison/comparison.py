@@ -263,6 +263,7 @@ class Comparison:
         known = [one["set"] for one in summaries if one["models"]]
         result["set"] = known[-1] if known else result["set"]
         result["curve"] = curve_summary(self.spec, summaries, by_value)
+        result["fitted"] = self.plan.fitted_labels()
         result["oracle"] = find_oracle(self.plan.base, self._earlier, result)
         result["diagnostics"] = diagnostics_summary(metrics)
         if any(by_value):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lmn_tf.models import registry
+from lmn_tf.models.run_checks import fits_weights
 from lmn_tf.specs.comparison_spec import ComparisonSpec
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -132,6 +133,17 @@ class ComparisonPlan:
     def seeds_of(self, run: ComparisonRun) -> tuple[int, ...]:
         """Returns the seeds whose result a run is."""
         return self.seeds if self._is_fitted_once(run.label) else (run.seed,)
+
+    def fitted_labels(self) -> list[str]:
+        """Returns the labels of rows whose weights are fitted to what the table measures them on.
+
+        Without a test set, that is the validation set.
+        """
+        if self.base.data.test is not None:
+            return []
+        runs = [run for run in self.everything() if run.value in (None, self.value_names[-1])]
+        fitted = [run.label for run in runs if fits_weights(self.pipeline(run))]
+        return list(dict.fromkeys(fitted))
 
     def _is_fitted_once(self, label):
         names = {entry.label: entry.model["name"] for entry in self.spec.models}

@@ -113,13 +113,13 @@ def markdown(result: dict) -> str:
 
 
 def _opening(result: dict) -> str:
-    """Sentence above the table, or in its place if no run of its value is finished."""
+    """Sentences above the table, or in its place if no run of its value is finished."""
     if not result["models"]:
         return f"No run is finished{_of_value(result, ' with ')}."
     return (
         f"Figures of the {result['set']} set over {seeds_text(result)}"
         + (", mean ± standard deviation" if max(_seed_counts(result)) > 1 else "")
-        + f"; base: {result['base']}{_of_value(result)}.{_correction(result)}"
+        + f"; base: {result['base']}{_of_value(result)}.{_correction(result)}{_fitted(result)}"
     )
 
 
@@ -168,6 +168,19 @@ def _correction(result: dict) -> str:
     }
     words = " and ".join(f"{count} with {other}" for other, count in counts.items() if count)
     return f" p of paired t tests, corrected for {words} (Holm)." if words else ""
+
+
+def _fitted(result: dict) -> str:
+    """Sentence on the rows whose weights have seen the labels of the table, if there are any."""
+    labels = [label for label in result.get("fitted", ()) if label in result["models"]]
+    if not labels:
+        return ""
+    *others, last = labels
+    names = f"{', '.join(others)} and {last}" if others else last
+    return (
+        f" Without a test set, weights of {names} are fitted to the labels that they are measured "
+        "on, which makes them look better than they are."
+    )
 
 
 def _of_value(result: dict, before: str = "; ") -> str:

@@ -479,6 +479,18 @@ def test_a_row_without_a_network_is_fitted_once_for_all_seeds(tmp_path, monkeypa
     assert training.ran == ["dnn-seed5"]
 
 
+def test_rows_that_have_seen_the_labels_of_the_table_are_told(tmp_path, monkeypatch):
+    spec = make_spec(tmp_path, [DNN, RATES])
+    base = yaml.safe_load((tmp_path / "base.yaml").read_text())
+    del base["data"]["test"]
+    edit(tmp_path / "base.yaml", data=base["data"])
+    FakeTraining(monkeypatch)
+    result, _ = compare(spec)
+    assert result["set"] == "valid" and result["fitted"] == ["rates"]
+    text = (tmp_path / "out" / "comparison.md").read_text()
+    assert "Without a test set, weights of rates are fitted to the labels" in text
+
+
 def test_a_search_tries_the_grid_of_a_row_without_a_network(tmp_path, monkeypatch):
     training = FakeTraining(monkeypatch)
     rates = {**RATES, "grid": {"model.shrinkage": [5.0, 20.0]}}

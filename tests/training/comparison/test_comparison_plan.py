@@ -11,8 +11,10 @@ LMN = {"label": "lmn", "model": {"name": "lmn", "num_keys": 6, "top_k": 4}}
 RATES = {"label": "rates", "model": {"name": "rates"}}
 
 
-def plan(folder, models, seeds=(1, 2), draw=False, **more):
+def plan(folder, models, seeds=(1, 2), draw=False, test=True, **more):
     document = strict_yaml.load(write_pipeline(folder / "base.yaml", folder / "unused"))[0]
+    if not test:
+        del document["data"]["test"]
     if draw:
         document["data"] |= {"train_rows": 100, "draw_rows": True}
     (folder / "base.yaml").write_text(strict_yaml.dump(document))
@@ -65,6 +67,18 @@ def test_an_option_is_varied_where_there_is_one(tmp_path):
 def test_what_draws_its_rows_depends_on_the_seed(tmp_path):
     found = plan(tmp_path, [RATES], draw=True)
     assert folders(found.finals({})) == ["rates-seed1", "rates-seed2"]
+
+
+def test_rows_that_have_seen_the_labels_of_the_table_are_those_without_a_test_set(tmp_path):
+    trained = {"name": "lmn_pair", "pair_values": "trained", "rates": False, "softmax_score": False}
+    models = [DNN, RATES, {"label": "pairs", "model": {"name": "lmn_pair"}}]
+    models += [{"label": "trained", "model": trained}]
+    assert plan(tmp_path, models).fitted_labels() == []
+    assert plan(tmp_path, models, test=False).fitted_labels() == ["rates", "pairs"]
+    varied = plan(tmp_path, models, test=False, vary={"model.rates": [False, True]})
+    assert varied.fitted_labels() == ["dnn", "rates", "pairs", "trained"]
+    varied = plan(tmp_path, models, test=False, vary={"model.rates": [True, False]})
+    assert varied.fitted_labels() == ["rates", "pairs"]
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,22 @@ def test_without_a_test_set_the_validation_set_counts():
     assert summary(spec(), [1], found)["set"] == "valid"
 
 
+@pytest.mark.parametrize(
+    ("fitted", "names"),
+    [(["lmn"], "lmn"), (["din", "dnn", "lmn"], "din, dnn and lmn")],
+)
+def test_the_opening_names_rows_that_have_seen_the_labels_of_the_table(fitted, names):
+    labels = ("din", "dnn", "lmn")
+    rows = seeded({label: [run(0.7, part="valid")] for label in labels})
+    result = summary(spec(labels), [1], rows)
+    assert "Without a test set" not in markdown(result)
+    text = markdown(result | {"fitted": [*fitted, "failed"]})
+    assert (
+        f"; base: din. Without a test set, weights of {names} are fitted to the labels that they "
+        "are measured on, which makes them look better than they are.\n" in text
+    )
+
+
 def test_a_figure_that_one_run_lacks_is_left_out():
     found = runs()
     found["lmn"][2]["test"]["auc"] = None
