@@ -15,8 +15,9 @@ more events: the newest 200 of MovieLens 100K, and the newest 500 beside 50 of M
 
 It needs the outputs of `lmn-tf prepare` in the folder named by LMN_TF_PREPARED, else in `data`.
 `--python` names the interpreter that has FuxiCTR, if this one has not. What a training measured is
-kept in `quality_fuxictr_runs.json` beside the table, and is not measured again: a stopped run goes
-on, and `--only` leaves the other rows as they are. Remove the file to start over.
+kept in `quality_fuxictr_runs.json` beside the table, and is not measured again with as many
+`--epochs`: a stopped run goes on, and `--only` leaves the other rows as they are. Remove the file
+to start over.
 """
 
 import dataclasses
@@ -119,38 +120,47 @@ class Trainings:
         """
         options = self._benchmark.options
         settings = list(TRIALS)[: options.trials]
+        epochs = options.epochs
         for seed in range(1, options.seeds + 1):
             for setting in settings:
-                if not any(run["seed"] == seed for run in self.of(model, setting)):
+                if not self.of(model, epochs=epochs, setting=setting, seed=seed):
                     skipped = self._train(model, setting, seed)
                     if skipped is not None:
                         return skipped
-            settings = [self.chosen(model)]
+            settings = [self.chosen(model, epochs)]
         return None
 
-    def of(self, model, setting=None):
-        """Returns what the trainings of a model measured."""
-        wanted = {"data": self._name, "model": model}
-        wanted |= {} if setting is None else {"setting": setting}
+    def of(self, model, **settings):
+        """Returns what the trainings of a model measured; only those with all of `settings`."""
+        wanted = {"data": self._name, "model": model, **settings}
         return [run for run in self._kept if wanted.items() <= run.items()]
 
-    def chosen(self, model):
+    def chosen(self, model, epochs):
         """Returns the setting with the best validation AUC of the first seed."""
-        tried = [run for run in self.of(model) if run["seed"] == 1]
+        tried = self.of(model, epochs=epochs, seed=1)
         return max(tried, key=lambda run: run["valid_auc"])["setting"]
 
-    def facts(self, model):
-        """Returns the columns of a model that was trained."""
+    def rows(self, model):
+        """Yields the label and the columns of a model that was trained.
+
+        Where it was trained with several numbers of epochs, each has a row.
+        """
+        counts = sorted({run["epochs"] for run in self.of(model)})
+        for epochs in counts:
+            words = f", {epochs} epochs" if len(counts) > 1 else ""
+            yield f"FuxiCTR {model}{words}", self._facts(model, epochs)
+
+    def _facts(self, model, epochs):
         from lmn_tf.training.comparison.spread import spread
 
-        chosen = self.chosen(model)
-        runs = self.of(model, chosen)
+        chosen = self.chosen(model, epochs)
+        runs = self.of(model, epochs=epochs, setting=chosen)
         return {
             **cells({name: spread([run[name] for run in runs]) for name in FIGURES}),
             "seeds": len(runs),
             "parameters": runs[0]["parameters"],
             "chosen": chosen,
-            "of settings": len({run["setting"] for run in self.of(model)}),
+            "of settings": len({run["setting"] for run in self.of(model, epochs=epochs)}),
             "valid AUC": f"{runs[0]['valid_auc']:.4f}",
         }
 
@@ -235,13 +245,13 @@ def main(argv=None):
         for name, data in data_sets.items():
             trainings = Trainings(benchmark, name, data, prepared, scratch, kept, path)
             for model in MODELS:
-                skipped, label = None, f"FuxiCTR {model}"
+                skipped = None
                 if benchmark.is_wanted(f"{name}, {model}"):
                     skipped = trainings.train(model)
-                if trainings.of(model):
-                    benchmark.report(name, label, trainings.facts(model))
-                elif skipped is not None:
-                    benchmark.leave_out(f"{name}, {model}", label, skipped)
+                for label, facts in trainings.rows(model):
+                    benchmark.report(name, label, facts)
+                if skipped is not None and not trainings.of(model):
+                    benchmark.leave_out(f"{name}, {model}", f"FuxiCTR {model}", skipped)
             if data.comparison and any(run["data"] == name for run in kept):
                 for label, facts in our_rows(data.comparison):
                     benchmark.report(name, label, facts)

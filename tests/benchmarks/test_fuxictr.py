@@ -170,9 +170,9 @@ class FakeBenchmark:
 
     quick = True
 
-    def __init__(self, aucs, **options):
+    def __init__(self, aucs, epochs):
         self.aucs, self.trained = aucs, []
-        self.options = types.SimpleNamespace(python=None, seeds=2, trials=3, epochs=3, **options)
+        self.options = types.SimpleNamespace(python=None, seeds=2, trials=3, epochs=epochs)
 
     def figures_of(self, contender):
         self.trained.append(contender.label)
@@ -187,8 +187,8 @@ class FakeBenchmark:
 def trainings(root, movielens, tmp_path):
     script = runpy.run_path(str(root / "pipelines" / "benchmarks" / "quality_fuxictr.py"))
 
-    def start(aucs, kept):
-        benchmark = FakeBenchmark(aucs)
+    def start(aucs, kept, epochs=3):
+        benchmark = FakeBenchmark(aucs, epochs)
         data, path = script["TINY"]["tiny"], tmp_path / "kept.json"
         name, parent = movielens.name, movielens.parent
         return benchmark, script["Trainings"](benchmark, name, data, parent, tmp_path, kept, path)
@@ -209,7 +209,8 @@ def test_the_validation_set_chooses_and_no_training_is_repeated(trainings, tmp_p
     benchmark, first = trainings(AUCS, kept)
     assert first.train("DIN") is None
     assert benchmark.trained == [f"prepared, DIN, {title}" for title in AUCS]
-    facts = first.facts("DIN")
+    [(label, facts)] = first.rows("DIN")
+    assert label == "FuxiCTR DIN"
     assert facts["AUC"] == "0.7063 ± 0.0014" and facts["valid AUC"] == "0.7300"
     assert facts["chosen"] == "rate 0.0005" and facts["of settings"] == 3 and facts["seeds"] == 2
     stored = json.loads((tmp_path / "kept.json").read_text())
@@ -217,7 +218,21 @@ def test_the_validation_set_chooses_and_no_training_is_repeated(trainings, tmp_p
     benchmark, again = trainings(AUCS, stored[:3])
     again.train("DIN")
     assert benchmark.trained == ["prepared, DIN, rate 0.0005, seed 2"]
-    assert again.of("SIM") == []
+    assert list(again.rows("SIM")) == []
+
+
+def test_trainings_of_other_epochs_are_apart(trainings):
+    kept = []
+    _, three = trainings(AUCS, kept)
+    three.train("DIN")
+    [(_, before)] = three.rows("DIN")
+    aucs = {title: auc + 0.1 for title, auc in AUCS.items()}
+    benchmark, two = trainings(aucs, kept, epochs=2)
+    two.train("DIN")
+    assert len(benchmark.trained) == 4 and len(kept) == 8
+    (first, facts), (second, unchanged) = two.rows("DIN")
+    assert (first, second) == ("FuxiCTR DIN, 2 epochs", "FuxiCTR DIN, 3 epochs")
+    assert unchanged == before and facts["valid AUC"] == "0.8300" and facts["seeds"] == 2
 
 
 def test_trainings_that_fail_or_are_left_out(trainings):
