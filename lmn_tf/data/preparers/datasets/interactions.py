@@ -128,7 +128,8 @@ def _place_in_time(given):
     number = "TRY_CAST(CAST({} AS VARCHAR) AS DOUBLE)"
     if given["time"]:
         seconds = f"floor({number} / {TIME_UNITS[given['time_unit']]})"
-        moment = "floor(epoch(TRY_CAST(CAST({} AS VARCHAR) AS TIMESTAMP)))"
+        # TIMESTAMP ignores the offset of a text; without one, both are in UTC.
+        moment = "floor(epoch(TRY_CAST(CAST({} AS VARCHAR) AS TIMESTAMPTZ)))"
         return f"TRY_CAST(coalesce({seconds}, {moment}) AS BIGINT)"
     # Not by way of a double, which has 53 bits; and 1.5 has no place between 1 and 2.
     is_whole = "regexp_full_match(trim(CAST({} AS VARCHAR)), '[+-]?[0-9]+')"

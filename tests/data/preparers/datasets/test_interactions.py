@@ -101,6 +101,17 @@ def test_times_become_seconds(tmp_path, slow_twin, prepared, text, unit):
     assert {row["when"] for row in slow_twin.rows(folder, "train")} == {1_600_000_000}
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_offsets_from_utc_count(tmp_path, slow_twin, prepared, kind):
+    """A time that is later on the clock may be earlier; without an offset it is in UTC."""
+    texts = ["2024-01-31T12:00:00+02:00", "2024-01-31T11:00:00", "2024-01-31T07:00:00.5-05:00"]
+    rows = [["u", item, text, 1, "k", "d", 1] for item, text in enumerate(texts)]
+    source = write(tmp_path / "log", kind, rows)
+    folder = prepared("interactions", source, **NAMED, label="stars", valid_share=0, test_share=0)
+    found = {row["what"]: row["when"] for row in slow_twin.rows(folder, "train")}
+    assert found == {0: 1_706_695_200, 1: 1_706_698_800, 2: 1_706_702_400}
+
+
 def test_milliseconds_are_no_seconds(tmp_path):
     source = write(tmp_path / "log", "csv", [["u", "i", 1_600_000_000_000, 1, "k", "d", 1]])
     message = r"log.csv:2: `when` must be such that abs\(when\) <= 100000000000. Received: 16000"
