@@ -97,7 +97,13 @@ def _columns(given):
         )
     time = given["time"] or given["order"]
     extra = (*given["category"], *given["columns"], *given["event_columns"])
-    written = [given["user"], given["item"], time, *extra]
+    in_rows = [given["user"], given["item"], time, *given["category"], *given["columns"]]
+    if given["label"] in in_rows:
+        raise UserError(
+            "`label` must be a column that only `event_columns` name as well: rows would hold what "
+            f"is predicted from them. Received: label={given['label']!r}"
+        )
+    written = [*in_rows, *given["event_columns"]]
     for name in written:
         if written.count(name) > 1 or name in _TAKEN or name.startswith("_"):
             raise UserError(

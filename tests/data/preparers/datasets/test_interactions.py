@@ -65,6 +65,15 @@ def test_ratings_above_a_threshold_are_labels(tmp_path, slow_twin, prepared):
     slow_twin.Twin(folder, log, **NAMES).check(split_by="time")
 
 
+def test_histories_may_hold_the_label_of_their_events(tmp_path, slow_twin, prepared):
+    source = write(tmp_path / "log", "csv")
+    options = {"label": "stars", "rating_threshold": 3, "event_columns": ("stars",)}
+    folder = prepared("interactions", source, **options, **NAMED)
+    log = [slow_twin.Event(u, i, t, int(s >= 3), (s,)) for u, i, t, s, *_ in log_rows()]
+    slow_twin.Twin(folder, log, seen=("stars",), **NAMES).check(split_by="time")
+    assert "stars" not in slow_twin.rows(folder, "train")[0]
+
+
 def test_order_instead_of_time(tmp_path, slow_twin, prepared):
     source = write(tmp_path / "log", "csv")
     folder = prepared("interactions", source, user="who", item="what", order="when")
@@ -241,6 +250,12 @@ def test_repeated_events_count_once(tmp_path, slow_twin, prepared):
         ({"order": "stars"}, "exactly one of `time` and `order` must name a column"),
         ({"rating_threshold": 3}, "`rating_threshold` must come with `label`"),
         ({"time_unit": "hour"}, "`time_unit` must be one of"),
+        ({"label": "stars", "columns": ("stars",)}, "`label` must be a column that only `event_c"),
+        (
+            {"label": "stars", "rating_threshold": 4, "category": ("stars",)},
+            "would hold what is predicted from them. Received: label='stars'",
+        ),
+        ({"label": "when"}, "`label` must be a column that only `event_columns` name as well"),
         ({"columns": ("kind", "kind")}, "columns must be named once"),
         ({"columns": ("history_count",)}, "columns must be named once"),
         ({"user": "whos"}, "log.csv:1: column `whos` must be in the file.*Did you mean `who`"),
