@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from lmn_tf.data.preparers import text_files
+from lmn_tf.data.preparers.cells import cell_text, index_of, parquet_file, split_cells
 from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.engine import Engine
 from lmn_tf.data.preparers.plan import quoted, text
@@ -91,7 +92,7 @@ class Sources:
             names = text_files.header_of(path, separator, encoding) if header else None
             query = f"SELECT *, string_split(_text, {text(separator)}) AS _cells FROM lines"
             wrong = f"WHEN _text IS NULL THEN 'a line must be {encoding} text'"
-            cells, wrong = _cells(path, columns, names, width, wrong)
+            cells, wrong = split_cells(path, columns, names, width, wrong)
             lines = text_files.line_batches(path, encoding, skip=1 if header else 0)
             where = " WHERE _text <> '' OR _text IS NULL"
             self._load(table, index, path, columns, cells, query + where, wrong, lines)
@@ -108,7 +109,7 @@ class Sources:
         for index, path in enumerate(paths):
             names = text_files.header_of(path, separator, quotes=True)
             query = f"SELECT *, array_to_string(_cells, {text(separator)}) AS _text FROM lines"
-            cells, wrong = _cells(path, columns, names, None, "")
+            cells, wrong = split_cells(path, columns, names, None, "")
             lines = text_files.csv_batches(path, separator)
             self._load(table, index, path, columns, cells, query, wrong, lines)
         self._settle(table)
@@ -162,19 +163,19 @@ class Sources:
         ]
         for index, (path, cells) in enumerate(zip(paths, cells_of_files, strict=True)):
             cells = [
-                _cell_text(*cell) if is_mixed else cell[0]
+                cell_text(*cell) if is_mixed else cell[0]
                 for cell, is_mixed in zip(cells, mixed, strict=True)
             ]
-            query = f"SELECT *, file_row_number + 1 AS _line, '' AS _text FROM {_parquet(path)}"
+            query = f"SELECT *, file_row_number + 1 AS _line, '' AS _text FROM {parquet_file(path)}"
             self._load(table, index, path, columns, cells, query, "", None)
         self._settle(table)
 
     def _parquet_cells(self, path, columns):
         """SQL and type of each column's cell."""
-        described = self._execute(path, f"DESCRIBE SELECT * FROM {_parquet(path)}")
+        described = self._execute(path, f"DESCRIBE SELECT * FROM {parquet_file(path)}")
         # The engine renames the second of two columns of the same name.
         given = pyarrow.parquet.read_schema(path).names
-        indices = [_index_of(path, column, 0, given) for column in columns]
+        indices = [index_of(path, column, 0, given) for column in columns]
         return [(quoted(described[index][0]), described[index][1]) for index in indices]
 
     def batches(self, table: str, path: pathlib.Path, batches: Iterator[pa.RecordBatch]) -> None:
@@ -321,50 +322,3 @@ def _check_keys(path, columns):
                 f"Received: {', '.join(keys)}.{did_you_mean(key, keys)}",
                 file=path,
             )
-
-
-def _parquet(path):
-    return f"read_parquet({text(path)}, file_row_number = true)"
-
-
-def _cell_text(cell, kind):
-    """SQL of the text of a value; whole floats have the text of the integer."""
-    plain = f"CAST({cell} AS VARCHAR)"
-    if kind not in ("DOUBLE", "FLOAT"):
-        return plain
-    is_whole = f"{cell} = floor({cell}) AND abs({cell}) < 9007199254740992"
-    whole = f"CAST(CAST({cell} AS BIGINT) AS VARCHAR)"
-    return f"CASE WHEN {is_whole} THEN {whole} WHEN NOT isnan({cell}) THEN {plain} END"
-
-
-def _cells(path, columns, names, width, wrong):
-    """SQL of the cell of each column, and of the problem of a wrong number of cells."""
-    width = len(names) if names is not None else (width or len(columns))
-    indices = [_index_of(path, column, index, names) for index, column in enumerate(columns)]
-    message = text(f"a line must have {width} cells. Received: ")
-    wrong += f" WHEN len(_cells) <> {width} THEN {message} || len(_cells)"
-    return [f"_cells[{index + 1}]" for index in indices], wrong
-
-
-def _index_of(path, column, index, names):
-    """Index of a column among the cells of a file."""
-    if isinstance(column.source, int):
-        return column.source
-    if names is None:
-        return index
-    for wanted in column.headers:
-        if names.count(wanted) > 1:
-            raise UserError(
-                f"column `{wanted}` must be in the file once. "
-                f"Received: {names.count(wanted)} columns of that name",
-                file=path,
-                line=1,
-            )
-        if wanted in names:
-            return names.index(wanted)
-    hint = did_you_mean(wanted, names)
-    raise UserError(
-        f"column `{wanted}` must be in the file. Received: {', '.join(names)}.{hint}",
-        file=path,
-        line=1,
-    )

@@ -1,0 +1,62 @@
+"""SQL of the cells of a publisher's file."""
+
+import pathlib
+from collections.abc import Sequence
+
+from lmn_tf.data.preparers.column import Column
+from lmn_tf.data.preparers.plan import text
+from lmn_tf.specs.errors import UserError, did_you_mean
+
+
+def parquet_file(path: pathlib.Path) -> str:
+    """SQL of the rows of a Parquet file, with their `file_row_number`."""
+    return f"read_parquet({text(path)}, file_row_number = true)"
+
+
+def cell_text(cell: str, kind: str) -> str:
+    """SQL of the text of a value; whole floats have the text of the integer."""
+    plain = f"CAST({cell} AS VARCHAR)"
+    if kind not in ("DOUBLE", "FLOAT"):
+        return plain
+    is_whole = f"{cell} = floor({cell}) AND abs({cell}) < 9007199254740992"
+    whole = f"CAST(CAST({cell} AS BIGINT) AS VARCHAR)"
+    return f"CASE WHEN {is_whole} THEN {whole} WHEN NOT isnan({cell}) THEN {plain} END"
+
+
+def split_cells(
+    path: pathlib.Path,
+    columns: Sequence[Column],
+    names: Sequence[str] | None,
+    width: int | None,
+    wrong: str,
+) -> tuple[list[str], str]:
+    """SQL of the cell of each column, and of the problem of a wrong number of cells."""
+    width = len(names) if names is not None else (width or len(columns))
+    indices = [index_of(path, column, index, names) for index, column in enumerate(columns)]
+    message = text(f"a line must have {width} cells. Received: ")
+    wrong += f" WHEN len(_cells) <> {width} THEN {message} || len(_cells)"
+    return [f"_cells[{index + 1}]" for index in indices], wrong
+
+
+def index_of(path: pathlib.Path, column: Column, index: int, names: Sequence[str] | None) -> int:
+    """Index of a column among the cells of a file."""
+    if isinstance(column.source, int):
+        return column.source
+    if names is None:
+        return index
+    for wanted in column.headers:
+        if names.count(wanted) > 1:
+            raise UserError(
+                f"column `{wanted}` must be in the file once. "
+                f"Received: {names.count(wanted)} columns of that name",
+                file=path,
+                line=1,
+            )
+        if wanted in names:
+            return names.index(wanted)
+    hint = did_you_mean(wanted, names)
+    raise UserError(
+        f"column `{wanted}` must be in the file. Received: {', '.join(names)}.{hint}",
+        file=path,
+        line=1,
+    )
