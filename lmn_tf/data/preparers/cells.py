@@ -1,6 +1,7 @@
 """SQL of the cells of a publisher's file."""
 
 import pathlib
+import re
 from collections.abc import Sequence
 
 from lmn_tf.data.preparers.column import Column
@@ -10,6 +11,8 @@ from lmn_tf.specs.errors import UserError, did_you_mean
 
 def parquet_file(path: pathlib.Path) -> str:
     """SQL of the rows of a Parquet file, with their `file_row_number`."""
+    # A path is a pattern to the engine.
+    path = re.sub(r"[*?\[]", r"[\g<0>]", str(path))
     return f"read_parquet({text(path)}, file_row_number = true)"
 
 

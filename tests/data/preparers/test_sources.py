@@ -160,6 +160,15 @@ def test_parquet(tmp_path, sources):
         sources.parquet("log", [path], COLUMNS)
 
 
+@pytest.mark.parametrize("name", ["log[1]", "lo*", "log?", "**"])
+def test_the_path_of_a_parquet_file_is_no_pattern(tmp_path, sources, name):
+    for folder, user in (("log1", "1"), (name, "2")):
+        (tmp_path / folder).mkdir()
+        pq.write_table(pa.table({"user": [user], "score": [1.0]}), tmp_path / folder / "a.parquet")
+    sources.parquet("log", [tmp_path / name / "a.parquet"], COLUMNS)
+    assert sources.engine.rows("SELECT user FROM log") == [(2,)]
+
+
 def test_folder_and_files_must_be_there(tmp_path, sources):
     with pytest.raises(UserError, match="`input` must be a folder"):
         Sources(sources.engine, tmp_path / "nowhere")
