@@ -11,9 +11,9 @@ from lmn_tf.specs.errors import UserError, did_you_mean
 
 def parquet_file(path: pathlib.Path) -> str:
     """SQL of the rows of a Parquet file, with their `file_row_number`."""
-    # A path is a pattern to the engine.
+    # A path is a pattern to the engine, and `user=1` in it replaces the column of the file.
     path = re.sub(r"[*?\[]", r"[\g<0>]", str(path))
-    return f"read_parquet({text(path)}, file_row_number = true)"
+    return f"read_parquet({text(path)}, file_row_number = true, hive_partitioning = false)"
 
 
 def cell_text(cell: str, kind: str) -> str:

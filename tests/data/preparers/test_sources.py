@@ -169,6 +169,14 @@ def test_the_path_of_a_parquet_file_is_no_pattern(tmp_path, sources, name):
     assert sources.engine.rows("SELECT user FROM log") == [(2,)]
 
 
+def test_the_path_of_a_parquet_file_has_no_values(tmp_path, sources):
+    path = tmp_path / "user=1" / "a.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.table({"user": ["2"], "score": [1.0]}), path)
+    sources.parquet("log", [path], COLUMNS)
+    assert sources.engine.rows("SELECT user FROM log") == [(2,)]
+
+
 def test_folder_and_files_must_be_there(tmp_path, sources):
     with pytest.raises(UserError, match="`input` must be a folder"):
         Sources(sources.engine, tmp_path / "nowhere")
