@@ -16,14 +16,29 @@ def parquet_file(path: pathlib.Path) -> str:
     return f"read_parquet({text(path)}, file_row_number = true, hive_partitioning = false)"
 
 
+def json_cell(column: Column) -> str:
+    """SQL of a value of `_json`, as text; numbers and booleans have the text that ids have."""
+    place = text(column.json_path)
+    plain = f"json_extract_string(_json, {place})"
+    if column.type == "VARCHAR":
+        return plain
+    number = _number_text(f"TRY_CAST({plain} AS DOUBLE)", plain)
+    return (
+        f"CASE json_type(_json, {place}) WHEN 'DOUBLE' THEN {number} "
+        f"WHEN 'BOOLEAN' THEN CASE {plain} WHEN 'true' THEN '1' ELSE '0' END ELSE {plain} END"
+    )
+
+
 def cell_text(cell: str, kind: str) -> str:
     """SQL of the text of a value; whole floats have the text of the integer."""
     plain = f"CAST({cell} AS VARCHAR)"
-    if kind not in ("DOUBLE", "FLOAT"):
-        return plain
-    is_whole = f"{cell} = floor({cell}) AND abs({cell}) < 9007199254740992"
-    whole = f"CAST(CAST({cell} AS BIGINT) AS VARCHAR)"
-    return f"CASE WHEN {is_whole} THEN {whole} WHEN NOT isnan({cell}) THEN {plain} END"
+    return _number_text(cell, plain) if kind in ("DOUBLE", "FLOAT") else plain
+
+
+def _number_text(number, plain):
+    is_whole = f"{number} = floor({number}) AND abs({number}) < 9007199254740992"
+    whole = f"CAST(CAST({number} AS BIGINT) AS VARCHAR)"
+    return f"CASE WHEN isnan({number}) THEN NULL WHEN {is_whole} THEN {whole} ELSE {plain} END"
 
 
 def split_cells(

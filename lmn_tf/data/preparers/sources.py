@@ -14,7 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from lmn_tf.data.preparers import text_files
-from lmn_tf.data.preparers.cells import cell_text, index_of, parquet_file, split_cells
+from lmn_tf.data.preparers.cells import (
+    cell_text,
+    index_of,
+    json_cell,
+    parquet_file,
+    split_cells,
+)
 from lmn_tf.data.preparers.column import Column
 from lmn_tf.data.preparers.engine import Engine
 from lmn_tf.data.preparers.plan import quoted, text
@@ -141,8 +147,7 @@ class Sources:
                 "SELECT *, CASE WHEN json_valid(_text) THEN CAST(_text AS JSON) END AS _json "
                 "FROM lines WHERE _text <> '' OR _text IS NULL"
             )
-            keys = [column.json_path for column in columns]
-            cells = [f"json_extract_string(_json, {text(key)})" for key in keys]
+            cells = [json_cell(column) for column in columns]
             wrong = "WHEN _json IS NULL THEN 'a line must be a JSON object'"
             self._load(table, index, path, columns, cells, query, wrong, batches(path))
         if named:

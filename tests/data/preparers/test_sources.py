@@ -127,6 +127,17 @@ def test_json_lines(tmp_path, sources):
     assert [row["line"] for row in sources.tables["log"]["malformed_rows"]] == [2, 3]
 
 
+def test_numbers_and_booleans_of_json_have_the_text_of_ids(tmp_path, sources):
+    values = ["1", "1.0", "1e0", "-0.0", "true", "false", '"1.0"', '"true"', "2.5", "1e400", "NaN"]
+    values += ["9007199254740993", "18446744073709551615", "null"]
+    path = tmp_path / "log.json"
+    path.write_text("".join(f'{{"user": {value}}}\n' for value in values))
+    sources.json_lines("log", [path], [Column("user", "", required=False)])
+    found = [row[0] for row in sources.engine.rows('SELECT "user" FROM log ORDER BY _seq')]
+    expected = ["1", "1", "1", "0", "1", "0", "1.0", "true", "2.5", "1e400", None]
+    assert found == [*expected, "9007199254740993", "18446744073709551615", None]
+
+
 def test_keys_that_are_named_must_be_there(tmp_path, sources):
     path = tmp_path / "log.json"
     path.write_text('no\n{"user": 1}\n{"user": 2, "größe": 2.5}\n', encoding="utf-8")
