@@ -30,9 +30,22 @@ def json_cell(column: Column) -> str:
 
 
 def cell_text(cell: str, kind: str) -> str:
-    """SQL of the text of a value; whole floats have the text of the integer."""
+    """SQL of the text of a value; numbers and booleans have the text that ids have."""
     plain = f"CAST({cell} AS VARCHAR)"
-    return _number_text(cell, plain) if kind in ("DOUBLE", "FLOAT") else plain
+    if kind in ("DOUBLE", "FLOAT"):
+        return _number_text(cell, plain)
+    if kind == "BOOLEAN":
+        return f"CAST(CAST({cell} AS BIGINT) AS VARCHAR)"
+    if kind.startswith("DECIMAL"):
+        whole = f"CAST(CAST({cell} AS HUGEINT) AS VARCHAR)"
+        fraction = f"regexp_replace(rtrim({plain}, '0'), '^(-?)[.]', '\\10.')"
+        return f"CASE WHEN {cell} = floor({cell}) THEN {whole} ELSE {fraction} END"
+    return plain
+
+
+def is_nested(kind: str) -> bool:
+    """Whether values of a type of the engine are lists, structs or maps."""
+    return kind.endswith("]") or kind.startswith(("STRUCT(", "MAP("))
 
 
 def _number_text(number, plain):

@@ -17,6 +17,7 @@ from lmn_tf.data.preparers import text_files
 from lmn_tf.data.preparers.cells import (
     cell_text,
     index_of,
+    is_nested,
     json_cell,
     parquet_file,
     split_cells,
@@ -162,10 +163,12 @@ class Sources:
         A column with the type of the file becomes text if the types of files differ.
         """
         cells_of_files = [self._parquet_cells(path, columns) for path in paths]
-        mixed = [
-            not c.type and len({cells[i][1] for cells in cells_of_files}) > 1
-            for i, c in enumerate(columns)
-        ]
+        mixed = []
+        for column, cells in zip(columns, zip(*cells_of_files, strict=True), strict=True):
+            kinds = [kind for _, kind in cells]
+            mixed.append(not column.type and len(set(kinds)) > 1)
+            if mixed[-1]:
+                _check_flat(paths, column, kinds)
         for index, (path, cells) in enumerate(zip(paths, cells_of_files, strict=True)):
             cells = [
                 cell_text(*cell) if is_mixed else cell[0]
@@ -310,6 +313,17 @@ FROM (
             raise UserError("the file must hold at least one readable row", file=paths[0])
         run(f"ALTER TABLE {name} DROP COLUMN _problem")
         run(f"ALTER TABLE {name} DROP COLUMN _text")
+
+
+def _check_flat(paths, column, kinds):
+    """Raises a `UserError` for lists in a column that is something else in another file."""
+    nested = next((at for at, kind in enumerate(kinds) if is_nested(kind)), None)
+    if nested is not None:
+        raise UserError(
+            f"column `{column.headers[0]}` must have one type in all files where it holds lists or "
+            f"structs. Received: {', '.join(dict.fromkeys(kinds))}",
+            file=paths[nested],
+        )
 
 
 def _check_keys(path, columns):

@@ -1,3 +1,4 @@
+import decimal
 import gzip
 import lzma
 import os
@@ -169,6 +170,41 @@ def test_parquet(tmp_path, sources):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(UserError, match="log.parquet: the file must be readable Parquet"):
         sources.parquet("log", [path], COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["1.00", "2.50", "-0.00", None], ["1", "2.5", "0", None]),
+        (["0.50", "-0.50"], ["0.5", "-0.5"]),
+        (["0.00", "100000000000000000000000"], ["0", "100000000000000000000000"]),
+    ],
+)
+def test_decimals_beside_another_type_have_the_text_of_ids(tmp_path, sources, values, expected):
+    decimals = pa.array([value and decimal.Decimal(value) for value in values])
+    tables = [pa.table({"user": decimals}), pa.table({"user": ["x"]})]
+    assert users_of(sources, tmp_path, tables) == [*expected, "x"]
+
+
+def test_booleans_beside_another_type_are_0_and_1(tmp_path, sources):
+    tables = [pa.table({"user": [True, False, None]}), pa.table({"user": [1]})]
+    assert users_of(sources, tmp_path, tables) == ["1", "0", None, "1"]
+
+
+@pytest.mark.parametrize("other", [["x"], [[1.5]], [{"a": 1}]])
+def test_lists_beside_another_type_are_refused(tmp_path, sources, other):
+    tables = [pa.table({"user": [["x"]]}), pa.table({"user": other})]
+    with pytest.raises(UserError, match="0.parquet: column `user` must have one type in all files"):
+        users_of(sources, tmp_path, tables)
+
+
+def users_of(sources, folder, tables):
+    """The column `user` of Parquet files with an optional column of any type."""
+    paths = [folder / f"{at}.parquet" for at in range(len(tables))]
+    for path, table in zip(paths, tables, strict=True):
+        pq.write_table(table, path)
+    sources.parquet("log", paths, [Column("user", "", required=False)])
+    return [row[0] for row in sources.engine.rows('SELECT "user" FROM log ORDER BY _seq')]
 
 
 @pytest.mark.parametrize("name", ["log[1]", "lo*", "log?", "**"])
