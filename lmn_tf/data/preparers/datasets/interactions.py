@@ -154,18 +154,8 @@ def _filled(cell):
 
 def _read_files(sources, given, columns):
     """Reads the files into `log`; returns sentences for the report."""
-    files, delimiter = given["files"], given["delimiter"]
-    if files is not None:
-        paths = sources.find(files)
-    else:
-        paths = sources.find(*(f"*{kind}" for kind in _KINDS))
-    endings = {_kind(path) for path in paths}
-    if len(endings) > 1 or None in endings:
-        raise UserError(
-            f"`files` must match files of one format of {_KINDS}. "
-            f"Received: {', '.join(path.name for path in paths[:10])}"
-        )
-    ending = endings.pop()
+    paths, delimiter = _find(sources, given["files"]), given["delimiter"]
+    ending = _kind(paths[0])
     if ending in (".csv", ".tsv"):
         usual = "," if ending == ".csv" else "\t"
         delimiter = usual if delimiter is None else as_delimiter(delimiter)
@@ -178,6 +168,21 @@ def _read_files(sources, given, columns):
     else:
         sources.json_lines("log", paths, columns, named=True)
     return ()
+
+
+def _find(sources, files):
+    """The files that `files` matches, or all of the folder, of one format."""
+    patterns = [f"*{kind}" for kind in _KINDS] if files is None else [files]
+    paths = [p for pattern in patterns for p in sources.find(pattern, required=False)]
+    paths = paths or sources.find(*patterns)  # which tells what is there
+    first = {_kind(path): path.name for path in reversed(paths)}
+    if len(first) > 1 or None in first:
+        owner = "`input` without `files` must hold" if files is None else "`files` must match"
+        raise UserError(
+            f"{owner} files of one format of {_KINDS}. "
+            f"Received: {', '.join(sorted(first.values()))}"
+        )
+    return paths
 
 
 def _kind(path):

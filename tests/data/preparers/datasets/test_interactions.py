@@ -272,3 +272,13 @@ def test_mistakes(tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         prepare("interactions", source, tmp_path / "out", **(NAMED | options))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["feb.tsv", "feb.jsonl", "feb.json"])
+def test_no_file_of_another_format_is_left_out(tmp_path, prepared, name):
+    source = write(tmp_path / "log", "csv")
+    (source / name).write_bytes(b"")
+    message = f"`input` without `files` must hold files of one format.*Received: {name}, log.csv"
+    with pytest.raises(UserError, match=message):
+        prepared("interactions", source, **NAMED)
+    prepared("interactions", source, files="log.*", **NAMED)
