@@ -1,9 +1,10 @@
 """Out-of-core execution of a plan's steps with DuckDB."""
 
+import contextlib
 import os
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import duckdb
@@ -96,6 +97,15 @@ class Engine:
     def columns(self, name: str) -> tuple[str, ...]:
         """Names of the columns of a table, in order."""
         return tuple(row[0] for row in self.rows(f"DESCRIBE {quoted(name)}"))
+
+    @contextlib.contextmanager
+    def without(self, optimizer: str) -> Iterator[None]:
+        """Turns an optimizer of DuckDB off for the queries of the block."""
+        self.connection.execute(f"SET disabled_optimizers = {text(optimizer)}")
+        try:
+            yield
+        finally:
+            self.connection.execute("RESET disabled_optimizers")
 
     def rows(self, sql: str) -> list[tuple]:
         """All rows of a small result."""

@@ -20,3 +20,12 @@ def test_runs_named_steps_and_streams(tmp_path):
 def test_memory_limit_must_be_a_size(tmp_path):
     with pytest.raises(UserError, match="`memory_limit` must be a size.*Received: .*'plenty'"):
         Engine(tmp_path, memory_limit="plenty")
+
+
+def test_an_optimizer_is_off_within_the_block_only(tmp_path):
+    with Engine(tmp_path) as engine:
+        setting = "SELECT current_setting('disabled_optimizers')"
+        with pytest.raises(KeyError, match="x"), engine.without("statistics_propagation"):
+            assert engine.value(setting) == "statistics_propagation"
+            raise KeyError("x")
+        assert engine.value(setting) == ""

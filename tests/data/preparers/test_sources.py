@@ -198,6 +198,13 @@ def test_lists_beside_another_type_are_refused(tmp_path, sources, other):
         users_of(sources, tmp_path, tables)
 
 
+def test_nan_in_a_parquet_file_is_found(tmp_path, sources):
+    """A file of numbers and NaN, without nulls, has statistics of the numbers alone."""
+    nan = float("nan")
+    tables = [pa.table({"user": [1.0, nan, 2.5]}), pa.table({"user": ["x"]})]
+    assert users_of(sources, tmp_path, tables) == ["1", None, "2.5", "x"]
+
+
 def users_of(sources, folder, tables):
     """The column `user` of Parquet files with an optional column of any type."""
     paths = [folder / f"{at}.parquet" for at in range(len(tables))]
