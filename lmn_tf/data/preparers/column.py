@@ -39,8 +39,9 @@ class Column:
     def problem(self, cell: str) -> str:
         """SQL `WHEN ... THEN ...` clauses with the problem of a cell."""
         name, shown = quoted(self.name), f"coalesce(CAST({cell} AS VARCHAR), 'nothing')"
-        nothing = "('', 'nan')" if self.type == "DOUBLE" else "('')"
-        filled = f" AND lower(coalesce(CAST({cell} AS VARCHAR), '')) NOT IN {nothing}"
+        nan = f"CASE WHEN typeof({cell}) IN ('DOUBLE', 'FLOAT') THEN 'nan' ELSE '' END"
+        nan = "'nan'" if self.type == "DOUBLE" else nan
+        filled = f" AND lower(coalesce(CAST({cell} AS VARCHAR), '')) NOT IN ('', {nan})"
         rules = [self.rule] if self.rule else []
         if self.type == "DOUBLE":
             rules.append(f"isfinite({name})")

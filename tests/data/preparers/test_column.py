@@ -18,6 +18,9 @@ from lmn_tf.data.preparers.column import Column
         (Column("x", "BIGINT", rule="x > 3"), "'2'", 2, "`x` must be such that x > 3. Received: 2"),
         (Column("x", "BIGINT", parse="2 * CAST({} AS BIGINT)"), "'2'", 4, None),
         (Column("x", ""), "1.5", 1.5, None),
+        (Column("x", "BIGINT", required=False), "CAST('nan' AS FLOAT)", None, None),
+        (Column("x", "BIGINT", required=False), "'nan'", None, "`x` must be a readable BIGINT. Re"),
+        (Column("x", "", None, False, "nullif({}, 'nan')"), "CAST('nan' AS DOUBLE)", None, None),
         (Column("x", "DOUBLE", required=False, rule="x IN (0, 1)"), "''", None, None),
     ],
 )

@@ -188,6 +188,18 @@ def test_a_row_without_a_label_is_history_only(tmp_path, slow_twin, prepared, ki
     assert report["dropped"] == {"rows without a label, which are events of histories only": 2}
 
 
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_a_row_without_the_value_of_a_column_is_kept(tmp_path, slow_twin, prepared, nothing):
+    rows = [["u", item, item, item % 2, "k", "d", item / 2] for item in range(1, 20)]
+    rows[4][-1] = rows[5][-1] = nothing
+    source = write(tmp_path / "log", "parquet", rows)
+    folder = prepared("interactions", source, **NAMED, label="stars", columns=("dwell",))
+    found = [row for split in ("train", "valid", "test") for row in slow_twin.rows(folder, split)]
+    assert {row["what"]: row["dwell"] for row in found} == {
+        item: None if item in (5, 6) else item / 2 for item in range(1, 20)
+    }
+
+
 @pytest.mark.parametrize("delimiter", [None, ";", "\t"])
 def test_delimiters(tmp_path, slow_twin, prepared, delimiter):
     source = write(tmp_path / "log", "csv", [row[:5] + ["d", 1] for row in log_rows()])
