@@ -2,6 +2,7 @@
 
 import ast
 import bz2
+import codecs
 import csv
 import gzip
 import io
@@ -33,6 +34,8 @@ def line_batches(
     """Record batches of `_line` (from 1) and `_text` (null if the bytes are not text)."""
     number = 1
     for block in _blocks(path):
+        if number == 1 and encoding == "utf-8":
+            block = block.removeprefix(codecs.BOM_UTF8)
         lines = _decoded(block, encoding)
         batch = pa.RecordBatch.from_pydict(
             {
@@ -72,7 +75,7 @@ def header_of(
             return cells
     for batch in line_batches(path, encoding):
         if batch.num_rows and batch["_text"][0].is_valid:
-            return batch["_text"][0].as_py().lstrip("\ufeff").split(separator)
+            return batch["_text"][0].as_py().split(separator)
         break
     raise UserError("the file must begin with a line of column names", file=path)
 

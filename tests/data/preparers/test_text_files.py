@@ -18,6 +18,16 @@ def test_lines_are_numbered_across_blocks(tmp_path, monkeypatch, block):
     assert [row["_text"] for row in found] == lines[3:]
 
 
+@pytest.mark.parametrize("block", [2, 4 << 20])
+def test_a_mark_at_the_start_is_no_text(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(text_files, "_BLOCK_BYTES", block)
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffa,b\n\ufeffc,d\n".encode())
+    texts = [row["_text"] for batch in text_files.line_batches(path) for row in batch.to_pylist()]
+    assert texts == ["a,b", "\ufeffc,d"]
+    assert text_files.header_of(path, ",") == ["a", "b"]
+
+
 def test_python_lines_become_json(tmp_path):
     path = tmp_path / "meta.json"
     path.write_text("{'asin': 'B', 'also': ['x'], 'none': None}\n{\"asin\": 1}\n{'broken'\n")
