@@ -97,19 +97,7 @@ def _columns(given):
         )
     time = given["time"] or given["order"]
     extra = (*given["category"], *given["columns"], *given["event_columns"])
-    in_rows = [given["user"], given["item"], time, *given["category"], *given["columns"]]
-    if given["label"] in in_rows:
-        raise UserError(
-            "`label` must be a column that only `event_columns` name as well: rows would hold what "
-            f"is predicted from them. Received: label={given['label']!r}"
-        )
-    written = [*in_rows, *given["event_columns"]]
-    for name in written:
-        if written.count(name) > 1 or name in _TAKEN or name.startswith("_"):
-            raise UserError(
-                "columns must be named once, must not begin with '_' and must not be one of "
-                f"{_TAKEN}. Received: {name!r}"
-            )
+    _check_names(given, time)
     columns = [
         Column("_user", "", source=given["user"], parse=_filled("{}")),
         Column("_item", "", source=given["item"], parse=_filled("{}")),
@@ -127,6 +115,32 @@ def _columns(given):
         label = Column("_label_value", "DOUBLE", given["label"], False, number, rule)
         columns.append(label)
     return columns + [Column(name, "", required=False, parse=_filled("{}")) for name in extra]
+
+
+def _check_names(given, time):
+    """Raises a `UserError` for columns that rows or events would hold twice."""
+    in_rows = [given["user"], given["item"], time, *given["category"], *given["columns"]]
+    if given["label"] in in_rows:
+        raise UserError(
+            "`label` must be a column that only `event_columns` name as well: rows would hold what "
+            f"is predicted from them. Received: label={given['label']!r}"
+        )
+    written = [*in_rows, *given["event_columns"]]
+    folded = [name.casefold() for name in written]  # the engine tells no capitals apart
+    for name, key in zip(written, folded, strict=True):
+        if folded.count(key) > 1 or key in _TAKEN or name.startswith("_"):
+            raise UserError(
+                "columns must be named once, must not begin with '_' and must not be one of "
+                f"{_TAKEN}, in capitals or not. Received: {name!r}"
+            )
+    if given["options"].history == "inline":
+        names = {*folded[: len(in_rows)], *_TAKEN}
+        for name in written[1:]:
+            if f"history_{name}".casefold() in names:
+                raise UserError(
+                    "columns must not have the name of an inline history. "
+                    f"Received: {'history_' + name!r}, which is the history of {name!r}"
+                )
 
 
 def _place_in_time(given):

@@ -270,6 +270,17 @@ def test_repeated_events_count_once(tmp_path, slow_twin, prepared):
         ({"label": "when"}, "`label` must be a column that only `event_columns` name as well"),
         ({"columns": ("kind", "kind")}, "columns must be named once"),
         ({"columns": ("history_count",)}, "columns must be named once"),
+        ({"columns": ("Label",)}, "not be one of .*, in capitals or not. Received: 'Label'"),
+        ({"columns": ("kind", "Kind")}, "columns must be named once, .* Received: 'kind'"),
+        ({"columns": ("WHO",)}, "columns must be named once, .* Received: 'who'"),
+        (
+            {"columns": ("History_What",), "history": "inline"},
+            "columns must not have the name of an inline history. Received: 'history_what', which",
+        ),
+        (
+            {"event_columns": ("count",), "history": "inline"},
+            "Received: 'history_count', which is the history of 'count'",
+        ),
         ({"user": "whos"}, "log.csv:1: column `whos` must be in the file.*Did you mean `who`"),
         ({"files": "*"}, "`files` must match files of one format"),
         ({"delimiter": ";;"}, "`delimiter` must be one ASCII character"),
