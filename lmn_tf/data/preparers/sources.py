@@ -154,7 +154,7 @@ class Sources:
         if named:
             count = f"SELECT count({{}}) FROM {quoted(table)}"
             empty = [c for c in columns if not self.engine.value(count.format(quoted(c.name)))]
-            _check_keys(paths[0], empty)
+            _check_keys(paths, empty)
         self._settle(table)
 
     def parquet(self, table: str, paths: Sequence[pathlib.Path], columns: Sequence[Column]) -> None:
@@ -328,14 +328,15 @@ def _check_flat(paths, column, kinds):
         )
 
 
-def _check_keys(path, columns):
+def _check_keys(paths, columns):
     """Raises a `UserError` for an empty column whose key no object of the first lines has."""
     keys: dict[str, None] = {}
-    for batch in text_files.line_batches(path) if columns else ():
-        for line in batch["_text"].to_pylist():
+    for path in paths if columns else ():
+        for line in next(text_files.line_batches(path))["_text"].to_pylist():
             with contextlib.suppress(ValueError, TypeError):
                 keys |= dict.fromkeys(json.loads(line))
-        break
+        if keys:
+            break
     for key in (column.headers[0] for column in columns):
         if keys and not key.startswith("$") and key not in keys:
             raise UserError(

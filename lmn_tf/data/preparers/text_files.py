@@ -31,28 +31,32 @@ def open_bytes(path: pathlib.Path) -> io.BufferedIOBase:
 def line_batches(
     path: pathlib.Path, encoding: str = "utf-8", skip: int = 0
 ) -> Iterator[pa.RecordBatch]:
-    """Record batches of `_line` (from 1) and `_text` (null if the bytes are not text)."""
+    """Record batches of `_line` (from 1) and `_text` (null if the bytes are not text).
+
+    There is at least one, which has no rows if the file is empty.
+    """
     number = 1
     for block in _blocks(path):
         if number == 1 and encoding == "utf-8":
             block = block.removeprefix(codecs.BOM_UTF8)
         lines = _decoded(block, encoding)
-        batch = pa.RecordBatch.from_pydict(
-            {
-                "_line": pa.array(range(number, number + len(lines)), pa.int64()),
-                "_text": pa.array(lines, pa.string()),
-            }
-        )
-        yield batch.slice(max(0, skip + 1 - number))
+        yield _numbered(lines, number).slice(max(0, skip + 1 - number))
         number += len(lines)
+    if number == 1:
+        yield _numbered([], number)
 
 
 def csv_batches(path: pathlib.Path, separator: str = ",") -> Iterator[pa.RecordBatch]:
-    """Record batches of the rows after the header: the last `_line` and unquoted `_cells`."""
+    """Record batches of the rows after the header: the last `_line` and unquoted `_cells`.
+
+    There is at least one, which has no rows if the file ends after its header.
+    """
     rows = itertools.islice(_csv_rows(path, separator), 1, None)
     kinds = pa.int64(), pa.list_(pa.string())
-    while chunk := list(itertools.islice(rows, _BATCH_ROWS)):
-        columns = zip(*chunk, strict=True)
+    is_first = True
+    while (chunk := list(itertools.islice(rows, _BATCH_ROWS))) or is_first:
+        is_first = False
+        columns = zip(*chunk, strict=True) if chunk else ((), ())
         arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, names=["_line", "_cells"])
 
@@ -78,6 +82,11 @@ def header_of(
             return batch["_text"][0].as_py().split(separator)
         break
     raise UserError("the file must begin with a line of column names", file=path)
+
+
+def _numbered(lines, number):
+    numbers = pa.array(range(number, number + len(lines)), pa.int64())
+    return pa.RecordBatch.from_pydict({"_line": numbers, "_text": pa.array(lines, pa.string())})
 
 
 def _blocks(path):

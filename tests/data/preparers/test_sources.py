@@ -62,10 +62,33 @@ def test_no_readable_row(tmp_path, sources):
 def test_empty_file(tmp_path, sources):
     path = tmp_path / "log.tsv"
     path.write_text("")
-    with pytest.raises(UserError, match="log.tsv: the file must hold at least one row"):
+    with pytest.raises(UserError, match="log.tsv: the file must hold at least one readable row"):
         sources.text("log", [path], COLUMNS, "\t")
+    with pytest.raises(UserError, match="log.tsv: the file must hold at least one row"):
+        sources.batches("log", path, iter([]))
     with pytest.raises(UserError, match="the file must begin with a line of column names"):
         sources.text("log", [path], COLUMNS, "\t", header=True)
+
+
+@pytest.mark.parametrize("empty", ["a", "c"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "tsv"])
+def test_one_of_several_files_may_have_no_rows(tmp_path, sources, kind, empty):
+    paths = [tmp_path / f"{name}.{kind}" for name in "abc"]
+    rows = '{"user": 1, "score": 2}\n' if kind == "jsonl" else "1,2\n"
+    for path in paths:
+        head = "user,score\n" if kind == "csv" else ""
+        path.write_text(head + ("" if path.stem == empty else rows))
+    if kind == "csv":
+        sources.csv("log", paths, COLUMNS)
+    elif kind == "jsonl":
+        sources.json_lines("log", paths, COLUMNS, named=True)
+    else:
+        sources.text("log", paths, COLUMNS, ",")
+    assert sources.engine.rows("SELECT user, score FROM log") == [(1, 2.0)] * 2
+    if kind == "jsonl":
+        wrong = [COLUMNS[0], Column("size", "DOUBLE", required=False)]
+        with pytest.raises(UserError, match="jsonl: column `size` must be a key of the objects"):
+            sources.json_lines("log", paths, wrong, named=True)
 
 
 @pytest.mark.parametrize(("ending", "compress"), [(".xz", lzma.compress), (".gz", gzip.compress)])
