@@ -89,7 +89,8 @@ def check_columns(spec: FeatureSpec, files: str | os.PathLike) -> None:
     """Checks that a data file has the columns that every model reads, without TensorFlow.
 
     These are all but those of histories, which some models do not read. Nothing but the names is
-    read, of the first file alone. TFRecord files are left out, since reading them loads TensorFlow.
+    read, of the largest file alone, since others may have no rows. TFRecord files are left out, as
+    reading them loads TensorFlow.
 
     Args:
         spec: `FeatureSpec`.
@@ -98,9 +99,9 @@ def check_columns(spec: FeatureSpec, files: str | os.PathLike) -> None:
     Raises:
         UserError: If no file matches, if the file cannot be read, or if it lacks a column.
     """
-    first = match_files(files)[0]
-    if format_of(first) != "tfrecord":
-        open_spec_files(spec, first)[0].check_columns(spec.columns(histories=False))
+    largest = max(match_files(files), key=os.path.getsize)
+    if format_of(largest) != "tfrecord":
+        open_spec_files(spec, largest)[0].check_columns(spec.columns(histories=False))
 
 
 def _constant_columns(spec, rows):

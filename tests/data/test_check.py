@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import pyarrow.parquet as pq
 import pytest
 from rated_items import rated_dict, ratings, write_rated
 from small_shop import shop_dict, shop_rows, shop_spec, write_csv, write_events, write_parquet
@@ -116,6 +117,14 @@ def test_columns_that_every_model_reads_must_be_there(tmp_path):
     check_columns(shop_spec(), tmp_path / "rows.tfrecord")
     with pytest.raises(UserError, match="no file matches"):
         check_columns(shop_spec(), tmp_path / "none.csv")
+
+
+def test_columns_are_those_of_a_file_with_rows(tmp_path):
+    files = write_parquet(tmp_path, ROWS, files=1)
+    table = pq.read_table(tmp_path / "train-0.parquet").slice(0, 0)
+    pq.write_table(table, tmp_path / "train--1.parquet")
+    check_columns(shop_spec(), files)
+    assert check_files(shop_spec(), files).problems == []
 
 
 def test_tensorflow_is_not_needed(tmp_path):

@@ -84,17 +84,19 @@ def open_files(
             ends in `.tsv`, otherwise a comma.
 
     Returns:
-        List of `Unit`.
+        List of `Unit`. Files without rows, which some tools write beside others, have none.
 
     Raises:
-        UserError: If no file matches, or if a file is empty, truncated or of an unknown format.
+        UserError: If no file matches, if a file is empty, truncated or of an unknown format, or if
+            no file has rows.
     """
     from lmn_tf.data.formats.csv import CsvTypes, open_csv
     from lmn_tf.data.formats.parquet import open_parquet
 
     types = CsvTypes(lists or {}, numbers, texts)
     units: list[Unit] = []
-    for path in match_files(files):
+    paths = match_files(files)
+    for path in paths:
         kind = format_of(path)
         if kind == "parquet":
             units += open_parquet(path)
@@ -110,4 +112,6 @@ def open_files(
                 f"Received: {os.path.basename(path)}",
                 file=path,
             )
+    if not units:
+        raise UserError("the file must hold at least one row. Received: 0 rows", file=paths[0])
     return units

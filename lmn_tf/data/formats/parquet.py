@@ -97,8 +97,6 @@ def open_parquet(path: str) -> list[Unit]:
         if rows:
             units.append(ParquetUnit(path, names, group, rows, first_row, texts, state))
         first_row += rows
-    if not units:
-        raise UserError("the file must hold at least one row. Received: 0 rows", file=path)
     return units
 
 

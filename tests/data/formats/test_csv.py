@@ -97,8 +97,7 @@ def test_text_where_a_number_should_be(tmp_path):
 
 
 def test_header_without_rows(tmp_path):
-    with pytest.raises(ValueError, match="a.csv: the file must hold at least one row"):
-        open_csv(write(tmp_path, "a,b\n"), CsvTypes({}, ()))
+    assert open_csv(write(tmp_path, "a,b\n"), CsvTypes({}, ())) == []
 
 
 def test_rows_of_uneven_width(tmp_path):

@@ -1,6 +1,7 @@
 import os
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -48,6 +49,19 @@ def test_formats_can_be_mixed(tmp_path):
     (tmp_path / "a.csv").write_text("x\n1\n")
     pq.write_table(pa.table({"x": [2, 3]}), tmp_path / "b.parquet")
     assert [unit.rows for unit in open_files(str(tmp_path / "*"))] == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_some_files_but_not_all_may_have_no_rows(tmp_path, kind):
+    table = pa.table({"x": [1, 2]})
+    write = pq.write_table if kind == "parquet" else pa.csv.write_csv
+    for name in "ac":
+        write(table.slice(0, 0), tmp_path / f"{name}.{kind}")
+    with pytest.raises(UserError, match=f"a.{kind}: the file must hold at least one row. Received"):
+        open_files(str(tmp_path / "*"))
+    write(table, tmp_path / f"b.{kind}")
+    (unit,) = open_files(str(tmp_path / "*"))
+    assert unit.path.endswith(f"b.{kind}") and unit.rows == 2
 
 
 def test_no_file_matches(tmp_path):
