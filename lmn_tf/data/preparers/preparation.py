@@ -73,7 +73,13 @@ def prepare(
     """
     read = DATASETS.load(dataset, "dataset")
     own_options = own_options_of(read)
-    options, own_options = _split_options(dataset, own_options, options)
+    given = options
+    options, own_options = _split_options(dataset, own_options, given)
+    if "max_history" in given and options.history == "events":
+        raise UserError(
+            "`max_history` must come with history='inline', as events are written without a limit. "
+            f"Received: max_history={options.max_history}"
+        )
     with output_folder(output_dir, overwrite) as folder:
         work = folder / "work"
         work.mkdir()
@@ -81,6 +87,7 @@ def prepare(
             sources = Sources(engine, input_dir, options.max_malformed)
             plan = read(sources, options, **own_options)
             _check_plan(plan, dataset)
+            _check_negatives(plan, options, given)
             _unique_keys(engine, sources)
             report = _run(engine, sources, plan, options, own_options, folder)
         shutil.rmtree(work)
@@ -162,6 +169,16 @@ def _check_plan(plan, dataset):
             f"`dataset` must be a function that returns a `lmn_tf.data.preparers.Plan`. "
             f"Received: dataset={dataset!r}, which returns {short(plan)}"
         )
+
+
+def _check_negatives(plan, options, given):
+    """Raises a `UserError` for a given option of negatives that are not sampled."""
+    for name in ("negatives", "negatives_exclude", "negatives_per_positive"):
+        if name in given and not plan.sampled:
+            raise UserError(
+                f"`{name}` must come with a log without labels, whose negatives are sampled. "
+                f"Received: {name}={getattr(options, name)!r}"
+            )
 
 
 def _split_options(dataset, own_options, options):

@@ -52,6 +52,28 @@ def test_nothing_to_train_on(log, tmp_path):
         prepare("interactions", log, tmp_path / "out", min_history=100, **NAMED)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"negatives": "uniform"}, {"negatives_exclude": "auto"}, {"negatives_per_positive": 4}],
+)
+def test_negatives_are_of_logs_without_labels(log, tmp_path, given):
+    (name,) = given
+    file = log / "log.csv"
+    file.write_text(file.read_text().replace(",category", ",stars").replace(",c", ","))
+    names = {"user": "user_id", "item": "item_id", "time": "time"}
+    rated = names | {"label": "stars", "rating_threshold": 2}
+    with pytest.raises(UserError, match=f"`{name}` must come with a log without labels, .*{name}="):
+        prepare("interactions", log, tmp_path / "out", **rated, **given)
+    prepare("interactions", log, tmp_path / "out", **names, **given)
+
+
+def test_the_length_is_of_inline_histories(log, tmp_path):
+    message = "`max_history` must come with history='inline', .*Received: max_history=200"
+    with pytest.raises(UserError, match=message):
+        prepare("interactions", log, tmp_path / "out", **NAMED, max_history=200)
+    prepare("interactions", log, tmp_path / "out", **NAMED, max_history=200, history="inline")
+
+
 def test_unknown_names(log, tmp_path):
     with pytest.raises(UserError, match="`dataset` must be a data set: .*Did you mean `mind`"):
         prepare("mindd", log, tmp_path / "out")
