@@ -113,7 +113,7 @@ def prepare(
     from lmn_tf.data.preparers.report import as_markdown
 
     _check(dataset, preparers.DATASETS, input_dir, settings)
-    values |= _read_settings(settings)
+    values |= _read_settings(settings, values)
     for flag, kind, _ in _OWN:
         name = flag[2:].replace("-", "_")
         if kind == "list" and name in values:
@@ -150,14 +150,14 @@ def _synthetic(output_dir, overwrite, settings, values, input_dir, spec):
     if refused:
         flag = "--" + refused[0].replace("_", "-")
         raise UserError(f"`{flag}` must not come with synthetic: use --set KEY=VALUE")
-    arguments |= _read_settings(settings)
+    arguments |= _read_settings(settings, arguments)
     # Files of an earlier data set would match the same globs.
     with output_folder(output_dir, overwrite) as folder:
         return generate(folder, **arguments)
 
 
-def _read_settings(settings):
-    """Returns the values of `--set` by name."""
+def _read_settings(settings, given):
+    """Returns the values of `--set` by name, none of which is given as an option, too."""
     import yaml
 
     from lmn_tf.specs.errors import UserError
@@ -167,6 +167,9 @@ def _read_settings(settings):
         name, equals, value = setting.partition("=")
         if not equals or not name:
             raise UserError(f"`--set` must be KEY=VALUE. Received: {setting!r}")
+        if name in given:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"`{flag}` must not come with `--set` of it. Received: {setting!r}")
         try:
             values[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:

@@ -74,6 +74,14 @@ def test_a_synthetic_market_replaces_a_prepared_folder_only_by_request(log, tmp_
         (["mind", "--input", ".", "--set", "rows=5"], "`--set` must come with synthetic or"),
         (["synthetic", "--input", "."], "`--input` must not come with synthetic"),
         (["synthetic", "--threads", "2"], "`--threads` must not come with synthetic"),
+        (
+            ["synthetic", "--seed", "1", "--set", "seed=2"],
+            "`--seed` must not come with `--set` of it. Received: 'seed=2'",
+        ),
+        (
+            ["a:b", "--input", ".", "--max-history", "9", "--set", "max_history=8"],
+            "`--max-history` must not come with `--set` of it. Received: 'max_history=8'",
+        ),
         (["synthetic", "--set", "rows"], "`--set` must be KEY=VALUE. Received: 'rows'"),
         (["synthetic", "--set", "rows=["], "`--set` must have a YAML value. Received: 'rows=\\['"),
     ],
