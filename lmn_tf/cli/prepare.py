@@ -158,9 +158,8 @@ def _synthetic(output_dir, overwrite, settings, values, input_dir, spec):
 
 def _read_settings(settings, given):
     """Returns the values of `--set` by name, none of which is given as an option, too."""
-    import yaml
-
     from lmn_tf.specs.errors import UserError
+    from lmn_tf.specs.yaml import strict_yaml
 
     values = {}
     for setting in settings:
@@ -171,9 +170,9 @@ def _read_settings(settings, given):
             flag = "--" + name.replace("_", "-")
             raise UserError(f"`{flag}` must not come with `--set` of it. Received: {setting!r}")
         try:
-            values[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"`--set` must have a YAML value. Received: {setting!r}") from error
+            values[name], _ = strict_yaml.loads(value)
+        except UserError as error:
+            raise UserError(f"`--set {setting}`: {error.message}") from None
     return values
 
 

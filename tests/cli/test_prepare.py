@@ -50,6 +50,13 @@ def test_synthetic_is_generated(tmp_path):
     assert sum(json.loads(result.stdout)["rows"].values()) == 500
 
 
+def test_settings_are_read_as_all_other_yaml(tmp_path):
+    """By YAML 1.1, `1e-1` is text."""
+    made = ["--set", "users=50", "--set", "items=30", "--set", "rows=500", "--set", "taste=1e-1"]
+    result = CliRunner().invoke(prepare, ["synthetic", "--output", str(tmp_path / "out"), *made])
+    assert result.exit_code == 0, result.output
+
+
 def test_a_synthetic_market_replaces_a_prepared_folder_only_by_request(log, tmp_path, capsys):
     output = tmp_path / "out"
     assert main(["prepare", *arguments(log, output)]) == 0
@@ -83,7 +90,7 @@ def test_a_synthetic_market_replaces_a_prepared_folder_only_by_request(log, tmp_
             "`--max-history` must not come with `--set` of it. Received: 'max_history=8'",
         ),
         (["synthetic", "--set", "rows"], "`--set` must be KEY=VALUE. Received: 'rows'"),
-        (["synthetic", "--set", "rows=["], "`--set` must have a YAML value. Received: 'rows=\\['"),
+        (["synthetic", "--set", "rows=["], "`--set rows=\\[`: file must be valid YAML"),
     ],
 )
 def test_mistakes_take_one_line_and_status_2(tmp_path, capsys, given, message):
