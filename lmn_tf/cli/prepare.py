@@ -39,7 +39,7 @@ _OWN = (
     ("--category", "list", "interactions: columns that describe the item."),
     ("--columns", "list", "interactions: columns known at the request."),
     ("--event-columns", "list", "interactions: columns known only afterwards, for histories."),
-    ("--time-unit", str, "interactions: second (default), millisecond or microsecond."),
+    ("--time-unit", str, "interactions: second (default), millisecond, microsecond, nanosecond."),
     ("--files", str, "interactions: pattern of the files in the folder, such as 'log-*.csv'."),
     ("--delimiter", str, "interactions: delimiter. Default: a comma in .csv, a tab in .tsv."),
 )

@@ -5,6 +5,7 @@ from click.testing import CliRunner
 
 from lmn_tf.cli.main import main
 from lmn_tf.cli.prepare import prepare
+from lmn_tf.data.encoding.arrow_values import TIME_UNITS
 
 
 @pytest.fixture
@@ -105,3 +106,8 @@ def test_mistakes_take_one_line_and_status_2(tmp_path, capsys, given, message):
 def test_help_has_an_example():
     result = CliRunner().invoke(prepare, ["--help"])
     assert "lmn-tf prepare movielens-1m --input ml-1m" in result.output
+
+
+def test_help_names_every_unit_of_times():
+    result = CliRunner().invoke(prepare, ["--help"])
+    assert all(unit in result.output for unit in TIME_UNITS)
