@@ -189,7 +189,7 @@ class Sources:
     def batches(self, table: str, path: pathlib.Path, batches: Iterator[pa.RecordBatch]) -> None:
         """Loads record batches of a generator without changes."""
         self._stream(path, batches, f"CREATE OR REPLACE TABLE {quoted(table)} AS FROM lines")
-        self.files[path.name] = path.stat().st_size
+        self.files[self._name(path)] = path.stat().st_size
 
     def drop(self, reason: str, count: int) -> None:
         """Counts rows that a preparer left out, with its reason."""
@@ -210,7 +210,7 @@ class Sources:
         count, sample = found
         shown = [
             {
-                "file": paths[seq // _FILE_STEP].name,
+                "file": self._name(paths[seq // _FILE_STEP]),
                 "line": seq % _FILE_STEP,
                 "problem": problem,
                 "text": (line or "")[:200],
@@ -226,6 +226,11 @@ class Sources:
                 file=paths[seq // _FILE_STEP],
                 line=seq % _FILE_STEP,
             )
+
+    def _name(self, path):
+        """Path of a file in the input, as two folders may have files of the same name."""
+        inside = self.input in path.parents
+        return path.relative_to(self.input).as_posix() if inside else path.name
 
     def _load(self, table, index, path, columns, cells, query, wrong, batches):
         """Appends the typed rows of one file; malformed ones have `_problem` and their text."""
@@ -252,14 +257,14 @@ FROM (
   ) AS typed
 ) AS checked"""
         if self.engine.on_step is not None:
-            self.engine.on_step(f"read {path.name}")
+            self.engine.on_step(f"read {self._name(path)}")
         if batches is None:
             # The statistics of Parquet leave NaN out: by them, isnan() is always false.
             with self.engine.without("statistics_propagation"):
                 self._execute(path, sql)
         else:
             self._stream(path, batches, sql)
-        self.files[path.name] = path.stat().st_size
+        self.files[self._name(path)] = path.stat().st_size
         if index == 0:
             self.tables[table] = {"paths": []}
         self.tables[table]["paths"].append(path)

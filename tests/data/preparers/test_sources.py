@@ -52,6 +52,23 @@ def test_too_many_malformed_rows_name_the_first(tmp_path, sources):
         sources.text("log", [path], COLUMNS, "\t")
 
 
+def test_files_of_two_folders_may_have_the_same_name(tmp_path, sources):
+    paths = [tmp_path / folder / "log.tsv" for folder in ("dev", "train")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text("1\t1\nx\t1\n")
+    sources.text("log", paths, COLUMNS, "\t")
+    assert sources.files == {"dev/log.tsv": 8, "train/log.tsv": 8}
+    rows = sources.tables["log"]["malformed_rows"]
+    assert [(row["file"], row["line"]) for row in rows] == [
+        ("dev/log.tsv", 2),
+        ("train/log.tsv", 2),
+    ]
+    one = Sources(sources.engine, paths[0], max_malformed=0.5)
+    one.text("log", [paths[0]], COLUMNS, "\t")
+    assert one.files == {"log.tsv": 8}
+
+
 def test_no_readable_row(tmp_path, sources):
     path = tmp_path / "log.tsv"
     path.write_text("user\tscore\n")
