@@ -9,7 +9,8 @@ Canonical tables (columns that start with `_` belong to the plan):
 - `events(_user, _item, _time, _label, _seq, ...)`: the log. `_time` orders a user's events (seconds
   since 1970, or a position); `_label` is 0, 1 or NULL (an event that is history only); `_seq`
   breaks ties of `_time` by the order of the publisher's files, never what a row may see.
-- `items(_item, ...)`, `users(_user, ...)`: attributes, one row per key, with `_seq` (optional).
+- `items(_item, ...)`, `users(_user, ...)`: attributes, one row per key: the first of several by
+  `_seq` (optional), or that of the smallest values without it.
 - `requests(_user, _history, _item, _time, _label, _count, _seq, ...)`: rows of impressions, if the
   publisher has them, instead of rows from events; `_history` is a `_user` of `events`.
 """

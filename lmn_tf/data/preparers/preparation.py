@@ -12,7 +12,7 @@ from typing import Any
 from lmn_tf import atomic_files
 from lmn_tf.data.preparers.engine import Engine
 from lmn_tf.data.preparers.options import PrepareOptions
-from lmn_tf.data.preparers.plan import Plan, plan_steps
+from lmn_tf.data.preparers.plan import Plan, plan_steps, quoted
 from lmn_tf.data.preparers.report import (
     build_report,
     learn_vocabularies,
@@ -193,18 +193,23 @@ def _split_options(dataset, own_options, options):
 
 
 def _unique_keys(engine, sources):
-    """Keeps the first row for each key of an attribute table, and counts the others."""
+    """Keeps the first row for each key of an attribute table, and counts the others.
+
+    Without `_seq`, the first is that of the smallest values.
+    """
     for table, key in (("users", "_user"), ("items", "_item")):
         if not engine.has(table):
             continue
         repeated = engine.value(f"SELECT count(*) - count(DISTINCT {key}) FROM {table}")
         if repeated:
             sources.drop(f"repeated rows of {table}", repeated)
+            names = engine.columns(table)
+            order = "_seq" if "_seq" in names else ", ".join(map(quoted, names))
             engine.table(
                 table,
                 f"""
 SELECT * EXCLUDE (_place) FROM (
-  SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY _seq) AS _place FROM {table}
+  SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {order}) AS _place FROM {table}
 ) AS placed WHERE _place = 1""",
             )
 

@@ -141,7 +141,9 @@ def test_ten_million_interactions_in_three_gibibytes(tmp_path, root):
     assert kibibytes < 3 * 1024**2
 
 
-PREPARERS = """from lmn_tf.data.preparers import Column, Plan
+PREPARERS = """import dataclasses
+
+from lmn_tf.data.preparers import Column, Plan
 
 
 def read(sources, options, label=1, *, unit="s"):
@@ -155,6 +157,13 @@ def read(sources, options, label=1, *, unit="s"):
     return Plan("own", "user_id", "item_id", "bought", "time", "time", sampled=False)
 
 
+def attributes(sources, options):
+    plan = read(sources, options)
+    rows = "(0, 'b', 2), (0, 'b', 1), (0, 'c', 0), (1, 'a', 3)"
+    sources.engine.table("items", f"SELECT * FROM (VALUES {rows}) AS t(_item, color, size)")
+    return dataclasses.replace(plan, item_columns=("color", "size"))
+
+
 def needs(sources, options, unit):
     return None
 
@@ -166,6 +175,14 @@ def bare(sources):
 def forgets(sources, options):
     return None
 """
+
+
+def test_attributes_repeat_without_an_order(log, prepared, slow_twin, tmp_path, monkeypatch):
+    (tmp_path / "attribute_preparers.py").write_text(PREPARERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    output = prepared("attribute_preparers:attributes", log)
+    rows = [row for row in slow_twin.rows(output, "train") if row["item_id"] == 0]
+    assert {(row["color"], row["size"]) for row in rows} == {("b", 1)}
 
 
 def test_a_preparer_of_a_user(log, tmp_path, monkeypatch):
