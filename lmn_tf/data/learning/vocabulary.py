@@ -13,6 +13,7 @@ from lmn_tf.data.encoding.number_encoder import apply_step, leading_steps
 from lmn_tf.data.encoding.source_location import RowNumbers, SourceLocation
 from lmn_tf.data.formats import format_of, match_files
 from lmn_tf.data.learning.counts import NumberSummary, ValueCounter
+from lmn_tf.data.learning.files_digest import files_digest
 from lmn_tf.data.reading.batch_reader import open_spec_files
 from lmn_tf.data.reading.event_file import EventFile
 from lmn_tf.data.reading.events_folder import events_folder
@@ -54,8 +55,11 @@ def learn(
     """Learns the missing vocabularies and statistics of a spec into `spec.assets`.
 
     If the folder of the files has `vocabularies/` and `statistics.json` that were learned by the
-    same rules and are not older than the data, they are read; otherwise, the files are read once. A
-    value is counted as often as training reads it: once for each row, and once for each history
+    same rules from files of the same names and sizes, and are not older than these, they are read;
+    otherwise, the files are read once. What earlier versions learned, without a note of its files,
+    is read for files of that folder alone.
+
+    A value is counted as often as training reads it: once for each row, and once for each history
     that contains its event. Rows of weight 0, which training leaves out, do not count, unless all
     have it. Columns with a shared vocabulary are counted together. An event by reference is counted
     once for each row of these files whose history contains it, so that later events are not
@@ -73,9 +77,11 @@ def learn(
     Raises:
         UserError: If the data do not match the spec, or have no values to learn from.
     """
-    folder = events_folder(match_files(files), spec.sequences)
+    paths = match_files(files)
+    folder = events_folder(paths, spec.sequences)
+    sources = files_digest(paths, folder, limit)
     if reuse and limit is None:
-        _reuse(spec, folder, match_files(files))
+        _reuse(spec, folder, paths, sources)
     wanted = _wanted(spec)
     if not wanted:
         return
@@ -107,7 +113,8 @@ def learn(
         ]
         history.replay(chosen, gatherers)
     for key, gatherer in gatherers.items():
-        _store(spec, key, gatherer, next(learner for learner in learners if learner.key == key))
+        learner = next(learner for learner in learners if learner.key == key)
+        _store(spec, key, gatherer, learner, sources)
 
 
 def _counted_tables(spec, order, columns):
@@ -270,9 +277,9 @@ def _gatherer(seed, learners, key):
     return ValueCounter() if key[0] == "vocabulary" else NumberSummary(seed)
 
 
-def _store(spec, key, gatherer, learner):
+def _store(spec, key, gatherer, learner, sources):
     part, name = key
-    rules = _rules(spec)[key]
+    rules = {**_rules(spec)[key], "files": sources}
     if part == "vocabulary":
         rule = learner.column.lookup.learn
         values = gatherer.most_frequent(rule.min_count, rule.max_size)
@@ -330,8 +337,11 @@ def _plain_rule(column):
     return [step if isinstance(step, str) else repr(step) for step in column.transform]
 
 
-def _reuse(spec, folder, files):
-    """Reads learned files in the folder of the data that were learned by the rules of the spec."""
+def _reuse(spec, folder, files, sources=None):
+    """Reads learned files in the folder of the data that were learned by the rules of the spec.
+
+    With the digest `sources`, only what was learned from these files is read.
+    """
     path = os.path.join(folder, "statistics.json")
     read = [*files, *(os.path.join(folder, s.events.file) for s in spec.sequences if s.events)]
     # Files older than the data were learned from other data.
@@ -342,10 +352,13 @@ def _reuse(spec, folder, files):
     beside = Assets.load(folder)
     if not beside.text_ids and any(format_of(file) == "csv" for file in files):
         return  # learned from other ids
+    in_folder = all(os.path.dirname(file) == folder for file in files)
     rules = _rules(spec)
     for part, key in _wanted(spec):
         note = beside.statistics.get(_note(key) if part == "vocabulary" else key, {})
-        if note.get("learned") != rules[part, key]:
+        learned = dict(note.get("learned", {}))
+        noted = learned.pop("files", sources if in_folder else None)
+        if learned != rules[part, key] or sources not in (None, noted):
             continue
         if part == "statistics":
             spec.assets.statistics[key] = note

@@ -250,6 +250,52 @@ def test_learned_files_of_other_rules_are_not_used(files, tmp_path, monkeypatch,
         learn(FeatureSpec.from_dict(plain), files, **options)
 
 
+def learned_beside(paths):
+    """Learns from the first of the paths, saves it there, and returns what all are said to hold."""
+    spec = spec_with([categorical("x")])
+    learn(spec, paths[0])
+    spec.assets.save(os.path.dirname(paths[0]))
+    again = spec_with([categorical("x")])
+    learn(again, paths)
+    return spec, again.assets.vocabularies["x"]
+
+
+def write_values(path, *values, age=100):
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"click": [0] * len(values), "x": values}), path)
+    then = os.path.getmtime(path) - age
+    os.utime(path, (then, then))
+    return str(path)
+
+
+@pytest.mark.parametrize("other", ["b/train.parquet", "a/train-2.parquet"])
+def test_what_was_learned_from_other_files_is_not_used(other, tmp_path):
+    paths = [write_values(tmp_path / "a/train.parquet", "x")]
+    paths.append(write_values(tmp_path / other, "z", "w"))
+    assert learned_beside(paths)[1] == ["w", "x", "z"]
+
+
+def test_what_was_learned_from_the_first_rows_is_not_used_for_all(tmp_path):
+    path = write_values(tmp_path / "a.parquet", "x", "y")
+    spec, again = spec_with([categorical("x")]), spec_with([categorical("x")])
+    learn(spec, path, limit=1)
+    spec.assets.save(tmp_path)
+    learn(again, path)
+    assert again.assets.vocabularies["x"] == ["x", "y"]
+
+
+@pytest.mark.parametrize(("other", "anew"), [("b/train.parquet", True), ("a/new.parquet", False)])
+def test_what_earlier_versions_learned_is_used_for_its_folder_alone(other, anew, tmp_path):
+    paths = [write_values(tmp_path / "a/train.parquet", "x")]
+    paths.append(write_values(tmp_path / other, "z"))
+    spec, _ = learned_beside(paths)
+    del spec.assets.statistics["vocabulary/x"]["learned"]["files"]
+    spec.assets.save(tmp_path / "a")
+    again = spec_with([categorical("x")])
+    learn(again, sorted(paths))
+    assert again.assets.vocabularies["x"] == (["x", "z"] if anew else ["x"])
+
+
 def test_limit(files):
     spec = shop_spec()
     learn(spec, files, limit=10)
