@@ -65,7 +65,7 @@ def _matches(pattern: str) -> list[str]:
 
 def open_files(
     files: str | os.PathLike | Sequence[str | os.PathLike],
-    lists: Mapping[str, str] | None = None,
+    lists: Mapping[str, str | None] | None = None,
     numbers: Sequence[str] = (),
     texts: Sequence[str] = (),
     delimiter: str | None = None,
@@ -77,7 +77,8 @@ def open_files(
 
     Args:
         files: Glob, path, or list of them.
-        lists: Mapping from list column to the separator of its cells in CSV. Defaults to `None`.
+        lists: Mapping from list column to the separator of its cells in CSV; without one, the
+            cells stay as they are. Defaults to `None`.
         numbers: Names of columns of numbers. Defaults to `()`.
         texts: Names of columns whose cells in CSV are unchanged text. Defaults to `()`.
         delimiter: String. Delimiter of CSV files. Defaults to `None`: a tab in files whose name

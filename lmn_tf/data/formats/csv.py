@@ -28,13 +28,14 @@ class CsvTypes:
     without a time zone or with one, text. An empty cell is a missing value.
 
     Args:
-        lists: Mapping from list column to the separator of its text cells.
+        lists: Mapping from list column to the separator of its text cells; `None` leaves the cells
+            as they are.
         numbers: Names of columns of numbers.
         texts: Names of columns whose cells are unchanged text. Defaults to `()`.
     """
 
     def __init__(
-        self, lists: Mapping[str, str], numbers: Sequence[str], texts: Sequence[str] = ()
+        self, lists: Mapping[str, str | None], numbers: Sequence[str], texts: Sequence[str] = ()
     ) -> None:
         self.lists = dict(lists)
         self.numbers = frozenset(numbers)
@@ -45,7 +46,10 @@ class CsvTypes:
         """Returns text cells in the type of the column, or as lists of it."""
         if name not in self.lists:
             return self._typed(name, cells, path, lambda i: first_row + i + 1)
-        lists = split_texts(cells, self.lists[name])
+        separator = self.lists[name]
+        if separator is None:
+            return cells
+        lists = split_texts(cells, separator)
         lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
 

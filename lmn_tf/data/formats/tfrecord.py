@@ -24,7 +24,7 @@ class TFRecordUnit(Unit):
         lists: Mapping whose keys are the list columns. Defaults to none.
     """
 
-    def __init__(self, path: str, lists: Mapping[str, str]) -> None:
+    def __init__(self, path: str, lists: Mapping[str, str | None]) -> None:
         self.path, state = path, FileState(path)
         self._lists = frozenset(lists)
         self._kinds = self._first_records()
@@ -143,6 +143,6 @@ def _is_text(value: bytes) -> bool:
     return True
 
 
-def open_tfrecord(path: str, lists: Mapping[str, str]) -> list[Unit]:
+def open_tfrecord(path: str, lists: Mapping[str, str | None]) -> list[Unit]:
     """Returns the unit of a TFRecord file; a file without records is an error."""
     return [TFRecordUnit(path, lists)]

@@ -215,14 +215,10 @@ def open_spec_files(
 
     Columns in `others` that are not in the spec are read as text.
     """
-    lists, numbers = {}, [label.data_column for label in spec.labels]
+    numbers = [label.data_column for label in spec.labels]
     if spec.weight is not None:
         numbers.append(spec.weight)
     for feature in spec.features:
-        if feature.kind in ("multi_value", "vector"):
-            lists[feature.data_column] = feature.separator
-            if feature.weights is not None:
-                lists[feature.weights] = feature.separator
         if feature.kind in ("numeric", "vector"):
             numbers.append(feature.data_column)
         numbers += [feature.weights] if feature.weights is not None else []
@@ -232,8 +228,44 @@ def open_spec_files(
             continue
         for field in sequence.fields:
             column = spec.resolved_field(sequence, field)
-            lists[column.data_column] = column.separator
             numbers += [column.data_column] if column.kind == "numeric" else []
     texts = [name for name in others if name not in spec.columns()]
     texts += spec.id_columns() if spec.assets.text_ids else ()
-    return open_files(match_files(files), lists, numbers, texts, spec.assets.delimiter)
+    return open_files(match_files(files), _separators(spec), numbers, texts, spec.assets.delimiter)
+
+
+def _separators(spec) -> dict[str, str | None]:
+    """Returns the separator of each column of lists; `None` where it has readers that differ.
+
+    These have the cells as text, which each feature splits itself, or takes as one value.
+    """
+    separators: dict[str, set] = {}
+    for name, separator in _readers(spec):
+        separators.setdefault(name, set()).add(separator)
+    return {
+        name: next(iter(found)) if len(found) == 1 else None
+        for name, found in separators.items()
+        if found != {None}
+    }
+
+
+def _readers(spec):
+    """Yields data columns, and the separator with which they are read; `None` for one value."""
+    for name in (spec.group, spec.request_time, spec.weight):
+        yield name, None
+    for label in spec.labels:
+        yield label.data_column, None
+    for feature in spec.features:
+        if feature.kind != "cross":
+            is_list = feature.kind in ("multi_value", "vector")
+            yield feature.data_column, feature.separator if is_list else None
+        if feature.weights is not None:
+            yield feature.weights, feature.separator
+    for sequence in spec.sequences:
+        if sequence.events is not None:
+            yield sequence.events.user, None
+            yield sequence.events.count, None
+            continue
+        for field in sequence.fields:
+            column = spec.resolved_field(sequence, field)
+            yield column.data_column, column.separator

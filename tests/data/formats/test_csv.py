@@ -41,6 +41,12 @@ def test_lists_are_split(tmp_path):
     assert table["c"].to_pylist() == [[1.0, 2.0], [], [4.0]]
 
 
+def test_lists_without_a_separator_stay_text(tmp_path):
+    path = write(tmp_path, "a,b\n1,x\n 2,\n,x\n")
+    column = read(path, ["a"], lists={"a": None}, texts=["a"])["a"]
+    assert column.to_pylist() == ["1", " 2", None]
+
+
 def test_texts_stay_as_they_are(tmp_path):
     cells = ["007", "7", "1e5", "0x10", "10.10", "2024-01-31", "nan", " a", '"b "', "", " "]
     path = write(tmp_path, "x,y\n" + "".join(f"{cell},1\n" for cell in cells))

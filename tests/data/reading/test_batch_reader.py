@@ -4,6 +4,9 @@ import collections
 import math
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 from padded_batch import padded
 from small_shop import (
@@ -212,6 +215,58 @@ def test_all_formats_give_identical_batches(folder, files, tmp_path):
         learn(other, pattern)
         assert other.assets.vocabularies == spec.assets.vocabularies
         assert_same(list(BatchReader(other, pattern, batch_size=50).read()), wanted)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_readers_of_one_column_split_its_text_by_themselves(ending, tmp_path):
+    cells = {"tags": ["a|b;c", "7", ""], "size": ["1|2", "3|4", "5|6"], "click": [0, 1, 0]}
+    path, table = str(tmp_path / f"a.{ending}"), pa.table(cells)
+    pa_csv.write_csv(table, path) if ending == "csv" else pq.write_table(table, path)
+
+    def feature(name, kind, **more):
+        return {"name": name, "role": "item", "kind": kind, **more}
+
+    ids = {"column": "tags", "lookup": {"learn": {}}}
+    features = [
+        feature("bars", "multi_value", separator="|", **ids),
+        feature("marks", "multi_value", separator=";", **ids),
+        feature("whole", "categorical", **ids),
+        feature("pair", "vector", column="size", size=2),
+        feature("text", "categorical", column="size", lookup={"learn": {}}),
+    ]
+    spec = FeatureSpec.from_dict(
+        {"spec_version": 1, "name": "t", "labels": [{"name": "click"}], "features": features}
+    )
+    learn(spec, path)
+    vocabularies = {key: {*values} for key, values in spec.assets.vocabularies.items()}
+    whole = {"7", "a|b;c"} if ending == "csv" else {"", "7", "a|b;c"}
+    bars, marks = {"7", "a", "b;c"}, {"7", "a|b", "c"}
+    text = {"1|2", "3|4", "5|6"}
+    assert vocabularies == {"bars": bars, "marks": marks, "whole": whole, "text": text}
+    ((batch, _, _),) = BatchReader(spec, path).read()
+    assert (batch["bars"] > 0).sum(1).tolist() == [2, 1, 0]
+    assert batch["pair"].tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_a_list_of_a_history_is_no_single_value(tmp_path):
+    (tmp_path / "a.csv").write_text("items,click\n1|2,0\n")
+    lookup = {"lookup": {"hash": 8}}
+    plain = {
+        "spec_version": 1,
+        "name": "t",
+        "labels": [{"name": "click"}],
+        "features": [{"name": "items", "role": "item", "kind": "categorical", **lookup}],
+        "sequences": [
+            {
+                "name": "past",
+                "max_length": 2,
+                "fields": [{"name": "item", "column": "items", "kind": "categorical", **lookup}],
+            }
+        ],
+    }
+    reader = BatchReader(FeatureSpec.from_dict(plain), str(tmp_path / "a.csv"))
+    with pytest.raises(ValueError, match="`items` must hold a list in each row.*string"):
+        next(reader.read())
 
 
 def test_runs_of_before_go_on_reading_csv_as_they_did(tmp_path):
