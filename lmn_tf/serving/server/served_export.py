@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 import os
 import pathlib
 import re
@@ -203,18 +204,23 @@ def example_row(spec: FeatureSpec, histories: bool = True) -> dict[str, Any]:
     """Returns a row without values, but for those that must be given.
 
     A number is the one that its transform makes 0, and an id the first of the vocabulary. Numbers
-    are given even where they have a default: a transform may refuse it.
+    are given even where they have a default: a transform may refuse it. A number that is an id as
+    well is whole.
 
     Args:
         spec: `FeatureSpec`.
         histories: Boolean. Whether sequences are read. Defaults to `True`.
     """
     row: dict[str, Any] = dict.fromkeys(spec.columns(labels=False, histories=histories))
-    for feature in spec.features:
+    ids = spec.id_columns()
+    # Numbers first: an id that must be known replaces one.
+    for feature in sorted(spec.features, key=lambda feature: feature.kind != "numeric"):
         if feature.kind == "numeric":
             statistics = spec.assets.statistics.get(feature.key)
             encoder = NumberEncoder(feature.name, feature.transform, statistics)
-            row[feature.data_column] = encoder.decode(0.0)
+            number = encoder.decode(0.0)
+            # Upwards, since `log1p` refuses -1.
+            row[feature.data_column] = math.ceil(number) if feature.data_column in ids else number
         if feature.kind == "categorical" and feature.default is None:
             if feature.lookup.unknown_id == REFUSED_ID:
                 row[feature.data_column] = next(iter(spec.vocabulary(feature) or (0,)))

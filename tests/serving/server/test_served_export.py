@@ -182,6 +182,23 @@ def test_an_example_row_has_what_must_be_given():
     TableEncoder(spec, {}, labels=False).encode(pa.Table.from_pylist([row]), "rows", 0)
 
 
+@pytest.mark.parametrize("unknown", ["own_id", "error"])
+@pytest.mark.parametrize("transform", [["standardize"], ["log1p", "standardize"]])
+def test_a_number_of_an_example_row_that_is_an_id_is_whole(unknown, transform):
+    plain = shop_spec().to_dict()
+    as_id = {"kind": "categorical", "lookup": {"vocabulary": [7, 8], "unknown": unknown}}
+    plain["features"] = [
+        {"name": "age_id", "role": "user", "column": "age", **as_id},
+        {"name": "age", "role": "user", "kind": "numeric", "transform": transform},
+    ]
+    plain |= {"sequences": [], "tables": {}, "request_time": None, "group": None}
+    spec = FeatureSpec.from_dict(plain)
+    spec.assets.statistics["age"] = {"mean": -0.7, "std": 1.0, "min": -0.9, "max": 9.0}
+    row = example_row(spec)
+    assert row == {"age": 7 if unknown == "error" else 0}
+    TableEncoder(spec, {}, labels=False).encode(pa.Table.from_pylist([row]), "rows", 0)
+
+
 def test_histories_by_reference_are_columns_of_requests(tmp_path, rows, export):
     folder = shutil.copytree(exported(), tmp_path / "export")
     spec = load_spec(folder)
