@@ -25,7 +25,8 @@ class CsvTypes:
     Columns in `texts` are the text between the delimiters (blanks are part of a field by RFC 4180),
     and columns in `numbers` are floats. The others, which are times, have the first of these types
     that is valid for all cells of the first block of the first file: integer, float, timestamp
-    without a time zone or with one, text. An empty cell is a missing value.
+    without a time zone or with one, text. A later block with fractions is read as floats where the
+    first has integers. An empty cell is a missing value.
 
     Args:
         lists: Mapping from list column to the separator of its text cells; `None` leaves the cells
@@ -75,16 +76,18 @@ class CsvTypes:
             kind = self._types[name]
         if kind is None or pa.types.is_string(kind):
             return cells
-        try:
-            return pc.cast(cells, kind)
-        except pa.ArrowInvalid:
-            at = _first_misfit(cells, kind)
-            rule = "a number" if name in self.numbers else f"{kind}, as in the first rows"
-            raise UserError(
-                f"column `{name}`, row {row(at)}: the value must be {rule}. "
-                f"Received: {short(cells[at].as_py())}",
-                file=path,
-            ) from None
+        # Which block is read first, and gives the type, depends on the order of an epoch.
+        widest = pa.float64() if pa.types.is_integer(kind) else kind
+        for wider in dict.fromkeys((kind, widest)):
+            with contextlib.suppress(pa.ArrowInvalid):
+                return pc.cast(cells, wider)
+        at = _first_misfit(cells, widest)
+        rule = "a number" if name in self.numbers else f"{kind}, as in the first rows"
+        raise UserError(
+            f"column `{name}`, row {row(at)}: the value must be {rule}. "
+            f"Received: {short(cells[at].as_py())}",
+            file=path,
+        )
 
 
 def _fitting_type(cells: pa.Array) -> pa.DataType | None:

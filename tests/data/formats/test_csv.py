@@ -94,6 +94,18 @@ def test_types_hold_for_all_blocks_and_files(tmp_path, monkeypatch):
         read(path, ["a"], types=types)
 
 
+def test_fractions_may_come_after_integers(tmp_path, monkeypatch):
+    monkeypatch.setattr("lmn_tf.data.formats.csv._BLOCK_BYTES", 1000)
+    path = write(tmp_path, "a,b\n" + "1,1\n" * 1000 + "2.5,1\n,1\n")
+    (unit,) = open_csv(path, CsvTypes({}, ()))
+    tables = list(unit.tables(["a"]))
+    assert tables[0]["a"].type == pa.int64() and tables[-1]["a"].type == pa.float64()
+    assert tables[-1]["a"].to_pylist()[-2:] == [2.5, None]
+    path = write(tmp_path, "a,b\n3.5,1\nx,1\n", "b.csv")
+    with pytest.raises(ValueError, match="column `a`, row 2: the value must be int64.*: 'x'"):
+        open_csv(path, unit._types)
+
+
 def test_text_where_a_number_should_be(tmp_path):
     path = write(tmp_path, "a,b\n1,1|2\ncheap,3|x\n")
     with pytest.raises(ValueError, match="a.csv: column `a`, row 2: .*a number. Received: 'cheap'"):

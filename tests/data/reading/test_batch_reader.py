@@ -248,6 +248,17 @@ def test_readers_of_one_column_split_its_text_by_themselves(ending, tmp_path):
     assert batch["pair"].tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
+@pytest.mark.parametrize("times", [["1700000000", "1700000000.5"], ["1700000000.5", "1700000000"]])
+def test_times_of_two_files_are_read_in_any_order(times, tmp_path):
+    for number, time in enumerate(times):
+        (tmp_path / f"{number}.csv").write_text(f"since,now,click\n{time},1700000010,0\n")
+    feature = {"name": "since", "role": "item", "kind": "elapsed_time"}
+    plain = {"spec_version": 1, "name": "t", "labels": [{"name": "click"}], "request_time": "now"}
+    spec = FeatureSpec.from_dict({**plain, "features": [feature]})
+    ((batch, _, _),) = BatchReader(spec, str(tmp_path / "*.csv")).read()
+    assert len(batch["since"]) == 2
+
+
 def test_a_list_of_a_history_is_no_single_value(tmp_path):
     (tmp_path / "a.csv").write_text("items,click\n1|2,0\n")
     lookup = {"lookup": {"hash": 8}}
