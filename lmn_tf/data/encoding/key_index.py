@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 from lmn_tf.data.encoding.id_keys import as_integers, as_texts, quick_integers
 
 _TABLE_LIMIT = 1 << 24
+_FIRST_INT64, _LAST_INT64 = -(2**63), 2**63 - 1
 
 
 class ValueIndex:
@@ -31,10 +32,11 @@ class ValueIndex:
         self._positions: dict | None = None
         if self.is_integer and len(values):
             low, high = (value.as_py() for value in pc.min_max(values).values())
-            if high - low < min(max(16 * len(values), 1 << 16), _TABLE_LIMIT):
+            is_inside = low > _FIRST_INT64 and high < _LAST_INT64
+            if is_inside and high - low < min(max(16 * len(values), 1 << 16), _TABLE_LIMIT):
                 numbers = values.to_numpy()
                 self._low = low
-                # One more cell on each side, for all values beyond.
+                # One more cell on each side, for all values beyond, which must be int64 as well.
                 self._table = np.full(high - low + 3, absent, np.int32)
                 self._table[numbers - low + 1] = np.arange(first, first + len(values))
 

@@ -69,6 +69,14 @@ def test_the_ends_of_int64():
     assert ValueIndex(ends.drop_null()).find(ends).tolist() == [0, 1, 2, -1]
 
 
+@pytest.mark.parametrize("end", [2**63 - 1, -(2**63)])
+def test_integers_at_the_ends_of_int64(end):
+    inner = end - 1 if end > 0 else end + 1
+    index = ValueIndex(pa.array([end, inner]))
+    asked = [end, None, inner, 0, -end if end > 0 else 2**63 - 1]
+    assert index.find(pa.array(asked, pa.int64())).tolist() == [0, -1, 1, -1, -1]
+
+
 @pytest.mark.parametrize("asked_size", [3, 500])
 def test_text(asked_size):
     rng = np.random.default_rng(1)
