@@ -63,7 +63,7 @@ def make_dataset(
         files: Glob, path, or list of them.
         batch_size: Integer. Number of rows per batch. Defaults to `512`.
         shuffle: Boolean. Defaults to `False`.
-        seed: Integer or `None`. Seed of the order. Defaults to `None`: 0.
+        seed: Integer in `[0, 2**64)` or `None`. Seed of the order. Defaults to `None`: 0.
         epochs: Integer. Number of passes over the data in one iteration. Defaults to `1`.
         shuffle_buffer: Integer. Number of rows that are shuffled, or gathered by user, together.
             Defaults to `100_000`.

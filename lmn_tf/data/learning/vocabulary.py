@@ -69,7 +69,8 @@ def learn(
     Args:
         spec: `FeatureSpec`.
         files: Glob, path, or list of them. The training data.
-        seed: Integer or `None`. Seed of the sample for quantiles. Defaults to `None`: 0.
+        seed: Integer in `[0, 2**64)` or `None`. Seed of the sample for quantiles. Defaults to
+            `None`: 0.
         limit: Integer, the number of rows to read, from the first; or `RowLimit`. Defaults to
             `None`: all.
         reuse: Boolean. Whether to use learned files in the folder of the data. Defaults to `True`.
@@ -85,7 +86,7 @@ def learn(
     wanted = _wanted(spec)
     if not wanted:
         return
-    units = open_spec_files(spec, files)
+    order = UnitOrder(open_spec_files(spec, files), False, seed or 0, 1, (0, 1), limit)
     learners = [_Learner(spec, column, sequence) for column, sequence in _sources(spec, wanted)]
     keys = {learner.key for learner in learners}
     gatherers = {key: _gatherer(seed or 0, learners, key) for key in sorted(keys)}
@@ -98,7 +99,6 @@ def learn(
     columns += [column for history in histories.values() for column in history.columns]
     columns += [] if spec.weight is None else [spec.weight]
     columns = tuple(dict.fromkeys(columns))
-    order = UnitOrder(units, False, 0, 1, (0, 1), limit)
     for unit, table, rows in _counted_tables(spec, order, columns):
         for learner in learners:
             if not learner.by_reference:

@@ -35,7 +35,7 @@ class BatchReader:
         files: Glob, path, or list of them.
         batch_size: Integer. Number of rows per batch. Defaults to `512`.
         shuffle: Boolean. Defaults to `False`.
-        seed: Integer or `None`. Seed of the order. Defaults to `None`: 0.
+        seed: Integer in `[0, 2**64)` or `None`. Seed of the order. Defaults to `None`: 0.
         shuffle_buffer: Integer. Number of rows that are shuffled, or gathered by user, together.
             Defaults to `100_000`.
         rows_per_group: Integer. Maximum number of rows of one user that are read together, in the

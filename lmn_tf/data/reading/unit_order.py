@@ -18,7 +18,7 @@ class UnitOrder:
     Args:
         units: List of `Unit`, in the order of the files.
         shuffle: Boolean. Whether units and rows are permuted.
-        seed: Integer.
+        seed: Integer in `[0, 2**64)`.
         window: Integer. Number of rows that are permuted together.
         shard: Pair `(index, count)`.
         limit: Integer, the number of rows to use, from the first; `RowLimit`; or `None`: all.
@@ -38,6 +38,8 @@ class UnitOrder:
             raise ValueError(
                 f"`shard` must be (index, count), 0 <= index < count. Received: shard={shard}"
             )
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"`seed` must be in [0, 2**64). Received: seed={seed}")
         self.shuffle = shuffle
         self._window = window
         self._entropy = (seed, index)

@@ -302,6 +302,12 @@ def test_limit(files):
     assert set(spec.assets.vocabularies["user"]) == {row["user"] for row in ROWS[:10]}
 
 
+def test_a_wrong_seed(tmp_path):
+    pq.write_table(pa.table({"click": [0], "x": [1.0]}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"`seed` must be in \[0, 2\*\*64\). Received: seed=-1"):
+        learn(spec_with([numeric("x", "standardize")]), str(tmp_path / "a.parquet"), seed=-1)
+
+
 def test_csv_gives_the_same(files, tmp_path):
     spec, other = shop_spec(nested=False), shop_spec(nested=False)
     learn(spec, files)

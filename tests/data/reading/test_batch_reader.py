@@ -437,6 +437,7 @@ def test_a_reader_that_is_given_up_ends_its_thread(files):
         ({"batch_size": 0}, "`batch_size` must be at least 1. Received: batch_size=0"),
         ({"shard": (2, 2)}, r"`shard` must be \(index, count\).*Received: shard=\(2, 2\)"),
         ({"limit": 0}, "`limit` must be at least 1. Received: limit=0"),
+        ({"seed": -1}, r"`seed` must be in \[0, 2\*\*64\). Received: seed=-1"),
     ],
 )
 def test_wrong_arguments(files, options, message):

@@ -125,6 +125,13 @@ def test_wrong_limit():
         UnitOrder(UNITS, False, 0, 4, (0, 1), 0)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_wrong_seeds(seed):
+    message = rf"`seed` must be in \[0, 2\*\*64\). Received: seed={seed}"
+    with pytest.raises(ValueError, match=message):
+        UnitOrder(UNITS, False, seed, 4, (0, 1), None)
+
+
 def test_orders_are_permutations_of_numpy():
     order = UnitOrder(UNITS, True, 7, 4, (0, 1), None)
     wanted = np.random.default_rng([7, 0, 3, 2]).permutation(9)
