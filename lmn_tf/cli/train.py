@@ -4,6 +4,8 @@ import json
 
 import click
 
+from lmn_tf.specs.errors import UserError
+
 
 @click.command()
 @click.argument("pipeline")
@@ -49,6 +51,10 @@ def train(
     Example:
       lmn-tf train pipelines/quickstart.yaml --set train.epochs=2 --run-dir runs/two_epochs
     """
+    if no_test and diagnostics:
+        raise UserError(
+            "`--diagnostics` must not come with `--no-test`: they are measured on the test set."
+        )
     from lmn_tf.models import registry
     from lmn_tf.models.run_checks import check_run
     from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -72,6 +78,8 @@ def train(
     if _serves(spec):
         return
     check_own_parts(spec, features)
+    if diagnostics:
+        _tell_no_diagnostics(spec)
     if not resume:
         RunDirectory(spec.run_dir).check_free()
     generate_missing(spec.data, lambda text: click.echo(text, err=True))
@@ -89,6 +97,16 @@ def train(
 
     click.echo(metrics_table(metrics))
     click.echo(f"Run directory: {spec.run_dir}")
+
+
+def _tell_no_diagnostics(spec):
+    reason = None
+    if spec.data.test is None:
+        reason = "`data.test` names no test set"
+    elif spec.distribute.strategy == "parameter_server":
+        reason = "the run is on parameter servers"
+    if reason is not None:
+        click.echo(f"No diagnostics are measured, since {reason}.", err=True)
 
 
 def _serves(spec):

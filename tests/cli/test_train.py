@@ -54,6 +54,19 @@ def test_outlying_numbers_of_the_test_set_are_told(pipeline, tmp_path, capsys):
     assert told.endswith("; the farthest is 1e+09")
 
 
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("data.test=null", "`data.test` names no test set"),
+        ("distribute.strategy=parameter_server", "the run is on parameter servers"),
+    ],
+)
+def test_diagnostics_that_a_pipeline_cannot_have_are_told(setting, reason, pipeline, capsys):
+    absent = ["--set", "data.train=absent/*.parquet"]  # the run itself need not begin
+    assert main(["train", pipeline, *absent, "--set", setting, "--diagnostics"]) == 2
+    assert f"No diagnostics are measured, since {reason}." in capsys.readouterr().err
+
+
 def test_resuming_a_finished_run_prints_its_metrics(tmp_path, capsys):
     pipeline = str(write_pipeline(tmp_path / "pipeline.yaml", trained_run()))
     assert main(["train", pipeline, "--resume", "--json"]) == 0
@@ -71,6 +84,7 @@ def test_resuming_a_finished_run_prints_its_metrics(tmp_path, capsys):
         (["--run-dir", "RUN", "--resume", "--set", "train.seed=9"], "`train.seed` must stay"),
         (["--warm-start", "absent"], "`warm_start.run` must be the folder of a run"),
         (["--sett", "a=1"], "--set"),
+        (["--no-test", "--diagnostics"], "`--diagnostics` must not come with `--no-test`"),
     ],
 )
 def test_mistakes_are_told_in_one_line(pipeline, arguments, message, capsys):
