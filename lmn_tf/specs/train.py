@@ -29,6 +29,15 @@ class Schedule:
     def _check(self):
         if self.kind == "exponential" and self.decay_steps is None:
             raise Problem((), "`decay_steps` must be given for kind exponential. Received: nothing")
+        kinds = {"decay_steps": ("cosine", "exponential"), "decay_rate": ("exponential",)}
+        for key, readers in kinds.items():
+            is_given = getattr(self, key) != getattr(type(self), key)
+            if is_given and self.kind not in readers:
+                raise Problem(
+                    (key,),
+                    f"`{key}` must be given for kind {' or '.join(readers)} only. "
+                    f"Received: `{key}` for kind {self.kind}",
+                )
         return self
 
 
