@@ -19,6 +19,7 @@ from lmn_tf.specs.yaml import overrides
 from lmn_tf.specs.yaml.document import Document
 from lmn_tf.specs.yaml.section import (
     Count,
+    Date,
     Flag,
     Options,
     PathText,
@@ -34,11 +35,6 @@ from lmn_tf.specs.yaml.strict_yaml import Marks
 
 MARK = "{day}"
 _MOST_DAYS = 36_525  # a century
-_DATE = r"^\d{4}-\d{2}-\d{2}$"
-
-Date = Annotated[
-    str, pydantic.Field(strict=True, pattern=_DATE, json_schema_extra={"format": "date"})
-]
 
 
 @section

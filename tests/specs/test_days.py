@@ -40,6 +40,11 @@ def test_paths_of_days(daily):
     [
         ("first: 2024-02-28", "frist: 2024-02-28", "Did you mean `first`?"),
         ("last: 2024-03-01", "last: 20240301", "`data.days.last` must be text"),
+        (
+            "last: 2024-03-01",
+            "last: 2024-3-1",
+            "`data.days.last` must be a day such as 2024-01-31. Received: last='2024-3-1'",
+        ),
         ("last: 2024-03-01", "last: 2024-02-30", "`last` must be a day there is"),
         (
             "last: 2024-03-01",

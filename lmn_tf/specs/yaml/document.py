@@ -12,7 +12,13 @@ import pydantic
 
 from lmn_tf.specs.errors import UserError, did_you_mean, nearest, short
 from lmn_tf.specs.yaml import strict_yaml
-from lmn_tf.specs.yaml.section import Problem, known_keys, to_plain
+from lmn_tf.specs.yaml.section import (
+    DATE_PATTERN,
+    NAME_PATTERN,
+    Problem,
+    known_keys,
+    to_plain,
+)
 from lmn_tf.specs.yaml.strict_yaml import Marks
 
 _Section = TypeVar("_Section")
@@ -26,7 +32,7 @@ _RULES = {
     "string_type": "text",
     "string_too_short": "text of {min_length} character or more",
     "string_too_long": "text of at most {max_length} characters",
-    "string_pattern_mismatch": "letters, digits and underscores, with a letter first",
+    "string_pattern_mismatch": "text of the form {pattern}",
     "tuple_type": "a list",
     "list_type": "a list",
     "dict_type": "a mapping",
@@ -39,6 +45,10 @@ _RULES = {
     "literal_error": "{expected}",
     "too_short": "a list of {min_length} or more",
     "too_long": "a list of at most {max_length}",
+}
+_PATTERN_RULES = {
+    NAME_PATTERN: "letters, digits and underscores, with a letter first",
+    DATE_PATTERN: "a day such as 2024-01-31",
 }
 _MOST_HINTS = 100  # number of misspelled keys of a file for which a similar one is suggested
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
@@ -182,6 +192,8 @@ def _rule(item):
     rule = _RULES.get(item["type"])
     if rule is None:
         return item["msg"][:1].lower() + item["msg"][1:]
+    if item["type"] == "string_pattern_mismatch":
+        rule = _PATTERN_RULES.get(item["ctx"]["pattern"], rule)
     limits = {k: f"{v:g}" if isinstance(v, float) else v for k, v in item.get("ctx", {}).items()}
     text = rule.format(**limits)
     return f"one of {text}" if item["type"] == "literal_error" and "or" in text else text

@@ -17,6 +17,7 @@ from lmn_tf.specs.errors import short
 
 MAX_IDS = 2**31 - 3  # ids are int32, and two of them are reserved
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
+DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 
 _Record = TypeVar("_Record")
 
@@ -124,6 +125,9 @@ def _finite(options, path=()):
 Text = Annotated[str, Field(strict=True, min_length=1)]
 AnyText = Annotated[str, Field(strict=True)]
 Name = Annotated[str, Field(strict=True, pattern=NAME_PATTERN, max_length=100)]
+Date = Annotated[
+    str, Field(strict=True, pattern=DATE_PATTERN, json_schema_extra={"format": "date"})
+]
 # No system has longer paths; expanded paths are checked by the file system.
 PathText = Annotated[Text, Field(max_length=4096), AfterValidator(expanded)]
 Flag = Annotated[bool, Field(strict=True)]
