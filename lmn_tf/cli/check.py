@@ -52,6 +52,7 @@ def check(file: str, data: str | None, delimiter: str | None, as_json: bool) -> 
             _print_notes(summary.get("notes", ()))
         if report is not None:
             summary["data"] = dataclasses.asdict(report)
+            del summary["data"]["errors"]
             _print_report(report, as_json)
             _raise_problems(report)
     except UserError as error:
@@ -263,10 +264,10 @@ def failure(file: str | os.PathLike, error: UserError) -> dict[str, Any]:
 
 
 def _raise_problems(report):
-    """Raises the first problem of the data as a `UserError`, with the others in `others`."""
-    if report.problems:
-        first, *others = [UserError(problem) for problem in report.problems]
-        raise UserError(first.message, others=others)
+    """Raises the first problem of the data, with the others in `others`."""
+    if report.errors:
+        first, *others = report.errors
+        raise UserError(first.message, first.file, first.line, others=others)
 
 
 def _print_report(report, as_json):

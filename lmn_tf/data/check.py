@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from lmn_tf.data.formats import format_of, match_files
 from lmn_tf.data.learning.counts import is_constant
@@ -30,6 +31,7 @@ class Report:
         batch: List of the first rows as mappings from keys of a batch to short texts; values of
             vocabularies are shown as `value→id`. Empty if there are problems.
         notes: List of messages about valid data that are rarely intended. Defaults to `()`.
+        errors: Tuple of `UserError`. The problems, each with its file. Defaults to `()`.
     """
 
     rows: int
@@ -37,6 +39,7 @@ class Report:
     problems: list
     batch: list
     notes: tuple = ()
+    errors: tuple = ()
 
 
 def check_files(
@@ -59,13 +62,13 @@ def check_files(
         UserError: If no file matches, or if a file cannot be read.
     """
     units = open_spec_files(spec, files)
-    problems = []
+    errors = []
     for unit in units:
         for name in spec.columns():
             try:
                 unit.check_columns([name])
             except UserError as error:
-                problems.append(str(error))
+                errors.append(error)
     missing = {name for name in spec.columns() if units[0].names.count(name) != 1}
     count, columns = _columns(spec, units[0], rows)
     for part in _parts(spec):
@@ -73,8 +76,8 @@ def check_files(
             try:
                 _first_batch(part, files, rows)
             except UserError as error:
-                problems.append(str(error))
-    problems = list(dict.fromkeys(problems))
+                errors.append(error)
+    problems = {str(error): error for error in errors}
     batch, notes = [], ()
     if not problems:
         whole = _clone(spec, spec.to_dict())
@@ -82,7 +85,7 @@ def check_files(
         batch = [_texts(whole, features, labels, weights, row) for row in range(_SHOWN_ROWS)]
         batch = batch[: min(count, _SHOWN_ROWS)]
         notes = (*_constant_columns(whole, count), *_unknown_values(spec, features))
-    return Report(count, columns, problems, batch, notes)
+    return Report(count, columns, list(problems), batch, notes, tuple(problems.values()))
 
 
 def check_columns(spec: FeatureSpec, files: str | os.PathLike) -> None:
@@ -140,26 +143,52 @@ def _unknown_values(spec, features):
 def _columns(spec, unit, rows):
     names = [name for name in unit.names if unit.names.count(name) == 1]
     table = next(unit.tables(names, 0, rows))
-    users: dict[str, list[str]] = {}
-    for column in spec.features_and_fields():
-        if column.kind != "cross":
-            users.setdefault(column.data_column, []).append(column.name)
-    for label in spec.labels:
-        users.setdefault(label.data_column, []).append(label.name)
-    for key in ("group", "request_time", "weight"):
-        if getattr(spec, key) is not None:
-            users.setdefault(getattr(spec, key), []).append(key)
+    users = _users(spec)
     columns = [
         {
             "name": field.name,
-            "type": str(getattr(field.type, "value_type", field.type))
-            if str(field.type).startswith("dictionary")
-            else str(field.type),
+            "type": str(_plain_type(field.type)),
             "used_by": users.get(field.name, []),
         }
         for field in table.schema
     ]
     return table.num_rows, columns
+
+
+def _users(spec) -> dict[str, list[str]]:
+    """Returns the names of what reads each column of the rows."""
+    users: dict[str, list[str]] = {}
+
+    def put(column, name):
+        if column is not None:
+            users.setdefault(column, []).append(name)
+
+    inline = [sequence for sequence in spec.sequences if sequence.events is None]
+    fields = [spec.resolved_field(sequence, one) for sequence in inline for one in sequence.fields]
+    for column in (*spec.features, *fields):
+        if column.kind != "cross":
+            put(column.data_column, column.name)
+        put(column.weights, f"{column.name}/weights")
+    for label in spec.labels:
+        put(label.data_column, label.name)
+    for key in ("group", "request_time", "weight"):
+        put(getattr(spec, key), key)
+    for sequence in spec.sequences:
+        if sequence.events is not None:
+            put(sequence.events.user, f"{sequence.name}.events.user")
+            put(sequence.events.count, f"{sequence.name}.events.count")
+    return users
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Returns a type without dictionary encoding."""
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    for is_kind, make in ((pa.types.is_list, pa.list_), (pa.types.is_large_list, pa.large_list)):
+        if is_kind(kind):
+            field = kind.value_field
+            return make(field.with_type(_plain_type(field.type)))
+    return kind
 
 
 def _parts(spec):

@@ -181,7 +181,8 @@ def test_data_that_fit_are_shown_decoded(data, tmp_path, capsys):
     assert "20 rows fit" in out
     assert "30.5" in out
     assert main(["check", str(tmp_path / "spec.yaml"), "--data", data, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["data"]["rows"] == 20
+    told = json.loads(capsys.readouterr().out)["data"]
+    assert told["rows"] == 20 and "errors" not in told
 
 
 def test_a_delimiter(data, tmp_path, capsys):
@@ -289,7 +290,9 @@ def test_data_that_do_not_fit_are_refused(data, tmp_path, capsys):
     assert err.count("\n") == 1
     assert "column `ages` must be in the file. Did you mean `age`?" in out
     assert main(["check", str(path), "--data", data, "--json"]) == 2
-    assert len(json.loads(capsys.readouterr().out)["problems"]) == 2
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert [problem["file"] for problem in problems] == [str(tmp_path / "rows.parquet")] * 2
+    assert problems[0]["message"].startswith("column `our` must be in the file.")
 
 
 CODE = """

@@ -21,8 +21,15 @@ def test_data_that_fit(tmp_path, by_reference):
     assert report.problems == [] and report.rows == 50
     assert {"name": "age", "type": "int64", "used_by": ["age"]} in report.columns
     assert {"name": "agent", "type": "string", "used_by": ["agent"]} in report.columns
-    user = next(column for column in report.columns if column["name"] == "user")
-    assert user["used_by"] == ["user", "group"]
+    users = {column["name"]: column["used_by"] for column in report.columns}
+    assert users["tag_weights"] == ["tags/weights"]
+    if by_reference:
+        assert users["user"] == ["user", "group", "history.events.user"]
+        assert users["count"] == ["history.events.count"] and users["h_item"] == []
+    else:
+        assert users["user"] == ["user", "group"] and users["h_item"] == ["item"]
+    types = {column["name"]: column["type"] for column in report.columns}
+    assert types["tags"] == "list<element: string>" and types["user"] == "string"
     assert spec.assets.vocabularies == {}
     assert len(report.batch) == 3
     for row, texts in zip(ROWS, report.batch, strict=False):
