@@ -389,6 +389,13 @@ class FeatureSpec(Document):
             values = read_vocabulary(path)
             if not values:
                 raise UserError("vocabulary must hold at least one value.", file=path)
+            # The files of runs, which `assets` holds, may end in a value that is empty.
+            if values[-1] == "" and path.suffix != ".json":
+                raise UserError(
+                    "vocabulary must not end in an empty line, which would be a value.",
+                    file=path,
+                    line=len(values),
+                )
             return values
         raise UserError(
             f"the vocabulary of `{column.name}` must be learned from training data first."

@@ -184,17 +184,33 @@ def test_assets_are_no_part_of_the_spec(spec):
         assert copied.base_dir == spec.base_dir
 
 
-@pytest.mark.parametrize("name, text", [("empty.txt", ""), ("empty.json", "[]")])
-def test_a_vocabulary_file_holds_something(name, text, tmp_path):
-    (tmp_path / name).write_text(text)
+def with_vocabulary(path, text):
+    """A spec whose `genre` has the vocabulary file `path`, which is written first."""
+    path.write_text(text)
     feature = {
         "name": "genre",
         "role": "item",
         "kind": "categorical",
-        "lookup": {"vocabulary": name},
+        "lookup": {"vocabulary": path.name},
     }
     data = {"spec_version": 1, "name": "a", "labels": [{"name": "like"}], "features": [feature]}
-    spec = FeatureSpec.from_dict(data, base_dir=tmp_path)
+    return FeatureSpec.from_dict(data, base_dir=path.parent)
+
+
+@pytest.mark.parametrize("text", ["a\nb\n\n", "a\r\nb\r\n\r\n"])
+def test_a_vocabulary_file_ends_in_no_empty_line(text, tmp_path):
+    spec = with_vocabulary(tmp_path / "genres.txt", text)
+    with pytest.raises(UserError, match="txt:3: vocabulary must not end in an empty line"):
+        spec.vocabulary(spec.feature("genre"))
+    (tmp_path / "genres.txt").write_text("a\n\nb\n")
+    assert spec.vocabulary(spec.feature("genre")) == ["a", "", "b"]
+    spec.assets.vocabularies["genre"] = ["a", ""]
+    assert spec.vocabulary(spec.feature("genre")) == ["a", ""]
+
+
+@pytest.mark.parametrize("name, text", [("empty.txt", ""), ("empty.json", "[]")])
+def test_a_vocabulary_file_holds_something(name, text, tmp_path):
+    spec = with_vocabulary(tmp_path / name, text)
     with pytest.raises(UserError, match=f"{name}: vocabulary must hold at least one value."):
         spec.input_size(spec.feature("genre"))
 
