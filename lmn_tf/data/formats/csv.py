@@ -204,7 +204,10 @@ class CsvUnit(Unit):
                 self._bytes(),
                 read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
                 parse_options=pa_csv.ParseOptions(
-                    delimiter=self.delimiter, newlines_in_values=True
+                    delimiter=self.delimiter,
+                    newlines_in_values=True,
+                    # The empty line of a single column is a row without a value.
+                    ignore_empty_lines=len(getattr(self, "names", ())) != 1,
                 ),
                 convert_options=options,
             )

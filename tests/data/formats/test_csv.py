@@ -47,6 +47,18 @@ def test_lists_without_a_separator_stay_text(tmp_path):
     assert column.to_pylist() == ["1", " 2", None]
 
 
+@pytest.mark.parametrize("end", ["\n", "", "\r\n"])
+@pytest.mark.parametrize("block", [4 << 20, 4])
+def test_an_empty_line_of_one_column_is_a_row(end, block, tmp_path, monkeypatch):
+    monkeypatch.setattr("lmn_tf.data.formats.csv._BLOCK_BYTES", block)
+    path = str(tmp_path / "a.csv")
+    with open(path, "w", newline="") as file:
+        file.write("c\na\n\nb" + end)
+    (unit,) = open_csv(path, CsvTypes({}, (), ["c"]))
+    found = pa.concat_tables(unit.tables(["c"]))["c"]
+    assert found.to_pylist() == ["a", None, "b"] and unit.rows == 3
+
+
 def test_texts_stay_as_they_are(tmp_path):
     cells = ["007", "7", "1e5", "0x10", "10.10", "2024-01-31", "nan", " a", '"b "', "", " "]
     path = write(tmp_path, "x,y\n" + "".join(f"{cell},1\n" for cell in cells))
@@ -54,7 +66,7 @@ def test_texts_stay_as_they_are(tmp_path):
     assert found == [*cells[:8], "b ", None, " "]
     path = write(tmp_path, "x\n007| a||b\n\n7\n")
     found = read(path, ["x"], lists={"x": "|"}, texts=["x"])["x"].to_pylist()
-    assert found == [["007", " a", None, "b"], ["7"]]
+    assert found == [["007", " a", None, "b"], [], ["7"]]
 
 
 @pytest.mark.parametrize("cells", [["1", "-5", ""], [str(2**63 - 1), str(-(2**63))]])
