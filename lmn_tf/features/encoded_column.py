@@ -68,10 +68,8 @@ class EncodedColumn:
 
 def _is_list(spec, column):
     """Whether a cell holds several ids; a cross holds one for each value of a crossed list."""
-    names = column.of
-    if column.kind == "cross" and getattr(column, "like", None) is not None:
-        names = spec.feature(column.like).of
-    return column.kind == "multi_value" or any(_is_list(spec, spec.feature(name)) for name in names)
+    parts = (spec.feature(name) for name in column.of)
+    return column.kind == "multi_value" or any(_is_list(spec, part) for part in parts)
 
 
 @dataclasses.dataclass(frozen=True)
