@@ -72,7 +72,7 @@ class EventFile:
                     file=self.path,
                 )
 
-    def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+    def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yields the number of the first row and the next rows, with only `columns`."""
         row = 0
         chosen = [self._names.index(name) for name in columns]

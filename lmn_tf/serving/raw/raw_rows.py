@@ -196,6 +196,6 @@ def _rows_of(file, columns, places):
     parts = []
     for row, batch in file.batches(columns):
         low, high = np.searchsorted(wanted, [row, row + len(batch)])
-        part = pa.table(batch) if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+        part = pa.Table.from_batches([batch])
         parts.append(part.take(pa.array(wanted[low:high] - row)))
     return pa.concat_tables(parts).take(pa.array(index))
