@@ -25,6 +25,8 @@ _FORMATS = {
 def match_files(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[str]:
     """Returns the files of a glob, a path or a list of them, sorted by name.
 
+    A file that is found under several spellings of its folder is returned once.
+
     Raises:
         UserError: If nothing matches, or if a match is an empty file, a pipe, a device or a broken
             link.
@@ -38,15 +40,25 @@ def match_files(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[
             reason = "" if glob.glob(folder) else f" (folder {folder} does not exist)"
             raise UserError(f"data files must exist. Received: no file matches {pattern}{reason}")
         paths.update(matches)
-    for path in sorted(paths):
+    files = _without_spellings(sorted(paths))
+    for path in files:
         if os.path.getsize(path) == 0:
             raise UserError("the file must not be empty. Received: 0 bytes", file=path)
-    return sorted(paths)
+    return files
 
 
 def format_of(path: str) -> str | None:
     """Returns `"parquet"`, `"csv"` or `"tfrecord"` by the name of a file, otherwise `None`."""
     return _FORMATS.get(os.path.splitext(path.lower().removesuffix(".gz"))[1])
+
+
+def _without_spellings(paths: list[str]) -> list[str]:
+    """Returns the first of the paths of each name in each folder."""
+    folders = {folder: os.path.realpath(folder) for folder in {os.path.dirname(p) for p in paths}}
+    files: dict[tuple[str, str], str] = {}
+    for path in paths:
+        files.setdefault((folders[os.path.dirname(path)], os.path.basename(path)), path)
+    return list(files.values())
 
 
 def _matches(pattern: str) -> list[str]:

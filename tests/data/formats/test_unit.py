@@ -45,6 +45,17 @@ def test_files_are_sorted_and_named_once(tmp_path):
     assert found == [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
 
 
+def test_a_file_is_read_once_under_all_its_spellings(tmp_path, monkeypatch):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    for name in ("x/a.csv", "x/b.csv", "a.csv"):
+        (tmp_path / name).write_text("x\n1\n")
+    monkeypatch.chdir(tmp_path)
+    spellings = ["x/a.csv", "x/./a.csv", "x/../x/a.csv", "link/a.csv", str(tmp_path / "x/a.csv")]
+    assert match_files(spellings) == [str(tmp_path / "x/a.csv")]
+    assert match_files(["x/*.csv", "x/./a.csv", "a.csv"]) == ["a.csv", "x/./a.csv", "x/b.csv"]
+
+
 def test_formats_can_be_mixed(tmp_path):
     (tmp_path / "a.csv").write_text("x\n1\n")
     pq.write_table(pa.table({"x": [2, 3]}), tmp_path / "b.parquet")
