@@ -24,13 +24,15 @@ def fit_term_weights(
     Args:
         terms: Float array of shape `(rows, terms)`.
         labels: Array of shape `(rows,)` of zeros and ones, both with weight.
-        row_weights: Float array of shape `(rows,)`, above 0.
+        row_weights: Float array of shape `(rows,)`, above 0. Only their ratios matter.
 
     Returns:
         Float array of shape `(terms,)`; and the offset. Terms that are the same in all rows have
         the weight 0, and so have those that are 0 but in rows of one label: they would have an
         infinite one.
     """
+    # Otherwise, the prior would count for more the smaller the unit of the weights.
+    row_weights = row_weights / np.mean(row_weights)
     mean = np.average(terms, axis=0, weights=row_weights)
     spread = np.sqrt(np.average((terms - mean) ** 2, axis=0, weights=row_weights))
     in_both = [np.any(terms[labels == label] != 0, axis=0) for label in (0, 1)]

@@ -45,6 +45,15 @@ def test_few_rows_draw_weights_toward_0():
         assert best < cost(weights, offset * step)
 
 
+@pytest.mark.parametrize("unit", [0.01, 100.0])
+def test_the_unit_of_row_weights_does_not_matter(unit):
+    terms, labels = draw(rows=60)
+    row_weights = np.random.default_rng(1).integers(1, 4, 60).astype(float)
+    want, offset = fit_term_weights(terms, labels, row_weights)
+    got, other = fit_term_weights(terms, labels, row_weights * unit)
+    np.testing.assert_allclose([*got, other], [*want, offset], rtol=1e-6)
+
+
 @pytest.mark.parametrize(("rows", "is_free"), [(20, True), (19, False)])
 def test_20_rows_of_the_rarer_label_for_a_weight_are_not_few(rows, is_free):
     rng = np.random.default_rng(0)
