@@ -131,10 +131,11 @@ def own_losses(losses: list[tf.Tensor]) -> list:
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
 class RunningMean(keras.metrics.Mean):
-    """`keras.metrics.Mean` that counts correctly inside a mixed-precision layer.
+    """`keras.metrics.Mean` of training steps that counts correctly in a mixed-precision layer.
 
     Its variables are never cast; see `uncast_variable`. In bfloat16 the count would stop at 256,
-    and the mean would grow without bound.
+    and the mean would grow without bound. Layers update it in training only, so a `CTRModel`
+    leaves it out of the figures of evaluation, where it would be 0.
 
     Example:
 

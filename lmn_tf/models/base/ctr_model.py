@@ -12,7 +12,7 @@ import tensorflow as tf
 from lmn_tf.data.dataset import dataset_fingerprint
 from lmn_tf.features.feature_encoder import ROLES, FeatureEncoder
 from lmn_tf.keras_internals import clear_losses, is_validation, strategy_of_model, symbolic_build
-from lmn_tf.layers.base import own_losses
+from lmn_tf.layers.base import RunningMean, own_losses
 from lmn_tf.models.base.ctr_head import CTRHead
 from lmn_tf.models.base.ctr_metrics import Untracked, check_group, make_metrics, update_grouped
 from lmn_tf.models.base.id_rows import WithIdRows
@@ -313,8 +313,12 @@ class CTRModel(CalibratedLogits, WithIdRows, WithOptions, keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Metrics of the current phase; grouped metrics are part of evaluation."""
-        return super().metrics + (self.evaluation_metrics() if self._evaluating else [])
+        """Metrics of the current phase: grouped ones in evaluation, `RunningMean`s in training."""
+        metrics = super().metrics
+        if not self._evaluating:
+            return metrics
+        kept = [metric for metric in metrics if not isinstance(metric, RunningMean)]
+        return kept + self.evaluation_metrics()
 
     def evaluation_metrics(self) -> list[keras.metrics.Metric]:
         """Returns the metrics that are computed in evaluation only."""

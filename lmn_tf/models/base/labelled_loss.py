@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from lmn_tf.keras_internals import scaled_loss
@@ -51,7 +50,7 @@ class LabelledLoss:
     labels, and `labelled_loss` computes the loss. Sample weights apply, and replicas count in
     proportion to their rows, as in the loss of the logits.
 
-    `training_means` are metrics of the loss, logged in training only.
+    `training_means` are metrics of the loss, each a `RunningMean`, logged in training only.
 
     Example:
 
@@ -96,11 +95,3 @@ class LabelledLoss:
             rows *= tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
         # As in Keras: replicas add up their averages.
         return loss + scaled_loss(self, row_mean(rows))
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        metrics = super().metrics
-        if not self._evaluating:
-            return metrics
-        own = {id(metric) for metric in self.training_means}
-        return [metric for metric in metrics if id(metric) not in own]

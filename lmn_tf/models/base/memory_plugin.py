@@ -117,15 +117,6 @@ class MemoryPlugin(CTRModel):
         with self._slots.counting(self._evaluating and not training):
             return self.memories[name](history, user=user, training=training, **sequence)
 
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        metrics = super().metrics
-        if not self._evaluating:
-            return metrics
-        # The means of the memory itself are those of training steps.
-        training = {id(metric) for memory in self.memories.values() for metric in memory.metrics}
-        return [metric for metric in metrics if id(metric) not in training]
-
     def evaluation_metrics(self) -> list[keras.metrics.Metric]:
         return [*super().evaluation_metrics(), *self._slots.metrics]
 

@@ -64,12 +64,3 @@ class SparseMoE(RankMixer):
             name=f"{prefix}experts",
         )
         return {"feed_forward": experts}
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        metrics = super().metrics
-        if not self._evaluating:
-            return metrics
-        # Open gates are counted in training steps.
-        training = {id(metric) for block in self.blocks for metric in block.metrics}
-        return [metric for metric in metrics if id(metric) not in training]

@@ -80,6 +80,14 @@ def test_the_auxiliary_loss_is_logged_and_weighted():
     assert np.isfinite(plain)
 
 
+def test_the_auxiliary_loss_is_logged_in_training_only():
+    model = DIEN(SPEC, **{**SMALL, "auxiliary_weight": 1.0})
+    model.compile(run_eagerly=True)
+    data = random_features(SPEC), random_labels()
+    assert "auxiliary_loss" in model.train_on_batch(*data, return_dict=True)
+    assert "auxiliary_loss" not in model.evaluate(*data, verbose=0, return_dict=True)
+
+
 def test_each_sequence_has_its_own_units():
     second = {**KITCHEN_SINK["sequences"][0], "name": "buys"}
     spec = kitchen_sink_spec(sequences=[*KITCHEN_SINK["sequences"], second])

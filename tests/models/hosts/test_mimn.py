@@ -6,6 +6,7 @@ from kitchen_sink import (
     SMALL_OPTIONS,
     kitchen_sink_spec,
     random_features,
+    random_labels,
     repadded,
     shared_features,
     slim_spec,
@@ -107,6 +108,15 @@ def test_options_change_the_parts():
     features["clicks/mask"][:2] = False
     part = built().read_histories(model.encoder.encode(features))[0]
     np.testing.assert_array_equal(part[:2], np.zeros_like(part[:2]))
+
+
+def test_losses_of_the_memory_are_logged_in_training_only():
+    model = built(auxiliary_weight=0.5)
+    model.compile(run_eagerly=True)
+    data = random_features(SLIM), random_labels()
+    losses = {"utilization_loss", "auxiliary_loss"}
+    assert losses <= set(model.train_on_batch(*data, return_dict=True))
+    assert not losses & set(model.evaluate(*data, verbose=0, return_dict=True))
 
 
 def test_events_must_be_of_a_sequence():
