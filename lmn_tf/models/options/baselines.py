@@ -13,8 +13,8 @@ class BaselineOptions(Options):
 
     item: Name | None = option(
         None,
-        "Categorical feature of role item that identifies the candidate. `None`: the first one "
-        "that a field of a history is like, otherwise the first one.",
+        "Categorical feature of role item that identifies the candidate. `None`: that of the "
+        "first field of a history that is like one, otherwise the first one.",
     )
     user: Name | None = option(
         None,

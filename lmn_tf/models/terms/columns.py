@@ -60,12 +60,10 @@ class Columns:
             spec: A `FeatureSpec`.
             options: A `BaselineOptions`.
         """
-        items = [one for one in spec.features_of("item") if one.kind == "categorical"]
+        item = candidate_feature(spec)
         if options.item is not None:
+            items = list(_items(spec).values())
             item = _named("item", options.item, items, "a categorical feature of role item")
-        else:
-            item = next((one for one in items if _events_like(spec, one)[0]), None)
-            item = item or next(iter(items), None)
         if item is None:
             raise Problem(
                 (),
@@ -87,6 +85,24 @@ class Columns:
         return cls(item, user, sequence, events, options.outcome)
 
 
+def candidate_feature(spec: FeatureSpec) -> Feature | None:
+    """Returns the feature that identifies the candidate of a row.
+
+    It is the first categorical feature of role item that a field of a history is like, in the order
+    of the fields: the item of an event comes before its category. Without one, it is the first
+    categorical feature of role item.
+
+    Args:
+        spec: A `FeatureSpec`.
+
+    Returns:
+        A `Feature`, or `None`: no feature of role item is categorical.
+    """
+    items = _items(spec)
+    likes = [field.like for sequence in spec.sequences for field in sequence.fields]
+    return next((items[name] for name in (*likes, *items) if name in items), None)
+
+
 def check_item_ids(spec: FeatureSpec, options: CTRModelOptions) -> None:
     """Checks the options that need ids of candidates.
 
@@ -97,7 +113,7 @@ def check_item_ids(spec: FeatureSpec, options: CTRModelOptions) -> None:
     Raises:
         Problem: If the spec has no such ids, and an option needs them.
     """
-    if any(one.kind == "categorical" for one in spec.features_of("item")):
+    if _items(spec):
         return
     for key, off in {"rates": "false", "softmax_weight": "0"}.items():
         value = getattr(options, key, None)
@@ -180,6 +196,11 @@ def check_pair_outcome(
             f"crossed with the items of `{name}`. Received: outcome={outcome!r}."
             f"{did_you_mean(outcome, binary)}",
         )
+
+
+def _items(spec):
+    """Returns the categorical features of role item by name."""
+    return {one.name: one for one in spec.features_of("item") if one.kind == "categorical"}
 
 
 def _events_like(spec, item):

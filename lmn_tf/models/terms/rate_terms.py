@@ -41,8 +41,9 @@ class RateTerms(keras.layers.Layer):
     With `history_counts`, each history with a field that is like the item has two more terms:
     `log(1 + events)`, and `log(1 + repeats)` of the events that are the candidate.
 
-    The item is the first categorical feature that a history is like. The user is the categorical
-    feature of role user with the most ids; without one, there is no such term. Nothing is trained.
+    The item is the first categorical feature that a field of a history is like, in the order of the
+    fields. The user is the categorical feature of role user with the most ids; without one, there
+    is no such term. Nothing is trained.
 
     Args:
         spec: `FeatureSpec`, or the dictionary it is made from.

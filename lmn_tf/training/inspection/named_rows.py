@@ -9,6 +9,7 @@ from lmn_tf.data.encoding.arrow_values import one_chunk
 from lmn_tf.data.encoding.id_keys import as_keys, as_texts
 from lmn_tf.data.encoding.source_location import SourceLocation
 from lmn_tf.data.reading.batch_reader import open_spec_files
+from lmn_tf.models.terms.columns import candidate_feature
 from lmn_tf.specs.columns import Feature
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.feature_spec import FeatureSpec
@@ -33,14 +34,15 @@ def user_column(spec: FeatureSpec) -> str:
             return sequence.events.user
     if spec.group is not None:
         return spec.group
-    return _first(spec, _categorical(spec, "user"), "user").data_column
+    users = (one for one in spec.features_of("user") if one.kind == "categorical")
+    return _found(spec, next(users, None), "user").data_column
 
 
 def item_feature(spec: FeatureSpec) -> Feature:
     """Returns the feature that names the item of a row.
 
-    It is the first categorical feature of role item that a field of a history is like, otherwise
-    the first one at all.
+    It is the `candidate_feature`, from which the terms of the logits and the tables of the
+    baselines are counted too.
 
     Args:
         spec: `FeatureSpec`.
@@ -48,23 +50,16 @@ def item_feature(spec: FeatureSpec) -> Feature:
     Raises:
         UserError: If there is none.
     """
-    items = _categorical(spec, "item")
-    likes = [field.like for sequence in spec.sequences for field in sequence.fields]
-    items.sort(key=lambda feature: likes.index(feature.name) if feature.name in likes else 1e9)
-    return _first(spec, items, "item")
+    return _found(spec, candidate_feature(spec), "item")
 
 
-def _categorical(spec, role):
-    return [feature for feature in spec.features_of(role) if feature.kind == "categorical"]
-
-
-def _first(spec, features, role):
-    if not features:
+def _found(spec, feature, role):
+    if feature is None:
         raise UserError(
             f"the feature spec must have a categorical feature of role {role} for what names "
             f"{role}s. Received: {spec.name}, without one"
         )
-    return features[0]
+    return feature
 
 
 class NamedRows:

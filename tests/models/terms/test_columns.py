@@ -23,6 +23,16 @@ def test_the_item_is_what_events_are_like():
     assert found(FeatureSpec.from_dict(spec), item="shop") == ("shop", None, None, None, None)
 
 
+def test_of_several_that_events_are_like_it_is_the_first_of_the_fields():
+    spec = rated_dict()
+    category = {**spec["features"][1], "name": "category"}
+    spec["features"].insert(0, category)
+    spec["sequences"][0]["fields"].append({"name": "category", "like": "category"})
+    assert found(FeatureSpec.from_dict(spec))[0] == "item"
+    spec["sequences"][0]["fields"] = spec["sequences"][0]["fields"][::-1]
+    assert found(FeatureSpec.from_dict(spec))[0] == "category"
+
+
 def test_named_columns():
     assert found(rated_spec(), user="user", outcome="liked") == (
         *("item", "user", "history", "item", "liked"),

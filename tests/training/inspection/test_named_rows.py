@@ -1,7 +1,10 @@
 import pytest
 from kitchen_sink import slim_spec
+from rated_items import rated_dict
 from small_shop import shop_rows, shop_spec, write_csv, write_parquet
 
+from lmn_tf.models.options import RatesOptions
+from lmn_tf.models.terms.columns import Columns
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.training.inspection.named_rows import NamedRows, item_feature, user_column
@@ -62,5 +65,23 @@ def test_columns_of_users_and_items():
     assert user["role"] == "user"
     document |= {"features": [user], "sequences": [], "tables": {}}
     assert user_column(FeatureSpec.from_dict(document)) == user["name"]
+    with pytest.raises(UserError, match="must have a categorical feature of role item for what"):
+        item_feature(FeatureSpec.from_dict(document))
+
+
+def test_the_item_is_that_of_the_baselines():
+    """Also where features and the fields of events are in another order."""
+    document = rated_dict()
+    fields, item = document["sequences"][0]["fields"], document["features"][1]
+    document["features"].insert(0, {**item, "name": "category"})
+    fields.append({"name": "category", "like": "category"})
+    for want in ("item", "category"):
+        spec = FeatureSpec.from_dict(document)
+        assert item_feature(spec).name == Columns.of(spec, RatesOptions()).item.name == want
+        fields.reverse()
+
+
+def test_a_spec_without_items_names_none():
+    document = rated_dict(features=rated_dict()["features"][2:], sequences=[])
     with pytest.raises(UserError, match="must have a categorical feature of role item for what"):
         item_feature(FeatureSpec.from_dict(document))
