@@ -66,8 +66,7 @@ class RunDiagnosis:
     def _interactions(self, quartiles):
         """Returns the training rows, of which some columns are read."""
         data = self._pipeline.data
-        # Of the days, each of which has the limit, all rows count.
-        limit = None if data.days else RowLimit.of_training(self._pipeline)
+        limit = RowLimit.of_training(self._pipeline)  # of each day, where there are days
         parts = [data.train] if data.days is None else self._days()
         # A day may have a folder of its own, with its own events.
         return Interactions.join(
