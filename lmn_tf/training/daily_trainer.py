@@ -48,6 +48,8 @@ class DailyTrainer(Trainer):
     gets its row on the first day on which it occurs `min_count` times. Statistics of numbers stay
     those of the first day, since the weights depend on them.
 
+    With `diagnostics`, the churn of addresses is that of the last day, on rows of the first one.
+
     With `resume`, a killed run continues in the middle of a day, with the same result.
 
     Args:
@@ -63,6 +65,7 @@ class DailyTrainer(Trainer):
         self.days: dict[str, list[str]] = {}
         self._total = 0
         self._evaluator_of_days = None
+        self._diagnosing: list = []  # listeners of that evaluator
         self._grown_specs = GrownSpecs(self.directory.grown_specs)
 
     def _train(self, spec):
@@ -138,6 +141,7 @@ class DailyTrainer(Trainer):
 
     def _day_loop(self, index, listeners) -> TrainingLoop:
         reader = self._reader(list(self.days.values())[index])
+        listeners = [*listeners, *self._diagnosing]
         return self._loop(
             reader, None, self._evaluator_of_days, listeners, self._total, len(self.days)
         )
@@ -171,6 +175,8 @@ class DailyTrainer(Trainer):
         before = self._evaluator_of_days
         self.model = self._build(self._total)
         self._evaluator_of_days = self._evaluator()
+        if self._diagnosis:
+            self._diagnosing = self._diagnosis.listeners(self._evaluator_of_days)
         if before is not None:
             self._evaluator_of_days.scores = before.scores  # still to be drawn, at the day's end
 

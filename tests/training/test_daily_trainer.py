@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from resume_driver import check_kills_leave_no_trace
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_run import DNN, document, scratch
+from tiny_run import DNN, LMN, document, scratch
 
 from lmn_tf.data.synthetic import generate
 from lmn_tf.specs.errors import UserError
@@ -98,6 +98,13 @@ def test_days_are_scored_by_moving_averages(finished, logs, tmp_path):
     for key, value in averages.items():
         weight = weights[key.replace("optimizer/", "model/").removesuffix("/average")]
         np.testing.assert_array_equal(weight, value, err_msg=key)
+
+
+def test_addresses_are_watched_day_by_day(logs, tmp_path):
+    metrics, _ = train(daily(logs, tmp_path / "run", LMN, "2023-12-16"), diagnostics=True)
+    assert metrics["days"][1]["new_rows"] > 0  # by another model than that of the first day
+    for day in metrics["train"]["history"]:
+        assert 0 <= day["address_churn"] <= 100
 
 
 class Killed(BaseException):
