@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import os
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -173,9 +174,11 @@ def reader_dataset(
 ) -> tf.data.Dataset:
     """Returns the batches of a `BatchReader` as a dataset; see `make_dataset` for arguments.
 
-    Its attribute `unfamiliar_values` is that of the reader.
+    Its attribute `unfamiliar_values` is that of the reader. The reader is kept as long as the
+    dataset, the datasets made from it and their iterators.
     """
-    iterations = _Iterations(reader, epochs, start)
+    source = tf.data.Dataset.from_tensors(0)
+    begin, pull_arrays = _calls(source, _Iterations(reader, epochs, start))
     structure = signature(reader)
     specs = tf.nest.flatten(structure)
 
@@ -184,16 +187,14 @@ def reader_dataset(
     # it could change their order.
     def pull(key, number):
         arrays = tf.numpy_function(
-            iterations.pull, [key, number], [spec.dtype for spec in specs], stateful=False
+            pull_arrays, [key, number], [spec.dtype for spec in specs], stateful=False
         )
         for array, spec in zip(arrays, specs, strict=True):
             array.set_shape(spec.shape)
         return tf.nest.pack_sequence_as(structure, arrays)
 
     def open_iteration(zero):
-        key, count = tf.numpy_function(
-            iterations.begin, [zero], [tf.int64, tf.int64], stateful=False
-        )
+        key, count = tf.numpy_function(begin, [zero], [tf.int64, tf.int64], stateful=False)
         key.set_shape(())
         count.set_shape(())
         # Not `from_tensors(key).repeat(count)`: TensorFlow 2.21 crashes on it.
@@ -201,7 +202,7 @@ def reader_dataset(
 
     # One call into Python per batch takes a third of the time of `from_generator`, which checks
     # and converts each array in Python.
-    dataset = tf.data.Dataset.from_tensors(0).flat_map(open_iteration).map(pull)
+    dataset = source.flat_map(open_iteration).map(pull)
     options = tf.data.Options()
     # Otherwise, TensorFlow would request several batches of a sequential reader in parallel.
     options.experimental_optimization.map_parallelization = False
@@ -269,6 +270,28 @@ def user_errors() -> Iterator[None]:
 
 # The last few errors of readers, for `user_errors`.
 _found_errors: collections.deque = collections.deque(maxlen=8)
+
+
+def _calls(source, iterations):
+    """Returns the functions `begin` and `pull` of iterations that live as long as a dataset.
+
+    TensorFlow frees no Python function of a dataset before the process ends, and with it would keep
+    the reader and its rows. Datasets keep those that they are made from, and iterators theirs.
+    """
+    if not tf.executing_eagerly():  # within a function, which outlives the datasets it makes
+        return iterations.begin, iterations.pull
+    source.iterations = iterations
+    found = weakref.ref(iterations)
+
+    def alive():
+        iterations = found()
+        if iterations is None:
+            raise RuntimeError(
+                "the dataset must be kept while batches are read. Received: one that is gone"
+            )
+        return iterations
+
+    return lambda zero: alive().begin(zero), lambda *batch: alive().pull(*batch)
 
 
 class _Iterations:

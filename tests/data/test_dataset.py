@@ -1,5 +1,7 @@
+import gc
 import subprocess
 import sys
+import weakref
 
 import keras
 import numpy as np
@@ -29,6 +31,12 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
     write_events(folder, EVENTS)
     return write_parquet(folder, ROWS)
+
+
+def learned(files):
+    spec = shop_spec()
+    learn(spec, files)
+    return spec
 
 
 def assert_same(left, right):
@@ -229,6 +237,34 @@ def test_too_many_iterations_at_once(files):
         next(iterator)
     with pytest.raises(tf.errors.OpError, match="at most 16 iterations over one dataset"):
         next(iterators[0])
+
+
+def test_a_reader_is_kept_as_long_as_its_dataset(files):
+    reader = BatchReader(learned(files), files, batch_size=16)
+    kept, count = weakref.ref(reader), reader.batches_per_epoch
+    iterator = iter(reader_dataset(reader).map(lambda *parts: parts).prefetch(1))
+    del reader
+    gc.collect()
+    assert kept() is not None and sum(1 for _ in iterator) == count
+    del iterator
+    gc.collect()
+    assert kept() is None
+
+
+def test_a_dataset_within_a_function_keeps_its_reader(files):
+    spec = learned(files)
+    dataset = tf.data.Dataset.range(1).flat_map(lambda _: make_dataset(spec, files, 16))
+    gc.collect()
+    assert sum(1 for _ in dataset) == len(make_dataset(spec, files, 16))
+
+
+def test_batches_of_a_dataset_that_is_gone_are_refused(files):
+    dataset = make_dataset(learned(files), files, 16)
+    variant, spec = tf.data.experimental.to_variant(dataset), dataset.element_spec
+    del dataset
+    gc.collect()
+    with pytest.raises(tf.errors.OpError, match="the dataset must be kept while batches are read"):
+        list(tf.data.experimental.from_variant(variant, spec))
 
 
 def test_shards_are_left_to_the_reader(files):

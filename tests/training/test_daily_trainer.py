@@ -1,9 +1,11 @@
 """Days of a market with many more items than a day has."""
 
+import gc
 import io
 import json
 import re
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from resume_driver import check_kills_leave_no_trace
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_run import DNN, LMN, document, scratch
 
+from lmn_tf.data.reading.batch_reader import BatchReader
 from lmn_tf.data.synthetic import generate
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.pipeline_spec import PipelineSpec
@@ -105,6 +108,28 @@ def test_addresses_are_watched_day_by_day(logs, tmp_path):
     assert metrics["days"][1]["new_rows"] > 0  # by another model than that of the first day
     for day in metrics["train"]["history"]:
         assert 0 <= day["address_churn"] <= 100
+
+
+def test_no_reader_of_a_day_outlives_it(logs, tmp_path, monkeypatch):
+    """They hold the rows of the day, and its events."""
+    made, alive = [], []
+    init, run = BatchReader.__init__, TrainingLoop.run_epoch
+
+    def noted(self, *args, **options):
+        init(self, *args, **options)
+        made.append(weakref.ref(self))
+
+    def counted(self):
+        state = run(self)
+        gc.collect()
+        alive.append(sum(reader() is not None for reader in made))
+        return state
+
+    monkeypatch.setattr(BatchReader, "__init__", noted)
+    monkeypatch.setattr(TrainingLoop, "run_epoch", counted)
+    train(daily(logs, tmp_path / "run", days={"vocabularies": "first_day"}))
+    assert len(made) == 6  # one to evaluate on each of three days, and one to train
+    assert alive == [1, 1, 1]
 
 
 class Killed(BaseException):
