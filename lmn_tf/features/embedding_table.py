@@ -86,6 +86,8 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        # `counts` would be rounded, in bfloat16 from 256 on. Weights are cast in `call`.
+        self.autocast = False
         for name, value in (("vocabulary_size", vocabulary_size), ("embedding_dim", embedding_dim)):
             if value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value}")
@@ -140,7 +142,9 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
         present = tf.cast(tf.not_equal(ids, 0), self.compute_dtype)
         if not combine:
             return self._rows(ids, present, lookups)
-        share = self._share(present if weights is None else present * weights)
+        if weights is not None:
+            present *= tf.cast(weights, self.compute_dtype)
+        share = self._share(present)
         if self.has_few_rows:
             return self._combine_few(ids, share, lookups)
         return tf.reduce_sum(self._rows(ids, share, lookups), axis=-2)

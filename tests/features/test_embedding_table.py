@@ -101,6 +101,20 @@ def test_the_regularizer_counts_rows_as_often_as_they_are_read(rows):
     np.testing.assert_allclose(table.losses[0], 0.1 * (2 * squares[2] + squares[3]) / 2, rtol=1e-5)
 
 
+@pytest.mark.parametrize("combine", [False, True])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_the_regularizer_counts_exactly_in_mixed_precision(policy, combine):
+    table = EmbeddingTable(7, 3, regularizer=0.5, dtype=policy)
+    table.build()
+    table.set_weights([np.ones((7, 3), "float32")])
+    ids, counts = (np.int32([[2], [3]]), np.float32([2051, 1003]))  # not of half precision
+    weights = np.ones((2, 1), "float32") if combine else None
+    ids = ids if combine else ids[:, 0]
+    rows = table(ids, weights=weights, combine=combine, counts=counts, batch=tf.constant(4))
+    assert rows.dtype == table.compute_dtype
+    np.testing.assert_allclose(table.losses[0], 0.5 * 3 * 3054 / 4, rtol=1e-6)
+
+
 def test_no_regularizer_adds_no_loss():
     table, _ = make()
     table(np.array([[2]]))

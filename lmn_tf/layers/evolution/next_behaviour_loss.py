@@ -82,6 +82,8 @@ class NextBehaviourLoss(HistoryLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        # `counts` would be rounded, in bfloat16 from 256 on. The other inputs are cast in `call`.
+        self.autocast = False
         self.hidden_units = check_hidden_units("hidden_units", hidden_units)
         if weight <= 0:
             raise ValueError(f"`weight` must be a positive number. Received: weight={weight}")
@@ -123,7 +125,7 @@ class NextBehaviourLoss(HistoryLayer):
             loss, pairs = self._loss_and_pairs(states, history, mask, counts)
             add_replicated_loss(self, self.weight * loss, count=pairs)
             self.loss_tracker.update_state(loss)
-        return states
+        return tf.cast(states, self.compute_dtype)
 
     def loss(
         self,
@@ -159,7 +161,8 @@ class NextBehaviourLoss(HistoryLayer):
         positive = pairs.take(history[:, 1:])  # (pairs, d)
         weights = pairs.valid
         if counts is not None:
-            weights = pairs.take(tf.where(pairs.mask, counts[:, 1:], 0.0)[..., None])[:, 0]
+            counted = tf.cast(counts, tf.float32)[:, 1:, None]
+            weights = pairs.take(zero_padding(counted, pairs.mask))[:, 0]
         positive_loss = tf.nn.softplus(-self._logits(state, positive, weights))  # (pairs,)
         negative_loss = tf.nn.softplus(self._logits(state, negative, weights))
         loss = positive_loss + negative_loss

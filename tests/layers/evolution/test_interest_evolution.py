@@ -6,6 +6,7 @@ from check_layer import check_layer
 from finite_differences import check_gradient
 
 from lmn_tf.layers import InterestEvolution
+from lmn_tf.ops import Windows
 
 MASK = np.arange(6) < np.array([[0], [1], [4], [6]])
 
@@ -47,6 +48,22 @@ def test_adds_its_loss_in_training_only():
     silent = InterestEvolution(auxiliary_weight=0.0)
     silent(**INPUTS, mask=MASK, training=True)
     assert silent.losses == [] and silent.metrics == []
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_the_loss_of_shared_windows_in_mixed_precision(policy):
+    windows = Windows([0, 0, 0, 4], [1, 3, 4, 2], num_events=6)
+    arguments = {"windows": windows, "training": True}
+    losses, weights = [], None
+    for dtype in ("float32", policy):
+        layer = InterestEvolution(auxiliary_units=(4,), dtype=dtype)
+        layer(INPUTS["history"][3], INPUTS["target"], windows=windows)
+        weights = weights or layer.get_weights()
+        layer.set_weights(weights)
+        layer.auxiliary_loss.seed_generator.state.assign([1, 2])
+        layer(INPUTS["history"][3], INPUTS["target"], **arguments)
+        losses += layer.losses
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
 
 
 def test_gradient_agrees_with_finite_differences():

@@ -121,6 +121,20 @@ def test_negatives_are_drawn_as_often_as_rows_see_them():
     assert (np.abs(seen - expected) <= 0.15 * expected).all()
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_counts_are_exact_in_mixed_precision(policy, monkeypatch):
+    counts, losses = 1001 * COUNTS, []  # half precision has only some of these
+    for dtype in ("float32", policy):
+        layer, drawn = built(dtype=dtype), []
+        draw = layer._draw
+        monkeypatch.setattr(layer, "_draw", lambda m, c, d=draw, s=drawn: s.append(c) or d(m, c))
+        output = layer(STATES[:3], HISTORY[:3], mask=COUNTS > 0, training=True, counts=counts)
+        assert output.dtype == layer.compute_dtype
+        np.testing.assert_array_equal(drawn[0], counts)
+        losses += layer.losses
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.01)
+
+
 def test_padding_changes_nothing(run_mode):
     states, history = np.full((2, 4, 9, 3), np.nan, "float32")
     mask = np.zeros((4, 9), bool)

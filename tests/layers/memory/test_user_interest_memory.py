@@ -6,7 +6,7 @@ from check_layer import check_layer
 from finite_differences import check_gradient
 
 from lmn_tf.layers import UserInterestMemory
-from lmn_tf.ops import plain_kernels
+from lmn_tf.ops import Windows, plain_kernels
 
 MASK = np.arange(6) < np.array([[0], [1], [4], [6]])
 
@@ -187,6 +187,20 @@ def test_auxiliary_loss_in_training_only():
     assert layer.losses == []
     layer(**INPUTS, mask=MASK, training=True)
     assert len(layer.losses) == 1 and layer.losses[0] > 0
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_auxiliary_loss_of_shared_windows_in_mixed_precision(policy):
+    arguments = {"windows": Windows([0, 0, 0, 4], [1, 3, 4, 2], num_events=6), "training": True}
+    losses = []
+    with plain_kernels():
+        for dtype in ("float32", policy):
+            options = {"utilization": "none", "auxiliary_units": (), "auxiliary_weight": 1.0}
+            layer = built(**options, dtype=dtype)
+            layer.auxiliary_loss.seed_generator.state.assign([1, 2])
+            layer(INPUTS["history"][3], INPUTS["target"], **arguments)
+            losses += layer.losses
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
 
 
 def test_bad_arguments():
