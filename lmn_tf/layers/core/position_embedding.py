@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
 from lmn_tf.ops.sequence.masked import zero_padding
-from lmn_tf.ops.sequence.valid_positions import ValidPositions
+from lmn_tf.ops.sequence.valid_positions import ValidPositions, widened
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -68,9 +68,11 @@ class PositionEmbedding(keras.layers.Layer):
 
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         if self.encoding == "learned":
+            # Not autocast: the gradient of a position is a sum over the batch, in float32.
             self.embeddings = self.add_weight(
                 shape=(self.max_length, inputs_shape[-1]),
                 initializer=self.embeddings_initializer,
+                autocast=False,
                 name="embeddings",
             )
         else:
@@ -86,16 +88,16 @@ class PositionEmbedding(keras.layers.Layer):
         axes = "(batch, length, d)" if windows is None else "(pairs, d)"
         check_axes("inputs", inputs.shape, axes)
         table = self.embeddings if self.encoding == "learned" else self._waves
-        table = tf.cast(tf.convert_to_tensor(table), inputs.dtype)  # (max_length, d)
+        table = tf.convert_to_tensor(table)  # (max_length, d)
         if windows is not None:
-            return inputs + _rows_of(table, self._clip(windows.newer))
+            return inputs + _rows_of(table, self._clip(windows.newer), inputs.dtype)
         if mask is None:
-            length = tf.shape(inputs)[1]
-            return inputs + tf.gather(table, self._clip(tf.range(length - 1, -1, -1)))
+            newer = tf.range(tf.shape(inputs)[1] - 1, -1, -1)
+            return inputs + tf.cast(tf.gather(table, self._clip(newer)), inputs.dtype)
         valid = tf.cast(mask, tf.int32)
         newer = tf.cumsum(valid, axis=1, exclusive=True, reverse=True)  # (batch, length)
-        positions = self._clip(newer)
-        return inputs + zero_padding(_rows_of(table, positions), mask)
+        rows = _rows_of(table, self._clip(newer), inputs.dtype)
+        return inputs + zero_padding(rows, mask)
 
     def _clip(self, positions):
         return tf.minimum(positions, self.max_length - 1)
@@ -115,15 +117,18 @@ class PositionEmbedding(keras.layers.Layer):
         }
 
 
-@tf.custom_gradient
-def _rows_of(table, positions):
-    # The gradient of `tf.gather` would hold a row for every behavior; the table is small.
-    size = tf.shape(table)[0]
+def _rows_of(table, positions, dtype):
+    @tf.custom_gradient
+    def rows_of(table):
+        # The gradient of `tf.gather` would hold a row for every behavior; the table is small.
+        def gradient(upstream):
+            size = tf.shape(table)[0]
+            total = tf.math.unsorted_segment_sum(widened(upstream), positions, size)
+            return tf.cast(total, table.dtype)
 
-    def gradient(upstream):
-        return tf.math.unsorted_segment_sum(upstream, positions, size), None
+        return tf.gather(tf.cast(table, dtype), positions), gradient
 
-    return tf.gather(table, positions), gradient
+    return rows_of(table)
 
 
 def _waves(length, width):

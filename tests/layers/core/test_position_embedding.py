@@ -5,6 +5,7 @@ import tensorflow as tf
 from check_layer import check_layer
 
 from lmn_tf.layers import PositionEmbedding
+from lmn_tf.ops import Windows
 
 MASK = np.arange(6) < np.array([[0], [1], [4], [6]])
 HISTORY = np.random.default_rng(0).normal(size=(4, 6, 3)).astype("float32")
@@ -61,6 +62,23 @@ def test_gradients_add_up_at_each_position():
         for step in range(length):
             want[min(length - 1 - step, 2)] += row[step]
     np.testing.assert_allclose(gradient, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("form", ["mask", "windows"])
+def test_gradients_are_summed_in_float32(policy, form):
+    layer = PositionEmbedding(3, dtype=policy)
+    layer.build((None, None, 2))
+    rows = 70_001  # half precision would stop earlier
+    ones = np.ones(rows, "int32")
+    history, arguments = np.zeros((rows, 1, 2), "float16"), {"mask": ones[:, None] > 0}
+    if form == "windows":
+        history, arguments = history[:, 0], {"windows": Windows(np.arange(rows), ones, rows)}
+    with tf.GradientTape() as tape:
+        output = layer(history, **arguments)
+    assert output.dtype == layer.compute_dtype
+    gradient = tape.gradient(output, layer.embeddings.value)
+    np.testing.assert_array_equal(gradient, [[rows] * 2, [0] * 2, [0] * 2])
 
 
 @pytest.mark.parametrize("width", [1, 3, 4])
