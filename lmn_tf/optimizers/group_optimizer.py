@@ -11,7 +11,7 @@ from lmn_tf.distribute.collectives import replica_count
 from lmn_tf.keras_internals import add_inner_optimizer, clipped_gradients, trained_variables
 from lmn_tf.optimizers.row_optimizer import RowOptimizer
 from lmn_tf.optimizers.sharded_variable_mixin import ShardedVariableMixin
-from lmn_tf.optimizers.sparse_gradient import merge_gradient
+from lmn_tf.optimizers.sparse_gradient import map_values, merge_gradient
 
 TABLE_NAMES = ("embeddings", "memory_values")
 
@@ -39,10 +39,12 @@ def is_table(variable: keras.Variable | tf.Variable) -> bool:
     return _path(variable).split("/")[-1].split(":")[0].endswith(TABLE_NAMES)
 
 
-def _scaled(gradient, factor):
-    if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
-    return gradient * factor
+def _check_unscaled(optimizer):
+    if optimizer.loss_scale_factor is not None:
+        raise ValueError(
+            "`loss_scale_factor` must be given to `GroupOptimizer` only. "
+            f"Received: {optimizer.name}.loss_scale_factor={optimizer.loss_scale_factor}"
+        )
 
 
 def _path(variable):
@@ -71,8 +73,11 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
             `feature_encoder/item/embeddings`, and neither `item/title/embeddings` nor
             `my_item/embeddings`. A longer part of the path distinguishes layers of the same name:
             `"feature_encoder/item"`; the longest matching name wins. Defaults to `None`.
-        loss_scale_factor: Float or `None`. As in Keras. Defaults to `None`.
+        loss_scale_factor: Float or `None`. As in Keras, for all groups. Defaults to `None`.
         name: String. Defaults to `"group_optimizer"`.
+
+    Raises:
+        ValueError: If one of the optimizers has a `loss_scale_factor` of its own.
 
     Example:
 
@@ -107,7 +112,7 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
         # a model creates its variables.
         for optimizer in (dense, tables, *(named[key] for key in sorted(named))):
             if optimizer not in self.optimizers:
-                optimizer.loss_scale_factor = loss_scale_factor
+                _check_unscaled(optimizer)
                 add_inner_optimizer(self, optimizer)
         self._choose = choose
         self.dense = dense
@@ -126,6 +131,8 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
         """Applies each gradient with the optimizer of its variable."""
         variables = trained_variables(self) if trainable_variables is None else trainable_variables
         if len(variables) == len(grads):  # otherwise Keras raises its own error
+            if factor := self.loss_scale_factor:
+                grads = [map_values(gradient, lambda values: values / factor) for gradient in grads]
             # Row optimizers merge on their own, after the sum over replicas.
             grads = [
                 gradient
@@ -152,15 +159,23 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
             clips = optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
             if isinstance(optimizer, RowOptimizer) or not clips or not indices:
                 continue
-            scale = optimizer.loss_scale_factor or 1.0
-            scaled = [_scaled(grads[index], 1.0 / scale) for index in indices]
-            summed = tf.distribute.get_replica_context().all_reduce(
-                tf.distribute.ReduceOp.SUM, scaled
-            )
+            # One tensor for all replicas would not be summed.
+            own = [map_values(grads[index], tf.identity) for index in indices]
+            summed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
             clipped = clipped_gradients(optimizer, [merge_gradient(total) for total in summed])
             for index, gradient in zip(indices, clipped, strict=True):
-                grads[index] = _scaled(gradient, scale / replicas)
+                grads[index] = map_values(gradient, lambda values: values * (1.0 / replicas))
         return grads
+
+    @property
+    def loss_scale_factor(self) -> float | None:
+        """The factor of the loss, by which `apply` divides."""
+        return self._factor
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, value: float | None) -> None:
+        # Keras would hand it to the optimizers of the groups, which cannot divide sparse gradients.
+        self._factor = value
 
     @property
     def learning_rate(self) -> Any:

@@ -25,7 +25,7 @@ from lmn_tf.keras_internals import (
 )
 from lmn_tf.optimizers.row_part import RowPart
 from lmn_tf.optimizers.sharded_variable_mixin import ShardedVariableMixin
-from lmn_tf.optimizers.sparse_gradient import merge_gradient
+from lmn_tf.optimizers.sparse_gradient import map_values, merge_gradient
 
 _LAST_READ = "last_read"
 _READS = "reads"
@@ -93,8 +93,8 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         **kwargs: Base optimizer arguments.
 
     Raises:
-        ValueError: If `epsilon` is not positive, `idle_decay` or `weight_decay` is negative, or
-            `frequency_rate` is not a boolean.
+        ValueError: If `epsilon` is not positive, `idle_decay` or `weight_decay` is negative,
+            `frequency_rate` is not a boolean, or `loss_scale_factor` is given.
 
     Example:
 
@@ -134,6 +134,11 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
             raise ValueError(
                 "`frequency_rate` must be true or false. "
                 f"Received: frequency_rate={frequency_rate!r}"
+            )
+        if kwargs.get("loss_scale_factor") is not None:  # Keras cannot divide a sparse gradient
+            raise ValueError(
+                "`loss_scale_factor` must be left to `GroupOptimizer` or `LossScaleOptimizer`. "
+                f"Received: loss_scale_factor={kwargs['loss_scale_factor']}"
             )
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.epsilon = epsilon
@@ -332,7 +337,7 @@ class RowOptimizer(ShardedVariableMixin, keras.optimizers.Optimizer):
         sharded = sharded or [False] * len(grads)
         if self.clipvalue is not None and self.clipvalue > 0:
             low, high = -self.clipvalue, self.clipvalue
-            return [_map_values(g, lambda v: tf.clip_by_value(v, low, high)) for g in grads]
+            return [map_values(g, lambda v: tf.clip_by_value(v, low, high)) for g in grads]
         if self.clipnorm is not None and self.clipnorm > 0:
             return [
                 _scale_to_norm(g, self.clipnorm, _square_sum(g, is_sharded))
@@ -391,16 +396,6 @@ def _state_dtype(variable):
     return "float64" if tf.as_dtype(variable.dtype) == tf.float64 else "float32"
 
 
-def _map_values(gradient, function):
-    if gradient is None:
-        return None
-    if isinstance(gradient, ShardedSlices):
-        return gradient.map(function)
-    if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(function(gradient.values), gradient.indices, gradient.dense_shape)
-    return function(gradient)
-
-
 def _square_sum(gradient, is_shard):
     if gradient is None:
         return tf.constant(0.0)
@@ -414,4 +409,4 @@ def _square_sum(gradient, is_shard):
 def _scale_to_norm(gradient, norm, square_sum):
     # A NaN or infinite norm makes the scale NaN, as in Keras: a broken gradient stays visible.
     scale = norm / tf.maximum(tf.sqrt(square_sum), norm) + (square_sum - square_sum)
-    return _map_values(gradient, lambda values: values * tf.cast(scale, values.dtype))
+    return map_values(gradient, lambda values: values * tf.cast(scale, values.dtype))

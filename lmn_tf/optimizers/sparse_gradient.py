@@ -1,5 +1,7 @@
 """Merged sparse gradients."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from lmn_tf.distribute.tables.sharded_slices import ShardedSlices
@@ -33,3 +35,23 @@ def merge_gradient(
     ids, rows = merge_duplicates(gradient.indices, gradient.values)
     rows = tf.ensure_shape(rows, [None, *gradient.values.shape[1:]])
     return tf.IndexedSlices(rows, ids, gradient.dense_shape)
+
+
+def map_values(
+    gradient: tf.Tensor | tf.IndexedSlices | None, function: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor | tf.IndexedSlices | None:
+    """Applies a function to the values of a gradient, sparse or dense; `None` stays `None`.
+
+    Example:
+
+    >>> halves = map_values(tf.constant([2.0, 4.0]), lambda values: values / 2)
+    >>> halves.numpy().tolist()
+    [1.0, 2.0]
+    """
+    if gradient is None:
+        return None
+    if isinstance(gradient, ShardedSlices):
+        return gradient.map(function)
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(function(gradient.values), gradient.indices, gradient.dense_shape)
+    return function(gradient)

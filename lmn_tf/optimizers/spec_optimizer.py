@@ -68,7 +68,8 @@ def _arguments_of(optimizer_class):
     ]
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     names = {parameter.name for parameter in parameters if parameter.kind in named}
-    return sorted(names - {"name"})
+    # A factor of the loss is that of all optimizers of a model.
+    return sorted(names - {"name", "loss_scale_factor"})
 
 
 def _own_learning_rate(optimizer_class, name):

@@ -192,6 +192,37 @@ def test_replicas_clip_the_unscaled_sum_of_their_gradients_once(factor, gradient
         np.testing.assert_allclose(on_replica, -np.array(step), rtol=1e-6)
 
 
+@pytest.mark.parametrize("tables", [RowWiseAdagrad, keras.optimizers.Adagrad])
+def test_a_factor_of_the_loss_changes_nothing(tables):
+    results = []
+    for factor in (None, 8.0):
+        table = keras.Variable(np.ones((3, 2), "float32"), name="embeddings")
+        kernel = keras.Variable(np.ones(2, "float32"), name="kernel")
+        optimizer = GroupOptimizer(
+            keras.optimizers.Adagrad(0.5), tables(0.5), loss_scale_factor=factor
+        )
+        optimizer.loss_scale_factor = factor
+        with tf.GradientTape() as tape:
+            rows = tf.gather(table.value, [1, 1])
+            loss = tf.reduce_sum(rows * rows) + tf.reduce_sum(kernel.value**3)
+            scaled = optimizer.scale_loss(loss)
+        assert float(scaled) == (factor or 1.0) * float(loss)
+        gradients = tape.gradient(scaled, [table.value, kernel.value])
+        assert isinstance(gradients[0], tf.IndexedSlices)
+        optimizer.apply(gradients, [table, kernel])
+        assert optimizer.get_config()["loss_scale_factor"] == factor
+        results.append([table.numpy(), kernel.numpy()])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_group_has_no_factor_of_its_own():
+    scaled = keras.optimizers.SGD(loss_scale_factor=8.0, name="sgd")
+    message = "`loss_scale_factor` must be given to `Gr.*Received: sgd.loss_scale_factor=8.0"
+    with pytest.raises(ValueError, match=message):
+        GroupOptimizer(keras.optimizers.Adam(), scaled)
+
+
 def test_gradients_without_variables_need_a_built_optimizer():
     with pytest.raises(ValueError, match="must already be built"):
         default().apply([tf.ones((1,))])

@@ -570,6 +570,8 @@ def test_bad_arguments_are_named(optimizer_class):
             optimizer_class(epsilon=value)
     with pytest.raises(ValueError, match="`weight_decay` must be zero or more.*weight_decay=-0.1"):
         optimizer_class(weight_decay=-0.1)
+    with pytest.raises(ValueError, match="`loss_scale_factor` must be left to .*factor=8.0"):
+        optimizer_class(loss_scale_factor=8.0)
     with pytest.raises(ValueError, match="`idle_decay` must be zero or more.*idle_decay=-0.1"):
         optimizer_class(idle_decay=-0.1)
     with pytest.raises(ValueError, match="`frequency_rate` must be true or f.*frequency_rate=0.5"):

@@ -93,6 +93,7 @@ def test_exponential_and_constant_schedules():
             "Received: optimizer='adamm'. Did you mean `adam`?",
         ),
         ({"adam": {"beta1": 0.1}}, "`adam` has no argument `beta1`. Did you mean `beta_1`?"),
+        ({"adam": {"loss_scale_factor": 8.0}}, "`adam` has no argument `loss_scale_factor`"),
         ({"adam": -1.0}, "must be a number greater than 0. Received: learning_rate=-1.0"),
         ({"adam": "fast"}, "must be a number greater than 0. Received: learning_rate='fast'"),
         ({"adam": 0.1, "sgd": 0.1}, "must name exactly one optimizer. Received: adam, sgd"),
