@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.distribute.collectives import replica_count
+from lmn_tf.distribute.collectives import replica_count, replica_id
 from lmn_tf.keras_internals import add_inner_optimizer, clipped_gradients, trained_variables
 from lmn_tf.optimizers.row_optimizer import RowOptimizer
 from lmn_tf.optimizers.sharded_variable_mixin import ShardedVariableMixin
@@ -47,6 +47,16 @@ def _check_unscaled(optimizer):
         )
 
 
+def _share_of_replica(total):
+    """Returns the share of this replica in a gradient that all replicas hold."""
+    replicas = replica_count()
+    if isinstance(total, tf.IndexedSlices):
+        # Each row as a whole, once: the optimizers of Keras square the entries of a row one by one.
+        own = slice(replica_id(), None, replicas)
+        return tf.IndexedSlices(total.values[own], total.indices[own], total.dense_shape)
+    return total * (1.0 / replicas)
+
+
 def _path(variable):
     return getattr(variable, "path", None) or variable.name
 
@@ -62,8 +72,8 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
     expect a single rate; `tables.learning_rate` is that of tables. `optimizers` lists all.
 
     Under a strategy with several replicas, gradients are clipped after the sum over replicas, as
-    on one device. If two replicas read a row, the optimizers of Keras receive two entries of it; a
-    `RowOptimizer` receives one.
+    on one device. If two replicas read a row, the optimizers of Keras receive two entries of it
+    where they do not clip; a `RowOptimizer` receives one.
 
     Args:
         dense: A `keras.optimizers.Optimizer` for every variable that is not a table.
@@ -149,7 +159,7 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
 
         Each replica then holds its share of the clipped sum, which is not clipped again.
         """
-        grads, replicas = list(grads), replica_count()
+        grads = list(grads)
         for optimizer in self.optimizers:
             indices = [
                 index
@@ -164,7 +174,7 @@ class GroupOptimizer(ShardedVariableMixin, keras.optimizers.MultiOptimizer):
             summed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
             clipped = clipped_gradients(optimizer, [merge_gradient(total) for total in summed])
             for index, gradient in zip(indices, clipped, strict=True):
-                grads[index] = map_values(gradient, lambda values: values * (1.0 / replicas))
+                grads[index] = _share_of_replica(gradient)
         return grads
 
     @property

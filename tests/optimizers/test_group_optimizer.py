@@ -192,6 +192,29 @@ def test_replicas_clip_the_unscaled_sum_of_their_gradients_once(factor, gradient
         np.testing.assert_allclose(on_replica, -np.array(step), rtol=1e-6)
 
 
+@pytest.mark.parametrize("clip", [{}, {"global_clipnorm": 1e9}, {"clipnorm": 1e9}])
+def test_clipping_leaves_the_rows_of_replicas_whole(clip):
+    strategy = replicas(2)
+    with strategy.scope():
+        table = keras.Variable(np.zeros((5, 2), "float32"), name="embeddings")
+        tables = keras.optimizers.Adam(0.1, **clip)
+        optimizer = GroupOptimizer(keras.optimizers.SGD(), tables)
+        optimizer.build([table])
+
+    def step():
+        # One replica reads rows 1 and 2, the other one rows 3 and 4.
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        rows = 2 * replica + tf.constant([1, 2])
+        values = tf.cast(rows[:, None], tf.float32) * tf.ones([1, 2])
+        optimizer.apply([tf.IndexedSlices(values, rows, tf.constant([5, 2]))], [table])
+
+    tf.function(lambda: strategy.run(step))()
+    [moment] = [slot for slot in tables.variables if slot.path.endswith("velocity")]
+    for on_replica in moment.value.values:
+        want = 0.001 * np.arange(5.0)[:, None] ** 2 * np.ones(2)
+        np.testing.assert_allclose(on_replica, want, rtol=1e-5)
+
+
 @pytest.mark.parametrize("tables", [RowWiseAdagrad, keras.optimizers.Adagrad])
 def test_a_factor_of_the_loss_changes_nothing(tables):
     results = []
