@@ -118,25 +118,30 @@ class UserAwareQuery(HistoryLayer):
         Returns:
             Float tensor of shape `(E, d)`.
         """
-        x = tf.matmul(events, self.kernel[: events.shape[-1]])  # (E, units)
+        width = events.shape[-1]
+        x = tf.matmul(events, self._cast(self.kernel[:width]))  # (E, units)
         if user is None:
-            return self._upper_layers(x + self.bias)
+            return self._upper_layers(x + self._cast(self.bias))
         # The bias is added per row: this takes fewer additions, and TensorFlow 2.21 would fuse
         # product, bias, sum and ReLU into an operation without a name, with a warning.
-        constant = self._user_part(user, events.shape[-1]) + self.bias  # (batch, units)
+        constant = self._user_part(user, width) + self._cast(self.bias)  # (batch, units)
         return self._upper_layers(x + positions.of_events(constant))
 
     def query_rows(self, items: tf.Tensor, user: tf.Tensor | None) -> tf.Tensor:
         """Computes one query per row, from items `(batch, d)` and users `(batch, du)` or `None`."""
-        x = tf.matmul(items, self.kernel[: items.shape[-1]])  # (batch, units)
-        constant = self.bias
+        x = tf.matmul(items, self._cast(self.kernel[: items.shape[-1]]))  # (batch, units)
+        constant = self._cast(self.bias)
         if user is not None:
             constant += self._user_part(user, items.shape[-1])
         return self._upper_layers(x + constant)
 
     def _user_part(self, user, width):
         kernel = self.kernel[width:] if self.merge == "concat" else self.kernel
-        return tf.matmul(tf.cast(user, self.compute_dtype), tf.convert_to_tensor(kernel))
+        return tf.matmul(tf.cast(user, self.compute_dtype), self._cast(kernel))
+
+    def _cast(self, weight):
+        # Keras casts weights only inside `call`, but queries are also computed outside of it.
+        return tf.cast(weight, self.compute_dtype)
 
     def _upper_layers(self, x):
         for dense in self.dense_layers:

@@ -27,6 +27,20 @@ def read_out_of(layer, inputs=INPUTS, mask=MASK):
     return layer.read(inputs["history"], inputs["user"], mask)[0].numpy()
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("user", [INPUTS["user"], None])
+def test_reads_in_mixed_precision(policy, user):
+    readings = []
+    for dtype in ("float32", policy):
+        layer = LargeMemory(num_keys=3, top_k=9, query_norm="layer", dtype=dtype)
+        layer(INPUTS["history"], user=user)
+        layer.set_weights([example(*weight.shape, seed=3) for weight in layer.weights])
+        readings.append(layer.read(INPUTS["history"], user, MASK))
+    assert readings[1][0].dtype == layer.compute_dtype
+    read_out = tf.cast(readings[1][0], tf.float32)
+    np.testing.assert_allclose(read_out, readings[0][0], rtol=0.1, atol=0.1)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
