@@ -117,7 +117,9 @@ class MLP(keras.layers.Layer):
             activation.dtype_policy = self.dtype_policy
             activation.build(shape)
             self.hidden.append((dense, activation))
-        self.dropout_layer = keras.layers.Dropout(self.dropout) if self.dropout else None
+        self.dropout_layer = None
+        if self.dropout:
+            self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
         self.output_layer = None
         if self.output_units is not None:
             self.output_layer = self._dense(self.output_units, "output", shape)

@@ -39,6 +39,13 @@ def test_masked_statistics():
     np.testing.assert_allclose(*outputs, rtol=1e-5)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_dropout_keeps_the_precision(policy):
+    layer = MLP((8,), dropout=0.1, dtype=policy)
+    for training in (False, True):
+        assert layer(example(4, 5), training=training).dtype == layer.compute_dtype
+
+
 def test_dropout_only_in_training():
     layer, x = MLP((64,), dropout=0.5), example(8, 5)
     np.testing.assert_array_equal(layer(x), layer(x))
