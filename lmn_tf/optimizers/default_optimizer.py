@@ -21,9 +21,9 @@ def default(
         dense: Learning rate of Adam, or a `keras.optimizers.Optimizer`. Defaults to `0.001`.
         tables: Learning rate of `RowWiseAdagrad`, or a `keras.optimizers.Optimizer`. Defaults to
             `0.05`.
-        clip_norm: Float or `None`. Largest global norm of each group's gradient; dense variables
-            and tables are clipped separately. Optimizers passed as instances keep their own
-            clipping. Defaults to `None`.
+        clip_norm: Float or `None`. Largest global norm of each group's gradient; dense variables,
+            tables and each table of `pairs` are clipped separately. Optimizers passed as instances
+            keep their own clipping. Defaults to `None`.
         pairs: List of the names of tables of pairs, which `RowWiseSGD` trains. Defaults to `()`.
 
     Returns:
@@ -39,7 +39,8 @@ def default(
         dense = keras.optimizers.Adam(_rate(dense), global_clipnorm=clip_norm)
     if not isinstance(tables, keras.optimizers.Optimizer):
         tables = RowWiseAdagrad(_rate(tables), global_clipnorm=clip_norm)
-    return GroupOptimizer(dense, tables, {name: RowWiseSGD() for name in pairs})
+    named = {name: RowWiseSGD(global_clipnorm=clip_norm) for name in pairs}
+    return GroupOptimizer(dense, tables, named)
 
 
 def _rate(value):

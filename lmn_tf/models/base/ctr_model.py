@@ -50,10 +50,10 @@ class CTRModel(CalibratedLogits, WithIdRows, WithOptions, keras.Model):
 
     `compile` needs no argument: the loss is binary cross-entropy from logits, averaged over the
     labels (the code published with DIN and DIEN halves it, so double the weights of its auxiliary
-    losses); the optimizer is `lmn_tf.optimizers.default()`. The metric names `"auc"`,
-    `"gauc"`, `"qauc"`, `"logloss"` and `"normalized_entropy"` create one metric per label. Grouped
-    metrics are computed in `evaluate` (and in the validation of `fit`) only, since they store
-    every row.
+    losses); the optimizer is `lmn_tf.optimizers.default(pairs=self.pair_tables)`. The metric names
+    `"auc"`, `"gauc"`, `"qauc"`, `"logloss"` and `"normalized_entropy"` create one metric per label.
+    Grouped metrics are computed in `evaluate` (and in the validation of `fit`) only, since they
+    store every row.
 
     Sample weights apply to the losses of the labels and to `weighted_metrics`. A row of weight 0 is
     removed from its batch first, so that it has no effect on training, including memories, batch
@@ -271,7 +271,8 @@ class CTRModel(CalibratedLogits, WithIdRows, WithOptions, keras.Model):
         """Configures training; see `keras.Model.compile` for further arguments.
 
         Args:
-            optimizer: Keras optimizer. Defaults to `None`: `lmn_tf.optimizers.default()`.
+            optimizer: Keras optimizer. Defaults to `None`:
+                `lmn_tf.optimizers.default(pairs=self.pair_tables)`.
             loss: Keras loss. Defaults to `None`: binary cross-entropy from logits.
             metrics: List of metrics and names. Defaults to `None`.
             weighted_metrics: As `metrics`, with sample weights. Defaults to `None`.
