@@ -81,6 +81,10 @@ class FeatureInteraction(keras.layers.Layer):
             for index in range(self.num_layers):
                 cross = FeatureCross(name=f"cross_{index}", dtype=self.dtype_policy)
                 self.crosses.append(cross)
+            for cross in self.crosses:
+                cross.build((None, sum(widths)))
+                with keras.name_scope(cross.name):  # its own part is built where it is called
+                    cross.dense.build((None, sum(widths)))
             return
         if len(widths) < 2:
             raise ValueError(

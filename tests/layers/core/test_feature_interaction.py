@@ -24,6 +24,21 @@ def test_is_a_layer_like_any(kind, run_mode):
     assert half([tf.cast(one, "float16") for one in GROUPS]).dtype == "float16"
 
 
+@pytest.mark.parametrize("kind", ["cross", "dot", "product"])
+def test_is_built_by_shapes(kind):
+    weights = []
+    for _ in range(2):
+        keras.utils.clear_session(free_memory=False)  # the same names
+        layer = FeatureInteraction(kind, projection_dim=4)
+        if not weights:
+            layer.build([(None, 5), (None, 3), (None, 2)])
+        else:
+            layer(GROUPS)
+        weights.append([(weight.path, weight.shape) for weight in layer.weights])
+    assert len(weights[0]) >= 4
+    assert weights[0] == weights[1]
+
+
 def test_cross_layers_multiply_by_what_came_in():
     layer = FeatureInteraction("cross", num_layers=2)
     got = layer(GROUPS)
