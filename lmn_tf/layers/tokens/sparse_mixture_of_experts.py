@@ -214,6 +214,8 @@ class SparseMixtureOfExperts(keras.layers.Layer):
         opened, closed = (_gate_mean(tf.nn.relu(part)) for part in (scores, -scores))  # (tokens,)
         revival = tf.where(active < self.active_experts, _REVIVAL * closed, 0.0)
         add_replicated_loss(self, tf.reduce_mean(weight * opened + revival), count=rows)
+        if not self.trainable:
+            return
         is_above = active > self.active_experts
         adapted = tf.clip_by_value(
             weight * tf.where(is_above, _RATE, 1.0 / _RATE), _SMALLEST, _LARGEST

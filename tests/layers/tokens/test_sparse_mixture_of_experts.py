@@ -132,6 +132,15 @@ def test_training_reaches_the_wanted_number_of_open_gates(shut):
     assert fitted(shut) == pytest.approx(2.0, abs=0.7)
 
 
+def test_a_frozen_layer_keeps_the_weight_of_its_loss():
+    layer = make()
+    layer.sparsity_weight.assign([0.5] * 3)
+    for trainable in (False, True):
+        layer.trainable = trainable
+        layer(X, training=True)
+        assert ((layer.sparsity_weight.numpy() != 0.5) == trainable).all()
+
+
 def test_no_loss_outside_training():
     for routing in ("relu", "softmax"):
         layer = make(routing=routing)
