@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from lmn_tf.layers.base import check_axes, check_choice, check_positive_integer
-from lmn_tf.ops.sequence.masked import zero_padding
-from lmn_tf.ops.sequence.valid_positions import ValidPositions, widened
+from lmn_tf.ops.sequence.masked import widened, zero_padding
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from lmn_tf.ops.sequence.valid_positions import segment_sum, widened
+from lmn_tf.ops.sequence.masked import widened
+from lmn_tf.ops.sequence.valid_positions import segment_sum
 from lmn_tf.ops.sequence.windows import Windows
 
 

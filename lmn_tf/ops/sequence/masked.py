@@ -1,10 +1,38 @@
 """Sums, means and softmax over the valid positions of padded sequences."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 # Low enough that `exp` underflows to 0 beside any real score, and still finite
 # in float32: a row of nothing but padding must not become NaN.
 _MASKED_SCORE = -1e9
+
+
+def widened(values: tf.Tensor) -> tf.Tensor:
+    """Casts half precision to float32, for sums over long histories."""
+    return tf.cast(values, tf.float32) if values.dtype.size == 2 else values
+
+
+def through_float32(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
+    """Applies a function to `widened` values; the result has the precision of the values.
+
+    A sum may be too large for float16 where the mean that is made of it is not.
+
+    Args:
+        function: Callable from a float tensor to a float tensor.
+        values: Float tensor.
+
+    Returns:
+        Float tensor.
+
+    Example:
+
+    >>> through_float32(lambda x: tf.reduce_sum(x) / 2, tf.constant([6e4, 6e4], "float16")).dtype
+    tf.float16
+    """
+    values = tf.convert_to_tensor(values)
+    return tf.cast(function(widened(values)), values.dtype)
 
 
 def zero_padding(inputs: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
@@ -36,7 +64,7 @@ def masked_sum(inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     Returns:
         Tensor of shape `(..., d)`, exactly 0 for a row without valid positions.
     """
-    return tf.reduce_sum(zero_padding(inputs, mask), axis=-2)
+    return through_float32(lambda wide: _sum(wide, mask), inputs)
 
 
 def masked_mean(inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
@@ -52,8 +80,7 @@ def masked_mean(inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     Returns:
         Tensor of shape `(..., d)`, exactly 0 for a row without valid positions.
     """
-    total = masked_sum(inputs, mask)
-    return total / tf.cast(_counts(inputs, mask), total.dtype)
+    return through_float32(lambda wide: _sum(wide, mask) / _counts(wide, mask), inputs)
 
 
 def masked_sqrtn(inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
@@ -70,18 +97,20 @@ def masked_sqrtn(inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     Returns:
         Tensor of shape `(..., d)`, exactly 0 for a row without valid positions.
     """
-    total = masked_sum(inputs, mask)
-    return total / tf.cast(tf.sqrt(_counts(inputs, mask)), total.dtype)
+    return through_float32(lambda wide: _sum(wide, mask) / tf.sqrt(_counts(wide, mask)), inputs)
+
+
+def _sum(inputs, mask):
+    return tf.reduce_sum(zero_padding(inputs, mask), axis=-2)
 
 
 def _counts(inputs, mask):
     """The number of valid positions of each row, at least 1."""
-    # Counted in float32: float16 cannot count beyond 2,048.
     if mask is None:
         count = tf.cast(tf.shape(inputs)[-2], tf.float32)
     else:
         count = tf.reduce_sum(tf.cast(mask, tf.float32), axis=-1, keepdims=True)
-    return tf.maximum(count, 1.0)
+    return tf.cast(tf.maximum(count, 1.0), inputs.dtype)
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from lmn_tf.ops.sequence.valid_positions import ValidPositions, widened
+from lmn_tf.ops.sequence.masked import through_float32
+from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 class SharedWindow(ValidPositions):
@@ -68,11 +69,11 @@ class SharedWindow(ValidPositions):
 
     def event_mean(self, events: tf.Tensor) -> tf.Tensor:
         """Averages `(E, d)` over the window, as `(B, d)`; exactly 0 where it is empty."""
-        return self.of_rows(self._averaged(self._sum(events)))
+        return self.of_rows(through_float32(lambda wide: self._averaged(self._sum(wide)), events))
 
     def event_sqrtn(self, events: tf.Tensor) -> tf.Tensor:
         """Sums `(E, d)` over the window, and divides by the root of the length, as `(B, d)`."""
-        return self.of_rows(self._over_root(self._sum(events)))
+        return self.of_rows(through_float32(lambda wide: self._over_root(self._sum(wide)), events))
 
     def of_rows(self, one: tf.Tensor) -> tf.Tensor:
         """Repeats what is of the window, `(1, ...)`, for each row, as `(B, ...)`."""
@@ -105,9 +106,7 @@ class SharedWindow(ValidPositions):
         return tf.cast(tf.maximum(self.length, 1), tf.float32)[None, None]
 
     def _sum(self, events):
-        events = tf.convert_to_tensor(events)
-        total = tf.reduce_sum(widened(events), axis=0, keepdims=True)
-        return tf.cast(total, events.dtype)
+        return through_float32(lambda wide: tf.reduce_sum(wide, axis=0, keepdims=True), events)
 
 
 def on_rows(part: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:

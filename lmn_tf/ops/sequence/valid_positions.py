@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from lmn_tf.ops.compile import is_compiling_with_xla
 from lmn_tf.ops.rows.dense_gather import permuted
-from lmn_tf.ops.sequence.masked import masked_softmax, zero_padding
+from lmn_tf.ops.sequence.masked import masked_softmax, through_float32, widened, zero_padding
 
 
 class StepOrder:
@@ -230,11 +230,11 @@ class ValidPositions:
 
     def event_mean(self, events: tf.Tensor) -> tf.Tensor:
         """Averages `(N, d)` over the events of each row; exactly 0 where there are none."""
-        return self._averaged(self.event_sum(events))
+        return through_float32(lambda wide: self._averaged(self.event_sum(wide)), events)
 
     def event_sqrtn(self, events: tf.Tensor) -> tf.Tensor:
         """Sums `(N, d)` over the events of each row, and divides by the root of their number."""
-        return self._over_root(self.event_sum(events))
+        return through_float32(lambda wide: self._over_root(self.event_sum(wide)), events)
 
     def repeat(self, per_row: tf.Tensor) -> tf.Tensor:
         """Repeats `(B, d)` rows for each of their positions, as `(N, d)`."""
@@ -301,7 +301,7 @@ class ValidPositions:
 
     def row_mean(self, flat: tf.Tensor) -> tf.Tensor:
         """Averages `(N, d)` over the valid positions of each row; 0 where there are none."""
-        return self._averaged(self.row_sum(flat))
+        return through_float32(lambda wide: self._averaged(self.row_sum(wide)), flat)
 
     def _averaged(self, total):
         return total / tf.cast(self._counts(), total.dtype)
@@ -343,11 +343,6 @@ def segment_sum(values: tf.Tensor, segments: tf.Tensor, count: int | tf.Tensor) 
     missing = count - tf.shape(total)[0]
     total = tf.pad(total, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
     return tf.cast(total, values.dtype)
-
-
-def widened(values: tf.Tensor) -> tf.Tensor:
-    """Casts half precision to float32, for sums over long histories."""
-    return tf.cast(values, tf.float32) if values.dtype.size == 2 else values
 
 
 def _flat(sequence):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from lmn_tf.ops.sequence.valid_positions import ValidPositions, segment_sum, widened
+from lmn_tf.ops.sequence.masked import widened
+from lmn_tf.ops.sequence.valid_positions import ValidPositions, segment_sum
 
 
 class Windows(ValidPositions):

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from check_layer import check_layer
 
 from lmn_tf.layers import SequencePooling
+from lmn_tf.ops import ValidPositions, Windows
+from lmn_tf.ops.sequence.shared_window import SharedWindow
 
 MASK = np.arange(6) < np.array([[0], [1], [4], [6]])
 
@@ -27,6 +30,26 @@ def test_pools_valid_positions(run_mode, pooling):
     power = {"mean": 1, "sum": 0, "sqrtn": 0.5}[pooling]
     want = [total / max(count, 1) ** power for total, count in zip(sums, counts, strict=True)]
     np.testing.assert_allclose(output, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["none", "mask", "list", "windows", "shared"])
+def test_means_of_long_histories_do_not_overflow(run_mode, form):
+    events = np.full((1000, 2), 100.0, "float16")  # the sum is beyond float16
+    padded, arguments = events, {}
+    if form == "windows":
+        arguments = {"windows": Windows([0], [1000], 1000)}
+    elif form == "shared":
+        arguments = {"windows": SharedWindow(tf.constant(1000), tf.constant(1))}
+    elif form == "list":
+        arguments = {"windows": ValidPositions(np.ones((1, 1000), bool), events[None])}
+    else:
+        padded = events[None]
+        arguments = {"mask": np.ones((1, 1000), bool)} if form == "mask" else {}
+    for pooling, want in (("mean", 100.0), ("sqrtn", 1e5 / 1e3**0.5)):
+        layer = SequencePooling(pooling, dtype="mixed_float16")
+        output = run_mode(lambda x, layer=layer: layer(x, **arguments))(padded)
+        assert output.dtype == "float16"
+        np.testing.assert_allclose(output, [[want, want]], rtol=1e-3)
 
 
 def test_order_does_not_matter():
