@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from lmn_tf.optimizers.group_optimizer import GroupOptimizer
+from lmn_tf.optimizers.row_wise_sgd import RowWiseSGD
 from lmn_tf.optimizers.warm_up import WarmUp
 from lmn_tf.specs.errors import UserError, did_you_mean
 from lmn_tf.specs.optimizer import OPTIMIZERS, Optimizer, check_one_rule
@@ -69,7 +70,8 @@ def _arguments_of(optimizer_class):
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     names = {parameter.name for parameter in parameters if parameter.kind in named}
     # A factor of the loss is that of all optimizers of a model.
-    return sorted(names - {"name", "loss_scale_factor"})
+    names -= {"name", "loss_scale_factor"}
+    return sorted(names - {"epsilon"} if optimizer_class is RowWiseSGD else names)
 
 
 def _own_learning_rate(optimizer_class, name):

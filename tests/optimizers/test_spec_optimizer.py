@@ -102,6 +102,7 @@ def test_exponential_and_constant_schedules():
             {"row_wise_sgd": {"frequency_rate": 1}},
             "refuses its arguments: `frequency_rate` must be",
         ),
+        ({"row_wise_sgd": {"epsilon": 1e-6}}, "`row_wise_sgd` has no argument `epsilon`"),
         ({"row_wise_sgd": {"frequency_rates": True}}, "Did you mean `frequency_rate`?"),
         ({"sgd": {"momentum": 7}}, "refuses its arguments: `momentum` must be"),
     ],
