@@ -5,9 +5,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.distribute.tables.placement import add_table, read_rows
+from lmn_tf.distribute.tables.placement import PLACEMENTS, add_table, read_rows
 from lmn_tf.distribute.tables.rows import ChunkedStorageMixin
-from lmn_tf.layers.base import add_replicated_loss
+from lmn_tf.layers.base import add_replicated_loss, check_choice
 
 _INITIALIZERS = {
     "uniform": lambda scale: keras.initializers.RandomUniform(-scale, scale),
@@ -105,6 +105,7 @@ class EmbeddingTable(ChunkedStorageMixin, keras.layers.Layer):
                 "`initializer_scale` must be a finite number above 0. "
                 f"Received: initializer_scale={initializer_scale}"
             )
+        check_choice("placement", placement, PLACEMENTS)
         self.vocabulary_size = vocabulary_size
         self.embedding_dim = embedding_dim
         self.combiner = combiner

@@ -162,6 +162,10 @@ def test_rows_start_as_wide_as_told(initializer, spread):
             (3, 3, "sum", "normal", 0.0),
             "`initializer_scale` must be a finite number above 0. Received: initializer_scale=0.0",
         ),
+        (
+            (3, 3, "sum", "normal", 1.0, 0.0, "row-wise"),
+            "`placement` must be one of 'replicated', 'row_wise'. Received: placement='row-wise'",
+        ),
     ],
 )
 def test_mistakes_are_told(arguments, message):
