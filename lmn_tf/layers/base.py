@@ -31,6 +31,18 @@ def check_positive_integer(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
+def check_positive_number(name: str, value: Any) -> None:
+    """Raises `ValueError` unless `value` is a number above 0, which NaN is not."""
+    if not value > 0:
+        raise ValueError(f"`{name}` must be a positive number. Received: {name}={value}")
+
+
+def check_not_negative(name: str, value: Any) -> None:
+    """Raises `ValueError` unless `value` is a number from 0 on, which NaN is not."""
+    if not value >= 0:
+        raise ValueError(f"`{name}` must be zero or more. Received: {name}={value}")
+
+
 def check_heads(units: int, num_heads: int) -> None:
     """Raises `ValueError` unless `units` is a positive multiple of `num_heads`."""
     check_positive_integer("units", units)

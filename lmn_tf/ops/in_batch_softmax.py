@@ -51,7 +51,7 @@ def in_batch_softmax(
           Recommendations", RecSys 2019, eqs. 2-4; Bengio and Senécal, "Adaptive Importance
           Sampling to Accelerate Training of a Neural Probabilistic Language Model", 2008.
     """
-    if temperature <= 0:
+    if not temperature > 0:
         raise ValueError(
             f"`temperature` must be a positive number. Received: temperature={temperature}"
         )

@@ -32,7 +32,7 @@ def smooth_l1(target: tf.Tensor, prediction: tf.Tensor, beta: float = 1.0) -> tf
         - Girshick, "Fast R-CNN", ICCV 2015, eq. 3; Lu et al., "Large Memory
           Network for Recommendation", WWW 2025, eq. 11.
     """
-    if beta <= 0:
+    if not beta > 0:
         raise ValueError(f"`beta` must be a positive number. Received: beta={beta}")
     prediction = tf.convert_to_tensor(prediction)
     error = tf.abs(prediction - tf.cast(target, prediction.dtype))

@@ -14,7 +14,9 @@ from lmn_tf.layers.base import (
     check_axes,
     check_choice,
     check_hidden_units,
+    check_not_negative,
     check_positive_integer,
+    check_positive_number,
     check_rate,
     stacked_glorot,
 )
@@ -33,6 +35,17 @@ def test_positive_integer(value):
     check_positive_integer("units", 1)
     with pytest.raises(ValueError, match="`units` must be a positive integer. Received: units="):
         check_positive_integer("units", value)
+
+
+def test_numbers():
+    check_positive_number("weight", 0.1)
+    check_not_negative("weight", 0)
+    for value in (0, -1.0, np.nan):
+        with pytest.raises(ValueError, match=f"`weight` must be a positive number.*={value}"):
+            check_positive_number("weight", value)
+    for value in (-1.0, np.nan):
+        with pytest.raises(ValueError, match=f"`weight` must be zero or more.*={value}"):
+            check_not_negative("weight", value)
 
 
 def test_hidden_units():

@@ -27,6 +27,8 @@ def test_is_huber_divided_by_its_width(beta):
 def test_beta_must_be_positive():
     with pytest.raises(ValueError, match="`beta` must be a positive number. Received: beta=0"):
         smooth_l1([0.0], [1.0], beta=0)
+    with pytest.raises(ValueError, match="`beta` must be a positive number. Received: beta=nan"):
+        smooth_l1([0.0], [1.0], beta=float("nan"))
 
 
 def test_reward():

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.collectives import moments_over_replicas
-from lmn_tf.layers.base import check_rate
+from lmn_tf.layers.base import check_positive_number, check_rate
 from lmn_tf.ops.sequence.masked import masked_moments
 
 
@@ -60,8 +60,7 @@ class MaskedBatchNormalization(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_rate("momentum", momentum)
-        if epsilon <= 0:
-            raise ValueError(f"`epsilon` must be a positive number. Received: epsilon={epsilon}")
+        check_positive_number("epsilon", epsilon)
         self.momentum = momentum
         self.epsilon = epsilon
         self.center = center

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.attention.bilinear_attention import BilinearAttention
 from lmn_tf.layers.attention.target_attention import TargetAttention
-from lmn_tf.layers.base import check_axes, check_choice, check_hidden_units
+from lmn_tf.layers.base import check_axes, check_choice, check_hidden_units, check_not_negative
 from lmn_tf.layers.evolution.attentional_gru import AttentionalGRU
 from lmn_tf.layers.evolution.next_behaviour_loss import NextBehaviourLoss
 from lmn_tf.layers.history_layer import HistoryLayer, mask_of
@@ -81,7 +81,7 @@ class InterestEvolution(HistoryLayer):
     ) -> None:
         super().__init__(**kwargs)
         check_choice("attention", attention, ("bilinear", "mlp"))
-        check_auxiliary_weight(auxiliary_weight)
+        check_not_negative("auxiliary_weight", auxiliary_weight)
         self.attention = attention
         self.attention_units = check_hidden_units("attention_units", attention_units)
         self.attention_activation = attention_activation
@@ -169,11 +169,3 @@ class InterestEvolution(HistoryLayer):
             "auxiliary_units": list(self.auxiliary_units),
             "auxiliary_weight": self.auxiliary_weight,
         }
-
-
-def check_auxiliary_weight(value: Any) -> None:
-    """Raises `ValueError` if the weight of an auxiliary loss is negative."""
-    if value < 0:
-        raise ValueError(
-            f"`auxiliary_weight` must not be negative. Received: auxiliary_weight={value}"
-        )

@@ -6,7 +6,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lmn_tf.layers.base import RunningMean, add_replicated_loss, check_hidden_units
+from lmn_tf.layers.base import (
+    RunningMean,
+    add_replicated_loss,
+    check_hidden_units,
+    check_positive_number,
+)
 from lmn_tf.layers.core.mlp import MLP
 from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.masked import zero_padding
@@ -85,8 +90,7 @@ class NextBehaviourLoss(HistoryLayer):
         # `counts` would be rounded, in bfloat16 from 256 on. The other inputs are cast in `call`.
         self.autocast = False
         self.hidden_units = check_hidden_units("hidden_units", hidden_units)
-        if weight <= 0:
-            raise ValueError(f"`weight` must be a positive number. Received: weight={weight}")
+        check_positive_number("weight", weight)
         self.activation = (
             activation if activation in ("prelu", "dice") else keras.activations.get(activation)
         )

@@ -8,7 +8,13 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.attention.target_attention import TargetAttention
-from lmn_tf.layers.base import RunningMean, add_replicated_loss, check_choice
+from lmn_tf.layers.base import (
+    RunningMean,
+    add_replicated_loss,
+    check_choice,
+    check_not_negative,
+    check_positive_number,
+)
 from lmn_tf.layers.history_layer import HistoryLayer, events_of
 from lmn_tf.layers.memory.product_key_memory import ProductKeyMemory
 from lmn_tf.layers.memory.user_aware_query import UserAwareQuery
@@ -309,15 +315,8 @@ class LargeMemory(HistoryLayer):
 def _check(pooling, stop_gradient, memory_loss_weight, smooth_l1_beta, query_target):
     check_choice("pooling", pooling, ("mean", "sum", "sqrtn", "target_attention", "none"))
     check_choice("stop_gradient", stop_gradient, ("target", "none", "memory_only"))
-    if memory_loss_weight < 0:
-        raise ValueError(
-            "`memory_loss_weight` must not be negative. "
-            f"Received: memory_loss_weight={memory_loss_weight}"
-        )
-    if smooth_l1_beta <= 0:
-        raise ValueError(
-            f"`smooth_l1_beta` must be a positive number. Received: smooth_l1_beta={smooth_l1_beta}"
-        )
+    check_not_negative("memory_loss_weight", memory_loss_weight)
+    check_positive_number("smooth_l1_beta", smooth_l1_beta)
     if query_target and pooling == "none":
         raise ValueError(
             "`query_target` must be False with `pooling='none'`: a sequence has no place "

@@ -7,11 +7,18 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.distribute.tables.placement import PLACEMENTS, add_table, read_weighted_sum
-from lmn_tf.layers.base import add_balance_loss, check_choice, check_positive_integer
+from lmn_tf.layers.base import (
+    add_balance_loss,
+    check_choice,
+    check_not_negative,
+    check_positive_integer,
+    check_positive_number,
+)
 from lmn_tf.layers.core.masked_batch_normalization import MaskedBatchNormalization
 from lmn_tf.layers.memory.memory_reading import MemoryReading, balance_of, scores_at
 from lmn_tf.layers.memory.slot_memory import SlotMemoryMixin
 from lmn_tf.ops.search.product_key_search import product_key_search
+from lmn_tf.ops.search.slot_search import MAX_KEYS
 from lmn_tf.ops.sequence.masked import zero_padding
 
 _KEY_NORM_EPSILON = 1e-6
@@ -116,21 +123,19 @@ class ProductKeyMemory(SlotMemoryMixin, keras.layers.Layer):
             check_positive_integer(name, value)
             if value < 2:
                 raise ValueError(f"`{name}` must be at least 2. Received: {name}={value}")
+        if num_keys > MAX_KEYS:
+            raise ValueError(
+                f"`num_keys` must be at most {MAX_KEYS}, so that slots fit int32. "
+                f"Received: num_keys={num_keys}"
+            )
         for name, value in (("key_dim", key_dim), ("value_dim", value_dim)):
             if value is not None:
                 check_positive_integer(name, value)
         check_choice("query_norm", query_norm, ("batch", "layer", "none"))
         check_choice("head_merge", head_merge, ("sum", "mean", "concat"))
         check_choice("memory_placement", memory_placement, PLACEMENTS)
-        if temperature <= 0:
-            raise ValueError(
-                f"`temperature` must be a positive number. Received: temperature={temperature}"
-            )
-        if key_balance_weight < 0:
-            raise ValueError(
-                "`key_balance_weight` must not be negative. "
-                f"Received: key_balance_weight={key_balance_weight}"
-            )
+        check_positive_number("temperature", temperature)
+        check_not_negative("key_balance_weight", key_balance_weight)
         if open_keys is not None:
             check_positive_integer("open_keys", open_keys)
             if open_keys > num_keys:

@@ -13,6 +13,7 @@ from lmn_tf.layers.base import (
     check_axes,
     check_choice,
     check_hidden_units,
+    check_not_negative,
     check_positive_integer,
 )
 from lmn_tf.layers.evolution.next_behaviour_loss import NextBehaviourLoss
@@ -146,8 +147,8 @@ class UserInterestMemory(HistoryLayer):
         super().__init__(**kwargs)
         _check_sizes(num_slots, units, num_read_heads, num_write_heads, induction_top_k)
         check_choice("utilization", utilization, ("paper", "released", "none"))
-        _check_weight("utilization_weight", utilization_weight)
-        _check_weight("auxiliary_weight", auxiliary_weight)
+        check_not_negative("utilization_weight", utilization_weight)
+        check_not_negative("auxiliary_weight", auxiliary_weight)
         self.num_slots = num_slots
         self.units = units
         self.num_read_heads = num_read_heads
@@ -439,13 +440,8 @@ def _check_sizes(num_slots, units, num_read_heads, num_write_heads, induction_to
     check_positive_integer("num_write_heads", num_write_heads)
     if units is not None:
         check_positive_integer("units", units)
-    if not 0 <= induction_top_k <= num_slots:
+    if induction_top_k not in range(num_slots + 1):
         raise ValueError(
-            f"`induction_top_k` must be from 0 to `num_slots`, {num_slots}. "
+            f"`induction_top_k` must be an integer from 0 to `num_slots`, {num_slots}. "
             f"Received: induction_top_k={induction_top_k}"
         )
-
-
-def _check_weight(name, value):
-    if value < 0:
-        raise ValueError(f"`{name}` must not be negative. Received: {name}={value}")

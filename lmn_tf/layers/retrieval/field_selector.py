@@ -57,6 +57,8 @@ class FieldSelector(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.field_widths = check_hidden_units("field_widths", field_widths)
+        if not self.field_widths:
+            raise ValueError("`field_widths` must not be empty. Received: field_widths=()")
         check_heads(units, num_heads)
         self.units = units
         self.num_heads = num_heads

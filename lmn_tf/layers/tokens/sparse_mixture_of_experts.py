@@ -14,6 +14,7 @@ from lmn_tf.layers.base import (
     add_replicated_loss,
     check_axes,
     check_choice,
+    check_not_negative,
     check_positive_integer,
     stacked_glorot,
 )
@@ -111,10 +112,7 @@ class SparseMixtureOfExperts(keras.layers.Layer):
                 f"Received: active_experts={active_experts}, num_experts={num_experts}"
             )
         check_choice("routing", routing, ("relu", "softmax"))
-        if balance_weight < 0:
-            raise ValueError(
-                f"`balance_weight` must not be negative. Received: balance_weight={balance_weight}"
-            )
+        check_not_negative("balance_weight", balance_weight)
         self.num_experts = num_experts
         self.active_experts = active_experts
         self.expansion = expansion

@@ -11,7 +11,7 @@ from lmn_tf.ops.compile import compiles_for_cpu, compiles_for_gpu, is_compiled_f
 from lmn_tf.ops.rows.row_chunks import map_row_chunks
 from lmn_tf.ops.search.counting import counted_top_k, filtered_top_k, from_sortable, to_sortable
 
-_MAX_KEYS = 46340  # the largest axis whose square fits into an int32 slot id
+MAX_KEYS = 46340  # the largest axis whose square fits into an int32 slot id
 _CHUNK = 512  # rows searched at a time, whose scores fit the cache of a core
 _GPU_CHUNK = 8192
 _MENDED = 64  # maximum number of rows left by counting that are searched again separately
@@ -115,9 +115,9 @@ def check_search(
         )
     if not row_tensor.shape.is_compatible_with(column_tensor.shape):
         raise ValueError(f"`{row_name}` and `{column_name}` must have one shape. {received}")
-    if num_keys > _MAX_KEYS:
+    if num_keys > MAX_KEYS:
         raise ValueError(
-            f"`{row_name}` must have at most {_MAX_KEYS} keys an axis, so that slots fit int32. "
+            f"`{row_name}` must have at most {MAX_KEYS} keys an axis, so that slots fit int32. "
             f"{received}"
         )
     if not isinstance(k, numbers.Integral) or not 1 <= k <= num_keys * num_keys:

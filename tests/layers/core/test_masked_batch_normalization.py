@@ -60,6 +60,6 @@ def test_without_gain_and_offset_nothing_is_trained():
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`epsilon` must be a positive number. Received"):
-        MaskedBatchNormalization(epsilon=0)
+        MaskedBatchNormalization(epsilon=float("nan"))
     with pytest.raises(ValueError, match="`momentum` must be at least 0 and below 1. Received"):
         MaskedBatchNormalization(momentum=1)

@@ -78,5 +78,5 @@ def test_bad_arguments():
         InterestEvolution(attention="linear")
     with pytest.raises(ValueError, match="`variant` must be one of 'augru', 'released'"):
         InterestEvolution(variant="gru")
-    with pytest.raises(ValueError, match="`auxiliary_weight` must not be negative. Received"):
-        InterestEvolution(auxiliary_weight=-1)
+    with pytest.raises(ValueError, match="`auxiliary_weight` must be zero or more. Received"):
+        InterestEvolution(auxiliary_weight=np.nan)

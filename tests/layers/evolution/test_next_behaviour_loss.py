@@ -196,5 +196,7 @@ def test_draws_move_on_in_training_only_and_are_saved(tmp_path):
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`weight` must be a positive number. Received: weight=0"):
         NextBehaviourLoss(weight=0)
+    with pytest.raises(ValueError, match="`weight` must be a positive number. Received: weight=n"):
+        NextBehaviourLoss(weight=np.nan)
     with pytest.raises(ValueError, match="Received: history width=2, states width=3"):
         NextBehaviourLoss(())(STATES, HISTORY[..., :2])

@@ -83,7 +83,7 @@ def test_the_balance_of_the_keys_is_a_loss_in_training():
     layer(example(7, 4), training=True)
     (loss,) = layer.losses
     assert 0.0 < float(loss) < 2.5
-    with pytest.raises(ValueError, match="`key_balance_weight` must not be negative. .*=-1.0"):
+    with pytest.raises(ValueError, match="`key_balance_weight` must be zero or more. .*=-1.0"):
         ProductKeyMemory(key_balance_weight=-1.0)
 
 
@@ -311,6 +311,9 @@ def test_one_key_or_one_slot_cannot_be_trained(name):
         ({"value_dim": -1}, "`value_dim` must be a positive integer"),
         ({"query_norm": "bach"}, "`query_norm` must be one of .* Did you mean `batch`"),
         ({"head_merge": "max"}, "`head_merge` must be one of"),
+        ({"num_keys": 46341}, "`num_keys` must be at most 46340, .*Received: num_keys=46341"),
+        ({"key_balance_weight": np.nan}, "`key_balance_weight` must be zero or more"),
+        ({"temperature": np.nan}, "`temperature` must be a positive number"),
         ({"temperature": 0}, "`temperature` must be a positive number. Received: temperature=0"),
     ],
 )

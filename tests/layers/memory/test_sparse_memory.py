@@ -267,7 +267,7 @@ def test_initial_state_and_names():
         ({"num_keys": 1}, "`num_keys` must be at least 2"),
         ({"key_expansion": 0}, "`key_expansion` must be a positive integer"),
         ({"query_source": "tokens"}, "`query_source` must be one of .* Did you mean `token`"),
-        ({"key_balance_weight": -0.1}, "`key_balance_weight` must not be negative"),
+        ({"key_balance_weight": -0.1}, "`key_balance_weight` must be zero or more"),
         ({"gate": "relu"}, "`gate` must be one of"),
     ],
 )

@@ -208,8 +208,11 @@ def test_bad_arguments():
         UserInterestMemory(num_slots=0)
     with pytest.raises(ValueError, match="`utilization` must be one of 'paper', 'released'"):
         UserInterestMemory(utilization="mur")
-    with pytest.raises(ValueError, match="`induction_top_k` must be from 0 to `num_slots`, 4"):
-        UserInterestMemory(induction_top_k=5)
+    for count in (5, -1, 1.5):
+        message = f"`induction_top_k` must be an integer from 0 to `num_slots`, 4.*={count}"
+        with pytest.raises(ValueError, match=message):
+            UserInterestMemory(induction_top_k=count)
     for name in ("utilization_weight", "auxiliary_weight"):
-        with pytest.raises(ValueError, match=f"`{name}` must not be negative. Received"):
-            UserInterestMemory(**{name: -1})
+        for value in (-1, np.nan):
+            with pytest.raises(ValueError, match=f"`{name}` must be zero or more. Received"):
+                UserInterestMemory(**{name: value})

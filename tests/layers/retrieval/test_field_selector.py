@@ -49,6 +49,8 @@ def test_a_field_sees_the_others():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`field_widths` must hold positive integers only"):
         FieldSelector((3, 0))
+    with pytest.raises(ValueError, match="`field_widths` must not be empty. Received"):
+        FieldSelector(())
     with pytest.raises(ValueError, match="`units` must be a positive integer. Received: units=0"):
         FieldSelector((3,), units=0)
     with pytest.raises(ValueError, match="`num_heads` must be a positive integer"):

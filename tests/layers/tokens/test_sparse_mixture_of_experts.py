@@ -159,7 +159,8 @@ def test_no_loss_outside_training():
         ({"num_experts": 0}, "`num_experts` must be a positive integer"),
         ({"num_experts": 3}, "`active_experts` must be at most `num_experts`"),
         ({"routing": "rely"}, "`routing` must be one of .* Did you mean `relu`"),
-        ({"balance_weight": -1.0}, "`balance_weight` must not be negative"),
+        ({"balance_weight": -1.0}, "`balance_weight` must be zero or more"),
+        ({"balance_weight": np.nan}, "`balance_weight` must be zero or more"),
     ],
 )
 def test_bad_arguments(arguments, message):
