@@ -65,6 +65,32 @@ def test_rate(value):
         check_rate("dropout", value)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("BehaviourSearch", {"units": 4}),
+        ("LargeMemory", {"num_keys": 3, "top_k": 4, "key_norm": False}),
+        ("MLP", {"hidden_units": (4,), "batch_norm": True, "activation": "dice"}),
+        ("MaskedBatchNormalization", {}),
+        ("ProductKeyMemory", {"num_keys": 3, "top_k": 4, "key_norm": False}),
+        ("SparseMixtureOfExperts", {"num_experts": 4, "active_experts": 2}),
+        ("SparseMixtureOfExperts", {"num_experts": 4, "active_experts": 2, "routing": "softmax"}),
+    ],
+)
+def test_trains_in_double_precision(name, options):
+    layer = getattr(layers, name)(**options, dtype="float64")
+    inputs = [np.random.default_rng(0).normal(size=(3, 5, 4))]
+    if name == "BehaviourSearch":
+        inputs.append(inputs[0][:, 0])
+    layer(*inputs)
+    with tf.GradientTape() as tape:
+        output = layer(*inputs, **({} if name == "BehaviourSearch" else {"training": True}))
+        loss = tf.reduce_sum(output**2)
+    assert output.dtype == "float64"
+    gradients = tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
+    assert all(np.isfinite(tf.convert_to_tensor(one)).all() for one in gradients if one is not None)
+
+
 # layer → its options and its inputs, whose first has an axis too few
 HISTORY = {
     "AttentionalGRU": ({"units": 4}, 1),

@@ -95,11 +95,12 @@ class MaskedBatchNormalization(keras.layers.Layer):
     def call(
         self, inputs: tf.Tensor, mask: tf.Tensor | None = None, training: bool | None = None
     ) -> tf.Tensor:
-        x = tf.cast(inputs, tf.float32)
+        x = tf.cast(inputs, self.variable_dtype)
         mean = tf.convert_to_tensor(self.moving_mean)
         variance = tf.convert_to_tensor(self.moving_variance)
         if training and self.trainable:
             count, mean, variance = moments_over_replicas(*masked_moments(x, mask))
+            mean, variance = tf.cast(mean, x.dtype), tf.cast(variance, x.dtype)
             self.update_averages(count, mean, variance)
         gain = tf.math.rsqrt(variance + self.epsilon)
         if self.gamma is not None:
@@ -111,7 +112,7 @@ class MaskedBatchNormalization(keras.layers.Layer):
 
     def update_averages(self, count: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> None:
         """Moves the averages toward the statistics of a batch of `count` valid positions."""
-        momentum = tf.where(count > 0, float(self.momentum), 1.0)
+        momentum = tf.cast(tf.where(count > 0, float(self.momentum), 1.0), self.variable_dtype)
         for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             average.assign(tf.convert_to_tensor(average) * momentum + value * (1.0 - momentum))
 

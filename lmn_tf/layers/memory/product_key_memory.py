@@ -233,7 +233,7 @@ class ProductKeyMemory(SlotMemoryMixin, keras.layers.Layer):
         """
         keys = self._free_keys()
         if self.key_normalization is None:
-            return keys
+            return tuple(tf.cast(axis_keys, tf.float32) for axis_keys in keys)
         return tuple(self.key_normalization(axis_keys) for axis_keys in keys)
 
     def key_lengths(self) -> tf.Tensor:

@@ -102,8 +102,8 @@ class BehaviourSearch(HistoryLayer):
         return_scores: bool = False,
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         mask = mask_of(history, mask)
-        history = tf.cast(zero_padding(tf.convert_to_tensor(history), mask), tf.float32)
-        target = tf.cast(target, tf.float32)
+        history = zero_padding(tf.convert_to_tensor(history), mask)
+        history, target = (tf.cast(one, self.variable_dtype) for one in (history, target))
         query = tf.matmul(target, tf.convert_to_tensor(self.target_kernel))  # (B, units)
         query = tf.matmul(query, tf.convert_to_tensor(self.event_kernel), transpose_b=True)
         scores = tf.matmul(history, query[..., None])[..., 0]  # (B, L)

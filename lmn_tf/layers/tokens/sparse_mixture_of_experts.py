@@ -187,8 +187,9 @@ class SparseMixtureOfExperts(keras.layers.Layer):
         Returns:
             Float32 tensor of shape `(batch, tokens, num_experts)`, mostly 0.
         """
-        scores = tf.einsum("btd,tde->bte", tf.cast(inputs, tf.float32), self.router)
-        scores += self.router_bias  # (batch, tokens, experts)
+        router, bias = (tf.cast(one, tf.float32) for one in (self.router, self.router_bias))
+        scores = tf.einsum("btd,tde->bte", tf.cast(inputs, tf.float32), router)
+        scores += bias  # (batch, tokens, experts)
         if self.routing == "softmax":
             best = tf.math.top_k(scores, self.active_experts).indices
             chosen = tf.reduce_any(tf.one_hot(best, self.num_experts, True, False), axis=-2)
@@ -206,7 +207,7 @@ class SparseMixtureOfExperts(keras.layers.Layer):
         return gates
 
     def _add_sparsity_loss(self, scores):
-        weight = tf.convert_to_tensor(self.sparsity_weight)
+        weight = tf.cast(self.sparsity_weight, tf.float32)
         rows = tf.cast(tf.shape(scores)[0], tf.float32)
         active = mean_over_replicas(rows, _active(scores))
         opened, closed = (_gate_mean(tf.nn.relu(part)) for part in (scores, -scores))  # (tokens,)
