@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from lmn_tf.distribute.collectives import replica_count
 from lmn_tf.layers.core.masked_batch_normalization import MaskedBatchNormalization
-from lmn_tf.ops.compile import is_compiling_with_xla
+from lmn_tf.ops.compile import has_gpu, is_compiling_with_xla
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -96,7 +96,7 @@ class Dice(keras.layers.Layer):
             and inputs.dtype == tf.float32
             and replica_count() == 1
             and not is_compiling_with_xla()
-            and not tf.config.list_physical_devices("GPU")
+            and not has_gpu()
         )
 
     def compute_output_shape(self, inputs_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -30,9 +30,9 @@ class SlotMemoryMixin(ChunkedStorageMixin):
         while the function is traced, and the tensors are those of the graph.
 
         Args:
-            watcher: Function called with the read, a `MemoryReading` or a `PairReading`, and the
-                mask of shape `(queries,)`: boolean, or float that is how often a query counts; or
-                `None` if every query counts.
+            watcher: Function called with the read, such as a `MemoryReading`, and the mask of shape
+                `(queries,)`: boolean, or float that is how often a query counts; or `None` if every
+                query counts.
         """
         before, self._watcher = self._watcher, watcher
         try:
