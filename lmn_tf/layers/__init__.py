@@ -5,8 +5,8 @@ from lmn_tf.lazy_exports import lazy_exports
 
 _EXPORTS = {
     "AttentionalGRU": "evolution.attentional_gru",
-    "BehaviourRetrieval": "retrieval.behaviour_retrieval",
-    "BehaviourSearch": "retrieval.behaviour_search",
+    "BehaviorRetrieval": "retrieval.behavior_retrieval",
+    "BehaviorSearch": "retrieval.behavior_search",
     "BilinearAttention": "attention.bilinear_attention",
     "Dice": "core.dice",
     "ExpertMixture": "core.expert_mixture",
@@ -23,7 +23,7 @@ _EXPORTS = {
     "MemoryGate": "memory.memory_gate",
     "MultiHeadTargetAttention": "attention.multi_head_target_attention",
     "MultiWayAttention": "memory.multi_way_attention",
-    "NextBehaviourLoss": "evolution.next_behaviour_loss",
+    "NextBehaviorLoss": "evolution.next_behavior_loss",
     "PairMemory": "memory.pair_memory",
     "PerTokenMLP": "tokens.per_token_mlp",
     "PositionEmbedding": "core.position_embedding",

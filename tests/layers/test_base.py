@@ -68,7 +68,7 @@ def test_rate(value):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("BehaviourSearch", {"units": 4}),
+        ("BehaviorSearch", {"units": 4}),
         ("LargeMemory", {"num_keys": 3, "top_k": 4, "key_norm": False}),
         ("MLP", {"hidden_units": (4,), "batch_norm": True, "activation": "dice"}),
         ("MaskedBatchNormalization", {}),
@@ -80,11 +80,11 @@ def test_rate(value):
 def test_trains_in_double_precision(name, options):
     layer = getattr(layers, name)(**options, dtype="float64")
     inputs = [np.random.default_rng(0).normal(size=(3, 5, 4))]
-    if name == "BehaviourSearch":
+    if name == "BehaviorSearch":
         inputs.append(inputs[0][:, 0])
     layer(*inputs)
     with tf.GradientTape() as tape:
-        output = layer(*inputs, **({} if name == "BehaviourSearch" else {"training": True}))
+        output = layer(*inputs, **({} if name == "BehaviorSearch" else {"training": True}))
         loss = tf.reduce_sum(output**2)
     assert output.dtype == "float64"
     gradients = tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
@@ -94,8 +94,8 @@ def test_trains_in_double_precision(name, options):
 # layer → its options and its inputs, whose first has an axis too few
 HISTORY = {
     "AttentionalGRU": ({"units": 4}, 1),
-    "BehaviourRetrieval": ({}, 4),
-    "BehaviourSearch": ({}, 2),
+    "BehaviorRetrieval": ({}, 4),
+    "BehaviorSearch": ({}, 2),
     "BilinearAttention": ({}, 2),
     "InterestEvolution": ({}, 2),
     "IterativeMemory": ({}, 2),

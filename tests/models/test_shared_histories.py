@@ -14,7 +14,7 @@ from kitchen_sink import (
     timeless_spec,
 )
 
-from lmn_tf.layers import NextBehaviourLoss
+from lmn_tf.layers import NextBehaviorLoss
 from lmn_tf.models import registry
 
 MODELS = [name for name in registry.names() if registry.model_class(name).reads_histories]
@@ -67,7 +67,7 @@ def negatives(monkeypatch):
         drawn = tf.fill(tf.shape(mask), tf.argmax(tf.reshape(mask, [-1])))
         return drawn, tf.ones(tf.shape(mask)[:1], bool)
 
-    monkeypatch.setattr(NextBehaviourLoss, "_draw", first)
+    monkeypatch.setattr(NextBehaviorLoss, "_draw", first)
 
 
 # Elapsed times depend on the row, too: there models read combinations of events and buckets. These

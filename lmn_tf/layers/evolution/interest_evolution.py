@@ -10,7 +10,7 @@ from lmn_tf.layers.attention.bilinear_attention import BilinearAttention
 from lmn_tf.layers.attention.target_attention import TargetAttention
 from lmn_tf.layers.base import check_axes, check_choice, check_hidden_units, check_not_negative
 from lmn_tf.layers.evolution.attentional_gru import AttentionalGRU
-from lmn_tf.layers.evolution.next_behaviour_loss import NextBehaviourLoss
+from lmn_tf.layers.evolution.next_behavior_loss import NextBehaviorLoss
 from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.chains import Chains
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
@@ -98,7 +98,7 @@ class InterestEvolution(HistoryLayer):
             )
         self.auxiliary_loss = None
         if auxiliary_weight:
-            self.auxiliary_loss = NextBehaviourLoss(
+            self.auxiliary_loss = NextBehaviorLoss(
                 self.auxiliary_units,
                 weight=auxiliary_weight,
                 name="auxiliary_loss",

@@ -16,7 +16,7 @@ from lmn_tf.layers.base import (
     check_not_negative,
     check_positive_integer,
 )
-from lmn_tf.layers.evolution.next_behaviour_loss import NextBehaviourLoss
+from lmn_tf.layers.evolution.next_behavior_loss import NextBehaviorLoss
 from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.chains import Chains
 from lmn_tf.ops.sequence.interest_memory_step import InterestMemorySettings, interest_memory_step
@@ -26,7 +26,7 @@ from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 _LIMIT = 20.0
 # Entries of a state that do not belong to the cell.
-_COUNTED = ("behaviours", "count")
+_COUNTED = ("behaviors", "count")
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -169,7 +169,7 @@ class UserInterestMemory(HistoryLayer):
                 self.attention_units, name="attention", dtype=self.dtype_policy
             )
         if auxiliary_weight:
-            self.auxiliary_loss = NextBehaviourLoss(
+            self.auxiliary_loss = NextBehaviorLoss(
                 self.auxiliary_units,
                 weight=auxiliary_weight,
                 name="auxiliary_loss",
@@ -242,7 +242,7 @@ class UserInterestMemory(HistoryLayer):
 
         Returns:
             Dictionary of float tensors of shape `(batch_size, ...)`: `memory`, `controller`,
-            `read`, `writes`, `added`, `channels` (with induction), `behaviours` (their sum) and
+            `read`, `writes`, `added`, `channels` (with induction), `behaviors` (their sum) and
             `count`.
         """
         slots, width = self.initial_memory.shape
@@ -251,7 +251,7 @@ class UserInterestMemory(HistoryLayer):
             "read": self.num_read_heads * width,
             "writes": slots,
             "added": width,
-            "behaviours": width,
+            "behaviors": width,
             "count": 1,
         }
         dtype = self.initial_memory.dtype
@@ -277,13 +277,13 @@ class UserInterestMemory(HistoryLayer):
         return self._run(state, history, mask)[0]
 
     def step(
-        self, state: dict[str, tf.Tensor], behaviour: tf.Tensor, valid: tf.Tensor | None = None
+        self, state: dict[str, tf.Tensor], behavior: tf.Tensor, valid: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
         """Updates the state with one behavior.
 
         Args:
             state: Dictionary of tensors, as `initial_state` returns it.
-            behaviour: Float tensor of shape `(batch, d)`.
+            behavior: Float tensor of shape `(batch, d)`.
             valid: Optional boolean tensor of shape `(batch,)`, true for rows with a behavior.
                 Defaults to `None`.
 
@@ -291,7 +291,7 @@ class UserInterestMemory(HistoryLayer):
             Dictionary like `state`.
         """
         mask = None if valid is None else tf.convert_to_tensor(valid)[:, None]
-        return self.advance(state, tf.convert_to_tensor(behaviour)[:, None], mask)
+        return self.advance(state, tf.convert_to_tensor(behavior)[:, None], mask)
 
     def read(self, state: dict[str, tf.Tensor], target: tf.Tensor) -> tf.Tensor:
         """Reads the states of users for candidates.
@@ -308,7 +308,7 @@ class UserInterestMemory(HistoryLayer):
         step = interest_memory_step(self._settings)
         cell = step(cell, self._projected(target), self._parameters())
         output = tf.where(state["count"] > 0, self._output(cell), 0)  # (batch, d)
-        parts = [state["behaviours"], output, state["added"] * target]
+        parts = [state["behaviors"], output, state["added"] * target]
         parts = [tf.cast(part, self.compute_dtype) for part in parts]
         if self.attention is not None:
             channels = tf.cast(state["channels"], self.compute_dtype)
@@ -330,7 +330,7 @@ class UserInterestMemory(HistoryLayer):
             tf.transpose(mask),
         )
         last = {name: tensor[-1] for name, tensor in states.items()}
-        last["behaviours"] = state["behaviours"] + masked_sum(history, mask)
+        last["behaviors"] = state["behaviors"] + masked_sum(history, mask)
         last["count"] = state["count"] + masked_sum(tf.ones_like(history[..., :1]), mask)
         return last, states
 
@@ -339,7 +339,7 @@ class UserInterestMemory(HistoryLayer):
         initial = self.initial_state(windows.batch)
         state = {name: chains.last(steps, initial[name]) for name, steps in states.items()}
         events = tf.cast(events, self.initial_memory.dtype)
-        state["behaviours"] = windows.event_sum(events)
+        state["behaviors"] = windows.event_sum(events)
         state["count"] = windows.event_sum(tf.ones_like(events[:, :1]))
         return state
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from lmn_tf.layers.attention.multi_head_target_attention import MultiHeadTargetAttention
 from lmn_tf.layers.base import RunningMean
-from lmn_tf.layers.retrieval.behaviour_search import BehaviourSearch
+from lmn_tf.layers.retrieval.behavior_search import BehaviorSearch
 from lmn_tf.models.hosts.din import DIN
 from lmn_tf.models.options import SIMOptions
 from lmn_tf.ops.sequence.masked import held_ids, take_positions, top_positions
@@ -83,7 +83,7 @@ class SIM(DIN):
             self.training_means = [RunningMean(name="search_loss")]
 
     def _make_search(self, name):
-        return BehaviourSearch(
+        return BehaviorSearch(
             self.options.search_units,
             self.options.search_hidden_units,
             output_units=len(self.label_names),

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from lmn_tf.distribute.collectives import mean_over_replicas, sum_over_replicas
 from lmn_tf.layers.base import RunningMean
-from lmn_tf.layers.retrieval.behaviour_retrieval import BehaviourRetrieval
+from lmn_tf.layers.retrieval.behavior_retrieval import BehaviorRetrieval
 from lmn_tf.layers.retrieval.field_selector import FieldSelector
 from lmn_tf.layers.retrieval.self_attention_selector import SelfAttentionSelector
 from lmn_tf.layers.retrieval.weighted_match import WeightedMatch
@@ -106,7 +106,7 @@ class UBR4CTR(LabelledLoss, CTRModel):
         self._match_tables = {}
         for name in (sequence.name for sequence in self.spec.sequences):
             self._make_search(name)
-            self.retrievals[name] = BehaviourRetrieval(
+            self.retrievals[name] = BehaviorRetrieval(
                 options.top_k, dtype=self.dtype_policy, name=f"{name}_retrieval"
             )
         self.baseline = None

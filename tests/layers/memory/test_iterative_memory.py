@@ -101,7 +101,7 @@ def test_equals_the_equations_row_by_row(name):
 
 
 def test_one_step_by_hand():
-    # d = 1, one walk over the behaviours 1 and 3 for the candidate 2. All scores are ln 3, so the
+    # d = 1, one walk over the behaviors 1 and 3 for the candidate 2. All scores are ln 3, so the
     # weights are 3/4 and the read-out is 3. The GRU's update gate is 1/2 and its candidate tanh(3).
     layer = IterativeMemory(num_walks=1, num_enhancements=0, hidden_units=1)
     history, target = np.array([[[1.0], [3.0]]], "float32"), np.array([[2.0]], "float32")
@@ -165,7 +165,7 @@ def test_walks_share_their_weights_unless_told_otherwise():
 @pytest.mark.parametrize(
     ("zeroed", "iterative", "counts"),
     [
-        ((0, 2), False, True),  # as the candidate that behaviours are compared with
+        ((0, 2), False, True),  # as the candidate that behaviors are compared with
         ((1, 3), False, True),  # as the first memory that they are compared with
         ((0, 1, 2, 3), False, False),
         ((0, 1, 2, 3), True, True),  # as the first state of the GRU

@@ -72,7 +72,7 @@ def test_what_a_state_holds():
     history = INPUTS["history"]
     state = layer.advance(layer.initial_state(4), history, MASK)
     total = np.where(MASK[..., None], history, 0).sum(1)
-    np.testing.assert_allclose(state["behaviours"], total, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(state["behaviors"], total, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(state["count"][:, 0], MASK.sum(1))
     np.testing.assert_allclose(np.sum(state["writes"], axis=1), MASK.sum(1), rtol=1e-5)
     tf.nest.map_structure(
@@ -83,7 +83,7 @@ def test_what_a_state_holds():
 
 
 def test_the_controller_is_keras_unit():
-    # With nothing read (a memory of zeros that nothing is added to), it sees behaviours alone.
+    # With nothing read (a memory of zeros that nothing is added to), it sees behaviors alone.
     layer = built(induction_top_k=0, utilization="none")
     for weight in (layer.initial_memory, layer.head_kernel):
         weight.assign(tf.zeros_like(weight))
@@ -98,7 +98,7 @@ def test_the_controller_is_keras_unit():
     state = layer.advance(layer.initial_state(4), INPUTS["history"], MASK)
     want = unit(INPUTS["history"], mask=tf.constant(MASK))
     np.testing.assert_allclose(state["controller"], want, rtol=1e-5, atol=1e-6)
-    # A unit on [behaviour; read], where something is read.
+    # A unit on [behavior; read], where something is read.
     layer.initial_memory.assign(example(4, 3))
     state = layer.step(layer.initial_state(4), INPUTS["history"][:, 0])
     after = layer.step(state, INPUTS["history"][:, 1])["controller"]
@@ -119,7 +119,7 @@ def test_parts_of_what_is_read(arguments):
     kernel, bias = layer.output_kernel.numpy(), layer.output_bias.numpy()
     output = np.concatenate([seen["controller"], seen["read"]], axis=1) @ kernel + bias
     output = np.where(MASK.any(1, keepdims=True), np.clip(output, -20, 20), 0)
-    parts = [state["behaviours"], output, state["added"] * target]
+    parts = [state["behaviors"], output, state["added"] * target]
     if layer.induction_top_k:
         parts.append(layer.attention(state["channels"], target))
     np.testing.assert_allclose(

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from check_layer import check_layer
 
-from lmn_tf.layers import BehaviourRetrieval
+from lmn_tf.layers import BehaviorRetrieval
 
 MASK = np.arange(6) < np.array([[0], [1], [4], [6]])
 
@@ -21,7 +21,7 @@ INPUTS = {
 
 
 def test_is_a_good_layer():
-    check_layer(BehaviourRetrieval, {"top_k": 3}, INPUTS, MASK, zero_when_empty=True)
+    check_layer(BehaviorRetrieval, {"top_k": 3}, INPUTS, MASK, zero_when_empty=True)
 
 
 def literal(layer, history, target, matches, keep, mask):
@@ -49,7 +49,7 @@ def test_equals_the_literal_form(run_mode):
     mask = rng.random((60, 7)) < 0.7
     mask[0], keep[1] = False, 0.0
     inputs = (history, target, matches.astype("float32"), keep)
-    layer = BehaviourRetrieval(top_k=3)
+    layer = BehaviorRetrieval(top_k=3)
     layer.build(*(one.shape for one in inputs))
     dirty = np.where(mask[..., None], history, np.float32(np.nan))
     output = run_mode(lambda *args: layer(*args, mask=mask))(dirty, *inputs[1:])
@@ -62,7 +62,7 @@ def test_equals_the_literal_form(run_mode):
 def test_a_fields_keep_has_the_gradient_of_attention_in_proportion_to_the_score():
     history, target = INPUTS["history"][3:], INPUTS["target"][3:]
     matches = tf.constant(INPUTS["matches"][3:])
-    layer = BehaviourRetrieval(top_k=6)
+    layer = BehaviorRetrieval(top_k=6)
     layer(history, target, matches, np.ones((1, 2), "float32"))
 
     def proportional(keep):
@@ -88,7 +88,7 @@ def test_gradients_are_finite_where_little_or_nothing_matches():
     matches = INPUTS["matches"] * np.float32([[0, 1, 0, 1, 0, 1]]).T
     matches[3] = 0.0
     inputs = [tf.constant(one) for one in {**INPUTS, "matches": matches}.values()]
-    layer = BehaviourRetrieval(top_k=4)
+    layer = BehaviorRetrieval(top_k=4)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         loss = tf.reduce_sum(layer(*inputs, mask=MASK) ** 2)
@@ -100,4 +100,4 @@ def test_gradients_are_finite_where_little_or_nothing_matches():
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`top_k` must be a positive integer. Received: top_k=0"):
-        BehaviourRetrieval(0)
+        BehaviorRetrieval(0)

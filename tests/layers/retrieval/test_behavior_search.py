@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from check_layer import check_layer
 
-from lmn_tf.layers import BehaviourSearch
+from lmn_tf.layers import BehaviorSearch
 
 MASK = np.arange(6) < np.array([[0], [1], [4], [6]])
 
@@ -17,11 +17,11 @@ SMALL = {"units": 4, "hidden_units": (7,), "output_units": 2}
 
 
 def test_is_a_good_layer():
-    check_layer(BehaviourSearch, SMALL, INPUTS, MASK)
+    check_layer(BehaviorSearch, SMALL, INPUTS, MASK)
 
 
 def test_equals_the_literal_form(run_mode):
-    layer = BehaviourSearch(**SMALL)
+    layer = BehaviorSearch(**SMALL)
     layer.build((None, 6, 3), (None, 5))
     search = run_mode(lambda h, t: layer(h, t, mask=MASK, return_scores=True))
     logits, scores = search(*INPUTS.values())
@@ -36,7 +36,7 @@ def test_equals_the_literal_form(run_mode):
 
 
 def test_scores_have_no_gradient_and_full_precision():
-    layer = BehaviourSearch(**SMALL, dtype="mixed_float16")
+    layer = BehaviorSearch(**SMALL, dtype="mixed_float16")
     with tf.GradientTape() as tape:
         logits, scores = layer(*INPUTS.values(), mask=MASK, return_scores=True)
     assert (logits.dtype, scores.dtype) == (tf.float16, tf.float32)
@@ -45,7 +45,7 @@ def test_scores_have_no_gradient_and_full_precision():
 
 
 def test_the_projections_learn_from_the_logits():
-    layer = BehaviourSearch(**SMALL)
+    layer = BehaviorSearch(**SMALL)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(layer(*INPUTS.values(), mask=MASK) ** 2)
     for gradient in tape.gradient(loss, layer.trainable_weights):
@@ -54,6 +54,6 @@ def test_the_projections_learn_from_the_logits():
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`units` must be a positive integer. Received: units=0"):
-        BehaviourSearch(0)
+        BehaviorSearch(0)
     with pytest.raises(ValueError, match="`output_units` must be a positive integer"):
-        BehaviourSearch(output_units=0)
+        BehaviorSearch(output_units=0)

@@ -11,7 +11,7 @@ from lmn_tf.ops.sequence.masked import masked_softmax, take_positions, top_posit
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class BehaviourRetrieval(HistoryLayer):
+class BehaviorRetrieval(HistoryLayer):
     """Pools the events of a row that best match the selected fields.
 
     The score of event `j` is `s_j = sum_f keep_f * matches_jf`. Of the events with a
@@ -45,7 +45,7 @@ class BehaviourRetrieval(HistoryLayer):
 
     Example:
 
-    >>> layer = BehaviourRetrieval(top_k=2)
+    >>> layer = BehaviorRetrieval(top_k=2)
     >>> layer(np.ones((2, 5, 8)), np.ones((2, 8)), np.ones((2, 5, 3)), np.ones((2, 3))).shape
     TensorShape([2, 8])
 

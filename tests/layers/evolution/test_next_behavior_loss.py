@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from check_layer import check_layer
 
-from lmn_tf.layers import NextBehaviourLoss
+from lmn_tf.layers import NextBehaviorLoss
 
 MASK = np.arange(6) < np.array([[0], [1], [4], [6]])
 
@@ -18,7 +18,7 @@ STATES, HISTORY = example(4, 6, 3), example(4, 6, 3, seed=1)
 
 def built(hidden_units=(5,), **arguments):
     keras.utils.set_random_seed(2)
-    layer = NextBehaviourLoss(hidden_units, seed=7, **arguments)
+    layer = NextBehaviorLoss(hidden_units, seed=7, **arguments)
     layer(STATES, HISTORY)
     return layer
 
@@ -26,7 +26,7 @@ def built(hidden_units=(5,), **arguments):
 @pytest.mark.parametrize("hidden_units", [(5, 4), ()])
 def test_is_a_good_layer(hidden_units):
     arguments = {"hidden_units": hidden_units}
-    check_layer(NextBehaviourLoss, arguments, {"states": STATES, "history": HISTORY}, MASK)
+    check_layer(NextBehaviorLoss, arguments, {"states": STATES, "history": HISTORY}, MASK)
 
 
 def softplus(x):
@@ -58,7 +58,7 @@ def test_the_loss_that_is_added_is_weighted_and_the_mean_that_is_logged_is_not()
     np.testing.assert_allclose(layer.loss_tracker.result(), want, rtol=1e-6)
 
 
-def test_negatives_are_behaviours_of_other_rows():
+def test_negatives_are_behaviors_of_other_rows():
     layer = built()
     mask = MASK[:, ::-1] | np.array([[0] * 6] * 3 + [[1] * 6], bool)
     for _ in range(20):
@@ -69,7 +69,7 @@ def test_negatives_are_behaviours_of_other_rows():
         assert (rows != np.argwhere(mask)[:, 0]).all()
 
 
-def test_each_other_behaviour_is_drawn_as_often():
+def test_each_other_behavior_is_drawn_as_often():
     layer, counts = built(), np.zeros(24)
     draw = tf.function(layer._draw)
     for _ in range(1500):
@@ -161,7 +161,7 @@ def test_gaps_break_pairs():
 
 def test_exchanging_positives_and_negatives_turns_the_sign():
     layer = built(hidden_units=())
-    # Two rows of equal behaviours each: whatever is drawn, it is the other row's.
+    # Two rows of equal behaviors each: whatever is drawn, it is the other row's.
     history = np.repeat(np.float32([[[1, 0, 0]], [[0, 1, 0]]]), 3, axis=1)
     states = 3 * history
     mask = np.ones((2, 3), bool)
@@ -178,7 +178,7 @@ def test_without_pairs_or_negatives_the_loss_is_0(mask):
 
 def test_draws_move_on_in_training_only_and_are_saved(tmp_path):
     inputs = keras.Input((None, 3)), keras.Input((None, 3))
-    layer = NextBehaviourLoss((4,))
+    layer = NextBehaviorLoss((4,))
     model = keras.Model(inputs, keras.layers.Dense(1)(layer(*inputs)[:, -1]))
     model.compile("sgd", "mse")
     before = layer.seed_generator.state.numpy()
@@ -195,8 +195,8 @@ def test_draws_move_on_in_training_only_and_are_saved(tmp_path):
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="`weight` must be a positive number. Received: weight=0"):
-        NextBehaviourLoss(weight=0)
+        NextBehaviorLoss(weight=0)
     with pytest.raises(ValueError, match="`weight` must be a positive number. Received: weight=n"):
-        NextBehaviourLoss(weight=np.nan)
+        NextBehaviorLoss(weight=np.nan)
     with pytest.raises(ValueError, match="Received: history width=2, states width=3"):
-        NextBehaviourLoss(())(STATES, HISTORY[..., :2])
+        NextBehaviorLoss(())(STATES, HISTORY[..., :2])

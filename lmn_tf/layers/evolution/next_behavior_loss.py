@@ -19,7 +19,7 @@ from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class NextBehaviourLoss(HistoryLayer):
+class NextBehaviorLoss(HistoryLayer):
     """Adds a loss that trains each state to distinguish the next behavior from another user's.
 
     Returns the states unchanged. In training it adds the loss
@@ -67,7 +67,7 @@ class NextBehaviourLoss(HistoryLayer):
 
     Example:
 
-    >>> layer = NextBehaviourLoss((8,))
+    >>> layer = NextBehaviorLoss((8,))
     >>> layer(np.ones((2, 5, 4)), np.ones((2, 5, 4)), training=True).shape
     TensorShape([2, 5, 4])
     >>> len(layer.losses)

@@ -13,7 +13,7 @@ from lmn_tf.ops.sequence.masked import zero_padding
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class BehaviourSearch(HistoryLayer):
+class BehaviorSearch(HistoryLayer):
     """Scores the relevance of events to the candidate, learned from the labels.
 
     Computes `r_j = (Wb e_j) · (Wa v)` and, from the events weighted by their scores, an
@@ -51,7 +51,7 @@ class BehaviourSearch(HistoryLayer):
 
     Example:
 
-    >>> layer = BehaviourSearch(units=4, hidden_units=(8,))
+    >>> layer = BehaviorSearch(units=4, hidden_units=(8,))
     >>> logits, scores = layer(np.ones((2, 5, 3)), np.ones((2, 3)), return_scores=True)
     >>> logits.shape, scores.shape
     (TensorShape([2, 1]), TensorShape([2, 5]))
