@@ -1,5 +1,6 @@
 """Checks, losses and variables that many layers share."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -168,6 +169,21 @@ class RunningMean(keras.metrics.Mean):
     ) -> keras.Variable:
         """Creates a variable that is never cast. Assigning it to an attribute tracks it."""
         return uncast_variable(shape, name, dtype, initializer, aggregation)
+
+
+def name_running_means(layers: Mapping[str, keras.Layer]) -> None:
+    """Puts the names of several layers before those of their `RunningMean`s.
+
+    Logs have one figure of each name: of equal names, that of the last layer would be left.
+
+    Args:
+        layers: Mapping from a name to a layer. One alone keeps its names.
+    """
+    if len(layers) > 1:
+        for prefix, layer in layers.items():
+            for metric in layer.metrics:
+                if isinstance(metric, RunningMean):
+                    metric.name = f"{prefix}_{metric.name}"
 
 
 def stacked_glorot(fan_in: int, fan_out: int) -> keras.initializers.Initializer:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.base import name_running_means
 from lmn_tf.layers.memory.large_memory import LargeMemory
 from lmn_tf.models.base.ctr_head import CTRHead
 from lmn_tf.models.base.ctr_model import CTRModel
@@ -52,6 +53,7 @@ class MemoryPlugin(CTRModel):
         if memorize == "history":
             names = [sequence.name for sequence in self.spec.sequences]
         self.memories = {name: self._make_memory(f"{name}_memory") for name in names}
+        name_running_means(self.memories)
         self.query_projection = None
         if memorize != "history":
             self.query_projection = keras.layers.Dense(

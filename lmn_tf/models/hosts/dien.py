@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.base import name_running_means
 from lmn_tf.layers.core.sequence_pooling import SequencePooling
 from lmn_tf.layers.evolution.interest_evolution import InterestEvolution
 from lmn_tf.models.base.ctr_model import CTRModel
@@ -76,6 +77,7 @@ class DIEN(CTRModel):
             )
             for sequence in self.spec.sequences
         }
+        name_running_means(self.evolutions)
 
     def read_histories(
         self, groups: dict[str, Any], training: bool | None = None

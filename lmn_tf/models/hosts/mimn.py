@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lmn_tf.layers.base import name_running_means
 from lmn_tf.layers.memory.user_interest_memory import UserInterestMemory
 from lmn_tf.models.base.ctr_model import CTRModel
 from lmn_tf.models.options import MIMNOptions
@@ -72,6 +73,7 @@ class MIMN(CTRModel):
             )
             for sequence in self.spec.sequences
         }
+        name_running_means(self.interests)
 
     def read_histories(
         self, groups: dict[str, Any], training: bool | None = None

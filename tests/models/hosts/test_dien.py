@@ -91,7 +91,9 @@ def test_the_auxiliary_loss_is_logged_in_training_only():
 def test_each_sequence_has_its_own_units():
     second = {**KITCHEN_SINK["sequences"][0], "name": "buys"}
     spec = kitchen_sink_spec(sequences=[*KITCHEN_SINK["sequences"], second])
-    model = DIEN(spec, **SMALL)
-    model.build()
+    model = DIEN(spec, **{**SMALL, "auxiliary_weight": 1.0})
+    model.compile(run_eagerly=True)
+    logs = model.train_on_batch(random_features(spec), random_labels(), return_dict=True)
+    assert {"clicks_auxiliary_loss", "buys_auxiliary_loss"} <= set(logs)
     names = {weight.path.split("/")[1] for weight in model.weights}
     assert {"clicks_evolution", "buys_evolution"} <= names

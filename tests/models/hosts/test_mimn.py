@@ -82,6 +82,15 @@ def test_sequences_step_by_themselves():
     np.testing.assert_allclose(model.score(state, features), model(features), rtol=1e-4, atol=1e-5)
 
 
+def test_sequences_log_their_losses_by_themselves():
+    second = {**KITCHEN_SINK["sequences"][0], "name": "buys"}
+    spec = kitchen_sink_spec(sequences=[*KITCHEN_SINK["sequences"], second])
+    model = MIMN(spec, **{**SMALL, "utilization_weight": 0.5})
+    model.compile(run_eagerly=True)
+    logs = model.train_on_batch(random_features(spec), random_labels(), return_dict=True)
+    assert {"clicks_utilization_loss", "buys_utilization_loss"} <= set(logs)
+
+
 def test_every_option_reaches_the_memory():
     options = {
         "num_slots": 3,

@@ -144,6 +144,9 @@ def test_each_sequence_has_a_memory():
     assert set(model.memory_usage()) == {"clicks", "buys"}
     logs = model.evaluate(random_features(spec), random_labels(), verbose=0, return_dict=True)
     assert {"clicks_slots_used", "buys_slots_used"} <= set(logs)
+    logs = model.train_on_batch(random_features(spec), random_labels(), return_dict=True)
+    assert {"clicks_memory_loss", "buys_memory_loss", "buys_query_norm"} <= set(logs)
+    assert logs["clicks_memory_loss"] != logs["buys_memory_loss"]
 
 
 @pytest.mark.parametrize(
