@@ -8,8 +8,8 @@ layers of its configuration for DCNv2, whose default is none. Histories are the 
 which have what they have in our feature specs: in MovieLens, also whether the movie was liked, and
 the cross of both. Batches are those of our pipelines.
 
-Rows of `lmn_tf` are those of the committed comparisons on the same rows: their control, average
-pooling with all that makes it strong, and their last model, which adds a memory of pairs. Choices
+Rows of `lmn_tf` are those of the committed comparisons on the same rows: their control, `pooling`
+with all that makes it strong, and their last model, which adds a memory of pairs. Choices
 between few values were made by the validation set with one seed as well. On MovieLens they read
 more events: the newest 200 of MovieLens 100K, and the newest 500 beside 50 of MovieLens 1M.
 
