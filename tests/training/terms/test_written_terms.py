@@ -108,9 +108,9 @@ def test_rows_of_weight_0_are_as_if_they_were_not_there():
 
 
 def test_rows_count_by_their_weights():
-    rng = np.random.default_rng(0)
-    terms, labels, weights = rng.normal(size=(40, 3)), rng.integers(0, 2, (40, 1)), None
-    weights = rng.integers(0, 3, 40)
+    rng = np.random.default_rng(0)  # enough rows that weights have no prior
+    terms, labels = rng.normal(size=(400, 3)), rng.integers(0, 2, (400, 1))
+    weights = rng.integers(0, 3, 400)
     got, offset = fits(terms, labels, weights.astype(float))
     want, other = fits(*(np.repeat(one, weights, axis=0) for one in (terms, labels)))
     np.testing.assert_allclose([*got, offset], [*want, other], rtol=1e-4)
