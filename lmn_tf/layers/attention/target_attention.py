@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.base import check_choice, check_hidden_units
+from lmn_tf.layers.core.activations import activation_config, get_activation, make_activation
 from lmn_tf.layers.core.dice import Dice
-from lmn_tf.layers.core.mlp import make_activation
 from lmn_tf.layers.history_layer import HistoryLayer, events_of
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
@@ -71,9 +71,7 @@ class TargetAttention(HistoryLayer):
         if not self.hidden_units:
             raise ValueError("`hidden_units` must not be empty. Received: hidden_units=()")
         check_choice("weight_normalization", weight_normalization, ("softmax", "raw"))
-        self.activation = (
-            activation if activation in ("prelu", "dice") else keras.activations.get(activation)
-        )
+        self.activation = get_activation(activation)
         self.weight_normalization = weight_normalization
 
     def build(
@@ -158,12 +156,9 @@ class TargetAttention(HistoryLayer):
         return (history_shape[0], history_shape[-1])
 
     def get_config(self) -> dict[str, Any]:
-        activation = self.activation
-        if not isinstance(activation, str):
-            activation = keras.activations.serialize(activation)
         return {
             **super().get_config(),
             "hidden_units": list(self.hidden_units),
-            "activation": activation,
+            "activation": activation_config(self.activation),
             "weight_normalization": self.weight_normalization,
         }

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.base import check_positive_integer
+from lmn_tf.layers.core.activations import activation_config
 from lmn_tf.layers.core.mlp import MLP
 
 
@@ -96,15 +97,12 @@ class ExpertMixture(keras.layers.Layer):
         return (inputs_shape[0], self.num_tasks, self.hidden_units[-1])
 
     def get_config(self) -> dict[str, Any]:
-        activation = self.activation
-        if not isinstance(activation, str):
-            activation = keras.activations.serialize(activation)
         return {
             **super().get_config(),
             "num_experts": self.num_experts,
             "num_tasks": self.num_tasks,
             "hidden_units": list(self.hidden_units),
-            "activation": activation,
+            "activation": activation_config(self.activation),
             "dropout": self.dropout,
             "batch_norm": self.batch_norm,
         }

@@ -7,28 +7,9 @@ import keras
 import tensorflow as tf
 
 from lmn_tf.layers.base import check_hidden_units, check_positive_integer, check_rate
+from lmn_tf.layers.core.activations import activation_config, get_activation, make_activation
 from lmn_tf.layers.core.dice import Dice
 from lmn_tf.layers.core.masked_batch_normalization import MaskedBatchNormalization
-
-
-def make_activation(activation: str | Callable, rank: int, name: str) -> keras.layers.Layer:
-    """Creates an activation layer: `"prelu"`, `"dice"` or any Keras activation.
-
-    Args:
-        activation: Activation name, function or `None`.
-        rank: Integer. Rank of the layer's inputs.
-        name: String. Name of the layer.
-
-    Returns:
-        A Keras layer.
-    """
-    if activation == "prelu":
-        # One slope per channel, whatever the number of positions.
-        shared_axes = list(range(1, rank - 1)) or None
-        return keras.layers.PReLU(shared_axes=shared_axes, name=name)
-    if activation == "dice":
-        return Dice(name=name)
-    return keras.layers.Activation(activation, name=name)
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
@@ -92,9 +73,7 @@ class MLP(keras.layers.Layer):
                 "Received: hidden_units=()"
             )
         check_rate("dropout", dropout)
-        self.activation = (
-            activation if activation in ("prelu", "dice") else keras.activations.get(activation)
-        )
+        self.activation = get_activation(activation)
         self.output_units = output_units
         self.batch_norm = batch_norm
         self.dropout = dropout
@@ -155,13 +134,10 @@ class MLP(keras.layers.Layer):
         return (*inputs_shape[:-1], self.output_units or self.hidden_units[-1])
 
     def get_config(self) -> dict[str, Any]:
-        activation = self.activation
-        if not isinstance(activation, str):
-            activation = keras.activations.serialize(activation)
         return {
             **super().get_config(),
             "hidden_units": list(self.hidden_units),
-            "activation": activation,
+            "activation": activation_config(self.activation),
             "output_units": self.output_units,
             "batch_norm": self.batch_norm,
             "dropout": self.dropout,

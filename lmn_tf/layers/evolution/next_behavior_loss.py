@@ -12,6 +12,7 @@ from lmn_tf.layers.base import (
     check_hidden_units,
     check_positive_number,
 )
+from lmn_tf.layers.core.activations import activation_config, get_activation
 from lmn_tf.layers.core.mlp import MLP
 from lmn_tf.layers.history_layer import HistoryLayer, mask_of
 from lmn_tf.ops.sequence.masked import zero_padding
@@ -91,9 +92,7 @@ class NextBehaviorLoss(HistoryLayer):
         self.autocast = False
         self.hidden_units = check_hidden_units("hidden_units", hidden_units)
         check_positive_number("weight", weight)
-        self.activation = (
-            activation if activation in ("prelu", "dice") else keras.activations.get(activation)
-        )
+        self.activation = get_activation(activation)
         self.weight = weight
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -224,13 +223,10 @@ class NextBehaviorLoss(HistoryLayer):
         return tuple(states_shape)
 
     def get_config(self) -> dict[str, Any]:
-        activation = self.activation
-        if not isinstance(activation, str):
-            activation = keras.activations.serialize(activation)
         return {
             **super().get_config(),
             "hidden_units": list(self.hidden_units),
-            "activation": activation,
+            "activation": activation_config(self.activation),
             "weight": self.weight,
             "seed": self.seed,
         }

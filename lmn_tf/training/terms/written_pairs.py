@@ -79,7 +79,8 @@ class WrittenPairs:
         memory = self._memory
         sums = np.zeros((memory.memory_size, memory.num_values), np.float32)
         counts = np.zeros(memory.memory_size, np.int32)
-        known_rows = np.flatnonzero(self._known(np.arange(memory.num_rows)).any(axis=0))
+        parts = self._model.split_rows(self._name, np.arange(memory.num_rows))
+        known_rows = np.flatnonzero(self._known(*parts).any(axis=0))
         columns = np.flatnonzero(np.any([ease.column_of >= 0 for ease in self._fitted], axis=0))
         for start, stop in self._chunks(len(known_rows), len(columns)):
             rows = known_rows[start:stop]
@@ -91,9 +92,8 @@ class WrittenPairs:
     def _chunks(self, rows, columns):
         return row_chunks((rows, columns * self._memory.num_values), itemsize=4)
 
-    def _known(self, rows):
+    def _known(self, items, outcomes):
         """Returns whether each label's regression knows each row, of shape `(labels, rows)`."""
-        items, outcomes = self._model.split_rows(self._name, rows)
         known = np.stack([ease.column_of[items] >= 0 for ease in self._fitted])
         return known if outcomes is None else known & (outcomes >= FIRST_ID)
 
@@ -109,7 +109,8 @@ class WrittenPairs:
         """
         items, outcomes = self._model.split_rows(self._name, rows)
         values = np.zeros((len(rows), len(columns), len(self._fitted)), np.float32)
-        for label, (ease, known) in enumerate(zip(self._fitted, self._known(rows), strict=True)):
+        known_rows = self._known(items, outcomes)
+        for label, (ease, known) in enumerate(zip(self._fitted, known_rows, strict=True)):
             if not ease.num_similarities:
                 continue
             residuals = np.ones(len(rows))
