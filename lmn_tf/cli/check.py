@@ -51,7 +51,7 @@ def check(file: str, data: str | None, delimiter: str | None, as_json: bool) -> 
             click.echo(sentence(summary))
             _print_notes(summary.get("notes", ()))
         if report is not None:
-            summary["data"] = dataclasses.asdict(report)
+            summary["data"] = {**dataclasses.asdict(report), "problems": report.problems}
             del summary["data"]["errors"]
             _print_report(report, as_json)
             _raise_problems(report)

@@ -27,19 +27,22 @@ class Report:
     Args:
         rows: Integer. Number of rows that were read.
         columns: List of `{"name", "type", "used_by"}`, one for each column of the files.
-        problems: List of messages with file, column, row, rule and value.
+        errors: List of `UserError`, each with its file, column, row, rule and value.
         batch: List of the first rows as mappings from keys of a batch to short texts; values of
             vocabularies are shown as `value→id`. Empty if there are problems.
         notes: List of messages about valid data that are rarely intended. Defaults to `()`.
-        errors: Tuple of `UserError`. The problems, each with its file. Defaults to `()`.
     """
 
     rows: int
     columns: list
-    problems: list
+    errors: list
     batch: list
     notes: tuple = ()
-    errors: tuple = ()
+
+    @property
+    def problems(self) -> list[str]:
+        """List of the messages of `errors`."""
+        return [str(error) for error in self.errors]
 
 
 def check_files(
@@ -77,15 +80,15 @@ def check_files(
                 _first_batch(part, files, rows)
             except UserError as error:
                 errors.append(error)
-    problems = {str(error): error for error in errors}
+    errors = list({str(error): error for error in errors}.values())
     batch, notes = [], ()
-    if not problems:
+    if not errors:
         whole = _clone(spec, spec.to_dict())
         (features, labels, weights), count = _first_batch(whole, files, rows)
         batch = [_texts(whole, features, labels, weights, row) for row in range(_SHOWN_ROWS)]
         batch = batch[: min(count, _SHOWN_ROWS)]
         notes = (*_constant_columns(whole, count), *_unknown_values(spec, features))
-    return Report(count, columns, list(problems), batch, notes, tuple(problems.values()))
+    return Report(count, columns, errors, batch, notes)
 
 
 def check_columns(spec: FeatureSpec, files: str | os.PathLike) -> None:
