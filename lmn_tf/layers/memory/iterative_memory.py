@@ -1,7 +1,6 @@
 """The iterative memory of IMN as one layer."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,11 +8,12 @@ import tensorflow as tf
 
 from lmn_tf.layers.history_layer import HistoryLayer, events_of
 from lmn_tf.layers.memory.multi_way_attention import MultiWayAttention
+from lmn_tf.layers.watched import WatchedMixin
 from lmn_tf.ops.sequence.valid_positions import ValidPositions
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class IterativeMemory(HistoryLayer):
+class IterativeMemory(WatchedMixin, HistoryLayer):
     """Reads a history several times, each time with the memory of the previous read.
 
     The memory starts as the candidate, `m_0 = v`. In each of `num_walks` walks, every behavior is
@@ -27,6 +27,9 @@ class IterativeMemory(HistoryLayer):
     behaviors. Padded positions get weight exactly 0. The read-out of an empty history is 0, and
     the result depends on the candidate alone: it is finite, but not 0. Time and memory are linear
     in the length.
+
+    Where the layer is `watched`, it reports the weights of its walks: a list of float32 tensors of
+    shape `(batch, length)`, and the mask, which is `None` if all positions are valid.
 
     Args:
         num_walks: Integer, 0 or more. Defaults to `3`.
@@ -106,7 +109,6 @@ class IterativeMemory(HistoryLayer):
         count = min(self.num_reads, 1) if share_iterations else self.num_reads
         self.attentions = [first][:count]
         self.attentions += [self._make_attention(f"attention_{walk}") for walk in range(1, count)]
-        self._watcher = None
 
     def _make_attention(self, name):
         return MultiWayAttention(**self._attention_config, name=name, dtype=self.dtype_policy)
@@ -189,23 +191,6 @@ class IterativeMemory(HistoryLayer):
             inputs = tf.concat([self.enhancement_query(memory), target], axis=-1)
             memory, _ = self.enhancement_cell(inputs, [memory])
         return memory
-
-    @contextlib.contextmanager
-    def watched(self, watcher: Callable) -> Iterator[None]:
-        """Reports the weights of the walks while the layer, or a model with it, runs in the block.
-
-        Calls outside of the block have no extra cost. Within a `tf.function`, the block applies
-        while the function is traced, and the tensors are those of the graph.
-
-        Args:
-            watcher: Function called with a list of float32 tensors of shape `(batch, length)`,
-                one per walk, and the mask, which is `None` if all positions are valid.
-        """
-        before, self._watcher = self._watcher, watcher
-        try:
-            yield
-        finally:
-            self._watcher = before
 
     def compute_output_shape(
         self, history_shape: tuple[int | None, ...], target_shape: tuple[int | None, ...]

@@ -1,17 +1,16 @@
 """Gates that fuse a memory read-out into its tokens."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from lmn_tf.layers.base import check_choice
+from lmn_tf.layers.watched import WatchedMixin
 
 
 @keras.saving.register_keras_serializable(package="lmn_tf")
-class MemoryGate(keras.layers.Layer):
+class MemoryGate(WatchedMixin, keras.layers.Layer):
     """Fuses a memory's read-out `r` into the tokens `X` that read it.
 
     - `"swiglu"`: `(r * SiLU(X Wg + bg)) Wo + bo`. With `r = 1` this is a two-layer feed-forward
@@ -22,6 +21,10 @@ class MemoryGate(keras.layers.Layer):
 
     The method section of the MSN paper was not available: the gates are reconstructed from other
     product-key memories, `"swiglu"` and `"scalar"` from Meta's memory layers.
+
+    Where the layer is `watched`, it reports how open the gate is: a float32 tensor of shape
+    `(..., units)` with the sigmoid in the formula, from 0 (closed) to 1 (open). That of `"swiglu"`
+    is the one in `SiLU(z) = z * sigmoid(z)`; `"residual"` has none and reports nothing.
 
     Args:
         gate: `"swiglu"`, `"sigmoid"`, `"residual"` or `"scalar"`. Defaults to `"swiglu"`.
@@ -60,7 +63,6 @@ class MemoryGate(keras.layers.Layer):
             )
         self.gate = gate
         self.zero_output = zero_output
-        self._watcher = None
         self.supports_masking = True
 
     def build(
@@ -103,23 +105,6 @@ class MemoryGate(keras.layers.Layer):
     def _report(self, hidden):
         if self._watcher is not None:
             self._watcher(tf.sigmoid(tf.cast(hidden, tf.float32)))
-
-    @contextlib.contextmanager
-    def watched(self, watcher: Callable[[tf.Tensor], Any]) -> Iterator[None]:
-        """Reports how open the gate is while the layer, or a model with it, runs in the block.
-
-        Openness is the sigmoid in the formula of the gate, from 0 (closed) to 1 (open). That of
-        `"swiglu"` is the one in `SiLU(z) = z * sigmoid(z)`; `"residual"` has none and reports
-        nothing. Within a `tf.function`, the block applies while the function is traced.
-
-        Args:
-            watcher: Function called with a float32 tensor of shape `(..., units)`.
-        """
-        before, self._watcher = self._watcher, watcher
-        try:
-            yield
-        finally:
-            self._watcher = before
 
     def compute_output_shape(
         self, inputs_shape: tuple[int | None, ...], read_out_shape: tuple[int | None, ...]
