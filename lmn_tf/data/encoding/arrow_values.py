@@ -36,6 +36,17 @@ def is_text(kind: pa.DataType) -> bool:
     )
 
 
+def is_bytes(kind: pa.DataType) -> bool:
+    """Returns whether an Arrow type is binary of any kind."""
+    kinds = (
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_binary_view,
+        pa.types.is_fixed_size_binary,
+    )
+    return any(fits(kind) for fits in kinds)
+
+
 def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Returns a column as one array, without a copy if it is one already."""
     if isinstance(column, pa.Array):

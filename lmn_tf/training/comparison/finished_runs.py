@@ -29,6 +29,8 @@ from lmn_tf.training.saving.weights_digest import weights_digest
 from lmn_tf.version import __version__
 
 _VERSION = 1
+# Digests of the data: of the values, or, in earlier files, of the bytes.
+_VALUES, _BYTES = "values", "data"
 _PACKAGES = ("tensorflow", "keras", "numpy")
 # Options with an implied value, for older models, that are older than these files.
 _OLDER = ("memory_fields",)
@@ -39,7 +41,7 @@ class FinishedRuns:
 
     A file is small, can be committed, and replaces the run directory where the comparison goes on
     elsewhere. It holds the run's metrics, and all that they depend on: the pipeline with model and
-    seed, and digests of the feature spec, of the content of the data and of the weights of a warm
+    seed, and digests of the feature spec, of the values of the data and of the weights of a warm
     start. A file counts for a run only if these are the same. Options of the model are those with
     all defaults, as they were then and are now; one that came later has the value that the model
     had before it. Where the data are, and what does not change results, may differ. Data that are
@@ -65,8 +67,8 @@ class FinishedRuns:
 
         Returns:
             Dictionary of `pipeline`, `options` (all of the model; not in earlier files),
-            `feature_spec` and `data` (digests), `made_with` (versions of packages) and `metrics`,
-            the content of `metrics.json`.
+            `feature_spec` and `values` (digests; in earlier files `data`, which are of bytes),
+            `made_with` (versions of packages) and `metrics`, the content of `metrics.json`.
 
         Raises:
             UserError: If the file is damaged.
@@ -75,11 +77,12 @@ class FinishedRuns:
         if not path.is_file():
             return None
         document = read_json(path)
-        sections = ("pipeline", "data", "made_with", "metrics")
+        sections = ("pipeline", "made_with", "metrics")
         if (
             not isinstance(document, dict)
             or document.get("finished_run_version") != _VERSION
             or not all(isinstance(document.get(section), dict) for section in sections)
+            or not isinstance(document.get(_VALUES, document.get(_BYTES)), dict)
             or not isinstance(document["metrics"].get("train"), dict)
         ):
             raise UserError(
@@ -118,8 +121,9 @@ class FinishedRuns:
         if found is None and document.get("feature_spec") != self._features_digest:
             found = "digest of feature_spec", document.get("feature_spec"), self._features_digest
         if found is None:
-            now = self._digests(pipeline)
-            both = {part: digest for part, digest in document["data"].items() if part in now}
+            key = _VALUES if _VALUES in document else _BYTES
+            now = self._digests(pipeline, key)
+            both = {part: digest for part, digest in document[key].items() if part in now}
             now = {part: now[part] for part in both}
             found = difference({"digest of data": both}, {"digest of data": now})
         if found is not None:
@@ -145,16 +149,16 @@ class FinishedRuns:
             "pipeline": pipeline.to_dict(),
             "options": _options(pipeline),
             "feature_spec": self._features_digest,
-            "data": self._digests(pipeline),
+            _VALUES: self._digests(pipeline, _VALUES),
             "made_with": made_with(),
             "metrics": metrics,
         }
         atomic_files.write_json(self.path(run), document)
 
-    def _digests(self, pipeline) -> dict[str, str]:
-        key = json.dumps(pipeline.to_dict()["data"], sort_keys=True)
+    def _digests(self, pipeline, kind) -> dict[str, str]:
+        key = kind, json.dumps(pipeline.to_dict()["data"], sort_keys=True)
         if not self._data_digests.get(key):  # not yet known: generated data come with a run
-            self._data_digests[key] = content_digests(pipeline, self._features)
+            self._data_digests[key] = content_digests(pipeline, self._features, kind == _VALUES)
         start = pipeline.warm_start and weights_digest(RunDirectory(pipeline.warm_start.run))
         return self._data_digests[key] | ({"warm_start": start} if start else {})
 

@@ -15,6 +15,7 @@ from lmn_tf.data.reading.checksum import file_digest, kept_digest
 from lmn_tf.data.reading.dated_files import dated_files
 from lmn_tf.data.reading.row_limit import RowLimit
 from lmn_tf.data.reading.unit_order import UnitOrder
+from lmn_tf.data.reading.values_digest import values_digest
 from lmn_tf.specs.errors import UserError
 from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.learned.fingerprint import difference
@@ -173,12 +174,16 @@ def _training_files(pipeline, spec, limit):
     return list(dict.fromkeys(files))
 
 
-def content_digests(pipeline: PipelineSpec, spec: FeatureSpec) -> dict[str, str]:
+def content_digests(
+    pipeline: PipelineSpec, spec: FeatureSpec, of_values: bool = True
+) -> dict[str, str]:
     """Returns a digest of the names and the content of the files of each part.
 
     Args:
         pipeline: A `PipelineSpec`.
         spec: Its `FeatureSpec`.
+        of_values: Boolean. Whether the values of the files count, or their bytes, which differ
+            between machines that write the same rows. Defaults to `True`.
 
     Returns:
         Dictionary from `"train"`, `"valid"` and `"test"` to digests of all of their files, however
@@ -194,12 +199,15 @@ def content_digests(pipeline: PipelineSpec, spec: FeatureSpec) -> dict[str, str]
         }
     except UserError:
         return {}
-    return {part: _sum([_content(path) for path in files])[:16] for part, files in parts.items()}
+    digest = values_digest if of_values else kept_digest
+    return {
+        part: _sum([_content(path, digest) for path in files])[:16] for part, files in parts.items()
+    }
 
 
-def _content(path) -> tuple[str, str]:
+def _content(path, digest) -> tuple[str, str]:
     size, state = _state(path)
-    return os.path.basename(path), kept_digest(path, size, *state)
+    return os.path.basename(path), digest(path, size, *state)
 
 
 def _read_of(spec, files, limit):

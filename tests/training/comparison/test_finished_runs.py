@@ -2,6 +2,7 @@ import json
 import shutil
 import zipfile
 
+import pyarrow.parquet as pq
 import pytest
 from tiny_run import ROOT, document, market
 
@@ -10,6 +11,7 @@ from lmn_tf.specs.feature_spec import FeatureSpec
 from lmn_tf.specs.pipeline_spec import PipelineSpec
 from lmn_tf.training.comparison.comparison_run import ComparisonRun
 from lmn_tf.training.comparison.finished_runs import FinishedRuns, made_with
+from lmn_tf.training.saving.data_notes import content_digests
 
 RUN = ComparisonRun("dnn", None, 1)
 METRICS = {"train": {"seconds": 1.5}, "test": {"auc": 0.7}}
@@ -35,7 +37,7 @@ def finished(tmp_path):
 def test_a_file_is_what_the_run_measured_and_what_that_depends_on(finished):
     document = finished.read(RUN)
     assert document["metrics"] == METRICS and document["label"] == "dnn" and document["seed"] == 1
-    assert set(document["data"]) == {"train", "valid", "test"}
+    assert set(document["values"]) == {"train", "valid", "test"}
     assert document["made_with"] == made_with() and "tensorflow" in document["made_with"]
     assert document["pipeline"]["model"] == {"name": "dnn", "hidden_units": [8]}
     assert finished.path(RUN).name == "dnn-seed1.json"
@@ -59,6 +61,35 @@ def moved_market(tmp_path):
 def test_what_does_not_change_results_may_differ(finished, tmp_path):
     _, paths = moved_market(tmp_path)
     finished.check(RUN, pipeline(train={"checkpoint_steps": 99}, data=paths))
+
+
+def written_anew(folder):
+    """Writes the rows of a market as another machine may: the same values in other bytes."""
+    for path in folder.glob("*.parquet"):
+        pq.write_table(pq.read_table(path), path, compression="none", row_group_size=100)
+
+
+def test_the_same_rows_in_other_bytes_are_the_same(finished, tmp_path):
+    folder, paths = moved_market(tmp_path)
+    written_anew(folder)
+    again = FinishedRuns(finished.folder, features())
+    again.check(RUN, pipeline(data=paths))
+    path = next(folder.glob("test-*.parquet"))
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(UserError, match="`digest of data.test` must stay"):
+        FinishedRuns(finished.folder, features()).check(RUN, pipeline(data=paths))
+
+
+def test_earlier_files_have_digests_of_the_bytes(finished, tmp_path):
+    document = json.loads(finished.path(RUN).read_text())
+    del document["values"]
+    document["data"] = content_digests(pipeline(), features(), of_values=False)
+    finished.path(RUN).write_text(json.dumps(document))
+    finished.check(RUN, pipeline())
+    folder, paths = moved_market(tmp_path)
+    written_anew(folder)
+    with pytest.raises(UserError, match="`digest of data.test` must stay"):
+        FinishedRuns(finished.folder, features()).check(RUN, pipeline(data=paths))
 
 
 def test_data_that_are_not_there_are_not_compared(finished, tmp_path):
