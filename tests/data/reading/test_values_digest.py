@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lmn_tf.data.reading.checksum import file_digest
 from lmn_tf.data.reading.values_digest import values_digest
 
 COLUMNS = {
@@ -121,3 +122,10 @@ def test_other_files_count_by_their_bytes(tmp_path):
         (tmp_path / name).write_text(text)
     digests = [digest(tmp_path / f"{name}.csv") for name in "abc"]
     assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_damaged_files_count_by_their_bytes(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"PAR1 neither PAR1")
+    assert digest(path) == file_digest(path)
